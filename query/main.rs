@@ -1,0 +1,2 @@
+//! `ctrace-query`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `ctrace-rec`.
+fn main() {}

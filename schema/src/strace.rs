@@ -1,0 +1,1 @@
+//! A call as strace would print it.

@@ -1,0 +1,124 @@
+//! How bytes from the kernel become text that is safe to store and to show, and how they come back.
+//!
+//! A path, a comm or an argument is any bytes. Stored text is UTF-8; a byte that is not part of valid UTF-8, and a
+//! control character, is written `\xHH` (its UTF-8 bytes, each), and a backslash is written `\\`. So every tool
+//! reads the file, no terminal is driven by it, and nothing is lost: [`unescape`] gives the bytes back.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Text for `bytes`. Borrows where nothing needs an escape, which is the common case.
+pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes
+        .iter()
+        .all(|b| (0x20..0x7f).contains(b) && *b != b'\\')
+    {
+        // The check above allows only ASCII.
+        return String::from_utf8_lossy(bytes);
+    }
+    let mut out = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                c if c.is_control() || is_format(c) => {
+                    let mut buf = [0; 4];
+                    c.encode_utf8(&mut buf)
+                        .bytes()
+                        .for_each(|b| hex(&mut out, b));
+                }
+                c => out.push(c),
+            }
+        }
+        chunk.invalid().iter().for_each(|&b| hex(&mut out, b));
+    }
+    Cow::Owned(out)
+}
+
+/// Characters that are no control characters by Unicode's category and yet turn a line of text around or hide in it:
+/// bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+fn hex(out: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\x{byte:02x}");
+}
+
+/// The bytes that `text` stands for: the inverse of [`escape`]. Text that `escape` cannot have made comes back as it is.
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let (byte, used) = match rest {
+            [b'\\', b'\\', ..] => (b'\\', 2),
+            [b'\\', b'x', h, l, ..] => match (nibble(*h), nibble(*l)) {
+                (Some(h), Some(l)) => (h << 4 | l, 4),
+                _ => (b'\\', 1),
+            },
+            _ => (*first, 1),
+        };
+        out.push(byte);
+        rest = &tail[used - 1..];
+    }
+    out
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|d| d as u8)
+}
+
+/// The arguments of an exec, which the kernel holds NUL-terminated one after the other, as a POSIX shell would read
+/// them back. Bytes that need an escape are written as [`escape`] writes them, inside single quotes.
+pub fn shell_join(argv: &[u8]) -> String {
+    let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
+    let mut out = String::with_capacity(argv.len() + 8);
+    for (i, arg) in argv.split(|b| *b == 0).enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        let text = escape(arg);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&b);
+        if !text.is_empty() && text.bytes().all(plain) {
+            out.push_str(&text);
+        } else {
+            out.push('\'');
+            out.push_str(&text.replace('\'', "'\\''"));
+            out.push('\'');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_borrowed() {
+        assert!(matches!(escape(b"/etc/hosts"), Cow::Borrowed("/etc/hosts")));
+    }
+
+    #[test]
+    fn every_byte_comes_back() {
+        let all: Vec<u8> = (0..=255).chain("é\u{202e}漢".bytes()).collect();
+        let text = escape(&all);
+        assert!(!text.chars().any(|c| c.is_control()));
+        assert_eq!(unescape(&text), all);
+        assert_eq!(escape("naïve/漢".as_bytes()), "naïve/漢");
+    }
+
+    #[test]
+    fn escapes_are_spelled_as_documented() {
+        assert_eq!(escape(b"a\x1b[31m\\n\xff"), r"a\x1b[31m\\n\xff");
+    }
+
+    #[test]
+    fn argv_is_quoted() {
+        assert_eq!(
+            shell_join(b"sh\0-c\0echo 'hi' $X\0\0"),
+            r"sh -c 'echo '\''hi'\'' $X' ''"
+        );
+    }
+}

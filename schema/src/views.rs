@@ -1,0 +1,1 @@
+//! The views over `events`, as SQL that DataFusion, SQLite and DuckDB all take.
