@@ -1,0 +1,2 @@
+pub(super) const CALLS: &[super::Spec] = &[];
+pub(super) const OTHER: &[super::Spec] = &[];
