@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs what building, the demo or the tests need and this machine lacks (Debian, Ubuntu).
+# Usage: packaging/setup.sh build|demo|test
+set -euo pipefail
+
+level=${1:-build}
+# Each entry: a test that succeeds where the package is not needed, then the package.
+needs=(
+	"command -v clang:clang"
+	"command -v make:make"
+	"command -v cc:gcc"
+	"command -v pkg-config:pkg-config"
+	"test -e /usr/include/stdio.h:libc6-dev"
+	"test -e /usr/include/libelf.h:libelf-dev"
+	"test -e /usr/include/zlib.h:zlib1g-dev"
+)
+demo_needs=(
+	"command -v busybox && ! ldd \"\$(command -v busybox)\":busybox-static"
+	"command -v runc:runc"
+	"command -v jq:jq"
+)
+test_needs=(
+	"command -v clang-format:clang-format"
+	"command -v dockerd:docker.io"
+	"command -v docker:docker-cli"
+	"command -v podman:podman"
+	"command -v setpriv && command -v flock:util-linux"
+)
+# 32-bit callers are recorded on x86-64, so a 32-bit program has to be built there.
+if [ "$(uname -m)" = x86_64 ]; then
+	test_needs+=("echo 'int main(void){return 0;}' | cc -m32 -static -x c -o /dev/null -:gcc-multilib")
+fi
+
+case $level in
+build) ;;
+demo) needs+=("${demo_needs[@]}") ;;
+test) needs+=("${demo_needs[@]}" "${test_needs[@]}") ;;
+*)
+	echo "usage: $0 build|demo|test" >&2
+	exit 2
+	;;
+esac
+
+if ! command -v cargo >/dev/null; then
+	echo "setup: cargo is missing: install Rust as https://rustup.rs says, and run this again" >&2
+	exit 2
+fi
+
+# Programs of root's that a user's PATH does not name.
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for need in "${needs[@]}"; do
+	eval "${need%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "setup: this script knows Debian and Ubuntu only. Install what they call" >&2
+	echo "    ${missing[*]}" >&2
+	echo "with this machine's package manager, and run this again" >&2
+	exit 2
+fi
+
+# docker.io brings its own client on releases that have no docker-cli.
+if [[ " ${missing[*]} " == *" docker-cli "* ]] && ! apt-cache show docker-cli >/dev/null 2>&1; then
+	missing=($(printf '%s\n' "${missing[@]}" | sed 's/^docker-cli$/docker.io/' | sort -u))
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "setup: these packages are missing: ${missing[*]}. Run as root: $0 $level" >&2
+		exit 2
+	fi
+	as_root=(sudo)
+fi
+echo "setup: installing ${missing[*]}" >&2
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
