@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Syscalls: entry and return paired in task storage, sent as one record at return. */
+#ifndef CTRACE_CALLS_H
+#define CTRACE_CALLS_H
+
+#include "sockets.h"
+#include "tasks.h"
+#include "memory.h"
+
+#if defined(__TARGET_ARCH_x86)
+/* arch/x86/include/asm/thread_info.h */
+#define TS_COMPAT 2
+__inline_always bool is_compat(struct task_struct *task)
+{
+	return task->thread_info.status & TS_COMPAT;
+}
+__inline_always u32 call_number(struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+__inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
+{
+	if (compat) {
+		args[0] = (u32)regs->bx;
+		args[1] = (u32)regs->cx;
+		args[2] = (u32)regs->dx;
+		args[3] = (u32)regs->si;
+		args[4] = (u32)regs->di;
+		args[5] = (u32)regs->bp;
+	} else {
+		args[0] = regs->di;
+		args[1] = regs->si;
+		args[2] = regs->dx;
+		args[3] = regs->r10;
+		args[4] = regs->r8;
+		args[5] = regs->r9;
+	}
+}
+#elif defined(__TARGET_ARCH_arm64)
+/* arch/arm64/include/asm/thread_info.h */
+#define TIF_32BIT 22
+__inline_always bool is_compat(struct task_struct *task)
+{
+	return task->thread_info.flags & (1UL << TIF_32BIT);
+}
+__inline_always u32 call_number(struct pt_regs *regs)
+{
+	return regs->syscallno;
+}
+__inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
+{
+	args[0] = regs->orig_x0;
+	for (int i = 1; i < 6; i++)
+		args[i] = regs->regs[i];
+}
+#endif
+
+__inline_always const volatile struct plan *find_plan(bool compat, u32 nr)
+{
+	/* x32 calls carry bit 30 in their number; nobody has them, and they are not ours. */
+	if (nr >= MAX_SYSCALLS)
+		return 0;
+	u32 i = (nr & (MAX_SYSCALLS - 1)) | (compat ? MAX_SYSCALLS : 0);
+	barrier_var(i); /* or the compiler drops the mask, which the verifier needs */
+	return &plans[i & (2 * MAX_SYSCALLS - 1)];
+}
+
+/* Argument number `i`, from 1, of the call that the thread is in. */
+__inline_always u64 nth(struct task *t, u32 i)
+{
+	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
+}
+
+/* Which slots of user memory a call has at its entry, as bits. */
+__inline_always u8 entry_slots(const volatile struct plan *plan)
+{
+	u8 slots = 0;
+	if (plan->path[0])
+		slots |= 1 << DATA_PATH;
+	if (plan->path[1])
+		slots |= 1 << DATA_PATH2;
+	if (plan->text)
+		slots |= 1 << DATA_TEXT;
+	if (plan->addr_how == ADDR_IN || plan->addr_how == ADDR_MSG_IN || plan->addr_how == ADDR_MMSG_IN)
+		slots |= 1 << DATA_ADDR;
+	return slots;
+}
+
+/* A slot to ask send_slots() for beside those of a REC_DATA: there is no later try. */
+#define SLOTS_LAST 0x80
+
+/* Sends the slots asked for, and returns those whose memory could not be read. */
+__noinline u32 send_slots(struct task *t, u32 slots)
+{
+	if (!t)
+		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool last = slots & SLOTS_LAST, compat = t->call_rec.head.flags & SYS_COMPAT;
+	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
+	u32 failed = 0;
+	if (!plan)
+		return 0;
+	for (u32 i = 0; i < 2; i++) {
+		if (!(slots & (1 << (DATA_PATH + i))))
+			continue;
+		u32 dir = plan->dir[i];
+		s32 dirfd = dir ? (s32)nth(t, dir) : AT_FDCWD;
+		if (!send_path(task, DATA_PATH + i, nth(t, plan->path[i]), dirfd, last))
+			failed |= 1 << (DATA_PATH + i);
+	}
+	if ((slots & (1 << DATA_TEXT)) && !send_text(task, nth(t, plan->text), last))
+		failed |= 1 << DATA_TEXT;
+	if (slots & (1 << DATA_ADDR)) {
+		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
+		if (!send_address(task, plan->addr_how, pointer, next, compat, last))
+			failed |= 1 << DATA_ADDR;
+	}
+	return failed;
+}
+
+__inline_always void begin_call(struct task *t, u32 nr, u8 flags)
+{
+	t->call = CALL_ACTIVE;
+	t->call_rec.head.nr = nr;
+	t->call_rec.head.flags = flags;
+	t->call_rec.key = 0;
+	t->retry = 0;
+}
+
+__inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
+{
+	struct task *t = current_task(task);
+	if (!t || !t->record)
+		return;
+	bool compat = is_compat(task);
+	const volatile struct plan *plan = find_plan(compat, nr);
+	if (!plan || !(plan->flags & PLAN_RECORD)) {
+		t->call = CALL_IGNORED;
+		return;
+	}
+	begin_call(t, nr, compat ? SYS_COMPAT : 0);
+	u8 slots = entry_slots(plan);
+	if (plan->fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
+		call_args(regs, compat, t->call_rec.args);
+		if (plan->fd)
+			t->call_rec.key = fd_key(nth(t, plan->fd));
+		if (slots)
+			t->retry = send_slots(t, slots);
+	}
+	t->entered = bpf_ktime_get_boot_ns();
+}
+
+/* Sends the record of a call. */
+__inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile struct plan *plan)
+{
+	struct rec_syscall *rec = &t->call_rec;
+	u64 bytes = __builtin_offsetof(struct rec_syscall, args) + plan->nargs * 8;
+	if (bytes > sizeof(*rec))
+		bytes = sizeof(*rec);
+	rec->head.tid = tid;
+	rec->head.kind = REC_SYSCALL;
+	rec->ret = ret;
+	if (!t->known || !send(rec, bytes))
+		count_loss(t->cgroup, plan->class);
+}
+
+/* Sets the time at which a call ended, and how long it took. */
+__inline_always void stop_clock(struct task *t)
+{
+	struct rec_syscall *rec = &t->call_rec;
+	rec->head.time = bpf_ktime_get_boot_ns();
+	rec->duration = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? 0 : rec->head.time - t->entered;
+}
+
+/* What only the return tells: the fd that was made, the addresses that were set, memory that is readable by now. */
+__inline_always void finish_call(struct task *t, s64 ret, const volatile struct plan *plan)
+{
+	struct rec_syscall *rec = &t->call_rec;
+	u8 how = plan->addr_how, slots = t->retry;
+	if ((plan->flags & PLAN_RET_FD) && ret >= 0) {
+		u64 key = fd_key(ret);
+		if (key) {
+			rec->key = key;
+			rec->head.flags |= SYS_RET_KEY;
+		}
+	} else if (plan->flags & PLAN_SOCK_AT_EXIT) {
+		u64 key = fd_key(nth(t, plan->fd));
+		if (key)
+			rec->key = key;
+	}
+	if ((plan->flags & PLAN_FORK) && t->child) {
+		rec->key = t->child;
+		rec->head.flags |= SYS_CHILD;
+		t->child = 0;
+	}
+	if ((how == ADDR_OUT || how == ADDR_MSG_OUT || how == ADDR_MMSG_OUT) && ret >= 0)
+		slots |= 1 << DATA_ADDR;
+	if (slots)
+		send_slots(t, slots | SLOTS_LAST);
+}
+
+__inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
+{
+	/* Looked at before the definition is refreshed: a thread that we have never seen was in this call already. */
+	bool seen = bpf_task_storage_get(&tasks, task, 0, 0) != 0;
+	struct task *t = current_task(task);
+	if (!t)
+		return;
+	u8 call = t->call;
+	t->call = CALL_NONE;
+	if (!t->record || call == CALL_IGNORED || call == CALL_BORN)
+		return;
+	if (call == CALL_NONE) {
+		begin_call(t, call_number(regs),
+			   (is_compat(task) ? SYS_COMPAT : 0) | (seen ? SYS_DENIED : SYS_NO_ENTRY));
+		t->call = CALL_NONE;
+	}
+	bool compat = t->call_rec.head.flags & SYS_COMPAT;
+	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
+	if (!plan || !(plan->flags & PLAN_RECORD))
+		return;
+	stop_clock(t);
+	if (!(plan->flags & PLAN_SAVE_ARGS))
+		call_args(regs, compat, t->call_rec.args);
+	if (call == CALL_NONE) {
+		/* Nothing was looked up at entry; the arguments are still there. */
+		if (plan->fd)
+			t->call_rec.key = fd_key(nth(t, plan->fd));
+		t->retry = entry_slots(plan);
+	}
+	finish_call(t, ret, plan);
+	if (!t->known)
+		define_current(t);
+	send_call(t, task->pid, ret, plan);
+}
+
+/*
+ * A call that a thread was in when the recording began. What it is about is looked up now, for its return or for the
+ * end of the recording.
+ */
+__inline_always void adopt_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
+{
+	bool compat = is_compat(task);
+	u32 nr = call_number(regs);
+	const volatile struct plan *plan = find_plan(compat, nr);
+	if (!t->record || !plan || !(plan->flags & PLAN_RECORD)) {
+		t->call = CALL_IGNORED;
+		return;
+	}
+	begin_call(t, nr, SYS_NO_ENTRY | (compat ? SYS_COMPAT : 0));
+	call_args(regs, compat, t->call_rec.args);
+	if (plan->fd)
+		t->call_rec.key = fd_key_of(task, nth(t, plan->fd));
+}
+
+/* A call that does not return: of a thread that dies in it, or that is in it when the recording ends. */
+__inline_always void abandon_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
+{
+	bool compat = t->call_rec.head.flags & SYS_COMPAT;
+	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
+	if (!t->record || t->call != CALL_ACTIVE || !plan || !(plan->flags & PLAN_RECORD))
+		return;
+	t->call = CALL_NONE;
+	if (!(plan->flags & PLAN_SAVE_ARGS))
+		call_args(regs, compat, t->call_rec.args);
+	t->call_rec.head.flags |= SYS_NO_RETURN;
+	stop_clock(t);
+	if (!t->known)
+		define_task_of(t, task);
+	send_call(t, task->pid, 0, plan);
+}
+
+#endif

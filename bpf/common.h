@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What every concern uses: configuration, maps, counters, and the way into the ring. */
+#ifndef CTRACE_COMMON_H
+#define CTRACE_COMMON_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "wire.h"
+
+#ifndef barrier_var
+#define barrier_var(var) asm volatile("" : "+r"(var))
+#endif
+#define __inline_always static __always_inline
+
+const volatile struct config config = {};
+/* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
+const volatile struct plan plans[2 * MAX_SYSCALLS] = {};
+
+/* Incremented by user space when it has decided about cgroups: tasks look again. */
+__u32 cgroup_epoch = 1;
+/* Incremented by user space when it forgets definitions: the kernel side sends them again. */
+__u32 definition_epoch = 1;
+
+/* What we know of a thread. */
+struct task {
+	struct rec_syscall call_rec; /* the record of the call, as far as it is known */
+	u64 entered; /* time of the call's entry */
+	u64 css_set; /* pointer: changes when the thread changes its cgroup */
+	u64 cred; /* pointer: changes with uid */
+	u64 comm[2];
+	u64 cgroup; /* key of the container's cgroup */
+	u32 cgroup_epoch;
+	u32 definition_epoch;
+	u32 child; /* tid, made by the call */
+	u8 call; /* enum call */
+	u8 record; /* events of this thread are wanted */
+	u8 known; /* its definition has been sent */
+	u8 retry; /* slots of user memory to read again at return */
+};
+
+enum call {
+	CALL_NONE,
+	CALL_ACTIVE,
+	CALL_IGNORED, /* by a filter */
+	CALL_BORN, /* the thread is new: its first return is of its parent's call */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+/* One ring per CPU; user space puts them in. */
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct cgroup_info);
+} cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, char[COMM_BYTES]);
+	__type(value, u8);
+} comms SEC(".maps");
+
+/* Events that did not fit the ring, by container and class. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct loss_key);
+	__type(value, u64);
+} losses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MISS_COUNT);
+	__type(key, u32);
+	__type(value, u64);
+} misses SEC(".maps");
+
+__inline_always void count_miss(u32 why)
+{
+	u64 *n = bpf_map_lookup_elem(&misses, &why);
+	if (n)
+		*n += 1;
+}
+
+/* Counts an event that is lost. */
+static __noinline void count_loss(u64 cgroup, u32 class)
+{
+	struct loss_key key = {.cgroup = cgroup, .class = class};
+	u64 *n = bpf_map_lookup_elem(&losses, &key), one = 1;
+	if (n) {
+		*n += 1;
+		return;
+	}
+	if (bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST) == 0)
+		return;
+	/* Another CPU may have made the key meanwhile, or the map is full: then it counts without a container. */
+	n = bpf_map_lookup_elem(&losses, &key);
+	if (!n) {
+		key.cgroup = 0;
+		n = bpf_map_lookup_elem(&losses, &key);
+	}
+	if (n)
+		*n += 1;
+	else
+		count_miss(MISS_STORAGE);
+}
+
+/* Puts `bytes` of `rec` into this CPU's ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */
+__inline_always bool send(void *rec, u64 bytes)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(&rings, &cpu);
+	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
+}
+
+__inline_always void fill_head(struct head *head, u32 tid, u8 kind)
+{
+	head->time = bpf_ktime_get_boot_ns();
+	head->tid = tid;
+	head->nr = 0;
+	head->kind = kind;
+	head->flags = 0;
+}
+
+/* Definitions that this CPU has sent, by the low bits of their key. A slot that is taken over costs a repetition. */
+struct seen_slots {
+	u64 key[SEEN_SLOTS];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct seen_slots);
+} seen SEC(".maps");
+
+/* The slot of `key`, and in `stamp` what it holds when the definition has been sent in this epoch. */
+__inline_always u64 *seen_slot(u64 key, u64 *stamp)
+{
+	u32 zero = 0;
+	struct seen_slots *slots = bpf_map_lookup_elem(&seen, &zero);
+	if (!slots)
+		return 0;
+	*stamp = key + definition_epoch;
+	return &slots->key[key & (SEEN_SLOTS - 1)];
+}
+
+/* Folds a word into a key. The multiplier is that of splitmix64. */
+__inline_always u64 mix(u64 key, u64 word)
+{
+	key = (key ^ word) * 0xbf58476d1ce4e5b9ULL;
+	return key ^ (key >> 29);
+}
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The programs: each a tracepoint, and what is done there. The doing is in the headers, a concern each. */
+#include "calls.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* So that the object's BTF names the records, from which Rust takes them. */
+const volatile struct {
+	struct rec_syscall syscall;
+	struct rec_task task;
+	struct rec_sock sock;
+	struct rec_exit exit;
+} wire_types = {};
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
+{
+	enter_call(bpf_get_current_task_btf(), regs, nr);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	exit_call(bpf_get_current_task_btf(), regs, ret);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct task *t = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (t)
+		t->call = CALL_BORN;
+	else
+		count_miss(MISS_STORAGE);
+	t = bpf_task_storage_get(&tasks, parent, 0, 0);
+	if (t)
+		t->child = child->pid;
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	struct task *t = current_task(task);
+	if (!t || !t->record)
+		return 0;
+	t->known = 0; /* another executable */
+	send_exec(task);
+	return 0;
+}
+
+/* include/linux/sched/signal.h */
+#define SIGNAL_GROUP_EXIT 0x00000004
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct task *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct rec_exit rec = {};
+	if (!t || !t->record)
+		return 0;
+	abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
+	if (!t->known)
+		define_current(t);
+	fill_head(&rec.head, task->pid, REC_EXIT);
+	rec.pid = task->tgid;
+	rec.code = task->exit_code;
+	/* do_exit() has counted this thread out before the tracepoint. */
+	if (task->signal->live.counter == 0) {
+		rec.head.flags = EXIT_PROCESS;
+		if (task->signal->flags & SIGNAL_GROUP_EXIT)
+			rec.code = task->signal->group_exit_code;
+	}
+	if (!t->known || !send(&rec, sizeof(rec)))
+		count_loss(t->cgroup, config.exit_class);
+	return 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_cgroup);
+} cgroup_scratch SEC(".maps");
+
+__inline_always bool watched(struct cgroup *cgroup, u64 *hierarchy)
+{
+	u32 id = cgroup->root->hierarchy_id;
+	*hierarchy = 0;
+	if (id == 1) /* the default hierarchy, v2: cgroup_init_early() takes the first id */
+		return true;
+	*hierarchy = CGROUP_KEY_V1;
+	return id == config.v1_hierarchy;
+}
+
+__inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char *path, u8 flags)
+{
+	u32 zero = 0;
+	struct rec_cgroup *rec = bpf_map_lookup_elem(&cgroup_scratch, &zero);
+	if (!rec)
+		return;
+	fill_head(&rec->head, 0, REC_CGROUP);
+	rec->head.flags = flags | (hierarchy ? CGROUP_V1 : 0);
+	rec->cgroup = key;
+	rec->parent = parent;
+	long n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), path);
+	if (n < 0)
+		n = 0;
+	if (n > sizeof(rec->path))
+		n = sizeof(rec->path);
+	if (!send(rec, __builtin_offsetof(struct rec_cgroup, path) + n))
+		count_miss(MISS_DEFINITION);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	u64 hierarchy, key, parent = 0;
+	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
+	if (!watched(cgroup, &hierarchy))
+		return 0;
+	key = cgroup->kn->id | hierarchy;
+	if (cgroup->self.parent) {
+		parent = cgroup->self.parent->cgroup->kn->id | hierarchy;
+		above = bpf_map_lookup_elem(&cgroups, &parent);
+		/* A cgroup below a container's belongs to it. */
+		if (above && (above->state == CGROUP_CONTAINER || above->state == CGROUP_EXCLUDED))
+			info = *above;
+	}
+	if (info.state == CGROUP_PENDING)
+		info.owner = key;
+	if (bpf_map_update_elem(&cgroups, &key, &info, 0))
+		count_miss(MISS_CGROUP);
+	send_cgroup(key, parent, hierarchy, path, 0);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
+{
+	u64 hierarchy, key;
+	if (!watched(cgroup, &hierarchy))
+		return 0;
+	key = cgroup->kn->id | hierarchy;
+	bpf_map_delete_elem(&cgroups, &key);
+	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
+	return 0;
+}
+
+/* A task that is not on a CPU and whose saved registers say so is inside a call: those of an interrupt say -1. */
+__inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
+{
+	return !task->on_cpu && (s32)call_number(regs) >= 0;
+}
+
+/* When the recording begins: remembers the calls that are in progress, so that their returns are told from refusals. */
+SEC("iter/task")
+int begin_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	if (!task || (task->flags & PF_KTHREAD) || bpf_task_storage_get(&tasks, task, 0, 0))
+		return 0;
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (!is_in_call(task, regs))
+		return 0;
+	struct task *t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_miss(MISS_STORAGE);
+		return 0;
+	}
+	refresh_task_of(t, task);
+	adopt_call(t, task, regs);
+	return 0;
+}
+
+/* When it ends: sends the calls that are still in progress. The tracepoints are detached by then. */
+SEC("iter/task")
+int end_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct task *t;
+	if (!task)
+		return 0;
+	t = bpf_task_storage_get(&tasks, task, 0, 0);
+	if (t)
+		abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
+	return 0;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From an fd, a directory or an executable to a key, whose definition is sent once. */
+#ifndef CTRACE_FILES_H
+#define CTRACE_FILES_H
+
+#include "common.h"
+
+/* statfs(2), linux/magic.h */
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_file);
+} file_scratch SEC(".maps");
+
+/* Where a walk from a file to the root of its mount tree is, and what it has gathered. */
+struct walk {
+	struct mount *mount;
+	struct dentry *dentry;
+	u64 key;
+	u32 bytes; /* of the names */
+	u32 done;
+};
+
+__inline_always void walk_begin(struct walk *w, struct vfsmount *mnt, struct dentry *dentry)
+{
+	w->mount = bpf_core_cast((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	w->dentry = dentry;
+	w->bytes = w->done = 0;
+}
+
+/*
+ * One step on the way up, across mounts, as prepend_path() in fs/d_path.c goes: returns a dentry that has a name, or
+ * null for a step from a mount to where it is mounted, or at the top. The top is that of the mount namespace, so a
+ * path in a chroot is told from the container's root.
+ */
+__inline_always struct dentry *walk_up(struct walk *w)
+{
+	struct mount *mount = w->mount;
+	struct dentry *dentry = w->dentry;
+	if (dentry == mount->mnt.mnt_root) {
+		w->mount = mount->mnt_parent;
+		w->dentry = mount->mnt_mountpoint;
+		w->done = w->mount == mount;
+		return 0;
+	}
+	w->dentry = dentry->d_parent;
+	w->done = w->dentry == dentry;
+	return w->done ? 0 : dentry;
+}
+
+static long key_step(u32 i, struct walk *w)
+{
+	struct dentry *dentry = walk_up(w);
+	if (dentry)
+		w->key = mix(w->key, dentry->d_name.hash_len);
+	return w->done;
+}
+
+/*
+ * A key of everything that the path depends on: each name on the way. d_name.hash_len is salted with the parent, so a
+ * rename on any level gives another key; no name is read.
+ */
+__inline_always u64 path_key(struct vfsmount *mnt, struct dentry *dentry, u64 key)
+{
+	struct walk w = {.key = key};
+	walk_begin(&w, mnt, dentry);
+	bpf_loop(MAX_COMPONENTS, key_step, &w, 0);
+	return w.key;
+}
+
+static long names_step(u32 i, struct walk *w)
+{
+	u32 zero = 0;
+	struct rec_file *rec = bpf_map_lookup_elem(&file_scratch, &zero);
+	struct dentry *dentry = walk_up(w);
+	if (!rec || !dentry)
+		return w->done;
+	u32 at = w->bytes;
+	if (at >= PATH_MAX_BYTES)
+		return 1;
+	long n = bpf_probe_read_kernel_str(&rec->names[at & (PATH_MAX_BYTES - 1)], NAME_MAX_BYTES, dentry->d_name.name);
+	if (n > 0)
+		w->bytes = at + n;
+	return 0;
+}
+
+/* Writes the names on the way up into the scratch record, the last first. */
+__inline_always void path_names(struct vfsmount *mnt, struct dentry *dentry, struct rec_file *rec)
+{
+	struct walk w = {};
+	walk_begin(&w, mnt, dentry);
+	bpf_loop(MAX_COMPONENTS, names_step, &w, 0);
+	rec->bytes = w.bytes;
+	if (!w.done) {
+		rec->head.flags |= FILE_CUT;
+		count_miss(MISS_PATH_DEPTH);
+	}
+}
+
+__inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
+{
+	u64 stamp, *slot = seen_slot(key, &stamp);
+	u32 zero = 0;
+	struct rec_file *rec;
+
+	if (!slot || *slot == stamp)
+		return;
+	rec = bpf_map_lookup_elem(&file_scratch, &zero);
+	if (!rec)
+		return;
+	inode = bpf_core_cast(inode, struct inode);
+	dentry = bpf_core_cast(dentry, struct dentry);
+	fill_head(&rec->head, tid, REC_FILE);
+	rec->key = key;
+	rec->inode = inode->i_ino;
+	rec->mode = inode->i_mode;
+	rec->dev = inode->i_sb->s_dev;
+	rec->magic = inode->i_sb->s_magic;
+	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
+		rec->head.flags |= FILE_DELETED;
+	path_names(mnt, dentry, rec);
+	u64 bytes = rec->bytes;
+	/* A file of a kernel mount (pipe, anon_inode, memfd) has no parent; its own name tells what it is. */
+	if (bytes == 0 && dentry->d_parent == dentry) {
+		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, dentry->d_name.name);
+		if (n > 0)
+			bytes = n;
+	}
+	if (bytes > sizeof(rec->names))
+		bytes = sizeof(rec->names);
+	rec->bytes = bytes;
+	if (send(rec, __builtin_offsetof(struct rec_file, names) + bytes))
+		*slot = stamp;
+	else
+		count_miss(MISS_DEFINITION);
+}
+
+/* The key of a file; its definition has been sent when this returns, or counted as missing. */
+__inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
+{
+	u64 key = mix(inode->i_ino, inode->i_sb->s_dev);
+	key = path_key(mnt, dentry, key ^ (dentry->d_hash.pprev ? 0 : 1));
+	key |= 1; /* 0 says none */
+	define_file(tid, key, mnt, dentry, inode);
+	return key;
+}
+
+__inline_always u64 dir_key(u32 tid, struct path *path)
+{
+	struct dentry *dentry = path->dentry;
+	if (!dentry || !dentry->d_inode)
+		return 0;
+	return file_key(tid, path->mnt, dentry, dentry->d_inode);
+}
+
+/* The open file behind an fd of the current task, or null. */
+__inline_always struct file *fd_file(struct task_struct *task, u32 fd)
+{
+	struct file *file = 0;
+	struct fdtable *fdt;
+	if (!task->files)
+		return 0;
+	fdt = task->files->fdt;
+	if (fd >= fdt->max_fds)
+		return 0;
+	if (bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + fd) || !file)
+		return 0;
+	return bpf_core_cast(file, struct file);
+}
+
+#endif

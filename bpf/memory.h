@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * User memory of a call: paths, addresses, arguments. Read at entry, before the kernel reads it; a page that is not
+ * resident then is read at return, when the kernel has brought it in.
+ */
+#ifndef CTRACE_MEMORY_H
+#define CTRACE_MEMORY_H
+
+#include "files.h"
+
+/* include/uapi/linux/fcntl.h */
+#define AT_FDCWD -100
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_data);
+} data_scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_exec);
+} exec_scratch SEC(".maps");
+
+__inline_always struct rec_data *begin_data(struct task_struct *task, u16 slot)
+{
+	u32 zero = 0;
+	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
+	if (rec) {
+		fill_head(&rec->head, task->pid, REC_DATA);
+		rec->head.nr = slot;
+		rec->base = 0;
+	}
+	return rec;
+}
+
+__inline_always void send_data(struct rec_data *rec, u32 bytes)
+{
+	if (bytes > PATH_MAX_BYTES)
+		bytes = PATH_MAX_BYTES;
+	if (!send(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
+		count_miss(MISS_DEFINITION);
+}
+
+/* What is left to do where the memory could not be read: at the last try it is counted and told. */
+__inline_always bool fault(struct rec_data *rec, bool last)
+{
+	if (last) {
+		count_miss(MISS_USER_MEMORY);
+		rec->head.flags |= DATA_FAULT;
+		send_data(rec, 0);
+	}
+	return last;
+}
+
+/* A string of the caller. False: try again at return. */
+__inline_always bool send_text(struct task_struct *task, u64 pointer, bool last)
+{
+	struct rec_data *rec;
+	if (!pointer)
+		return true;
+	rec = begin_data(task, DATA_TEXT);
+	if (!rec)
+		return true;
+	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
+	if (n < 0)
+		return fault(rec, last);
+	send_data(rec, n);
+	return true;
+}
+
+/* A path of the caller, with the directory that it starts from. False: try again at return. */
+__inline_always bool send_path(struct task_struct *task, u16 slot, u64 pointer, s32 dirfd, bool last)
+{
+	struct rec_data *rec;
+	if (!pointer)
+		return true;
+	rec = begin_data(task, slot);
+	if (!rec)
+		return true;
+	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
+	if (n < 0)
+		return fault(rec, last);
+	if (rec->bytes[0] == '/') {
+		rec->base = dir_key(task->pid, &task->fs->root);
+	} else if (dirfd == AT_FDCWD) {
+		rec->base = dir_key(task->pid, &task->fs->pwd);
+	} else {
+		struct file *file = fd_file(task, dirfd);
+		if (file)
+			rec->base = file_key(task->pid, file->f_path.mnt, file->f_path.dentry, file->f_inode);
+	}
+	send_data(rec, n);
+	return true;
+}
+
+/* sockaddr pointer and length of a struct msghdr, which 32-bit callers lay out with 32-bit pointers. */
+__inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes)
+{
+	if (compat) {
+		u32 msg[2];
+		if (bpf_probe_read_user(msg, sizeof(msg), (void *)pointer))
+			return false;
+		*addr = msg[0];
+		*bytes = msg[1];
+	} else {
+		u64 msg[2];
+		if (bpf_probe_read_user(msg, sizeof(msg), (void *)pointer))
+			return false;
+		*addr = msg[0];
+		*bytes = (u32)msg[1];
+	}
+	return true;
+}
+
+/* A sockaddr of the caller or for the caller. False: try again at return. */
+__inline_always bool send_address(struct task_struct *task, u8 how, u64 pointer, u64 next, bool compat, bool last)
+{
+	struct rec_data *rec;
+	u64 addr = pointer, bytes = next;
+	u32 out = 0;
+	if (!pointer)
+		return true;
+	rec = begin_data(task, DATA_ADDR);
+	if (!rec)
+		return true;
+	switch (how) {
+	case ADDR_OUT:
+		if (!next)
+			return true;
+		if (bpf_probe_read_user(&out, sizeof(out), (void *)next))
+			return fault(rec, last);
+		bytes = out;
+		break;
+	case ADDR_MSG_IN:
+	case ADDR_MSG_OUT:
+	case ADDR_MMSG_IN: /* struct mmsghdr begins with its struct msghdr */
+	case ADDR_MMSG_OUT:
+		if (!read_msghdr(pointer, compat, &addr, &bytes))
+			return fault(rec, last);
+		break;
+	}
+	if (!addr || !bytes)
+		return true;
+	if (bytes > ADDR_MAX_BYTES)
+		bytes = ADDR_MAX_BYTES;
+	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
+		return fault(rec, last);
+	send_data(rec, bytes);
+	return true;
+}
+
+/* The arguments of the program that the current task has just begun, which the kernel has laid in its memory. */
+__inline_always void send_exec(struct task_struct *task)
+{
+	u32 zero = 0;
+	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct mm_struct *mm = task->mm;
+	if (!rec || !mm)
+		return;
+	struct file *exe = mm->exe_file;
+	u64 key = 0;
+	if (exe)
+		key = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
+	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->exe = key;
+	u64 bytes = mm->arg_end - mm->arg_start;
+	rec->bytes = bytes;
+	if (bytes > ARGV_MAX_BYTES) {
+		bytes = ARGV_MAX_BYTES;
+		count_miss(MISS_ARGV);
+	}
+	if (bpf_probe_read_user(rec->argv, bytes, (void *)mm->arg_start)) {
+		count_miss(MISS_USER_MEMORY);
+		bytes = 0;
+	}
+	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+		count_miss(MISS_DEFINITION);
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From a socket to a key of its addresses, whose definition is sent once. */
+#ifndef CTRACE_SOCKETS_H
+#define CTRACE_SOCKETS_H
+
+#include "files.h"
+#include <bpf/bpf_endian.h>
+
+/* include/linux/socket.h */
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_sock);
+} sock_scratch SEC(".maps");
+
+/* The name a unix socket is bound to, abstract ones with their leading NUL; returns its bytes. */
+__inline_always u32 unix_name(struct sock *sk, char *to)
+{
+	struct unix_sock *u = bpf_core_cast(sk, struct unix_sock);
+	struct unix_address *addr = u->addr;
+	if (!addr)
+		return 0;
+	/* The length counts sun_family. */
+	u32 bytes = addr->len - 2;
+	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
+		return 0;
+	if (bpf_probe_read_kernel(to, bytes, (char *)addr + bpf_core_field_offset(struct unix_address, name) + 2))
+		return 0;
+	return bytes;
+}
+
+__inline_always u64 inet_addresses(struct sock *sk, struct rec_sock *rec)
+{
+	struct sock_common *c = &sk->__sk_common;
+	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
+	rec->local_port = c->skc_num;
+	rec->peer_port = bpf_ntohs(c->skc_dport);
+	local[0] = local[1] = peer[0] = peer[1] = 0;
+	if (rec->family == AF_INET) {
+		local[0] = c->skc_rcv_saddr;
+		peer[0] = c->skc_daddr;
+	} else {
+		for (int i = 0; i < 4; i++) {
+			((u32 *)rec->local)[i] = c->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			((u32 *)rec->peer)[i] = c->skc_v6_daddr.in6_u.u6_addr32[i];
+		}
+	}
+	u64 key = mix(local[0], local[1]);
+	key = mix(mix(key, peer[0]), peer[1]);
+	return mix(key, (u64)rec->local_port << 16 | rec->peer_port);
+}
+
+/* The key of a socket as it is connected and bound now. */
+__inline_always u64 sock_key(u32 tid, struct file *file)
+{
+	u32 zero = 0;
+	struct rec_sock *rec = bpf_map_lookup_elem(&sock_scratch, &zero);
+	file = bpf_core_cast(file, struct file);
+	struct socket *socket = bpf_core_cast(file->private_data, struct socket);
+	struct sock *sk = socket->sk;
+	if (!rec || !sk)
+		return 0;
+	rec->family = sk->__sk_common.skc_family;
+	rec->type = sk->sk_type;
+	rec->protocol = sk->sk_protocol;
+	rec->inode = file->f_inode->i_ino;
+	rec->portid = 0;
+	u64 key = mix(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
+	struct sock *peer = 0;
+	if (rec->family == AF_INET || rec->family == AF_INET6) {
+		key = mix(key, inet_addresses(sk, rec));
+	} else if (rec->family == AF_UNIX) {
+		struct unix_sock *u = bpf_core_cast(sk, struct unix_sock);
+		peer = u->peer;
+		/* Read as numbers: the verifier allows no arithmetic on a pointer. */
+		u64 ends[2] = {};
+		bpf_probe_read_kernel(&ends[0], sizeof(u64), &u->addr);
+		bpf_probe_read_kernel(&ends[1], sizeof(u64), &u->peer);
+		key = mix(mix(key, ends[0]), ends[1]);
+	} else if (rec->family == AF_NETLINK) {
+		rec->portid = bpf_core_cast(sk, struct netlink_sock)->portid;
+		key = mix(key, rec->portid);
+	}
+	key |= 1; /* 0 says none */
+
+	u64 stamp, *slot = seen_slot(key, &stamp);
+	if (!slot || *slot == stamp)
+		return key;
+	fill_head(&rec->head, tid, REC_SOCK);
+	rec->key = key;
+	rec->local_len = rec->peer_len = 0;
+	u64 bytes = __builtin_offsetof(struct rec_sock, names);
+	if (rec->family == AF_UNIX) {
+		rec->local_port = rec->peer_port = 0;
+		rec->local_len = unix_name(sk, rec->names);
+		if (peer)
+			rec->peer_len = unix_name(peer, rec->names + ADDR_MAX_BYTES);
+		bytes = sizeof(*rec);
+	}
+	if (send(rec, bytes))
+		*slot = stamp;
+	else
+		count_miss(MISS_DEFINITION);
+	return key;
+}
+
+/* The key of whatever an fd of a task refers to; 0: it is not open. */
+__inline_always u64 fd_key_of(struct task_struct *task, u32 fd)
+{
+	struct file *file = fd_file(task, fd);
+	if (!file)
+		return 0;
+	struct inode *inode = file->f_inode;
+	if ((inode->i_mode & S_IFMT) == S_IFSOCK)
+		return sock_key(task->pid, file);
+	return file_key(task->pid, file->f_path.mnt, file->f_path.dentry, inode);
+}
+
+__noinline u64 fd_key(u32 fd)
+{
+	return fd_key_of(bpf_get_current_task_btf(), fd);
+}
+
+#endif

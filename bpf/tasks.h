@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who a thread is, which container it belongs to, and whether it is recorded. */
+#ifndef CTRACE_TASKS_H
+#define CTRACE_TASKS_H
+
+#include "files.h"
+
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+
+/* Finds what user space or cgroup_mkdir said of a cgroup; false: nothing is known of it. */
+__inline_always bool find_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key, struct cgroup_info *info)
+{
+	struct cgroup_info *found;
+	if (!cgroup)
+		return false;
+	*key = cgroup->kn->id | hierarchy;
+	found = bpf_map_lookup_elem(&cgroups, key);
+	if (!found)
+		return false;
+	*info = *found;
+	return true;
+}
+
+__inline_always struct cgroup *v1_cgroup(struct css_set *set)
+{
+	struct cgroup_subsys_state *css = 0;
+	switch (config.v1_controller) {
+	case V1_PIDS:
+		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)];
+		break;
+	case V1_MEMORY:
+		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)];
+		break;
+	case V1_DEVICES:
+		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)];
+		break;
+	case V1_CPU:
+		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)];
+		break;
+	case V1_FREEZER:
+		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)];
+		break;
+	}
+	return css ? css->cgroup : 0;
+}
+
+/* The container that a task is in. On a hybrid machine a runtime may have used either hierarchy, so both are asked. */
+__inline_always struct cgroup_info container_of_task(struct task_struct *task)
+{
+	struct cgroup_info info = {.state = CGROUP_HOST}, unified = {.state = CGROUP_HOST};
+	struct css_set *set = task->cgroups;
+	u64 key = 0;
+	if (config.v1_controller && find_cgroup(v1_cgroup(set), CGROUP_KEY_V1, &key, &info) &&
+	    info.state != CGROUP_HOST)
+		return info;
+	if (find_cgroup(set->dfl_cgrp, 0, &key, &unified))
+		return unified;
+	return info;
+}
+
+__inline_always bool comm_wanted(struct task *t)
+{
+	if (config.comm_mode == COMM_ALL)
+		return true;
+	bool listed = bpf_map_lookup_elem(&comms, t->comm) != 0;
+	return listed == (config.comm_mode == COMM_ONLY);
+}
+
+/* Tells user space who the thread is. */
+__inline_always void define_task_of(struct task *t, struct task_struct *task)
+{
+	struct rec_task rec = {};
+	struct pid *pid = task->signal->pids[PIDTYPE_TGID];
+	struct upid upid = {};
+
+	rec.exe = 0;
+	if (task->mm && task->mm->exe_file) {
+		struct file *exe = task->mm->exe_file;
+		rec.exe = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
+	}
+	fill_head(&rec.head, task->pid, REC_TASK);
+	rec.pid = task->tgid;
+	rec.ppid = task->real_parent->tgid;
+	if (pid)
+		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[pid->level]);
+	rec.ns_pid = upid.nr;
+	rec.uid = task->cred->euid.val;
+	rec.start_time = task->group_leader->start_boottime;
+	rec.cgroup = t->cgroup;
+	__builtin_memcpy(rec.comm, t->comm, sizeof(rec.comm));
+	t->known = send(&rec, sizeof(rec));
+}
+
+/* Functions that are not static are verified once, and not at every call. */
+__noinline int define_current(struct task *t)
+{
+	if (t)
+		define_task_of(t, bpf_get_current_task_btf());
+	return 0;
+}
+
+/* Decides anew who the thread is and whether it is recorded. */
+__inline_always void refresh_task_of(struct task *t, struct task_struct *task)
+{
+	t->css_set = (u64)task->cgroups;
+	t->cred = (u64)task->cred;
+	bpf_probe_read_kernel(t->comm, sizeof(t->comm), task->comm);
+	t->cgroup_epoch = cgroup_epoch;
+	t->definition_epoch = definition_epoch;
+	t->known = 0;
+	t->record = 0;
+	if (task->tgid == config.self)
+		return;
+	struct cgroup_info info = container_of_task(task);
+	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
+	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host))
+		return;
+	t->record = comm_wanted(t);
+}
+
+__noinline int refresh_current(struct task *t)
+{
+	if (t)
+		refresh_task_of(t, bpf_get_current_task_btf());
+	return 0;
+}
+
+/* Whether anything that its definition tells has changed since. */
+__inline_always bool task_changed(struct task *t, struct task_struct *task)
+{
+	u64 *comm = (u64 *)task->comm;
+	return t->css_set != (u64)task->cgroups || t->cred != (u64)task->cred || t->comm[0] != comm[0] ||
+	       t->comm[1] != comm[1] || t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
+}
+
+/* What we know of the current thread, up to date. Null: no memory. */
+__inline_always struct task *current_task(struct task_struct *task)
+{
+	struct task *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	if (!t) {
+		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!t) {
+			count_miss(MISS_STORAGE);
+			return 0;
+		}
+	}
+	if (task_changed(t, task))
+		refresh_current(t);
+	return t;
+}
+
+#endif
