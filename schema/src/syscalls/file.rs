@@ -9,7 +9,7 @@ const fn file(name: &'static str, args: &'static [(&'static str, Arg)], ret: Ret
 
 /// Calls on an fd, and on a path relative to the working directory.
 #[rustfmt::skip]
-pub(super) const CALLS: &[Spec] = &[
+pub(super) static CALLS: &[Spec] = &[
     // open and close
     file("open", &[("path", Path), ("flags", Flags(Open)), ("mode", Mode)], Ret::Fd),
     file("creat", &[("path", Path), ("mode", Mode)], Ret::Fd),
@@ -134,7 +134,7 @@ pub(super) const CALLS: &[Spec] = &[
 
 /// Calls on a path relative to a directory fd.
 #[rustfmt::skip]
-pub(super) const AT_CALLS: &[Spec] = &[
+pub(super) static AT_CALLS: &[Spec] = &[
     file("openat", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(Open)), ("mode", Mode)], Ret::Fd),
     // Flags and mode are in `struct open_how`.
     file("openat2", &[("dirfd", DirFd), ("path", Path), ("how", Ptr), ("size", Size)], Ret::Fd),

@@ -1,6 +1,7 @@
 //! Syscall tables: numbers and names of each architecture, and what each argument means.
 //!
-//! Numbers and names come from the crate `syscalls`, which knows those up to `file_setattr` (Linux 6.17). The
+//! Numbers and names come from the crate `syscalls`, which knows those up to `file_setattr` (Linux 6.17; not yet
+//! `listns` and `rseq_slice_yield`). The
 //! meaning of the arguments is ours, one line per call, in one file per class, after the kernel's SYSCALL_DEFINE
 //! prototypes. A call that is newer than the tables is recorded all the same, by its number.
 
@@ -209,7 +210,7 @@ pub enum Names {
     Fcntl, FdFlags, Flock, Fsopen, Futex, Getrandom, IdType, Inotify, InotifyMask, Ioctl, IpcGet, ItimerWhich,
     Madvise, Map, Membarrier, Memfd, Mlock, Mlockall, Mount, MoveMount, Mremap, Msg, Msync, Namespace, Open,
     OpenTree, Pidfd, Prctl, PrioWhich, Prot, Protocol, Ptrace, Rename, Resource, RusageWho, Rwf, Sched, Seccomp,
-    Shutdown, SigHow, Signalfd, SockFlags, SockLevel, SockOpt, SockType, Splice, SyncRange, Timer, Timerfd, Umount,
+    Shutdown, SigHow, Signalfd, Socketcall, SockFlags, SockLevel, SockOpt, SockType, Splice, SyncRange, Timer, Timerfd, Umount,
     Wait, Whence, Xattr,
 }
 
@@ -237,7 +238,8 @@ pub struct Spec {
     pub class: Class,
     /// Names (as in the man page) and meanings of its arguments, at most six.
     pub args: &'static [(&'static str, Arg)],
-    /// Its result. fcntl, ioctl, bpf, seccomp and socketcall return a new fd only for some commands: they say `Num`.
+    /// Its result. fcntl, ioctl, bpf, seccomp, socketcall and landlock_create_ruleset return a new fd only in some
+    /// of their uses: they say `Num`.
     pub ret: Ret,
 }
 
@@ -306,7 +308,7 @@ const fn call(
 
 static UNKNOWN: Spec = call("", Class::Other, &[], Ret::Num);
 
-const TABLES: &[&[Spec]] = &[
+static TABLES: &[&[Spec]] = &[
     file::CALLS,
     file::AT_CALLS,
     network::CALLS,
@@ -341,7 +343,8 @@ pub fn name(abi: Abi, nr: u32) -> Option<&'static str> {
     let id = nr as usize;
     match abi {
         Abi::X86_64 => syscalls::x86_64::Sysno::new(id).map(|s| s.name()),
-        Abi::X86 => syscalls::x86::Sysno::new(id).map(|s| s.name()),
+        // One name is a word of Rust, and the crate has it as such: r#break.
+        Abi::X86 => syscalls::x86::Sysno::new(id).map(|s| s.name().trim_start_matches("r#")),
         Abi::Aarch64 if TIME64.contains(&nr) => None,
         Abi::Aarch64 => syscalls::aarch64::Sysno::new(id).map(|s| match s.name() {
             // The kernel's name for it on every 64-bit ABI; the crate has the name of the C function.

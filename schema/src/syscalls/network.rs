@@ -8,7 +8,7 @@ const fn network(name: &'static str, args: &'static [(&'static str, Arg)], ret: 
 }
 
 #[rustfmt::skip]
-pub(super) const CALLS: &[Spec] = &[
+pub(super) static CALLS: &[Spec] = &[
     network("socket", &[("domain", Const(Domain)), ("type", Const(SockType)), ("protocol", Const(Protocol))], Ret::Fd),
     // The two new fds are in an array that the kernel fills in.
     network("socketpair", &[("domain", Const(Domain)), ("type", Const(SockType)), ("protocol", Const(Protocol)), ("sv", Ptr)], Ret::Num),
