@@ -1,0 +1,8 @@
+-- Calls that seccomp refused.
+select container, syscall, error, exe, comm, count(*) as calls, min(time) as first_seen, max(time) as last_seen
+from events
+where kind = 'syscall' and denied
+    {events}
+group by 1, 2, 3, 4, 5
+order by calls desc, 1, 2, 3, 4, 5
+{limit}

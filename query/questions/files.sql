@@ -1,0 +1,13 @@
+-- Files by container, the most used first.
+select container, path, count(*) as calls,
+    count(case when operation = 'open' then 1 end) as opens,
+    count(case when operation = 'exec' then 1 end) as execs,
+    coalesce(sum(case when operation = 'read' then bytes end), 0) as bytes_read,
+    coalesce(sum(case when operation = 'write' then bytes end), 0) as bytes_written,
+    count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
+from files
+where true
+    {events}
+group by container, path
+order by calls desc, container, path
+{limit}

@@ -1,0 +1,7 @@
+-- Which container talks to which, from both ends.
+select source, target, protocol, address, connections, failed, bytes_sent, bytes_received, first_seen, last_seen
+from links
+where true
+    {links}
+order by source, target, protocol, address
+{limit}

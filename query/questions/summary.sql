@@ -1,0 +1,62 @@
+-- The recording in a few sections: what, who, which calls, what went wrong.
+with scope as (
+    select *
+    from events
+    where true
+        {events}
+),
+calls as (
+    select coalesce(container, '?') as container, syscall, error, coalesce(denied, false) as denied
+    from scope
+    where kind = 'syscall'
+),
+parts as (
+    select 1 as part, 'recording' as section, key as item, value, 0 as rank
+    from meta
+    where key in ('host', 'kernel', 'arch', 'producer')
+    union all
+    select 2, 'recording', 'from', to_char(min(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
+    union all
+    select 3, 'recording', 'to', to_char(max(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
+    union all
+    select 4, 'recording', 'events', cast(count(*) as varchar), 0 from scope
+    union all
+    select 5, 'recording', 'lost', cast(coalesce(sum(lost), 0) as varchar), 0 from scope
+    union all
+    select 6, 'calls of container', container, cast(count(*) as varchar), -count(*) from calls group by container
+    union all
+    select * from (
+        select 7, 'top calls', syscall, cast(count(*) as varchar), -count(*)
+        from calls group by syscall order by count(*) desc, syscall limit 5)
+    union all
+    select * from (
+        select 8, 'top failures', syscall || ' ' || error, cast(count(*) as varchar), -count(*)
+        from calls where error not in ('EAGAIN', 'EINPROGRESS') and not denied
+        group by syscall, error order by count(*) desc, syscall, error limit 5)
+    union all
+    select * from (
+        select 9, 'denied by seccomp', container || ' ' || syscall, cast(count(*) as varchar), -count(*)
+        from calls where denied group by container, syscall order by count(*) desc, container, syscall limit 5)
+    union all
+    select * from (
+        select 10, 'peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
+            cast(count(*) as varchar) || ' calls', -count(*)
+        from scope where kind = 'syscall' and syscall in ('connect', 'sendto', 'sendmsg', 'sendmmsg')
+            and (peer_addr is not null or peer_path is not null)
+        group by peer_addr, peer_port, peer_path
+        order by count(*) desc, peer_addr, peer_port, peer_path limit 5)
+    union all
+    select * from (
+        select 11, 'ended badly', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
+            cast(count(*) as varchar) || ' with ' ||
+                coalesce('signal ' || cast(exit_signal as varchar), 'exit code ' || cast(exit_code as varchar)),
+            -count(*)
+        from scope where kind = 'process' and action = 'exit' and (exit_code <> 0 or exit_signal is not null)
+        group by container, exe, comm, exit_code, exit_signal
+        order by count(*) desc, container, exe, comm limit 5)
+)
+select section, item, value
+from parts
+where value is not null
+order by part, rank, item
+{limit}

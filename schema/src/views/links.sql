@@ -1,0 +1,71 @@
+with ends as (
+    -- An IPv4 peer of an IPv6 socket is written as a mapped address on one side and plainly on the other.
+    select container, container_id, host, direction, family, protocol, local_port, peer_port, peer_path,
+        first_seen, last_seen, opened, failed, bytes_sent, bytes_received,
+        replace(local_addr, '::ffff:', '') as local_addr, replace(peer_addr, '::ffff:', '') as peer_addr
+    from connections
+),
+addresses as (
+    select distinct container, container_id, host, local_addr
+    from ends
+    where local_addr is not null and local_addr not in ('0.0.0.0', '::', '::1') and local_addr not like '127.%'
+),
+shared as (
+    -- Every container has devices and kernel files of its own under the same names.
+    select container, container_id, host, dev, inode, operation, max(path) as path, min(time) as first_seen,
+        max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
+    from files
+    where operation in ('read', 'write') and bytes > 0 and dev is not null and inode is not null
+        and path not like '/proc/%' and path not like '/sys/%' and (path not like '/dev/%' or path like '/dev/shm/%')
+    group by container, container_id, host, dev, inode, operation
+),
+pairs as (
+    -- Both ends of one connection: the same two ports and addresses, seen from the other side. A socket that is bound to
+    -- no address has a wildcard; behind a service address (DNAT) the client's own end alone is the same on both sides.
+    select c.container as source, c.container_id as source_id, c.host as source_host,
+        s.container as target, s.container_id as target_id, s.host as target_host,
+        c.protocol, s.local_addr || ':' || cast(s.local_port as varchar) as address,
+        case when c.opened > 1 then c.opened else 1 end as connections, c.failed,
+        c.bytes_sent, c.bytes_received, c.first_seen, c.last_seen
+    from ends as c
+    join ends as s on c.protocol = s.protocol and c.local_port = s.peer_port
+    where coalesce(c.direction, 'out') = 'out' and coalesce(s.direction, 'in') = 'in'
+        and (c.direction = 'out' or s.direction = 'in' or c.peer_port < c.local_port)
+        and ((c.peer_port = s.local_port and c.local_addr = s.peer_addr and c.peer_addr = s.local_addr
+                and (c.host = s.host or c.local_addr not like '127.%' and c.local_addr <> '::1'))
+            or (c.peer_port = s.local_port and (c.local_addr = s.peer_addr or c.local_addr in ('0.0.0.0', '::'))
+                and (c.peer_addr = s.local_addr or s.local_addr in ('0.0.0.0', '::'))
+                and s.peer_addr not like '127.%' and s.peer_addr <> '::1')
+            or (c.local_addr = s.peer_addr and c.protocol = 'tcp'
+                and c.local_addr not like '127.%' and c.local_addr not in ('0.0.0.0', '::', '::1')))
+    union all
+    -- Connections that failed: the address belongs to a container that was seen to use it.
+    select c.container, c.container_id, c.host, a.container, a.container_id, a.host,
+        c.protocol, c.peer_addr || ':' || cast(c.peer_port as varchar), 0, c.failed, 0, 0, c.first_seen, c.last_seen
+    from ends as c
+    join addresses as a on c.peer_addr = a.local_addr
+    where c.failed > 0 and c.opened = 0
+    union all
+    -- Unix sockets meet by path. Where a container serves that path itself, it talks to itself.
+    select c.container, c.container_id, c.host, s.container, s.container_id, s.host,
+        'unix', c.peer_path, c.opened, c.failed, c.bytes_sent, c.bytes_received, c.first_seen, c.last_seen
+    from ends as c
+    join ends as s on c.host = s.host and c.peer_path = s.peer_path
+    left join ends as own on own.host = c.host and own.peer_path = c.peer_path and own.direction = 'in'
+        and own.family = 'unix' and own.container = c.container
+    where c.family = 'unix' and s.family = 'unix' and c.direction = 'out' and s.direction = 'in' and own.host is null
+    union all
+    -- One file, by device and inode, that one wrote and the other read afterwards.
+    select w.container, w.container_id, w.host, r.container, r.container_id, r.host,
+        'file', w.path, 0, 0, w.bytes, 0, w.first_seen, r.last_seen
+    from shared as w
+    join shared as r on w.host = r.host and w.dev = r.dev and w.inode = r.inode
+    where w.operation = 'write' and r.operation = 'read' and r.last_seen >= w.first_seen
+)
+select source, source_id, source_host, target, target_id, target_host, protocol, address,
+    cast(sum(connections) as bigint) as connections, cast(sum(failed) as bigint) as failed,
+    cast(sum(bytes_sent) as bigint) as bytes_sent, cast(sum(bytes_received) as bigint) as bytes_received,
+    min(first_seen) as first_seen, max(last_seen) as last_seen
+from pairs
+where source <> target or source_id <> target_id or source_host <> target_host
+group by source, source_id, source_host, target, target_id, target_host, protocol, address
