@@ -1,0 +1,302 @@
+//! The cgroup hierarchies of this machine, and the cgroups in them.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// v1 controllers that container runtimes create a cgroup in, the most telling first: every runtime uses `pids`,
+/// and no service manager puts other things there.
+const CONTROLLERS: [&str; 5] = ["pids", "memory", "devices", "cpu", "freezer"];
+
+/// Why the machine's cgroups cannot be found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file under `/proc` cannot be read.
+    #[error("cannot read {path}: {source}; mount procfs there, or run as root")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no cgroup mount at all.
+    #[error(
+        "no cgroup filesystem is mounted ({path} lists none): mount it, \
+         `mount -t cgroup2 none /sys/fs/cgroup`, or share the host's with this container"
+    )]
+    NotMounted {
+        /// The list of mounts that was read.
+        path: PathBuf,
+    },
+}
+
+/// The hierarchies that containers can live in. A hybrid machine has both, and a container may be in one only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// Where cgroup v2 (the kernel's default hierarchy) is mounted.
+    pub v2: Option<PathBuf>,
+    /// The v1 hierarchy that shows containers best.
+    pub v1: Option<V1>,
+}
+
+/// One cgroup v1 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct V1 {
+    /// The controller that it was chosen for, one of pids, memory, devices, cpu, freezer.
+    pub controller: String,
+    /// The kernel's `cgroup_root.hierarchy_id`, from `/proc/cgroups`.
+    pub hierarchy_id: u32,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+}
+
+/// One cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// Whether it is in the v1 hierarchy.
+    pub v1: bool,
+    /// Inode number of its directory, which is its kernfs id: `bpf_get_current_cgroup_id` gives the same (Linux 5.5+).
+    pub id: u64,
+    /// Path below the mount, from `/`. What is not UTF-8 is replaced: no runtime's names are anything else.
+    pub path: String,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+/// Finds the hierarchies that are mounted, for the machine whose root directory is `root` (`/`, or a test's tree).
+///
+/// # Errors
+/// `/proc` cannot be read, or no cgroup filesystem is mounted.
+pub fn probe(root: &Path) -> Result<Hierarchies, Error> {
+    let path = root.join("proc/self/mountinfo");
+    let mountinfo = read(&path)?;
+    let mounts: Vec<Mount> = mountinfo
+        .split(|b| *b == b'\n')
+        .filter_map(parse_mount)
+        .collect();
+    let v2 = mounts
+        .iter()
+        .find(|m| m.fstype == "cgroup2")
+        .map(|m| under(root, &m.point));
+    let v1 = match find_v1(&mounts) {
+        Some((controller, mount)) => Some(V1 {
+            controller: controller.to_string(),
+            hierarchy_id: hierarchy_id(root, controller)?,
+            mount: under(root, &mount.point),
+        }),
+        None => None,
+    };
+    if v1.is_none() && v2.is_none() {
+        return Err(Error::NotMounted { path });
+    }
+    Ok(Hierarchies { v2, v1 })
+}
+
+/// Every cgroup that exists now, v2 first, a parent before its children. What vanishes meanwhile is left out.
+pub fn scan(hierarchies: &Hierarchies) -> impl Iterator<Item = Cgroup> + use<> {
+    let v1 = hierarchies.v1.as_ref().map(|v1| v1.mount.clone());
+    let v2 = hierarchies.v2.clone().map(|mount| walk(false, mount));
+    v2.into_iter()
+        .flatten()
+        .chain(v1.map(|mount| walk(true, mount)).into_iter().flatten())
+}
+
+fn walk(v1: bool, mount: PathBuf) -> impl Iterator<Item = Cgroup> {
+    let mut stack = Vec::new();
+    if let Ok(meta) = fs::symlink_metadata(&mount) {
+        stack.push((meta.ino(), mount.clone()));
+    }
+    std::iter::from_fn(move || {
+        let (id, dir) = stack.pop()?;
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                stack.push((entry.ino(), entry.path()));
+            }
+        }
+        let below = dir.strip_prefix(&mount).unwrap_or(Path::new(""));
+        let path = format!("/{}", below.to_string_lossy());
+        Some(Cgroup { v1, id, path, dir })
+    })
+}
+
+/// A line of mountinfo, as far as it matters here.
+struct Mount {
+    point: PathBuf,
+    fstype: String,
+    options: String,
+}
+
+/// Parses a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): fields, optional fields, ` - `, type, source, options.
+fn parse_mount(line: &[u8]) -> Option<Mount> {
+    let line = String::from_utf8_lossy(line);
+    let (left, right) = line.split_once(" - ")?;
+    let mut right = right.split(' ');
+    let (fstype, _source) = (right.next()?, right.next()?);
+    if !fstype.starts_with("cgroup") {
+        return None;
+    }
+    Some(Mount {
+        point: unescape_octal(left.split(' ').nth(4)?),
+        fstype: fstype.to_string(),
+        options: right.next()?.to_string(),
+    })
+}
+
+/// The kernel writes space, tab, newline and backslash in mountinfo as `\040` and so on.
+fn unescape_octal(field: &str) -> PathBuf {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match rest {
+            [
+                b'\\',
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = after;
+            }
+            _ => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(out).into()
+}
+
+fn find_v1(mounts: &[Mount]) -> Option<(&'static str, &Mount)> {
+    CONTROLLERS.iter().find_map(|&controller| {
+        let has =
+            |m: &&Mount| m.fstype == "cgroup" && m.options.split(',').any(|o| o == controller);
+        mounts.iter().find(has).map(|m| (controller, m))
+    })
+}
+
+/// The second column of `/proc/cgroups` (cgroups(7)): the hierarchy that the controller is mounted in.
+fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, Error> {
+    let path = root.join("proc/cgroups");
+    let table = read(&path)?;
+    let find = |line: &str| {
+        let mut fields = line.split_whitespace();
+        (fields.next()? == controller).then(|| fields.next()?.parse().ok())?
+    };
+    let id = String::from_utf8_lossy(&table).lines().find_map(find);
+    id.ok_or_else(|| Error::Read {
+        path,
+        source: io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("no line for the controller {controller}"),
+        ),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// `path`, an absolute path in the tree of `root`, as this process reaches it.
+fn under(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests {
+    // A test that cannot set up should stop there.
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+    const CGROUPS: &str = "#subsys_name\thierarchy\tnum_cgroups\tenabled
+cpuset\t3\t1\t1\ncpu\t1\t1\t1\nmemory\t4\t10\t1\npids\t8\t1\t1\n";
+
+    fn tree(mountinfo: &str, cgroups: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/self")).unwrap();
+        fs::write(root.path().join("proc/self/mountinfo"), mountinfo).unwrap();
+        fs::write(root.path().join("proc/cgroups"), cgroups).unwrap();
+        root
+    }
+
+    #[test]
+    fn hybrid_layout() {
+        let root = tree(HYBRID, CGROUPS);
+        let found = probe(root.path()).unwrap();
+        assert_eq!(found.v2, Some(root.path().join("sys/fs/cgroup/unified")));
+        let v1 = found.v1.unwrap();
+        assert_eq!((v1.controller.as_str(), v1.hierarchy_id), ("pids", 8));
+        assert_eq!(v1.mount, root.path().join("sys/fs/cgroup/pids"));
+    }
+
+    #[test]
+    fn v2_only_layout() {
+        let line = "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let found = probe(tree(line, CGROUPS).path()).unwrap();
+        assert!(found.v2.unwrap().ends_with("sys/fs/cgroup"));
+        assert_eq!(found.v1, None);
+    }
+
+    #[test]
+    fn v1_only_layout_with_joint_controllers() {
+        let line =
+            "33 25 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:15 - cgroup cgroup rw,cpu,cpuacct\n";
+        let found = probe(tree(line, CGROUPS).path()).unwrap();
+        let v1 = found.v1.unwrap();
+        assert_eq!((v1.controller.as_str(), v1.hierarchy_id), ("cpu", 1));
+        assert_eq!(found.v2, None);
+    }
+
+    #[test]
+    fn systemd_named_hierarchy_alone_does_not_count() {
+        let line = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
+        let root = tree(line, CGROUPS);
+        assert!(matches!(probe(root.path()), Err(Error::NotMounted { .. })));
+    }
+
+    #[test]
+    fn escaped_mount_point() {
+        assert_eq!(
+            unescape_octal(r"/mnt/a\040b\134c\0"),
+            PathBuf::from("/mnt/a b\\c\\0")
+        );
+    }
+
+    #[test]
+    fn scan_gives_ids_and_paths_parents_first() {
+        let root = tree(HYBRID, CGROUPS);
+        let v2 = root.path().join("sys/fs/cgroup/unified");
+        let v1 = root.path().join("sys/fs/cgroup/pids");
+        fs::create_dir_all(v2.join("docker/abc")).unwrap();
+        fs::create_dir_all(v1.join("x")).unwrap();
+        fs::write(v2.join("docker/cgroup.procs"), "1\n").unwrap();
+        let found: Vec<Cgroup> = scan(&probe(root.path()).unwrap()).collect();
+        let paths: Vec<(bool, &str)> = found.iter().map(|c| (c.v1, c.path.as_str())).collect();
+        assert_eq!(
+            paths,
+            [
+                (false, "/"),
+                (false, "/docker"),
+                (false, "/docker/abc"),
+                (true, "/"),
+                (true, "/x")
+            ]
+        );
+        for cgroup in &found {
+            assert_eq!(cgroup.id, fs::metadata(&cgroup.dir).unwrap().ino());
+        }
+    }
+}
