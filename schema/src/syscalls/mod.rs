@@ -1,9 +1,8 @@
 //! Syscall tables: numbers and names of each architecture, and what each argument means.
 //!
-//! Numbers and names come from the crate `syscalls`, which knows those up to `file_setattr` (Linux 6.17; not yet
-//! `listns` and `rseq_slice_yield`). The
-//! meaning of the arguments is ours, one line per call, in one file per class, after the kernel's SYSCALL_DEFINE
-//! prototypes. A call that is newer than the tables is recorded all the same, by its number.
+//! Numbers and names come from the crate `syscalls`, which knows those up to `file_setattr` (469, Linux 6.17) and not
+//! yet `listns` and `rseq_slice_yield`. The meaning of the arguments is ours, one line per call, in one file per class,
+//! after the kernel's SYSCALL_DEFINE prototypes. A call that is newer than the tables is recorded by its number.
 
 mod abi32;
 mod file;

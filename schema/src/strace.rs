@@ -1,1 +1,0 @@
-//! A call as strace would print it.

@@ -1,0 +1,436 @@
+//! A call as strace would print it.
+
+mod names;
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
+
+use linux_raw_sys::{general, prctl};
+
+use crate::errno;
+use crate::syscalls::{Abi, Arg, Names, Ret, Spec};
+
+/// One call, to be printed in a line as strace(1) prints it:
+/// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
+///
+/// The texts are those of the columns of the same names, escaped as [`crate::text`] says, so that the line cannot
+/// drive a terminal. What user memory held is not recorded and printed `...`.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// Name of the call; of one that the tables do not know, what stands in the column `syscall`.
+    pub name: &'a str,
+    /// What it takes and gives on `abi`: [`crate::syscalls::spec_of`].
+    pub spec: &'a Spec,
+    /// Whose numbers and register width.
+    pub abi: Abi,
+    /// The arguments; none where it was not stored.
+    pub args: [Option<i64>; 6],
+    /// The result, a negative errno where it failed; none where it did not return.
+    pub ret: Option<i64>,
+    /// The file that the call was about.
+    pub path: Option<&'a str>,
+    /// The path that the caller passed.
+    pub path_arg: Option<&'a str>,
+    /// The second path or text.
+    pub path2: Option<&'a str>,
+    /// The socket address that was passed or came back.
+    pub addr: Option<&'a str>,
+    /// The arguments of an exec, as a shell would read them.
+    pub argv: Option<&'a str>,
+    /// Whether seccomp refused it.
+    pub denied: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A call of which nothing is known yet but what it is.
+    pub fn new(name: &'a str, spec: &'a Spec, abi: Abi) -> Self {
+        Call {
+            name,
+            spec,
+            abi,
+            args: [None; 6],
+            ret: None,
+            path: None,
+            path_arg: None,
+            path2: None,
+            addr: None,
+            argv: None,
+            denied: false,
+        }
+    }
+
+    /// The low 32 bits of an argument.
+    fn low(&self, i: usize) -> Option<u32> {
+        self.args[i].map(|v| v as u32)
+    }
+
+    /// A register as an unsigned number.
+    fn unsigned(&self, v: i64) -> u64 {
+        if self.abi.is_32bit() {
+            u64::from(v as u32)
+        } else {
+            v as u64
+        }
+    }
+
+    /// A register as a signed number.
+    fn signed(&self, v: i64) -> i64 {
+        if self.abi.is_32bit() {
+            i64::from(v as i32)
+        } else {
+            v
+        }
+    }
+
+    /// Whether argument `i` is meaningful. Of some calls the last ones are only for some values of the others.
+    fn takes(&self, i: usize) -> bool {
+        match (self.name, i) {
+            ("open", 2) | ("openat", 3) => {
+                let makes = general::O_CREAT | general::__O_TMPFILE;
+                self.low(i - 1).is_none_or(|flags| flags & makes != 0)
+            }
+            ("mq_open", 2 | 3) => self.low(1).is_none_or(|f| f & general::O_CREAT != 0),
+            ("mknod", 2) | ("mknodat", 3) => self.low(i - 1).is_none_or(is_device),
+            ("mremap", 4) => {
+                let places = general::MREMAP_FIXED | general::MREMAP_DONTUNMAP;
+                self.low(3).is_none_or(|flags| flags & places != 0)
+            }
+            ("fcntl" | "fcntl64", 2) => self.low(1).is_none_or(|op| !fcntl_takes_nothing(op)),
+            ("futex" | "futex_time64", 3..) => self.low(1).is_none_or(|op| futex_takes(op, i)),
+            ("prctl", 1..) => self.low(0).is_none_or(|op| i <= prctl_arguments(op)),
+            _ => true,
+        }
+    }
+
+    fn argument(&self, i: usize, arg: Arg) -> Cow<'a, str> {
+        match (arg, self.name, i) {
+            (Arg::Path, ..) => self.path_argument(i),
+            (Arg::Text, ..) => self.path2.map_or_else(|| self.pointer(i), quoted),
+            (Arg::Argv, ..) => self
+                .argv
+                .map_or_else(|| self.pointer(i), |a| format!("[{a}]").into()),
+            (Arg::SockAddrIn | Arg::SockAddrOut | Arg::MsgIn | Arg::MsgOut, ..) => self
+                .addr
+                .map_or_else(|| self.pointer(i), |a| format!("{{{a}}}").into()),
+            (arg, ..) if arg.is_pointer() => self.pointer(i),
+            _ => self.args[i].map_or("?".into(), |v| self.number(i, arg, v).into()),
+        }
+    }
+
+    /// The n-th path argument has the n-th of the texts for paths.
+    fn path_argument(&self, i: usize) -> Cow<'a, str> {
+        let first = self.spec.paths().next().is_some_and(|(_, p)| p == i);
+        let text = if first {
+            self.path_arg.or(self.path)
+        } else {
+            self.path2
+        };
+        text.map_or_else(|| self.pointer(i), quoted)
+    }
+
+    fn pointer(&self, i: usize) -> Cow<'a, str> {
+        match self.args[i] {
+            Some(0) => "NULL".into(),
+            _ => "...".into(),
+        }
+    }
+
+    fn number(&self, i: usize, arg: Arg, v: i64) -> String {
+        match arg {
+            Arg::Fd | Arg::DirFd => self.fd(i, v as i32),
+            Arg::Flags(names) | Arg::Const(names) => self.named(i, names, v),
+            Arg::Signal => names::signal(i64::from(v as i32)),
+            Arg::Mode => mode(v as u32, self.name.starts_with("mknod")),
+            Arg::UInt if self.spec.args[i].0 == "dev" && self.name.starts_with("mknod") => {
+                device(v as u32)
+            }
+            Arg::Id if v as i32 == -1 => "-1".into(),
+            Arg::UInt | Arg::Id => (v as u32).to_string(),
+            Arg::Size => self.unsigned(v).to_string(),
+            Arg::Hex
+                if self.name.starts_with("futex")
+                    && v as u32 == general::FUTEX_BITSET_MATCH_ANY =>
+            {
+                "FUTEX_BITSET_MATCH_ANY".into()
+            }
+            Arg::Hex => hex(self.unsigned(v)),
+            Arg::Long if self.name.starts_with("fcntl") => self.fcntl_argument(v),
+            Arg::Long if self.name == "prctl" => self.prctl_argument(i, v),
+            Arg::Long => self.signed(v).to_string(),
+            Arg::Low => match self.args.get(i + 1) {
+                Some(Some(high)) => ((high << 32) | i64::from(v as u32)).to_string(),
+                _ => "?".into(),
+            },
+            _ => (v as i32).to_string(),
+        }
+    }
+
+    fn fd(&self, i: usize, fd: i32) -> String {
+        // The column `path` is that of the fd only where the call takes no path.
+        let about = self.spec.fd_arg() == Some(i) && self.spec.paths().next().is_none();
+        match self.path.filter(|_| about && fd >= 0) {
+            _ if fd == general::AT_FDCWD => "AT_FDCWD".into(),
+            Some(path) => format!("{fd}<{path}>"),
+            None => fd.to_string(),
+        }
+    }
+
+    fn named(&self, i: usize, names: Names, v: i64) -> String {
+        let context = match names {
+            Names::Protocol => self.args[0],
+            Names::SockOpt => self.args[i - 1],
+            _ => None,
+        };
+        let Some(table) = names::table(names, self.abi.is_arm(), context) else {
+            return (v as i32).to_string();
+        };
+        match names {
+            Names::Clone => clone_flags(table, v as u32),
+            Names::IpcGet => ipc_flags(table, v as u32),
+            Names::Ioctl => table
+                .name(v as u32)
+                .map_or_else(|| ioctl_number(v as u32), Into::into),
+            _ => table.text(v as u32),
+        }
+    }
+
+    fn fcntl_argument(&self, v: i64) -> String {
+        let named = |names| self.named(2, names, v);
+        match self.low(1).unwrap_or(u32::MAX) {
+            general::F_SETFD => named(Names::FdFlags),
+            general::F_SETFL => named(Names::Open),
+            general::F_DUPFD
+            | general::F_DUPFD_CLOEXEC
+            | general::F_DUPFD_QUERY
+            | general::F_SETOWN
+            | general::F_SETPIPE_SZ => (v as i32).to_string(),
+            general::F_SETSIG => names::signal(v),
+            general::F_ADD_SEALS | general::F_SETLEASE | general::F_NOTIFY => hex(self.unsigned(v)),
+            // The others take the address of a structure.
+            _ => "...".into(),
+        }
+    }
+
+    fn prctl_argument(&self, i: usize, v: i64) -> String {
+        match self.low(0).unwrap_or(u32::MAX) {
+            prctl::PR_SET_PDEATHSIG => names::signal(v),
+            prctl::PR_SET_NAME
+            | prctl::PR_GET_NAME
+            | prctl::PR_GET_PDEATHSIG
+            | prctl::PR_GET_CHILD_SUBREAPER
+            | prctl::PR_GET_TID_ADDRESS
+            | prctl::PR_GET_TSC => "...".into(),
+            prctl::PR_SET_SECCOMP if i == 2 => "...".into(),
+            _ => self.signed(v).to_string(),
+        }
+    }
+
+    fn result(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(ret) = self.ret else {
+            return f.write_str("?");
+        };
+        let ret = self.signed(ret);
+        if (-4095..0).contains(&ret) {
+            return failure(f, -ret as i32);
+        }
+        match self.spec.ret {
+            Ret::Ptr => write!(f, "{}", hex(self.unsigned(ret))),
+            Ret::Fd => match self.path.filter(|_| self.result_has_path()) {
+                Some(path) => write!(f, "{ret}<{path}>"),
+                None => write!(f, "{ret}"),
+            },
+            _ if self.name == "umask" => f.write_str(&mode(ret as u32, false)),
+            _ => write!(f, "{ret}"),
+        }
+    }
+
+    /// Whether the column `path` is that of the fd which the call returned.
+    fn result_has_path(&self) -> bool {
+        self.spec.fd_arg().is_none()
+            || self.spec.paths().next().is_some()
+            || matches!(self.name, "dup" | "dup2" | "dup3")
+    }
+}
+
+impl Display for Call<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        let shown =
+            |&(i, arg): &(usize, Arg)| !matches!(arg, Arg::High | Arg::Pad) && self.takes(i);
+        let args = self.spec.args.iter().map(|a| a.1).enumerate();
+        for (n, (i, arg)) in args.filter(shown).enumerate() {
+            let comma = if n > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", self.argument(i, arg))?;
+        }
+        if self.spec.name.is_empty() {
+            f.write_str("...")?;
+        }
+        f.write_str(") = ")?;
+        self.result(f)?;
+        if self.denied {
+            f.write_str(" (refused by seccomp)")?;
+        }
+        Ok(())
+    }
+}
+
+/// A failed result: `-1 ENOENT (No such file or directory)`. The kernel's own 512 to 516 never reach the caller: the
+/// call is restarted or ends with EINTR, so that there is no result yet.
+fn failure(f: &mut Formatter<'_>, errno: i32) -> fmt::Result {
+    let value = if (512..=516).contains(&errno) {
+        "?"
+    } else {
+        "-1"
+    };
+    match (errno::name(errno), errno::text(errno)) {
+        (Some(name), Some(text)) => write!(f, "{value} {name} ({text})"),
+        _ => write!(f, "-1 (errno {errno})"),
+    }
+}
+
+/// A text that is escaped already, in quotes.
+fn quoted<'a>(text: &str) -> Cow<'a, str> {
+    format!("\"{}\"", text.replace('"', "\\\"")).into()
+}
+
+/// As C's `%#x`, which writes zero as `0`.
+fn hex(v: u64) -> String {
+    if v == 0 {
+        "0".into()
+    } else {
+        format!("{v:#x}")
+    }
+}
+
+/// Mode bits in octal, three digits at least, as strace's `%#03o`; of mknod the type of file by name.
+fn mode(v: u32, named: bool) -> String {
+    let bits = if named { v & !general::S_IFMT } else { v };
+    let octal = format!("{:0>3}", format!("0{bits:o}"));
+    let kind = match v & general::S_IFMT {
+        general::S_IFREG => "S_IFREG|",
+        general::S_IFCHR => "S_IFCHR|",
+        general::S_IFBLK => "S_IFBLK|",
+        general::S_IFIFO => "S_IFIFO|",
+        general::S_IFSOCK => "S_IFSOCK|",
+        _ => "",
+    };
+    if named {
+        format!("{kind}{octal}")
+    } else {
+        octal
+    }
+}
+
+fn is_device(mode: u32) -> bool {
+    matches!(mode & general::S_IFMT, general::S_IFCHR | general::S_IFBLK)
+}
+
+/// A device number: 12 bits of major, 20 of minor (new_decode_dev in include/linux/kdev_t.h).
+fn device(v: u32) -> String {
+    let major = (v & 0xfff00) >> 8;
+    let minor = (v & 0xff) | ((v >> 12) & 0xfff00);
+    format!("makedev({}, {})", hex(major.into()), hex(minor.into()))
+}
+
+/// The low byte of clone's flags is the signal that the parent gets when the child ends.
+fn clone_flags(table: &names::Table, v: u32) -> String {
+    let signal = v & general::CSIGNAL;
+    let flags = table.text(v & !general::CSIGNAL);
+    match (v & !general::CSIGNAL, signal) {
+        (_, 0) => flags,
+        (0, signal) => names::signal(signal.into()),
+        (_, signal) => format!("{flags}|{}", names::signal(signal.into())),
+    }
+}
+
+/// The low nine bits of the flags of shmget and its kin are a mode.
+fn ipc_flags(table: &names::Table, v: u32) -> String {
+    match (v & !0o777, v & 0o777) {
+        (0, 0) => "0".into(),
+        (0, bits) => mode(bits, false),
+        (flags, 0) => table.text(flags),
+        (flags, bits) => format!("{}|{}", table.text(flags), mode(bits, false)),
+    }
+}
+
+/// A command of ioctl that has no name here, taken apart (include/uapi/asm-generic/ioctl.h).
+fn ioctl_number(v: u32) -> String {
+    let direction = match v >> 30 {
+        0 => "_IOC_NONE",
+        1 => "_IOC_WRITE",
+        2 => "_IOC_READ",
+        _ => "_IOC_READ|_IOC_WRITE",
+    };
+    let part = |shift: u32, mask: u32| hex(u64::from((v >> shift) & mask));
+    format!(
+        "_IOC({direction}, {}, {}, {})",
+        part(8, 0xff),
+        part(0, 0xff),
+        part(16, 0x3fff)
+    )
+}
+
+/// Commands of fcntl without an argument.
+fn fcntl_takes_nothing(op: u32) -> bool {
+    matches!(
+        op,
+        general::F_GETFD
+            | general::F_GETFL
+            | general::F_GETOWN
+            | general::F_GETSIG
+            | general::F_GETLEASE
+            | general::F_GETPIPE_SZ
+            | general::F_GET_SEALS
+            | general::F_CREATED_QUERY
+    )
+}
+
+/// Whether an operation of futex(2) takes argument `i`, of 3 (timeout or second value), 4 (second address) and
+/// 5 (third value).
+fn futex_takes(op: u32, i: usize) -> bool {
+    match op & !(general::FUTEX_PRIVATE_FLAG | general::FUTEX_CLOCK_REALTIME) {
+        general::FUTEX_WAIT | general::FUTEX_LOCK_PI | general::FUTEX_LOCK_PI2 => i == 3,
+        general::FUTEX_WAKE
+        | general::FUTEX_UNLOCK_PI
+        | general::FUTEX_TRYLOCK_PI
+        | general::FUTEX_FD => false,
+        general::FUTEX_WAIT_BITSET => i == 3 || i == 5,
+        general::FUTEX_WAKE_BITSET => i == 5,
+        general::FUTEX_REQUEUE | general::FUTEX_WAIT_REQUEUE_PI => i == 3 || i == 4,
+        _ => true,
+    }
+}
+
+/// How many arguments an operation of prctl(2) takes after itself.
+fn prctl_arguments(op: u32) -> usize {
+    match op {
+        prctl::PR_GET_DUMPABLE
+        | prctl::PR_GET_KEEPCAPS
+        | prctl::PR_GET_SECCOMP
+        | prctl::PR_GET_SECUREBITS
+        | prctl::PR_GET_TIMERSLACK
+        | prctl::PR_TASK_PERF_EVENTS_DISABLE
+        | prctl::PR_TASK_PERF_EVENTS_ENABLE => 0,
+        prctl::PR_SET_NAME
+        | prctl::PR_GET_NAME
+        | prctl::PR_SET_PDEATHSIG
+        | prctl::PR_GET_PDEATHSIG
+        | prctl::PR_SET_DUMPABLE
+        | prctl::PR_SET_KEEPCAPS
+        | prctl::PR_CAPBSET_READ
+        | prctl::PR_CAPBSET_DROP
+        | prctl::PR_SET_SECUREBITS
+        | prctl::PR_SET_TIMERSLACK
+        | prctl::PR_SET_CHILD_SUBREAPER
+        | prctl::PR_GET_CHILD_SUBREAPER
+        | prctl::PR_SET_PTRACER
+        | prctl::PR_GET_TID_ADDRESS
+        | prctl::PR_GET_TSC
+        | prctl::PR_SET_TSC => 1,
+        prctl::PR_SET_SECCOMP => 2,
+        _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests;
