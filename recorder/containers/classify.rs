@@ -64,6 +64,19 @@ pub fn classify(path: &str) -> Verdict {
     }
 }
 
+/// The low-level runtime that a process is, by its comm: with the cgroupfs driver it makes the cgroup itself.
+///
+/// An undecided cgroup made by one, which a process then enters, is a container's, and the last component of its path
+/// is the id unless the user set a cgroupsPath. This alone is left of a container that is gone, state and all, before
+/// [`super::Resolver::find_undecided`] could look.
+pub fn creator(comm: &str) -> Option<Runtime> {
+    match comm {
+        "runc" => Some(Runtime::Runc),
+        "crun" => Some(Runtime::Crun),
+        _ => None,
+    }
+}
+
 /// Suffixes of systemd units that can have a cgroup (systemd.unit(5)).
 const UNITS: [&str; 6] = [".service", ".slice", ".scope", ".mount", ".socket", ".swap"];
 

@@ -12,6 +12,7 @@ const CONTAINERS: &[(&str, &str, Option<Runtime>)] = &[
     ("/docker/ID", "ID", Some(Docker)),
     ("/system.slice/docker-ID.scope", "ID", Some(Docker)),
     ("/mygroup/ID", "ID", None),
+    ("/my/own/ID", "ID", None),
     ("/my.slice/docker-ID.scope", "ID", Some(Docker)),
     ("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope", "ID", Some(Docker)),
     ("/system.slice/docker.service/docker/ID", "ID", Some(Docker)),
@@ -130,7 +131,10 @@ const UNDECIDED: &[&str] = &[
     "/cont-runc",
     "/somewhere",
     "/somewhere/deep",
+    "/default",
     "/default/web",
+    "/cont-crun-group/inner",
+    "/my/own",
     "/user.slice/user-0.slice/session-3.scope/web",
     "/system.slice/ci.service/job1",
     "/system.slice/web.service/runtime",
@@ -180,5 +184,15 @@ fn hosts() {
 fn undecided() {
     for path in UNDECIDED {
         assert_eq!(classify(&full(path)), Verdict::Undecided, "{path}");
+    }
+}
+
+#[test]
+fn creators() {
+    assert_eq!(creator("runc"), Some(Runc));
+    assert_eq!(creator("crun"), Some(Crun));
+    // What runc's children are called, and what makes cgroups of the host.
+    for comm in ["runc:[2:INIT]", "systemd", "lxc-start", "dockerd", ""] {
+        assert_eq!(creator(comm), None, "{comm}");
     }
 }

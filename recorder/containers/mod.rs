@@ -1,6 +1,6 @@
 //! Which cgroups are containers, and what the runtimes know about them: pure user space, no BPF.
 //!
-//! The kernel side gives a cgroup's id and path at `cgroup_mkdir`. [`classify`] says from the path alone whether it
+//! The kernel side gives a cgroup's id and path at `cgroup_mkdir`. [`classify()`] says from the path alone whether it
 //! is a container; where the path cannot say, [`Resolver::find_undecided`] asks the state that runtimes keep on
 //! disk. [`Resolver::describe`] then gives name, image and labels, and [`Api`] asks the runtime's socket for what
 //! disk does not hold. [`list()`] is what `ctrace-rec containers` prints.
@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 
 pub use api::Api;
 pub use cgroups::{Cgroup, Error, Hierarchies, V1, probe, scan};
-pub use classify::{Verdict, classify};
+pub use classify::{Verdict, classify, creator};
 pub use list::{Format, Running, list, print};
 pub use resolver::{Description, Owner, Resolver};
 

@@ -151,9 +151,9 @@ impl Resolver {
         found.map(Description::tidy)
     }
 
-    /// Whether the cgroup at `path`, of which [`super::classify`] could not say what it is, is a container's or below
-    /// one, and which. Runtimes write this some milliseconds after they make the cgroup and before the container's
-    /// own program runs, so ask again at the first exec in it.
+    /// Whether the cgroup at `path`, of which [`super::classify()`] could not say what it is, is a container's or below
+    /// one, and which. containerd writes this before it makes the cgroup; runc and crun do some 10 ms after, and a
+    /// millisecond before the container's own program runs, so look again until that has happened.
     pub fn find_undecided(&mut self, path: &str) -> Option<Owner> {
         let user = users::find(&self.root, path);
         let mounts = &self.mounts;
