@@ -1,2 +1,240 @@
-//! `ctrace-query`.
-fn main() {}
+//! `ctrace-query`: asks recordings of ctrace-rec, with SQL or with ready questions.
+
+mod cli;
+mod engine;
+mod losses;
+mod output;
+mod questions;
+mod source;
+mod sqlerror;
+mod window;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{CommandFactory, Parser};
+use ctrace_schema::{columns, meta, text};
+use datafusion::dataframe::DataFrame;
+
+use cli::{Cli, Command, Common, Format};
+use engine::Engine;
+use output::Sink;
+use questions::{Narrowed, QUESTIONS};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        // What a broken file makes a reader do becomes an error below.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let result = std::panic::catch_unwind(|| run(cli)).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str);
+        let what = what.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(anyhow::anyhow!(
+            "the reader broke off ({what}). The recording is damaged, or this is a bug of ctrace-query; RUST_BACKTRACE=1 \
+             shows where"
+        ))
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) if output::is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            say("error", &format!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A message on stderr. It may quote a file that a stranger wrote.
+fn say(kind: &str, message: &str) {
+    let lines: Vec<_> = message.lines().map(text::printable).collect();
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{kind}: {}", lines.join("\n"));
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let (common, question) = match &cli.command {
+        Some(Command::Help { topic }) => return help(topic.as_deref()),
+        Some(Command::Man) => return Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(*shell, &mut Cli::command(), "ctrace-query", &mut std::io::stdout());
+            return Ok(());
+        }
+        Some(command) => (cli.common.merge(command.common()), Some(command)),
+        None => (cli.common, None),
+    };
+    let engine = Engine::new(common.recordings.clone(), cores);
+    runtime.block_on(async {
+        let sql = match question {
+            Some(command) => command_sql(command, &engine).await?,
+            None => given_sql(cli.sql.as_deref(), cli.file.as_deref())?,
+        };
+        if question.is_some_and(Command::shows_sql) {
+            return print(sql.trim_end());
+        }
+        answer(&engine, &sql, &common).await
+    })
+}
+
+impl Command {
+    fn common(&self) -> &Common {
+        const NONE: &Common = &Common { recordings: Vec::new(), format: None, output: None };
+        match (self, self.ready()) {
+            (_, Some((_, ask))) => &ask.common,
+            (Command::Describe(describe), _) => &describe.common,
+            _ => NONE,
+        }
+    }
+
+    fn shows_sql(&self) -> bool {
+        match (self, self.ready()) {
+            (_, Some((_, ask))) => ask.show_sql,
+            (Command::Describe(describe), _) => describe.show_sql,
+            _ => false,
+        }
+    }
+}
+
+/// The SQL of a ready question. Opens the recordings only where a time is relative to them.
+async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<String> {
+    if let Some((question, ask)) = command.ready() {
+        let narrowed = Narrowed::parse(&ask.scope).map_err(anyhow::Error::msg)?;
+        let span = match narrowed.needs_span() {
+            true => engine.span().await?,
+            false => window::Span::NONE,
+        };
+        return Ok(questions::sql(question, &narrowed, span));
+    }
+    match command {
+        Command::Describe(describe) => Ok(match &describe.table {
+            Some(table) => format!("describe \"{}\"", table.replace('"', "\"\"")),
+            None => "show tables".into(),
+        }),
+        other => bail!("{other:?} is no question"),
+    }
+}
+
+/// The SQL that the user wrote.
+fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
+    if let Some(path) = file {
+        return std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    }
+    let Some(sql) = sql else {
+        bail!("what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more", names());
+    };
+    if sql == "-" {
+        return std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin");
+    }
+    let sql = sql.trim();
+    let starts = ["select", "with", "describe", "explain", "values", "show"];
+    let word = sql.to_lowercase();
+    if sql.contains(char::is_whitespace) || starts.iter().any(|s| word.starts_with(s)) {
+        return Ok(sql.to_string());
+    }
+    let questions = QUESTIONS.iter().map(|q| q.name).chain(["describe", "help"]);
+    match sqlerror::nearest(&word, questions) {
+        Some(name) => bail!("`{sql}` is no question: did you mean `{name}`?"),
+        None => bail!("`{sql}` is no question and no SQL: write SQL, or one of: {}", names()),
+    }
+}
+
+fn names() -> String {
+    let names: Vec<_> = QUESTIONS.iter().map(|q| q.name).collect();
+    names.join(", ")
+}
+
+/// Runs one statement, writes its answer, and warns of what it may lack.
+async fn answer(engine: &Engine, sql: &str, common: &Common) -> anyhow::Result<()> {
+    let frame = engine.plan(sql).await?;
+    if let Some(found) = engine.opened().filter(|r| r.found) {
+        say("reading", &found.files[0].path.display().to_string());
+    }
+    let format = common.format.unwrap_or(Format::Table);
+    let sink = match &common.output {
+        Some(path) => {
+            spare_recordings(engine, path)?;
+            Sink::file(path)?
+        }
+        None => Sink::stdout(format)?,
+    };
+    let meta = part_meta(engine, &frame);
+    let rows = frame.clone().execute_stream().await.map_err(engine::AskError::from)?;
+    let written = output::write(rows, format, sink, meta).await;
+    if written.is_ok() || output::is_closed_pipe() {
+        if let Some(losses) = losses::of(engine, &frame).await.map_err(engine::AskError::from)? {
+            say("warning", &losses.to_string());
+        }
+    }
+    Ok(written?)
+}
+
+/// A recording is read-only: `--output` does not replace it.
+fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
+    let Ok(target) = output.canonicalize() else {
+        return Ok(());
+    };
+    let files = engine.opened().map(|r| r.files.as_slice()).unwrap_or_default();
+    if files.iter().any(|f| f.path.canonicalize().is_ok_and(|path| path == target)) {
+        bail!("{} is the recording that is read: write to another file", output.display());
+    }
+    Ok(())
+}
+
+/// What a part of a recording says about itself: all that is true of the whole and of each part.
+fn part_meta(engine: &Engine, frame: &DataFrame) -> Vec<(String, String)> {
+    let has = |column: &columns::Column| frame.schema().has_column_with_unqualified_name(column.name);
+    let Some(recordings) = engine.opened().filter(|_| columns::COLUMNS.iter().all(has)) else {
+        return Vec::new();
+    };
+    let (major, minor) = meta::SCHEMA_VERSION;
+    let mut pairs = vec![
+        (meta::KEY_SCHEMA.to_string(), format!("{major}.{minor}")),
+        (meta::KEY_PRODUCER.to_string(), concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string()),
+    ];
+    let keys = [meta::KEY_HOST, meta::KEY_BOOT_ID, meta::KEY_KERNEL, meta::KEY_ARCH, meta::KEY_FILTERS];
+    for key in keys.iter().chain([&meta::KEY_CLOCKS]) {
+        let mut values = recordings.files.iter().map(|f| f.meta.get(*key));
+        // Recordings of several machines have no one host.
+        if let Some(Some(first)) = values.next()
+            && values.all(|v| v == Some(first))
+        {
+            pairs.push((key.to_string(), first.clone()));
+        }
+    }
+    pairs
+}
+
+fn help(topic: Option<&str>) -> anyhow::Result<()> {
+    match topic {
+        None => Ok(Cli::command().print_help()?),
+        Some("questions") => {
+            let command = Cli::command();
+            let mut text = String::from("Ready questions, and an example of each:\n");
+            for question in QUESTIONS {
+                let about = command.find_subcommand(question.name).and_then(|c| c.get_about());
+                let about = about.map(ToString::to_string).unwrap_or_default();
+                text += &format!("\n{:<12}{about}\n{:<12}{}\n", question.name, "", question.example);
+            }
+            text += "\nEach takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.";
+            print(&text)
+        }
+        Some(other) => match Cli::command().find_subcommand_mut(other) {
+            Some(command) => Ok(command.print_help()?),
+            None => bail!("there is no help on `{other}`: try `ctrace-query help questions`"),
+        },
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut sink = Sink::stdout(Format::Table)?;
+    writeln!(sink, "{text}")?;
+    Ok(sink.done()?)
+}

@@ -26,13 +26,13 @@ tree as (
     select linked.number, tree.branch || '/' || lpad(cast(linked.number as varchar), 9, '0'), tree.depth + 1
     from linked
     join tree on linked.parent = tree.number
-    -- A chain that is longer than this is no tree that anybody reads, and an order that grows with its square.
+    -- What is deeper stands at the end, flat: the branch names grow with the square of the depth.
     where tree.depth < 200
 )
 select p.container, p.pid, p.ppid, p.uid,
-    repeat('  ', tree.depth) || coalesce(p.argv, p.exe, p.comm, '?') as process,
+    repeat('  ', coalesce(tree.depth, 0)) || coalesce(p.argv, p.exe, p.comm, '?') as process,
     p.started, p.exited, p.exit_code, p.exit_signal
-from tree
-join linked as p on p.number = tree.number
-order by tree.branch
+from linked as p
+left join tree on p.number = tree.number
+order by coalesce(tree.branch, '~'), p.number
 {limit}

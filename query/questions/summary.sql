@@ -11,9 +11,9 @@ calls as (
     where kind = 'syscall'
 ),
 parts as (
-    select 1 as part, 'recording' as section, key as item, value, 0 as rank
+    select 1 as part, 'recording' as section, replace(key, 'ctrace.', '') as item, value, 0 as rank
     from meta
-    where key in ('host', 'kernel', 'arch', 'producer')
+    where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
     union all
     select 2, 'recording', 'from', to_char(min(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
     union all

@@ -35,6 +35,26 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Text of unknown origin, safe to show: control characters as [`escape`] writes them, all else, backslashes too, as it is.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let unsafe_to_show = |c: char| c.is_control() || is_format(c);
+    if !text.contains(unsafe_to_show) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if unsafe_to_show(c) {
+            let mut buf = [0; 4];
+            c.encode_utf8(&mut buf)
+                .bytes()
+                .for_each(|b| hex(&mut out, b));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Characters that are no control characters by Unicode's category and yet turn a line of text around or hide in it:
 /// bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
 fn is_format(c: char) -> bool {
@@ -107,6 +127,15 @@ mod tests {
         assert!(!text.chars().any(|c| c.is_control()));
         assert_eq!(unescape(&text), all);
         assert_eq!(escape("naïve/漢".as_bytes()), "naïve/漢");
+    }
+
+    #[test]
+    fn printable_leaves_what_is_escaped_already() {
+        assert_eq!(
+            printable("a\u{1b}[31m\\n\u{202e}é"),
+            r"a\x1b[31m\n\xe2\x80\xaeé"
+        );
+        assert!(matches!(printable(r"a\x1b"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -1,0 +1,305 @@
+//! Runs SQL over recordings: opens what a statement names and nothing else, and writes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use chrono::DateTime;
+use ctrace_schema::views::{VIEWS, view};
+use ctrace_schema::{columns, meta};
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::ViewTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
+use tokio::sync::OnceCell;
+
+use crate::source::{self, Recordings, SourceError};
+use crate::sqlerror::{SqlError, nearest, plain};
+use crate::window::Span;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    #[error("{0}")]
+    Run(String),
+}
+
+impl From<DataFusionError> for AskError {
+    fn from(error: DataFusionError) -> Self {
+        AskError::Run(plain(&error))
+    }
+}
+
+/// The recordings and the session that reads them.
+pub struct Engine {
+    ctx: SessionContext,
+    given: Vec<PathBuf>,
+    recordings: OnceCell<Recordings>,
+}
+
+/// The name of the table of metadata.
+const META: &str = "meta";
+const EVENTS: &str = "events";
+
+impl Engine {
+    /// An engine for `given` recordings; none means those that [`Recordings::open`] finds. Opens nothing yet.
+    pub fn new(given: Vec<PathBuf>, cores: usize) -> Self {
+        let mut config = SessionConfig::new().with_target_partitions(cores);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        // Other programs know plain strings better than views.
+        options.optimizer.expand_views_at_output = true;
+        Engine {
+            ctx: SessionContext::new_with_config(config),
+            given,
+            recordings: OnceCell::new(),
+        }
+    }
+
+    /// The session, with the tables that statements have named so far.
+    pub fn session(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// The recordings, if a statement has named a table of theirs.
+    pub fn opened(&self) -> Option<&Recordings> {
+        self.recordings.get()
+    }
+
+    /// The recordings; opened on first use.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub async fn recordings(&self) -> Result<&Recordings, SourceError> {
+        self.recordings
+            .get_or_try_init(|| Recordings::open(&self.ctx, &self.given))
+            .await
+    }
+
+    /// First and last instant of the recordings: from their metadata, else from their events.
+    ///
+    /// # Errors
+    /// That they cannot be read.
+    pub async fn span(&self) -> Result<Span, AskError> {
+        let recordings = self.recordings().await?;
+        let start = recordings.number(meta::KEY_START, i64::min);
+        let end = recordings.number(meta::KEY_END, i64::max);
+        let (start, end) = match (start, end) {
+            (Some(start), Some(end)) => (start, end),
+            _ => {
+                let sql = "select cast(min(time) as bigint), cast(max(time) as bigint) from events";
+                let batches = self.plan(sql).await?.collect().await?;
+                let column = |i: usize| {
+                    let batch = batches.first()?;
+                    let values: &arrow::array::Int64Array = batch.column(i).as_any().downcast_ref()?;
+                    values.iter().next().flatten()
+                };
+                (start.or(column(0)).unwrap_or(0), end.or(column(1)).unwrap_or(0))
+            }
+        };
+        Ok(Span {
+            start: DateTime::from_timestamp_nanos(start),
+            end: DateTime::from_timestamp_nanos(end),
+        })
+    }
+
+    /// Plans one statement.
+    ///
+    /// # Errors
+    /// What is wrong with it and where; that it would write; or that a recording that it names cannot be read.
+    pub async fn plan(&self, sql: &str) -> Result<DataFrame, AskError> {
+        let located = |e: DataFusionError| AskError::Sql(SqlError::from_datafusion(sql, &e));
+        let statement = parse(&self.ctx, sql).map_err(located)?;
+        if let Statement::Statement(inner) = &statement {
+            match inner.as_ref() {
+                Sql::ExplainTable { table_name, .. } => {
+                    let name = table_name.0.last().and_then(|part| part.as_ident());
+                    let name = name.map(|ident| ident.value.clone()).unwrap_or_default();
+                    return self.describe(sql, &name).await;
+                }
+                Sql::ShowTables { show_options, .. } if plain_show(show_options) => return self.list(),
+                _ => {}
+            }
+        }
+        let recursive = matches!(&statement, Statement::Statement(s)
+            if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
+        self.register(sql, &statement, recursive).await?;
+        let state = self.ctx.state();
+        let plan = state.statement_to_plan(statement).await.map_err(located)?;
+        read_only(sql, &plan)?;
+        Ok(DataFrame::new(state, plan))
+    }
+
+    /// Registers the tables that a statement names: `events`, views, `meta`, and files.
+    async fn register(&self, sql: &str, statement: &Statement, keep: bool) -> Result<(), AskError> {
+        let references = self
+            .ctx
+            .state()
+            .resolve_table_references(statement)
+            .map_err(|e| SqlError::from_datafusion(sql, &e))?;
+        for reference in references {
+            let TableReference::Bare { table } = &reference else {
+                return Err(no_table(sql, &reference.to_string()).into());
+            };
+            if self.ctx.table_exist(reference.clone())? {
+                continue;
+            }
+            let provider = match self.known(table, keep).await? {
+                Some(provider) => provider,
+                None if is_file_name(table) => source::open(&self.ctx, Path::new(table.as_ref())).await?.table()?,
+                None => return Err(no_table(sql, table).into()),
+            };
+            self.ctx.register_table(reference, provider)?;
+        }
+        Ok(())
+    }
+
+    /// The table `name` of the recordings. `keep`: a view is worked out once and kept, for a recursive query would work
+    /// it out again at each turn.
+    async fn known(&self, name: &str, keep: bool) -> Result<Option<Arc<dyn TableProvider>>, AskError> {
+        if name == EVENTS {
+            return Ok(Some(self.recordings().await?.table()?));
+        }
+        if name == META {
+            return Ok(Some(self.metadata().await?));
+        }
+        let Some(view) = view(name) else {
+            return Ok(None);
+        };
+        let frame = Box::pin(self.plan(view.sql)).await?;
+        if keep {
+            let schema = Arc::new(frame.schema().as_arrow().clone());
+            let batches = frame.collect_partitioned().await?;
+            return Ok(Some(Arc::new(MemTable::try_new(schema, batches)?)));
+        }
+        let plan = frame.into_unoptimized_plan();
+        Ok(Some(Arc::new(ViewTable::new(plan, Some(view.sql.to_string())))))
+    }
+
+    /// The table `meta`: what the footers say about the recordings, one row for each key.
+    async fn metadata(&self) -> Result<Arc<dyn TableProvider>, AskError> {
+        let mut rows = Vec::new();
+        for file in &self.recordings().await?.files {
+            let ours = file.meta.iter().filter(|(key, _)| key.starts_with("ctrace."));
+            rows.extend(ours.map(|(key, value)| [file.path.display().to_string(), key.clone(), value.clone()]));
+        }
+        let batch = texts(["recording", "key", "value"], &rows)?;
+        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+    }
+
+    /// The columns of a table, with their types and what they mean.
+    async fn describe(&self, sql: &str, name: &str) -> Result<DataFrame, AskError> {
+        let quoted = format!("select * from \"{}\"", name.replace('"', "\"\""));
+        let frame = match Box::pin(self.plan(&quoted)).await {
+            Err(AskError::Sql(_)) => return Err(no_table(sql, name).into()),
+            other => other?,
+        };
+        let comment = |column: &str| {
+            if let Some(view) = view(name) {
+                return view.column_comment(column);
+            }
+            match name {
+                EVENTS => columns::index(column).map(|i| columns::COLUMNS[i].comment),
+                META => META_COLUMNS.iter().find(|(c, _)| *c == column).map(|(_, comment)| *comment),
+                _ => None,
+            }
+        };
+        let rows: Vec<_> = frame
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| [f.name().clone(), type_name(f.data_type()), comment(f.name()).unwrap_or_default().to_string()])
+            .collect();
+        Ok(self.ctx.read_batch(texts(["column", "type", "comment"], &rows)?)?)
+    }
+
+    /// The tables, and what they hold.
+    fn list(&self) -> Result<DataFrame, AskError> {
+        let row = |name: &str, comment: &str| [name.to_string(), comment.to_string()];
+        let mut rows = vec![row(EVENTS, "everything in the recording, one row for each event")];
+        rows.extend(VIEWS.iter().map(|v| row(v.name, v.comment)));
+        rows.push(row(META, "what the recording says about itself"));
+        Ok(self.ctx.read_batch(texts(["table", "comment"], &rows)?)?)
+    }
+}
+
+const META_COLUMNS: &[(&str, &str)] = &[
+    ("recording", "file"),
+    ("key", "name, such as ctrace.host"),
+    ("value", "value, as text"),
+];
+
+fn plain_show(options: &ShowStatementOptions) -> bool {
+    options.show_in.is_none() && options.filter_position.is_none()
+}
+
+fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
+    let state = ctx.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    state.sql_to_statement(sql, &dialect)
+}
+
+/// Refuses what would write. A recording is read-only, and a statement may come from a stranger.
+fn read_only(sql: &str, plan: &LogicalPlan) -> Result<(), SqlError> {
+    let options = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    options.verify_plan(plan).map_err(|_| {
+        let word = sql.split_whitespace().next().unwrap_or_default().to_lowercase();
+        SqlError {
+            message: format!("`{word}` is not allowed: ctrace-query only reads"),
+            help: Some("To keep an answer, use `--output FILE` with `--format`, such as `--format parquet`.".into()),
+            place: None,
+        }
+    })
+}
+
+/// Whether a name that is no table stands for a file.
+fn is_file_name(name: &str) -> bool {
+    name.contains(['/', '.']) || Path::new(name).exists()
+}
+
+fn no_table(sql: &str, name: &str) -> SqlError {
+    let names = VIEWS.iter().map(|v| v.name).chain([EVENTS, META]);
+    let help = match nearest(name, names.clone()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None => {
+            let mut names: Vec<_> = names.collect();
+            names.sort_unstable();
+            format!("There are {}, and files, as in `from 'run.parquet'`.", names.join(", "))
+        }
+    };
+    SqlError::about(sql, name, format!("there is no table `{name}`"), Some(help))
+}
+
+/// A batch of text columns.
+fn texts<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> Result<RecordBatch, DataFusionError> {
+    let fields: Vec<_> = names.iter().map(|n| Field::new(*n, DataType::Utf8, false)).collect();
+    let columns = (0..N).map(|i| Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r[i]))) as _);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect())?)
+}
+
+/// The name of a type in SQL.
+fn type_name(ty: &DataType) -> String {
+    match ty {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".into(),
+        DataType::Timestamp(..) => "timestamp".into(),
+        DataType::Int64 => "bigint".into(),
+        DataType::Int32 => "integer".into(),
+        DataType::UInt32 => "integer unsigned".into(),
+        DataType::Boolean => "boolean".into(),
+        other => other.to_string().to_lowercase(),
+    }
+}

@@ -1,0 +1,173 @@
+//! Writes an answer: to stdout or a file, in the format that was asked for.
+
+mod sink;
+mod table;
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use arrow::json;
+use arrow::util::display::FormatOptions;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::cli::Format;
+pub use sink::{Sink, is_closed_pipe};
+
+/// Why an answer was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error("cannot write {name}: {source}")]
+    Io {
+        name: String,
+        source: std::io::Error,
+    },
+    #[error("this answer cannot be written as {format}: {source}")]
+    Format { format: String, source: ArrowError },
+    #[error("--format {0} is not for a terminal: add `--output FILE`, or pipe it into a program")]
+    Binary(String),
+    #[error(transparent)]
+    Query(#[from] DataFusionError),
+}
+
+/// How a time is written where the format has no type for it; UTC.
+const TIME: &str = "%Y-%m-%d %H:%M:%S%.9f";
+
+/// Writes all of `rows` to `sink`. `meta` goes into the footer of a Parquet file.
+///
+/// # Errors
+/// That the query failed on the way, that the sink did, or that the format has no place for a type of the answer.
+pub async fn write(
+    mut rows: SendableRecordBatchStream,
+    format: Format,
+    sink: Sink,
+    meta: Vec<(String, String)>,
+) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Format {
+        format: format!("{format:?}").to_lowercase(),
+        source,
+    };
+    let mut writer = writer(format, &rows.schema(), sink, meta).map_err(failed)?;
+    while let Some(batch) = rows.next().await {
+        writer.batch(&batch?).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
+}
+
+/// A format being written.
+trait BatchWriter {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError>;
+    fn finish(self: Box<Self>) -> Result<(), ArrowError>;
+}
+
+fn writer(
+    format: Format,
+    schema: &SchemaRef,
+    sink: Sink,
+    meta: Vec<(String, String)>,
+) -> Result<Box<dyn BatchWriter>, ArrowError> {
+    Ok(match format {
+        Format::Table => Box::new(table::Table::new(schema, sink)),
+        Format::Markdown => Box::new(table::Markdown::new(schema, sink)?),
+        Format::Csv => Box::new(delimited(b',', schema, sink)?),
+        Format::Tsv => Box::new(delimited(b'\t', schema, sink)?),
+        Format::Json => Box::new(Json(json::WriterBuilder::new().build::<_, json::writer::JsonArray>(sink))),
+        Format::Ndjson => Box::new(Ndjson(json::WriterBuilder::new().build::<_, json::writer::LineDelimited>(sink))),
+        Format::Arrow => Box::new(StreamWriter::try_new(sink, schema)?),
+        Format::Parquet => Box::new(parquet(schema, sink, meta)?),
+    })
+}
+
+fn cell_format() -> FormatOptions<'static> {
+    FormatOptions::new()
+        .with_display_error(true)
+        .with_timestamp_format(Some(TIME))
+        .with_timestamp_tz_format(Some(TIME))
+}
+
+/// An answer without rows has a header all the same.
+struct Delimited(csv::Writer<Sink>);
+
+fn delimited(delimiter: u8, schema: &SchemaRef, sink: Sink) -> Result<Delimited, ArrowError> {
+    let mut writer = csv::WriterBuilder::new()
+        .with_delimiter(delimiter)
+        .with_timestamp_format(TIME.into())
+        .with_timestamp_tz_format(TIME.into())
+        .build(sink);
+    writer.write(&RecordBatch::new_empty(schema.clone()))?;
+    Ok(Delimited(writer))
+}
+
+impl BatchWriter for Delimited {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.0.write(batch)
+    }
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
+        Ok(self.0.into_inner().done()?)
+    }
+}
+
+struct Json(json::Writer<Sink, json::writer::JsonArray>);
+
+impl BatchWriter for Json {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.0.write(batch)
+    }
+    fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
+        self.0.finish()?;
+        let mut sink = self.0.into_inner();
+        sink.write_all(b"\n")?;
+        Ok(sink.done()?)
+    }
+}
+
+struct Ndjson(json::Writer<Sink, json::writer::LineDelimited>);
+
+impl BatchWriter for Ndjson {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.0.write(batch)
+    }
+    fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
+        self.0.finish()?;
+        Ok(self.0.into_inner().done()?)
+    }
+}
+
+impl BatchWriter for StreamWriter<Sink> {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.write(batch)
+    }
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
+        Ok(self.into_inner()?.done()?)
+    }
+}
+
+fn parquet(schema: &SchemaRef, sink: Sink, meta: Vec<(String, String)>) -> Result<ArrowWriter<Sink>, ArrowError> {
+    // The recorder writes no Arrow schema either, so that a part of a recording reads like the whole.
+    let options = ArrowWriterOptions::new().with_skip_arrow_metadata(!meta.is_empty());
+    let pairs = meta.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    Ok(ArrowWriter::try_new_with_options(sink, schema.clone(), options.with_properties(properties))?)
+}
+
+impl BatchWriter for ArrowWriter<Sink> {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        Ok(self.write(batch)?)
+    }
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
+        Ok(self.into_inner()?.done()?)
+    }
+}

@@ -1,0 +1,183 @@
+//! Where bytes go: stdout, a terminal, or a file that appears when it is whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ctrace_schema::text::printable;
+
+use super::OutputError;
+use crate::cli::Format;
+
+/// Whether the reader of stdout went away. Arrow's writers turn the error into text, so it is noted where it happens.
+static CLOSED_PIPE: AtomicBool = AtomicBool::new(false);
+
+/// Whether writing failed because nobody reads any more, which is no error.
+pub fn is_closed_pipe() -> bool {
+    CLOSED_PIPE.load(Ordering::Relaxed)
+}
+
+/// A place to write to. Dropped before [`Sink::done`], it leaves no file behind.
+pub struct Sink {
+    to: To,
+    /// Columns of the terminal, if it is one.
+    pub width: Option<usize>,
+}
+
+enum To {
+    Pipe(BufWriter<Stdout>),
+    Terminal(Terminal),
+    File(BufWriter<File>),
+    /// Written under another name, and renamed when it is whole.
+    Partial { file: BufWriter<File>, partial: PathBuf, path: PathBuf },
+}
+
+impl Sink {
+    /// Stdout. A terminal gets no binary, and no control characters that come from a recording.
+    ///
+    /// # Errors
+    /// That `format` is binary and stdout a terminal.
+    pub fn stdout(format: Format) -> Result<Self, OutputError> {
+        let stdout = io::stdout();
+        if !stdout.is_terminal() {
+            return Ok(Sink {
+                to: To::Pipe(BufWriter::new(stdout)),
+                width: None,
+            });
+        }
+        if matches!(format, Format::Arrow | Format::Parquet) {
+            return Err(OutputError::Binary(format!("{format:?}").to_lowercase()));
+        }
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+        Ok(Sink {
+            to: To::Terminal(Terminal {
+                to: BufWriter::new(stdout),
+                line: Vec::new(),
+            }),
+            width: Some(width),
+        })
+    }
+
+    /// A file, which appears, or replaces the one that is there, when it is whole.
+    ///
+    /// # Errors
+    /// That it cannot be made.
+    pub fn file(path: &Path) -> Result<Self, OutputError> {
+        let failed = |source| OutputError::Io {
+            name: path.display().to_string(),
+            source,
+        };
+        // A device or a pipe is written to; only a file can be replaced.
+        let special = path.metadata().is_ok_and(|m| !m.is_file());
+        let to = if special {
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            To::File(BufWriter::new(file))
+        } else {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".partial");
+            let partial = PathBuf::from(name);
+            To::Partial {
+                file: BufWriter::new(File::create(&partial).map_err(failed)?),
+                partial,
+                path: path.to_path_buf(),
+            }
+        };
+        Ok(Sink { to, width: None })
+    }
+
+    /// Ends the output.
+    ///
+    /// # Errors
+    /// That its last bytes cannot be written.
+    pub fn done(mut self) -> io::Result<()> {
+        self.flush()?;
+        if let To::Terminal(terminal) = &mut self.to {
+            terminal.end()?;
+        }
+        if let To::Partial { partial, path, .. } = &self.to {
+            std::fs::rename(partial, path)?;
+        }
+        Ok(())
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match &mut self.to {
+            To::Pipe(pipe) => pipe,
+            To::Terminal(terminal) => terminal,
+            To::File(file) | To::Partial { file, .. } => file,
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let To::Partial { partial, .. } = &self.to {
+            // After a rename there is nothing to remove; before it, what is there is no answer.
+            let _ = std::fs::remove_file(partial);
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        note(self.writer().write(bytes))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        note(self.writer().flush())
+    }
+}
+
+fn note<T>(result: io::Result<T>) -> io::Result<T> {
+    if let Err(e) = &result
+        && e.kind() == io::ErrorKind::BrokenPipe
+    {
+        CLOSED_PIPE.store(true, Ordering::Relaxed);
+    }
+    result
+}
+
+/// A terminal, which shows control characters instead of obeying them.
+struct Terminal {
+    to: BufWriter<Stdout>,
+    /// The line so far: characters may come in pieces.
+    line: Vec<u8>,
+}
+
+impl Terminal {
+    fn end(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        self.show(&line)?;
+        self.to.flush()
+    }
+
+    fn show(&mut self, line: &[u8]) -> io::Result<()> {
+        let text = String::from_utf8_lossy(line);
+        // A tab separates the columns of `--format tsv`.
+        for (i, part) in text.split('\t').enumerate() {
+            if i > 0 {
+                self.to.write_all(b"\t")?;
+            }
+            self.to.write_all(printable(part).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            self.line.extend_from_slice(piece);
+            if self.line.last() == Some(&b'\n') {
+                self.line.pop();
+                let line = std::mem::take(&mut self.line);
+                self.show(&line)?;
+                self.to.write_all(b"\n")?;
+            }
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

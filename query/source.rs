@@ -1,0 +1,308 @@
+//! Where events come from: finds the recordings, checks that they are what they say, makes tables of them.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use ctrace_schema::columns::{COLUMNS, Column, Type};
+use ctrace_schema::meta;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::object_store::ObjectStoreExt;
+use datafusion::prelude::SessionContext;
+
+/// Why a file cannot be read as a recording. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("cannot read {path}: {source}")]
+    Io {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{0} is a directory: name the recordings in it, such as `-r {0}/*.parquet`")]
+    Directory(String),
+    #[error("{0} is no Parquet file: a recording is written by `ctrace-rec --out FILE.parquet`")]
+    NotParquet(String),
+    #[error(
+        "{0} has no end: the recording was not closed. If ctrace-rec still writes it, stop it (Ctrl-C, SIGTERM) and ask \
+         again; if not, it was killed or the file was copied in part"
+    )]
+    NotClosed(String),
+    #[error("{path} is damaged, or no Parquet file that can be read: {reason}")]
+    Damaged { path: String, reason: String },
+    #[error("{path} is no recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`")]
+    NotRecording { path: String, reason: String },
+    #[error("cannot read {path}: {reason}")]
+    Version { path: String, reason: String },
+    #[error("no recording here: name one with `-r FILE`, set $CTRACE_RECORDING, or make one with `ctrace-rec --out run.parquet`")]
+    NoneHere,
+}
+
+/// One Parquet file that can be read.
+#[derive(Debug)]
+pub struct ParquetFile {
+    /// As the user named it.
+    pub path: PathBuf,
+    /// Key-value pairs of the footer.
+    pub meta: BTreeMap<String, String>,
+    schema: SchemaRef,
+    url: ListingTableUrl,
+}
+
+/// The recordings that a question is put to.
+#[derive(Debug)]
+pub struct Recordings {
+    /// In the order given.
+    pub files: Vec<ParquetFile>,
+    /// Whether the program itself chose the recording, and should say so.
+    pub found: bool,
+}
+
+impl Recordings {
+    /// Opens `given`, else what `$CTRACE_RECORDING` names, else the newest recording in the working directory.
+    ///
+    /// # Errors
+    /// The first file that is no recording that this build reads, or that there is none.
+    pub async fn open(ctx: &SessionContext, given: &[PathBuf]) -> Result<Self, SourceError> {
+        let named = match std::env::var_os("CTRACE_RECORDING") {
+            Some(path) if given.is_empty() && !path.is_empty() => vec![PathBuf::from(path)],
+            _ => given.to_vec(),
+        };
+        let mut files = Vec::new();
+        for path in &named {
+            files.push(open(ctx, path).await?.check_recording()?);
+        }
+        if named.is_empty() {
+            files.push(newest(ctx).await?);
+        }
+        Ok(Recordings {
+            files,
+            found: named.is_empty(),
+        })
+    }
+
+    /// The table `events`: the columns of this build, then those that only a file has.
+    pub fn table(&self) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+        let mut fields: Vec<Field> = COLUMNS
+            .iter()
+            .map(|c| Field::new(c.name, view_type(&c.ty.arrow()), true))
+            .collect();
+        for field in self.files.iter().flat_map(|f| f.schema.fields()) {
+            if fields.iter().all(|f| f.name() != field.name()) {
+                fields.push(Field::new(field.name(), view_type(field.data_type()), true));
+            }
+        }
+        listing(self.files.iter().map(|f| f.url.clone()).collect(), Schema::new(fields))
+    }
+
+    /// A number from the metadata: summed up over the files by `fold`; `None` where a file lacks it.
+    pub fn number(&self, key: &str, fold: fn(i64, i64) -> i64) -> Option<i64> {
+        let numbers: Option<Vec<i64>> = self
+            .files
+            .iter()
+            .map(|f| f.meta.get(key).and_then(|v| v.parse().ok()))
+            .collect();
+        numbers?.into_iter().reduce(fold)
+    }
+
+    /// How many events were lost, as far as the metadata says; `None` where a file does not say.
+    pub fn lost(&self) -> Option<u64> {
+        self.files
+            .iter()
+            .map(|f| {
+                let by_class = f.meta.get(meta::KEY_LOST)?;
+                let by_class: BTreeMap<String, u64> = serde_json::from_str(by_class).ok()?;
+                Some(by_class.values().fold(0, |sum: u64, n| sum.saturating_add(*n)))
+            })
+            .try_fold(0u64, |sum, n| n.map(|n| sum.saturating_add(n)))
+    }
+}
+
+impl ParquetFile {
+    /// Whether it has the columns of a recording, in a version that this build reads.
+    fn check_recording(self) -> Result<Self, SourceError> {
+        let not_recording = |reason| SourceError::NotRecording {
+            path: self.path.display().to_string(),
+            reason,
+        };
+        if let Some(version) = self.meta.get(meta::KEY_SCHEMA) {
+            meta::check_version(version).map_err(|reason| SourceError::Version {
+                path: self.path.display().to_string(),
+                reason,
+            })?;
+        }
+        for column in COLUMNS {
+            match self.schema.field_with_name(column.name) {
+                Ok(field) if fits(field.data_type(), column) => {}
+                Ok(field) => {
+                    let reason = format!("its column `{}` holds {}", column.name, field.data_type());
+                    return Err(not_recording(reason));
+                }
+                // A column that can be null may be younger than the file.
+                Err(_) if column.nullable => {}
+                Err(_) => return Err(not_recording(format!("it has no column `{}`", column.name))),
+            }
+        }
+        Ok(self)
+    }
+
+    /// A table of the file as it is, or of its events if it is a recording.
+    pub fn table(self) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+        let fields: Vec<Field> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_data_type(view_type(f.data_type())))
+            .collect();
+        listing(vec![self.url], Schema::new(fields))
+    }
+}
+
+/// Opens one Parquet file and reads its footer, which DataFusion then finds in its cache.
+///
+/// # Errors
+/// That it is not there, not a file, not Parquet, cut off, or damaged.
+pub async fn open(ctx: &SessionContext, path: &Path) -> Result<ParquetFile, SourceError> {
+    check_magic(path)?;
+    let name = path.display().to_string();
+    let damaged = |reason: String| SourceError::Damaged {
+        path: name.clone(),
+        reason,
+    };
+    let absolute = path.canonicalize().map_err(|source| SourceError::Io {
+        path: name.clone(),
+        source,
+    })?;
+    // Not from text: a name may hold characters that a pattern or a URL would take for its own.
+    let url = url::Url::from_file_path(&absolute)
+        .map_err(|()| damaged("its name is no absolute path".into()))?;
+    let url = ListingTableUrl::try_new(url, None).map_err(|e| damaged(e.to_string()))?;
+    let runtime = ctx.runtime_env();
+    let store = runtime
+        .object_store(&url)
+        .map_err(|e| damaged(e.to_string()))?;
+    let object = store
+        .head(url.prefix())
+        .await
+        .map_err(|e| damaged(e.to_string()))?;
+    let footer = DFParquetMetadata::new(store.as_ref(), &object)
+        .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()));
+    let metadata = footer
+        .fetch_metadata()
+        .await
+        .map_err(|e| damaged(e.strip_backtrace()))?;
+    let pairs = metadata.file_metadata().key_value_metadata();
+    let meta = pairs
+        .into_iter()
+        .flatten()
+        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
+        .collect();
+    let schema = footer
+        .fetch_schema()
+        .await
+        .map_err(|e| damaged(e.strip_backtrace()))?;
+    Ok(ParquetFile {
+        path: path.to_path_buf(),
+        meta,
+        schema: Arc::new(schema),
+        url,
+    })
+}
+
+/// A Parquet file begins and ends with `PAR1`; the end is written last.
+fn check_magic(path: &Path) -> Result<(), SourceError> {
+    const MAGIC: &[u8; 4] = b"PAR1";
+    let name = path.display().to_string();
+    let io = |source| SourceError::Io {
+        path: name.clone(),
+        source,
+    };
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let kind = file.metadata().map_err(io)?;
+    if kind.is_dir() {
+        return Err(SourceError::Directory(name));
+    }
+    if !kind.is_file() {
+        return Err(SourceError::NotParquet(name));
+    }
+    let mut bytes = [0; 4];
+    if kind.len() == 0 {
+        return Err(SourceError::NotClosed(name));
+    }
+    if kind.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
+        return Err(SourceError::NotParquet(name));
+    }
+    // Magic, footer length and magic again are the least.
+    if kind.len() < 12 {
+        return Err(SourceError::NotClosed(name));
+    }
+    file.seek(SeekFrom::End(-4)).map_err(io)?;
+    file.read_exact(&mut bytes).map_err(io)?;
+    match &bytes == MAGIC {
+        true => Ok(()),
+        false => Err(SourceError::NotClosed(name)),
+    }
+}
+
+/// The newest recording in the working directory. Other Parquet files are passed over; a recording that cannot be read
+/// is not, for an older one would answer another question.
+async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
+    let io = |source| SourceError::Io {
+        path: ".".into(),
+        source,
+    };
+    let mut candidates = Vec::new();
+    for entry in std::fs::read_dir(".").map_err(io)?.flatten() {
+        let path = PathBuf::from(entry.file_name());
+        let Ok(file) = std::fs::metadata(&path) else {
+            continue;
+        };
+        if path.extension().is_some_and(|e| e == "parquet") && file.is_file() {
+            candidates.push((file.modified().map_err(io)?, path));
+        }
+    }
+    candidates.sort();
+    for (_, path) in candidates.into_iter().rev() {
+        match open(ctx, &path).await.and_then(ParquetFile::check_recording) {
+            Err(SourceError::NotRecording { .. } | SourceError::NotParquet(_)) => {}
+            other => return other,
+        }
+    }
+    Err(SourceError::NoneHere)
+}
+
+fn listing(urls: Vec<ListingTableUrl>, schema: Schema) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+    // No file extension: the user named the files.
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(options)
+        .with_schema(Arc::new(schema));
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Text is read as views into the decoded pages, which saves a copy.
+fn view_type(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    }
+}
+
+/// Whether a file's column can be read as one of a recording: the same kind of value, for other tools cut recordings
+/// too and widen types.
+fn fits(ty: &DataType, column: &Column) -> bool {
+    match column.ty {
+        Type::Time => matches!(ty, DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond, _)),
+        Type::Int64 | Type::Int32 | Type::UInt32 => ty.is_integer(),
+        Type::Bool => ty == &DataType::Boolean,
+        Type::Text => match ty {
+            DataType::Dictionary(_, value) => value.is_string(),
+            other => other.is_string(),
+        },
+    }
+}
