@@ -1,0 +1,59 @@
+# Everything that is done with this tree. CARGO_TARGET_DIR says where it is built, as with cargo itself.
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+C_FILES := $(wildcard bpf/*.c bpf/*.h tests/programs/*.c)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+
+# nextest runs each test as a process, in parallel, where it is installed.
+RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
+# Tests that record need root; cargo runs their binary through this.
+export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
+
+.PHONY: help build demo test setup fmt fmt-check lint docs features check install clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+build: ## build both programs, optimised
+	@packaging/setup.sh build
+	$(CARGO) build --release
+
+demo: ## record two containers and answer three questions about them
+	@packaging/demo.sh
+
+test: setup fmt-check lint docs features check ## set up, check format, lints and docs, run every test
+
+setup:
+	@packaging/setup.sh test
+
+fmt: ## format the Rust and the C
+	$(CARGO) fmt --all
+	clang-format -i $(C_FILES)
+
+fmt-check:
+	$(CARGO) fmt --all --check
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint: ## lint with warnings denied: all of it, and each program built alone
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features record --bins -- -D warnings
+	@# Nothing of the query program's calls clang: the one that it would find fails.
+	PATH="$(CURDIR)/tests/no-clang:$$PATH" \
+		$(CARGO) clippy --locked --no-default-features --features query --bins -- -D warnings
+
+docs: ## build the API docs with warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+features: ## prove that each program builds without what the other needs
+	@tests/features.sh
+
+check: ## run every test, as root where it records
+	$(CARGO) $(RUN_TESTS) --locked --workspace
+
+install: build ## install both programs below PREFIX (/usr/local)
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
+
+clean: ## remove what was built
+	$(CARGO) clean

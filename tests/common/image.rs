@@ -1,0 +1,100 @@
+//! The image that the tests' containers run: busybox and the programs of `tests/programs`. No registry is asked.
+
+use super::{containers::Runtime, docker, run};
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Root's alone, as what lies here runs as root in containers.
+const CACHE: &str = "/var/cache/ctrace-tests";
+
+/// The programs, each with the compiler's options beyond the common ones, its source, and its name in the image.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("", include_str!("../programs/blocked.c"), "blocked"),
+    ("", include_str!("../programs/calls.c"), "calls"),
+    ("", include_str!("../programs/net.c"), "net"),
+    ("", include_str!("../programs/paths.c"), "paths"),
+    #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/calls.c"), "calls32"),
+];
+
+/// The root filesystem as a directory, built when a source has changed.
+pub fn rootfs() -> &'static Path {
+    static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
+    ROOTFS.get_or_init(|| {
+        let dir = Path::new(CACHE).join(tag());
+        fs::create_dir_all(&dir).unwrap();
+        let lock = File::create(dir.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let rootfs = dir.join("rootfs");
+        if !rootfs.exists() {
+            // Named so only when it is whole: a build that was killed is begun again.
+            let partial = dir.join("partial");
+            let _ = fs::remove_dir_all(&partial);
+            build(&partial);
+            fs::rename(&partial, &rootfs).unwrap();
+        }
+        rootfs
+    })
+}
+
+/// The image's name in the runtime's store, imported there when it is new.
+pub fn name(runtime: Runtime) -> String {
+    let name = format!("localhost/ctrace-test:{}", tag());
+    let program = runtime.program();
+    if runtime == Runtime::Docker {
+        docker::daemon();
+    }
+    let lock = File::create(rootfs().with_file_name(program)).unwrap();
+    lock.lock().unwrap();
+    let known = super::output(Command::new(program).args(["image", "inspect", &name]));
+    if !known.status.success() {
+        let mut tar =
+            Command::new("tar").args(["-c", "-C"]).arg(rootfs()).arg(".").stdout(Stdio::piped()).spawn().unwrap();
+        run(Command::new(program).args(["import", "-", &name]).stdin(tar.stdout.take().unwrap()));
+        assert!(tar.wait().unwrap().success());
+    }
+    name
+}
+
+fn tag() -> String {
+    let mut hash = DefaultHasher::new();
+    (PROGRAMS, include_str!("image.rs")).hash(&mut hash);
+    format!("{:016x}", hash.finish())
+}
+
+fn build(root: &Path) {
+    for dir in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    for (path, text) in [
+        ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
+        ("etc/group", "root:x:0:\n"),
+        ("etc/shadow", "root:*:20000:0:99999:7:::\n"),
+        ("etc/motd", "hello\n"),
+    ] {
+        fs::write(root.join(path), text).unwrap();
+    }
+    let busybox = run(Command::new("sh").args(["-c", "command -v busybox"]));
+    fs::copy(busybox.trim(), root.join("bin/busybox")).unwrap();
+    for applet in run(Command::new(busybox.trim()).arg("--list")).lines() {
+        if applet != "busybox" {
+            symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
+    }
+    for (option, source, name) in PROGRAMS {
+        let file = root.join(format!("tmp/{name}.c"));
+        fs::write(&file, source).unwrap();
+        run(Command::new("cc")
+            .args(["-O1", "-static", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"])
+            .args(Some(option).filter(|o| !o.is_empty()))
+            .arg("-o")
+            .arg(root.join("bin").join(name))
+            .arg(&file));
+        fs::remove_file(file).unwrap();
+    }
+}

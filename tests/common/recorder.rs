@@ -1,0 +1,150 @@
+//! The two programs, as a user runs them.
+
+use super::{LIMIT, output, run, wait_for};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use tempfile::TempDir;
+
+/// `ctrace-rec`, with no arguments yet.
+pub fn ctrace_rec() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+}
+
+/// `ctrace-query`, with no arguments yet.
+pub fn ctrace_query() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
+}
+
+/// The rows that `sql` gives on the recording `path`, each a JSON object in which a null has no key.
+pub fn query(path: &Path, sql: &str) -> Vec<Value> {
+    let mut command = ctrace_query();
+    command.arg("-r").arg(path).args(["--format", "ndjson", sql]);
+    run(&mut command).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A recorder at work.
+pub struct Recorder {
+    child: KillOnDrop,
+    said: Receiver<String>,
+    stderr: String,
+    path: PathBuf,
+    dir: TempDir,
+}
+
+/// A recording in a directory of its own, which goes when this goes.
+pub struct Recording {
+    /// The file.
+    pub path: PathBuf,
+    /// What the recorder said on stderr, its summary at the end.
+    pub stderr: String,
+    /// Its exit code.
+    pub code: i32,
+    dir: TempDir,
+}
+
+/// A recorder must not outlive a test that failed.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Recorder {
+    /// Starts `ctrace-rec --out FILE ARGS` and waits until it is attached.
+    pub fn start(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.parquet");
+        let mut child = ctrace_rec()
+            .arg("--out")
+            .arg(&path)
+            .args(args)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A thread reads on to the end, so that the recorder never waits for a reader.
+        let (say, said) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = say.send(line + "\n");
+            }
+        });
+        let mut recorder = Recorder { child: KillOnDrop(child), said, stderr: String::new(), path, dir };
+        recorder.wait_until("recording to");
+        recorder
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// Ends it as Ctrl-C does.
+    pub fn stop(self) -> Recording {
+        run(Command::new("kill").args(["-INT", &self.pid().to_string()]));
+        self.finish()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn finish(mut self) -> Recording {
+        let status = wait_for("ctrace-rec ends", LIMIT, || self.child.0.try_wait().unwrap());
+        self.stderr.extend(self.said.iter());
+        Recording {
+            path: self.path,
+            code: status.code().unwrap_or_else(|| panic!("{status}\n{}", self.stderr)),
+            stderr: self.stderr,
+            dir: self.dir,
+        }
+    }
+
+    fn wait_until(&mut self, begins: &str) {
+        loop {
+            match self.said.recv_timeout(LIMIT) {
+                Ok(line) => self.stderr.push_str(&line),
+                Err(e) => panic!("ctrace-rec has not said `{begins}` ({e}):\n{}", self.stderr),
+            }
+            if self.stderr.lines().any(|line| line.starts_with(begins)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Recording {
+    /// The rows that `sql` gives on it.
+    pub fn query(&self, sql: &str) -> Vec<Value> {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        query(&self.path, sql)
+    }
+
+    /// The one number that `sql` gives on it.
+    pub fn count(&self, sql: &str) -> i64 {
+        let rows = self.query(sql);
+        let row = rows.first().and_then(Value::as_object);
+        let number = row.and_then(|r| r.values().next()).and_then(Value::as_i64);
+        number.unwrap_or_else(|| panic!("{sql}: no number in {rows:?}"))
+    }
+
+    /// A file beside the recording, for more output.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// Runs a program that must refuse: exit code 2, nothing on stdout, a message on stderr, which is given.
+pub fn refused(command: &mut Command) -> String {
+    let output = output(command);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{command:?} wrote to stdout");
+    assert!(!stderr.trim().is_empty(), "{command:?} says nothing");
+    assert!(!stderr.contains("panicked"), "{command:?}: {stderr}");
+    stderr
+}

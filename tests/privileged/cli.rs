@@ -1,0 +1,170 @@
+//! How a recording begins and ends, where it goes, and what is refused.
+
+use crate::common::containers::{Container, Runtime};
+use crate::common::recorder::{Recorder, ctrace_rec, query, refused};
+use crate::common::{LIMIT, output, require_root, run, wait_for};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_duration_ends_it() {
+    require_root();
+    let start = Instant::now();
+    let recording = Recorder::start(&["--duration", "2s"]).finish();
+    assert_eq!(recording.code, 0, "{}", recording.stderr);
+    assert!(start.elapsed() >= Duration::from_secs(2));
+    assert!(recording.count("select count(*) from events") >= 0);
+}
+
+#[test]
+fn a_signal_ends_it() {
+    require_root();
+    for signal in ["-INT", "-TERM"] {
+        let recorder = Recorder::start(&[]);
+        let ended = Container::new(Runtime::Runc, "signal").run(&["true"]);
+        run(Command::new("kill").args([signal, &recorder.pid().to_string()]));
+        let recording = recorder.finish();
+        assert_eq!(recording.code, 0, "{}", recording.stderr);
+        let exit = format!("select count(*) from events where container = '{}' and action = 'exit'", ended.name);
+        assert_eq!(recording.count(&exit), 1, "what happened just before the end is there");
+    }
+}
+
+#[test]
+fn a_command_ends_it_and_its_exit_code_is_passed_on() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    for (script, code) in [("exit 5", 5), ("exit 0", 0), ("kill -TERM $$", 128 + 15)] {
+        let file = dir.path().join(format!("{code}.parquet"));
+        let ended = output(ctrace_rec().arg("--out").arg(&file).args(["--host", "--", "sh", "-c", script]));
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{said}");
+        let sql = "select count(*) as n from events where syscall = 'execve' and argv like 'sh -c %' and ret = 0";
+        assert!(query(&file, sql)[0]["n"].as_i64().unwrap() >= 1, "the command's own exec is recorded");
+    }
+    let file = dir.path().join("missing.parquet");
+    let ended = output(ctrace_rec().arg("--out").arg(&file).args(["--", "/no/such/command"]));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("/no/such/command"), "{said}");
+}
+
+#[test]
+fn quiet_says_nothing() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let ended = output(ctrace_rec().args(["--quiet", "--duration", "1s", "--out"]).arg(dir.path().join("run.parquet")));
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.is_empty() && ended.stdout.is_empty(), "{ended:?}");
+}
+
+/// What a recorder that writes to its stdout says of a container, through `filter`.
+fn streamed(args: &[&str], filter: &mut Command) -> String {
+    require_root();
+    let mut recorder = ctrace_rec().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(recorder.stderr.take().unwrap()).lines();
+    let said: Vec<String> =
+        stderr.by_ref().map_while(Result::ok).take_while(|line| !line.starts_with("recording to")).collect();
+    std::thread::spawn(move || stderr.for_each(drop));
+    let filter = filter.stdin(recorder.stdout.take().unwrap()).stdout(Stdio::piped()).spawn().unwrap();
+    let ended = Container::new(Runtime::Docker, "stream").run(&["cat", "/etc/motd"]);
+    run(Command::new("kill").args(["-INT", &recorder.id().to_string()]));
+    let status = wait_for("ctrace-rec ends", LIMIT, || recorder.try_wait().unwrap());
+    assert!(status.success(), "{status}: {said:?}");
+    let output = filter.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().replace(&ended.name, "CONTAINER")
+}
+
+#[test]
+fn json_lines_go_through_jq() {
+    let filter = r#"select(.syscall == "read" and .path == "/etc/motd" and .ret == 6) | [.container, .comm, .bytes]"#;
+    for args in [&["--out", "-"][..], &["--out", "-", "--format", "json"]] {
+        let lines = streamed(args, Command::new("jq").args(["-c", filter]));
+        assert_eq!(lines, "[\"CONTAINER\",\"cat\",6]\n", "{args:?}");
+    }
+}
+
+#[test]
+fn a_table_reads_like_strace() {
+    let lines = streamed(&["--format", "table"], &mut Command::new("cat"));
+    let cat: Vec<&str> =
+        lines.lines().filter(|l| l.contains("CONTAINER") && l.contains(" cat ") && l.contains("motd")).collect();
+    let opened =
+        cat.iter().any(|l| l.contains(r#"open"#) && l.contains(r#""/etc/motd", O_RDONLY"#) && l.contains(" = 3"));
+    let read = cat.iter().any(|l| l.contains("read(3</etc/motd>, ") && l.contains(" = 6 <"));
+    assert!(opened && read, "{cat:#?}");
+}
+
+#[test]
+fn an_output_that_exists_is_kept_unless_forced() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("run.parquet");
+    fs::write(&file, "mine").unwrap();
+    let said = refused(ctrace_rec().args(["--duration", "1s", "--out"]).arg(&file));
+    assert!(said.contains("--force"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+    run(ctrace_rec().args(["--duration", "1s", "--force", "--out"]).arg(&file));
+    assert_eq!(query(&file, "select 1 as one from events limit 0"), Vec::<Value>::new());
+}
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    require_root();
+    let said = refused(ctrace_rec().args(["--duration", "1s", "--out", "/no/such/directory/run.parquet"]));
+    assert!(said.contains("/no/such/directory"), "{said}");
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    let said = refused(ctrace_rec().arg("--durration"));
+    assert!(said.contains("--duration"), "{said}");
+}
+
+#[test]
+fn a_user_who_may_not_trace_is_told_what_to_do() {
+    require_root();
+    // Where the program was built, another user may not be able to go.
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = dir.path().join("ctrace-rec");
+    fs::copy(ctrace_rec().get_program(), &program).unwrap();
+    let file = dir.path().join("run.parquet");
+    let said = refused(
+        Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program)
+            .args(["--duration", "1s", "--out"])
+            .arg(&file),
+    );
+    assert!(said.contains("root") || said.contains("sudo"), "{said}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn the_summary_names_what_was_recorded() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    Container::new(Runtime::Runc, "summary").run(&["calls", "getppid=10007"]);
+    let recording = recorder.stop();
+    let events = recording.count("select count(*) from events where kind <> 'gap'");
+    let digits: String = recording.stderr.chars().filter(|c| !",_'".contains(*c)).collect();
+    assert!(events > 10_007 && digits.contains(&events.to_string()), "{events}: {}", recording.stderr);
+}
+
+#[test]
+fn a_recording_says_where_and_how_it_was_made() {
+    require_root();
+    let recording = Recorder::start(&["--set", "fs", "--duration", "1s"]).finish();
+    let file = fs::read(&recording.path).unwrap();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    for text in [kernel.trim(), boot.trim(), "ctrace.clocks", "ctrace.filters", "ctrace.lost"] {
+        assert!(file.windows(text.len()).any(|w| w == text.as_bytes()), "{text}");
+    }
+}

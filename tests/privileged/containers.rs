@@ -1,0 +1,143 @@
+//! Containers are told apart, and have their names from the first event on.
+
+use crate::common::containers::{Container, Runtime};
+use crate::common::recorder::{Recorder, Recording, ctrace_rec};
+use crate::common::{require_root, run};
+
+fn answered(runtime: Runtime) {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended = Container::new(runtime, "work").run(&["cat", "/etc/motd", "/missing"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, "hello\n"));
+    let recording = recorder.stop();
+
+    let sql = format!(
+        "select path, error, ret from events where container = '{}' and comm = 'cat' and syscall in ('open', 'openat') \
+         and path in ('/etc/motd', '/missing') order by time",
+        ended.name
+    );
+    let rows = recording.query(&sql);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(rows[0]["path"], "/etc/motd");
+    assert!(rows[0]["ret"].as_i64().unwrap() > 2, "{rows:?}");
+    assert_eq!((&rows[1]["path"], &rows[1]["error"]), (&"/missing".into(), &"ENOENT".into()));
+    named_throughout(&recording, &ended.name, &ended.id);
+
+    let sql = format!("select distinct runtime from events where container_id = '{}' and kind = 'container'", ended.id);
+    assert_eq!(recording.query(&sql), [serde_json::json!({"runtime": runtime.program()})]);
+}
+
+/// Every row of a container that came and went has its name, from the exec of its program to its end.
+fn named_throughout(recording: &Recording, name: &str, id: &str) {
+    let here = format!("from events where container_id = '{id}'");
+    let rows = recording.query(&format!("select distinct container {here}"));
+    assert_eq!(rows, [serde_json::json!({ "container": name })]);
+
+    for (what, filter) in [
+        ("exec", "syscall = 'execve' and ret = 0"),
+        ("exit", "kind = 'process' and action = 'exit'"),
+        ("start", "kind = 'container' and action = 'started'"),
+        ("stop", "kind = 'container' and action = 'stopped'"),
+    ] {
+        assert!(recording.count(&format!("select count(*) {here} and {filter}")) >= 1, "no {what} of {name}");
+    }
+    let others =
+        format!("select count(*) from events where container = '{name}' and container_id is distinct from '{id}'");
+    assert_eq!(recording.count(&others), 0);
+}
+
+#[test]
+fn docker_is_recorded_and_answered() {
+    answered(Runtime::Docker);
+}
+
+#[test]
+fn podman_is_recorded_and_answered() {
+    answered(Runtime::Podman);
+}
+
+#[test]
+fn runc_is_recorded_and_answered() {
+    answered(Runtime::Runc);
+}
+
+#[test]
+fn a_container_that_lives_a_moment_has_its_name_throughout() {
+    require_root();
+    for runtime in Runtime::ALL {
+        let recorder = Recorder::start(&[]);
+        let ended: Vec<_> = (0..3).map(|_| Container::new(runtime, "brief").run(&["true"])).collect();
+        let recording = recorder.stop();
+        let mut lives = Vec::new();
+        for ended in ended {
+            named_throughout(&recording, &ended.name, &ended.id);
+            let life = format!(
+                "select cast(max(time) as bigint) - cast(min(time) as bigint) from events where container_id = '{}' \
+                 and (argv = 'true' or kind = 'process' and action = 'exit' and comm = 'true')",
+                ended.id
+            );
+            lives.push(recording.count(&life));
+        }
+        assert!(lives.iter().any(|ns| *ns < 100_000_000), "{runtime:?}: none was brief: {lives:?} ns");
+    }
+}
+
+#[test]
+fn a_container_that_ran_before_is_recorded_too() {
+    require_root();
+    for runtime in Runtime::ALL {
+        let mut container = Container::new(runtime, "before").start(&["sh", "-c", "echo up; read x; cat /etc/motd"]);
+        assert_eq!(container.line(), "up");
+        let recorder = Recorder::start(&[]);
+        container.tell("go");
+        let ended = container.finish();
+        let recording = recorder.stop();
+        let found = format!(
+            "select count(*) from events where container = '{}' and container_id = '{}' and kind = 'container' and action = 'found'",
+            ended.name, ended.id
+        );
+        assert_eq!(recording.count(&found), 1, "{runtime:?}");
+        let read = format!(
+            "select count(*) from events where container = '{}' and path = '/etc/motd' and syscall = 'read' and ret = 6",
+            ended.name
+        );
+        assert_eq!(recording.count(&read), 1, "{runtime:?}");
+    }
+}
+
+#[test]
+fn containers_lists_what_runs() {
+    require_root();
+    let mut running: Vec<_> =
+        Runtime::ALL.map(|runtime| Container::new(runtime, "listed").start(&["sh", "-c", "echo up; read x"])).into();
+    for container in &mut running {
+        assert_eq!(container.line(), "up");
+    }
+    let json = run(ctrace_rec().args(["containers", "--format", "json"]));
+    let table = run(ctrace_rec().arg("containers"));
+    for (container, runtime) in running.iter().zip(Runtime::ALL) {
+        let line = json.lines().find(|l| l.contains(&container.id)).unwrap_or_else(|| panic!("{json}"));
+        assert!(line.contains(&container.name) && line.contains(runtime.program()), "{line}");
+        assert!(table.contains(&container.name), "{table}");
+    }
+}
+
+#[test]
+fn the_host_is_recorded_only_on_request_and_the_recorder_never() {
+    require_root();
+    let without = Recorder::start(&["--duration", "1s"]).finish();
+    let host = "select count(*) from events where container = 'host'";
+    assert_eq!(without.count(host), 0);
+
+    let recorder = Recorder::start(&["--host"]);
+    let pid = recorder.pid();
+    let marker = tempfile::NamedTempFile::with_prefix("ctrace-host").unwrap();
+    run(std::process::Command::new("cat").arg(marker.path()));
+    let with = recorder.stop();
+    let opened = format!(
+        "select count(*) from events where container = 'host' and container_id is null and comm = 'cat' and path = '{}'",
+        marker.path().display()
+    );
+    assert!(with.count(&opened) >= 3, "open, read, close of the host's cat");
+    assert_eq!(with.count(&format!("select count(*) from events where pid = {pid}")), 0);
+}

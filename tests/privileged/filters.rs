@@ -1,0 +1,160 @@
+//! A filter lets through what it says and nothing else.
+
+use crate::common::containers::{Container, Runtime};
+use crate::common::recorder::{Recorder, Recording, ctrace_rec, refused};
+use crate::common::require_root;
+use std::collections::BTreeSet;
+
+/// A container that reads a file and makes other calls, recorded with `args`.
+fn recorded(args: &[&str]) -> (Recording, String) {
+    require_root();
+    let recorder = Recorder::start(args);
+    let ended =
+        Container::new(Runtime::Runc, "filter").run(&["sh", "-c", "cat /etc/motd; calls getppid=7 chdir=5; ls /tmp"]);
+    assert_eq!(ended.code, 0);
+    (recorder.stop(), ended.name)
+}
+
+/// The different values of a column in the rows of calls.
+fn values(recording: &Recording, container: &str, column: &str) -> BTreeSet<String> {
+    recording
+        .query(&format!(
+            "select distinct {column} as value from events where container = '{container}' and kind = 'syscall'"
+        ))
+        .iter()
+        .map(|row| row["value"].as_str().unwrap_or("null").to_owned())
+        .collect()
+}
+
+fn set(values: &[&str]) -> BTreeSet<String> {
+    values.iter().map(|v| (*v).to_owned()).collect()
+}
+
+#[test]
+fn event_names_what_is_recorded() {
+    let (recording, container) = recorded(&["--event", "getppid,chdir", "--event", "read"]);
+    assert_eq!(values(&recording, &container, "syscall"), set(&["chdir", "getppid", "read"]));
+    let count = |call| {
+        recording.count(&format!(
+            "select count(*) from events where container = '{container}' and syscall = '{call}' and comm = 'exe'"
+        ))
+    };
+    assert_eq!((count("getppid"), count("chdir")), (7, 5));
+}
+
+#[test]
+fn exclude_event_names_what_is_not() {
+    let (recording, container) = recorded(&["--exclude-event", "getppid,read"]);
+    let calls = values(&recording, &container, "syscall");
+    assert!(calls.contains("chdir") && calls.contains("write") && calls.contains("execve"), "{calls:?}");
+    assert!(!calls.contains("getppid") && !calls.contains("read"), "{calls:?}");
+}
+
+#[test]
+fn a_set_but_for_an_event() {
+    let (recording, container) = recorded(&["--set", "fs", "--exclude-event", "read"]);
+    assert_eq!(values(&recording, &container, "class"), set(&["file"]));
+    let calls = values(&recording, &container, "syscall");
+    assert!(calls.contains("chdir") && calls.contains("write"), "{calls:?}");
+    assert!(!calls.contains("read"), "{calls:?}");
+}
+
+#[test]
+fn exclude_set_leaves_the_others() {
+    let (recording, container) = recorded(&["--exclude-set", "fs,memory"]);
+    let classes = values(&recording, &container, "class");
+    assert!(classes.contains("process"), "{classes:?}");
+    assert!(!classes.contains("file") && !classes.contains("memory"), "{classes:?}");
+}
+
+#[test]
+fn an_event_joins_a_set() {
+    let (recording, container) = recorded(&["--set", "network", "--event", "getppid"]);
+    assert_eq!(values(&recording, &container, "syscall"), set(&["getppid"]));
+}
+
+#[test]
+fn comm_names_the_threads() {
+    let (recording, container) = recorded(&["--comm", "cat"]);
+    assert_eq!(values(&recording, &container, "comm"), set(&["cat"]));
+    let (recording, container) = recorded(&["--exclude-comm", "cat,ls"]);
+    let comms = values(&recording, &container, "comm");
+    assert!(comms.contains("calls") && comms.contains("sh"), "{comms:?}");
+    assert!(!comms.contains("cat") && !comms.contains("ls"), "{comms:?}");
+}
+
+/// Two containers that run before the recorder starts, which is told of one of them.
+fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
+    require_root();
+    let mut both = ["chosen", "other"]
+        .map(|stem| Container::new(runtime, stem).start(&["sh", "-c", "echo up; read x; cat /etc/motd"]));
+    both.iter_mut().for_each(|c| assert_eq!(c.line(), "up"));
+    let recorder = Recorder::start(&[flag, &choose(&both[0].name, &both[0].id)]);
+    // One that comes later, whose name the recorder has to learn, and which is not chosen.
+    let later = Container::new(runtime, "later").run(&["cat", "/etc/motd"]);
+    both.iter_mut().for_each(|c| c.tell("go"));
+    let [chosen, other] = both.map(|c| c.finish().name);
+    let recording = recorder.stop();
+    let calls = |name: &str| {
+        recording.count(&format!(
+            "select count(*) from events where container = '{name}' and kind = 'syscall' and path = '/etc/motd'"
+        ))
+    };
+    let wanted = [calls(&chosen) > 0, calls(&other) > 0, calls(&later.name) > 0];
+    let include = flag == "--container";
+    assert_eq!(wanted, [include, !include, !include], "{flag}");
+}
+
+#[test]
+fn a_container_is_chosen_by_name() {
+    chosen(Runtime::Docker, "--container", |name, _| name.to_owned());
+}
+
+#[test]
+fn a_container_is_chosen_by_the_beginning_of_its_id() {
+    chosen(Runtime::Podman, "--container", |_, id| id[..12].to_owned());
+}
+
+#[test]
+fn a_container_is_chosen_by_a_pattern() {
+    chosen(Runtime::Runc, "--container", |name, _| format!("chos*{}", &name[6..]));
+}
+
+#[test]
+fn a_container_is_left_out_by_name() {
+    chosen(Runtime::Docker, "--exclude-container", |name, _| name.to_owned());
+}
+
+#[test]
+fn a_container_that_comes_later_is_chosen_by_name() {
+    require_root();
+    for runtime in Runtime::ALL {
+        let wanted = Container::new(runtime, "awaited");
+        let name = wanted.name().to_owned();
+        let recorder = Recorder::start(&["--container", &name]);
+        let other = Container::new(runtime, "unawaited").run(&["true"]);
+        wanted.run(&["true"]);
+        let recording = recorder.stop();
+        let calls = |name: &str, more: &str| {
+            recording.count(&format!("select count(*) from events where container = '{name}' and {more}"))
+        };
+        assert_eq!(calls(&name, "syscall = 'execve' and argv = 'true' and ret = 0"), 1, "{runtime:?}: its first exec");
+        assert_eq!(calls(&other.name, "true"), 0, "{runtime:?}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_the_nearest() {
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("run.parquet");
+    for (flag, wrong, right) in [
+        ("--event", "opennat", "openat"),
+        ("--exclude-event", "raed", "read"),
+        ("--set", "netwrok", "network"),
+        ("--exclude-set", "memry", "memory"),
+    ] {
+        let said = refused(ctrace_rec().args([flag, wrong, "--out"]).arg(&file));
+        assert!(said.contains(wrong) && said.contains(right), "{said}");
+        assert!(!file.exists());
+    }
+}

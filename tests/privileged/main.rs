@@ -1,0 +1,15 @@
+//! Records real containers with the real programs and asks the recordings. Needs root; without it every test fails.
+
+// A test that cannot go on stops with the reason.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod cli;
+mod containers;
+mod files;
+mod filters;
+mod network;
+mod processes;
