@@ -70,7 +70,12 @@ impl Container {
     /// A container whose name begins with `stem`.
     pub fn new(runtime: Runtime, stem: &str) -> Self {
         let name = unique(stem);
-        Container { runtime, name, network: "none".to_owned(), options: Vec::new() }
+        Container {
+            runtime,
+            name,
+            network: "none".to_owned(),
+            options: Vec::new(),
+        }
     }
 
     /// Its name, which is known before it runs.
@@ -107,15 +112,28 @@ impl Container {
         if self.runtime != Runtime::Runc {
             command.arg(image::name(self.runtime)).args(args);
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let id = match self.runtime {
             Runtime::Runc => self.name.clone(),
             _ => super::wait_for(&format!("the id of {}", self.name), super::LIMIT, || {
-                fs::read_to_string(dir.path().join("id")).ok().filter(|id| !id.is_empty())
+                fs::read_to_string(dir.path().join("id"))
+                    .ok()
+                    .filter(|id| !id.is_empty())
             }),
         };
-        Running { name: self.name, id, runtime: self.runtime, child, stdout, _dir: dir }
+        Running {
+            name: self.name,
+            id,
+            runtime: self.runtime,
+            child,
+            stdout,
+            _dir: dir,
+        }
     }
 
     fn engine(&self, dir: &Path) -> Command {
@@ -130,7 +148,8 @@ impl Container {
             command.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]);
         }
         command
-            .args(["--rm", "--interactive", "--name", &self.name, "--cidfile"])
+            .args(["--rm", "--interactive", "--stop-signal=KILL"])
+            .args(["--name", &self.name, "--cidfile"])
             .arg(dir.join("id"))
             .args(["--network", &self.network])
             .args(&self.options);
@@ -140,7 +159,8 @@ impl Container {
     fn runc(&self, dir: &Path, args: &[&str]) -> Command {
         run(Command::new("runc").args(["spec", "--bundle"]).arg(dir));
         let file = dir.join("config.json");
-        let mut config: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         config["process"]["args"] = args.into();
         config["process"]["terminal"] = false.into();
         config["process"]["rlimits"] = serde_json::json!([]);
@@ -177,7 +197,12 @@ impl Running {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
         let code = self.child.wait().unwrap().code().unwrap();
-        Ended { name: self.name.clone(), id: self.id.clone(), code, stdout }
+        Ended {
+            name: self.name.clone(),
+            id: self.id.clone(),
+            code,
+            stdout,
+        }
     }
 
     /// Kills it and waits for its end.
@@ -202,7 +227,9 @@ impl Drop for Running {
         };
         // Again and again, as there may be nothing to remove yet.
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            let _ = Command::new(self.runtime.program()).args([remove, "--force", &self.name]).output();
+            let _ = Command::new(self.runtime.program())
+                .args([remove, "--force", &self.name])
+                .output();
             std::thread::sleep(Duration::from_millis(100));
         }
     }

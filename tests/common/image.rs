@@ -52,9 +52,16 @@ pub fn name(runtime: Runtime) -> String {
     lock.lock().unwrap();
     let known = super::output(Command::new(program).args(["image", "inspect", &name]));
     if !known.status.success() {
-        let mut tar =
-            Command::new("tar").args(["-c", "-C"]).arg(rootfs()).arg(".").stdout(Stdio::piped()).spawn().unwrap();
-        run(Command::new(program).args(["import", "-", &name]).stdin(tar.stdout.take().unwrap()));
+        let mut tar = Command::new("tar")
+            .args(["-c", "-C"])
+            .arg(rootfs())
+            .arg(".")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        run(Command::new(program)
+            .args(["import", "-", &name])
+            .stdin(tar.stdout.take().unwrap()));
         assert!(tar.wait().unwrap().success());
     }
     name
@@ -90,7 +97,14 @@ fn build(root: &Path) {
         let file = root.join(format!("tmp/{name}.c"));
         fs::write(&file, source).unwrap();
         run(Command::new("cc")
-            .args(["-O1", "-static", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"])
+            .args([
+                "-O1",
+                "-static",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-Wno-missing-field-initializers",
+            ])
             .args(Some(option).filter(|o| !o.is_empty()))
             .arg("-o")
             .arg(root.join("bin").join(name))

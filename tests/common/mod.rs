@@ -22,7 +22,10 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub fn require_root() {
     // The owner of /proc/self is the effective user.
     let uid = std::fs::metadata("/proc/self").unwrap().uid();
-    assert_eq!(uid, 0, "this test records for real: run it as root (`make test` does)");
+    assert_eq!(
+        uid, 0,
+        "this test records for real: run it as root (`make test` does)"
+    );
 }
 
 /// A name for a container that no other test of this machine uses.
@@ -35,13 +38,20 @@ pub fn unique(stem: &str) -> String {
 /// Runs a command to its end, which must be success, and gives its stdout.
 pub fn run(command: &mut Command) -> String {
     let output = output(command);
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs a command to its end, whatever that is.
 pub fn output(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|e| panic!("{command:?}: {e}; `packaging/setup.sh test` installs it"))
+    command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}; `packaging/setup.sh test` installs it"))
 }
 
 /// Waits until `done` gives something; panics, naming `what`, after `limit`.

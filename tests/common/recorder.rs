@@ -21,8 +21,14 @@ pub fn ctrace_query() -> Command {
 /// The rows that `sql` gives on the recording `path`, each a JSON object in which a null has no key.
 pub fn query(path: &Path, sql: &str) -> Vec<Value> {
     let mut command = ctrace_query();
-    command.arg("-r").arg(path).args(["--format", "ndjson", sql]);
-    run(&mut command).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    command
+        .arg("-r")
+        .arg(path)
+        .args(["--format", "ndjson", sql]);
+    run(&mut command)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// A recorder at work.
@@ -76,7 +82,13 @@ impl Recorder {
                 let _ = say.send(line + "\n");
             }
         });
-        let mut recorder = Recorder { child: KillOnDrop(child), said, stderr: String::new(), path, dir };
+        let mut recorder = Recorder {
+            child: KillOnDrop(child),
+            said,
+            stderr: String::new(),
+            path,
+            dir,
+        };
         recorder.wait_until("recording to");
         recorder
     }
@@ -94,11 +106,15 @@ impl Recorder {
 
     /// Waits until it ends by itself.
     pub fn finish(mut self) -> Recording {
-        let status = wait_for("ctrace-rec ends", LIMIT, || self.child.0.try_wait().unwrap());
+        let status = wait_for("ctrace-rec ends", LIMIT, || {
+            self.child.0.try_wait().unwrap()
+        });
         self.stderr.extend(self.said.iter());
         Recording {
             path: self.path,
-            code: status.code().unwrap_or_else(|| panic!("{status}\n{}", self.stderr)),
+            code: status
+                .code()
+                .unwrap_or_else(|| panic!("{status}\n{}", self.stderr)),
             stderr: self.stderr,
             dir: self.dir,
         }
