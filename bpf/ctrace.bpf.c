@@ -4,13 +4,27 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* So that the object's BTF names the records, from which Rust takes them. */
-const volatile struct {
+/* So that the object's BTF names every type of wire.h, from which Rust takes them. */
+struct wire_types {
 	struct rec_syscall syscall;
 	struct rec_task task;
-	struct rec_sock sock;
 	struct rec_exit exit;
-} wire_types = {};
+	enum limits limits;
+	enum rec_kind rec_kind;
+	enum sys_flag sys_flag;
+	enum data_slot data_slot;
+	enum data_flag data_flag;
+	enum exit_flag exit_flag;
+	enum file_flag file_flag;
+	enum cgroup_flag cgroup_flag;
+	enum cgroup_state cgroup_state;
+	enum plan_flag plan_flag;
+	enum addr_how addr_how;
+	enum miss miss;
+	enum v1_controller v1_controller;
+	enum comm_mode comm_mode;
+};
+const volatile struct wire_types wire_types = {};
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
@@ -89,7 +103,7 @@ __inline_always bool watched(struct cgroup *cgroup, u64 *hierarchy)
 {
 	u32 id = cgroup->root->hierarchy_id;
 	*hierarchy = 0;
-	if (id == 1) /* the default hierarchy, v2: cgroup_init_early() takes the first id */
+	if (id == 0) /* the default hierarchy, v2: cgroup_init() takes the first id for it */
 		return true;
 	*hierarchy = CGROUP_KEY_V1;
 	return id == config.v1_hierarchy;

@@ -110,7 +110,7 @@ __inline_always void refresh_task_of(struct task *t, struct task_struct *task)
 	t->definition_epoch = definition_epoch;
 	t->known = 0;
 	t->record = 0;
-	if (task->tgid == config.self)
+	if (task->tgid == config.recorder)
 		return;
 	struct cgroup_info info = container_of_task(task);
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;

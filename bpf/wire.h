@@ -10,7 +10,7 @@
 #ifndef CTRACE_WIRE_H
 #define CTRACE_WIRE_H
 
-enum {
+enum limits {
 	PATH_MAX_BYTES = 4096, /* PATH_MAX of linux/limits.h, with the NUL */
 	NAME_MAX_BYTES = 256, /* NAME_MAX, with a NUL */
 	MAX_COMPONENTS = 256, /* of a path; deeper ones are cut and counted */
@@ -33,7 +33,7 @@ enum rec_kind {
 };
 
 /* Flags of a REC_SYSCALL. */
-enum {
+enum sys_flag {
 	SYS_COMPAT = 1, /* a 32-bit call */
 	SYS_DENIED = 2, /* no enter was seen: seccomp refused it */
 	SYS_NO_RETURN = 4, /* never came back, or had not when the recording ended */
@@ -43,7 +43,7 @@ enum {
 };
 
 /* Slots of a REC_DATA. */
-enum {
+enum data_slot {
 	DATA_PATH,
 	DATA_PATH2,
 	DATA_TEXT, /* becomes path2, is not joined to a directory */
@@ -51,23 +51,23 @@ enum {
 };
 
 /* Flags of a REC_DATA. */
-enum {
+enum data_flag {
 	DATA_FAULT = 1, /* the memory could not be read */
 };
 
 /* Flags of a REC_EXIT. */
-enum {
+enum exit_flag {
 	EXIT_PROCESS = 1, /* it was the last thread of its process */
 };
 
 /* Flags of a REC_FILE. */
-enum {
+enum file_flag {
 	FILE_DELETED = 1, /* it has no name any more */
 	FILE_CUT = 2, /* deeper or longer than can be told: the first components are missing */
 };
 
 /* Flags of a REC_CGROUP. */
-enum {
+enum cgroup_flag {
 	CGROUP_V1 = 1,
 	CGROUP_REMOVED = 2,
 };
@@ -191,7 +191,7 @@ struct plan {
 	__u8 pad;
 };
 
-enum {
+enum plan_flag {
 	PLAN_RECORD = 1,
 	PLAN_RET_FD = 2, /* the result is an fd: look it up at return */
 	PLAN_SAVE_ARGS = 4, /* the registers do not outlive the call */
@@ -228,7 +228,7 @@ struct loss_key {
 
 /* Set before the load. */
 struct config {
-	__u32 self; /* tgid of the recorder, which never records itself */
+	__u32 recorder; /* its own tgid: it never records itself */
 	__u32 v1_hierarchy; /* hierarchy id of the v1 controller that tells containers apart; 0: none */
 	__u32 v1_controller; /* enum v1_controller */
 	__u8 record_host;

@@ -1,5 +1,81 @@
-//! `ctrace-rec`.
-#[allow(dead_code, unused_imports)] // The recorder that calls it comes next.
-mod containers;
+//! `ctrace-rec`: records what containers do. From the kernel's rings to a file, the data runs one way:
+//! `kernel` (or `raw`) -> `merge` -> `decode` -> `resolve` -> `batch` -> `sink`.
 
-fn main() {}
+mod addrs;
+mod batch;
+mod calls;
+mod cli;
+mod containers;
+mod decode;
+mod definitions;
+mod filters;
+mod kernel;
+mod merge;
+mod names;
+mod output;
+mod paths;
+mod pipeline;
+mod raw;
+mod registry;
+mod resolve;
+mod session;
+mod sink;
+mod status;
+mod watch;
+mod wire;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+
+/// The reader of stdout has gone.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of the output has gone")]
+struct Closed;
+
+fn main() -> ExitCode {
+    // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody to tell that stderr is closed.
+            let _ = writeln!(io::stderr(), "ctrace-rec: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Some(Command::Containers { format }) => {
+            let running = containers::list(Path::new("/"))?;
+            containers::print(&running, *format, &mut io::stdout().lock())
+                .context("cannot write to stdout")?;
+        }
+        Some(Command::Man) => {
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut io::stdout().lock())
+                .context("cannot write to stdout")?;
+        }
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "ctrace-rec",
+                &mut io::stdout().lock(),
+            );
+        }
+        None => {
+            return match &cli.record.from_raw {
+                Some(path) => session::replay(&cli.record, path),
+                None => session::record(&cli.record),
+            };
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use ctrace_schema::text::escape;
 use serde::Serialize;
 
-use super::{Api, Cgroup, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan};
+use super::cgroups::Cgroup;
+use super::{Api, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan};
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

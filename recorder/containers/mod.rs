@@ -16,10 +16,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use api::Api;
-pub use cgroups::{Cgroup, Error, Hierarchies, V1, probe, scan};
-pub use classify::{Verdict, classify, creator};
-pub use list::{Format, Running, list, print};
-pub use resolver::{Description, Owner, Resolver};
+pub use cgroups::{Error, Hierarchies, probe, scan};
+pub use classify::{Verdict, classify};
+pub use list::{Format, list, print};
+pub use resolver::{Description, Resolver};
 
 /// What made a container; its text is the value of the column `runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,199 @@
+//! The syscalls of the machine that is recorded: what to do for each in the kernel, and how its record becomes a row.
+
+use std::sync::Arc;
+
+use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec};
+
+use crate::batch::Row;
+use crate::decode::Args;
+use crate::wire::types::{addr_how, limits, plan, plan_flag};
+
+const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
+
+/// How the record of one call becomes a row.
+#[derive(Clone, Debug)]
+pub struct CallInfo {
+    /// Its name; `syscall_N` where the tables do not know it.
+    pub name: Arc<str>,
+    /// The value of the column `class`.
+    pub class: &'static str,
+    /// Whether its result is a number of bytes.
+    pub moves_bytes: bool,
+    /// Whether the address that it takes is that of its own end.
+    pub binds: bool,
+    spec: &'static Spec,
+    fd: Option<usize>,
+    flags: Option<usize>,
+    mode: Option<usize>,
+    open_flags: Option<usize>,
+}
+
+/// O_CREAT, and the bit that O_TMPFILE has beside O_DIRECTORY: the same on every architecture here.
+const CREATES: i64 = 0o100 | 0o20_000_000;
+
+impl CallInfo {
+    fn new(abi: Abi, nr: u32) -> CallInfo {
+        let name = syscalls::name(abi, nr);
+        let spec = syscalls::spec_of(abi, nr);
+        CallInfo {
+            name: name.map_or_else(|| format!("syscall_{nr}").into(), Into::into),
+            class: spec.class.as_str(),
+            moves_bytes: spec.ret == Ret::Bytes,
+            binds: spec.name == "bind",
+            spec,
+            fd: spec.fd_arg(),
+            flags: spec.flags_arg(),
+            mode: spec.mode_arg(),
+            open_flags: spec
+                .args
+                .iter()
+                .position(|(_, arg)| *arg == Arg::Flags(Names::Open)),
+        }
+    }
+
+    /// Fills in the arguments, and the columns that repeat one of them.
+    pub fn set_args(&self, row: &mut Row, args: Args<'_>) {
+        for (i, (_, arg)) in self.spec.args.iter().enumerate().take(6) {
+            row.args[i] = args.get(i).and_then(|value| argument(*arg, value));
+        }
+        // An open that creates nothing passes no mode: what stands in the register is somebody else's.
+        if let (Some(mode), Some(flags)) = (self.mode, self.open_flags)
+            && row.args[flags].is_some_and(|flags| flags & CREATES == 0)
+        {
+            row.args[mode] = None;
+        }
+        let get = |i: Option<usize>| i.and_then(|i| row.args[i]);
+        row.flags = get(self.flags);
+        row.fd = get(self.fd).map(|fd| fd as i32);
+        row.mode = get(self.mode).map(|mode| (mode & 0o7777) as i32);
+    }
+}
+
+/// The value of an argument, in the width that the kernel takes it; None for a pointer, which means nothing later.
+fn argument(arg: Arg, value: u64) -> Option<i64> {
+    Some(match arg {
+        arg if arg.is_pointer() => return None,
+        Arg::Pad => return None,
+        Arg::Fd | Arg::DirFd | Arg::Int | Arg::Signal | Arg::Pid | Arg::Id => {
+            i64::from(value as i32)
+        }
+        Arg::UInt | Arg::Flags(_) | Arg::Const(_) | Arg::Mode => i64::from(value as u32),
+        _ => value as i64,
+    })
+}
+
+/// Calls by number: the machine's own, then those of 32-bit callers.
+#[derive(Debug)]
+pub struct Calls {
+    own: Vec<CallInfo>,
+    compat: Vec<CallInfo>,
+}
+
+impl Calls {
+    /// The calls of a machine, named as `uname -m` does.
+    ///
+    /// # Errors
+    /// The architecture is none that can be recorded.
+    pub fn new(machine: &str) -> anyhow::Result<Calls> {
+        let table = |compat| -> anyhow::Result<Vec<CallInfo>> {
+            let abi = abi(machine, compat)?;
+            Ok((0..COUNT as u32).map(|nr| CallInfo::new(abi, nr)).collect())
+        };
+        Ok(Calls {
+            own: table(false)?,
+            compat: table(true)?,
+        })
+    }
+
+    /// The call with a number; None: the number is above those of any kernel.
+    pub fn get(&self, compat: bool, nr: u16) -> Option<&CallInfo> {
+        let table = if compat { &self.compat } else { &self.own };
+        table.get(usize::from(nr))
+    }
+}
+
+fn abi(machine: &str, compat: bool) -> anyhow::Result<Abi> {
+    Abi::of_machine(machine, compat).ok_or_else(|| {
+        anyhow::anyhow!("{machine} is no architecture that ctrace records: x86_64 and aarch64 are")
+    })
+}
+
+/// What the kernel side does for each call, the machine's own first; `wanted` decides by name and class.
+///
+/// # Errors
+/// The architecture is none that can be recorded.
+pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Result<Vec<plan>> {
+    let mut plans = Vec::with_capacity(2 * COUNT);
+    for compat in [false, true] {
+        let abi = abi(machine, compat)?;
+        plans.extend((0..COUNT as u32).map(|nr| {
+            let name = syscalls::name(abi, nr);
+            let unknown = format!("syscall_{nr}");
+            let spec = syscalls::spec_of(abi, nr);
+            plan_of(spec, wanted(name.unwrap_or(&unknown), spec.class))
+        }));
+    }
+    Ok(plans)
+}
+
+/// The plan for one call. Argument numbers count from 1.
+fn plan_of(spec: &Spec, wanted: bool) -> plan {
+    let number = |i: Option<usize>| i.map_or(0, |i| i as u8 + 1);
+    let is = |wanted: &[&str]| wanted.contains(&spec.name);
+    let mut p = plan {
+        class: spec.class as u8,
+        fd: number(spec.fd_arg()),
+        ..plan::default()
+    };
+    // Arguments up to the last that is a value; those after it mean nothing later.
+    let values = spec
+        .args
+        .iter()
+        .rposition(|(_, arg)| !arg.is_pointer() && *arg != Arg::Pad);
+    p.nargs = number(values);
+    for (slot, (dir, path)) in spec.paths().take(2).enumerate() {
+        p.path[slot] = path as u8 + 1;
+        p.dir[slot] = number(dir);
+    }
+    p.text = number(spec.text_arg());
+    let address = spec
+        .args
+        .iter()
+        .enumerate()
+        .find_map(|(i, (_, arg))| Some((i, address_how(*arg)?)));
+    if let Some((i, how)) = address {
+        p.addr = i as u8 + 1;
+        p.addr_how = how.0 as u8;
+    }
+    let mut flags = 0;
+    let mut set = |flag: plan_flag, on: bool| flags |= if on { flag.0 as u8 } else { 0 };
+    set(plan_flag::PLAN_RECORD, wanted);
+    set(plan_flag::PLAN_RET_FD, spec.ret == Ret::Fd);
+    // These replace the registers: exec(2) by those of the new program, sigreturn(2) by those that a signal saved.
+    set(
+        plan_flag::PLAN_SAVE_ARGS,
+        is(&["execve", "execveat", "rt_sigreturn", "sigreturn"]),
+    );
+    set(
+        plan_flag::PLAN_SOCK_AT_EXIT,
+        spec.class == Class::Network && spec.ret != Ret::Fd && p.fd != 0,
+    );
+    set(
+        plan_flag::PLAN_FORK,
+        is(&["fork", "vfork", "clone", "clone3"]),
+    );
+    p.flags = flags;
+    p
+}
+
+fn address_how(arg: Arg) -> Option<addr_how> {
+    Some(match arg {
+        Arg::SockAddrIn => addr_how::ADDR_IN,
+        Arg::SockAddrOut => addr_how::ADDR_OUT,
+        Arg::MsgIn => addr_how::ADDR_MSG_IN,
+        Arg::MsgOut => addr_how::ADDR_MSG_OUT,
+        Arg::MmsgIn => addr_how::ADDR_MMSG_IN,
+        Arg::MmsgOut => addr_how::ADDR_MMSG_OUT,
+        _ => return None,
+    })
+}

@@ -1,0 +1,193 @@
+//! The command line. Help, man page and completions come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::containers;
+use crate::filters::Asked;
+
+/// Records what every container on this machine does: syscalls, files, network peers, processes.
+///
+/// Writes to a file that any data tool opens, and that ctrace-query answers questions about. Recording needs root.
+#[derive(Debug, Parser)]
+#[command(name = "ctrace-rec", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  ctrace-rec --out run.parquet                       record all containers until Ctrl-C
+  ctrace-rec --out run.parquet --duration 30s        for half a minute
+  ctrace-rec --out run.parquet -- make test          while a command runs
+  ctrace-rec --format table --container 'web*'       watch some, live
+  ctrace-rec --format json --set net | jq .peer_addr
+  ctrace-query -r run.parquet summary                ask")]
+pub struct Cli {
+    /// What to do instead of recording.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What to record, and where to.
+    #[command(flatten)]
+    pub record: Record,
+}
+
+/// What to do instead of recording.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists the containers that run now.
+    Containers {
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t = containers::Format::Table)]
+        format: containers::Format,
+    },
+    /// Prints the man page.
+    #[command(hide = true)]
+    Man,
+    /// Prints completions for a shell.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What to record, and where to.
+#[derive(Debug, Args)]
+pub struct Record {
+    /// File to write; its ending says the format (.parquet). `-`: JSON lines on stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Format, where the file's ending does not say it: json and table go to stdout.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+
+    /// Overwrite the output if it exists.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Stop after this long, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Record what runs outside containers too, under the container name `host`.
+    #[arg(long)]
+    pub host: bool,
+
+    /// Record only these calls, such as openat,connect.
+    #[arg(
+        long,
+        value_name = "CALLS",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub event: Vec<String>,
+
+    /// Leave these calls out.
+    #[arg(
+        long,
+        value_name = "CALLS",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub exclude_event: Vec<String>,
+
+    /// Record only these classes of calls: file, network, process, memory, ipc, signal, time, poll, credential,
+    /// system, other (short: fs, net, proc, mem, sig, cred, sys).
+    #[arg(
+        long,
+        value_name = "CLASSES",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub set: Vec<String>,
+
+    /// Leave these classes of calls out.
+    #[arg(
+        long,
+        value_name = "CLASSES",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub exclude_set: Vec<String>,
+
+    /// Record only threads of these names.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub comm: Vec<String>,
+
+    /// Leave threads of these names out.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub exclude_comm: Vec<String>,
+
+    /// Record only these containers: a name, the beginning of an id, or a glob.
+    #[arg(
+        long,
+        value_name = "CONTAINERS",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub container: Vec<String>,
+
+    /// Leave these containers out.
+    #[arg(
+        long,
+        value_name = "CONTAINERS",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub exclude_container: Vec<String>,
+
+    /// Do not show progress or the summary.
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Also write what the kernel sent, as it came, for --from-raw.
+    #[arg(long, value_name = "FILE", help_heading = "Raw captures")]
+    pub raw: Option<PathBuf>,
+
+    /// Replay a raw capture instead of recording. Needs no privileges.
+    #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = ["raw", "duration", "run"])]
+    pub from_raw: Option<PathBuf>,
+
+    /// Record while this command runs, and exit with its code.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub run: Vec<String>,
+}
+
+/// Formats of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A Parquet file.
+    Parquet,
+    /// JSON lines on stdout, an object per event.
+    Json,
+    /// Lines as strace prints them, live, on stdout.
+    Table,
+}
+
+impl Record {
+    /// The filters that were asked for.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            host: self.host,
+            event: &self.event,
+            exclude_event: &self.exclude_event,
+            set: &self.set,
+            exclude_set: &self.exclude_set,
+            comm: &self.comm,
+            exclude_comm: &self.exclude_comm,
+            container: &self.container,
+            exclude_container: &self.exclude_container,
+        }
+    }
+}

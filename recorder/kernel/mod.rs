@@ -1,0 +1,323 @@
+//! The kernel side: loads, attaches and configures the programs, reads their rings and counters.
+
+mod probe;
+mod rings;
+
+use std::mem::MaybeUninit;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use ctrace_schema::syscalls::Class;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use rustc_hash::FxHashMap;
+
+use crate::containers::Hierarchies;
+use crate::filters::Filters;
+use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
+use crate::wire::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
+
+pub use probe::check;
+use rings::Rings;
+
+/// The loaded programs.
+pub struct Kernel {
+    skel: CtraceSkel<'static>,
+    links: Vec<Link>,
+    rings: Rings,
+    losses: FxHashMap<(u64, u32), u64>,
+}
+
+/// Events lost since the last time, of one class and container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Key of the container's cgroup; 0: the host.
+    pub cgroup: u64,
+    /// Class of the calls.
+    pub class: Class,
+    /// How many.
+    pub events: u64,
+}
+
+/// What the kernel side could not do, since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "enum miss of bpf/wire.h")]
+pub struct Misses {
+    pub definitions: u64,
+    pub user_memory: u64,
+    pub path_depth: u64,
+    pub argv: u64,
+    pub storage: u64,
+    pub cgroups: u64,
+}
+
+impl Kernel {
+    /// Loads the programs, without attaching them.
+    ///
+    /// # Errors
+    /// The kernel refuses them; what it says is in the error.
+    pub fn load(filters: &Filters, hierarchies: &Hierarchies, machine: &str) -> Result<Kernel> {
+        libbpf_rs::set_print(Some((PrintLevel::Warn, keep_message)));
+        // Lives as long as the program: the skeleton borrows from it, and there is one.
+        let object: &'static mut MaybeUninit<OpenObject> =
+            Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = CtraceSkelBuilder::default()
+            .open(object)
+            .context("the BPF object cannot be read")?;
+        configure(&mut open, filters, hierarchies, machine)?;
+        let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
+        open.maps
+            .rings
+            .set_max_entries(cpus as u32)
+            .context("cannot size the map of rings")?;
+        let skel = open
+            .load()
+            .with_context(|| format!("the kernel refuses the BPF programs{}", messages()))?;
+        let rings = Rings::new(&skel.maps.rings, cpus)?;
+        for comm in &filters.comms {
+            let mut key = [0u8; limits::COMM_BYTES.0 as usize];
+            let len = comm.len().min(key.len() - 1);
+            key[..len].copy_from_slice(&comm.as_bytes()[..len]);
+            skel.maps
+                .comms
+                .update(&key, &[1], MapFlags::ANY)
+                .context("cannot set the comm filter")?;
+        }
+        Ok(Kernel {
+            skel,
+            links: vec![],
+            rings,
+            losses: FxHashMap::default(),
+        })
+    }
+
+    /// Attaches what tells about cgroups. From now on new ones are known to the kernel side, and recorded.
+    ///
+    /// # Errors
+    /// The kernel lacks a tracepoint.
+    pub fn attach_cgroups(&mut self) -> Result<()> {
+        let progs = &mut self.skel.progs;
+        for (prog, name) in [
+            (&mut progs.on_cgroup_mkdir, "cgroup_mkdir"),
+            (&mut progs.on_cgroup_rmdir, "cgroup_rmdir"),
+        ] {
+            self.links.push(
+                prog.attach()
+                    .with_context(|| format!("cannot attach to the tracepoint {name}"))?,
+            );
+        }
+        Ok(())
+    }
+
+    /// Attaches the rest: from when this returns, everything is recorded.
+    ///
+    /// # Errors
+    /// The kernel lacks a tracepoint.
+    pub fn attach(&mut self) -> Result<()> {
+        let progs = &mut self.skel.progs;
+        // Forks first and entries before returns: a return without an entry would be taken for a refusal.
+        for (prog, name) in [
+            (&mut progs.on_fork, "sched_process_fork"),
+            (&mut progs.on_exit, "sched_process_exit"),
+            (&mut progs.on_exec, "sched_process_exec"),
+            (&mut progs.on_sys_enter, "sys_enter"),
+        ] {
+            self.links.push(
+                prog.attach()
+                    .with_context(|| format!("cannot attach to the tracepoint {name}"))?,
+            );
+        }
+        walk_tasks(&mut self.skel.progs.begin_tasks)?;
+        let exit = self
+            .skel
+            .progs
+            .on_sys_exit
+            .attach()
+            .context("cannot attach to the tracepoint sys_exit")?;
+        self.links.push(exit);
+        Ok(())
+    }
+
+    /// Detaches everything, and has the calls that are in progress sent.
+    ///
+    /// # Errors
+    /// The kernel refuses the iterator.
+    pub fn detach(&mut self) -> Result<()> {
+        self.links.clear();
+        walk_tasks(&mut self.skel.progs.end_tasks)
+    }
+
+    /// Gives `take` what each ring holds now: CPU and framed records.
+    pub fn drain(&mut self, take: impl FnMut(usize, &[u8])) {
+        self.rings.drain(take);
+    }
+
+    /// Tells the kernel side what a cgroup is.
+    ///
+    /// # Errors
+    /// The map is full.
+    pub fn set_cgroup(
+        &mut self,
+        cgroup: u64,
+        owner: u64,
+        state: cgroup_state,
+        only_if_new: bool,
+    ) -> Result<()> {
+        // struct cgroup_info: owner, state, padding.
+        let mut value = [0u8; 16];
+        value[..8].copy_from_slice(&owner.to_ne_bytes());
+        value[8..12].copy_from_slice(&state.0.to_ne_bytes());
+        let flags = if only_if_new {
+            MapFlags::NO_EXIST
+        } else {
+            MapFlags::ANY
+        };
+        match self
+            .skel
+            .maps
+            .cgroups
+            .update(&cgroup.to_ne_bytes(), &value, flags)
+        {
+            Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists && only_if_new => Ok(()),
+            result => result.context("the kernel's map of cgroups is full"),
+        }
+    }
+
+    /// Has every task look anew which container it is in.
+    pub fn cgroups_changed(&mut self) {
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.cgroup_epoch = data.cgroup_epoch.wrapping_add(1);
+        }
+    }
+
+    /// Has the kernel side send every definition anew.
+    pub fn forget_definitions(&mut self) {
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.definition_epoch = data.definition_epoch.wrapping_add(1);
+        }
+    }
+
+    /// Events lost since the last call.
+    pub fn losses(&mut self) -> Vec<Loss> {
+        let mut found = vec![];
+        for key in self.skel.maps.losses.keys() {
+            // struct loss_key: cgroup, class, padding.
+            let (Some(cgroup), Some(class)) = (key.first_chunk::<8>(), key.get(8..12)) else {
+                continue;
+            };
+            let class = u32::from_ne_bytes(class.try_into().unwrap_or_default());
+            let key_parts = (u64::from_ne_bytes(*cgroup), class);
+            let Ok(Some(values)) = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY) else {
+                continue;
+            };
+            let total: u64 = values
+                .iter()
+                .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
+                .sum();
+            let before = self.losses.insert(key_parts, total).unwrap_or(0);
+            if total > before {
+                let class = Class::ALL
+                    .get(class as usize)
+                    .copied()
+                    .unwrap_or(Class::Other);
+                found.push(Loss {
+                    cgroup: key_parts.0,
+                    class,
+                    events: total - before,
+                });
+            }
+        }
+        found
+    }
+
+    /// What the kernel side could not do, since the beginning.
+    pub fn misses(&self) -> Misses {
+        let count = |why: miss| -> u64 {
+            let values = self
+                .skel
+                .maps
+                .misses
+                .lookup_percpu(&why.0.to_ne_bytes(), MapFlags::ANY);
+            let Ok(Some(values)) = values else { return 0 };
+            values
+                .iter()
+                .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
+                .sum()
+        };
+        Misses {
+            definitions: count(miss::MISS_DEFINITION),
+            user_memory: count(miss::MISS_USER_MEMORY),
+            path_depth: count(miss::MISS_PATH_DEPTH),
+            argv: count(miss::MISS_ARGV),
+            storage: count(miss::MISS_STORAGE),
+            cgroups: count(miss::MISS_CGROUP),
+        }
+    }
+}
+
+fn configure(
+    open: &mut OpenCtraceSkel<'static>,
+    filters: &Filters,
+    hierarchies: &Hierarchies,
+    machine: &str,
+) -> Result<()> {
+    let rodata = open
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .context("the BPF object has no configuration")?;
+    rodata.config.recorder = std::process::id();
+    rodata.config.record_host = u8::from(filters.host);
+    rodata.config.exit_class = Class::Process as u8;
+    rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
+        (true, _) => comm_mode::COMM_ALL,
+        (false, false) => comm_mode::COMM_ONLY,
+        (false, true) => comm_mode::COMM_EXCEPT,
+    }
+    .0 as u8;
+    if let Some(v1) = &hierarchies.v1 {
+        rodata.config.v1_hierarchy = v1.hierarchy_id;
+        rodata.config.v1_controller = match v1.controller.as_str() {
+            "pids" => v1_controller::V1_PIDS,
+            "memory" => v1_controller::V1_MEMORY,
+            "devices" => v1_controller::V1_DEVICES,
+            "cpu" => v1_controller::V1_CPU,
+            _ => v1_controller::V1_FREEZER,
+        }
+        .0;
+    }
+    let plans = crate::calls::plans(machine, |name, class| filters.wants(name, class))?;
+    rodata.plans.copy_from_slice(&plans);
+    Ok(())
+}
+
+/// What libbpf has to say, kept for the error that follows: the verifier's last words.
+static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keep_message(_: PrintLevel, message: String) {
+    if let Ok(mut messages) = MESSAGES.lock() {
+        messages.push(message);
+    }
+}
+
+/// The last lines of what libbpf has said.
+fn messages() -> String {
+    let Ok(messages) = MESSAGES.lock() else {
+        return String::new();
+    };
+    let all = messages.concat();
+    let lines: Vec<&str> = all.lines().collect();
+    lines[lines.len().saturating_sub(12)..]
+        .iter()
+        .fold(String::new(), |out, line| out + "\n  " + line)
+}
+
+/// Runs an iterator over all tasks once. Its output is in the rings; what it prints is nothing.
+fn walk_tasks(prog: &mut libbpf_rs::ProgramMut<'_>) -> Result<()> {
+    let link = prog
+        .attach()
+        .context("cannot attach the iterator over tasks")?;
+    let mut iter = Iter::new(&link).context("cannot walk the tasks")?;
+    std::io::copy(&mut iter, &mut std::io::sink()).context("cannot walk the tasks")?;
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Opens what a recording is written to.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::batch::encoded_schema;
+use crate::cli::{Format, Record};
+use crate::sink::{JsonLines, Parquet, Sink, Table};
+
+/// Where a recording goes, decided before anything is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A Parquet file.
+    File(PathBuf),
+    /// JSON lines on stdout.
+    Json,
+    /// Lines on stdout.
+    Table,
+    /// Nothing but a raw capture.
+    RawOnly,
+}
+
+impl Target {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// They contradict each other, or say nothing.
+    pub fn new(flags: &Record) -> Result<Target> {
+        let out = flags.out.as_deref();
+        let stdout = out.is_none_or(|out| out == Path::new("-"));
+        let ending = out.and_then(Path::extension).and_then(|e| e.to_str());
+        match (flags.format, out) {
+            (Some(Format::Json), _) if stdout => Ok(Target::Json),
+            (Some(Format::Table), _) if stdout => Ok(Target::Table),
+            (Some(Format::Json | Format::Table), Some(out)) => bail!(
+                "--format json and table go to stdout, not to {}: leave --out away and redirect, `ctrace-rec --format json > {0}`",
+                out.display()
+            ),
+            (Some(Format::Parquet), Some(out)) if !stdout => Ok(Target::File(out.to_path_buf())),
+            (Some(Format::Parquet), _) => {
+                bail!("--format parquet needs a file: add `--out run.parquet`")
+            }
+            (None, Some(_)) if stdout => Ok(Target::Json),
+            (None, Some(out)) if ending == Some("parquet") => Ok(Target::File(out.to_path_buf())),
+            (None, Some(out)) => bail!(
+                "the ending of {} says no format: name it .parquet, or add `--format parquet`",
+                out.display()
+            ),
+            (None, None) if flags.raw.is_some() => Ok(Target::RawOnly),
+            (None, None) => bail!(
+                "nothing says where to record to: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
+            ),
+            (Some(_), None) => bail!("this format needs a file: add `--out FILE`"),
+        }
+    }
+
+    /// What the progress line calls it.
+    pub fn name(&self) -> String {
+        match self {
+            Target::File(path) => path.display().to_string(),
+            Target::Json | Target::Table => "stdout".to_string(),
+            Target::RawOnly => "a raw capture".to_string(),
+        }
+    }
+
+    /// Opens it, for a recording of a machine of this architecture.
+    ///
+    /// # Errors
+    /// It exists and `force` is not given, or cannot be written.
+    pub fn open(&self, arch: &str, force: bool) -> Result<Box<dyn Sink>> {
+        Ok(match self {
+            Target::File(path) => Box::new(Parquet::new(
+                create(path, force)?,
+                path,
+                Arc::new(encoded_schema()),
+            )?),
+            Target::Json => Box::new(JsonLines::new()),
+            Target::Table => Box::new(Table::new(arch)),
+            Target::RawOnly => Box::new(Nothing),
+        })
+    }
+}
+
+/// Makes a file, which must not be there unless `force` is given.
+///
+/// # Errors
+/// It exists, or cannot be made.
+pub fn create(path: &Path, force: bool) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            anyhow!(
+                "{} exists: add --force to overwrite it, or choose another name",
+                path.display()
+            )
+        }
+        io::ErrorKind::NotFound => {
+            anyhow!(
+                "cannot write {}: its directory does not exist; make it first",
+                path.display()
+            )
+        }
+        _ => anyhow!("cannot write {}: {e}", path.display()),
+    })
+}
+
+/// A sink for a recording of which only the raw capture is wanted.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn rows(&self) -> usize {
+        8192
+    }
+
+    fn write(&mut self, _: &arrow::array::RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: &crate::sink::Summary) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+/// Makes the raw capture that was asked for.
+///
+/// # Errors
+/// It exists, or cannot be made.
+pub fn create_raw(
+    flags: &Record,
+    machine: &crate::raw::Machine,
+) -> Result<Option<crate::raw::Writer>> {
+    let Some(path) = &flags.raw else {
+        return Ok(None);
+    };
+    let file = create(path, flags.force)?;
+    let writer = crate::raw::Writer::new(file, machine)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some(writer))
+}

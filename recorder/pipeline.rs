@@ -1,0 +1,245 @@
+//! The way of an event above the kernel, the same for a live recording and for a replayed one: merge, decode,
+//! resolve, batch, encode, sink.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow};
+use ctrace_schema::syscalls::Class;
+
+use crate::batch::{self, Batch, ContainerName, encoded_schema};
+use crate::calls::Calls;
+use crate::decode::{self, Body, Head};
+use crate::merge::Merge;
+use crate::raw::{Machine, Note, When};
+use crate::registry::{Fact, Registry};
+use crate::resolve::{Clock, Resolver};
+use crate::sink::{Sink, Summary};
+
+/// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
+const WAITING: usize = 2;
+
+/// A cgroup record, as the pipeline hands it to whoever knows what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct CgroupRecord<'a> {
+    /// Time and flags.
+    pub head: Head,
+    /// Key of the cgroup.
+    pub cgroup: u64,
+    /// Its path.
+    pub path: &'a [u8],
+}
+
+/// Records go in, a recording comes out.
+pub struct Pipeline {
+    merge: Merge,
+    resolver: Resolver,
+    encoder: Option<Encoder>,
+    /// Rows that make a batch.
+    rows: usize,
+    clocks: Vec<(u64, i64)>,
+    summary: Summary,
+}
+
+/// The thread that encodes, compresses and writes.
+struct Encoder {
+    batches: SyncSender<(Batch, Vec<ContainerName>)>,
+    thread: JoinHandle<Result<u64>>,
+}
+
+impl Pipeline {
+    /// A pipeline for a recording of `machine` into `sink`.
+    ///
+    /// # Errors
+    /// The machine's architecture is none that can be recorded.
+    pub fn new(machine: &Machine, sink: Box<dyn Sink>) -> Result<Pipeline> {
+        let rows = sink.rows();
+        let (batches, waiting) = sync_channel(WAITING);
+        let host = machine.host.clone();
+        let thread = std::thread::Builder::new()
+            .name("encoder".to_string())
+            .spawn(move || encode(&waiting, &host, sink))
+            .context("cannot start a thread")?;
+        Ok(Pipeline {
+            merge: Merge::default(),
+            resolver: Resolver::new(
+                Calls::new(&machine.arch)?,
+                Registry::new(machine.record_host),
+            ),
+            encoder: Some(Encoder { batches, thread }),
+            rows,
+            clocks: vec![],
+            summary: Summary::new(machine),
+        })
+    }
+
+    /// Adds the framed records of the ring of `cpu`.
+    pub fn ring(&mut self, cpu: usize, bytes: &[u8]) {
+        self.merge.ring(cpu).extend_from_slice(bytes);
+    }
+
+    /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
+    pub fn note(&mut self, note: &Note) {
+        match note {
+            Note::Fact { boot, when, fact } => {
+                self.resolver.learn(fact, *boot, *when == When::Found)
+            }
+            Note::Clock { boot, wall } => {
+                self.resolver.clock = Clock {
+                    offset: wall - *boot as i64,
+                };
+                self.clocks.push((*boot, *wall));
+                self.summary.span(*wall);
+            }
+            Note::Gap {
+                cgroup,
+                class,
+                lost,
+                since,
+                until,
+            } => {
+                let class = Class::from_name(class).unwrap_or(Class::Other).as_str();
+                self.resolver.gap(*cgroup, class, *lost, *since, *until);
+                self.summary.lose(class, *lost);
+            }
+            Note::Advance { .. } => {}
+        }
+    }
+
+    /// Resolves every record up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means.
+    ///
+    /// # Errors
+    /// The sink could not be written.
+    pub fn advance(
+        &mut self,
+        boot: u64,
+        mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Fact,
+    ) -> Result<()> {
+        let resolver = &mut self.resolver;
+        let mut full = vec![];
+        let rows = self.rows;
+        self.merge.drain(boot, |bytes| match decode::decode(bytes) {
+            Some((head, Body::Cgroup { cgroup, path, .. })) => {
+                let fact = on_cgroup(CgroupRecord { head, cgroup, path });
+                resolver.learn(&fact, head.time, false);
+            }
+            Some((head, body)) => {
+                resolver.record(head, body);
+                if resolver.batch.rows.len() >= rows {
+                    full.push((resolver.take(), resolver.registry.names()));
+                }
+            }
+            None => resolver.faults.broken += 1,
+        });
+        full.into_iter().try_for_each(|batch| self.send(batch))
+    }
+
+    /// Hands on what there is, though the batch is not full.
+    ///
+    /// # Errors
+    /// The sink could not be written.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.resolver.batch.rows.is_empty() {
+            return Ok(());
+        }
+        let batch = (self.resolver.take(), self.resolver.registry.names());
+        self.send(batch)
+    }
+
+    fn send(&mut self, batch: (Batch, Vec<ContainerName>)) -> Result<()> {
+        let kept = |c: u32| batch.1.get(c as usize).is_none_or(|name| name.keep);
+        self.summary.events += batch
+            .0
+            .rows
+            .iter()
+            .filter(|row| kept(row.container))
+            .count() as u64;
+        match &self.encoder {
+            Some(encoder) if encoder.batches.send(batch).is_ok() => Ok(()),
+            // The encoder has stopped: it says why when it is joined.
+            _ => Err(self
+                .join()
+                .err()
+                .unwrap_or_else(|| anyhow!("the output has been closed"))),
+        }
+    }
+
+    fn join(&mut self) -> Result<u64> {
+        let Some(encoder) = self.encoder.take() else {
+            return Ok(0);
+        };
+        drop(encoder.batches);
+        encoder
+            .thread
+            .join()
+            .map_err(|_| anyhow!("the encoder has failed; please report this"))?
+    }
+
+    /// Whether the definitions fill so much memory that the kernel side should send them anew.
+    pub fn is_full(&self) -> bool {
+        self.resolver.is_full()
+    }
+
+    /// Forgets definitions that have not been used for long.
+    pub fn forget(&mut self) {
+        self.resolver.forget();
+    }
+
+    /// Events so far, batches that are not full yet included.
+    pub fn events(&self) -> u64 {
+        self.summary.events + self.resolver.batch.rows.len() as u64
+    }
+
+    /// Containers that are there now.
+    pub fn containers(&self) -> usize {
+        self.resolver.registry.alive()
+    }
+
+    /// What has been written and lost.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Ends the recording: what there is is written, and the file closed. Returns the summary and the file's bytes.
+    ///
+    /// # Errors
+    /// The sink could not be written.
+    pub fn finish(mut self) -> Result<(Summary, u64)> {
+        self.flush()?;
+        self.summary.clocks = std::mem::take(&mut self.clocks);
+        self.summary.faults = self.resolver.faults;
+        if let Some(encoder) = &self.encoder {
+            // An empty batch with the summary as its only content ends the stream: the sink writes its metadata.
+            let last = Batch {
+                summary: Some(Box::new(self.summary.clone())),
+                ..Batch::default()
+            };
+            let _ = encoder.batches.send((last, vec![]));
+        }
+        let bytes = self.join()?;
+        Ok((self.summary, bytes))
+    }
+}
+
+/// The encoder's thread: until the recording ends or the sink fails.
+fn encode(
+    waiting: &Receiver<(Batch, Vec<ContainerName>)>,
+    host: &str,
+    mut sink: Box<dyn Sink>,
+) -> Result<u64> {
+    let schema = Arc::new(encoded_schema());
+    let clusters = sink.rows() == batch::ROWS;
+    for (mut batch, names) in waiting {
+        if let Some(summary) = batch.summary.take() {
+            return sink.finish(&summary);
+        }
+        let encoded = batch
+            .encode(&names, host, &schema, clusters)
+            .context("a batch cannot be encoded")?;
+        if encoded.num_rows() > 0 {
+            sink.write(&encoded)?;
+        }
+    }
+    Err(anyhow!("the recording was not ended"))
+}

@@ -1,0 +1,233 @@
+//! Raw captures: what the kernel side sent, as it came, with what was learnt beside it. Replaying one goes through the
+//! whole pipeline above the kernel, with no privileges; a bug report with one can be reproduced.
+//!
+//! The file is a line that names the format, then one zstd stream of frames: a tag, a length of four bytes
+//! (little-endian), and the payload. A capture that breaks off is good up to its last whole frame.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::registry::Fact;
+
+const MAGIC: &[u8] = b"ctrace-raw-1\n";
+/// The largest frame that is believed.
+const LARGEST: u32 = 1 << 30;
+
+/// What a capture begins with: the machine it is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the metadata of a recording; see ctrace_schema::meta"
+)]
+pub struct Machine {
+    pub host: String,
+    pub boot_id: String,
+    pub kernel: String,
+    pub arch: String,
+    pub filters: serde_json::Value,
+    pub record_host: bool,
+}
+
+/// When a fact was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Before the recording began.
+    Found,
+    /// By a cgroup record.
+    Record,
+    /// About a cgroup that was there already.
+    Late,
+}
+
+/// One step of a recording.
+#[derive(Debug)]
+pub enum Frame {
+    /// Framed records of the ring of a CPU.
+    Ring(u16, Vec<u8>),
+    /// Anything else.
+    Note(Note),
+}
+
+/// What was learnt beside the records, stored as JSON. Times are CLOCK_BOOTTIME in ns.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(
+    missing_docs,
+    reason = "named after the pipeline's functions that take them"
+)]
+pub enum Note {
+    Fact {
+        boot: u64,
+        when: When,
+        fact: Fact,
+    },
+    Clock {
+        boot: u64,
+        wall: i64,
+    },
+    Gap {
+        cgroup: u64,
+        class: String,
+        lost: u64,
+        since: u64,
+        until: u64,
+    },
+    Advance {
+        boot: u64,
+    },
+}
+
+const RING: u8 = b'R';
+const NOTE: u8 = b'N';
+
+/// Writes a capture.
+pub struct Writer {
+    out: zstd::Encoder<'static, File>,
+}
+
+impl Writer {
+    /// Begins a capture in `file`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn new(mut file: File, machine: &Machine) -> io::Result<Writer> {
+        file.write_all(MAGIC)?;
+        let mut writer = Writer {
+            out: zstd::Encoder::new(file, 3)?,
+        };
+        writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
+        Ok(writer)
+    }
+
+    fn frame(&mut self, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.out.write_all(&[tag])?;
+        self.out.write_all(&(len as u32).to_le_bytes())?;
+        parts.iter().try_for_each(|part| self.out.write_all(part))
+    }
+
+    /// Adds the framed records of one ring.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn ring(&mut self, cpu: u16, bytes: &[u8]) -> io::Result<()> {
+        self.frame(RING, &[&cpu.to_le_bytes(), bytes])
+    }
+
+    /// Adds a note.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.frame(NOTE, &[&serde_json::to_vec(note)?])
+    }
+
+    /// Ends the capture.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> io::Result<()> {
+        self.out.finish()?.sync_all()
+    }
+}
+
+/// Reads a capture.
+pub struct Reader {
+    input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
+    /// The machine it is from.
+    pub machine: Machine,
+    /// Whether it broke off.
+    pub torn: bool,
+}
+
+impl Reader {
+    /// Opens a capture.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn open(path: &Path) -> Result<Reader> {
+        let name = path.display();
+        let mut file =
+            BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
+        let mut magic = [0; MAGIC.len()];
+        if file.read_exact(&mut magic).is_err() || magic != MAGIC {
+            bail!("{name} is no raw capture: `ctrace-rec --raw FILE` writes one");
+        }
+        let input = zstd::Decoder::new(file).with_context(|| format!("cannot read {name}"))?;
+        let machine = Machine {
+            host: String::new(),
+            boot_id: String::new(),
+            kernel: String::new(),
+            arch: String::new(),
+            filters: serde_json::Value::Null,
+            record_host: false,
+        };
+        let mut reader = Reader {
+            input,
+            machine,
+            torn: false,
+        };
+        let Some((b'M', payload)) = reader.raw_frame() else {
+            bail!("{name} breaks off before it begins")
+        };
+        reader.machine = serde_json::from_slice(&payload)
+            .with_context(|| format!("{name} has a broken header"))?;
+        Ok(reader)
+    }
+
+    fn raw_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 5];
+        match self.input.read(&mut head[..1]) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(_) => {
+                self.torn = true;
+                return None;
+            }
+        }
+        self.torn = true; // until the frame is whole
+        self.input.read_exact(&mut head[1..]).ok()?;
+        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
+        if len > LARGEST {
+            return None;
+        }
+        let mut payload = Vec::new();
+        let read = self
+            .input
+            .by_ref()
+            .take(u64::from(len))
+            .read_to_end(&mut payload)
+            .ok()?;
+        if read < len as usize {
+            return None;
+        }
+        self.torn = false;
+        Some((head[0], payload))
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        loop {
+            let (tag, payload) = self.raw_frame()?;
+            match (tag, payload.split_first_chunk::<2>()) {
+                (RING, Some((cpu, bytes))) => {
+                    return Some(Frame::Ring(u16::from_le_bytes(*cpu), bytes.to_vec()));
+                }
+                (NOTE, _) => match serde_json::from_slice(&payload) {
+                    Ok(note) => return Some(Frame::Note(note)),
+                    Err(_) => self.torn = true,
+                },
+                // A later version may add frames.
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The containers of a recording: what is known of each, from facts that arrive when they can.
+//!
+//! Rows refer to a container by its index here and take its name when their batch is encoded, so a name that is
+//! learnt late still reaches them.
+
+use ctrace_schema::text::escape;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{self, ContainerName, NONE};
+
+/// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The cgroup's key on the wire.
+    pub cgroup: u64,
+    /// Its path below the hierarchy's mount.
+    pub path: String,
+    /// What it is.
+    pub is: Is,
+}
+
+/// What a cgroup is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Is {
+    /// Not a container's.
+    Host,
+    /// Not known yet.
+    Undecided,
+    /// A container that a filter leaves out.
+    Excluded,
+    /// A container's own.
+    Container(Box<Known>),
+    /// Removed.
+    Removed,
+}
+
+/// What is known of a container. The text is escaped already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The id that the runtime gave it.
+    pub id: String,
+    /// Its name, where it is known.
+    pub name: Option<String>,
+    /// The image it runs.
+    pub image: Option<String>,
+    /// What made it.
+    pub runtime: Option<String>,
+    /// Kubernetes pod.
+    pub pod: Option<String>,
+    /// Kubernetes namespace.
+    pub namespace: Option<String>,
+    /// Labels, as a JSON object.
+    pub labels: Option<String>,
+}
+
+impl Known {
+    /// What the column `container` says: the name, or the id as `docker ps` shortens it.
+    pub fn display_name(&self) -> String {
+        let short = || {
+            let hex = self.id.len() == 64 && self.id.bytes().all(|b| b.is_ascii_hexdigit());
+            if hex {
+                self.id[..12].to_string()
+            } else {
+                escape(self.id.as_bytes()).into_owned()
+            }
+        };
+        self.name.clone().unwrap_or_else(short)
+    }
+
+    /// What a row of kind `container` says of it.
+    pub fn describe(&self) -> batch::Description {
+        batch::Description {
+            image: self.image.clone(),
+            runtime: self.runtime.clone(),
+            pod: self.pod.clone(),
+            namespace: self.namespace.clone(),
+            labels: self.labels.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Host,
+    Undecided,
+    Excluded,
+    Container(Box<Known>),
+}
+
+/// What changed for the recording by a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that a row tells.
+    None,
+    /// A container is there that was not: its index.
+    Appeared(u32),
+    /// A container is gone: its index.
+    Gone(u32),
+}
+
+/// Containers by index.
+#[derive(Debug)]
+pub struct Registry {
+    states: Vec<State>,
+    by_cgroup: FxHashMap<u64, u32>,
+    by_id: FxHashMap<String, u32>,
+    record_host: bool,
+    alive: usize,
+}
+
+impl Registry {
+    /// Only the host, which has index 0 and is kept if `record_host`.
+    pub fn new(record_host: bool) -> Registry {
+        Registry {
+            states: vec![State::Host],
+            by_cgroup: FxHashMap::default(),
+            by_id: FxHashMap::default(),
+            record_host,
+            alive: 0,
+        }
+    }
+
+    /// The index that rows of `cgroup` (0: the host) refer to.
+    pub fn index(&mut self, cgroup: u64) -> u32 {
+        if cgroup == 0 {
+            return 0;
+        }
+        *self.by_cgroup.entry(cgroup).or_insert_with(|| {
+            self.states.push(State::Undecided);
+            self.states.len() as u32 - 1
+        })
+    }
+
+    /// Containers that are there now.
+    pub fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// The description for a row about the container `index`.
+    pub fn describe(&self, index: u32) -> batch::Description {
+        match self.states.get(index as usize) {
+            Some(State::Container(known)) => known.describe(),
+            _ => batch::Description::default(),
+        }
+    }
+
+    /// Takes a fact in.
+    pub fn learn(&mut self, fact: &Fact) -> Change {
+        let index = match (&fact.is, self.by_cgroup.get(&fact.cgroup)) {
+            (Is::Removed, None) => return Change::None,
+            (Is::Removed, Some(&index)) => return self.remove(fact.cgroup, index),
+            (_, Some(&index)) => index,
+            // The same container may have a cgroup in each of two hierarchies.
+            (Is::Container(known), None) if self.by_id.contains_key(&known.id) => {
+                let index = self.by_id[&known.id];
+                self.by_cgroup.insert(fact.cgroup, index);
+                index
+            }
+            (_, None) => self.index(fact.cgroup),
+        };
+        let state = &mut self.states[index as usize];
+        let was = matches!(state, State::Container(_));
+        *state = match &fact.is {
+            Is::Host => State::Host,
+            Is::Excluded => State::Excluded,
+            Is::Container(known) => State::Container(known.clone()),
+            Is::Undecided | Is::Removed => return Change::None,
+        };
+        let Is::Container(known) = &fact.is else {
+            return Change::None;
+        };
+        self.by_id.insert(known.id.clone(), index);
+        if was {
+            return Change::None;
+        }
+        self.alive += 1;
+        Change::Appeared(index)
+    }
+
+    fn remove(&mut self, cgroup: u64, index: u32) -> Change {
+        self.by_cgroup.remove(&cgroup);
+        let State::Container(known) = &self.states[index as usize] else {
+            return Change::None;
+        };
+        // The id may come again, with another container: its rows must not get this one's index.
+        if self.by_id.get(&known.id) != Some(&index) {
+            return Change::None;
+        }
+        self.by_id.remove(&known.id);
+        self.alive -= 1;
+        Change::Gone(index)
+    }
+
+    /// What the encoder needs, by index. What is undecided to the end counts as the host's.
+    pub fn names(&self) -> Vec<ContainerName> {
+        let name = |state: &State| match state {
+            State::Host | State::Undecided => ContainerName {
+                name: Some("host".to_string()),
+                id: None,
+                keep: self.record_host,
+            },
+            State::Excluded => ContainerName::default(),
+            State::Container(known) => ContainerName {
+                name: Some(known.display_name()),
+                id: Some(escape(known.id.as_bytes()).into_owned()),
+                keep: true,
+            },
+        };
+        self.states.iter().map(name).collect()
+    }
+
+    /// Whether a row of `index` may still be thrown away.
+    pub fn is_undecided(&self, index: u32) -> bool {
+        index != NONE && matches!(self.states.get(index as usize), Some(State::Undecided))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(cgroup: u64, id: &str, name: Option<&str>) -> Fact {
+        let known = Known {
+            id: id.into(),
+            name: name.map(Into::into),
+            ..Known::default()
+        };
+        Fact {
+            cgroup,
+            path: format!("/{id}"),
+            is: Is::Container(Box::new(known)),
+        }
+    }
+
+    #[test]
+    fn a_late_name_reaches_earlier_rows() {
+        let mut r = Registry::new(false);
+        let row = r.index(5);
+        assert!(r.is_undecided(row));
+        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(row));
+        assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
+        assert_eq!(r.learn(&container(5, "abc", Some("web"))), Change::None);
+        assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn two_hierarchies_are_one_container_and_an_id_that_comes_again_is_another() {
+        let mut r = Registry::new(false);
+        let Change::Appeared(first) = r.learn(&container(5, "abc", None)) else {
+            panic!("is new")
+        };
+        assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
+        assert_eq!(r.index(6), first);
+        let gone = |cgroup| Fact {
+            cgroup,
+            path: String::new(),
+            is: Is::Removed,
+        };
+        assert_eq!(r.learn(&gone(5)), Change::Gone(first));
+        assert_eq!(r.learn(&gone(6)), Change::None);
+        let Change::Appeared(second) = r.learn(&container(7, "abc", None)) else {
+            panic!("is new")
+        };
+        assert_ne!(first, second);
+        assert_eq!(r.alive(), 1);
+    }
+}

@@ -1,0 +1,393 @@
+//! A recording from its beginning to its end: live, or replayed from a raw capture.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::cli::Record;
+use crate::containers::{self, Hierarchies};
+use crate::filters::Filters;
+use crate::kernel::{self, Kernel};
+use crate::output::{Target, create_raw};
+use crate::pipeline::Pipeline;
+use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
+use crate::registry::{Fact, Is};
+use crate::status::{Progress, Status, warn};
+use crate::watch::Watcher;
+
+/// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
+/// the event.
+const POLL: Duration = Duration::from_millis(10);
+/// How often losses are read, which is how exactly a gap has a time.
+const LOSSES: Duration = Duration::from_secs(1);
+/// How often rows go out that do not fill a batch, where somebody watches.
+const LIVE: Duration = Duration::from_millis(100);
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let t = clock_gettime(clock);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+fn boot_now() -> u64 {
+    nanoseconds(ClockId::Boottime) as u64
+}
+
+/// This machine, for the recording's metadata.
+fn this_machine(filters: &Filters) -> Machine {
+    let uname = rustix::system::uname();
+    let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Machine {
+        host: text(uname.nodename()),
+        boot_id: boot_id.trim().to_string(),
+        kernel: text(uname.release()),
+        arch: text(uname.machine()),
+        filters: filters.to_json(),
+        record_host: filters.host,
+    }
+}
+
+/// Records this machine as the flags say.
+///
+/// # Errors
+/// It cannot be recorded, or the output cannot be written.
+pub fn record(flags: &Record) -> Result<ExitCode> {
+    let filters = Filters::new(&flags.asked())?;
+    let target = Target::new(flags)?;
+    kernel::check()?;
+    let machine = this_machine(&filters);
+    let hierarchies = containers::probe(Path::new("/"))?;
+    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch)?;
+    // Before the output is made: a recording that cannot begin leaves nothing behind.
+    let stop = stop_on_signals()?;
+    let sink = target.open(&machine.arch, flags.force)?;
+    let raw = create_raw(flags, &machine)?;
+    let pipeline = Pipeline::new(&machine, sink)?;
+    let watcher = Watcher::new(&hierarchies, filters);
+    let mut live = Live {
+        kernel,
+        watcher,
+        pipeline,
+        raw,
+        losses_read: boot_now(),
+        live: is_watched(&target),
+    };
+    live.begin(&hierarchies)?;
+
+    let status = Status::begin(flags.quiet, &target.name());
+    let child = match start(&flags.run) {
+        Ok(child) => child,
+        Err(e) => {
+            live.end()?.finish()?;
+            return Err(e);
+        }
+    };
+    let code = live.run(flags, &target, status, child, &stop)?;
+    Ok(code)
+}
+
+fn is_watched(target: &Target) -> bool {
+    matches!(target, Target::Json | Target::Table)
+}
+
+/// Set when the recording is to end: SIGINT, SIGTERM.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone()).context("cannot watch for signals")?;
+    }
+    Ok(stop)
+}
+
+fn start(command: &[String]) -> Result<Option<Child>> {
+    let Some((program, args)) = command.split_first() else {
+        return Ok(None);
+    };
+    let child = Command::new(program).args(args).spawn();
+    Ok(Some(
+        child.with_context(|| format!("cannot run `{program}`"))?,
+    ))
+}
+
+struct Live {
+    kernel: Kernel,
+    watcher: Watcher,
+    pipeline: Pipeline,
+    raw: Option<Writer>,
+    losses_read: u64,
+    live: bool,
+}
+
+impl Live {
+    /// Attaches. What runs already is known before the first event comes, and what starts meanwhile is not missed.
+    fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
+        self.kernel.attach_cgroups()?;
+        let boot = boot_now();
+        self.note(Note::Clock {
+            boot,
+            wall: nanoseconds(ClockId::Realtime),
+        })?;
+        for fact in self.watcher.scan(hierarchies) {
+            self.note(Note::Fact {
+                boot,
+                when: When::Found,
+                fact,
+            })?;
+        }
+        self.tell_kernel(true)?;
+        self.kernel.attach()?;
+        self.losses_read = boot_now();
+        Ok(())
+    }
+
+    fn note(&mut self, note: Note) -> Result<()> {
+        if let Some(raw) = &mut self.raw {
+            raw.note(&note).context("cannot write the raw capture")?;
+        }
+        self.pipeline.note(&note);
+        Ok(())
+    }
+
+    /// Tells the kernel side what the watcher has found out.
+    fn tell_kernel(&mut self, only_if_new: bool) -> Result<()> {
+        let mut told = false;
+        for v in self.watcher.verdicts() {
+            self.kernel
+                .set_cgroup(v.cgroup, v.cgroup, v.state, only_if_new)?;
+            told = true;
+        }
+        if told {
+            self.kernel.cgroups_changed();
+        }
+        Ok(())
+    }
+
+    /// Takes in what has come since the last time.
+    fn step(&mut self) -> Result<()> {
+        let boot = boot_now();
+        self.note(Note::Clock {
+            boot,
+            wall: nanoseconds(ClockId::Realtime),
+        })?;
+        let Live {
+            kernel,
+            watcher,
+            pipeline,
+            raw,
+            ..
+        } = self;
+        let mut written = Ok(());
+        kernel.drain(|cpu, bytes| {
+            if let Some(raw) = raw
+                && written.is_ok()
+            {
+                written = raw.ring(cpu as u16, bytes);
+            }
+            pipeline.ring(cpu, bytes);
+        });
+        written.context("cannot write the raw capture")?;
+        let mut facts = vec![];
+        pipeline.advance(boot, |record| {
+            let fact = watcher.on_cgroup(record.cgroup, record.head.flags, record.path);
+            facts.push((record.head.time, fact.clone()));
+            fact
+        })?;
+        if let Some(raw) = raw {
+            for (boot, fact) in facts {
+                raw.note(&Note::Fact {
+                    boot,
+                    when: When::Record,
+                    fact,
+                })?;
+            }
+            raw.note(&Note::Advance { boot })?;
+        }
+        for fact in self.watcher.late() {
+            self.note(Note::Fact {
+                boot,
+                when: When::Late,
+                fact,
+            })?;
+        }
+        self.tell_kernel(false)?;
+        if boot.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64 {
+            self.read_losses(boot)?;
+        }
+        if self.pipeline.is_full() {
+            self.pipeline.forget();
+            self.kernel.forget_definitions();
+        }
+        Ok(())
+    }
+
+    fn read_losses(&mut self, until: u64) -> Result<()> {
+        let since = std::mem::replace(&mut self.losses_read, until);
+        for loss in self.kernel.losses() {
+            let class = loss.class.as_str().to_string();
+            self.note(Note::Gap {
+                cgroup: loss.cgroup,
+                class,
+                lost: loss.events,
+                since,
+                until,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Until something ends it.
+    fn run(
+        mut self,
+        flags: &Record,
+        target: &Target,
+        mut status: Status,
+        mut child: Option<Child>,
+        stop: &AtomicBool,
+    ) -> Result<ExitCode> {
+        let began = Instant::now();
+        let mut flushed = began;
+        let mut code = ExitCode::SUCCESS;
+        let file: Option<&PathBuf> = if let Target::File(path) = target {
+            Some(path)
+        } else {
+            None
+        };
+        while !stop.load(Ordering::Relaxed) && flags.duration.is_none_or(|d| began.elapsed() < d) {
+            if let Some(running) = &mut child
+                && let Some(exit) = running.try_wait().context("cannot wait for the command")?
+            {
+                code = ExitCode::from(exit_code(exit));
+                break;
+            }
+            if let Err(e) = self.step() {
+                return closed(e);
+            }
+            if self.live && flushed.elapsed() >= LIVE {
+                flushed = Instant::now();
+                if let Err(e) = self.pipeline.flush() {
+                    return closed(e);
+                }
+            }
+            let pipeline = &self.pipeline;
+            status.show(|| Progress {
+                containers: pipeline.containers(),
+                events: pipeline.events(),
+                lost: pipeline.summary().total_lost(),
+                bytes: file.and_then(|path| Some(path.metadata().ok()?.len())),
+            });
+            std::thread::sleep(POLL);
+        }
+        if let (Some(mut child), true) = (child, stop.load(Ordering::Relaxed)) {
+            // Ctrl-C went to the command too; its code is what it made of it.
+            code = ExitCode::from(exit_code(
+                child.wait().context("cannot wait for the command")?,
+            ));
+        }
+        match self.end().and_then(Pipeline::finish) {
+            Ok((summary, bytes)) => status.end(&summary, &target.name(), file.map(|_| bytes)),
+            Err(e) => return closed(e),
+        }
+        Ok(code)
+    }
+
+    /// Detaches, and takes in what is left.
+    fn end(mut self) -> Result<Pipeline> {
+        self.kernel.detach()?;
+        self.step()?;
+        self.read_losses(boot_now())?;
+        if let Some(raw) = self.raw.take() {
+            raw.finish().context("cannot write the raw capture")?;
+        }
+        Ok(self.pipeline)
+    }
+}
+
+/// A reader of stdout that has gone ends the recording, and is no error.
+fn closed(error: anyhow::Error) -> Result<ExitCode> {
+    if error.is::<crate::Closed>() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(error)
+    }
+}
+
+/// As a shell tells it: the code, or 128 and the signal.
+fn exit_code(status: std::process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.unwrap_or(255) as u8
+}
+
+/// Replays a raw capture through the whole pipeline.
+///
+/// # Errors
+/// It is none, or the output cannot be written.
+pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
+    let target = Target::new(flags)?;
+    if target == Target::RawOnly {
+        bail!(
+            "nothing says what to make of {}: add `--out run.parquet`",
+            path.display()
+        );
+    }
+    let mut reader = Reader::open(path)?;
+    let sink = target.open(&reader.machine.arch, flags.force)?;
+    let mut pipeline = Pipeline::new(&reader.machine, sink)?;
+    // The facts of cgroup records, in the order of the records.
+    let mut facts: VecDeque<Fact> = VecDeque::new();
+    for frame in reader.by_ref() {
+        match frame {
+            Frame::Ring(cpu, bytes) => pipeline.ring(usize::from(cpu), &bytes),
+            Frame::Note(Note::Fact {
+                when: When::Record,
+                fact,
+                ..
+            }) => facts.push_back(fact),
+            Frame::Note(Note::Advance { boot }) => {
+                let advanced = pipeline.advance(boot, |record| {
+                    let unknown = || Fact {
+                        cgroup: record.cgroup,
+                        path: String::new(),
+                        is: Is::Undecided,
+                    };
+                    facts.pop_front().unwrap_or_else(unknown)
+                });
+                if let Err(e) = advanced {
+                    return closed(e);
+                }
+                if pipeline.is_full() {
+                    pipeline.forget();
+                }
+            }
+            Frame::Note(note) => pipeline.note(&note),
+        }
+    }
+    match pipeline.finish() {
+        Ok((summary, _)) if !flags.quiet => {
+            eprintln!(
+                "replayed {} events of {} to {}",
+                summary.events,
+                path.display(),
+                target.name()
+            );
+            warn(&summary);
+        }
+        Ok(_) => {}
+        Err(e) => return closed(e),
+    }
+    if reader.torn && !flags.quiet {
+        eprintln!(
+            "warning: {} breaks off: what it holds up to there was replayed",
+            path.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

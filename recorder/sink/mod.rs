@@ -1,0 +1,115 @@
+//! Where a recording goes.
+
+mod json;
+mod parquet;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use ctrace_schema::meta;
+use serde_json::json;
+
+use crate::raw::Machine;
+use crate::resolve::Faults;
+
+pub use json::JsonLines;
+pub use parquet::Parquet;
+pub use table::Table;
+
+/// Something that events are written to.
+pub trait Sink: Send {
+    /// How many rows it wants at a time.
+    fn rows(&self) -> usize;
+
+    /// Writes a batch of [`crate::batch::encoded_schema`].
+    ///
+    /// # Errors
+    /// It cannot be written. What was written before is kept, and opens.
+    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Ends the output, and returns how many bytes it has.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn finish(self: Box<Self>, summary: &Summary) -> Result<u64>;
+}
+
+/// What is known at the end.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    machine: Option<Machine>,
+    /// First and last instant, ns since 1970 UTC.
+    span: Option<(i64, i64)>,
+    /// Clock readings: boot time and wall clock, ns.
+    pub clocks: Vec<(u64, i64)>,
+    /// Events written.
+    pub events: u64,
+    /// Events lost, by class.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// What did not come as it should.
+    pub faults: Faults,
+}
+
+impl Summary {
+    /// Of a recording of `machine` that begins.
+    pub fn new(machine: &Machine) -> Summary {
+        Summary {
+            machine: Some(machine.clone()),
+            ..Summary::default()
+        }
+    }
+
+    /// The recording reaches to this instant.
+    pub fn span(&mut self, wall: i64) {
+        let (start, end) = self.span.get_or_insert((wall, wall));
+        (*start, *end) = ((*start).min(wall), (*end).max(wall));
+    }
+
+    /// Events were lost.
+    pub fn lose(&mut self, class: &'static str, events: u64) {
+        *self.lost.entry(class).or_default() += events;
+    }
+
+    /// Events lost in all.
+    pub fn total_lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// The metadata of the recording, by the keys of [`ctrace_schema::meta`].
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        let (major, minor) = meta::SCHEMA_VERSION;
+        let mut all = vec![
+            (meta::KEY_SCHEMA, format!("{major}.{minor}")),
+            (
+                meta::KEY_PRODUCER,
+                concat!("ctrace-rec ", env!("CARGO_PKG_VERSION")).to_string(),
+            ),
+            (meta::KEY_EVENTS, self.events.to_string()),
+            (meta::KEY_LOST, json!(self.lost).to_string()),
+            (meta::KEY_CLOCKS, json!(self.clocks).to_string()),
+        ];
+        if let Some((start, end)) = self.span {
+            all.push((meta::KEY_START, start.to_string()));
+            all.push((meta::KEY_END, end.to_string()));
+        }
+        if let Some(m) = &self.machine {
+            all.push((meta::KEY_HOST, m.host.clone()));
+            all.push((meta::KEY_BOOT_ID, m.boot_id.clone()));
+            all.push((meta::KEY_KERNEL, m.kernel.clone()));
+            all.push((meta::KEY_ARCH, m.arch.clone()));
+            all.push((meta::KEY_FILTERS, m.filters.to_string()));
+        }
+        all
+    }
+}
+
+/// Writes to stdout that stop quietly where its reader has gone (`| head`), which is no error.
+fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(crate::Closed.into()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,184 @@
+//! Parquet: a row group per batch, and a file that opens whatever happened to the disk.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use ctrace_schema::columns::{COLUMNS, Type};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{
+    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
+};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::{ColumnPath, SchemaDescPtr};
+
+use super::{Sink, Summary};
+use crate::batch;
+
+/// A Parquet file that is being written.
+pub struct Parquet {
+    path: PathBuf,
+    writer: ArrowWriter<BufWriter<File>>,
+    file: File,
+    schema: SchemaDescPtr,
+    /// Where the last whole row group ends.
+    end: u64,
+}
+
+impl Parquet {
+    /// Begins a recording in `file`, which stands at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn new(file: File, path: &Path, schema: Arc<Schema>) -> Result<Parquet> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            // Readers are to see strings, as the Parquet types say, and not the dictionaries that we encode from.
+            .with_skip_arrow_metadata(true);
+        let second = file
+            .try_clone()
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let descriptor = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
+        let writer = ArrowWriter::try_new_with_options(
+            BufWriter::with_capacity(1 << 20, file),
+            schema,
+            options,
+        )?;
+        Ok(Parquet {
+            path: path.to_path_buf(),
+            writer,
+            file: second,
+            schema: descriptor,
+            end: 4,
+        })
+    }
+
+    /// Cuts the file back to its last whole row group and writes a footer there, so that what was written opens. The
+    /// room for the footer is that of the row group that did not fit.
+    fn salvage(&mut self) -> Result<()> {
+        let whole = |group: &&RowGroupMetaData| {
+            group
+                .columns()
+                .iter()
+                .all(|c| c.byte_range().0 + c.byte_range().1 <= self.end)
+        };
+        let groups: Vec<_> = self
+            .writer
+            .flushed_row_groups()
+            .iter()
+            .filter(whole)
+            .cloned()
+            .collect();
+        let rows = groups.iter().map(|g| g.num_rows()).sum();
+        let (major, minor) = ctrace_schema::meta::SCHEMA_VERSION;
+        let version = KeyValue::new(
+            ctrace_schema::meta::KEY_SCHEMA.to_string(),
+            format!("{major}.{minor}"),
+        );
+        let metadata = FileMetaData::new(
+            2,
+            rows,
+            None,
+            Some(vec![version]),
+            self.schema.clone(),
+            None,
+        );
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        let metadata = ParquetMetaData::new(metadata, groups);
+        ParquetMetaDataWriter::new(&mut self.file, &metadata).finish()?;
+        self.file.sync_all()?;
+        Ok(())
+    }
+}
+
+impl Sink for Parquet {
+    fn rows(&self) -> usize {
+        batch::ROWS
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let written = self
+            .writer
+            .write(batch)
+            .and_then(|()| self.writer.flush())
+            .map_err(|e| io::Error::other(e.to_string()))
+            .and_then(|()| self.writer.inner_mut().flush());
+        match written {
+            Ok(()) => {
+                self.end = self.writer.bytes_written() as u64;
+                Ok(())
+            }
+            Err(e) => {
+                let path = self.path.display().to_string();
+                let kept = match self.salvage() {
+                    Ok(()) => "what was recorded before is kept, and the file opens".to_string(),
+                    Err(e) => {
+                        format!("and its end could not be written either ({e}): it has no footer")
+                    }
+                };
+                Err(anyhow::anyhow!("cannot write {path}: {e}; {kept}"))
+            }
+        }
+    }
+
+    fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
+        for (key, value) in summary.metadata() {
+            self.writer
+                .append_key_value_metadata(KeyValue::new(key.to_string(), value));
+        }
+        let closed = self
+            .writer
+            .finish()
+            .map(|_| ())
+            .map_err(|e| io::Error::other(e.to_string()));
+        let closed = closed
+            .and_then(|()| self.writer.inner_mut().flush())
+            .and_then(|()| self.file.sync_all());
+        if let Err(e) = closed {
+            let path = self.path.display().to_string();
+            self.salvage()
+                .with_context(|| format!("cannot write {path}: {e}"))?;
+            anyhow::bail!(
+                "cannot write {path}: {e}; what was recorded before is kept, and the file opens"
+            );
+        }
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+/// How each column is encoded.
+fn properties() -> WriterProperties {
+    let mut p = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        // Level 1: 3 makes the file 2 % smaller for a third more CPU.
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(batch::ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_data_page_row_count_limit(20_000)
+        .set_dictionary_enabled(false);
+    for column in COLUMNS {
+        let path = ColumnPath::from(column.name);
+        p = match (column.name, column.ty) {
+            // Times differ in their low bytes only: split by byte, the high ones compress away. 2.6 bytes, delta 3.4.
+            ("time" | "duration" | "seq", _) => {
+                p.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
+            }
+            // Clustered by thread they hardly change, and zstd sees that best in plain values.
+            ("pid" | "tid" | "ppid" | "ns_pid", _) => p,
+            (_, Type::Bool) => p,
+            _ => p.set_column_dictionary_enabled(path, true),
+        };
+    }
+    // What a lookup of one path or peer needs to leave groups out; 0.04 bytes an event.
+    for column in ["path", "peer_addr", "container_id"] {
+        p = p.set_column_bloom_filter_enabled(ColumnPath::from(column), true);
+    }
+    p.build()
+}

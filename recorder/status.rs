@@ -1,0 +1,172 @@
+//! The one line on stderr that says how the recording goes, and the summary at its end.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+use crate::sink::Summary;
+
+const ON_TERMINAL: Duration = Duration::from_millis(500);
+const ELSEWHERE: Duration = Duration::from_secs(10);
+
+/// What the line shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Containers that are there.
+    pub containers: usize,
+    /// Events so far.
+    pub events: u64,
+    /// Events lost so far.
+    pub lost: u64,
+    /// Bytes of the output so far; None: it has no size.
+    pub bytes: Option<u64>,
+}
+
+/// Shows progress.
+#[derive(Debug)]
+pub struct Status {
+    quiet: bool,
+    terminal: bool,
+    began: Instant,
+    shown: Instant,
+    events: u64,
+}
+
+impl Status {
+    /// Says that recording to `target` has begun.
+    pub fn begin(quiet: bool, target: &str) -> Status {
+        let now = Instant::now();
+        if !quiet {
+            eprintln!("recording to {target}");
+        }
+        Status {
+            quiet,
+            terminal: stderr().is_terminal(),
+            began: now,
+            shown: now,
+            events: 0,
+        }
+    }
+
+    /// Shows the line, if it is time to.
+    pub fn show(&mut self, progress: impl FnOnce() -> Progress) {
+        let every = if self.terminal {
+            ON_TERMINAL
+        } else {
+            ELSEWHERE
+        };
+        let since = self.shown.elapsed();
+        if self.quiet || since < every {
+            return;
+        }
+        self.shown = Instant::now();
+        let p = progress();
+        let rate = (p.events.saturating_sub(self.events)) as f64 / since.as_secs_f64();
+        self.events = p.events;
+        let size = p
+            .bytes
+            .map(|b| format!(", {}", bytes(b)))
+            .unwrap_or_default();
+        let line = format!(
+            "{}  {} containers, {} events, {}/s, {} lost{size}",
+            elapsed(self.began.elapsed()),
+            p.containers,
+            count(p.events),
+            count(rate as u64),
+            count(p.lost),
+        );
+        let (before, after) = if self.terminal {
+            ("\r", "\x1b[K")
+        } else {
+            ("", "\n")
+        };
+        // Nobody to tell that stderr is closed.
+        let _ = write!(stderr(), "{before}{line}{after}");
+    }
+
+    /// Shows the summary.
+    pub fn end(&self, summary: &Summary, target: &str, bytes_written: Option<u64>) {
+        if self.quiet {
+            return;
+        }
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+        let size = bytes_written
+            .map(|b| format!(" ({})", bytes(b)))
+            .unwrap_or_default();
+        eprintln!(
+            "{} events in {} to {target}{size}",
+            count(summary.events),
+            elapsed(self.began.elapsed())
+        );
+        warn(summary);
+    }
+}
+
+/// Names what is missing, if anything is.
+pub fn warn(summary: &Summary) {
+    if summary.total_lost() > 0 {
+        let by_class: Vec<_> = summary
+            .lost
+            .iter()
+            .map(|(class, n)| format!("{class} {}", count(*n)))
+            .collect();
+        eprintln!(
+            "warning: {} events were lost because the recorder could not keep up ({}); the recording says when",
+            count(summary.total_lost()),
+            by_class.join(", ")
+        );
+    }
+    let faults = summary.faults;
+    if faults.orphans + faults.broken > 0 {
+        eprintln!(
+            "warning: {} records could not be understood and {} calls have no process; please report this",
+            count(faults.broken),
+            count(faults.orphans)
+        );
+    }
+}
+
+fn elapsed(time: Duration) -> String {
+    let s = time.as_secs();
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
+}
+
+/// A number with its thousands apart.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        ..1_000 => format!("{n} B"),
+        ..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        ..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(bytes(1_500), "1.5 kB");
+        assert_eq!(elapsed(Duration::from_secs(3_725)), "1:02:05");
+    }
+}

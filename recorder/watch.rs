@@ -1,0 +1,231 @@
+//! Watches the machine's cgroups while it is recorded: says of each whether it is a container, and which.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use ctrace_schema::text::escape;
+
+use crate::containers::{
+    self, Api, Description, Hierarchies, Resolver, Runtime, Verdict, classify,
+};
+use crate::filters::Filters;
+use crate::registry::{Fact, Is, Known};
+use crate::wire::types::{cgroup_flag, cgroup_state};
+
+/// `CGROUP_KEY_V1` of `bpf/wire.h`.
+const KEY_V1: u64 = 1 << 63;
+/// For how long an undecided cgroup is looked at again: runc keeps its state 7 to 12 ms after it made the cgroup.
+const UNDECIDED_FOR: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What is told to the kernel side about a cgroup.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdicts {
+    /// Key of the cgroup.
+    pub cgroup: u64,
+    /// What it is.
+    pub state: cgroup_state,
+}
+
+/// Looks at the runtimes' state.
+pub struct Watcher {
+    resolver: Resolver,
+    filters: Filters,
+    undecided: Vec<Undecided>,
+    /// Paths of cgroups that are containers' own, by key.
+    ask: Sender<(u64, String, Option<Runtime>, String)>,
+    answers: Receiver<(u64, String, Description)>,
+    /// For the kernel side, since the last time.
+    verdicts: VecDeque<Verdicts>,
+}
+
+struct Undecided {
+    cgroup: u64,
+    path: String,
+    since: Instant,
+    last: Instant,
+}
+
+impl Watcher {
+    /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
+    pub fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
+        let (ask, questions) = channel::<(u64, String, Option<Runtime>, String)>();
+        let (answer, answers) = channel();
+        // Ends when the watcher does, for then no question can come.
+        std::thread::spawn(move || {
+            let mut api = Api::new(Path::new("/"));
+            for (cgroup, id, hint, path) in questions {
+                if let Some(description) = api.describe(&id, hint, &path)
+                    && answer.send((cgroup, path, description)).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Watcher {
+            resolver: Resolver::new(Path::new("/"), hierarchies),
+            filters,
+            undecided: vec![],
+            ask,
+            answers,
+            verdicts: VecDeque::new(),
+        }
+    }
+
+    /// Facts about every cgroup that exists now.
+    pub fn scan(&mut self, hierarchies: &Hierarchies) -> Vec<Fact> {
+        let cgroups = containers::scan(hierarchies);
+        cgroups
+            .map(|c| self.decide(c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path))
+            .collect()
+    }
+
+    /// The fact that a cgroup record stands for.
+    pub fn on_cgroup(&mut self, cgroup: u64, flags: u8, path: &[u8]) -> Fact {
+        let path = String::from_utf8_lossy(path).into_owned();
+        if u32::from(flags) & cgroup_flag::CGROUP_REMOVED.0 != 0 {
+            self.undecided.retain(|u| u.cgroup != cgroup);
+            return Fact {
+                cgroup,
+                path,
+                is: Is::Removed,
+            };
+        }
+        self.decide(cgroup, &path)
+    }
+
+    /// Facts that were learnt meanwhile about cgroups that are there already.
+    pub fn late(&mut self) -> Vec<Fact> {
+        let mut facts = vec![];
+        while let Ok((cgroup, path, description)) = self.answers.try_recv() {
+            facts.push(self.container(cgroup, &path, description));
+        }
+        let now = Instant::now();
+        let (due, waiting) = std::mem::take(&mut self.undecided)
+            .into_iter()
+            .partition(|u| now - u.last >= RETRY);
+        self.undecided = waiting;
+        for u in due {
+            facts.extend(self.retry(u, now));
+        }
+        facts
+    }
+
+    /// What the kernel side is to be told since the last time.
+    pub fn verdicts(&mut self) -> impl Iterator<Item = Verdicts> + '_ {
+        self.verdicts.drain(..)
+    }
+
+    fn retry(&mut self, u: Undecided, now: Instant) -> Option<Fact> {
+        if let Some(owner) = self.resolver.find_undecided(&u.path) {
+            return Some(self.owned(
+                u.cgroup,
+                &u.path,
+                &owner.id,
+                Some(owner.runtime),
+                &owner.cgroup,
+            ));
+        }
+        if now - u.since < UNDECIDED_FOR {
+            self.undecided.push(Undecided { last: now, ..u });
+            return None;
+        }
+        Some(self.fact(u.cgroup, &u.path, Is::Host))
+    }
+
+    fn decide(&mut self, cgroup: u64, path: &str) -> Fact {
+        match classify(path) {
+            Verdict::Host => self.fact(cgroup, path, Is::Host),
+            Verdict::Container {
+                id,
+                runtime_hint,
+                cgroup: own,
+            } => self.owned(cgroup, path, &id, runtime_hint, &own),
+            Verdict::Undecided => match self.resolver.find_undecided(path) {
+                Some(owner) => {
+                    self.owned(cgroup, path, &owner.id, Some(owner.runtime), &owner.cgroup)
+                }
+                None => {
+                    let now = Instant::now();
+                    self.undecided.push(Undecided {
+                        cgroup,
+                        path: path.to_string(),
+                        since: now,
+                        last: now,
+                    });
+                    self.fact(cgroup, path, Is::Undecided)
+                }
+            },
+        }
+    }
+
+    /// A cgroup of the container `id`, whose own is at `own`.
+    fn owned(
+        &mut self,
+        cgroup: u64,
+        path: &str,
+        id: &str,
+        hint: Option<Runtime>,
+        own: &str,
+    ) -> Fact {
+        let description = self.resolver.describe(id, hint, own);
+        if description.as_ref().is_none_or(|d| !d.complete) && path == own {
+            // Nobody listens any more only when the recording is over.
+            let _ = self
+                .ask
+                .send((cgroup, id.to_string(), hint, own.to_string()));
+        }
+        match description {
+            Some(description) => self.container(cgroup, path, description),
+            None => {
+                let known = Known {
+                    id: id.to_string(),
+                    runtime: hint.map(|h| h.to_string()),
+                    ..Known::default()
+                };
+                self.known(cgroup, path, known)
+            }
+        }
+    }
+
+    fn container(&mut self, cgroup: u64, path: &str, d: Description) -> Fact {
+        let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
+        let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
+        let known = Known {
+            id: d.id,
+            name: text(d.name),
+            image: text(d.image),
+            runtime: Some(d.runtime.to_string()),
+            pod: text(d.pod),
+            namespace: text(d.namespace),
+            labels,
+        };
+        self.known(cgroup, path, known)
+    }
+
+    fn known(&mut self, cgroup: u64, path: &str, known: Known) -> Fact {
+        let is = if self.filters.wants_container(&known) {
+            Is::Container(Box::new(known))
+        } else {
+            Is::Excluded
+        };
+        self.fact(cgroup, path, is)
+    }
+
+    fn fact(&mut self, cgroup: u64, path: &str, is: Is) -> Fact {
+        let state = match &is {
+            Is::Host => cgroup_state::CGROUP_HOST,
+            Is::Excluded => cgroup_state::CGROUP_EXCLUDED,
+            Is::Container(_) => cgroup_state::CGROUP_CONTAINER,
+            Is::Undecided | Is::Removed => cgroup_state::CGROUP_PENDING,
+        };
+        self.verdicts.push_back(Verdicts { cgroup, state });
+        Fact {
+            cgroup,
+            path: path.to_string(),
+            is,
+        }
+    }
+}
