@@ -119,6 +119,7 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 	rec->head.flags = flags | (hierarchy ? CGROUP_V1 : 0);
 	rec->cgroup = key;
 	rec->parent = parent;
+	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
 	long n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), path);
 	if (n < 0)
 		n = 0;

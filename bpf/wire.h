@@ -158,6 +158,7 @@ struct rec_cgroup {
 	struct head head;
 	__u64 cgroup; /* key */
 	__u64 parent; /* key */
+	char comm[COMM_BYTES]; /* of the task that did it: a runtime, perhaps */
 	char path[PATH_MAX_BYTES]; /* below the hierarchy's mount */
 };
 

@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    head, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_sock, rec_syscall,
-    rec_task,
+    head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_sock,
+    rec_syscall, rec_task,
 };
 
 /// What every record begins with.
@@ -61,7 +61,7 @@ pub enum Body<'a> {
     },
     Cgroup {
         cgroup: u64,
-        parent: u64,
+        comm: &'a [u8],
         path: &'a [u8],
     },
 }
@@ -168,7 +168,11 @@ pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
         },
         rec_kind::REC_CGROUP => Body::Cgroup {
             cgroup: u64_at(bytes, offset_of!(rec_cgroup, cgroup))?,
-            parent: u64_at(bytes, offset_of!(rec_cgroup, parent))?,
+            comm: until_nul(sized(
+                bytes,
+                offset_of!(rec_cgroup, comm),
+                limits::COMM_BYTES.0,
+            )?),
             path: until_nul(bytes.get(offset_of!(rec_cgroup, path)..)?),
         },
         _ => return None,

@@ -89,8 +89,4 @@ pub mod magic {
     pub const NSFS: u32 = 0x6e73_6673;
     /// pidfd_open(2), Linux 6.9.
     pub const PIDFS: u32 = 0x5049_4446;
-    /// memfd_create(2) and shared memory, among real tmpfs mounts.
-    pub const TMPFS: u32 = 0x0102_1994;
-    /// memfd_create(2) with MFD_HUGETLB.
-    pub const HUGETLBFS: u32 = 0x9584_58f6;
 }

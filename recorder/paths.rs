@@ -17,7 +17,8 @@ pub fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
         magic::PIDFS => write!(out, "anon_inode:[pidfd]"),
         magic::NSFS => write!(out, "ns:[{inode}]"),
         _ => {
-            if names.is_empty() {
+            // The root of a tree is named `/`.
+            if names.is_empty() || names == b"/" {
                 out.push('/');
             } else {
                 for name in names.rsplit(|b| *b == 0) {
@@ -65,12 +66,13 @@ mod tests {
     fn names_come_the_last_first() {
         assert_eq!(file_text(b"hosts\0etc\0", 0xef53, 7), "/etc/hosts");
         assert_eq!(file_text(b"", 0xef53, 2), "/");
+        assert_eq!(file_text(b"/\0", 0xef53, 2), "/");
         assert_eq!(file_text(b"", magic::PIPE, 77), "pipe:[77]");
         assert_eq!(
             file_text(b"[eventpoll]\0", magic::ANON_INODE, 1),
             "anon_inode:[eventpoll]"
         );
-        assert_eq!(file_text(b"memfd:x\0", magic::TMPFS, 1), "/memfd:x");
+        assert_eq!(file_text(b"memfd:x\0", 0x0102_1994, 1), "/memfd:x");
         assert_eq!(file_text(b"a\nb\0", 0xef53, 1), r"/a\x0ab");
     }
 

@@ -20,6 +20,9 @@ use crate::sink::{Sink, Summary};
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
 
+/// How far two readings of the same clocks differ though nothing has happened, ns.
+const CLOCK_JITTER: i64 = 1_000;
+
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct CgroupRecord<'a> {
@@ -27,8 +30,12 @@ pub struct CgroupRecord<'a> {
     pub head: Head,
     /// Key of the cgroup.
     pub cgroup: u64,
+    /// Comm of the task that made or removed it.
+    pub comm: &'a [u8],
     /// Its path.
     pub path: &'a [u8],
+    /// Whether it is undecided what it is, and a process has been in it.
+    pub entered: bool,
 }
 
 /// Records go in, a recording comes out.
@@ -86,10 +93,12 @@ impl Pipeline {
                 self.resolver.learn(fact, *boot, *when == When::Found)
             }
             Note::Clock { boot, wall } => {
-                self.resolver.clock = Clock {
-                    offset: wall - *boot as i64,
-                };
-                self.clocks.push((*boot, *wall));
+                let offset = wall - *boot as i64;
+                // Readings jitter by less than this, which must not reorder a thread's events.
+                if (offset - self.resolver.clock.offset).abs() > CLOCK_JITTER {
+                    self.resolver.clock = Clock { offset };
+                }
+                self.keep_clock(*boot, *wall);
                 self.summary.span(*wall);
             }
             Note::Gap {
@@ -103,26 +112,48 @@ impl Pipeline {
                 self.resolver.gap(*cgroup, class, *lost, *since, *until);
                 self.summary.lose(class, *lost);
             }
+            Note::Missed(misses) => self.summary.missed = misses.clone(),
             Note::Advance { .. } => {}
         }
     }
 
-    /// Resolves every record up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means.
+    /// Keeps a pair of clock readings for the metadata where it says something new: every minute, and at a step.
+    fn keep_clock(&mut self, boot: u64, wall: i64) {
+        let new = self.clocks.last().is_none_or(|&(last_boot, last_wall)| {
+            let drift = (wall - last_wall) - boot.wrapping_sub(last_boot) as i64;
+            boot.saturating_sub(last_boot) >= 60_000_000_000 || drift.abs() >= 1_000_000
+        });
+        if new {
+            self.clocks.push((boot, wall));
+        }
+    }
+
+    /// Resolves every record up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means:
+    /// the last fact is the record's, those before it are what is learnt by it.
     ///
     /// # Errors
     /// The sink could not be written.
     pub fn advance(
         &mut self,
         boot: u64,
-        mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Fact,
+        mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
     ) -> Result<()> {
         let resolver = &mut self.resolver;
         let mut full = vec![];
         let rows = self.rows;
         self.merge.drain(boot, |bytes| match decode::decode(bytes) {
-            Some((head, Body::Cgroup { cgroup, path, .. })) => {
-                let fact = on_cgroup(CgroupRecord { head, cgroup, path });
-                resolver.learn(&fact, head.time, false);
+            Some((head, Body::Cgroup { cgroup, comm, path })) => {
+                let entered = resolver.registry.is_entered(cgroup);
+                let record = CgroupRecord {
+                    head,
+                    cgroup,
+                    comm,
+                    path,
+                    entered,
+                };
+                for fact in on_cgroup(record) {
+                    resolver.learn(&fact, head.time, false);
+                }
             }
             Some((head, body)) => {
                 resolver.record(head, body);
@@ -184,6 +215,11 @@ impl Pipeline {
     /// Forgets definitions that have not been used for long.
     pub fn forget(&mut self) {
         self.resolver.forget();
+    }
+
+    /// Whether it is undecided what a cgroup is, and a process has been in it.
+    pub fn is_entered(&self, cgroup: u64) -> bool {
+        self.resolver.registry.is_entered(cgroup)
     }
 
     /// Events so far, batches that are not full yet included.

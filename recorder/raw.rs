@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Misses;
 use crate::registry::Fact;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
@@ -80,6 +81,7 @@ pub enum Note {
     Advance {
         boot: u64,
     },
+    Missed(Misses),
 }
 
 const RING: u8 = b'R';

@@ -7,7 +7,7 @@ use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{self, ContainerName, NONE};
+use crate::batch::{self, ContainerName};
 
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,9 +84,11 @@ impl Known {
 #[derive(Clone, Debug)]
 enum State {
     Host,
-    Undecided,
+    /// Whether a process has been in it.
+    Undecided(bool),
     Excluded,
-    Container(Box<Known>),
+    /// What is known of it, and its own cgroup.
+    Container(Box<Known>, u64),
 }
 
 /// What changed for the recording by a fact.
@@ -128,7 +130,7 @@ impl Registry {
             return 0;
         }
         *self.by_cgroup.entry(cgroup).or_insert_with(|| {
-            self.states.push(State::Undecided);
+            self.states.push(State::Undecided(false));
             self.states.len() as u32 - 1
         })
     }
@@ -141,7 +143,7 @@ impl Registry {
     /// The description for a row about the container `index`.
     pub fn describe(&self, index: u32) -> batch::Description {
         match self.states.get(index as usize) {
-            Some(State::Container(known)) => known.describe(),
+            Some(State::Container(known, _)) => known.describe(),
             _ => batch::Description::default(),
         }
     }
@@ -160,19 +162,31 @@ impl Registry {
             }
             (_, None) => self.index(fact.cgroup),
         };
+        if let Is::Container(known) = &fact.is
+            && let Some(&same) = self.by_id.get(&known.id)
+            && same != index
+        {
+            // It was undecided in both: rows that refer to the second take the first's name.
+            self.states[index as usize] = State::Container(known.clone(), 0);
+            self.by_cgroup.insert(fact.cgroup, same);
+            return Change::None;
+        }
         let state = &mut self.states[index as usize];
-        let was = matches!(state, State::Container(_));
+        let own = match state {
+            State::Container(_, own) => Some(*own),
+            _ => None,
+        };
         *state = match &fact.is {
             Is::Host => State::Host,
             Is::Excluded => State::Excluded,
-            Is::Container(known) => State::Container(known.clone()),
+            Is::Container(known) => State::Container(known.clone(), own.unwrap_or(fact.cgroup)),
             Is::Undecided | Is::Removed => return Change::None,
         };
         let Is::Container(known) = &fact.is else {
             return Change::None;
         };
         self.by_id.insert(known.id.clone(), index);
-        if was {
+        if own.is_some() {
             return Change::None;
         }
         self.alive += 1;
@@ -181,13 +195,14 @@ impl Registry {
 
     fn remove(&mut self, cgroup: u64, index: u32) -> Change {
         self.by_cgroup.remove(&cgroup);
-        let State::Container(known) = &self.states[index as usize] else {
+        let State::Container(known, own) = &self.states[index as usize] else {
             return Change::None;
         };
-        // The id may come again, with another container: its rows must not get this one's index.
-        if self.by_id.get(&known.id) != Some(&index) {
+        // A cgroup below the container's own may go while it runs on.
+        if *own != cgroup {
             return Change::None;
         }
+        // The id may come again, with another container: its rows must not get this one's index.
         self.by_id.remove(&known.id);
         self.alive -= 1;
         Change::Gone(index)
@@ -196,13 +211,13 @@ impl Registry {
     /// What the encoder needs, by index. What is undecided to the end counts as the host's.
     pub fn names(&self) -> Vec<ContainerName> {
         let name = |state: &State| match state {
-            State::Host | State::Undecided => ContainerName {
+            State::Host | State::Undecided(_) => ContainerName {
                 name: Some("host".to_string()),
                 id: None,
                 keep: self.record_host,
             },
             State::Excluded => ContainerName::default(),
-            State::Container(known) => ContainerName {
+            State::Container(known, _) => ContainerName {
                 name: Some(known.display_name()),
                 id: Some(escape(known.id.as_bytes()).into_owned()),
                 keep: true,
@@ -211,9 +226,21 @@ impl Registry {
         self.states.iter().map(name).collect()
     }
 
-    /// Whether a row of `index` may still be thrown away.
-    pub fn is_undecided(&self, index: u32) -> bool {
-        index != NONE && matches!(self.states.get(index as usize), Some(State::Undecided))
+    /// A process is in `cgroup`: see [`Registry::is_entered`].
+    pub fn enter(&mut self, cgroup: u64) {
+        let index = self.index(cgroup);
+        if let Some(State::Undecided(entered)) = self.states.get_mut(index as usize) {
+            *entered = true;
+        }
+    }
+
+    /// Whether `cgroup` is undecided, and a process has been in it.
+    pub fn is_entered(&self, cgroup: u64) -> bool {
+        let state = self
+            .by_cgroup
+            .get(&cgroup)
+            .map(|&index| &self.states[index as usize]);
+        matches!(state, Some(State::Undecided(true)))
     }
 }
 
@@ -238,11 +265,23 @@ mod tests {
     fn a_late_name_reaches_earlier_rows() {
         let mut r = Registry::new(false);
         let row = r.index(5);
-        assert!(r.is_undecided(row));
+        assert!(!r.is_entered(5));
+        r.enter(5);
+        assert!(r.is_entered(5));
         assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(row));
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
         assert_eq!(r.learn(&container(5, "abc", Some("web"))), Change::None);
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn undecided_in_two_hierarchies_is_one_container() {
+        let mut r = Registry::new(false);
+        let (first, second) = (r.index(5), r.index(6));
+        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(first));
+        assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
+        assert_eq!(r.names()[first as usize], r.names()[second as usize]);
+        assert_eq!(r.index(6), first);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Resolver {
                     .unwrap_or_default();
                 let comm = escape(comm).into();
                 let sent = Sent::default();
-                self.registry.index(cgroup);
+                self.registry.enter(cgroup);
                 self.threads.insert(
                     head.tid,
                     Thread {

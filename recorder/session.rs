@@ -38,6 +38,16 @@ fn boot_now() -> u64 {
     nanoseconds(ClockId::Boottime) as u64
 }
 
+/// Boot time and wall clock at one instant: the tightest of three tries, for the machine may look away in between.
+fn read_clocks() -> Note {
+    let read = |_| {
+        let (before, wall, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
+        (after - before, before + (after - before) / 2, wall)
+    };
+    let (_, boot, wall) = (0..3).map(read).min().unwrap_or_default();
+    Note::Clock { boot, wall }
+}
+
 /// This machine, for the recording's metadata.
 fn this_machine(filters: &Filters) -> Machine {
     let uname = rustix::system::uname();
@@ -129,10 +139,7 @@ impl Live {
     fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
         self.kernel.attach_cgroups()?;
         let boot = boot_now();
-        self.note(Note::Clock {
-            boot,
-            wall: nanoseconds(ClockId::Realtime),
-        })?;
+        self.note(read_clocks())?;
         for fact in self.watcher.scan(hierarchies) {
             self.note(Note::Fact {
                 boot,
@@ -171,10 +178,7 @@ impl Live {
     /// Takes in what has come since the last time.
     fn step(&mut self) -> Result<()> {
         let boot = boot_now();
-        self.note(Note::Clock {
-            boot,
-            wall: nanoseconds(ClockId::Realtime),
-        })?;
+        self.note(read_clocks())?;
         let Live {
             kernel,
             watcher,
@@ -192,23 +196,30 @@ impl Live {
             pipeline.ring(cpu, bytes);
         });
         written.context("cannot write the raw capture")?;
-        let mut facts = vec![];
+        let mut learnt = vec![];
         pipeline.advance(boot, |record| {
-            let fact = watcher.on_cgroup(record.cgroup, record.head.flags, record.path);
-            facts.push((record.head.time, fact.clone()));
-            fact
+            let facts = watcher.on_cgroup(&record);
+            for (i, fact) in facts.iter().enumerate() {
+                let when = if i + 1 == facts.len() {
+                    When::Record
+                } else {
+                    When::Late
+                };
+                learnt.push(Note::Fact {
+                    boot: record.head.time,
+                    when,
+                    fact: fact.clone(),
+                });
+            }
+            facts
         })?;
         if let Some(raw) = raw {
-            for (boot, fact) in facts {
-                raw.note(&Note::Fact {
-                    boot,
-                    when: When::Record,
-                    fact,
-                })?;
+            for note in learnt {
+                raw.note(&note)?;
             }
             raw.note(&Note::Advance { boot })?;
         }
-        for fact in self.watcher.late() {
+        for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
             self.note(Note::Fact {
                 boot,
                 when: When::Late,
@@ -301,6 +312,7 @@ impl Live {
         self.kernel.detach()?;
         self.step()?;
         self.read_losses(boot_now())?;
+        self.note(Note::Missed(self.kernel.misses()))?;
         if let Some(raw) = self.raw.take() {
             raw.finish().context("cannot write the raw capture")?;
         }
@@ -358,7 +370,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                         path: String::new(),
                         is: Is::Undecided,
                     };
-                    facts.pop_front().unwrap_or_else(unknown)
+                    vec![facts.pop_front().unwrap_or_else(unknown)]
                 });
                 if let Err(e) = advanced {
                     return closed(e);

@@ -117,6 +117,20 @@ pub fn warn(summary: &Summary) {
             by_class.join(", ")
         );
     }
+    let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
+    let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
+    if definitions > 0 {
+        eprintln!(
+            "warning: {} paths and addresses of recorded events were lost",
+            count(definitions)
+        );
+    }
+    if threads > 0 {
+        eprintln!(
+            "warning: {} threads or cgroups could not be watched for want of kernel memory",
+            count(threads)
+        );
+    }
     let faults = summary.faults;
     if faults.orphans + faults.broken > 0 {
         eprintln!(

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use ctrace_schema::text::escape;
 
 use crate::containers::{
-    self, Api, Description, Hierarchies, Resolver, Runtime, Verdict, classify,
+    self, Api, Description, Hierarchies, Resolver, Runtime, Verdict, classify, creator,
 };
 use crate::filters::Filters;
+use crate::pipeline::CgroupRecord;
 use crate::registry::{Fact, Is, Known};
 use crate::wire::types::{cgroup_flag, cgroup_state};
 
@@ -44,6 +45,7 @@ pub struct Watcher {
 struct Undecided {
     cgroup: u64,
     path: String,
+    creator: Option<Runtime>,
     since: Instant,
     last: Instant,
 }
@@ -78,26 +80,51 @@ impl Watcher {
     pub fn scan(&mut self, hierarchies: &Hierarchies) -> Vec<Fact> {
         let cgroups = containers::scan(hierarchies);
         cgroups
-            .map(|c| self.decide(c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path))
+            .map(|c| self.decide(c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
             .collect()
     }
 
-    /// The fact that a cgroup record stands for.
-    pub fn on_cgroup(&mut self, cgroup: u64, flags: u8, path: &[u8]) -> Fact {
-        let path = String::from_utf8_lossy(path).into_owned();
-        if u32::from(flags) & cgroup_flag::CGROUP_REMOVED.0 != 0 {
-            self.undecided.retain(|u| u.cgroup != cgroup);
-            return Fact {
-                cgroup,
-                path,
-                is: Is::Removed,
-            };
+    /// The facts that a cgroup record stands for, the record's own last.
+    pub fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<Fact> {
+        let cgroup = record.cgroup;
+        let path = String::from_utf8_lossy(record.path).into_owned();
+        if u32::from(record.head.flags) & cgroup_flag::CGROUP_REMOVED.0 == 0 {
+            let fact = self.decide(cgroup, &path, record.comm);
+            return vec![fact];
         }
-        self.decide(cgroup, &path)
+        let gone = self.undecided.iter().position(|u| u.cgroup == cgroup);
+        let was = gone.map(|i| self.undecided.swap_remove(i));
+        let made_by_runtime = was
+            .filter(|_| record.entered)
+            .and_then(|u| self.by_creator(&u));
+        let removed = Fact {
+            cgroup,
+            path,
+            is: Is::Removed,
+        };
+        made_by_runtime.into_iter().chain([removed]).collect()
     }
 
-    /// Facts that were learnt meanwhile about cgroups that are there already.
-    pub fn late(&mut self) -> Vec<Fact> {
+    /// What is left of a container whose state was gone before it could be looked at, or is where nobody looks
+    /// (`runc --root`): a runtime made its cgroup, and a process was in it.
+    fn by_creator(&mut self, u: &Undecided) -> Option<Fact> {
+        let runtime = u.creator?;
+        let id = u.path.rsplit('/').next()?.to_string();
+        let known = Known {
+            name: Some(escape(id.as_bytes()).into_owned()),
+            id,
+            ..Known::default()
+        };
+        let known = Known {
+            runtime: Some(runtime.to_string()),
+            ..known
+        };
+        Some(self.known(u.cgroup, &u.path, known))
+    }
+
+    /// Facts that were learnt meanwhile about cgroups that are there already. `entered` says whether a process has
+    /// been in one.
+    pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<Fact> {
         let mut facts = vec![];
         while let Ok((cgroup, path, description)) = self.answers.try_recv() {
             facts.push(self.container(cgroup, &path, description));
@@ -108,7 +135,8 @@ impl Watcher {
             .partition(|u| now - u.last >= RETRY);
         self.undecided = waiting;
         for u in due {
-            facts.extend(self.retry(u, now));
+            let entered = entered(u.cgroup);
+            facts.extend(self.retry(u, now, entered));
         }
         facts
     }
@@ -118,7 +146,7 @@ impl Watcher {
         self.verdicts.drain(..)
     }
 
-    fn retry(&mut self, u: Undecided, now: Instant) -> Option<Fact> {
+    fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<Fact> {
         if let Some(owner) = self.resolver.find_undecided(&u.path) {
             return Some(self.owned(
                 u.cgroup,
@@ -132,10 +160,13 @@ impl Watcher {
             self.undecided.push(Undecided { last: now, ..u });
             return None;
         }
+        if entered && let Some(fact) = self.by_creator(&u) {
+            return Some(fact);
+        }
         Some(self.fact(u.cgroup, &u.path, Is::Host))
     }
 
-    fn decide(&mut self, cgroup: u64, path: &str) -> Fact {
+    fn decide(&mut self, cgroup: u64, path: &str, comm: &[u8]) -> Fact {
         match classify(path) {
             Verdict::Host => self.fact(cgroup, path, Is::Host),
             Verdict::Container {
@@ -152,6 +183,7 @@ impl Watcher {
                     self.undecided.push(Undecided {
                         cgroup,
                         path: path.to_string(),
+                        creator: std::str::from_utf8(comm).ok().and_then(creator),
                         since: now,
                         last: now,
                     });

@@ -39,6 +39,7 @@ mod tests {
         assert_eq!(offset_of!(rec_data, bytes), 24);
         assert_eq!(offset_of!(rec_exec, argv), 32);
         assert_eq!(size_of::<rec_exit>(), 24);
-        assert_eq!(offset_of!(rec_cgroup, path), 32);
+        assert_eq!(offset_of!(rec_cgroup, comm), 32);
+        assert_eq!(offset_of!(rec_cgroup, path), 48);
     }
 }

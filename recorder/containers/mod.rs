@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 
 pub use api::Api;
 pub use cgroups::{Error, Hierarchies, probe, scan};
-pub use classify::{Verdict, classify};
+pub use classify::{Verdict, classify, creator};
 pub use list::{Format, list, print};
 pub use resolver::{Description, Resolver};
 

@@ -3,6 +3,7 @@
 mod probe;
 mod rings;
 
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
@@ -39,17 +40,18 @@ pub struct Loss {
     pub events: u64,
 }
 
-/// What the kernel side could not do, since the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "enum miss of bpf/wire.h")]
-pub struct Misses {
-    pub definitions: u64,
-    pub user_memory: u64,
-    pub path_depth: u64,
-    pub argv: u64,
-    pub storage: u64,
-    pub cgroups: u64,
-}
+/// What the kernel side could not do, since the beginning, by the names of `enum miss` in `bpf/wire.h`.
+pub type Misses = BTreeMap<String, u64>;
+
+/// The counters, and what the recording calls them.
+const MISSES: [(miss, &str); 6] = [
+    (miss::MISS_DEFINITION, "definitions"),
+    (miss::MISS_USER_MEMORY, "user_memory"),
+    (miss::MISS_PATH_DEPTH, "path_depth"),
+    (miss::MISS_ARGV, "argv"),
+    (miss::MISS_STORAGE, "threads"),
+    (miss::MISS_CGROUP, "cgroups"),
+];
 
 impl Kernel {
     /// Loads the programs, without attaching them.
@@ -230,7 +232,7 @@ impl Kernel {
         found
     }
 
-    /// What the kernel side could not do, since the beginning.
+    /// What the kernel side could not do, since the beginning; what is zero is left out.
     pub fn misses(&self) -> Misses {
         let count = |why: miss| -> u64 {
             let values = self
@@ -244,14 +246,10 @@ impl Kernel {
                 .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
                 .sum()
         };
-        Misses {
-            definitions: count(miss::MISS_DEFINITION),
-            user_memory: count(miss::MISS_USER_MEMORY),
-            path_depth: count(miss::MISS_PATH_DEPTH),
-            argv: count(miss::MISS_ARGV),
-            storage: count(miss::MISS_STORAGE),
-            cgroups: count(miss::MISS_CGROUP),
-        }
+        let counts = MISSES
+            .iter()
+            .map(|&(why, name)| (name.to_string(), count(why)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 }
 

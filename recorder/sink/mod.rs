@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use ctrace_schema::meta;
 use serde_json::json;
 
+use crate::kernel::Misses;
 use crate::raw::Machine;
 use crate::resolve::Faults;
 
@@ -49,6 +50,8 @@ pub struct Summary {
     pub events: u64,
     /// Events lost, by class.
     pub lost: BTreeMap<&'static str, u64>,
+    /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
+    pub missed: Misses,
     /// What did not come as it should.
     pub faults: Faults,
 }
@@ -89,6 +92,7 @@ impl Summary {
             ),
             (meta::KEY_EVENTS, self.events.to_string()),
             (meta::KEY_LOST, json!(self.lost).to_string()),
+            (meta::KEY_MISSED, json!(self.missed).to_string()),
             (meta::KEY_CLOCKS, json!(self.clocks).to_string()),
         ];
         if let Some((start, end)) = self.span {
