@@ -102,10 +102,14 @@ impl Engine {
                 let batches = self.plan(sql).await?.collect().await?;
                 let column = |i: usize| {
                     let batch = batches.first()?;
-                    let values: &arrow::array::Int64Array = batch.column(i).as_any().downcast_ref()?;
+                    let values: &arrow::array::Int64Array =
+                        batch.column(i).as_any().downcast_ref()?;
                     values.iter().next().flatten()
                 };
-                (start.or(column(0)).unwrap_or(0), end.or(column(1)).unwrap_or(0))
+                (
+                    start.or(column(0)).unwrap_or(0),
+                    end.or(column(1)).unwrap_or(0),
+                )
             }
         };
         Ok(Span {
@@ -121,6 +125,9 @@ impl Engine {
     pub async fn plan(&self, sql: &str) -> Result<DataFrame, AskError> {
         let located = |e: DataFusionError| AskError::Sql(SqlError::from_datafusion(sql, &e));
         let statement = parse(&self.ctx, sql).map_err(located)?;
+        if !is_query(&statement) {
+            return Err(writes(sql).into());
+        }
         if let Statement::Statement(inner) = &statement {
             match inner.as_ref() {
                 Sql::ExplainTable { table_name, .. } => {
@@ -128,7 +135,9 @@ impl Engine {
                     let name = name.map(|ident| ident.value.clone()).unwrap_or_default();
                     return self.describe(sql, &name).await;
                 }
-                Sql::ShowTables { show_options, .. } if plain_show(show_options) => return self.list(),
+                Sql::ShowTables { show_options, .. } if plain_show(show_options) => {
+                    return self.list();
+                }
                 _ => {}
             }
         }
@@ -152,12 +161,19 @@ impl Engine {
             let TableReference::Bare { table } = &reference else {
                 return Err(no_table(sql, &reference.to_string()).into());
             };
-            if self.ctx.table_exist(reference.clone())? {
+            let function = self
+                .ctx
+                .state()
+                .table_functions()
+                .contains_key(table.as_ref());
+            if function || self.ctx.table_exist(reference.clone())? {
                 continue;
             }
             let provider = match self.known(table, keep).await? {
                 Some(provider) => provider,
-                None if is_file_name(table) => source::open(&self.ctx, Path::new(table.as_ref())).await?.table()?,
+                None if is_file_name(table) => source::open(&self.ctx, Path::new(table.as_ref()))
+                    .await?
+                    .table()?,
                 None => return Err(no_table(sql, table).into()),
             };
             self.ctx.register_table(reference, provider)?;
@@ -167,7 +183,11 @@ impl Engine {
 
     /// The table `name` of the recordings. `keep`: a view is worked out once and kept, for a recursive query would work
     /// it out again at each turn.
-    async fn known(&self, name: &str, keep: bool) -> Result<Option<Arc<dyn TableProvider>>, AskError> {
+    async fn known(
+        &self,
+        name: &str,
+        keep: bool,
+    ) -> Result<Option<Arc<dyn TableProvider>>, AskError> {
         if name == EVENTS {
             return Ok(Some(self.recordings().await?.table()?));
         }
@@ -179,23 +199,34 @@ impl Engine {
         };
         let frame = Box::pin(self.plan(view.sql)).await?;
         if keep {
-            let schema = Arc::new(frame.schema().as_arrow().clone());
-            let batches = frame.collect_partitioned().await?;
-            return Ok(Some(Arc::new(MemTable::try_new(schema, batches)?)));
+            return Ok(Some(frame.cache().await?.into_view()));
         }
         let plan = frame.into_unoptimized_plan();
-        Ok(Some(Arc::new(ViewTable::new(plan, Some(view.sql.to_string())))))
+        Ok(Some(Arc::new(ViewTable::new(
+            plan,
+            Some(view.sql.to_string()),
+        ))))
     }
 
     /// The table `meta`: what the footers say about the recordings, one row for each key.
     async fn metadata(&self) -> Result<Arc<dyn TableProvider>, AskError> {
         let mut rows = Vec::new();
         for file in &self.recordings().await?.files {
-            let ours = file.meta.iter().filter(|(key, _)| key.starts_with("ctrace."));
-            rows.extend(ours.map(|(key, value)| [file.path.display().to_string(), key.clone(), value.clone()]));
+            let ours = file
+                .meta
+                .iter()
+                .filter(|(key, _)| key.starts_with("ctrace."));
+            rows.extend(
+                ours.map(|(key, value)| {
+                    [file.path.display().to_string(), key.clone(), value.clone()]
+                }),
+            );
         }
         let batch = texts(["recording", "key", "value"], &rows)?;
-        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+        Ok(Arc::new(MemTable::try_new(
+            batch.schema(),
+            vec![vec![batch]],
+        )?))
     }
 
     /// The columns of a table, with their types and what they mean.
@@ -211,7 +242,10 @@ impl Engine {
             }
             match name {
                 EVENTS => columns::index(column).map(|i| columns::COLUMNS[i].comment),
-                META => META_COLUMNS.iter().find(|(c, _)| *c == column).map(|(_, comment)| *comment),
+                META => META_COLUMNS
+                    .iter()
+                    .find(|(c, _)| *c == column)
+                    .map(|(_, comment)| *comment),
                 _ => None,
             }
         };
@@ -219,15 +253,26 @@ impl Engine {
             .schema()
             .fields()
             .iter()
-            .map(|f| [f.name().clone(), type_name(f.data_type()), comment(f.name()).unwrap_or_default().to_string()])
+            .map(|f| {
+                [
+                    f.name().clone(),
+                    type_name(f.data_type()),
+                    comment(f.name()).unwrap_or_default().to_string(),
+                ]
+            })
             .collect();
-        Ok(self.ctx.read_batch(texts(["column", "type", "comment"], &rows)?)?)
+        Ok(self
+            .ctx
+            .read_batch(texts(["column", "type", "comment"], &rows)?)?)
     }
 
     /// The tables, and what they hold.
     fn list(&self) -> Result<DataFrame, AskError> {
         let row = |name: &str, comment: &str| [name.to_string(), comment.to_string()];
-        let mut rows = vec![row(EVENTS, "everything in the recording, one row for each event")];
+        let mut rows = vec![row(
+            EVENTS,
+            "everything in the recording, one row for each event",
+        )];
         rows.extend(VIEWS.iter().map(|v| row(v.name, v.comment)));
         rows.push(row(META, "what the recording says about itself"));
         Ok(self.ctx.read_batch(texts(["table", "comment"], &rows)?)?)
@@ -250,20 +295,40 @@ fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> 
     state.sql_to_statement(sql, &dialect)
 }
 
+/// Whether a statement asks and does nothing else. What it asks may still write: see [`read_only`].
+fn is_query(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(inner) => matches!(
+            inner.as_ref(),
+            Sql::Query(_) | Sql::Explain { .. } | Sql::ExplainTable { .. } | Sql::ShowTables { .. }
+        ),
+        Statement::Explain(_) => true,
+        _ => false,
+    }
+}
+
 /// Refuses what would write. A recording is read-only, and a statement may come from a stranger.
 fn read_only(sql: &str, plan: &LogicalPlan) -> Result<(), SqlError> {
     let options = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    options.verify_plan(plan).map_err(|_| {
-        let word = sql.split_whitespace().next().unwrap_or_default().to_lowercase();
-        SqlError {
-            message: format!("`{word}` is not allowed: ctrace-query only reads"),
-            help: Some("To keep an answer, use `--output FILE` with `--format`, such as `--format parquet`.".into()),
-            place: None,
-        }
-    })
+    options.verify_plan(plan).map_err(|_| writes(sql))
+}
+
+fn writes(sql: &str) -> SqlError {
+    let word = sql.split_whitespace().next().unwrap_or_default();
+    SqlError {
+        message: format!(
+            "`{} ...` is not allowed: ctrace-query only reads",
+            word.to_lowercase()
+        ),
+        help: Some(
+            "To keep an answer, use `--output FILE` with `--format`, such as `--format parquet`."
+                .into(),
+        ),
+        place: None,
+    }
 }
 
 /// Whether a name that is no table stands for a file.
@@ -278,17 +343,30 @@ fn no_table(sql: &str, name: &str) -> SqlError {
         None => {
             let mut names: Vec<_> = names.collect();
             names.sort_unstable();
-            format!("There are {}, and files, as in `from 'run.parquet'`.", names.join(", "))
+            format!(
+                "There are {}, and files, as in `from 'run.parquet'`.",
+                names.join(", ")
+            )
         }
     };
     SqlError::about(sql, name, format!("there is no table `{name}`"), Some(help))
 }
 
 /// A batch of text columns.
-fn texts<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> Result<RecordBatch, DataFusionError> {
-    let fields: Vec<_> = names.iter().map(|n| Field::new(*n, DataType::Utf8, false)).collect();
-    let columns = (0..N).map(|i| Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r[i]))) as _);
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect())?)
+fn texts<const N: usize>(
+    names: [&str; N],
+    rows: &[[String; N]],
+) -> Result<RecordBatch, DataFusionError> {
+    let fields: Vec<_> = names
+        .iter()
+        .map(|n| Field::new(*n, DataType::Utf8, false))
+        .collect();
+    let columns =
+        (0..N).map(|i| Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r[i]))) as _);
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns.collect(),
+    )?)
 }
 
 /// The name of a type in SQL.

@@ -33,7 +33,9 @@ pub struct Losses {
 pub async fn of(engine: &Engine, frame: &DataFrame) -> Result<Option<Losses>, DataFusionError> {
     let recordings = engine.opened();
     // The metadata says cheaply that there is nothing to look for.
-    if recordings.is_none_or(|r| r.lost() == Some(0)) || matches!(frame.logical_plan(), LogicalPlan::Explain(_)) {
+    if recordings.is_none_or(|r| r.lost() == Some(0))
+        || matches!(frame.logical_plan(), LogicalPlan::Explain(_))
+    {
         return Ok(None);
     }
     let state = engine.session().state();
@@ -87,10 +89,17 @@ fn reach(filters: &[Expr]) -> Option<Expr> {
 
 /// `kind = 'gap'` and `kind = 'container'`.
 fn reads_no_calls(filter: &Expr) -> bool {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else {
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = filter
+    else {
         return false;
     };
-    let ((Expr::Literal(value, _), _) | (_, Expr::Literal(value, _))) = (left.as_ref(), right.as_ref()) else {
+    let ((Expr::Literal(value, _), _) | (_, Expr::Literal(value, _))) =
+        (left.as_ref(), right.as_ref())
+    else {
         return false;
     };
     matches!(value.try_as_str(), Some(Some("gap" | "container")))
@@ -123,7 +132,9 @@ fn overlap(filter: &Expr) -> Option<Expr> {
 fn unqualified(filter: &Expr) -> Option<Expr> {
     let strip = |expr| {
         Ok(match expr {
-            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
             other => Transformed::no(other),
         })
     };
@@ -134,7 +145,7 @@ impl Losses {
     fn add(&mut self, batch: &RecordBatch) {
         let time = batch.column(0).as_primitive::<TimestampNanosecondType>();
         let duration = batch.column(1).as_primitive::<Int64Type>();
-        let (container, class) = (batch.column(2).as_string_view(), batch.column(3).as_string_view());
+
         let lost = batch.column(4).as_primitive::<Int64Type>();
         let lost = lost.iter().flatten().filter_map(|n| u64::try_from(n).ok());
         self.lost = lost.fold(self.lost, u64::saturating_add);
@@ -143,18 +154,25 @@ impl Losses {
             self.start = self.start.into_iter().chain(start).min();
             self.end = self.end.into_iter().chain(end).max();
         }
-        let known = |values: &arrow::array::StringViewArray| -> Vec<String> {
-            values.iter().map(|v| v.unwrap_or("unknown").to_string()).collect()
-        };
-        self.containers.extend(known(container));
-        self.classes.extend(known(class));
+        let name = |value: Option<&str>| value.unwrap_or("unknown").to_string();
+        // Strings leave the engine in their large form (`expand_views_at_output`).
+        self.containers
+            .extend(batch.column(2).as_string::<i64>().iter().map(name));
+        self.classes
+            .extend(batch.column(3).as_string::<i64>().iter().map(name));
     }
 }
 
 impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |ns: Option<i64>| DateTime::from_timestamp_nanos(ns.unwrap_or(0)).format("%Y-%m-%d %H:%M:%S%.3f");
-        let (events, were) = if self.lost == 1 { ("event", "was") } else { ("events", "were") };
+        let time = |ns: Option<i64>| {
+            DateTime::from_timestamp_nanos(ns.unwrap_or(0)).format("%Y-%m-%d %H:%M:%S%.3f")
+        };
+        let (events, were) = if self.lost == 1 {
+            ("event", "was")
+        } else {
+            ("events", "were")
+        };
         write!(
             f,
             "{} {events} {were} lost between {} and {} ({}, {}): this answer may be incomplete",
@@ -200,8 +218,15 @@ mod tests {
         assert_eq!(thousands(7), "7");
         assert_eq!(thousands(1234), "1,234");
         assert_eq!(thousands(123_456_789), "123,456,789");
-        let names = |n: u8| (b'a'..b'a' + n).map(|c| char::from(c).to_string()).collect();
+        let names = |n: u8| {
+            (b'a'..b'a' + n)
+                .map(|c| char::from(c).to_string())
+                .collect()
+        };
         assert_eq!(some("class", "classes", &names(1)), "class a");
-        assert_eq!(some("class", "classes", &names(5)), "classes a, b, c and 2 more");
+        assert_eq!(
+            some("class", "classes", &names(5)),
+            "classes a, b, c and 2 more"
+        );
     }
 }

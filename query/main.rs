@@ -49,6 +49,7 @@ fn main() -> ExitCode {
 
 /// A message on stderr. It may quote a file that a stranger wrote.
 fn say(kind: &str, message: &str) {
+    let message = message.replace('\t', "    ");
     let lines: Vec<_> = message.lines().map(text::printable).collect();
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(std::io::stderr(), "{kind}: {}", lines.join("\n"));
@@ -63,9 +64,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .context("cannot start threads")?;
     let (common, question) = match &cli.command {
         Some(Command::Help { topic }) => return help(topic.as_deref()),
-        Some(Command::Man) => return Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?),
+        Some(Command::Man) => {
+            return Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?);
+        }
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(*shell, &mut Cli::command(), "ctrace-query", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "ctrace-query",
+                &mut std::io::stdout(),
+            );
             return Ok(());
         }
         Some(command) => (cli.common.merge(command.common()), Some(command)),
@@ -86,7 +94,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 impl Command {
     fn common(&self) -> &Common {
-        const NONE: &Common = &Common { recordings: Vec::new(), format: None, output: None };
+        const NONE: &Common = &Common {
+            recordings: Vec::new(),
+            format: None,
+            output: None,
+        };
         match (self, self.ready()) {
             (_, Some((_, ask))) => &ask.common,
             (Command::Describe(describe), _) => &describe.common,
@@ -125,10 +137,14 @@ async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<Strin
 /// The SQL that the user wrote.
 fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     if let Some(path) = file {
-        return std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        return std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()));
     }
     let Some(sql) = sql else {
-        bail!("what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more", names());
+        bail!(
+            "what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more",
+            names()
+        );
     };
     if sql == "-" {
         return std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin");
@@ -142,7 +158,10 @@ fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     let questions = QUESTIONS.iter().map(|q| q.name).chain(["describe", "help"]);
     match sqlerror::nearest(&word, questions) {
         Some(name) => bail!("`{sql}` is no question: did you mean `{name}`?"),
-        None => bail!("`{sql}` is no question and no SQL: write SQL, or one of: {}", names()),
+        None => bail!(
+            "`{sql}` is no question and no SQL: write SQL, or one of: {}",
+            names()
+        ),
     }
 }
 
@@ -166,12 +185,19 @@ async fn answer(engine: &Engine, sql: &str, common: &Common) -> anyhow::Result<(
         None => Sink::stdout(format)?,
     };
     let meta = part_meta(engine, &frame);
-    let rows = frame.clone().execute_stream().await.map_err(engine::AskError::from)?;
+    let rows = frame
+        .clone()
+        .execute_stream()
+        .await
+        .map_err(engine::AskError::from)?;
     let written = output::write(rows, format, sink, meta).await;
-    if written.is_ok() || output::is_closed_pipe() {
-        if let Some(losses) = losses::of(engine, &frame).await.map_err(engine::AskError::from)? {
-            say("warning", &losses.to_string());
-        }
+    let read = written.is_ok() || output::is_closed_pipe();
+    if read
+        && let Some(losses) = losses::of(engine, &frame)
+            .await
+            .map_err(engine::AskError::from)?
+    {
+        say("warning", &losses.to_string());
     }
     Ok(written?)
 }
@@ -181,25 +207,44 @@ fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
     let Ok(target) = output.canonicalize() else {
         return Ok(());
     };
-    let files = engine.opened().map(|r| r.files.as_slice()).unwrap_or_default();
-    if files.iter().any(|f| f.path.canonicalize().is_ok_and(|path| path == target)) {
-        bail!("{} is the recording that is read: write to another file", output.display());
+    let files = engine
+        .opened()
+        .map(|r| r.files.as_slice())
+        .unwrap_or_default();
+    if files
+        .iter()
+        .any(|f| f.path.canonicalize().is_ok_and(|path| path == target))
+    {
+        bail!(
+            "{} is the recording that is read: write to another file",
+            output.display()
+        );
     }
     Ok(())
 }
 
 /// What a part of a recording says about itself: all that is true of the whole and of each part.
 fn part_meta(engine: &Engine, frame: &DataFrame) -> Vec<(String, String)> {
-    let has = |column: &columns::Column| frame.schema().has_column_with_unqualified_name(column.name);
+    let has =
+        |column: &columns::Column| frame.schema().has_column_with_unqualified_name(column.name);
     let Some(recordings) = engine.opened().filter(|_| columns::COLUMNS.iter().all(has)) else {
         return Vec::new();
     };
     let (major, minor) = meta::SCHEMA_VERSION;
     let mut pairs = vec![
         (meta::KEY_SCHEMA.to_string(), format!("{major}.{minor}")),
-        (meta::KEY_PRODUCER.to_string(), concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string()),
+        (
+            meta::KEY_PRODUCER.to_string(),
+            concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string(),
+        ),
     ];
-    let keys = [meta::KEY_HOST, meta::KEY_BOOT_ID, meta::KEY_KERNEL, meta::KEY_ARCH, meta::KEY_FILTERS];
+    let keys = [
+        meta::KEY_HOST,
+        meta::KEY_BOOT_ID,
+        meta::KEY_KERNEL,
+        meta::KEY_ARCH,
+        meta::KEY_FILTERS,
+    ];
     for key in keys.iter().chain([&meta::KEY_CLOCKS]) {
         let mut values = recordings.files.iter().map(|f| f.meta.get(*key));
         // Recordings of several machines have no one host.
@@ -219,9 +264,14 @@ fn help(topic: Option<&str>) -> anyhow::Result<()> {
             let command = Cli::command();
             let mut text = String::from("Ready questions, and an example of each:\n");
             for question in QUESTIONS {
-                let about = command.find_subcommand(question.name).and_then(|c| c.get_about());
+                let about = command
+                    .find_subcommand(question.name)
+                    .and_then(|c| c.get_about());
                 let about = about.map(ToString::to_string).unwrap_or_default();
-                text += &format!("\n{:<12}{about}\n{:<12}{}\n", question.name, "", question.example);
+                text += &format!(
+                    "\n{:<12}{about}\n{:<12}{}\n",
+                    question.name, "", question.example
+                );
             }
             text += "\nEach takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.";
             print(&text)

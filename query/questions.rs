@@ -32,8 +32,14 @@ macro_rules! question {
 pub const QUESTIONS: &[Question] = &[
     question!("summary", "ctrace-query -r run.parquet summary"),
     question!("containers", "ctrace-query containers --since 10m"),
-    question!("syscalls", "ctrace-query syscalls --container web --limit 20"),
-    question!("files", "ctrace-query files --container web --since 03:10 --until 03:20"),
+    question!(
+        "syscalls",
+        "ctrace-query syscalls --container web --limit 20"
+    ),
+    question!(
+        "files",
+        "ctrace-query files --container web --since 03:10 --until 03:20"
+    ),
     question!("peers", "ctrace-query peers --container 'pay*'"),
     question!("links", "ctrace-query links"),
     question!("processes", "ctrace-query processes --container 4f5b8c9d"),
@@ -56,7 +62,10 @@ impl Command {
             Command::Errors(ask) => ("errors", ask),
             Command::Denied(ask) => ("denied", ask),
             Command::Gaps(ask) => ("gaps", ask),
-            Command::Describe(_) | Command::Help { .. } | Command::Man | Command::Completions { .. } => return None,
+            Command::Describe(_)
+            | Command::Help { .. }
+            | Command::Man
+            | Command::Completions { .. } => return None,
         };
         QUESTIONS.iter().find(|q| q.name == name).map(|q| (q, ask))
     }
@@ -108,9 +117,21 @@ struct Filter {
 const CONTAINER: &[(&str, &str)] = &[("container", "container_id")];
 const FILTERS: &[Filter] = &[
     // Rows of one instant.
-    Filter { place: "{events}", last: "time", first: "time", containers: CONTAINER, open: None },
+    Filter {
+        place: "{events}",
+        last: "time",
+        first: "time",
+        containers: CONTAINER,
+        open: None,
+    },
     // Rows of a span: those that overlap the window.
-    Filter { place: "{spans}", last: "last_seen", first: "first_seen", containers: CONTAINER, open: None },
+    Filter {
+        place: "{spans}",
+        last: "last_seen",
+        first: "first_seen",
+        containers: CONTAINER,
+        open: None,
+    },
     Filter {
         place: "{links}",
         last: "last_seen",
@@ -118,7 +139,13 @@ const FILTERS: &[Filter] = &[
         containers: &[("source", "source_id"), ("target", "target_id")],
         open: None,
     },
-    Filter { place: "{lives}", last: "exited", first: "first_seen", containers: CONTAINER, open: Some("exited is null") },
+    Filter {
+        place: "{lives}",
+        last: "exited",
+        first: "first_seen",
+        containers: CONTAINER,
+        open: Some("exited is null"),
+    },
     // A loss whose container is not known may be that of any.
     Filter {
         place: "{gaps}",
@@ -165,7 +192,12 @@ fn conditions(filter: &Filter, narrowed: &Narrowed, span: Span) -> Vec<String> {
     }
     let mut any = Vec::new();
     for (name, id) in filter.containers {
-        any.extend(narrowed.containers.iter().flat_map(|c| container(c, name, id)));
+        any.extend(
+            narrowed
+                .containers
+                .iter()
+                .flat_map(|c| container(c, name, id)),
+        );
     }
     if !any.is_empty() && filter.place == "{gaps}" {
         any.push("container is null".into());
@@ -192,13 +224,20 @@ fn container(wanted: &str, name: &str, id: &str) -> Vec<String> {
                 c => like.push(c),
             }
         }
-        let escape = if like.contains('\\') { r" escape '\'" } else { "" };
+        let escape = if like.contains('\\') {
+            r" escape '\'"
+        } else {
+            ""
+        };
         return vec![format!("{name} like {}{escape}", literal(&like))];
     }
     let mut conditions = vec![format!("{name} = {}", literal(wanted))];
     // Fewer digits than docker prints on its own are as likely a name.
     if wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
-        conditions.push(format!("{id} like {}", literal(&format!("{}%", wanted.to_lowercase()))));
+        conditions.push(format!(
+            "{id} like {}",
+            literal(&format!("{}%", wanted.to_lowercase()))
+        ));
     }
     conditions
 }
@@ -235,7 +274,10 @@ mod tests {
         for question in QUESTIONS {
             let sql = sql(question, &narrowed(&["web"]), span());
             assert!(!sql.contains('{'), "{}: {sql}", question.name);
-            assert!(sql.contains("2026-11-21 03:10") && sql.contains("limit 3"), "{sql}");
+            assert!(
+                sql.contains("2026-11-21 03:10") && sql.contains("limit 3"),
+                "{sql}"
+            );
             assert!(sql.contains("= 'web'"), "{sql}");
         }
     }
@@ -243,9 +285,15 @@ mod tests {
     #[test]
     fn containers_by_name_id_and_pattern() {
         assert_eq!(container("web", "c", "i"), ["c = 'web'"]);
-        assert_eq!(container("4F5b", "c", "i"), ["c = '4F5b'", "i like '4f5b%'"]);
+        assert_eq!(
+            container("4F5b", "c", "i"),
+            ["c = '4F5b'", "i like '4f5b%'"]
+        );
         assert_eq!(container("db", "c", "i"), ["c = 'db'"]);
-        assert_eq!(container("pay*_?", "c", "i"), [r"c like 'pay%\__' escape '\'"]);
+        assert_eq!(
+            container("pay*_?", "c", "i"),
+            [r"c like 'pay%\__' escape '\'"]
+        );
         assert_eq!(container("o'neil", "c", "i"), ["c = 'o''neil'"]);
     }
 }

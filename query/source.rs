@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,15 +11,18 @@ use ctrace_schema::columns::{COLUMNS, Column, Type};
 use ctrace_schema::meta;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
+use futures::FutureExt;
 
 /// Why a file cannot be read as a recording. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         path: String,
         source: std::io::Error,
@@ -34,11 +38,15 @@ pub enum SourceError {
     NotClosed(String),
     #[error("{path} is damaged, or no Parquet file that can be read: {reason}")]
     Damaged { path: String, reason: String },
-    #[error("{path} is no recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`")]
+    #[error(
+        "{path} is no recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
+    )]
     NotRecording { path: String, reason: String },
     #[error("cannot read {path}: {reason}")]
     Version { path: String, reason: String },
-    #[error("no recording here: name one with `-r FILE`, set $CTRACE_RECORDING, or make one with `ctrace-rec --out run.parquet`")]
+    #[error(
+        "no recording here: name one with `-r FILE`, set $CTRACE_RECORDING, or make one with `ctrace-rec --out run.parquet`"
+    )]
     NoneHere,
 }
 
@@ -96,7 +104,10 @@ impl Recordings {
                 fields.push(Field::new(field.name(), view_type(field.data_type()), true));
             }
         }
-        listing(self.files.iter().map(|f| f.url.clone()).collect(), Schema::new(fields))
+        listing(
+            self.files.iter().map(|f| f.url.clone()).collect(),
+            Schema::new(fields),
+        )
     }
 
     /// A number from the metadata: summed up over the files by `fold`; `None` where a file lacks it.
@@ -116,7 +127,11 @@ impl Recordings {
             .map(|f| {
                 let by_class = f.meta.get(meta::KEY_LOST)?;
                 let by_class: BTreeMap<String, u64> = serde_json::from_str(by_class).ok()?;
-                Some(by_class.values().fold(0, |sum: u64, n| sum.saturating_add(*n)))
+                Some(
+                    by_class
+                        .values()
+                        .fold(0, |sum: u64, n| sum.saturating_add(*n)),
+                )
             })
             .try_fold(0u64, |sum, n| n.map(|n| sum.saturating_add(n)))
     }
@@ -139,7 +154,8 @@ impl ParquetFile {
             match self.schema.field_with_name(column.name) {
                 Ok(field) if fits(field.data_type(), column) => {}
                 Ok(field) => {
-                    let reason = format!("its column `{}` holds {}", column.name, field.data_type());
+                    let reason =
+                        format!("its column `{}` holds {}", column.name, field.data_type());
                     return Err(not_recording(reason));
                 }
                 // A column that can be null may be younger than the file.
@@ -191,9 +207,11 @@ pub async fn open(ctx: &SessionContext, path: &Path) -> Result<ParquetFile, Sour
         .map_err(|e| damaged(e.to_string()))?;
     let footer = DFParquetMetadata::new(store.as_ref(), &object)
         .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()));
-    let metadata = footer
-        .fetch_metadata()
+    // A footer that lies about its own lengths makes the decoder panic.
+    let metadata = AssertUnwindSafe(footer.fetch_metadata())
+        .catch_unwind()
         .await
+        .map_err(|_| damaged("its footer makes no sense".into()))?
         .map_err(|e| damaged(e.strip_backtrace()))?;
     let pairs = metadata.file_metadata().key_value_metadata();
     let meta = pairs
@@ -267,7 +285,10 @@ async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
     }
     candidates.sort();
     for (_, path) in candidates.into_iter().rev() {
-        match open(ctx, &path).await.and_then(ParquetFile::check_recording) {
+        match open(ctx, &path)
+            .await
+            .and_then(ParquetFile::check_recording)
+        {
             Err(SourceError::NotRecording { .. } | SourceError::NotParquet(_)) => {}
             other => return other,
         }
@@ -275,7 +296,10 @@ async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
     Err(SourceError::NoneHere)
 }
 
-fn listing(urls: Vec<ListingTableUrl>, schema: Schema) -> datafusion::error::Result<Arc<dyn TableProvider>> {
+fn listing(
+    urls: Vec<ListingTableUrl>,
+    schema: Schema,
+) -> datafusion::error::Result<Arc<dyn TableProvider>> {
     // No file extension: the user named the files.
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
     let config = ListingTableConfig::new_with_multi_paths(urls)
@@ -297,7 +321,10 @@ fn view_type(ty: &DataType) -> DataType {
 /// too and widen types.
 fn fits(ty: &DataType, column: &Column) -> bool {
     match column.ty {
-        Type::Time => matches!(ty, DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond, _)),
+        Type::Time => matches!(
+            ty,
+            DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond, _)
+        ),
         Type::Int64 | Type::Int32 | Type::UInt32 => ty.is_integer(),
         Type::Bool => ty == &DataType::Boolean,
         Type::Text => match ty {

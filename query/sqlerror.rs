@@ -23,7 +23,10 @@ impl fmt::Display for SqlError {
             // Tabs would move the caret.
             let text = text.replace('\t', " ");
             let (text, caret) = around(&text, *column);
-            write!(f, "\n  at line {line}, column {column}:\n  | {text}\n  | {caret}")?;
+            write!(
+                f,
+                "\n  at line {line}, column {column}:\n  | {text}\n  | {caret}"
+            )?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n{help}")?;
@@ -50,7 +53,12 @@ fn around(text: &str, column: usize) -> (String, String) {
 
 impl SqlError {
     /// An error at a line and column, from 1, of `sql`.
-    pub fn at(sql: &str, place: Option<(usize, usize)>, message: impl Into<String>, help: Option<String>) -> Self {
+    pub fn at(
+        sql: &str,
+        place: Option<(usize, usize)>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Self {
         let place = place.and_then(|(line, column)| {
             let text = sql.lines().nth(line.checked_sub(1)?)?;
             Some((line, column, text.to_string()))
@@ -75,20 +83,30 @@ impl SqlError {
         match root {
             DataFusionError::SQL(parse, _) => {
                 let text = match parse.as_ref() {
-                    ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
-                    ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
+                    ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
+                        text.clone()
+                    }
+                    ParserError::RecursionLimitExceeded => {
+                        "the statement is nested too deeply".into()
+                    }
                 };
                 let (text, at) = split_place(&text);
-                Self::at(sql, at.or(span), format!("this is no SQL that can be read: {text}"), None)
+                Self::at(
+                    sql,
+                    at.or(span),
+                    format!("this is no SQL that can be read: {text}"),
+                    None,
+                )
             }
             DataFusionError::SchemaError(schema, _) => Self::from_schema(sql, schema, span),
             other => {
-                let text = diagnostic.map_or_else(|| plain(other), |d| d.message.clone());
-                let help = match plain(other).split_once("Did you mean ") {
+                let all = plain(other);
+                let text = diagnostic.map_or_else(|| readable(&all), |d| d.message.as_str());
+                let text = text.split("\nDid you mean").next().unwrap_or_default();
+                let help = match all.split_once("\nDid you mean ") {
                     Some((_, name)) => Some(format!("Did you mean {name}")),
                     None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
                 };
-                let text = text.split("\nDid you mean").next().unwrap_or_default().to_string();
                 Self::at(sql, span, text, help)
             }
         }
@@ -96,7 +114,10 @@ impl SqlError {
 
     fn from_schema(sql: &str, error: &SchemaError, span: Option<(usize, usize)>) -> Self {
         match error {
-            SchemaError::FieldNotFound { field, valid_fields } => {
+            SchemaError::FieldNotFound {
+                field,
+                valid_fields,
+            } => {
                 let at = field.spans().first().and_then(place).or(span);
                 let at = at.or_else(|| find_word(sql, &field.name));
                 let names = valid_fields.iter().map(|c| c.name.as_str());
@@ -105,15 +126,33 @@ impl SqlError {
                     None if valid_fields.is_empty() => None,
                     None => Some("`ctrace-query describe events` lists the columns.".into()),
                 };
-                Self::at(sql, at, format!("there is no column `{}`", field.name), help)
+                Self::at(
+                    sql,
+                    at,
+                    format!("there is no column `{}`", field.name),
+                    help,
+                )
             }
             other => Self::at(sql, span, other.to_string(), None),
         }
     }
 }
 
+/// The part of a message that is about the statement.
+fn readable(text: &str) -> &str {
+    if text.starts_with("The context currently only supports a single SQL statement") {
+        return "this is more than one statement: ask one at a time";
+    }
+    // All that was tried stands before it.
+    text.find("No function matches")
+        .map_or(text, |at| &text[at..])
+}
+
 /// The error below contexts, collections and shared errors, and the innermost diagnostic on the way.
-fn peel<'a>(error: &'a DataFusionError, diagnostic: &mut Option<&'a Diagnostic>) -> &'a DataFusionError {
+fn peel<'a>(
+    error: &'a DataFusionError,
+    diagnostic: &mut Option<&'a Diagnostic>,
+) -> &'a DataFusionError {
     match error {
         DataFusionError::Context(_, inner) => peel(inner, diagnostic),
         DataFusionError::Shared(inner) => peel(inner, diagnostic),
@@ -195,7 +234,12 @@ mod tests {
 
     #[test]
     fn the_place_is_shown() {
-        let error = SqlError::about("select 1\nfrom evnets", "evnets", "there is no table `evnets`", None);
+        let error = SqlError::about(
+            "select 1\nfrom evnets",
+            "evnets",
+            "there is no table `evnets`",
+            None,
+        );
         assert_eq!(
             error.to_string(),
             "there is no table `evnets`\n  at line 2, column 6:\n  | from evnets\n  |      ^"
@@ -204,7 +248,10 @@ mod tests {
 
     #[test]
     fn words_are_whole() {
-        assert_eq!(find_word("select path2, PATH from x", "path"), Some((1, 15)));
+        assert_eq!(
+            find_word("select path2, PATH from x", "path"),
+            Some((1, 15))
+        );
         assert_eq!(find_word("select 1", "path"), None);
     }
 

@@ -44,7 +44,12 @@ pub fn parse(text: &str) -> Result<Given, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(Given::Instant(time.to_utc()));
     }
-    for format in ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"] {
+    for format in [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ] {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
             return Ok(Given::Instant(time.and_utc()));
         }

@@ -22,22 +22,23 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::cli::Format;
+use crate::sqlerror::plain;
 pub use sink::{Sink, is_closed_pipe};
 
 /// Why an answer was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    #[error("cannot write {name}: {source}")]
+    #[error("cannot write {name}")]
     Io {
         name: String,
         source: std::io::Error,
     },
-    #[error("this answer cannot be written as {format}: {source}")]
+    #[error("this answer cannot be written as {format}")]
     Format { format: String, source: ArrowError },
     #[error("--format {0} is not for a terminal: add `--output FILE`, or pipe it into a program")]
     Binary(String),
-    #[error(transparent)]
-    Query(#[from] DataFusionError),
+    #[error("{}", plain(.0))]
+    Query(DataFusionError),
 }
 
 /// How a time is written where the format has no type for it; UTC.
@@ -59,7 +60,8 @@ pub async fn write(
     };
     let mut writer = writer(format, &rows.schema(), sink, meta).map_err(failed)?;
     while let Some(batch) = rows.next().await {
-        writer.batch(&batch?).map_err(failed)?;
+        let batch = batch.map_err(OutputError::Query)?;
+        writer.batch(&batch).map_err(failed)?;
     }
     writer.finish().map_err(failed)
 }
@@ -81,8 +83,12 @@ fn writer(
         Format::Markdown => Box::new(table::Markdown::new(schema, sink)?),
         Format::Csv => Box::new(delimited(b',', schema, sink)?),
         Format::Tsv => Box::new(delimited(b'\t', schema, sink)?),
-        Format::Json => Box::new(Json(json::WriterBuilder::new().build::<_, json::writer::JsonArray>(sink))),
-        Format::Ndjson => Box::new(Ndjson(json::WriterBuilder::new().build::<_, json::writer::LineDelimited>(sink))),
+        Format::Json => Box::new(Json(
+            json::WriterBuilder::new().build::<_, json::writer::JsonArray>(sink),
+        )),
+        Format::Ndjson => Box::new(Ndjson(
+            json::WriterBuilder::new().build::<_, json::writer::LineDelimited>(sink),
+        )),
         Format::Arrow => Box::new(StreamWriter::try_new(sink, schema)?),
         Format::Parquet => Box::new(parquet(schema, sink, meta)?),
     })
@@ -152,15 +158,26 @@ impl BatchWriter for StreamWriter<Sink> {
     }
 }
 
-fn parquet(schema: &SchemaRef, sink: Sink, meta: Vec<(String, String)>) -> Result<ArrowWriter<Sink>, ArrowError> {
+fn parquet(
+    schema: &SchemaRef,
+    sink: Sink,
+    meta: Vec<(String, String)>,
+) -> Result<ArrowWriter<Sink>, ArrowError> {
     // The recorder writes no Arrow schema either, so that a part of a recording reads like the whole.
     let options = ArrowWriterOptions::new().with_skip_arrow_metadata(!meta.is_empty());
-    let pairs = meta.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    let pairs = meta
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(pairs))
         .build();
-    Ok(ArrowWriter::try_new_with_options(sink, schema.clone(), options.with_properties(properties))?)
+    Ok(ArrowWriter::try_new_with_options(
+        sink,
+        schema.clone(),
+        options.with_properties(properties),
+    )?)
 }
 
 impl BatchWriter for ArrowWriter<Sink> {

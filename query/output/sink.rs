@@ -30,7 +30,11 @@ enum To {
     Terminal(Terminal),
     File(BufWriter<File>),
     /// Written under another name, and renamed when it is whole.
-    Partial { file: BufWriter<File>, partial: PathBuf, path: PathBuf },
+    Partial {
+        file: BufWriter<File>,
+        partial: PathBuf,
+        path: PathBuf,
+    },
 }
 
 impl Sink {

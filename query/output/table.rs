@@ -34,7 +34,10 @@ impl Table {
         let fields = schema.fields();
         Table {
             sink,
-            names: fields.iter().map(|f| printable(f.name()).into_owned()).collect(),
+            names: fields
+                .iter()
+                .map(|f| printable(f.name()).into_owned())
+                .collect(),
             numbers: fields.iter().map(|f| f.data_type().is_numeric()).collect(),
             sample: Vec::new(),
             widths: None,
@@ -74,7 +77,11 @@ impl Table {
                 None => cell.clone(),
             };
             let pad = " ".repeat(width.saturating_sub(cell.width()));
-            let (before, after) = if self.numbers[i] { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let (before, after) = if self.numbers[i] {
+                (pad.as_str(), "")
+            } else {
+                ("", pad.as_str())
+            };
             line.extend([before, &cell, after]);
         }
         writeln!(self.sink, "{}", line.trim_end())
@@ -111,12 +118,21 @@ pub struct Markdown {
 impl Markdown {
     pub fn new(schema: &SchemaRef, sink: Sink) -> Result<Self, ArrowError> {
         let mut markdown = Markdown { sink };
-        let names = schema.fields().iter().map(|f| printable(f.name()).into_owned());
+        let names = schema
+            .fields()
+            .iter()
+            .map(|f| printable(f.name()).into_owned());
         markdown.line(&names.collect())?;
         let rule: Vec<&str> = schema
             .fields()
             .iter()
-            .map(|f| if f.data_type().is_numeric() { "---:" } else { "---" })
+            .map(|f| {
+                if f.data_type().is_numeric() {
+                    "---:"
+                } else {
+                    "---"
+                }
+            })
             .collect();
         writeln!(markdown.sink, "| {} |", rule.join(" | "))?;
         Ok(markdown)
@@ -147,7 +163,10 @@ fn markdown(text: &str) -> String {
     let rest = text.trim_start_matches(' ');
     out.extend(std::iter::repeat_n("&nbsp;", text.len() - rest.len()));
     for c in rest.chars() {
-        if matches!(c, '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '~' | '&') {
+        if matches!(
+            c,
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '~' | '&'
+        ) {
             out.push('\\');
         }
         out.push(c);

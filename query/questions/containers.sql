@@ -1,4 +1,4 @@
--- Containers and how busy they were.
+/* Containers and how busy they were. */
 with activity as (
     select container, container_id, host,
         count(case when kind = 'syscall' then 1 end) as calls,

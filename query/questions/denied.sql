@@ -1,4 +1,4 @@
--- Calls that seccomp refused.
+/* Calls that seccomp refused. */
 select container, syscall, error, exe, comm, count(*) as calls, min(time) as first_seen, max(time) as last_seen
 from events
 where kind = 'syscall' and denied

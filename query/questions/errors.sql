@@ -1,4 +1,4 @@
--- What failed, the most frequent first. EAGAIN and EINPROGRESS are how non-blocking I/O says "not yet".
+/* What failed, the most frequent first. EAGAIN and EINPROGRESS are how non-blocking I/O says "not yet". */
 select container, syscall, error,
     coalesce(path, peer_addr || ':' || cast(peer_port as varchar), peer_path, path_arg) as subject,
     count(*) as calls, max(comm) as comm, min(time) as first_seen, max(time) as last_seen

@@ -1,4 +1,4 @@
--- Files by container, the most used first.
+/* Files by container, the most used first. */
 select container, path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,

@@ -1,4 +1,4 @@
--- Which container talks to which, from both ends.
+/* Which container talks to which, from both ends. */
 select source, target, protocol, address, connections, failed, bytes_sent, bytes_received, first_seen, last_seen
 from links
 where true

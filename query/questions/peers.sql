@@ -1,4 +1,4 @@
--- Peers by container, the busiest first. The local port of a client changes with each connection and is left out.
+/* Peers by container, the busiest first. The local port of a client changes with each connection and is left out. */
 select container, direction, protocol, coalesce(case when direction = 'in' then local_addr else peer_addr end, peer_path)
         as address,
     case when direction = 'in' then local_port else peer_port end as port,

@@ -1,4 +1,4 @@
--- Processes as a tree: each stands below the one that started it.
+/* Processes as a tree: each stands below the one that started it. */
 with recursive chosen as (
     select *, row_number() over (order by first_seen, pid) as number
     from processes

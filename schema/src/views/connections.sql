@@ -1,7 +1,7 @@
 select container, container_id, host,
     case
         when accepted > 0 then 'in'
-        when connected > 0 then 'out'
+        when connected > 0 or failed > 0 then 'out'
         -- A socket with no connection: who spoke first, asked.
         when protocol in ('tcp', 'stream', 'seqpacket') then null
         when received_first is null or sent_first <= received_first then 'out'
