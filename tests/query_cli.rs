@@ -187,7 +187,7 @@ fn the_newest_recording_is_found_and_named() {
             .arg(sql),
     );
     assert!(
-        !named.contains("reading") && named.contains("39"),
+        !named.contains("reading") && named.contains("40"),
         "{named}"
     );
     // No recording is needed for what names none.
@@ -450,7 +450,7 @@ fn options_may_stand_before_and_after_the_question() {
         want
     );
     assert!(
-        want.contains("client,c11e47000102,") && want.contains(",26,"),
+        want.contains("client,c11e47000102,") && want.contains(",28,"),
         "{want}"
     );
 }

@@ -42,7 +42,7 @@ parts as (
         select 10, 'peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
             cast(count(*) as varchar) || ' calls', -count(*)
         from scope where kind = 'syscall' and syscall in ('connect', 'sendto', 'sendmsg', 'sendmmsg')
-            and (peer_addr is not null or peer_path is not null)
+            and family in ('inet', 'inet6', 'unix') and (peer_addr is not null or peer_path is not null)
         group by peer_addr, peer_port, peer_path
         order by count(*) desc, peer_addr, peer_port, peer_path limit 5)
     union all

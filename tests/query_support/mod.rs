@@ -156,13 +156,20 @@ fn processes(s: &mut Story) {
         302,
         json!({ "class": "process", "child_pid": 302, "duration": 2_000_000 }),
     );
-    // A thread is no process.
+    // A thread is no process, whether or not its flags are known.
     s.call(
         1040,
         &curl,
         "clone3",
         303,
         json!({ "class": "process", "child_pid": 303, "flags": 0x3d0f00 }),
+    );
+    s.call(
+        1041,
+        &curl,
+        "clone3",
+        304,
+        json!({ "class": "process", "child_pid": 304 }),
     );
     s.row(8000, exit(&curl, json!({ "exit_code": 7 })));
     // The pid is used again.

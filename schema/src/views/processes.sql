@@ -1,8 +1,9 @@
 with life as (
-    -- 65536 is CLONE_THREAD: a thread is no process.
+    -- 65536 is CLONE_THREAD: a thread is no process. Where the flags are not known, it is one if it is heard of again.
     select host, child_pid as pid, pid as parent, time, seq, container, container_id, cast(null as integer) as ns_pid,
         uid, comm, exe, cast(null as varchar) as argv, cast(null as integer) as exit_code,
-        cast(null as integer) as exit_signal, 'fork' as what, 4 as worth
+        cast(null as integer) as exit_signal, 'fork' as what,
+        case when flags is null and syscall not in ('fork', 'vfork') then 5 else 4 end as worth
     from events
     where kind = 'syscall' and child_pid is not null and ret > 0 and (coalesce(flags, 0) & 65536) = 0
     union all
@@ -50,3 +51,4 @@ select max(case when rank = 1 then container end) as container,
     max(exit_signal) as exit_signal
 from ranked
 group by host, pid, turn
+having min(worth) < 5
