@@ -46,15 +46,29 @@ fn counted(runtime: Runtime, program: &str) -> (Recording, String) {
         .filter_map(|line| line.split_once(' '))
         .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))
         .collect();
-    assert_eq!(made, COUNTS.map(|(name, count)| (name.to_owned(), count)).into());
+    assert_eq!(
+        made,
+        COUNTS.map(|(name, count)| (name.to_owned(), count)).into()
+    );
 
     let names = COUNTS.map(|(name, _)| format!("'{name}'")).join(", ");
     // The child is named as the link that it was exec'd from.
-    let here = format!("container = '{}' and kind = 'syscall' and comm in ('{program}', 'exe')", ended.name);
-    let rows = recording
-        .query(&format!("select syscall, count(*) as n from events where {here} and syscall in ({names}) group by 1"));
-    let recorded: BTreeMap<String, i64> =
-        rows.iter().map(|row| (row["syscall"].as_str().unwrap().to_owned(), row["n"].as_i64().unwrap())).collect();
+    let here = format!(
+        "container = '{}' and kind = 'syscall' and comm in ('{program}', 'exe')",
+        ended.name
+    );
+    let rows = recording.query(&format!(
+        "select syscall, count(*) as n from events where {here} and syscall in ({names}) group by 1"
+    ));
+    let recorded: BTreeMap<String, i64> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["syscall"].as_str().unwrap().to_owned(),
+                row["n"].as_i64().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(recorded, made);
     (recording, here)
 }
@@ -79,7 +93,12 @@ fn every_call_is_counted_in_docker() {
          over (partition by tid order by time, seq) as ended from events where {here}) where t < ended"
     );
     assert_eq!(recording.count(&overlaps), 0);
-    assert_eq!(recording.count(&format!("select count(*) from events where {here} and compat")), 0);
+    assert_eq!(
+        recording.count(&format!(
+            "select count(*) from events where {here} and compat"
+        )),
+        0
+    );
 }
 
 #[test]
@@ -96,7 +115,9 @@ fn every_call_is_counted_in_runc() {
 #[test]
 fn a_32_bit_caller_is_counted_and_told_apart() {
     let (recording, here) = counted(Runtime::Runc, "calls32");
-    let compat = format!("select count(*) from events where {here} and not compat and syscall not like 'exec%'");
+    let compat = format!(
+        "select count(*) from events where {here} and not compat and syscall not like 'exec%'"
+    );
     assert_eq!(recording.count(&compat), 0);
 }
 
@@ -112,7 +133,10 @@ fn a_call_that_seccomp_refused_is_denied() {
     for runtime in [Runtime::Docker, Runtime::Podman] {
         let recorder = Recorder::start(&[]);
         let ended = Container::new(runtime, "refused")
-            .option(format!("--security-opt=seccomp={}", profile.path().display()))
+            .option(format!(
+                "--security-opt=seccomp={}",
+                profile.path().display()
+            ))
             .run(&["sh", "-c", "mkdir /tmp/new; rmdir /tmp/new"]);
         assert_ne!(ended.code, 0);
         let recording = recorder.stop();
@@ -122,9 +146,17 @@ fn a_call_that_seccomp_refused_is_denied() {
             ended.name
         ));
         assert_eq!(rows.len(), 2, "{runtime:?}: {rows:?}");
-        assert_eq!((&rows[0]["error"], &rows[0]["denied"]), (&"ENOSYS".into(), &true.into()), "{runtime:?}");
+        assert_eq!(
+            (&rows[0]["error"], &rows[0]["denied"]),
+            (&"ENOSYS".into(), &true.into()),
+            "{runtime:?}"
+        );
         // The kernel's own refusal is none of seccomp's.
-        assert_eq!((&rows[1]["error"], &rows[1]["denied"]), (&"ENOENT".into(), &false.into()), "{runtime:?}");
+        assert_eq!(
+            (&rows[1]["error"], &rows[1]["denied"]),
+            (&"ENOENT".into(), &false.into()),
+            "{runtime:?}"
+        );
     }
 }
 
@@ -145,7 +177,10 @@ fn a_call_that_has_not_returned_is_there() {
         ));
         let mut calls: Vec<_> = rows.iter().filter_map(|r| r["syscall"].as_str()).collect();
         // The C library makes epoll_wait of either call.
-        calls.iter_mut().filter(|c| **c == "epoll_pwait").for_each(|c| *c = "epoll_wait");
+        calls
+            .iter_mut()
+            .filter(|c| **c == "epoll_pwait")
+            .for_each(|c| *c = "epoll_wait");
         assert_eq!(
             calls,
             ["accept4", "clock_nanosleep", "epoll_wait", "read", "wait4"],
@@ -159,7 +194,8 @@ fn a_call_that_has_not_returned_is_there() {
 fn two_recorders_see_the_same() {
     require_root();
     let (one, two) = (Recorder::start(&[]), Recorder::start(&[]));
-    let ended = Container::new(Runtime::Runc, "twice").run(&["calls", "getppid=5003", "chdir=4001"]);
+    let ended =
+        Container::new(Runtime::Runc, "twice").run(&["calls", "getppid=5003", "chdir=4001"]);
     let counts = [one.stop(), two.stop()].map(|recording| {
         recording.query(&format!(
             "select syscall, count(*) as n from events where container = '{}' and comm = 'exe' group by 1 order by 1",
@@ -177,7 +213,8 @@ fn a_replayed_capture_gives_the_same_rows() {
     let file = raw.path().join("run.raw");
     let file = file.to_str().unwrap();
     let recorder = Recorder::start(&["--raw", file]);
-    let ended = Container::new(Runtime::Docker, "raw").run(&["calls", "getppid=1009", "faccessat=503"]);
+    let ended =
+        Container::new(Runtime::Docker, "raw").run(&["calls", "getppid=1009", "faccessat=503"]);
     let live = recorder.stop();
     let again = live.beside("again.parquet");
     run(ctrace_rec().args(["--from-raw", file, "--out"]).arg(&again));

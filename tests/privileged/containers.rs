@@ -20,11 +20,20 @@ fn answered(runtime: Runtime) {
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert_eq!(rows[0]["path"], "/etc/motd");
     assert!(rows[0]["ret"].as_i64().unwrap() > 2, "{rows:?}");
-    assert_eq!((&rows[1]["path"], &rows[1]["error"]), (&"/missing".into(), &"ENOENT".into()));
+    assert_eq!(
+        (&rows[1]["path"], &rows[1]["error"]),
+        (&"/missing".into(), &"ENOENT".into())
+    );
     named_throughout(&recording, &ended.name, &ended.id);
 
-    let sql = format!("select distinct runtime from events where container_id = '{}' and kind = 'container'", ended.id);
-    assert_eq!(recording.query(&sql), [serde_json::json!({"runtime": runtime.program()})]);
+    let sql = format!(
+        "select distinct runtime from events where container_id = '{}' and kind = 'container'",
+        ended.id
+    );
+    assert_eq!(
+        recording.query(&sql),
+        [serde_json::json!({"runtime": runtime.program()})]
+    );
 }
 
 /// Every row of a container that came and went has its name, from the exec of its program to its end.
@@ -39,10 +48,14 @@ fn named_throughout(recording: &Recording, name: &str, id: &str) {
         ("start", "kind = 'container' and action = 'started'"),
         ("stop", "kind = 'container' and action = 'stopped'"),
     ] {
-        assert!(recording.count(&format!("select count(*) {here} and {filter}")) >= 1, "no {what} of {name}");
+        assert!(
+            recording.count(&format!("select count(*) {here} and {filter}")) >= 1,
+            "no {what} of {name}"
+        );
     }
-    let others =
-        format!("select count(*) from events where container = '{name}' and container_id is distinct from '{id}'");
+    let others = format!(
+        "select count(*) from events where container = '{name}' and container_id is distinct from '{id}'"
+    );
     assert_eq!(recording.count(&others), 0);
 }
 
@@ -66,7 +79,9 @@ fn a_container_that_lives_a_moment_has_its_name_throughout() {
     require_root();
     for runtime in Runtime::ALL {
         let recorder = Recorder::start(&[]);
-        let ended: Vec<_> = (0..3).map(|_| Container::new(runtime, "brief").run(&["true"])).collect();
+        let ended: Vec<_> = (0..3)
+            .map(|_| Container::new(runtime, "brief").run(&["true"]))
+            .collect();
         let recording = recorder.stop();
         let mut lives = Vec::new();
         for ended in ended {
@@ -78,7 +93,10 @@ fn a_container_that_lives_a_moment_has_its_name_throughout() {
             );
             lives.push(recording.count(&life));
         }
-        assert!(lives.iter().any(|ns| *ns < 100_000_000), "{runtime:?}: none was brief: {lives:?} ns");
+        assert!(
+            lives.iter().any(|ns| *ns < 100_000_000),
+            "{runtime:?}: none was brief: {lives:?} ns"
+        );
     }
 }
 
@@ -86,7 +104,11 @@ fn a_container_that_lives_a_moment_has_its_name_throughout() {
 fn a_container_that_ran_before_is_recorded_too() {
     require_root();
     for runtime in Runtime::ALL {
-        let mut container = Container::new(runtime, "before").start(&["sh", "-c", "echo up; read x; cat /etc/motd"]);
+        let mut container = Container::new(runtime, "before").start(&[
+            "sh",
+            "-c",
+            "echo up; read x; md5sum /etc/motd",
+        ]);
         assert_eq!(container.line(), "up");
         let recorder = Recorder::start(&[]);
         container.tell("go");
@@ -108,16 +130,23 @@ fn a_container_that_ran_before_is_recorded_too() {
 #[test]
 fn containers_lists_what_runs() {
     require_root();
-    let mut running: Vec<_> =
-        Runtime::ALL.map(|runtime| Container::new(runtime, "listed").start(&["sh", "-c", "echo up; read x"])).into();
+    let mut running: Vec<_> = Runtime::ALL
+        .map(|runtime| Container::new(runtime, "listed").start(&["sh", "-c", "echo up; read x"]))
+        .into();
     for container in &mut running {
         assert_eq!(container.line(), "up");
     }
     let json = run(ctrace_rec().args(["containers", "--format", "json"]));
     let table = run(ctrace_rec().arg("containers"));
     for (container, runtime) in running.iter().zip(Runtime::ALL) {
-        let line = json.lines().find(|l| l.contains(&container.id)).unwrap_or_else(|| panic!("{json}"));
-        assert!(line.contains(&container.name) && line.contains(runtime.program()), "{line}");
+        let line = json
+            .lines()
+            .find(|l| l.contains(&container.id))
+            .unwrap_or_else(|| panic!("{json}"));
+        assert!(
+            line.contains(&container.name) && line.contains(runtime.program()),
+            "{line}"
+        );
         assert!(table.contains(&container.name), "{table}");
     }
 }
@@ -138,6 +167,12 @@ fn the_host_is_recorded_only_on_request_and_the_recorder_never() {
         "select count(*) from events where container = 'host' and container_id is null and comm = 'cat' and path = '{}'",
         marker.path().display()
     );
-    assert!(with.count(&opened) >= 3, "open, read, close of the host's cat");
-    assert_eq!(with.count(&format!("select count(*) from events where pid = {pid}")), 0);
+    assert!(
+        with.count(&opened) >= 3,
+        "open, read, close of the host's cat"
+    );
+    assert_eq!(
+        with.count(&format!("select count(*) from events where pid = {pid}")),
+        0
+    );
 }

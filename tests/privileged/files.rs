@@ -62,13 +62,26 @@ fn check_writes(recording: &Recording, container: &str) {
             "select path, inode, dev, bytes from events where container = '{container}' and syscall = 'write' and ret = {length}"
         ));
         assert_eq!(rows.len(), 1, "write of {length}: {rows:?}");
-        assert_eq!((&rows[0]["path"], &rows[0]["bytes"]), (&(*path).into(), &(*length).into()), "write of {length}");
-        assert!(rows[0]["inode"].is_i64() && rows[0]["dev"].is_string(), "{rows:?}");
+        assert_eq!(
+            (&rows[0]["path"], &rows[0]["bytes"]),
+            (&(*path).into(), &(*length).into()),
+            "write of {length}"
+        );
+        assert!(
+            rows[0]["inode"].is_i64() && rows[0]["dev"].is_string(),
+            "{rows:?}"
+        );
     }
     // A file without a name still says which it was.
     let rows = recording
         .query(&format!("select path from events where container = '{container}' and syscall = 'write' and ret = 107"));
-    assert!(rows.len() == 1 && rows[0]["path"].as_str().is_some_and(|p| p.starts_with("/tmp/p/gone")), "{rows:?}");
+    assert!(
+        rows.len() == 1
+            && rows[0]["path"]
+                .as_str()
+                .is_some_and(|p| p.starts_with("/tmp/p/gone")),
+        "{rows:?}"
+    );
 }
 
 fn check_calls(recording: &Recording, container: &str) {
@@ -77,10 +90,17 @@ fn check_calls(recording: &Recording, container: &str) {
          and path_arg is not null order by time, seq"
     ));
     for (syscalls, arg, path, path2) in CALLS {
-        let here: Vec<&Value> =
-            rows.iter().filter(|r| r["path_arg"] == *arg && syscalls.iter().any(|s| r["syscall"] == *s)).collect();
-        let found = here.iter().any(|r| r["path"] == *path && path2.is_none_or(|p| r["path2"] == p));
-        assert!(found, "{syscalls:?} of `{arg}` is not about {path}, {path2:?}: {here:#?}");
+        let here: Vec<&Value> = rows
+            .iter()
+            .filter(|r| r["path_arg"] == *arg && syscalls.iter().any(|s| r["syscall"] == *s))
+            .collect();
+        let found = here
+            .iter()
+            .any(|r| r["path"] == *path && path2.is_none_or(|p| r["path2"] == p));
+        assert!(
+            found,
+            "{syscalls:?} of `{arg}` is not about {path}, {path2:?}: {here:#?}"
+        );
     }
 }
 

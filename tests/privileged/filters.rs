@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 fn recorded(args: &[&str]) -> (Recording, String) {
     require_root();
     let recorder = Recorder::start(args);
-    let ended =
-        Container::new(Runtime::Runc, "filter").run(&["sh", "-c", "cat /etc/motd; calls getppid=7 chdir=5; ls /tmp"]);
+    let ended = Container::new(Runtime::Runc, "filter").run(&[
+        "sh",
+        "-c",
+        "cat /etc/motd; calls getppid=7 chdir=5; ls /tmp",
+    ]);
     assert_eq!(ended.code, 0);
     (recorder.stop(), ended.name)
 }
@@ -33,7 +36,10 @@ fn set(values: &[&str]) -> BTreeSet<String> {
 #[test]
 fn event_names_what_is_recorded() {
     let (recording, container) = recorded(&["--event", "getppid,chdir", "--event", "read"]);
-    assert_eq!(values(&recording, &container, "syscall"), set(&["chdir", "getppid", "read"]));
+    assert_eq!(
+        values(&recording, &container, "syscall"),
+        set(&["chdir", "getppid", "read"])
+    );
     let count = |call| {
         recording.count(&format!(
             "select count(*) from events where container = '{container}' and syscall = '{call}' and comm = 'exe'"
@@ -46,8 +52,14 @@ fn event_names_what_is_recorded() {
 fn exclude_event_names_what_is_not() {
     let (recording, container) = recorded(&["--exclude-event", "getppid,read"]);
     let calls = values(&recording, &container, "syscall");
-    assert!(calls.contains("chdir") && calls.contains("write") && calls.contains("execve"), "{calls:?}");
-    assert!(!calls.contains("getppid") && !calls.contains("read"), "{calls:?}");
+    assert!(
+        calls.contains("chdir") && calls.contains("write") && calls.contains("execve"),
+        "{calls:?}"
+    );
+    assert!(
+        !calls.contains("getppid") && !calls.contains("read"),
+        "{calls:?}"
+    );
 }
 
 #[test]
@@ -55,7 +67,10 @@ fn a_set_but_for_an_event() {
     let (recording, container) = recorded(&["--set", "fs", "--exclude-event", "read"]);
     assert_eq!(values(&recording, &container, "class"), set(&["file"]));
     let calls = values(&recording, &container, "syscall");
-    assert!(calls.contains("chdir") && calls.contains("write"), "{calls:?}");
+    assert!(
+        calls.contains("chdir") && calls.contains("write"),
+        "{calls:?}"
+    );
     assert!(!calls.contains("read"), "{calls:?}");
 }
 
@@ -64,13 +79,25 @@ fn exclude_set_leaves_the_others() {
     let (recording, container) = recorded(&["--exclude-set", "fs,memory"]);
     let classes = values(&recording, &container, "class");
     assert!(classes.contains("process"), "{classes:?}");
-    assert!(!classes.contains("file") && !classes.contains("memory"), "{classes:?}");
+    assert!(
+        !classes.contains("file") && !classes.contains("memory"),
+        "{classes:?}"
+    );
 }
 
 #[test]
 fn an_event_joins_a_set() {
-    let (recording, container) = recorded(&["--set", "network", "--event", "getppid"]);
-    assert_eq!(values(&recording, &container, "syscall"), set(&["getppid"]));
+    let (recording, container) = recorded(&["--set", "signal", "--event", "getppid,chdir"]);
+    let sets = recording.query(&format!(
+        "select distinct class from events where container = '{container}' and kind = 'syscall' \
+         and syscall not in ('getppid', 'chdir')"
+    ));
+    assert_eq!(sets, [serde_json::json!({"class": "signal"})]);
+    let calls = values(&recording, &container, "syscall");
+    assert!(
+        calls.contains("getppid") && calls.contains("chdir"),
+        "{calls:?}"
+    );
 }
 
 #[test]
@@ -86,8 +113,9 @@ fn comm_names_the_threads() {
 /// Two containers that run before the recorder starts, which is told of one of them.
 fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
     require_root();
-    let mut both = ["chosen", "other"]
-        .map(|stem| Container::new(runtime, stem).start(&["sh", "-c", "echo up; read x; cat /etc/motd"]));
+    let mut both = ["chosen", "other"].map(|stem| {
+        Container::new(runtime, stem).start(&["sh", "-c", "echo up; read x; cat /etc/motd"])
+    });
     both.iter_mut().for_each(|c| assert_eq!(c.line(), "up"));
     let recorder = Recorder::start(&[flag, &choose(&both[0].name, &both[0].id)]);
     // One that comes later, whose name the recorder has to learn, and which is not chosen.
@@ -100,7 +128,11 @@ fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
             "select count(*) from events where container = '{name}' and kind = 'syscall' and path = '/etc/motd'"
         ))
     };
-    let wanted = [calls(&chosen) > 0, calls(&other) > 0, calls(&later.name) > 0];
+    let wanted = [
+        calls(&chosen) > 0,
+        calls(&other) > 0,
+        calls(&later.name) > 0,
+    ];
     let include = flag == "--container";
     assert_eq!(wanted, [include, !include, !include], "{flag}");
 }
@@ -117,12 +149,16 @@ fn a_container_is_chosen_by_the_beginning_of_its_id() {
 
 #[test]
 fn a_container_is_chosen_by_a_pattern() {
-    chosen(Runtime::Runc, "--container", |name, _| format!("chos*{}", &name[6..]));
+    chosen(Runtime::Runc, "--container", |name, _| {
+        format!("chos*{}", &name[6..])
+    });
 }
 
 #[test]
 fn a_container_is_left_out_by_name() {
-    chosen(Runtime::Docker, "--exclude-container", |name, _| name.to_owned());
+    chosen(Runtime::Docker, "--exclude-container", |name, _| {
+        name.to_owned()
+    });
 }
 
 #[test]
@@ -136,9 +172,15 @@ fn a_container_that_comes_later_is_chosen_by_name() {
         wanted.run(&["true"]);
         let recording = recorder.stop();
         let calls = |name: &str, more: &str| {
-            recording.count(&format!("select count(*) from events where container = '{name}' and {more}"))
+            recording.count(&format!(
+                "select count(*) from events where container = '{name}' and {more}"
+            ))
         };
-        assert_eq!(calls(&name, "syscall = 'execve' and argv = 'true' and ret = 0"), 1, "{runtime:?}: its first exec");
+        assert_eq!(
+            calls(&name, "syscall = 'execve' and argv = 'true' and ret = 0"),
+            1,
+            "{runtime:?}: its first exec"
+        );
         assert_eq!(calls(&other.name, "true"), 0, "{runtime:?}");
     }
 }

@@ -14,8 +14,7 @@ fn recorded(runtime: Runtime) -> (Recording, String) {
     (recorder.stop(), ended.name)
 }
 
-const COLUMNS: &str =
-    "syscall, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path, bytes, ret, fd";
+const COLUMNS: &str = "syscall, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path, bytes, ret, fd";
 
 /// The rows of the program of which `filter` is true.
 fn rows(recording: &Recording, container: &str, filter: &str) -> Vec<Value> {
@@ -29,7 +28,11 @@ fn one(recording: &Recording, container: &str, filter: &str, expected: Value) {
     let rows = rows(recording, container, filter);
     assert_eq!(rows.len(), 1, "{filter}: {rows:#?}");
     for (column, value) in expected.as_object().unwrap() {
-        assert_eq!(&rows[0][column], value, "{filter}: {column} of {:#?}", rows[0]);
+        assert_eq!(
+            &rows[0][column], value,
+            "{filter}: {column} of {:#?}",
+            rows[0]
+        );
     }
 }
 
@@ -40,20 +43,65 @@ fn ends(family: &str, protocol: &str, local: (&str, u16), peer: (&str, u16)) -> 
     })
 }
 
-fn inet(recording: &Recording, container: &str, family: &str, server: (&str, u16), client: (&str, u16), base: i64) {
+fn inet(
+    recording: &Recording,
+    container: &str,
+    family: &str,
+    server: (&str, u16),
+    client: (&str, u16),
+    base: i64,
+) {
     let out = ends(family, "tcp", client, server);
     let back = ends(family, "tcp", server, client);
-    let is = |syscalls: &str, more: &str| format!("syscall in ({syscalls}) and family = '{family}' and {more}");
-    let connect = is("'connect'", &format!("protocol = 'tcp' and peer_port = {}", server.1));
+    let is = |syscalls: &str, more: &str| {
+        format!("syscall in ({syscalls}) and family = '{family}' and {more}")
+    };
+    let connect = is(
+        "'connect'",
+        &format!("protocol = 'tcp' and peer_port = {}", server.1),
+    );
     one(recording, container, &connect, out.clone());
-    one(recording, container, &is("'accept', 'accept4'", "protocol = 'tcp'"), back.clone());
-    one(recording, container, &format!("syscall = 'write' and ret = {base}"), out.clone());
-    one(recording, container, &format!("syscall = 'read' and ret = {base}"), back.clone());
-    one(recording, container, &format!("syscall = 'sendto' and ret = {}", base + 1), back);
-    one(recording, container, &format!("syscall = 'recvfrom' and ret = {}", base + 1), out);
+    one(
+        recording,
+        container,
+        &is("'accept', 'accept4'", "protocol = 'tcp'"),
+        back.clone(),
+    );
+    one(
+        recording,
+        container,
+        &format!("syscall = 'write' and ret = {base}"),
+        out.clone(),
+    );
+    one(
+        recording,
+        container,
+        &format!("syscall = 'read' and ret = {base}"),
+        back.clone(),
+    );
+    one(
+        recording,
+        container,
+        &format!("syscall = 'sendto' and ret = {}", base + 1),
+        back,
+    );
+    one(
+        recording,
+        container,
+        &format!("syscall = 'recvfrom' and ret = {}", base + 1),
+        out,
+    );
     for call in ["bind", "listen"] {
-        let filter = is(&format!("'{call}'"), &format!("protocol = 'tcp' and local_port = {}", server.1));
-        one(recording, container, &filter, json!({"local_addr": server.0, "ret": 0}));
+        let filter = is(
+            &format!("'{call}'"),
+            &format!("protocol = 'tcp' and local_port = {}", server.1),
+        );
+        one(
+            recording,
+            container,
+            &filter,
+            json!({"local_addr": server.0, "ret": 0}),
+        );
     }
 
     // Not connected: the peer is in the call alone.
@@ -72,19 +120,44 @@ fn inet(recording: &Recording, container: &str, family: &str, server: (&str, u16
         ("recvmsg", left, right, base + 1),
     ] {
         let filter = format!("syscall = '{call}' and ret = {bytes}");
-        one(recording, container, &filter, with_peer(bound(local), peer, bytes));
+        one(
+            recording,
+            container,
+            &filter,
+            with_peer(bound(local), peer, bytes),
+        );
     }
 }
 
 fn unix(recording: &Recording, container: &str) {
     for (name, base) in [("/tmp/stream.sock", 140), ("@ctrace-stream", 150)] {
         let connected = json!({"family": "unix", "protocol": "stream", "peer_path": name});
-        one(recording, container, &format!("syscall = 'connect' and peer_path = '{name}'"), connected.clone());
-        one(recording, container, &format!("syscall = 'write' and ret = {base}"), connected.clone());
-        one(recording, container, &format!("syscall = 'recvfrom' and ret = {}", base + 1), connected);
+        one(
+            recording,
+            container,
+            &format!("syscall = 'connect' and peer_path = '{name}'"),
+            connected.clone(),
+        );
+        one(
+            recording,
+            container,
+            &format!("syscall = 'write' and ret = {base}"),
+            connected.clone(),
+        );
+        one(
+            recording,
+            container,
+            &format!("syscall = 'recvfrom' and ret = {}", base + 1),
+            connected,
+        );
         // The accepted end belongs to the listener of that name.
         let accepted = json!({"family": "unix", "protocol": "stream", "peer_path": name});
-        one(recording, container, &format!("syscall = 'read' and ret = {base}"), accepted);
+        one(
+            recording,
+            container,
+            &format!("syscall = 'read' and ret = {base}"),
+            accepted,
+        );
     }
     for (call, peer, bytes) in [
         ("sendto", "/tmp/right.sock", 160),
@@ -92,20 +165,46 @@ fn unix(recording: &Recording, container: &str) {
         ("sendmsg", "/tmp/left.sock", 161),
         ("recvmsg", "/tmp/right.sock", 161),
     ] {
-        let datagram = json!({"family": "unix", "protocol": "dgram", "peer_path": peer, "bytes": bytes});
-        one(recording, container, &format!("syscall = '{call}' and ret = {bytes}"), datagram);
+        let datagram =
+            json!({"family": "unix", "protocol": "dgram", "peer_path": peer, "bytes": bytes});
+        one(
+            recording,
+            container,
+            &format!("syscall = '{call}' and ret = {bytes}"),
+            datagram,
+        );
     }
 }
 
 fn every_socket(runtime: Runtime) {
     let (recording, container) = recorded(runtime);
-    inet(&recording, &container, "inet", ("127.0.0.1", 7001), ("127.0.0.2", 7002), 100);
-    inet(&recording, &container, "inet6", ("::1", 7003), ("::1", 7004), 120);
+    inet(
+        &recording,
+        &container,
+        "inet",
+        ("127.0.0.1", 7001),
+        ("127.0.0.2", 7002),
+        100,
+    );
+    inet(
+        &recording,
+        &container,
+        "inet6",
+        ("::1", 7003),
+        ("::1", 7004),
+        120,
+    );
     unix(&recording, &container);
     let netlink = rows(&recording, &container, "family = 'netlink'");
-    let calls: Vec<_> = netlink.iter().filter_map(|r| r["syscall"].as_str()).collect();
+    let calls: Vec<_> = netlink
+        .iter()
+        .filter_map(|r| r["syscall"].as_str())
+        .collect();
     assert_eq!(calls, ["socket", "sendto", "recvfrom", "close"]);
-    assert!(netlink.iter().all(|r| r["protocol"] == "route"), "{netlink:#?}");
+    assert!(
+        netlink.iter().all(|r| r["protocol"] == "route"),
+        "{netlink:#?}"
+    );
 }
 
 #[test]
@@ -128,19 +227,13 @@ fn two_containers_that_talk_are_a_link() {
     require_root();
     let recorder = Recorder::start(&[]);
     // httpd goes to the background when it listens.
-    let mut server = Container::new(Runtime::Docker, "web").network("bridge").start(&[
-        "sh",
-        "-c",
-        "httpd -p 8080 -h /etc; hostname -i; read x",
-    ]);
+    let mut server = Container::new(Runtime::Docker, "web")
+        .network("bridge")
+        .start(&["sh", "-c", "httpd -p 8080 -h /etc; hostname -i; read x"]);
     let address = format!("{}:8080", server.line());
-    let client = Container::new(Runtime::Docker, "client").network("bridge").run(&[
-        "wget",
-        "-q",
-        "-O",
-        "-",
-        &format!("http://{address}/motd"),
-    ]);
+    let client = Container::new(Runtime::Docker, "client")
+        .network("bridge")
+        .run(&["wget", "-q", "-O", "-", &format!("http://{address}/motd")]);
     assert_eq!((client.code, client.stdout.as_str()), (0, "hello\n"));
     let server = server.kill();
     let recording = recorder.stop();

@@ -9,23 +9,43 @@ use serde_json::{Value, json};
 fn exec_carries_its_arguments_and_the_executable_that_it_found() {
     require_root();
     let recorder = Recorder::start(&[]);
-    let ended = Container::new(Runtime::Docker, "exec").run(&["sh", "-c", "printenv A; exec ls -d '/it is' $HOME"]);
+    // busybox' shell runs its own applets without an exec, unless their path is given.
+    let script = r#"calls getppid=1; exec /bin/../bin/env "A=it is" calls chdir=1"#;
+    let ended = Container::new(Runtime::Docker, "exec").run(&["sh", "-c", script]);
+    assert_eq!(ended.code, 0);
     let recording = recorder.stop();
     let rows = recording.query(&format!(
-        "select argv, path, path_arg, exe, comm, ret, uid, ns_pid from events where container = '{}' \
-         and syscall = 'execve' and ret = 0 and argv not like '%init%' order by time, seq",
+        "select argv, path, path_arg, exe, uid, ns_pid from events where container = '{}' and syscall = 'execve' \
+         and ret = 0 order by time, seq",
         ended.name
     ));
-    let argv: Vec<_> = rows.iter().filter_map(|r| r["argv"].as_str()).collect();
-    let shell = "sh -c 'printenv A; exec ls -d '\\''/it is'\\'' $HOME'";
-    assert_eq!(argv, [shell, "printenv A", "ls -d '/it is' /"], "{rows:#?}");
-    for row in &rows {
-        // Every applet is a link to the one executable.
-        assert_eq!(row["path"], "/bin/busybox", "{row}");
-        assert_eq!(row["uid"], 0, "{row}");
-    }
-    assert_eq!(rows[0]["ns_pid"], 1, "the first process of the container");
-    assert_eq!(rows[2]["ns_pid"], 1, "the shell became ls");
+    let column = |name: &str| {
+        rows.iter()
+            .map(|r| r[name].as_str().unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let arguments = [
+        &format!("sh -c '{script}'"),
+        "calls getppid=1",
+        "calls child getppid=1",
+        "/bin/../bin/env 'A=it is' calls chdir=1",
+        "calls chdir=1",
+        "calls child chdir=1",
+    ];
+    assert_eq!(column("argv"), arguments, "{rows:#?}");
+    // An applet is a link to the one executable.
+    let (busybox, calls) = ("/bin/busybox", "/bin/calls");
+    assert_eq!(
+        column("path"),
+        [busybox, calls, calls, busybox, calls, calls],
+        "{rows:#?}"
+    );
+    assert_eq!(column("exe"), column("path"), "{rows:#?}");
+    assert_eq!(rows[2]["path_arg"], "/proc/self/exe");
+    assert!(rows.iter().all(|r| r["uid"] == 0), "{rows:#?}");
+    // The shell is the first process of the container, and becomes env, which becomes calls.
+    let first: Vec<_> = rows.iter().map(|r| r["ns_pid"] == 1).collect();
+    assert_eq!(first, [true, false, false, true, true, false], "{rows:#?}");
 }
 
 #[test]
@@ -47,8 +67,11 @@ fn exits_carry_their_code_or_signal() {
     require_root();
     for runtime in Runtime::ALL {
         let recorder = Recorder::start(&[]);
-        let ended =
-            Container::new(runtime, "exits").run(&["sh", "-c", "sh -c 'kill -TERM $$'; sh -c 'exit 3'; exit 7"]);
+        let ended = Container::new(runtime, "exits").run(&[
+            "sh",
+            "-c",
+            "sh -c 'kill -TERM $$'; sh -c 'exit 3'; exit 7",
+        ]);
         assert_eq!(ended.code, 7);
         let recording = recorder.stop();
         let rows = recording.query(&format!(
@@ -58,7 +81,11 @@ fn exits_carry_their_code_or_signal() {
         ));
         let end = |row: &Value| (row["exit_code"].as_i64(), row["exit_signal"].as_i64());
         let ends: Vec<_> = rows.iter().map(end).collect();
-        assert_eq!(ends, [(None, Some(15)), (Some(3), None), (Some(7), None)], "{runtime:?}: {rows:#?}");
+        assert_eq!(
+            ends,
+            [(None, Some(15)), (Some(3), None), (Some(7), None)],
+            "{runtime:?}: {rows:#?}"
+        );
     }
 }
 
@@ -73,6 +100,11 @@ fn a_child_is_known_by_its_parent() {
         "select pid, child_pid {here} and syscall in ('clone', 'clone3', 'fork', 'vfork') and comm = 'calls' and ret > 0"
     ));
     assert_eq!(forks.len(), 1, "{forks:?}");
-    let child = recording.query(&format!("select pid, ppid {here} and syscall = 'getppid' and comm = 'exe'"));
-    assert_eq!(child, [json!({"pid": forks[0]["child_pid"], "ppid": forks[0]["pid"]})]);
+    let child = recording.query(&format!(
+        "select pid, ppid {here} and syscall = 'getppid' and comm = 'exe'"
+    ));
+    assert_eq!(
+        child,
+        [json!({"pid": forks[0]["child_pid"], "ppid": forks[0]["pid"]})]
+    );
 }

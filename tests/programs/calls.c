@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -42,7 +43,7 @@ static const struct {
 	{"faccessat", SYS_faccessat, {AT_FDCWD, (long)"/etc/passwd", R_OK}},
 	{"chdir", SYS_chdir, {(long)"/no/such/directory"}},
 	{"lseek", SYS_lseek, {0, 0, SEEK_CUR}},
-	{"flock", SYS_flock, {-1, 0}},
+	{"flock", SYS_flock, {-1, LOCK_UN}},
 	{"capget", SYS_capget, {0, 0}},
 	{"getitimer", SYS_getitimer, {ITIMER_REAL, (long)buf}},
 	{"sched_get_priority_max", SYS_sched_get_priority_max, {1}},
