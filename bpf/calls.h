@@ -71,21 +71,6 @@ __inline_always u64 nth(struct task *t, u32 i)
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
 }
 
-/* Which slots of user memory a call has at its entry, as bits. */
-__inline_always u8 entry_slots(const volatile struct plan *plan)
-{
-	u8 slots = 0;
-	if (plan->path[0])
-		slots |= 1 << DATA_PATH;
-	if (plan->path[1])
-		slots |= 1 << DATA_PATH2;
-	if (plan->text)
-		slots |= 1 << DATA_TEXT;
-	if (plan->addr_how == ADDR_IN || plan->addr_how == ADDR_MSG_IN || plan->addr_how == ADDR_MMSG_IN)
-		slots |= 1 << DATA_ADDR;
-	return slots;
-}
-
 /* A slot to ask send_slots() for beside those of a REC_DATA: there is no later try. */
 #define SLOTS_LAST 0x80
 
@@ -129,7 +114,7 @@ __inline_always void begin_call(struct task *t, u32 nr, u8 flags)
 
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
 {
-	struct task *t = current_task(task);
+	struct task *t = current_task(task, task_storage(task));
 	if (!t || !t->record)
 		return;
 	bool compat = is_compat(task);
@@ -139,11 +124,11 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		return;
 	}
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
-	u8 slots = entry_slots(plan);
-	if (plan->fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
+	u8 fd = plan->fd, slots = plan->slots;
+	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
 		call_args(regs, compat, t->call_rec.args);
-		if (plan->fd)
-			t->call_rec.key = fd_key(nth(t, plan->fd));
+		if (fd)
+			t->call_rec.key = fd_key(nth(t, fd));
 		if (slots)
 			t->retry = send_slots(t, slots);
 	}
@@ -201,9 +186,13 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
-	/* Looked at before the definition is refreshed: a thread that we have never seen was in this call already. */
-	bool seen = bpf_task_storage_get(&tasks, task, 0, 0) != 0;
-	struct task *t = current_task(task);
+	/*
+	 * Looked at before it is refreshed: a thread that we have never seen, or that has come into a container during
+	 * the call, was in this call already.
+	 */
+	struct task *t = task_storage(task);
+	bool seen = t && t->record;
+	t = current_task(task, t);
 	if (!t)
 		return;
 	u8 call = t->call;
@@ -220,13 +209,13 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (!plan || !(plan->flags & PLAN_RECORD))
 		return;
 	stop_clock(t);
-	if (!(plan->flags & PLAN_SAVE_ARGS))
+	if ((plan->nargs || call == CALL_NONE) && !(plan->flags & PLAN_SAVE_ARGS))
 		call_args(regs, compat, t->call_rec.args);
 	if (call == CALL_NONE) {
 		/* Nothing was looked up at entry; the arguments are still there. */
 		if (plan->fd)
 			t->call_rec.key = fd_key(nth(t, plan->fd));
-		t->retry = entry_slots(plan);
+		t->retry = plan->slots;
 	}
 	finish_call(t, ret, plan);
 	if (!t->known)

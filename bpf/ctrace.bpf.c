@@ -57,7 +57,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	struct task *t = current_task(task);
+	struct task *t = current_task(task, task_storage(task));
 	if (!t || !t->record)
 		return 0;
 	t->known = 0; /* another executable */

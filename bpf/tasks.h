@@ -134,10 +134,15 @@ __inline_always bool task_changed(struct task *t, struct task_struct *task)
 	       t->comm[1] != comm[1] || t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
 }
 
-/* What we know of the current thread, up to date. Null: no memory. */
-__inline_always struct task *current_task(struct task_struct *task)
+/* What we know of a thread; null: nothing yet. */
+__inline_always struct task *task_storage(struct task_struct *task)
 {
-	struct task *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	return bpf_task_storage_get(&tasks, task, 0, 0);
+}
+
+/* What we know of the current thread, from what `t` says of it, up to date. Null: no memory. */
+__inline_always struct task *current_task(struct task_struct *task, struct task *t)
+{
 	if (!t) {
 		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!t) {

@@ -189,7 +189,7 @@ struct plan {
 	__u8 text; /* argument that is text for path2 */
 	__u8 addr; /* argument that is or points to a sockaddr */
 	__u8 addr_how; /* enum addr_how */
-	__u8 pad;
+	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 };
 
 enum plan_flag {

@@ -6,7 +6,7 @@ use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec};
 
 use crate::batch::Row;
 use crate::decode::Args;
-use crate::wire::types::{addr_how, limits, plan, plan_flag};
+use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
 
@@ -183,6 +183,22 @@ fn plan_of(spec: &Spec, wanted: bool) -> plan {
         is(&["fork", "vfork", "clone", "clone3"]),
     );
     p.flags = flags;
+    let at_entry = [
+        addr_how::ADDR_IN,
+        addr_how::ADDR_MSG_IN,
+        addr_how::ADDR_MMSG_IN,
+    ];
+    for (slot, used) in [
+        (data_slot::DATA_PATH, p.path[0] != 0),
+        (data_slot::DATA_PATH2, p.path[1] != 0),
+        (data_slot::DATA_TEXT, p.text != 0),
+        (
+            data_slot::DATA_ADDR,
+            at_entry.iter().any(|how| how.0 as u8 == p.addr_how),
+        ),
+    ] {
+        p.slots |= u8::from(used) << slot.0;
+    }
     p
 }
 

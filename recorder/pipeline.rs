@@ -1,14 +1,16 @@
 //! The way of an event above the kernel, the same for a live recording and for a replayed one: merge, decode,
 //! resolve, batch, encode, sink.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::batch::{self, Batch, ContainerName, encoded_schema};
+use crate::batch::{self, Batch, ContainerName, Row, encoded_schema};
 use crate::calls::Calls;
 use crate::decode::{self, Body, Head};
 use crate::merge::Merge;
@@ -19,6 +21,10 @@ use crate::sink::{Sink, Summary};
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
+
+/// For how long, and how many, batches wait while a cgroup is in doubt.
+const HOLD: Duration = Duration::from_millis(500);
+const HELD: usize = 2;
 
 /// How far two readings of the same clocks differ though nothing has happened, ns.
 const CLOCK_JITTER: i64 = 1_000;
@@ -45,6 +51,8 @@ pub struct Pipeline {
     encoder: Option<Encoder>,
     /// Rows that make a batch.
     rows: usize,
+    /// Batches that wait until it is known whose they are.
+    held: VecDeque<(Instant, Batch)>,
     clocks: Vec<(u64, i64)>,
     summary: Summary,
 }
@@ -76,6 +84,7 @@ impl Pipeline {
             ),
             encoder: Some(Encoder { batches, thread }),
             rows,
+            held: VecDeque::new(),
             clocks: vec![],
             summary: Summary::new(machine),
         })
@@ -89,9 +98,7 @@ impl Pipeline {
     /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
     pub fn note(&mut self, note: &Note) {
         match note {
-            Note::Fact { boot, when, fact } => {
-                self.resolver.learn(fact, *boot, *when == When::Found)
-            }
+            Note::Fact { when, fact } => self.resolver.learn(fact, *when == When::Found),
             Note::Clock { boot, wall } => {
                 let offset = wall - *boot as i64;
                 // Readings jitter by less than this, which must not reorder a thread's events.
@@ -139,7 +146,7 @@ impl Pipeline {
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
     ) -> Result<()> {
         let resolver = &mut self.resolver;
-        let mut full = vec![];
+        let held = &mut self.held;
         let rows = self.rows;
         self.merge.drain(boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
@@ -152,18 +159,18 @@ impl Pipeline {
                     entered,
                 };
                 for fact in on_cgroup(record) {
-                    resolver.learn(&fact, head.time, false);
+                    resolver.learn(&fact, false);
                 }
             }
             Some((head, body)) => {
                 resolver.record(head, body);
                 if resolver.batch.rows.len() >= rows {
-                    full.push((resolver.take(), resolver.registry.names()));
+                    held.push_back((Instant::now(), resolver.take()));
                 }
             }
             None => resolver.faults.broken += 1,
         });
-        full.into_iter().try_for_each(|batch| self.send(batch))
+        self.release()
     }
 
     /// Hands on what there is, though the batch is not full.
@@ -171,21 +178,41 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub fn flush(&mut self) -> Result<()> {
-        if self.resolver.batch.rows.is_empty() {
-            return Ok(());
-        }
-        let batch = (self.resolver.take(), self.resolver.registry.names());
-        self.send(batch)
+        self.hold();
+        self.release()
     }
 
-    fn send(&mut self, batch: (Batch, Vec<ContainerName>)) -> Result<()> {
-        let kept = |c: u32| batch.1.get(c as usize).is_none_or(|name| name.keep);
-        self.summary.events += batch
-            .0
-            .rows
-            .iter()
-            .filter(|row| kept(row.container))
-            .count() as u64;
+    fn hold(&mut self) {
+        if !self.resolver.batch.rows.is_empty() {
+            self.held.push_back((Instant::now(), self.resolver.take()));
+        }
+    }
+
+    /// Hands held batches on, unless a cgroup is in doubt whose processes' rows would be taken for the host's: the
+    /// answer is a few milliseconds away. Nothing is held for long, nor much.
+    fn release(&mut self) -> Result<()> {
+        while let Some((since, _)) = self.held.front() {
+            let doubt = self.resolver.registry.in_doubt();
+            if doubt && since.elapsed() < HOLD && self.held.len() <= HELD {
+                break;
+            }
+            let Some((_, batch)) = self.held.pop_front() else {
+                break;
+            };
+            self.send(batch)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, batch: Batch) -> Result<()> {
+        let names = self.resolver.registry.names();
+        let kept = |row: &&Row| {
+            names
+                .get(row.container as usize)
+                .is_none_or(|name| name.keep)
+        };
+        self.summary.events += batch.rows.iter().filter(kept).count() as u64;
+        let batch = (batch, names);
         match &self.encoder {
             Some(encoder) if encoder.batches.send(batch).is_ok() => Ok(()),
             // The encoder has stopped: it says why when it is joined.
@@ -224,7 +251,8 @@ impl Pipeline {
 
     /// Events so far, batches that are not full yet included.
     pub fn events(&self) -> u64 {
-        self.summary.events + self.resolver.batch.rows.len() as u64
+        let held: usize = self.held.iter().map(|(_, batch)| batch.rows.len()).sum();
+        self.summary.events + (held + self.resolver.batch.rows.len()) as u64
     }
 
     /// Containers that are there now.
@@ -242,7 +270,10 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub fn finish(mut self) -> Result<(Summary, u64)> {
-        self.flush()?;
+        self.hold();
+        while let Some((_, batch)) = self.held.pop_front() {
+            self.send(batch)?;
+        }
         self.summary.clocks = std::mem::take(&mut self.clocks);
         self.summary.faults = self.resolver.faults;
         if let Some(encoder) = &self.encoder {

@@ -63,7 +63,6 @@ pub enum Frame {
 )]
 pub enum Note {
     Fact {
-        boot: u64,
         when: When,
         fact: Fact,
     },

@@ -12,6 +12,8 @@ use crate::batch::{self, ContainerName};
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
+    /// When it became so, CLOCK_BOOTTIME in ns: when the cgroup was made, found or removed.
+    pub boot: u64,
     /// The cgroup's key on the wire.
     pub cgroup: u64,
     /// Its path below the hierarchy's mount.
@@ -234,6 +236,13 @@ impl Registry {
         }
     }
 
+    /// Whether there is a cgroup that is undecided, and a process has been in it.
+    pub fn in_doubt(&self) -> bool {
+        self.by_cgroup
+            .values()
+            .any(|&index| matches!(self.states[index as usize], State::Undecided(true)))
+    }
+
     /// Whether `cgroup` is undecided, and a process has been in it.
     pub fn is_entered(&self, cgroup: u64) -> bool {
         let state = self
@@ -255,6 +264,7 @@ mod tests {
             ..Known::default()
         };
         Fact {
+            boot: 0,
             cgroup,
             path: format!("/{id}"),
             is: Is::Container(Box::new(known)),
@@ -293,6 +303,7 @@ mod tests {
         assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
         assert_eq!(r.index(6), first);
         let gone = |cgroup| Fact {
+            boot: 0,
             cgroup,
             path: String::new(),
             is: Is::Removed,

@@ -228,14 +228,14 @@ impl Resolver {
     }
 
     /// A fact about a cgroup: becomes a row where a container came or went.
-    pub fn learn(&mut self, fact: &Fact, boot: u64, found: bool) {
+    pub fn learn(&mut self, fact: &Fact, found: bool) {
         let (index, action) = match self.registry.learn(fact) {
             Change::None => return,
             Change::Appeared(index) if found => (index, "found"),
             Change::Appeared(index) => (index, "started"),
             Change::Gone(index) => (index, "stopped"),
         };
-        let mut row = Row::new(self.clock.wall(boot), "container");
+        let mut row = Row::new(self.clock.wall(fact.boot), "container");
         row.container = index;
         row.action = action;
         row.description = self.batch.descriptions.len() as u32;

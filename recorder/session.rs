@@ -140,9 +140,8 @@ impl Live {
         self.kernel.attach_cgroups()?;
         let boot = boot_now();
         self.note(read_clocks())?;
-        for fact in self.watcher.scan(hierarchies) {
+        for fact in self.watcher.scan(boot, hierarchies) {
             self.note(Note::Fact {
-                boot,
                 when: When::Found,
                 fact,
             })?;
@@ -206,7 +205,6 @@ impl Live {
                     When::Late
                 };
                 learnt.push(Note::Fact {
-                    boot: record.head.time,
                     when,
                     fact: fact.clone(),
                 });
@@ -221,7 +219,6 @@ impl Live {
         }
         for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
             self.note(Note::Fact {
-                boot,
                 when: When::Late,
                 fact,
             })?;
@@ -366,6 +363,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
             Frame::Note(Note::Advance { boot }) => {
                 let advanced = pipeline.advance(boot, |record| {
                     let unknown = || Fact {
+                        boot: record.head.time,
                         cgroup: record.cgroup,
                         path: String::new(),
                         is: Is::Undecided,

@@ -46,6 +46,8 @@ struct Undecided {
     cgroup: u64,
     path: String,
     creator: Option<Runtime>,
+    /// When it was made, boot time.
+    boot: u64,
     since: Instant,
     last: Instant,
 }
@@ -76,11 +78,11 @@ impl Watcher {
         }
     }
 
-    /// Facts about every cgroup that exists now.
-    pub fn scan(&mut self, hierarchies: &Hierarchies) -> Vec<Fact> {
+    /// Facts about every cgroup that exists now, at boot time `boot`.
+    pub fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<Fact> {
         let cgroups = containers::scan(hierarchies);
         cgroups
-            .map(|c| self.decide(c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
+            .map(|c| self.decide(boot, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
             .collect()
     }
 
@@ -89,7 +91,7 @@ impl Watcher {
         let cgroup = record.cgroup;
         let path = String::from_utf8_lossy(record.path).into_owned();
         if u32::from(record.head.flags) & cgroup_flag::CGROUP_REMOVED.0 == 0 {
-            let fact = self.decide(cgroup, &path, record.comm);
+            let fact = self.decide(record.head.time, cgroup, &path, record.comm);
             return vec![fact];
         }
         let gone = self.undecided.iter().position(|u| u.cgroup == cgroup);
@@ -98,6 +100,7 @@ impl Watcher {
             .filter(|_| record.entered)
             .and_then(|u| self.by_creator(&u));
         let removed = Fact {
+            boot: record.head.time,
             cgroup,
             path,
             is: Is::Removed,
@@ -119,7 +122,7 @@ impl Watcher {
             runtime: Some(runtime.to_string()),
             ..known
         };
-        Some(self.known(u.cgroup, &u.path, known))
+        Some(self.known(u.boot, u.cgroup, &u.path, known))
     }
 
     /// Facts that were learnt meanwhile about cgroups that are there already. `entered` says whether a process has
@@ -127,7 +130,7 @@ impl Watcher {
     pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<Fact> {
         let mut facts = vec![];
         while let Ok((cgroup, path, description)) = self.answers.try_recv() {
-            facts.push(self.container(cgroup, &path, description));
+            facts.push(self.container(0, cgroup, &path, description));
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
@@ -149,6 +152,7 @@ impl Watcher {
     fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<Fact> {
         if let Some(owner) = self.resolver.find_undecided(&u.path) {
             return Some(self.owned(
+                u.boot,
                 u.cgroup,
                 &u.path,
                 &owner.id,
@@ -163,31 +167,37 @@ impl Watcher {
         if entered && let Some(fact) = self.by_creator(&u) {
             return Some(fact);
         }
-        Some(self.fact(u.cgroup, &u.path, Is::Host))
+        Some(self.fact(u.boot, u.cgroup, &u.path, Is::Host))
     }
 
-    fn decide(&mut self, cgroup: u64, path: &str, comm: &[u8]) -> Fact {
+    fn decide(&mut self, boot: u64, cgroup: u64, path: &str, comm: &[u8]) -> Fact {
         match classify(path) {
-            Verdict::Host => self.fact(cgroup, path, Is::Host),
+            Verdict::Host => self.fact(boot, cgroup, path, Is::Host),
             Verdict::Container {
                 id,
                 runtime_hint,
                 cgroup: own,
-            } => self.owned(cgroup, path, &id, runtime_hint, &own),
+            } => self.owned(boot, cgroup, path, &id, runtime_hint, &own),
             Verdict::Undecided => match self.resolver.find_undecided(path) {
-                Some(owner) => {
-                    self.owned(cgroup, path, &owner.id, Some(owner.runtime), &owner.cgroup)
-                }
+                Some(owner) => self.owned(
+                    boot,
+                    cgroup,
+                    path,
+                    &owner.id,
+                    Some(owner.runtime),
+                    &owner.cgroup,
+                ),
                 None => {
                     let now = Instant::now();
                     self.undecided.push(Undecided {
                         cgroup,
                         path: path.to_string(),
                         creator: std::str::from_utf8(comm).ok().and_then(creator),
+                        boot,
                         since: now,
                         last: now,
                     });
-                    self.fact(cgroup, path, Is::Undecided)
+                    self.fact(boot, cgroup, path, Is::Undecided)
                 }
             },
         }
@@ -196,6 +206,7 @@ impl Watcher {
     /// A cgroup of the container `id`, whose own is at `own`.
     fn owned(
         &mut self,
+        boot: u64,
         cgroup: u64,
         path: &str,
         id: &str,
@@ -210,19 +221,19 @@ impl Watcher {
                 .send((cgroup, id.to_string(), hint, own.to_string()));
         }
         match description {
-            Some(description) => self.container(cgroup, path, description),
+            Some(description) => self.container(boot, cgroup, path, description),
             None => {
                 let known = Known {
                     id: id.to_string(),
                     runtime: hint.map(|h| h.to_string()),
                     ..Known::default()
                 };
-                self.known(cgroup, path, known)
+                self.known(boot, cgroup, path, known)
             }
         }
     }
 
-    fn container(&mut self, cgroup: u64, path: &str, d: Description) -> Fact {
+    fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: Description) -> Fact {
         let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
         let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
         let known = Known {
@@ -234,19 +245,19 @@ impl Watcher {
             namespace: text(d.namespace),
             labels,
         };
-        self.known(cgroup, path, known)
+        self.known(boot, cgroup, path, known)
     }
 
-    fn known(&mut self, cgroup: u64, path: &str, known: Known) -> Fact {
+    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
         let is = if self.filters.wants_container(&known) {
             Is::Container(Box::new(known))
         } else {
             Is::Excluded
         };
-        self.fact(cgroup, path, is)
+        self.fact(boot, cgroup, path, is)
     }
 
-    fn fact(&mut self, cgroup: u64, path: &str, is: Is) -> Fact {
+    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, is: Is) -> Fact {
         let state = match &is {
             Is::Host => cgroup_state::CGROUP_HOST,
             Is::Excluded => cgroup_state::CGROUP_EXCLUDED,
@@ -255,6 +266,7 @@ impl Watcher {
         };
         self.verdicts.push_back(Verdicts { cgroup, state });
         Fact {
+            boot,
             cgroup,
             path: path.to_string(),
             is,
