@@ -246,3 +246,29 @@ fn two_containers_that_talk_are_a_link() {
     });
     assert_eq!(rows, [link]);
 }
+
+#[test]
+fn two_containers_that_share_a_unix_socket_are_a_link() {
+    require_root();
+    let shared = tempfile::tempdir().unwrap();
+    let volume = format!("--volume={}:/shared", shared.path().display());
+    let recorder = Recorder::start(&[]);
+    let mut server = Container::new(Runtime::Docker, "unix-server")
+        .option(&volume)
+        .start(&["net", "serve", "/shared/s"]);
+    assert_eq!(server.line(), "ready");
+    let client = Container::new(Runtime::Docker, "unix-client")
+        .option(&volume)
+        .run(&["net", "ask", "/shared/s"]);
+    assert_eq!(client.code, 0);
+    let server = server.finish();
+    let recording = recorder.stop();
+    let rows = recording.query(&format!(
+        "select source, target, protocol, address, bytes_sent from links where source = '{}' or target = '{}'",
+        client.name, server.name
+    ));
+    let link = json!({
+        "source": client.name, "target": server.name, "protocol": "unix", "address": "/shared/s", "bytes_sent": 170,
+    });
+    assert_eq!(rows, [link]);
+}

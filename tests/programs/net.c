@@ -1,6 +1,8 @@
 /*
  * net: talks to itself over every kind of socket; the test knows both ends of each. A message is told by its length,
  * which no other has. Needs a network namespace of its own: ports and names are fixed.
+ * net serve PATH: prints `ready` when it listens on a unix socket, and takes one message of 170 bytes.
+ * net ask PATH: sends it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -126,8 +128,29 @@ static void netlink(void)
 	close(fd);
 }
 
-int main(void)
+static void one_end(const char *mode, const char *path)
 {
+	struct sockaddr_un addr;
+	socklen_t size = un(&addr, path);
+	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
+	if (!strcmp(mode, "ask")) {
+		must(connect(fd, (struct sockaddr *)&addr, size));
+		expect(write(fd, bytes, 170), 170);
+		return;
+	}
+	must(bind(fd, (struct sockaddr *)&addr, size));
+	must(listen(fd, 1));
+	puts("ready");
+	fflush(stdout);
+	expect(read(must(accept(fd, NULL, NULL)), inbox, sizeof(inbox)), 170);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3) {
+		one_end(argv[1], argv[2]);
+		return 0;
+	}
 	struct sockaddr_in a4 = v4("127.0.0.1", 7001), b4 = v4("127.0.0.2", 7002);
 	stream((void *)&a4, sizeof(a4), (void *)&b4, sizeof(b4), 100);
 	datagram((void *)&a4, sizeof(a4), (void *)&b4, sizeof(b4), 110);
