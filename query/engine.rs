@@ -20,6 +20,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
 use tokio::sync::OnceCell;
 
+use crate::kept::Kept;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
 use crate::window::Span;
@@ -56,10 +57,7 @@ impl Engine {
     /// An engine for `given` recordings; none means those that [`Recordings::open`] finds. Opens nothing yet.
     pub fn new(given: Vec<PathBuf>, cores: usize) -> Self {
         let mut config = SessionConfig::new().with_target_partitions(cores);
-        let options = config.options_mut();
-        options.sql_parser.collect_spans = true;
-        // Other programs know plain strings better than views.
-        options.optimizer.expand_views_at_output = true;
+        config.options_mut().sql_parser.collect_spans = true;
         Engine {
             ctx: SessionContext::new_with_config(config),
             given,
@@ -181,8 +179,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The table `name` of the recordings. `keep`: a view is worked out once and kept, for a recursive query would work
-    /// it out again at each turn.
+    /// The table `name` of the recordings. `keep`: the statement is recursive and would work a view out at each turn.
     async fn known(
         &self,
         name: &str,
@@ -197,15 +194,18 @@ impl Engine {
         let Some(view) = view(name) else {
             return Ok(None);
         };
-        let frame = Box::pin(self.plan(view.sql)).await?;
-        if keep {
-            return Ok(Some(frame.cache().await?.into_view()));
+        if name == "links" && !self.ctx.table_exist("connections")? {
+            // It joins them with themselves, again and again.
+            let connections = Box::pin(self.known("connections", true)).await?;
+            connections
+                .map(|table| self.ctx.register_table("connections", table))
+                .transpose()?;
         }
-        let plan = frame.into_unoptimized_plan();
-        Ok(Some(Arc::new(ViewTable::new(
-            plan,
-            Some(view.sql.to_string()),
-        ))))
+        let plan = Box::pin(self.plan(view.sql)).await?.into_unoptimized_plan();
+        Ok(Some(match keep {
+            true => Arc::new(Kept::new(plan)),
+            false => Arc::new(ViewTable::new(plan, Some(view.sql.to_string()))),
+        }))
     }
 
     /// The table `meta`: what the footers say about the recordings, one row for each key.

@@ -6,6 +6,7 @@ use std::fmt;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use chrono::DateTime;
+use ctrace_schema::views::view;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::dataframe::DataFrame;
@@ -42,10 +43,13 @@ pub async fn of(engine: &Engine, frame: &DataFrame) -> Result<Option<Losses>, Da
     let plan = state.optimize(frame.logical_plan())?;
     let mut scans = Vec::new();
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && scan.table_name.table() == "events"
-        {
-            scans.extend(reach(&scan.filters));
+        if let LogicalPlan::TableScan(scan) = node {
+            match scan.table_name.table() {
+                "events" => scans.extend(reach(&scan.filters)),
+                // A view that is kept: what it is made from does not show here.
+                name if view(name).is_some() => scans.push(lit(true)),
+                _ => {}
+            }
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -155,11 +159,10 @@ impl Losses {
             self.end = self.end.into_iter().chain(end).max();
         }
         let name = |value: Option<&str>| value.unwrap_or("unknown").to_string();
-        // Strings leave the engine in their large form (`expand_views_at_output`).
         self.containers
-            .extend(batch.column(2).as_string::<i64>().iter().map(name));
+            .extend(batch.column(2).as_string_view().iter().map(name));
         self.classes
-            .extend(batch.column(3).as_string::<i64>().iter().map(name));
+            .extend(batch.column(3).as_string_view().iter().map(name));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod engine;
+mod kept;
 mod losses;
 mod output;
 mod questions;

@@ -104,7 +104,13 @@ impl SqlError {
                 let text = diagnostic.map_or_else(|| readable(&all), |d| d.message.as_str());
                 let text = text.split("\nDid you mean").next().unwrap_or_default();
                 let help = match all.split_once("\nDid you mean ") {
-                    Some((_, name)) => Some(format!("Did you mean {name}")),
+                    // DataFusion suggests a function for any name, however far.
+                    Some((_, near)) => {
+                        let wanted = text.split('\'').nth(1).unwrap_or_default();
+                        let near = near.trim_end_matches('?').trim_matches('\'');
+                        nearest(wanted, [near].into_iter())
+                            .map(|name| format!("Did you mean `{name}`?"))
+                    }
                     None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
                 };
                 Self::at(sql, span, text, help)

@@ -167,6 +167,8 @@ fn gaps_are_warned_of_where_they_touch_the_answer() {
     assert_snapshot!(warning(&["select count(*) from events"]).unwrap(), @"1,234 events were lost between 2026-11-21 03:12:03.000 and 2026-11-21 03:12:03.500 (container web, class file): this answer may be incomplete");
     let touched: &[&[&str]] = &[
         &["files"],
+        &["processes"],
+        &["links"],
         &["files", "--container", "web"],
         &["files", "--since", "03:12:03.400"],
         &["files", "--until", "03:12:03"],

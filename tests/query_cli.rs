@@ -205,6 +205,7 @@ fn what_is_wrong_with_sql_is_said_with_its_place() {
         "select * from nothing_like_it",
         "select count(* from events",
         "select foo(container) from events",
+        "select coutn(container) from events",
         "select 'abc from events",
         "select sum(container) from events",
         "select 1; select 2",

@@ -4,10 +4,12 @@ mod sink;
 mod table;
 
 use std::io::Write;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
 use arrow::csv;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json;
@@ -58,12 +60,41 @@ pub async fn write(
         format: format!("{format:?}").to_lowercase(),
         source,
     };
-    let mut writer = writer(format, &rows.schema(), sink, meta).map_err(failed)?;
+    let schema = match format {
+        Format::Arrow | Format::Parquet => plain_strings(&rows.schema()),
+        _ => rows.schema(),
+    };
+    let mut writer = writer(format, &schema, sink, meta).map_err(failed)?;
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(OutputError::Query)?;
+        let batch = recast(batch, &schema).map_err(failed)?;
         writer.batch(&batch).map_err(failed)?;
     }
     writer.finish().map_err(failed)
+}
+
+/// Other programs know plain strings better than views.
+fn plain_strings(schema: &SchemaRef) -> SchemaRef {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        DataType::BinaryView => Arc::new(field.as_ref().clone().with_data_type(DataType::Binary)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(
+        schema.fields().iter().map(plain).collect::<Vec<_>>(),
+    ))
+}
+
+fn recast(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(
+        |(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(column.clone()),
+            false => cast(column, field.data_type()),
+        },
+    );
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
 }
 
 /// A format being written.
