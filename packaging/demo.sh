@@ -84,57 +84,57 @@ say() { # a heading
 	printf '\n%s%s%s\n' "$bold" "$1" "$plain"
 }
 
-ask() { # QUESTION ARGS...: shows the command and its answer
-	say "$1"
-	shift
-	local arg shown=''
-	for arg in "$@"; do
-		case $arg in
-		*' '*) shown+=" \"$arg\"" ;;
-		*) shown+=" $arg" ;;
-		esac
-	done
-	printf '%s$ ctrace-query%s%s\n' "$dim" "$shown" "$plain"
-	"$bin/ctrace-query" "$@"
+show() { # a command, as it would be typed
+	printf '%s$ %s%s\n' "$colour" "$*" "$plain"
 }
 
-# The command that the recorder runs while it records: this script again.
+ask() { # SQL
+	show "ctrace-query \"$1\""
+	"$bin/ctrace-query" "$1"
+}
+
+# What the recorder runs while it records: this script again, in the directory of the demo.
 if [ "${1:-}" = --containers ]; then
-	dir=$2
+	dir=$PWD
 	containers
 	exit
 fi
 
-bold='' dim='' plain=''
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[36m' plain=$'\e[0m'; fi
+bold='' colour='' plain=''
+if [ -t 1 ]; then bold=$'\e[1m' colour=$'\e[36m' plain=$'\e[0m'; fi
 here=$(realpath "$0")
-cd "$(dirname "$here")/.."
+tree=$(dirname "$(dirname "$here")")
+cd "$tree"
 packaging/setup.sh demo
 cargo build --locked --quiet
 bin=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
 
-as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
 dir=$(mktemp -d)
+cd "$dir"
+export CTRACE_RECORDING=demo.parquet
+as_root=()
 trap '"${as_root[@]}" rm -rf "$dir"' EXIT
-export CTRACE_RECORDING=$dir/demo.parquet
 
-may_record() { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -v; }; }
-if may_record; then
-	rootfs "$dir/rootfs"
+if [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -v; }; then
+	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
 	chmod 755 "$dir"
-	say "Two containers run: a web server, and a client of which something is wrong."
-	printf '%s$ ctrace-rec --out demo.parquet -- run-both%s\n' "$dim" "$plain"
-	"${as_root[@]}" "$bin/ctrace-rec" --out "$CTRACE_RECORDING" "$@" -- "$here" --containers "$dir"
+	rootfs rootfs
+	say "Two containers run while we record: a web server, and a client that has troubles."
+	show ctrace-rec --out demo.parquet "$@" -- packaging/demo.sh --containers
+	"${as_root[@]}" "$bin/ctrace-rec" --out demo.parquet "$@" -- "$here" --containers
 else
-	as_root=()
-	say "Recording needs root, and sudo gives it not: this replays a capture of an earlier run."
-	printf '%s$ ctrace-rec --from-raw fixtures/demo.raw --out demo.parquet%s\n' "$dim" "$plain"
-	"$bin/ctrace-rec" --from-raw fixtures/demo.raw --out "$CTRACE_RECORDING"
+	say "Recording needs root, and there is no sudo to give it: this replays a capture of an earlier run."
+	show ctrace-rec --from-raw fixtures/demo.raw --out demo.parquet
+	"$bin/ctrace-rec" --from-raw "$tree/fixtures/demo.raw" --out demo.parquet
 fi
 
-ask "Who touched /etc/shadow?" \
-	"select time, container, comm, pid, operation, error from files where path = '/etc/shadow' order by time"
-ask "Who talked to whom?" \
-	"select source, target, protocol, address, connections, failed, bytes_sent, bytes_received from links"
-ask "What failed, and why?" errors --limit 10
+say "Who touched /etc/shadow?"
+ask "select time, container, comm, pid, operation, error from files
+    where path = '/etc/shadow' order by time"
+say "Who talked to whom?"
+ask "select source, target, address, connections, failed, bytes_sent as sent, bytes_received as received
+    from links"
+say "What failed in the client, and why?"
+ask "select comm, syscall, error, coalesce(path, peer_addr || ':' || peer_port) as subject, count(*) as calls
+    from events where container = 'demo-client' and error is not null and comm not like 'runc%'
+    group by 1, 2, 3, 4 order by min(time)"

@@ -272,3 +272,22 @@ fn two_containers_that_share_a_unix_socket_are_a_link() {
     });
     assert_eq!(rows, [link]);
 }
+
+#[test]
+fn a_refused_connection_says_to_what() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended =
+        Container::new(Runtime::Runc, "refused").run(&["wget", "-q", "http://127.0.0.1:5432/"]);
+    assert_eq!(ended.code, 1);
+    let recording = recorder.stop();
+    let rows = recording.query(&format!(
+        "select family, protocol, peer_addr, peer_port, error from events where container = '{}' and syscall = 'connect' \
+         and family = 'inet'",
+        ended.name
+    ));
+    let refused = json!({
+        "family": "inet", "protocol": "tcp", "peer_addr": "127.0.0.1", "peer_port": 5432, "error": "ECONNREFUSED",
+    });
+    assert_eq!(rows, [refused]);
+}
