@@ -95,6 +95,15 @@ __noinline u32 send_slots(struct task *t, u32 slots)
 	}
 	if ((slots & (1 << DATA_TEXT)) && !send_text(task, nth(t, plan->text), last))
 		failed |= 1 << DATA_TEXT;
+	if (slots & (1 << DATA_FD2)) {
+		struct rec_data *rec = begin_data(task, DATA_FD2);
+		if (rec) {
+			rec->base = fd_key(nth(t, plan->fd2));
+			send_data(rec, 0);
+		}
+	}
+	if (slots & (1 << DATA_ARGV))
+		send_argv(task, nth(t, plan->argv), compat);
 	if (slots & (1 << DATA_ADDR)) {
 		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
 		if (!send_address(task, plan->addr_how, pointer, next, compat, last))
@@ -180,6 +189,8 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 	}
 	if ((how == ADDR_OUT || how == ADDR_MSG_OUT || how == ADDR_MMSG_OUT) && ret >= 0)
 		slots |= 1 << DATA_ADDR;
+	if (plan->argv && ret < 0)
+		slots |= 1 << DATA_ARGV;
 	if (slots)
 		send_slots(t, slots | SLOTS_LAST);
 }

@@ -16,6 +16,7 @@ struct wire_types {
 	enum data_flag data_flag;
 	enum exit_flag exit_flag;
 	enum file_flag file_flag;
+	enum sock_flag sock_flag;
 	enum cgroup_flag cgroup_flag;
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
@@ -55,12 +56,15 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct task *t = current_task(task, task_storage(task));
 	if (!t || !t->record)
 		return 0;
 	t->known = 0; /* another executable */
+	if (t->retry & (1 << DATA_PATH))
+		send_filename(task, bprm);
+	t->retry = 0; /* the memory is another program's now */
 	send_exec(task);
 	return 0;
 }

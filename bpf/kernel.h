@@ -160,6 +160,7 @@ struct css_set {
 
 struct upid {
 	int nr;
+	void *ns; /* for the size: numbers[] is indexed by it */
 };
 
 struct pid {
@@ -266,7 +267,9 @@ struct netlink_sock {
 	u32 portid;
 };
 
-struct linux_binprm;
+struct linux_binprm {
+	const char *filename;
+};
 
 struct bpf_iter_meta;
 struct bpf_iter__task {

@@ -72,6 +72,17 @@ __inline_always bool send_text(struct task_struct *task, u64 pointer, bool last)
 	return true;
 }
 
+/* The directory that a path starts from: the root, the working directory, or an open one. */
+__inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
+{
+	if (first == '/')
+		return dir_key(task->pid, &task->fs->root);
+	if (dirfd == AT_FDCWD)
+		return dir_key(task->pid, &task->fs->pwd);
+	struct file *file = fd_file(task, dirfd);
+	return file ? file_key(task->pid, file->f_path.mnt, file->f_path.dentry, file->f_inode) : 0;
+}
+
 /* A path of the caller, with the directory that it starts from. False: try again at return. */
 __inline_always bool send_path(struct task_struct *task, u16 slot, u64 pointer, s32 dirfd, bool last)
 {
@@ -84,15 +95,7 @@ __inline_always bool send_path(struct task_struct *task, u16 slot, u64 pointer, 
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
 		return fault(rec, last);
-	if (rec->bytes[0] == '/') {
-		rec->base = dir_key(task->pid, &task->fs->root);
-	} else if (dirfd == AT_FDCWD) {
-		rec->base = dir_key(task->pid, &task->fs->pwd);
-	} else {
-		struct file *file = fd_file(task, dirfd);
-		if (file)
-			rec->base = file_key(task->pid, file->f_path.mnt, file->f_path.dentry, file->f_inode);
-	}
+	rec->base = base_key(task, rec->bytes[0], dirfd);
 	send_data(rec, n);
 	return true;
 }
@@ -177,6 +180,66 @@ __inline_always void send_exec(struct task_struct *task)
 		count_miss(MISS_USER_MEMORY);
 		bytes = 0;
 	}
+	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+		count_miss(MISS_DEFINITION);
+}
+
+/* The path of the program that the current task has just begun, where it could not be read at entry: the kernel's copy. */
+__inline_always void send_filename(struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct rec_data *rec = begin_data(task, DATA_PATH);
+	if (!rec)
+		return;
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, bprm->filename);
+	if (n < 0)
+		return;
+	rec->base = base_key(task, rec->bytes[0], AT_FDCWD);
+	send_data(rec, n);
+}
+
+/* Where the walk along the argument vector of an exec is. */
+struct argv_walk {
+	u64 at; /* the vector */
+	u32 bytes; /* copied */
+	u32 wide; /* bytes of a pointer */
+};
+
+static long argv_step(u32 i, struct argv_walk *w)
+{
+	u32 zero = 0, at = w->bytes;
+	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
+	u64 arg = 0;
+	if (!rec || bpf_probe_read_user(&arg, w->wide == 4 ? 4 : 8, (void *)w->at) || !arg)
+		return 1;
+	if (at >= ARGV_MAX_BYTES - PATH_MAX_BYTES) {
+		count_miss(MISS_ARGV);
+		return 1;
+	}
+	long n = bpf_probe_read_user_str(&rec->argv[at & (ARGV_MAX_BYTES - 1)], PATH_MAX_BYTES, (void *)arg);
+	if (n < 0) {
+		count_miss(MISS_USER_MEMORY);
+		return 1;
+	}
+	w->at += w->wide;
+	w->bytes = at + n;
+	return 0;
+}
+
+/* The arguments of an exec that failed, as they stand in the caller's memory. */
+__inline_always void send_argv(struct task_struct *task, u64 argv, bool compat)
+{
+	u32 zero = 0;
+	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct argv_walk w = {.at = argv, .wide = compat ? 4 : 8};
+	if (!rec || !argv)
+		return;
+	bpf_loop(ARGV_MAX_BYTES / 2, argv_step, &w, 0);
+	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->exe = 0;
+	u64 bytes = w.bytes;
+	rec->bytes = bytes;
+	if (bytes > ARGV_MAX_BYTES)
+		bytes = ARGV_MAX_BYTES;
 	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
 		count_miss(MISS_DEFINITION);
 }

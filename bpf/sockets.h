@@ -99,8 +99,10 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	if (rec->family == AF_UNIX) {
 		rec->local_port = rec->peer_port = 0;
 		rec->local_len = unix_name(sk, rec->names);
-		if (peer)
+		if (peer) {
+			rec->head.flags = SOCK_CONNECTED;
 			rec->peer_len = unix_name(peer, rec->names + ADDR_MAX_BYTES);
+		}
 		bytes = sizeof(*rec);
 	}
 	if (send(rec, bytes))

@@ -48,6 +48,8 @@ enum data_slot {
 	DATA_PATH2,
 	DATA_TEXT, /* becomes path2, is not joined to a directory */
 	DATA_ADDR, /* a sockaddr */
+	DATA_FD2, /* no memory: `base` is the key of a second fd */
+	DATA_ARGV, /* no REC_DATA but a REC_EXEC without `exe`: the arguments of an exec that failed */
 };
 
 /* Flags of a REC_DATA. */
@@ -64,6 +66,11 @@ enum exit_flag {
 enum file_flag {
 	FILE_DELETED = 1, /* it has no name any more */
 	FILE_CUT = 2, /* deeper or longer than can be told: the first components are missing */
+};
+
+/* Flags of a REC_SOCK. */
+enum sock_flag {
+	SOCK_CONNECTED = 1, /* unix: there is another end, though perhaps without a name */
 };
 
 /* Flags of a REC_CGROUP. */
@@ -144,7 +151,7 @@ struct rec_exec {
 	__u64 exe;
 	__u32 bytes; /* of argv, before it was cut */
 	__u32 pad;
-	char argv[ARGV_MAX_BYTES]; /* arguments, each NUL-terminated */
+	char argv[ARGV_MAX_BYTES + PATH_MAX_BYTES]; /* arguments, each NUL-terminated; room for one more */
 };
 
 struct rec_exit {
@@ -187,6 +194,8 @@ struct plan {
 	__u8 path[2]; /* arguments that are paths */
 	__u8 dir[2]; /* the directory fds they are relative to; 0: the working directory */
 	__u8 text; /* argument that is text for path2 */
+	__u8 fd2; /* a second fd */
+	__u8 argv; /* argument that is the argument vector of an exec */
 	__u8 addr; /* argument that is or points to a sockaddr */
 	__u8 addr_how; /* enum addr_how */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */

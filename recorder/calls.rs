@@ -156,6 +156,21 @@ fn plan_of(spec: &Spec, wanted: bool) -> plan {
         p.dir[slot] = number(dir);
     }
     p.text = number(spec.text_arg());
+    let position = |wanted, nth| {
+        let of_kind = spec
+            .args
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, arg))| *arg == wanted);
+        of_kind.map(|(i, _)| i).nth(nth)
+    };
+    // What epoll_ctl(2) adds is none of its files' business.
+    p.fd2 = if is(&["epoll_ctl"]) {
+        0
+    } else {
+        number(position(Arg::Fd, 1))
+    };
+    p.argv = number(position(Arg::Argv, 0));
     let address = spec
         .args
         .iter()
@@ -192,6 +207,7 @@ fn plan_of(spec: &Spec, wanted: bool) -> plan {
         (data_slot::DATA_PATH, p.path[0] != 0),
         (data_slot::DATA_PATH2, p.path[1] != 0),
         (data_slot::DATA_TEXT, p.text != 0),
+        (data_slot::DATA_FD2, p.fd2 != 0),
         (
             data_slot::DATA_ADDR,
             at_entry.iter().any(|how| how.0 as u8 == p.addr_how),

@@ -16,7 +16,7 @@ use crate::definitions::{Definitions, Sent};
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Registry};
-use crate::wire::types::{data_flag, data_slot, exit_flag, sys_flag};
+use crate::wire::types::{data_flag, data_slot, exit_flag, sock_flag, sys_flag};
 
 /// Converts CLOCK_BOOTTIME to wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ enum Pending {
         arg: Box<[u8]>,
     },
     Text(Box<[u8]>),
+    /// The second fd of the call.
+    Second(u64),
     Address(addrs::Address),
     Exec {
         exe: u64,
@@ -213,7 +215,10 @@ impl Resolver {
                     },
                 );
             }
-            Body::Sock(sock) => self.sockets.insert(sock.key, socket(&sock)),
+            Body::Sock(sock) => {
+                let connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
+                self.sockets.insert(sock.key, socket(&sock, connected));
+            }
             Body::Data { base, bytes } => self.data(head, base, bytes),
             Body::Exec { exe, argv } => self.announce(
                 head.tid,
@@ -286,6 +291,7 @@ impl Resolver {
                 base,
                 arg: text(),
             },
+            data_slot::DATA_FD2 => Pending::Second(base),
             data_slot::DATA_TEXT => Pending::Text(text()),
             data_slot::DATA_ADDR => match addrs::sockaddr(bytes) {
                 Some(address) => Pending::Address(address),
@@ -386,6 +392,11 @@ impl Resolver {
         for pending in std::mem::take(&mut thread.pending) {
             match pending {
                 Pending::Path { slot, base, arg } => self.set_path(row, slot, base, &arg),
+                Pending::Second(key) => {
+                    if let Some(file) = self.files.get(key) {
+                        row.path2 = self.batch.strings.intern_shared(&file.path);
+                    }
+                }
                 Pending::Text(text) => row.path2 = self.batch.strings.intern(&escape(&text)),
                 Pending::Address(address) => self.set_address(row, &address, call.binds),
                 Pending::Exec { exe, argv } => {
@@ -514,7 +525,7 @@ impl Socket {
     }
 }
 
-fn socket(sock: &Sock<'_>) -> Socket {
+fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
     let port = |port: u16| (port != 0).then_some(port);
     let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
     let (local, peer) = if inet {
@@ -533,6 +544,9 @@ fn socket(sock: &Sock<'_>) -> Socket {
     } else {
         ((None, None), (None, None))
     };
+    // An accepted socket has the listener's name, and its other end most often none: the name is what both ends share.
+    let local_path = addrs::unix_text(sock.local_name);
+    let shared = if connected { local_path.clone() } else { None };
     Socket {
         family: names::family(sock.family),
         number: sock.family,
@@ -540,8 +554,8 @@ fn socket(sock: &Sock<'_>) -> Socket {
         inode: sock.inode,
         local,
         peer,
-        local_path: addrs::unix_text(sock.local_name),
-        peer_path: addrs::unix_text(sock.peer_name),
+        local_path,
+        peer_path: addrs::unix_text(sock.peer_name).or(shared),
         sent: Sent::default(),
     }
 }

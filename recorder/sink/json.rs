@@ -1,9 +1,11 @@
 //! JSON lines: an object per event, without the columns that are null.
 
 use std::io::{BufWriter, Stdout, Write};
+use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Schema, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
@@ -31,6 +33,7 @@ impl Sink for JsonLines {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = &with_numeric_zone(batch)?;
         let mut lines = Vec::new();
         LineDelimitedWriter::new(&mut lines)
             .write(batch)
@@ -46,4 +49,31 @@ impl Sink for JsonLines {
         closed_pipe_is_the_end(self.out.flush())?;
         Ok(self.bytes)
     }
+}
+
+/// The batch with its times in the zone `+00:00`: the writer knows zones by their name only with a database of them.
+fn with_numeric_zone(batch: &RecordBatch) -> Result<RecordBatch> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        match column.as_primitive_opt::<TimestampNanosecondType>() {
+            Some(times) => {
+                let times: ArrayRef = Arc::new(times.clone().with_timezone("+00:00"));
+                let zoned = field
+                    .as_ref()
+                    .clone()
+                    .with_data_type(times.data_type().clone());
+                fields.push(Arc::new(zoned));
+                columns.push(times);
+            }
+            None => {
+                fields.push(field.clone());
+                columns.push(column.clone());
+            }
+        }
+    }
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }
