@@ -121,7 +121,7 @@ impl Engine {
     /// # Errors
     /// What is wrong with it and where; that it would write; or that a recording that it names cannot be read.
     pub async fn plan(&self, sql: &str) -> Result<DataFrame, AskError> {
-        let located = |e: DataFusionError| AskError::Sql(SqlError::from_datafusion(sql, &e));
+        let located = |e: DataFusionError| AskError::Sql(self.explain(sql, &e));
         let statement = parse(&self.ctx, sql).map_err(located)?;
         if !is_query(&statement) {
             return Err(writes(sql).into());
@@ -148,13 +148,25 @@ impl Engine {
         Ok(DataFrame::new(state, plan))
     }
 
+    fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+        let state = self.ctx.state();
+        let names = state.scalar_functions().keys();
+        let names = names
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys());
+        let mut names: Vec<String> = names.cloned().collect();
+        // The first of equally near names is suggested, so it should always be the same.
+        names.sort_unstable();
+        SqlError::from_datafusion(sql, error, &names)
+    }
+
     /// Registers the tables that a statement names: `events`, views, `meta`, and files.
     async fn register(&self, sql: &str, statement: &Statement, keep: bool) -> Result<(), AskError> {
         let references = self
             .ctx
             .state()
             .resolve_table_references(statement)
-            .map_err(|e| SqlError::from_datafusion(sql, &e))?;
+            .map_err(|e| self.explain(sql, &e))?;
         for reference in references {
             let TableReference::Bare { table } = &reference else {
                 return Err(no_table(sql, &reference.to_string()).into());

@@ -75,8 +75,8 @@ impl SqlError {
         Self::at(sql, find_word(sql, word), message, help)
     }
 
-    /// What DataFusion says about `sql`.
-    pub fn from_datafusion(sql: &str, error: &DataFusionError) -> Self {
+    /// What DataFusion says about `sql`; `functions` are those that it knows.
+    pub fn from_datafusion(sql: &str, error: &DataFusionError, functions: &[String]) -> Self {
         let mut diagnostic = None;
         let root = peel(error, &mut diagnostic);
         let span = diagnostic.and_then(|d| d.span).and_then(place);
@@ -103,14 +103,13 @@ impl SqlError {
                 let all = plain(other);
                 let text = diagnostic.map_or_else(|| readable(&all), |d| d.message.as_str());
                 let text = text.split("\nDid you mean").next().unwrap_or_default();
-                let help = match all.split_once("\nDid you mean ") {
-                    // DataFusion suggests a function for any name, however far.
-                    Some((_, near)) => {
-                        let wanted = text.split('\'').nth(1).unwrap_or_default();
-                        let near = near.trim_end_matches('?').trim_matches('\'');
-                        nearest(wanted, [near].into_iter())
-                            .map(|name| format!("Did you mean `{name}`?"))
-                    }
+                // DataFusion suggests a function for any name, however far.
+                let help = match text.strip_prefix("Invalid function '") {
+                    Some(name) => nearest(
+                        name.trim_end_matches('\''),
+                        functions.iter().map(String::as_str),
+                    )
+                    .map(|name| format!("Did you mean `{name}`?")),
                     None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
                 };
                 Self::at(sql, span, text, help)
