@@ -263,6 +263,10 @@ struct unix_sock {
 	struct sock *peer;
 };
 
+struct inet_sock {
+	__be16 inet_sport;
+};
+
 struct netlink_sock {
 	u32 portid;
 };

@@ -40,6 +40,9 @@ __inline_always u64 inet_addresses(struct sock *sk, struct rec_sock *rec)
 	struct sock_common *c = &sk->__sk_common;
 	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
 	rec->local_port = c->skc_num;
+	/* A connection that is over has given its port back, but still knows it. */
+	if (!rec->local_port)
+		rec->local_port = bpf_ntohs(bpf_core_cast(sk, struct inet_sock)->inet_sport);
 	rec->peer_port = bpf_ntohs(c->skc_dport);
 	local[0] = local[1] = peer[0] = peer[1] = 0;
 	if (rec->family == AF_INET) {

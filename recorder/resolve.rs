@@ -455,6 +455,12 @@ impl Resolver {
             if row.path == NONE {
                 row.path = path;
             }
+        } else if ends.peer_addr == addr && ends.peer_port.is_none() {
+            // The kernel forgets the port of a connection that was refused.
+            ends.peer_port = address.port;
+            if ends.peer_path == NONE {
+                ends.peer_path = path;
+            }
         } else if ends.peer_addr == NONE && ends.peer_path == NONE {
             (ends.peer_addr, ends.peer_port, ends.peer_path) = (addr, address.port, path);
         } else {

@@ -90,7 +90,8 @@ fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
     let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.connect(&SockAddr::unix(socket)?)?;
-    write!(stream, "GET {url} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    // In one piece: a server may answer and close as soon as it has read the first line.
+    stream.write_all(format!("GET {url} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
