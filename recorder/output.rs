@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::batch::encoded_schema;
 use crate::cli::{Format, Record};
-use crate::sink::{JsonLines, Parquet, Sink, Table};
+use crate::raw::Machine;
+use crate::sink::{JsonLines, Parquet, Sink, Summary, Table};
 
 /// Where a recording goes, decided before anything is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +68,20 @@ impl Target {
         }
     }
 
-    /// Opens it, for a recording of a machine of this architecture.
+    /// Opens it, for a recording of `machine`.
     ///
     /// # Errors
     /// It exists and `force` is not given, or cannot be written.
-    pub fn open(&self, arch: &str, force: bool) -> Result<Box<dyn Sink>> {
+    pub fn open(&self, machine: &Machine, force: bool) -> Result<Box<dyn Sink>> {
         Ok(match self {
             Target::File(path) => Box::new(Parquet::new(
                 create(path, force)?,
                 path,
                 Arc::new(encoded_schema()),
+                Summary::new(machine).origin(),
             )?),
             Target::Json => Box::new(JsonLines::new()),
-            Target::Table => Box::new(Table::new(arch)),
+            Target::Table => Box::new(Table::new(&machine.arch)),
             Target::RawOnly => Box::new(Nothing),
         })
     }
@@ -126,7 +128,7 @@ impl Sink for Nothing {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &crate::sink::Summary) -> Result<u64> {
+    fn finish(self: Box<Self>, _: &Summary) -> Result<u64> {
         Ok(0)
     }
 }
@@ -135,10 +137,7 @@ impl Sink for Nothing {
 ///
 /// # Errors
 /// It exists, or cannot be made.
-pub fn create_raw(
-    flags: &Record,
-    machine: &crate::raw::Machine,
-) -> Result<Option<crate::raw::Writer>> {
+pub fn create_raw(flags: &Record, machine: &Machine) -> Result<Option<crate::raw::Writer>> {
     let Some(path) = &flags.raw else {
         return Ok(None);
     };

@@ -76,7 +76,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let kernel = Kernel::load(&filters, &hierarchies, &machine.arch)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
-    let sink = target.open(&machine.arch, flags.force)?;
+    let sink = target.open(&machine, flags.force)?;
     let raw = create_raw(flags, &machine)?;
     let pipeline = Pipeline::new(&machine, sink)?;
     let watcher = Watcher::new(&hierarchies, filters);
@@ -348,7 +348,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         );
     }
     let mut reader = Reader::open(path)?;
-    let sink = target.open(&reader.machine.arch, flags.force)?;
+    let sink = target.open(&reader.machine, flags.force)?;
     let mut pipeline = Pipeline::new(&reader.machine, sink)?;
     // The facts of cgroup records, in the order of the records.
     let mut facts: VecDeque<Fact> = VecDeque::new();

@@ -81,30 +81,34 @@ impl Summary {
         self.lost.values().sum()
     }
 
-    /// The metadata of the recording, by the keys of [`ctrace_schema::meta`].
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+    /// The metadata that is known from the beginning, by the keys of [`ctrace_schema::meta`].
+    pub fn origin(&self) -> Vec<(&'static str, String)> {
         let (major, minor) = meta::SCHEMA_VERSION;
+        let producer = concat!("ctrace-rec ", env!("CARGO_PKG_VERSION"));
         let mut all = vec![
             (meta::KEY_SCHEMA, format!("{major}.{minor}")),
-            (
-                meta::KEY_PRODUCER,
-                concat!("ctrace-rec ", env!("CARGO_PKG_VERSION")).to_string(),
-            ),
-            (meta::KEY_EVENTS, self.events.to_string()),
-            (meta::KEY_LOST, json!(self.lost).to_string()),
-            (meta::KEY_MISSED, json!(self.missed).to_string()),
-            (meta::KEY_CLOCKS, json!(self.clocks).to_string()),
+            (meta::KEY_PRODUCER, producer.to_string()),
         ];
-        if let Some((start, end)) = self.span {
-            all.push((meta::KEY_START, start.to_string()));
-            all.push((meta::KEY_END, end.to_string()));
-        }
         if let Some(m) = &self.machine {
             all.push((meta::KEY_HOST, m.host.clone()));
             all.push((meta::KEY_BOOT_ID, m.boot_id.clone()));
             all.push((meta::KEY_KERNEL, m.kernel.clone()));
             all.push((meta::KEY_ARCH, m.arch.clone()));
             all.push((meta::KEY_FILTERS, m.filters.to_string()));
+        }
+        all
+    }
+
+    /// The metadata of the whole recording.
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        let mut all = self.origin();
+        all.push((meta::KEY_EVENTS, self.events.to_string()));
+        all.push((meta::KEY_LOST, json!(self.lost).to_string()));
+        all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
+        all.push((meta::KEY_CLOCKS, json!(self.clocks).to_string()));
+        if let Some((start, end)) = self.span {
+            all.push((meta::KEY_START, start.to_string()));
+            all.push((meta::KEY_END, end.to_string()));
         }
         all
     }

@@ -1,9 +1,10 @@
 //! Parquet: a row group per batch, and a file that opens whatever happened to the disk.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
@@ -21,22 +22,49 @@ use parquet::schema::types::{ColumnPath, SchemaDescPtr};
 use super::{Sink, Summary};
 use crate::batch;
 
+/// The file as the encoder sees it, until it is shut: what the encoder still holds when a write has failed must not
+/// land behind the footer that is written then.
+struct Gate {
+    file: File,
+    shut: Arc<AtomicBool>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.shut.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A Parquet file that is being written.
 pub struct Parquet {
     path: PathBuf,
-    writer: ArrowWriter<BufWriter<File>>,
+    writer: ArrowWriter<Gate>,
     file: File,
+    shut: Arc<AtomicBool>,
+    origin: Vec<(&'static str, String)>,
     schema: SchemaDescPtr,
     /// Where the last whole row group ends.
     end: u64,
 }
 
 impl Parquet {
-    /// Begins a recording in `file`, which stands at `path`.
+    /// Begins a recording in `file`, which stands at `path`. `origin` is the metadata of one that breaks off.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(file: File, path: &Path, schema: Arc<Schema>) -> Result<Parquet> {
+    pub fn new(
+        file: File,
+        path: &Path,
+        schema: Arc<Schema>,
+        origin: Vec<(&'static str, String)>,
+    ) -> Result<Parquet> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties())
             // Readers are to see strings, as the Parquet types say, and not the dictionaries that we encode from.
@@ -45,15 +73,18 @@ impl Parquet {
             .try_clone()
             .with_context(|| format!("cannot write {}", path.display()))?;
         let descriptor = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
-        let writer = ArrowWriter::try_new_with_options(
-            BufWriter::with_capacity(1 << 20, file),
-            schema,
-            options,
-        )?;
+        let shut = Arc::new(AtomicBool::new(false));
+        let gate = Gate {
+            file,
+            shut: shut.clone(),
+        };
+        let writer = ArrowWriter::try_new_with_options(gate, schema, options)?;
         Ok(Parquet {
             path: path.to_path_buf(),
             writer,
             file: second,
+            shut,
+            origin,
             schema: descriptor,
             end: 4,
         })
@@ -76,19 +107,19 @@ impl Parquet {
             .cloned()
             .collect();
         let rows = groups.iter().map(|g| g.num_rows()).sum();
-        let (major, minor) = ctrace_schema::meta::SCHEMA_VERSION;
-        let version = KeyValue::new(
-            ctrace_schema::meta::KEY_SCHEMA.to_string(),
-            format!("{major}.{minor}"),
-        );
+        let origin = self
+            .origin
+            .iter()
+            .map(|(key, value)| KeyValue::new(key.to_string(), value.clone()));
         let metadata = FileMetaData::new(
             2,
             rows,
             None,
-            Some(vec![version]),
+            Some(origin.collect()),
             self.schema.clone(),
             None,
         );
+        self.shut.store(true, Ordering::Relaxed);
         self.file.set_len(self.end)?;
         self.file.seek(SeekFrom::Start(self.end))?;
         let metadata = ParquetMetaData::new(metadata, groups);
@@ -108,8 +139,7 @@ impl Sink for Parquet {
             .writer
             .write(batch)
             .and_then(|()| self.writer.flush())
-            .map_err(|e| io::Error::other(e.to_string()))
-            .and_then(|()| self.writer.inner_mut().flush());
+            .and_then(|()| Ok(self.writer.sync()?));
         match written {
             Ok(()) => {
                 self.end = self.writer.bytes_written() as u64;
@@ -138,9 +168,7 @@ impl Sink for Parquet {
             .finish()
             .map(|_| ())
             .map_err(|e| io::Error::other(e.to_string()));
-        let closed = closed
-            .and_then(|()| self.writer.inner_mut().flush())
-            .and_then(|()| self.file.sync_all());
+        let closed = closed.and_then(|()| self.file.sync_all());
         if let Err(e) = closed {
             let path = self.path.display().to_string();
             self.salvage()
