@@ -161,13 +161,16 @@ __inline_always u64 *seen_slot(u64 key, u64 *stamp)
 	if (!slots)
 		return 0;
 	*stamp = key + definition_epoch;
-	return &slots->key[key & (SEEN_SLOTS - 1)];
+	return &slots->key[(key >> 1) & (SEEN_SLOTS - 1)]; /* the lowest bit of a key is always set */
 }
 
-/* Folds a word into a key. The multiplier is that of splitmix64. */
+/*
+ * Folds a word into a key. The multiplier is that of splitmix64. It comes before the word, for the first two words are
+ * often small numbers that follow each other (inode and device, inode and protocol), which cancel out when combined.
+ */
 __inline_always u64 mix(u64 key, u64 word)
 {
-	key = (key ^ word) * 0xbf58476d1ce4e5b9ULL;
+	key = key * 0xbf58476d1ce4e5b9ULL + word;
 	return key ^ (key >> 29);
 }
 
