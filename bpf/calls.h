@@ -102,6 +102,8 @@ __noinline u32 send_slots(struct task *t, u32 slots)
 			send_data(rec, 0);
 		}
 	}
+	if (slots & (1 << DATA_STAT))
+		send_stat(task, nth(t, plan->stat), plan->stat_how);
 	if (slots & (1 << DATA_ARGV))
 		send_argv(task, nth(t, plan->argv), compat);
 	if (slots & (1 << DATA_ADDR)) {
@@ -189,6 +191,8 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 	}
 	if ((how == ADDR_OUT || how == ADDR_MSG_OUT || how == ADDR_MMSG_OUT) && ret >= 0)
 		slots |= 1 << DATA_ADDR;
+	if (plan->stat && ret == 0)
+		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
 	if (slots)

@@ -20,6 +20,8 @@ struct wire_types {
 	enum cgroup_flag cgroup_flag;
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
+	struct data_stat data_stat;
+	enum stat_how stat_how;
 	enum addr_how addr_how;
 	enum miss miss;
 	enum v1_controller v1_controller;

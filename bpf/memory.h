@@ -156,6 +156,33 @@ __inline_always bool send_address(struct task_struct *task, u8 how, u64 pointer,
 	return true;
 }
 
+/* Device and inode from what a stat(2) or statx(2) has just written. */
+__inline_always void send_stat(struct task_struct *task, u64 pointer, u8 how)
+{
+	struct rec_data *rec = begin_data(task, DATA_STAT);
+	struct data_stat *stat = rec ? (struct data_stat *)rec->bytes : 0;
+	u64 own[2] = {}; /* st_dev, st_ino */
+	u32 x[2] = {}; /* stx_dev_major, stx_dev_minor */
+	if (!stat)
+		return;
+	if (how == STAT_X) {
+		/* include/uapi/linux/stat.h: stx_ino is at 32, stx_dev_major at 136. */
+		if (bpf_probe_read_user(&own[1], sizeof(own[1]), (void *)pointer + 32) ||
+		    bpf_probe_read_user(x, sizeof(x), (void *)pointer + 136))
+			return;
+	} else {
+		if (bpf_probe_read_user(own, sizeof(own), (void *)pointer))
+			return;
+		/* new_decode_dev() of linux/kdev_t.h */
+		x[0] = (own[0] & 0xfff00) >> 8;
+		x[1] = (own[0] & 0xff) | ((own[0] >> 12) & 0xfff00);
+	}
+	stat->inode = own[1];
+	stat->dev = x[0] << 20 | x[1];
+	stat->pad = 0;
+	send_data(rec, sizeof(*stat));
+}
+
 /* The arguments of the program that the current task has just begun, which the kernel has laid in its memory. */
 __inline_always void send_exec(struct task_struct *task)
 {

@@ -48,6 +48,7 @@ enum data_slot {
 	DATA_PATH2,
 	DATA_TEXT, /* becomes path2, is not joined to a directory */
 	DATA_ADDR, /* a sockaddr */
+	DATA_STAT, /* struct data_stat: device and inode that a stat(2) has found */
 	DATA_FD2, /* no memory: `base` is the key of a second fd */
 	DATA_ARGV, /* no REC_DATA but a REC_EXEC without `exe`: the arguments of an exec that failed */
 };
@@ -145,6 +146,13 @@ struct rec_data {
 	char bytes[PATH_MAX_BYTES];
 };
 
+/* The bytes of a DATA_STAT. */
+struct data_stat {
+	__u64 inode;
+	__u32 dev; /* as in a struct rec_file */
+	__u32 pad;
+};
+
 /* Sent up to the end of argv. */
 struct rec_exec {
 	struct head head;
@@ -198,6 +206,8 @@ struct plan {
 	__u8 argv; /* argument that is the argument vector of an exec */
 	__u8 addr; /* argument that is or points to a sockaddr */
 	__u8 addr_how; /* enum addr_how */
+	__u8 stat; /* argument that points to a struct stat or statx that the call fills in */
+	__u8 stat_how; /* enum stat_how */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 };
 
@@ -207,6 +217,12 @@ enum plan_flag {
 	PLAN_SAVE_ARGS = 4, /* the registers do not outlive the call */
 	PLAN_SOCK_AT_EXIT = 8, /* the call changes the socket's addresses: look again at return */
 	PLAN_FORK = 16,
+};
+
+enum stat_how {
+	STAT_NONE,
+	STAT_OWN, /* struct stat of a 64-bit machine: st_dev and st_ino come first on each */
+	STAT_X, /* struct statx */
 };
 
 enum addr_how {

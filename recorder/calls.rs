@@ -6,7 +6,7 @@ use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec};
 
 use crate::batch::Row;
 use crate::decode::Args;
-use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag};
+use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag, stat_how};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
 
@@ -130,14 +130,14 @@ pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Res
             let name = syscalls::name(abi, nr);
             let unknown = format!("syscall_{nr}");
             let spec = syscalls::spec_of(abi, nr);
-            plan_of(spec, wanted(name.unwrap_or(&unknown), spec.class))
+            plan_of(spec, compat, wanted(name.unwrap_or(&unknown), spec.class))
         }));
     }
     Ok(plans)
 }
 
 /// The plan for one call. Argument numbers count from 1.
-fn plan_of(spec: &Spec, wanted: bool) -> plan {
+fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let number = |i: Option<usize>| i.map_or(0, |i| i as u8 + 1);
     let is = |wanted: &[&str]| wanted.contains(&spec.name);
     let mut p = plan {
@@ -171,6 +171,15 @@ fn plan_of(spec: &Spec, wanted: bool) -> plan {
         number(position(Arg::Fd, 1))
     };
     p.argv = number(position(Arg::Argv, 0));
+    // 32-bit callers have structs of their own; theirs is not read.
+    let buffer = |name: &str| spec.args.iter().position(|(arg, _)| *arg == name);
+    (p.stat, p.stat_how) = match spec.name {
+        "stat" | "lstat" | "newfstatat" if !compat => {
+            (number(buffer("statbuf")), stat_how::STAT_OWN.0 as u8)
+        }
+        "statx" => (number(buffer("statxbuf")), stat_how::STAT_X.0 as u8),
+        _ => (0, 0),
+    };
     let address = spec
         .args
         .iter()

@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_sock,
-    rec_syscall, rec_task,
+    data_stat, head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file, rec_kind,
+    rec_sock, rec_syscall, rec_task,
 };
 
 /// What every record begins with.
@@ -207,6 +207,12 @@ fn sock(bytes: &[u8]) -> Option<Sock<'_>> {
 
 fn sized(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
     bytes.get(at..)?.get(..len as usize)
+}
+
+/// Inode and device of the bytes of a `DATA_STAT`.
+pub fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
+    let inode = u64_at(bytes, offset_of!(data_stat, inode))?;
+    Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
 }
 
 /// Up to the first NUL, or all.

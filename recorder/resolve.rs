@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::addrs;
 use crate::batch::{Batch, Ends, NONE, Object, Row, Task, Text};
 use crate::calls::{CallInfo, Calls};
-use crate::decode::{Args, Body, Head, Sock};
+use crate::decode::{self, Args, Body, Head, Sock};
 use crate::definitions::{Definitions, Sent};
 use crate::names;
 use crate::paths;
@@ -57,6 +57,11 @@ enum Pending {
         arg: Box<[u8]>,
     },
     Text(Box<[u8]>),
+    /// What a stat has found.
+    Stat {
+        inode: u64,
+        dev: u32,
+    },
     /// The second fd of the call.
     Second(u64),
     Address(addrs::Address),
@@ -284,12 +289,16 @@ impl Resolver {
             self.faults.unread += 1;
             return;
         }
-        let text = || crate::decode::until_nul(bytes).into();
+        let text = || decode::until_nul(bytes).into();
         let pending = match data_slot(u32::from(head.nr)) {
             data_slot::DATA_PATH | data_slot::DATA_PATH2 => Pending::Path {
                 slot: head.nr,
                 base,
                 arg: text(),
+            },
+            data_slot::DATA_STAT => match decode::stat(bytes) {
+                Some((inode, dev)) => Pending::Stat { inode, dev },
+                None => return,
             },
             data_slot::DATA_FD2 => Pending::Second(base),
             data_slot::DATA_TEXT => Pending::Text(text()),
@@ -392,6 +401,12 @@ impl Resolver {
         for pending in std::mem::take(&mut thread.pending) {
             match pending {
                 Pending::Path { slot, base, arg } => self.set_path(row, slot, base, &arg),
+                Pending::Stat { inode, dev } if row.object == NONE => {
+                    let dev = self.batch.strings.intern(&paths::dev_text(dev));
+                    row.object = self.batch.objects.len() as u32;
+                    self.batch.objects.push(Object { dev, inode });
+                }
+                Pending::Stat { .. } => {}
                 Pending::Second(key) => {
                     if let Some(file) = self.files.get(key) {
                         row.path2 = self.batch.strings.intern_shared(&file.path);
