@@ -52,6 +52,7 @@ pub enum Body<'a> {
         bytes: &'a [u8],
     },
     Exec {
+        caller: u32,
         exe: u64,
         argv: &'a [u8],
     },
@@ -159,6 +160,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
             bytes: bytes.get(offset_of!(rec_data, bytes)..)?,
         },
         rec_kind::REC_EXEC => Body::Exec {
+            caller: u32_at(bytes, offset_of!(rec_exec, caller))?,
             exe: u64_at(bytes, offset_of!(rec_exec, exe))?,
             argv: bytes.get(offset_of!(rec_exec, argv)..)?,
         },

@@ -129,7 +129,7 @@ impl Filters {
 fn events(names: &[String]) -> Result<BTreeSet<String>> {
     let all = syscalls::names();
     for name in names {
-        if !all.binary_search(&name.as_str()).is_ok() {
+        if all.binary_search(&name.as_str()).is_err() {
             bail!(
                 "there is no event `{name}`{}",
                 suggest(name, all.iter().copied())

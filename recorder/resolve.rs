@@ -225,13 +225,11 @@ impl Resolver {
                 self.sockets.insert(sock.key, socket(&sock, connected));
             }
             Body::Data { base, bytes } => self.data(head, base, bytes),
-            Body::Exec { exe, argv } => self.announce(
-                head.tid,
-                Pending::Exec {
-                    exe,
-                    argv: argv.into(),
-                },
-            ),
+            Body::Exec { caller, exe, argv } => {
+                self.take_over(head.tid, caller);
+                let argv = argv.into();
+                self.announce(head.tid, Pending::Exec { exe, argv });
+            }
             Body::Exit { pid, code } => self.exit(head, pid, code),
             Body::Cgroup { .. } => {}
         }
@@ -282,6 +280,16 @@ impl Resolver {
             thread.pending.clear();
         }
         thread.pending.push(pending);
+    }
+
+    /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
+    fn take_over(&mut self, tid: u32, caller: u32) {
+        if caller == tid {
+            return;
+        }
+        for pending in self.threads.remove(&caller).map_or(vec![], |t| t.pending) {
+            self.announce(tid, pending);
+        }
     }
 
     fn data(&mut self, head: Head, base: u64, bytes: &[u8]) {

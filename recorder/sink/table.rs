@@ -176,8 +176,8 @@ impl<'a> Rows<'a> {
 fn duration(ns: i64) -> String {
     match ns {
         ..1_000 => format!("{ns}ns"),
-        ..1_000_000 => format!("{}µs", ns / 1_000),
-        ..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
+        1_000..1_000_000 => format!("{}µs", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
         _ => format!("{:.2}s", ns as f64 / 1e9),
     }
 }
