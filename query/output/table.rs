@@ -14,8 +14,9 @@ use super::{BatchWriter, Sink, cell_format};
 /// Rows that decide how wide the columns are. Later rows stream by in the same widths, so that memory stays bounded.
 const SAMPLE: usize = 1000;
 const GAP: &str = "  ";
-/// Cutting takes no column below this.
+/// Cutting takes no column of text below this, and none of numbers below its numbers: a number in part is another number.
 const NARROWEST: usize = 8;
+const NARROWEST_NUMBER: usize = 5;
 
 type Row = Vec<String>;
 
@@ -46,14 +47,28 @@ impl Table {
 
     /// Decides the widths, and writes the names and the rows so far.
     fn begin(&mut self) -> std::io::Result<()> {
-        let mut widths: Vec<usize> = self.names.iter().map(|n| n.width()).collect();
+        let mut cells = vec![0; self.names.len()];
         for row in &self.sample {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, cell) in cells.iter_mut().zip(row) {
                 *width = (*width).max(cell.width());
             }
         }
+        let names = self.names.iter().map(|n| n.width());
+        let mut widths: Vec<usize> = cells
+            .iter()
+            .zip(names)
+            .map(|(cell, name)| name.max(*cell))
+            .collect();
         if let Some(terminal) = self.sink.width {
-            narrow(&mut widths, terminal);
+            let least = |(cell, number): (&usize, &bool)| {
+                if *number {
+                    (*cell).max(NARROWEST_NUMBER)
+                } else {
+                    NARROWEST
+                }
+            };
+            let floors: Vec<usize> = cells.iter().zip(&self.numbers).map(least).collect();
+            narrow(&mut widths, &floors, terminal);
         }
         let rule: Row = widths.iter().map(|w| "-".repeat(*w)).collect();
         self.widths = Some(widths);
@@ -73,8 +88,9 @@ impl Table {
                 line.push_str(GAP);
             }
             let cell = match self.sink.width {
-                Some(_) => cut(cell, *width),
-                None => cell.clone(),
+                // A later row may hold a longer number than the first ones.
+                Some(_) if !(self.numbers[i] && is_number(cell)) => cut(cell, *width),
+                _ => cell.clone(),
             };
             let pad = " ".repeat(width.saturating_sub(cell.width()));
             let (before, after) = if self.numbers[i] {
@@ -174,6 +190,11 @@ fn markdown(text: &str) -> String {
     out
 }
 
+/// Whether a cell of a column of numbers is one: the name and the rule are not.
+fn is_number(cell: &str) -> bool {
+    cell.bytes().any(|b| b.is_ascii_digit())
+}
+
 /// The rows of a batch as text that is safe to show.
 fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
     let options = cell_format();
@@ -195,13 +216,17 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Takes from the widest columns until all fit into `terminal`, or cannot be narrowed.
-fn narrow(widths: &mut [usize], terminal: usize) {
+/// Takes from the widest columns until all fit into `terminal`, or are down to their `floors`.
+fn narrow(widths: &mut [usize], floors: &[usize], terminal: usize) {
     let room = terminal.saturating_sub(GAP.len() * widths.len().saturating_sub(1));
     while widths.iter().sum::<usize>() > room {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > NARROWEST => *widest -= 1,
-            _ => break,
+        let wide = widths
+            .iter_mut()
+            .zip(floors)
+            .filter(|(width, floor)| **width > **floor);
+        match wide.map(|(width, _)| width).max() {
+            Some(widest) => *widest -= 1,
+            None => break,
         }
     }
 }
@@ -240,11 +265,12 @@ mod tests {
     #[test]
     fn the_widest_columns_give_way() {
         let mut widths = [4, 60, 30];
-        narrow(&mut widths, 64);
+        narrow(&mut widths, &[8, 8, 8], 64);
         assert_eq!(widths, [4, 28, 28]);
-        let mut widths = [8, 8, 8];
-        narrow(&mut widths, 10);
-        assert_eq!(widths, [8, 8, 8]);
+        // The numbers of the last column stay whole.
+        let mut widths = [12, 8, 13];
+        narrow(&mut widths, &[8, 8, 10], 10);
+        assert_eq!(widths, [8, 8, 10]);
     }
 
     #[test]
