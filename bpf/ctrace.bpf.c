@@ -21,6 +21,7 @@ struct wire_types {
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
 	struct data_stat data_stat;
+	struct data_flags data_flags;
 	enum stat_how stat_how;
 	enum addr_how addr_how;
 	enum miss miss;
@@ -67,7 +68,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (t->retry & (1 << DATA_PATH))
 		send_filename(task, bprm);
 	t->retry = 0; /* the memory is another program's now */
-	send_exec(task);
+	send_exec(task, old_pid);
 	return 0;
 }
 
@@ -90,8 +91,9 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	/* do_exit() has counted this thread out before the tracepoint. */
 	if (task->signal->live.counter == 0) {
 		rec.head.flags = EXIT_PROCESS;
-		if (task->signal->flags & SIGNAL_GROUP_EXIT)
-			rec.code = task->signal->group_exit_code;
+		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
+		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code :
+								     task->group_leader->exit_code;
 	}
 	if (!t->known || !send(&rec, sizeof(rec)))
 		count_loss(t->cgroup, config.exit_class);

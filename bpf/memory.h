@@ -83,6 +83,18 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 	return file ? file_key(task->pid, file->f_path.mnt, file->f_path.dentry, file->f_inode) : 0;
 }
 
+/* The flags that a struct open_how or clone_args begins with. False: try again at return. */
+__inline_always bool send_flags(struct task_struct *task, u64 pointer, bool last)
+{
+	struct rec_data *rec = begin_data(task, DATA_FLAGS);
+	if (!rec || !pointer)
+		return true;
+	if (bpf_probe_read_user(rec->bytes, sizeof(struct data_flags), (void *)pointer))
+		return fault(rec, last);
+	send_data(rec, sizeof(struct data_flags));
+	return true;
+}
+
 /* A path of the caller, with the directory that it starts from. False: try again at return. */
 __inline_always bool send_path(struct task_struct *task, u16 slot, u64 pointer, s32 dirfd, bool last)
 {
@@ -184,7 +196,7 @@ __inline_always void send_stat(struct task_struct *task, u64 pointer, u8 how)
 }
 
 /* The arguments of the program that the current task has just begun, which the kernel has laid in its memory. */
-__inline_always void send_exec(struct task_struct *task)
+__inline_always void send_exec(struct task_struct *task, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
@@ -196,6 +208,7 @@ __inline_always void send_exec(struct task_struct *task)
 	if (exe)
 		key = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
 	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->caller = caller;
 	rec->exe = key;
 	u64 bytes = mm->arg_end - mm->arg_start;
 	rec->bytes = bytes;
@@ -262,6 +275,7 @@ __inline_always void send_argv(struct task_struct *task, u64 argv, bool compat)
 		return;
 	bpf_loop(ARGV_MAX_BYTES / 2, argv_step, &w, 0);
 	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->caller = task->pid;
 	rec->exe = 0;
 	u64 bytes = w.bytes;
 	rec->bytes = bytes;

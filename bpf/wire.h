@@ -49,6 +49,7 @@ enum data_slot {
 	DATA_TEXT, /* becomes path2, is not joined to a directory */
 	DATA_ADDR, /* a sockaddr */
 	DATA_STAT, /* struct data_stat: device and inode that a stat(2) has found */
+	DATA_FLAGS, /* struct data_flags: what openat2(2) and clone3(2) take in a struct */
 	DATA_FD2, /* no memory: `base` is the key of a second fd */
 	DATA_ARGV, /* no REC_DATA but a REC_EXEC without `exe`: the arguments of an exec that failed */
 };
@@ -153,12 +154,18 @@ struct data_stat {
 	__u32 pad;
 };
 
+/* The bytes of a DATA_FLAGS. */
+struct data_flags {
+	__u64 flags;
+	__u64 mode; /* openat2(2) only */
+};
+
 /* Sent up to the end of argv. */
 struct rec_exec {
 	struct head head;
 	__u64 exe;
 	__u32 bytes; /* of argv, before it was cut */
-	__u32 pad;
+	__u32 caller; /* tid that the thread had when it called: from now on it has that of its process's first */
 	char argv[ARGV_MAX_BYTES + PATH_MAX_BYTES]; /* arguments, each NUL-terminated; room for one more */
 };
 
@@ -208,6 +215,7 @@ struct plan {
 	__u8 addr_how; /* enum addr_how */
 	__u8 stat; /* argument that points to a struct stat or statx that the call fills in */
 	__u8 stat_how; /* enum stat_how */
+	__u8 how; /* argument that points to a struct open_how or clone_args */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 };
 
