@@ -71,8 +71,12 @@ __inline_always u64 nth(struct task *t, u32 i)
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
 }
 
+/* include/linux/err.h, linux/limits.h */
+#define MAX_ERRNO 4095
+#define U32_MAX 0xffffffffLL
+
 /* A slot to ask send_slots() for beside those of a REC_DATA: there is no later try. */
-#define SLOTS_LAST 0x80
+#define SLOTS_LAST 0x100
 
 /* Sends the slots asked for, and returns those whose memory could not be read. */
 __noinline u32 send_slots(struct task *t, u32 slots)
@@ -95,6 +99,8 @@ __noinline u32 send_slots(struct task *t, u32 slots)
 	}
 	if ((slots & (1 << DATA_TEXT)) && !send_text(task, nth(t, plan->text), last))
 		failed |= 1 << DATA_TEXT;
+	if ((slots & (1 << DATA_FLAGS)) && !send_flags(task, nth(t, plan->how), last))
+		failed |= 1 << DATA_FLAGS;
 	if (slots & (1 << DATA_FD2)) {
 		struct rec_data *rec = begin_data(task, DATA_FD2);
 		if (rec) {
@@ -223,6 +229,9 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
 	if (!plan || !(plan->flags & PLAN_RECORD))
 		return;
+	/* An errno that sigreturn(2) has put back into a 32-bit register, as syscall_get_error() of the kernel reads it. */
+	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
+		ret = (s32)ret;
 	stop_clock(t);
 	if ((plan->nargs || call == CALL_NONE) && !(plan->flags & PLAN_SAVE_ARGS))
 		call_args(regs, compat, t->call_rec.args);

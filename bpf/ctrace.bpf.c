@@ -92,8 +92,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (task->signal->live.counter == 0) {
 		rec.head.flags = EXIT_PROCESS;
 		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
-		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code :
-								     task->group_leader->exit_code;
+		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
+								   : task->group_leader->exit_code;
 	}
 	if (!t->known || !send(&rec, sizeof(rec)))
 		count_loss(t->cgroup, config.exit_class);

@@ -51,6 +51,14 @@ impl CallInfo {
         }
     }
 
+    /// Fills in the flags and the mode of a call that takes them in a struct: openat2(2), clone3(2).
+    pub fn set_flags(&self, row: &mut Row, flags: u64, mode: u64) {
+        row.flags = Some(flags as i64);
+        if self.spec.name == "openat2" && flags as i64 & CREATES != 0 {
+            row.mode = Some((mode & 0o7777) as i32);
+        }
+    }
+
     /// Fills in the arguments, and the columns that repeat one of them.
     pub fn set_args(&self, row: &mut Row, args: Args<'_>) {
         for (i, (_, arg)) in self.spec.args.iter().enumerate().take(6) {
@@ -171,8 +179,13 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
         number(position(Arg::Fd, 1))
     };
     p.argv = number(position(Arg::Argv, 0));
-    // 32-bit callers have structs of their own; theirs is not read.
     let buffer = |name: &str| spec.args.iter().position(|(arg, _)| *arg == name);
+    p.how = match spec.name {
+        "openat2" => number(buffer("how")),
+        "clone3" => number(buffer("cl_args")),
+        _ => 0,
+    };
+    // 32-bit callers have structs of their own; theirs is not read.
     (p.stat, p.stat_how) = match spec.name {
         "stat" | "lstat" | "newfstatat" if !compat => {
             (number(buffer("statbuf")), stat_how::STAT_OWN.0 as u8)
@@ -216,6 +229,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
         (data_slot::DATA_PATH, p.path[0] != 0),
         (data_slot::DATA_PATH2, p.path[1] != 0),
         (data_slot::DATA_TEXT, p.text != 0),
+        (data_slot::DATA_FLAGS, p.how != 0),
         (data_slot::DATA_FD2, p.fd2 != 0),
         (
             data_slot::DATA_ADDR,

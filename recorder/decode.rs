@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    data_stat, head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file, rec_kind,
-    rec_sock, rec_syscall, rec_task,
+    data_flags, data_stat, head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file,
+    rec_kind, rec_sock, rec_syscall, rec_task,
 };
 
 /// What every record begins with.
@@ -215,6 +215,12 @@ fn sized(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
 pub fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
     let inode = u64_at(bytes, offset_of!(data_stat, inode))?;
     Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
+}
+
+/// Flags and mode of the bytes of a `DATA_FLAGS`.
+pub fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
+    let flags = u64_at(bytes, offset_of!(data_flags, flags))?;
+    Some((flags, u64_at(bytes, offset_of!(data_flags, mode))?))
 }
 
 /// Up to the first NUL, or all.

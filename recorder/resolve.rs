@@ -62,6 +62,11 @@ enum Pending {
         inode: u64,
         dev: u32,
     },
+    /// What stood in the struct that openat2 or clone3 took.
+    Flags {
+        flags: u64,
+        mode: u64,
+    },
     /// The second fd of the call.
     Second(u64),
     Address(addrs::Address),
@@ -308,6 +313,10 @@ impl Resolver {
                 Some((inode, dev)) => Pending::Stat { inode, dev },
                 None => return,
             },
+            data_slot::DATA_FLAGS => match decode::flags(bytes) {
+                Some((flags, mode)) => Pending::Flags { flags, mode },
+                None => return,
+            },
             data_slot::DATA_FD2 => Pending::Second(base),
             data_slot::DATA_TEXT => Pending::Text(text()),
             data_slot::DATA_ADDR => match addrs::sockaddr(bytes) {
@@ -415,6 +424,7 @@ impl Resolver {
                     self.batch.objects.push(Object { dev, inode });
                 }
                 Pending::Stat { .. } => {}
+                Pending::Flags { flags, mode } => call.set_flags(row, flags, mode),
                 Pending::Second(key) => {
                     if let Some(file) = self.files.get(key) {
                         row.path2 = self.batch.strings.intern_shared(&file.path);
