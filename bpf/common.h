@@ -23,6 +23,9 @@ __u32 cgroup_epoch = 1;
 /* Incremented by user space when it forgets definitions: the kernel side sends them again. */
 __u32 definition_epoch = 1;
 
+/* Set by user space when the recording ends, before it detaches: a call that began later is not in it. */
+__u64 end_time = ~0ULL;
+
 /* What we know of a thread. */
 struct task {
 	struct rec_syscall call_rec; /* the record of the call, as far as it is known */

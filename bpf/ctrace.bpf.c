@@ -207,7 +207,7 @@ int end_tasks(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	t = bpf_task_storage_get(&tasks, task, 0, 0);
-	if (t)
+	if (t && t->entered <= end_time)
 		abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
 	return 0;
 }

@@ -306,7 +306,7 @@ impl Live {
 
     /// Detaches, and takes in what is left.
     fn end(mut self) -> Result<Pipeline> {
-        self.kernel.detach()?;
+        self.kernel.detach(boot_now())?;
         self.step()?;
         self.read_losses(boot_now())?;
         self.note(Note::Missed(self.kernel.misses()))?;

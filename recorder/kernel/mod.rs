@@ -140,12 +140,18 @@ impl Kernel {
         Ok(())
     }
 
-    /// Detaches everything, and has the calls that are in progress sent.
+    /// Detaches everything, and has the calls sent that are in progress `now` (boot time, ns).
     ///
     /// # Errors
     /// The kernel refuses the iterator.
-    pub fn detach(&mut self) -> Result<()> {
-        self.links.clear();
+    pub fn detach(&mut self, now: u64) -> Result<()> {
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.end_time = now;
+        }
+        // The last attached first, which is the return from a call: one whose entry is not seen would be a refusal.
+        while let Some(link) = self.links.pop() {
+            drop(link);
+        }
         walk_tasks(&mut self.skel.progs.end_tasks)
     }
 
