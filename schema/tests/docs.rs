@@ -1,0 +1,96 @@
+//! `docs/schema.md` and the code say the same.
+
+use ctrace_schema::columns::{COLUMNS, Type};
+use ctrace_schema::{meta, views};
+
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md"));
+const CHANGES: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../docs/schema-changes.md"
+));
+
+/// The lines between two headings of the page, the first given as it stands.
+fn section(heading: &str) -> impl Iterator<Item = &'static str> {
+    let heading = format!("## {heading}");
+    let lines = PAGE.lines().skip_while(move |line| *line != heading);
+    lines.skip(1).take_while(|line| !line.starts_with("## "))
+}
+
+/// The rows of a section's tables, without their headings.
+fn rows(heading: &str) -> Vec<&'static str> {
+    section(heading)
+        .filter(|line| line.starts_with("| `"))
+        .collect()
+}
+
+fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::Time => "timestamp",
+        Type::Int64 => "int64",
+        Type::Int32 => "int32",
+        Type::UInt32 => "uint32",
+        Type::Bool => "bool",
+        Type::Text => "text",
+    }
+}
+
+#[test]
+fn every_column_has_its_row_in_order() {
+    let expected: Vec<String> = COLUMNS
+        .iter()
+        .map(|c| format!("| `{}` | {} | {} |", c.name, type_name(c.ty), c.comment))
+        .collect();
+    assert_eq!(rows("Columns"), expected);
+}
+
+#[test]
+fn the_columns_that_are_never_null_are_named() {
+    let names: Vec<String> = COLUMNS
+        .iter()
+        .filter(|c| !c.nullable)
+        .map(|c| format!("`{}`", c.name))
+        .collect();
+    let (last, first) = names.split_last().expect("some are never null");
+    let sentence = format!("{} and {last} are never null", first.join(", "));
+    assert!(PAGE.contains(&sentence), "{sentence}");
+}
+
+#[test]
+fn every_view_has_its_row() {
+    let expected: Vec<String> = views::VIEWS
+        .iter()
+        .map(|v| format!("| `{}` | {} |", v.name, v.comment))
+        .collect();
+    assert_eq!(rows("Views"), expected);
+}
+
+#[test]
+fn every_key_of_the_metadata_has_its_row() {
+    let keys: Vec<&str> = rows("About the recording itself")
+        .iter()
+        .filter_map(|row| row.split('`').nth(1))
+        .collect();
+    let expected = [
+        meta::KEY_SCHEMA,
+        meta::KEY_PRODUCER,
+        meta::KEY_HOST,
+        meta::KEY_BOOT_ID,
+        meta::KEY_KERNEL,
+        meta::KEY_ARCH,
+        meta::KEY_START,
+        meta::KEY_END,
+        meta::KEY_CLOCKS,
+        meta::KEY_FILTERS,
+        meta::KEY_EVENTS,
+        meta::KEY_LOST,
+        meta::KEY_MISSED,
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn the_version_is_that_of_the_code() {
+    let (major, minor) = meta::SCHEMA_VERSION;
+    assert!(PAGE.contains(&format!("describes version {major}.{minor} of the format")));
+    assert!(CHANGES.contains(&format!("- {major}.{minor}: ")));
+}
