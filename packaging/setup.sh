@@ -24,6 +24,9 @@ test_needs=(
 	"command -v dockerd:docker.io"
 	"command -v docker:docker-cli"
 	"command -v podman:podman"
+	"command -v git:git"
+	"test -e /usr/bin/python3:python3"
+	"test -e /usr/bin/strace:strace"
 	"command -v setpriv && command -v flock:util-linux"
 )
 # 32-bit callers are recorded on x86-64, so a 32-bit program has to be built there.

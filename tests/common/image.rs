@@ -15,10 +15,19 @@ const CACHE: &str = "/var/cache/ctrace-tests";
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/blocked.c"), "blocked"),
     ("", include_str!("../programs/calls.c"), "calls"),
+    ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),
     ("", include_str!("../programs/paths.c"), "paths"),
+    ("", include_str!("../programs/places.c"), "places"),
+    ("", include_str!("../programs/tasks.c"), "tasks"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/calls.c"), "calls32"),
+    #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/messages.c"), "messages32"),
+    #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/places.c"), "places32"),
+    #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/tasks.c"), "tasks32"),
 ];
 
 /// The root filesystem as a directory, built when a source has changed.

@@ -1,0 +1,117 @@
+//! The comparison itself: it finds nothing where both say the same, and each kind of difference where they do not.
+
+use super::compare::compare;
+use super::recording::Row;
+use super::strace;
+use serde_json::{Value, json};
+
+const STRACE: &str = r#"execve("\x2f\x61", ["\x61", "\x20"], [], 0) = 0
+openat(-100<\x2f>, "\x62", 0x80000) = 3<\x2f\x62>
+read(3<\x2f\x62>, "\x78", 5) = 1
+connect(4<TCP:[7]>, {sa_family=0x2, sin_port="\x00\x50", sin_addr="\x7f\x00\x00\x01"}, 16) = -1 ECONNREFUSED (Connection refused)
+exit_group(3) = ?
++++ exited with 3 +++
+"#;
+
+fn rows() -> Vec<Value> {
+    let call = |seq: i64, name: &str, ret: Option<i64>, more: Value| {
+        let mut row = json!({"seq": seq, "kind": "syscall", "tid": 9, "pid": 9, "comm": "a", "syscall": name, "ret": ret});
+        let more = more.as_object().unwrap().clone();
+        row.as_object_mut().unwrap().extend(more);
+        row
+    };
+    vec![
+        call(
+            0,
+            "execve",
+            Some(0),
+            json!({"path": "/a", "path_arg": "/a", "argv": "a ' '"}),
+        ),
+        call(
+            1,
+            "openat",
+            Some(3),
+            json!({"arg0": -100, "arg2": 0x80000, "path": "/b", "path_arg": "b"}),
+        ),
+        call(
+            2,
+            "read",
+            Some(1),
+            json!({"arg0": 3, "arg2": 5, "path": "/b"}),
+        ),
+        call(
+            3,
+            "connect",
+            Some(-111),
+            json!({"arg0": 4, "arg2": 16, "error": "ECONNREFUSED", "inode": 7,
+            "family": "inet", "protocol": "tcp", "peer_addr": "127.0.0.1", "peer_port": 80}),
+        ),
+        call(4, "exit_group", None, json!({"arg0": 3})),
+        json!({"seq": 5, "kind": "process", "action": "exit", "tid": 9, "pid": 9, "comm": "a", "exit_code": 3}),
+    ]
+}
+
+fn differences(rows: &[Value]) -> Vec<String> {
+    let rows = rows
+        .iter()
+        .map(|r| serde_json::from_value::<Row>(r.clone()).unwrap());
+    let report = compare(&[strace::thread(9, STRACE)], rows.collect());
+    report.differences
+}
+
+#[test]
+fn the_same_is_no_difference() {
+    assert_eq!(differences(&rows()), Vec::<String>::new());
+}
+
+#[test]
+fn each_difference_is_found() {
+    let changes = [
+        (0, "argv", json!("a")),
+        (0, "path_arg", json!("a")),
+        (1, "path", json!("/c")),
+        (1, "arg2", json!(0)),
+        (1, "ret", json!(4)),
+        (1, "path_arg", Value::Null),
+        (2, "path", json!("/c")),
+        (2, "path", Value::Null),
+        (2, "arg2", json!(6)),
+        (2, "denied", json!(true)),
+        (2, "syscall", json!("write")),
+        (3, "error", json!("EPERM")),
+        (3, "ret", json!(0)),
+        (3, "family", json!("inet6")),
+        (3, "inode", json!(8)),
+        (3, "peer_port", json!(81)),
+        (3, "peer_addr", Value::Null),
+        (4, "ret", json!(0)),
+        (5, "exit_code", json!(0)),
+        (5, "kind", json!("gap")),
+        (2, "tid", json!(10)),
+    ];
+    for (i, column, value) in changes {
+        let mut rows = rows();
+        rows[i][column] = value.clone();
+        assert_ne!(
+            differences(&rows),
+            Vec::<String>::new(),
+            "{column} of {i}: {value}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_row_is_found() {
+    for i in 0..rows().len() {
+        let mut rows = rows();
+        rows.remove(i);
+        assert_ne!(differences(&rows), Vec::<String>::new(), "without {i}");
+        rows.insert(i, rows[0].clone());
+        rows.insert(i, rows[0].clone());
+        assert_ne!(
+            differences(&rows),
+            Vec::<String>::new(),
+            "with one more at {i}"
+        );
+    }
+}
