@@ -36,6 +36,27 @@ __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 		args[5] = regs->r9;
 	}
 }
+/* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
+#define NR_SOCKETCALL 102
+#define SYS_SENDMMSG 20
+/* socketcall(2) is told as the call that it was asked for: it has that one's number, and a pointer to its arguments. */
+__inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
+{
+	u32 call = regs->bx;
+	if (!compat || nr != NR_SOCKETCALL || call < 1 || call > SYS_SENDMMSG)
+		return nr;
+	return SOCKETCALL_BASE + call;
+}
+__inline_always void unfold_args(struct pt_regs *regs, u64 *args)
+{
+	u64 from = (u32)regs->cx;
+	for (int i = 0; i < 6; i++) {
+		/* One by one: fewer than six may be there. */
+		u32 arg = 0;
+		bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg));
+		args[i] = arg;
+	}
+}
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h */
 #define TIF_32BIT 22
@@ -52,6 +73,13 @@ __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 	args[0] = regs->orig_x0;
 	for (int i = 1; i < 6; i++)
 		args[i] = regs->regs[i];
+}
+__inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
+{
+	return nr;
+}
+__inline_always void unfold_args(struct pt_regs *regs, u64 *args)
+{
 }
 #endif
 
@@ -129,12 +157,22 @@ __inline_always void begin_call(struct task *t, u32 nr, u8 flags)
 	t->retry = 0;
 }
 
+/* The arguments, while the call has not run. */
+__inline_always void entry_args(struct task *t, struct pt_regs *regs, bool compat, const volatile struct plan *plan)
+{
+	if (plan->flags & PLAN_UNFOLD)
+		unfold_args(regs, t->call_rec.args);
+	else
+		call_args(regs, compat, t->call_rec.args);
+}
+
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
 {
 	struct task *t = current_task(task, task_storage(task));
 	if (!t || !t->record)
 		return;
 	bool compat = is_compat(task);
+	nr = unfold_number(regs, compat, nr);
 	const volatile struct plan *plan = find_plan(compat, nr);
 	if (!plan || !(plan->flags & PLAN_RECORD)) {
 		t->call = CALL_IGNORED;
@@ -143,7 +181,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
 	u8 fd = plan->fd, slots = plan->slots;
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
-		call_args(regs, compat, t->call_rec.args);
+		entry_args(t, regs, compat, plan);
 		if (fd)
 			t->call_rec.key = fd_key(nth(t, fd));
 		if (slots)
@@ -221,8 +259,9 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (!t->record || call == CALL_IGNORED || call == CALL_BORN)
 		return;
 	if (call == CALL_NONE) {
-		begin_call(t, call_number(regs),
-			   (is_compat(task) ? SYS_COMPAT : 0) | (seen ? SYS_DENIED : SYS_NO_ENTRY));
+		bool is32 = is_compat(task);
+		begin_call(t, unfold_number(regs, is32, call_number(regs)),
+			   (is32 ? SYS_COMPAT : 0) | (seen ? SYS_DENIED : SYS_NO_ENTRY));
 		t->call = CALL_NONE;
 	}
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
@@ -233,9 +272,12 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
 		ret = (s32)ret;
 	stop_clock(t);
-	if ((plan->nargs || call == CALL_NONE) && !(plan->flags & PLAN_SAVE_ARGS))
+	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
+	if (denied)
+		entry_args(t, regs, compat, plan);
+	else if ((plan->nargs || call == CALL_NONE) && !saved)
 		call_args(regs, compat, t->call_rec.args);
-	if (call == CALL_NONE) {
+	if (call == CALL_NONE && (denied || !saved)) {
 		/* Nothing was looked up at entry; the arguments are still there. */
 		if (plan->fd)
 			t->call_rec.key = fd_key(nth(t, plan->fd));

@@ -18,6 +18,7 @@ enum limits {
 	ARGV_MAX_BYTES = 16384, /* longer argument lists are cut and counted */
 	COMM_BYTES = 16, /* TASK_COMM_LEN */
 	MAX_SYSCALLS = 512, /* numbers of every ABI lie below */
+	SOCKETCALL_BASE = 491, /* of 32-bit x86, above its own numbers: plus what socketcall(2) is asked for, 1 to 20 */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
 };
 
@@ -225,6 +226,7 @@ enum plan_flag {
 	PLAN_SAVE_ARGS = 4, /* the registers do not outlive the call */
 	PLAN_SOCK_AT_EXIT = 8, /* the call changes the socket's addresses: look again at return */
 	PLAN_FORK = 16,
+	PLAN_UNFOLD = 32, /* of socketcall(2): the arguments are in user memory */
 };
 
 enum stat_how {

@@ -33,8 +33,7 @@ const CREATES: i64 = 0o100 | 0o20_000_000;
 
 impl CallInfo {
     fn new(abi: Abi, nr: u32) -> CallInfo {
-        let name = syscalls::name(abi, nr);
-        let spec = syscalls::spec_of(abi, nr);
+        let (name, spec) = find(abi, nr);
         CallInfo {
             name: name.map_or_else(|| format!("syscall_{nr}").into(), Into::into),
             class: spec.class.as_str(),
@@ -126,6 +125,44 @@ fn abi(machine: &str, compat: bool) -> anyhow::Result<Abi> {
     })
 }
 
+/// What socketcall(2) can be asked for, from 1 on: SYS_SOCKET and so on of linux/net.h.
+const SOCKETCALLS: [&str; 20] = [
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+];
+
+/// Name and meaning of a number of the kernel side's: those of the ABI, and above them what socketcall(2) was asked for.
+fn find(abi: Abi, nr: u32) -> (Option<&'static str>, &'static Spec) {
+    if let Some(name) = socketcall(abi, nr) {
+        return (Some(name), syscalls::spec(name));
+    }
+    (syscalls::name(abi, nr), syscalls::spec_of(abi, nr))
+}
+
+fn socketcall(abi: Abi, nr: u32) -> Option<&'static str> {
+    let i = nr.checked_sub(limits::SOCKETCALL_BASE.0 + 1)?;
+    let name = SOCKETCALLS.get(i as usize).copied();
+    name.filter(|_| abi == Abi::X86)
+}
+
 /// What the kernel side does for each call, the machine's own first; `wanted` decides by name and class.
 ///
 /// # Errors
@@ -135,10 +172,13 @@ pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Res
     for compat in [false, true] {
         let abi = abi(machine, compat)?;
         plans.extend((0..COUNT as u32).map(|nr| {
-            let name = syscalls::name(abi, nr);
+            let (name, spec) = find(abi, nr);
             let unknown = format!("syscall_{nr}");
-            let spec = syscalls::spec_of(abi, nr);
-            plan_of(spec, compat, wanted(name.unwrap_or(&unknown), spec.class))
+            let mut plan = plan_of(spec, compat, wanted(name.unwrap_or(&unknown), spec.class));
+            if socketcall(abi, nr).is_some() {
+                plan.flags |= (plan_flag::PLAN_UNFOLD.0 | plan_flag::PLAN_SAVE_ARGS.0) as u8;
+            }
+            plan
         }));
     }
     Ok(plans)
@@ -251,4 +291,41 @@ fn address_how(arg: Arg) -> Option<addr_how> {
         Arg::MmsgOut => addr_how::ADDR_MMSG_OUT,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socketcall_is_told_as_what_it_asks_for() {
+        let base = limits::SOCKETCALL_BASE.0;
+        assert_eq!(find(Abi::X86, base + 1).0, Some("socket"));
+        assert_eq!(find(Abi::X86, base + 20).0, Some("sendmmsg"));
+        assert_eq!(find(Abi::X86_64, base + 3).0, None);
+        assert!(
+            SOCKETCALLS
+                .iter()
+                .all(|name| !syscalls::spec(name).name.is_empty())
+        );
+        // The numbers of the ABI itself must not reach so far, nor ours past the end.
+        let last = syscalls::iter(Abi::X86).map(|(nr, _)| nr).max();
+        assert!(last < Some(base) && base + 20 < limits::MAX_SYSCALLS.0);
+    }
+
+    #[test]
+    fn plans_are_by_number() {
+        let plans = plans("x86_64", |name, _| name == "connect").expect("known");
+        let unfolded = &plans[COUNT + limits::SOCKETCALL_BASE.0 as usize + 3];
+        assert_eq!(
+            u32::from(unfolded.flags) & plan_flag::PLAN_RECORD.0,
+            plan_flag::PLAN_RECORD.0
+        );
+        assert_eq!((unfolded.fd, unfolded.addr), (1, 2));
+        assert_eq!(
+            u32::from(plans[0].flags) & plan_flag::PLAN_RECORD.0,
+            0,
+            "read"
+        );
+    }
 }

@@ -108,6 +108,11 @@ mod callers_of_32_bits {
     use super::{Case, in_places};
 
     #[test]
+    fn messages() {
+        Case::new("messages32", 150).run(&["messages32"]);
+    }
+
+    #[test]
     fn tasks() {
         Case::new("tasks32", 500).run(&["tasks32"]);
     }

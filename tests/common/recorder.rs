@@ -16,7 +16,8 @@ pub fn ctrace_rec() -> Command {
 /// `ctrace-query`, with no arguments yet.
 pub fn ctrace_query() -> Command {
     // Optional, for a test that only records is built without the query program.
-    Command::new(option_env!("CARGO_BIN_EXE_ctrace-query").unwrap())
+    let path = option_env!("CARGO_BIN_EXE_ctrace-query");
+    Command::new(path.unwrap())
 }
 
 /// The rows that `sql` gives on the recording `path`, each a JSON object in which a null has no key.
