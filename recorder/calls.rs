@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec};
 
-use crate::batch::Row;
-use crate::decode::Args;
 use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag, stat_how};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
@@ -21,11 +19,45 @@ pub struct CallInfo {
     pub moves_bytes: bool,
     /// Whether the address that it takes is that of its own end.
     pub binds: bool,
-    spec: &'static Spec,
-    fd: Option<usize>,
-    flags: Option<usize>,
-    mode: Option<usize>,
+    /// The argument that is the fd which it is about, from 0.
+    pub fd: Option<usize>,
+    /// The argument that is its flags.
+    pub flags: Option<usize>,
+    /// The argument that is its mode.
+    pub mode: Option<usize>,
     open_flags: Option<usize>,
+    widths: [Width; 6],
+}
+
+/// The width in which the kernel takes an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    /// None, or a pointer, which means nothing later.
+    Absent,
+    Signed32,
+    Unsigned32,
+    Register,
+}
+
+impl Width {
+    fn of(arg: Arg) -> Width {
+        match arg {
+            arg if arg.is_pointer() => Width::Absent,
+            Arg::Pad => Width::Absent,
+            Arg::Fd | Arg::DirFd | Arg::Int | Arg::Signal | Arg::Pid | Arg::Id => Width::Signed32,
+            Arg::UInt | Arg::Flags(_) | Arg::Const(_) | Arg::Mode => Width::Unsigned32,
+            _ => Width::Register,
+        }
+    }
+
+    fn value(self, register: u64) -> Option<i64> {
+        match self {
+            Width::Absent => None,
+            Width::Signed32 => Some(i64::from(register as i32)),
+            Width::Unsigned32 => Some(i64::from(register as u32)),
+            Width::Register => Some(register as i64),
+        }
+    }
 }
 
 /// O_CREAT, and the bit that O_TMPFILE has beside O_DIRECTORY: the same on every architecture here.
@@ -34,12 +66,15 @@ const CREATES: i64 = 0o100 | 0o20_000_000;
 impl CallInfo {
     fn new(abi: Abi, nr: u32) -> CallInfo {
         let (name, spec) = find(abi, nr);
+        let mut widths = [Width::Absent; 6];
+        for (width, (_, arg)) in widths.iter_mut().zip(spec.args) {
+            *width = Width::of(*arg);
+        }
         CallInfo {
             name: name.map_or_else(|| format!("syscall_{nr}").into(), Into::into),
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
             binds: spec.name == "bind",
-            spec,
             fd: spec.fd_arg(),
             flags: spec.flags_arg(),
             mode: spec.mode_arg(),
@@ -47,46 +82,34 @@ impl CallInfo {
                 .args
                 .iter()
                 .position(|(_, arg)| *arg == Arg::Flags(Names::Open)),
+            widths,
         }
     }
 
-    /// Fills in the flags and the mode of a call that takes them in a struct: openat2(2), clone3(2).
-    pub fn set_flags(&self, row: &mut Row, flags: u64, mode: u64) {
-        row.flags = Some(flags as i64);
-        if self.spec.name == "openat2" && flags as i64 & CREATES != 0 {
-            row.mode = Some((mode & 0o7777) as i32);
-        }
+    /// The flags, and the mode, of a call that takes them in a struct: openat2(2), clone3(2).
+    pub fn struct_flags(&self, flags: u64, mode: u64) -> (Option<i64>, Option<i32>) {
+        let creates = &*self.name == "openat2" && flags as i64 & CREATES != 0;
+        let mode = creates.then_some((mode & 0o7777) as i32);
+        (Some(flags as i64), mode)
     }
 
-    /// Fills in the arguments, and the columns that repeat one of them.
-    pub fn set_args(&self, row: &mut Row, args: Args<'_>) {
-        for (i, (_, arg)) in self.spec.args.iter().enumerate().take(6) {
-            row.args[i] = args.get(i).and_then(|value| argument(*arg, value));
-        }
+    /// Whether argument `i` of the call, from 0, is a value.
+    pub fn has_arg(&self, i: usize) -> bool {
+        self.widths[i] != Width::Absent
+    }
+
+    /// Argument `i`, from those that the record has; None for a pointer, which means nothing later.
+    pub fn arg(&self, i: usize, args: &[u64]) -> Option<i64> {
+        let value = |i: usize| self.widths[i].value(*args.get(i)?);
         // An open that creates nothing passes no mode: what stands in the register is somebody else's.
-        if let (Some(mode), Some(flags)) = (self.mode, self.open_flags)
-            && row.args[flags].is_some_and(|flags| flags & CREATES == 0)
+        if self.mode == Some(i)
+            && let Some(flags) = self.open_flags
+            && value(flags).is_some_and(|flags| flags & CREATES == 0)
         {
-            row.args[mode] = None;
+            return None;
         }
-        let get = |i: Option<usize>| i.and_then(|i| row.args[i]);
-        row.flags = get(self.flags);
-        row.fd = get(self.fd).map(|fd| fd as i32);
-        row.mode = get(self.mode).map(|mode| (mode & 0o7777) as i32);
+        value(i)
     }
-}
-
-/// The value of an argument, in the width that the kernel takes it; None for a pointer, which means nothing later.
-fn argument(arg: Arg, value: u64) -> Option<i64> {
-    Some(match arg {
-        arg if arg.is_pointer() => return None,
-        Arg::Pad => return None,
-        Arg::Fd | Arg::DirFd | Arg::Int | Arg::Signal | Arg::Pid | Arg::Id => {
-            i64::from(value as i32)
-        }
-        Arg::UInt | Arg::Flags(_) | Arg::Const(_) | Arg::Mode => i64::from(value as u32),
-        _ => value as i64,
-    })
 }
 
 /// Calls by number: the machine's own, then those of 32-bit callers.

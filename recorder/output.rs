@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::batch::encoded_schema;
 use crate::cli::{Format, Record};
+use crate::columns::{Columns, encoded_schema};
 use crate::raw::Machine;
 use crate::sink::{JsonLines, Parquet, Sink, Summary, Table};
 
@@ -124,7 +124,7 @@ impl Sink for Nothing {
         8192
     }
 
-    fn write(&mut self, _: &arrow::array::RecordBatch) -> Result<()> {
+    fn write(&mut self, _: &Columns) -> Result<()> {
         Ok(())
     }
 

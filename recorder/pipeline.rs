@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::batch::{self, Batch, ContainerName, Row, encoded_schema};
+use crate::batch::{self, Batch, Row};
 use crate::calls::Calls;
+use crate::columns::{Columns, ContainerName, encoded_schema};
 use crate::decode::{self, Body, Head};
 use crate::merge::Merge;
 use crate::raw::{Machine, Note, When};
@@ -72,16 +73,17 @@ impl Pipeline {
         let rows = sink.rows();
         let (batches, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
+        let calls = Arc::new(Calls::new(&machine.arch)?);
         let thread = std::thread::Builder::new()
             .name("encoder".to_string())
-            .spawn(move || encode(&waiting, &host, sink))
+            .spawn({
+                let calls = calls.clone();
+                move || encode(&waiting, &host, &calls, sink)
+            })
             .context("cannot start a thread")?;
         Ok(Pipeline {
             merge: Merge::default(),
-            resolver: Resolver::new(
-                Calls::new(&machine.arch)?,
-                Registry::new(machine.record_host),
-            ),
+            resolver: Resolver::new(calls, Registry::new(machine.record_host)),
             encoder: Some(Encoder { batches, thread }),
             rows,
             held: VecDeque::new(),
@@ -208,7 +210,7 @@ impl Pipeline {
         let names = self.resolver.registry.names();
         let kept = |row: &&Row| {
             names
-                .get(row.container as usize)
+                .get(batch.container(row) as usize)
                 .is_none_or(|name| name.keep)
         };
         self.summary.events += batch.rows.iter().filter(kept).count() as u64;
@@ -293,6 +295,7 @@ impl Pipeline {
 fn encode(
     waiting: &Receiver<(Batch, Vec<ContainerName>)>,
     host: &str,
+    calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
 ) -> Result<u64> {
     let schema = Arc::new(encoded_schema());
@@ -301,11 +304,9 @@ fn encode(
         if let Some(summary) = batch.summary.take() {
             return sink.finish(&summary);
         }
-        let encoded = batch
-            .encode(&names, host, &schema, clusters)
-            .context("a batch cannot be encoded")?;
-        if encoded.num_rows() > 0 {
-            sink.write(&encoded)?;
+        let columns = Columns::new(batch, calls, &names, host, &schema, clusters);
+        if columns.rows() > 0 {
+            sink.write(&columns)?;
         }
     }
     Err(anyhow!("the recording was not ended"))

@@ -7,7 +7,8 @@ use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{self, ContainerName};
+use crate::batch;
+use crate::columns::ContainerName;
 
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,13 @@
 //!
 //! Holds what the kernel side has defined so far: threads by id, files and sockets by key. Never touches libbpf.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ctrace_schema::text::{escape, shell_join};
 use rustc_hash::FxHashMap;
 
 use crate::addrs;
-use crate::batch::{Batch, Ends, NONE, Object, Row, Task, Text};
+use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text};
 use crate::calls::{CallInfo, Calls};
 use crate::decode::{self, Args, Body, Head, Sock};
 use crate::definitions::{Definitions, Sent};
@@ -114,7 +113,7 @@ pub struct Resolver {
     threads: FxHashMap<u32, Thread>,
     files: Definitions<File>,
     sockets: Definitions<Socket>,
-    calls: Rc<Calls>,
+    calls: Arc<Calls>,
     /// The containers.
     pub registry: Registry,
     /// The clock that gives rows their time.
@@ -126,28 +125,36 @@ pub struct Resolver {
     /// Numbers batches, so that what was sent in an earlier one is sent again.
     generation: u32,
     next_seq: u64,
+    /// Where a path leads in this batch, by the key of what it starts from and the path.
+    joined: FxHashMap<(u64, Text), Text>,
+    /// Text of a device in this batch.
+    devices: FxHashMap<u32, Text>,
 }
 
 impl Resolver {
     /// Nothing is known yet. `calls` are those of the machine that is recorded.
-    pub fn new(calls: Calls, registry: Registry) -> Resolver {
+    pub fn new(calls: Arc<Calls>, registry: Registry) -> Resolver {
         Resolver {
             threads: FxHashMap::default(),
             files: Definitions::default(),
             sockets: Definitions::default(),
-            calls: Rc::new(calls),
+            calls,
             registry,
             clock: Clock::default(),
             faults: Faults::default(),
             batch: Batch::default(),
             generation: 1,
             next_seq: 0,
+            joined: FxHashMap::default(),
+            devices: FxHashMap::default(),
         }
     }
 
     /// The rows so far.
     pub fn take(&mut self) -> Batch {
         self.generation += 1;
+        self.joined.clear();
+        self.devices.clear();
         let mut batch = std::mem::take(&mut self.batch);
         batch.first_seq = self.next_seq;
         self.next_seq += batch.rows.len() as u64;
@@ -248,23 +255,33 @@ impl Resolver {
             Change::Appeared(index) => (index, "started"),
             Change::Gone(index) => (index, "stopped"),
         };
-        let mut row = Row::new(self.clock.wall(fact.boot), "container");
-        row.container = index;
-        row.action = action;
-        row.description = self.batch.descriptions.len() as u32;
-        self.batch.descriptions.push(self.registry.describe(index));
-        self.batch.rows.push(row);
+        let note = Note {
+            container: index,
+            action,
+            class: "",
+            exit_code: None,
+            exit_signal: None,
+            description: Some(Box::new(self.registry.describe(index))),
+            lost: None,
+        };
+        let row = Row::new(self.clock.wall(fact.boot), Kind::Container);
+        self.batch.push_note(row, note);
     }
 
     /// Events of `class` were lost between two instants (boot time, ns).
     pub fn gap(&mut self, cgroup: u64, class: &'static str, lost: u64, since: u64, until: u64) {
-        let mut row = Row::new(self.clock.wall(since), "gap");
-        row.duration = Some(until.saturating_sub(since));
-        row.container = self.registry.index(cgroup);
-        row.action = "ring full";
-        row.class = class;
-        row.lost = Some(lost as i64);
-        self.batch.rows.push(row);
+        let mut row = Row::new(self.clock.wall(since), Kind::Gap);
+        row.duration = until.saturating_sub(since);
+        let note = Note {
+            container: self.registry.index(cgroup),
+            action: "ring full",
+            class,
+            exit_code: None,
+            exit_signal: None,
+            description: None,
+            lost: Some(lost as i64),
+        };
+        self.batch.push_note(row, note);
     }
 
     fn announce(&mut self, tid: u32, pending: Pending) {
@@ -332,147 +349,157 @@ impl Resolver {
     }
 
     fn syscall(&mut self, head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
-        let flags = u32::from(head.flags);
-        let has = |flag: sys_flag| flags & flag.0 != 0;
-        let compat = has(sys_flag::SYS_COMPAT);
-        let timed = !has(sys_flag::SYS_DENIED) && !has(sys_flag::SYS_NO_ENTRY);
+        let has = |flag: sys_flag| u32::from(head.flags) & flag.0 != 0;
         let calls = self.calls.clone();
-        let Some(call) = calls.get(compat, head.nr) else {
+        let Some(call) = calls.get(has(sys_flag::SYS_COMPAT), head.nr) else {
             self.faults.broken += 1;
             return;
         };
-
-        let mut row = Row::new(
-            self.clock
-                .wall(head.time - if timed { duration.min(head.time) } else { 0 }),
-            "syscall",
-        );
-        let returned = !has(sys_flag::SYS_NO_RETURN);
-        row.duration = (timed && returned).then_some(duration);
-        row.class = call.class;
-        row.syscall = self.batch.strings.intern_shared(&call.name);
-        row.compat = Some(compat);
-        row.denied = Some(has(sys_flag::SYS_DENIED));
-        row.ret = returned.then_some(ret);
-        call.set_args(&mut row, args);
-        if call.moves_bytes && returned {
-            row.bytes = Some(ret.max(0));
-        }
-        if has(sys_flag::SYS_CHILD) {
-            row.child_pid = Some(key as i32);
+        let timed = !has(sys_flag::SYS_DENIED) && !has(sys_flag::SYS_NO_ENTRY);
+        let before = if timed { duration.min(head.time) } else { 0 };
+        let mut row = Row::new(self.clock.wall(head.time - before), Kind::Syscall);
+        row.duration = duration;
+        row.ret = ret;
+        row.flags = head.flags;
+        row.call = head.nr;
+        self.batch.set_args(&mut row, args);
+        let mut names = Names::NONE;
+        let mut named = has(sys_flag::SYS_CHILD);
+        if named {
+            names.child_pid = Some(key as i32);
         } else {
-            if has(sys_flag::SYS_RET_KEY) {
-                row.fd = Some(ret as i32);
-            }
-            self.set_object(&mut row, key);
+            row.object = self.object(key);
         }
-        self.set_pending(&mut row, head.tid, call);
-        self.set_task(&mut row, head.tid);
+        for pending in self.set_task(&mut row, head.tid) {
+            named = true;
+            self.set_pending(&mut row, &mut names, pending, call);
+        }
+        if named {
+            row.detail = self.batch.names.len() as u32;
+            self.batch.names.push(names);
+        }
         self.batch.rows.push(row);
     }
 
-    /// The file or socket behind `key`.
-    fn set_object(&mut self, row: &mut Row, key: u64) {
-        if key == 0 {
-            return;
-        }
+    /// Index of the file or socket behind `key`.
+    fn object(&mut self, key: u64) -> u32 {
         let (batch, generation) = (&mut self.batch, self.generation);
-        if let Some(file) = self.files.get_mut(key) {
-            row.path = batch.strings.intern_shared(&file.path);
-            row.object = file.sent.index(generation, || {
-                let dev = batch.strings.intern(&paths::dev_text(file.dev));
+        if key == 0 {
+            NONE
+        } else if let Some(file) = self.files.get_mut(key) {
+            file.sent.index(generation, || {
                 batch.objects.push(Object {
-                    dev,
-                    inode: file.inode,
+                    path: batch.strings.intern_shared(&file.path),
+                    dev: batch.strings.intern(&paths::dev_text(file.dev)),
+                    inode: Some(file.inode),
+                    ends: NONE,
                 });
                 batch.objects.len() - 1
-            });
+            })
         } else if let Some(socket) = self.sockets.get_mut(key) {
             let mut sent = socket.sent;
-            row.ends = sent.index(generation, || {
-                let ends = socket.ends(batch);
-                batch.ends.push(ends);
-                batch.ends.len() - 1
-            });
+            let index = sent.index(generation, || socket.push(batch));
             socket.sent = sent;
-            // A socket has no path and no device; its inode tells sockets apart.
-            batch.objects.push(Object {
-                dev: NONE,
-                inode: socket.inode,
-            });
-            row.object = batch.objects.len() as u32 - 1;
-            if let Some(path) = &socket.local_path {
-                row.path = batch.strings.intern(path);
-            }
+            index
+        } else {
+            NONE
         }
     }
 
     /// What the thread announced of this call.
-    fn set_pending(&mut self, row: &mut Row, tid: u32, call: &CallInfo) {
-        let Some(thread) = self.threads.get_mut(&tid) else {
-            return;
-        };
-        if thread.pending.is_empty() {
-            return;
-        }
-        for pending in std::mem::take(&mut thread.pending) {
-            match pending {
-                Pending::Path { slot, base, arg } => self.set_path(row, slot, base, &arg),
-                Pending::Stat { inode, dev } if row.object == NONE => {
-                    let dev = self.batch.strings.intern(&paths::dev_text(dev));
-                    row.object = self.batch.objects.len() as u32;
-                    self.batch.objects.push(Object { dev, inode });
+    fn set_pending(&mut self, row: &mut Row, names: &mut Names, pending: Pending, call: &CallInfo) {
+        match pending {
+            Pending::Path { slot, base, arg } => self.set_path(row, names, slot, base, &arg),
+            Pending::Stat { inode, dev } if row.object == NONE => {
+                let strings = &mut self.batch.strings;
+                let text = self.devices.entry(dev);
+                let dev = *text.or_insert_with(|| strings.intern(&paths::dev_text(dev)));
+                row.object = self.batch.objects.len() as u32;
+                self.batch.objects.push(Object {
+                    path: NONE,
+                    dev,
+                    inode: Some(inode),
+                    ends: NONE,
+                });
+            }
+            Pending::Stat { .. } => {}
+            Pending::Second(key) => {
+                if let Some(file) = self.files.get(key) {
+                    names.path2 = self.batch.strings.intern_shared(&file.path);
                 }
-                Pending::Stat { .. } => {}
-                Pending::Flags { flags, mode } => call.set_flags(row, flags, mode),
-                Pending::Second(key) => {
-                    if let Some(file) = self.files.get(key) {
-                        row.path2 = self.batch.strings.intern_shared(&file.path);
-                    }
-                }
-                Pending::Text(text) => row.path2 = self.batch.strings.intern(&escape(&text)),
-                Pending::Address(address) => self.set_address(row, &address, call.binds),
-                Pending::Exec { exe, argv } => {
-                    row.argv = self.batch.strings.intern(&shell_join(&argv));
-                    self.set_object(row, exe);
+            }
+            Pending::Flags { flags, mode } => {
+                (names.flags, names.mode) = call.struct_flags(flags, mode);
+            }
+            Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
+            Pending::Address(address) => self.set_address(row, names, &address, call.binds),
+            Pending::Exec { exe, argv } => {
+                names.argv = self.batch.strings.intern(&shell_join(&argv));
+                let object = self.object(exe);
+                if object != NONE {
+                    row.object = object;
                 }
             }
         }
     }
 
-    fn set_path(&mut self, row: &mut Row, slot: u16, base: u64, arg: &[u8]) {
-        let joined = self
-            .files
-            .get(base)
-            .map(|base| paths::join(&base.path, arg));
-        let strings = &mut self.batch.strings;
-        let path = joined.map_or(NONE, |path| strings.intern(&path));
+    fn set_path(&mut self, row: &mut Row, names: &mut Names, slot: u16, base: u64, arg: &[u8]) {
+        let Resolver {
+            batch,
+            files,
+            joined,
+            ..
+        } = self;
+        let arg_text = batch.strings.intern(&escape(arg));
+        let path = match (joined.get(&(base, arg_text)), files) {
+            (Some(path), _) => *path,
+            (None, files) => match files.get(base) {
+                Some(base_file) => {
+                    let path = batch.strings.intern(&paths::join(&base_file.path, arg));
+                    joined.insert((base, arg_text), path);
+                    path
+                }
+                None => NONE,
+            },
+        };
         if u32::from(slot) == data_slot::DATA_PATH2.0 {
-            row.path2 = path;
+            names.path2 = path;
             return;
         }
-        row.path_arg = strings.intern(&escape(arg));
+        names.path_arg = arg_text;
         if arg.is_empty() && row.object == NONE {
             // AT_EMPTY_PATH: the call is about the directory fd itself.
-            self.set_object(row, base);
-        } else if row.path == NONE {
-            row.path = path;
+            row.object = self.object(base);
+        } else {
+            names.path = path;
         }
     }
 
     /// An address that the caller passed or got. It counts where the socket itself does not know better: a UDP socket
     /// that is not connected, a connect that failed.
-    fn set_address(&mut self, row: &mut Row, address: &addrs::Address, binds: bool) {
+    fn set_address(
+        &mut self,
+        row: &mut Row,
+        names: &mut Names,
+        address: &addrs::Address,
+        binds: bool,
+    ) {
         let batch = &mut self.batch;
-        let text = |batch: &mut Batch, text: &Option<String>| {
-            text.as_ref().map_or(NONE, |t| batch.strings.intern(t))
+        let addr = batch.strings.intern_opt(address.addr.as_deref());
+        let path = batch.strings.intern_opt(address.path.as_deref());
+        let mut object = match batch.objects.get(row.object as usize) {
+            Some(object) => *object,
+            None => Object {
+                path: NONE,
+                dev: NONE,
+                inode: None,
+                ends: NONE,
+            },
         };
-        let addr = text(batch, &address.addr);
-        let path = text(batch, &address.path);
-        let mut ends = match batch.ends.get(row.ends as usize) {
+        let mut ends = match batch.ends.get(object.ends as usize) {
             Some(ends) => *ends,
             None => Ends {
-                family: names::family(address.family).map_or(NONE, |f| batch.strings.intern(f)),
+                family: batch.strings.intern_opt(names::family(address.family)),
                 protocol: NONE,
                 local_addr: NONE,
                 local_port: None,
@@ -485,9 +512,7 @@ impl Resolver {
             if ends.local_addr == NONE && ends.local_port.is_none_or(|p| p == 0) {
                 (ends.local_addr, ends.local_port) = (addr, address.port);
             }
-            if row.path == NONE {
-                row.path = path;
-            }
+            names.path = path;
         } else if ends.peer_addr == addr && ends.peer_port.is_none() {
             // The kernel forgets the port of a connection that was refused.
             ends.peer_port = address.port;
@@ -499,21 +524,27 @@ impl Resolver {
         } else {
             return;
         }
-        row.ends = batch.ends.len() as u32;
+        object.ends = batch.ends.len() as u32;
         batch.ends.push(ends);
+        row.object = batch.objects.len() as u32;
+        batch.objects.push(object);
     }
 
-    fn set_task(&mut self, row: &mut Row, tid: u32) {
-        let (batch, generation) = (&mut self.batch, self.generation);
+    /// Says who did it, and returns what the thread had announced.
+    fn set_task(&mut self, row: &mut Row, tid: u32) -> Vec<Pending> {
+        let Resolver {
+            batch,
+            registry,
+            generation,
+            ..
+        } = self;
         let Some(thread) = self.threads.get_mut(&tid) else {
             self.faults.orphans += 1;
-            row.container = 0;
-            return;
+            return vec![];
         };
-        row.container = self.registry.index(thread.cgroup);
-        row.task = thread.sent.index(generation, || {
+        row.task = thread.sent.index(*generation, || {
             batch.tasks.push(Task {
-                container: row.container,
+                container: registry.index(thread.cgroup),
                 pid: thread.pid,
                 tid,
                 ppid: thread.ppid,
@@ -527,40 +558,53 @@ impl Resolver {
             });
             batch.tasks.len() - 1
         });
+        std::mem::take(&mut thread.pending)
     }
 
     fn exit(&mut self, head: Head, _pid: u32, code: u32) {
         if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 != 0 {
-            let mut row = Row::new(self.clock.wall(head.time), "process");
-            row.action = "exit";
-            row.class = "process";
+            let mut row = Row::new(self.clock.wall(head.time), Kind::Process);
             // wait(2): the signal in the low seven bits, the code above them.
-            match code & 0x7f {
-                0 => row.exit_code = Some((code >> 8 & 0xff) as i32),
-                signal => row.exit_signal = Some(signal as i32),
-            }
+            let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
             self.set_task(&mut row, head.tid);
-            self.batch.rows.push(row);
+            let note = Note {
+                container: 0,
+                action: "exit",
+                class: "process",
+                exit_code: (signal == 0).then_some(code),
+                exit_signal: (signal != 0).then_some(signal),
+                description: None,
+                lost: None,
+            };
+            self.batch.push_note(row, note);
         }
         self.threads.remove(&head.tid);
     }
 }
 
 impl Socket {
-    fn ends(&self, batch: &mut Batch) -> Ends {
+    /// Adds it to the batch's objects, and returns its index there.
+    fn push(&self, batch: &mut Batch) -> usize {
         let strings = &mut batch.strings;
-        let mut text =
-            |text: Option<&str>| -> Text { text.map_or(NONE, |text| strings.intern(text)) };
         let number = self.family.is_none().then(|| self.number.to_string());
-        Ends {
-            family: text(self.family.or(number.as_deref())),
-            protocol: text(self.protocol),
-            local_addr: text(self.local.0.as_deref()),
+        let ends = Ends {
+            family: strings.intern_opt(self.family.or(number.as_deref())),
+            protocol: strings.intern_opt(self.protocol),
+            local_addr: strings.intern_opt(self.local.0.as_deref()),
             local_port: self.local.1,
-            peer_addr: text(self.peer.0.as_deref()),
+            peer_addr: strings.intern_opt(self.peer.0.as_deref()),
             peer_port: self.peer.1,
-            peer_path: text(self.peer_path.as_deref()),
-        }
+            peer_path: strings.intern_opt(self.peer_path.as_deref()),
+        };
+        batch.objects.push(Object {
+            path: strings.intern_opt(self.local_path.as_deref()),
+            dev: NONE,
+            // Tells sockets apart.
+            inode: Some(self.inode),
+            ends: batch.ends.len() as u32,
+        });
+        batch.ends.push(ends);
+        batch.objects.len() - 1
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, RingBuffer, RingBufferBuilder};
 
 use crate::merge::Merge;
+use crate::wire::types::rec_exit;
 
 /// All rings together, bytes: 8 MiB for each of two CPUs, and never less than 1 MiB each. Measured on 2 CPUs: 1 MiB
 /// loses half of a flood, 4 MiB loses nothing.
@@ -16,12 +17,14 @@ const ALL_RINGS: usize = 64 << 20;
 const LARGEST: usize = 8 << 20;
 const SMALLEST: usize = 1 << 20;
 
-/// Records taken from one ring at a time, so that a CPU that floods does not keep the others waiting.
-const AT_ONCE: usize = 200_000;
+/// The smallest record with its header in the ring, bytes. What a ring holds at most is taken at a time: all that was
+/// there when its turn came, so that order can be told, and not what a CPU that floods adds meanwhile.
+const SMALLEST_RECORD: usize = 8 + size_of::<rec_exit>();
 
 struct Ring {
     buffer: RingBuffer<'static>,
     taken: Rc<RefCell<Vec<u8>>>,
+    at_once: usize,
     _map: MapHandle,
 }
 
@@ -60,8 +63,9 @@ fn create(bytes: usize) -> Result<MapHandle> {
 impl Rings {
     /// Makes a ring for each CPU and puts it into `outer`.
     pub fn new(outer: &impl MapCore, cpus: usize) -> Result<Rings> {
+        let bytes = ring_bytes(cpus);
         let ring = |cpu: usize| -> Result<Ring> {
-            let map = create(ring_bytes(cpus))?;
+            let map = create(bytes)?;
             let fd = std::os::fd::AsRawFd::as_raw_fd(&map.as_fd());
             outer
                 .update(
@@ -81,6 +85,7 @@ impl Rings {
             Ok(Ring {
                 buffer,
                 taken,
+                at_once: bytes / SMALLEST_RECORD,
                 _map: map,
             })
         };
@@ -90,7 +95,7 @@ impl Rings {
     /// Gives `take` what each ring holds now: CPU and framed records.
     pub fn drain(&mut self, mut take: impl FnMut(usize, &[u8])) {
         for (cpu, ring) in self.0.iter_mut().enumerate() {
-            ring.buffer.consume_raw_n(AT_ONCE);
+            ring.buffer.consume_raw_n(ring.at_once);
             let mut taken = ring.taken.borrow_mut();
             if !taken.is_empty() {
                 take(cpu, &taken);

@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
 use super::{Sink, Summary, closed_pipe_is_the_end};
+use crate::columns::Columns;
 
 /// JSON lines on stdout.
 pub struct JsonLines {
@@ -32,11 +33,11 @@ impl Sink for JsonLines {
         8192
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let batch = &with_numeric_zone(batch)?;
+    fn write(&mut self, columns: &Columns) -> Result<()> {
+        let batch = with_numeric_zone(&columns.batch()?)?;
         let mut lines = Vec::new();
         LineDelimitedWriter::new(&mut lines)
-            .write(batch)
+            .write(&batch)
             .map_err(|e| match e {
                 ArrowError::IoError(message, _) => anyhow::anyhow!(message),
                 e => e.into(),

@@ -3,15 +3,16 @@
 mod json;
 mod parquet;
 mod table;
+mod text;
 
 use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::Result;
-use arrow::array::RecordBatch;
 use ctrace_schema::meta;
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::kernel::Misses;
 use crate::raw::Machine;
 use crate::resolve::Faults;
@@ -25,11 +26,11 @@ pub trait Sink: Send {
     /// How many rows it wants at a time.
     fn rows(&self) -> usize;
 
-    /// Writes a batch of [`crate::batch::encoded_schema`].
+    /// Writes the rows of a batch.
     ///
     /// # Errors
     /// It cannot be written. What was written before is kept, and opens.
-    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    fn write(&mut self, columns: &Columns) -> Result<()>;
 
     /// Ends the output, and returns how many bytes it has.
     ///

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use arrow::array::RecordBatch;
+use arrow::array::AsArray;
 use arrow::datatypes::Schema;
 use ctrace_schema::columns::{COLUMNS, Type};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{
     FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
 };
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, SchemaDescPtr};
 
-use super::{Sink, Summary};
+use super::{Sink, Summary, text};
 use crate::batch;
+use crate::columns::Columns;
 
 /// The file as the encoder sees it, until it is shut: what the encoder still holds when a write has failed must not
 /// land behind the footer that is written then.
@@ -45,7 +47,9 @@ impl Write for Gate {
 /// A Parquet file that is being written.
 pub struct Parquet {
     path: PathBuf,
-    writer: ArrowWriter<Gate>,
+    writer: SerializedFileWriter<Gate>,
+    factory: ArrowRowGroupWriterFactory,
+    text: text::Encoder,
     file: File,
     shut: Arc<AtomicBool>,
     origin: Vec<(&'static str, String)>,
@@ -65,10 +69,6 @@ impl Parquet {
         schema: Arc<Schema>,
         origin: Vec<(&'static str, String)>,
     ) -> Result<Parquet> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties())
-            // Readers are to see strings, as the Parquet types say, and not the dictionaries that we encode from.
-            .with_skip_arrow_metadata(true);
         let second = file
             .try_clone()
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -78,16 +78,44 @@ impl Parquet {
             file,
             shut: shut.clone(),
         };
-        let writer = ArrowWriter::try_new_with_options(gate, schema, options)?;
+        let root = descriptor.root_schema_ptr();
+        let writer = SerializedFileWriter::new(gate, root, Arc::new(properties()))?;
         Ok(Parquet {
             path: path.to_path_buf(),
+            factory: ArrowRowGroupWriterFactory::new(&writer, schema),
             writer,
+            text: text::Encoder::new()?,
             file: second,
             shut,
             origin,
             schema: descriptor,
             end: 4,
         })
+    }
+
+    /// Writes a row group, column by column.
+    fn row_group(&mut self, columns: &Columns) -> Result<()> {
+        let number = self.writer.flushed_row_groups().len();
+        let mut writers = self.factory.create_column_writers(number)?.into_iter();
+        let mut group = self.writer.next_row_group()?;
+        for (i, field) in columns.schema().fields().iter().enumerate() {
+            let column = columns.column(field.name());
+            let writer = writers.next();
+            let text = match column.as_dictionary_opt() {
+                Some(column) => self.text.chunk(column, &self.schema.column(i))?,
+                None => None,
+            };
+            if let Some((bytes, close)) = text {
+                group.append_column(&bytes, close)?;
+            } else if let Some(mut writer) = writer {
+                for leaf in compute_leaves(field, &column)? {
+                    writer.write(&leaf)?;
+                }
+                writer.close()?.append_to_row_group(&mut group)?;
+            }
+        }
+        group.close()?;
+        Ok(())
     }
 
     /// Cuts the file back to its last whole row group and writes a footer there, so that what was written opens. The
@@ -134,12 +162,10 @@ impl Sink for Parquet {
         batch::ROWS
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn write(&mut self, columns: &Columns) -> Result<()> {
         let written = self
-            .writer
-            .write(batch)
-            .and_then(|()| self.writer.flush())
-            .and_then(|()| Ok(self.writer.sync()?));
+            .row_group(columns)
+            .and_then(|()| Ok(self.writer.flush()?));
         match written {
             Ok(()) => {
                 self.end = self.writer.bytes_written() as u64;
@@ -187,9 +213,8 @@ fn properties() -> WriterProperties {
         .set_writer_version(WriterVersion::PARQUET_1_0)
         // Level 1: 3 makes the file 2 % smaller for a third more CPU.
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(batch::ROWS))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_data_page_row_count_limit(20_000)
+        .set_data_page_row_count_limit(text::PAGE_ROWS)
         .set_dictionary_enabled(false);
     for column in COLUMNS {
         let path = ColumnPath::from(column.name);
@@ -203,10 +228,6 @@ fn properties() -> WriterProperties {
             (_, Type::Bool) => p,
             _ => p.set_column_dictionary_enabled(path, true),
         };
-    }
-    // What a lookup of one path or peer needs to leave groups out; 0.04 bytes an event.
-    for column in ["path", "peer_addr", "container_id"] {
-        p = p.set_column_bloom_filter_enabled(ColumnPath::from(column), true);
     }
     p.build()
 }

@@ -11,6 +11,7 @@ use ctrace_schema::strace::Call;
 use ctrace_schema::syscalls::{self, Abi};
 
 use super::{Sink, Summary, closed_pipe_is_the_end};
+use crate::columns::Columns;
 
 /// A line per event on stdout.
 pub struct Table {
@@ -35,7 +36,8 @@ impl Sink for Table {
         8192
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn write(&mut self, columns: &Columns) -> Result<()> {
+        let batch = &columns.batch()?;
         let rows = Rows { batch };
         let mut lines = String::new();
         for row in 0..batch.num_rows() {

@@ -1,0 +1,17 @@
+#!/bin/sh
+# box.sh NAME COMMAND...: runs a command in a container of that name, made by runc, on this machine's own files.
+set -eu
+name=$1
+shift
+bundle=$(mktemp -d)
+trap 'rm -rf "$bundle"' EXIT
+mkdir "$bundle/rootfs"
+cd "$bundle"
+runc spec
+# No seccomp filter: what it costs is not ours to measure.
+jq --args '.process.args = $ARGS.positional | .process.terminal = false | .process.rlimits = []
+	| .process.env += ["HOME=/mnt", "TMPDIR=/mnt"] | .root = {path: "rootfs", readonly: true} | del(.linux.seccomp)
+	| .mounts += [{destination: "/mnt", type: "tmpfs", source: "tmpfs"}]' "$@" <config.json >new.json
+mv new.json config.json
+# In a mount namespace of its own, which takes the mount with it.
+unshare --mount sh -c 'mount --bind / rootfs && exec runc run "$1"' box "$name" </dev/null
