@@ -396,7 +396,9 @@ fn flag(row: &Row, flag: sys_flag) -> Option<bool> {
 
 /// The result of a call that has returned.
 fn ret(row: &Row) -> Option<i64> {
-    (!flag(row, sys_flag::SYS_NO_RETURN)?).then_some(row.ret)
+    // A seccomp filter that kills or traps leaves the call's number where its result would be.
+    let killed = flag(row, sys_flag::SYS_DENIED)? && row.ret == i64::from(row.call);
+    (!flag(row, sys_flag::SYS_NO_RETURN)? && !killed).then_some(row.ret)
 }
 
 /// How long it took, ns; None for a call whose entry or return was not seen.
