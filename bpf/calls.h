@@ -169,8 +169,13 @@ __inline_always void entry_args(struct task *t, struct pt_regs *regs, bool compa
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
 {
 	struct task *t = current_task(task, task_storage(task));
-	if (!t || !t->record)
+	if (!t)
 		return;
+	if (!t->record) {
+		t->call = CALL_OUTSIDE;
+		t->retry = 0;
+		return;
+	}
 	bool compat = is_compat(task);
 	nr = unfold_number(regs, compat, nr);
 	const volatile struct plan *plan = find_plan(compat, nr);
@@ -245,12 +250,8 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
-	/*
-	 * Looked at before it is refreshed: a thread that we have never seen, or that has come into a container during
-	 * the call, was in this call already.
-	 */
 	struct task *t = task_storage(task);
-	bool seen = t && t->record;
+	bool seen = t != 0; /* one that we have never seen was in this call already */
 	t = current_task(task, t);
 	if (!t)
 		return;
@@ -258,6 +259,11 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	t->call = CALL_NONE;
 	if (!t->record || call == CALL_IGNORED || call == CALL_BORN)
 		return;
+	/* It has come into a container, or exec has given it a name that is recorded, during the call. */
+	if (call == CALL_OUTSIDE) {
+		call = CALL_NONE;
+		seen = false;
+	}
 	if (call == CALL_NONE) {
 		bool is32 = is_compat(task);
 		begin_call(t, unfold_number(regs, is32, call_number(regs)),

@@ -47,6 +47,7 @@ enum call {
 	CALL_NONE,
 	CALL_ACTIVE,
 	CALL_IGNORED, /* by a filter */
+	CALL_OUTSIDE, /* the thread was not recorded when it entered */
 	CALL_BORN, /* the thread is new: its first return is of its parent's call */
 };
 

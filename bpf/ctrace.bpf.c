@@ -65,6 +65,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (!t || !t->record)
 		return 0;
 	t->known = 0; /* another executable */
+	/* Arguments belong to a row. */
+	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
+		return 0;
 	if (t->retry & (1 << DATA_PATH))
 		send_filename(task, bprm);
 	t->retry = 0; /* the memory is another program's now */

@@ -6,7 +6,7 @@
 #ifndef CTRACE_MEMORY_H
 #define CTRACE_MEMORY_H
 
-#include "files.h"
+#include "sockets.h"
 
 /* include/uapi/linux/fcntl.h */
 #define AT_FDCWD -100
@@ -79,8 +79,7 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 		return dir_key(task->pid, &task->fs->root);
 	if (dirfd == AT_FDCWD)
 		return dir_key(task->pid, &task->fs->pwd);
-	struct file *file = fd_file(task, dirfd);
-	return file ? file_key(task->pid, file->f_path.mnt, file->f_path.dentry, file->f_inode) : 0;
+	return fd_key(dirfd); /* with an empty path it may be a socket */
 }
 
 /* The flags that a struct open_how or clone_args begins with. False: try again at return. */

@@ -270,7 +270,7 @@ struct config {
 	__u8 record_host;
 	__u8 comm_mode; /* enum comm_mode */
 	__u8 exit_class; /* index of the losses' class for exits */
-	__u8 pad;
+	__u8 exec_wanted; /* whether execve(2) is recorded */
 };
 
 enum v1_controller {

@@ -252,6 +252,15 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The class and number of events that a gap row says were lost.
+    pub fn lost(&self, row: &Row) -> Option<(&'static str, u64)> {
+        if row.kind != Kind::Gap {
+            return None;
+        }
+        let note = self.notes.get(row.detail as usize)?;
+        Some((note.class, note.lost? as u64))
+    }
+
     /// Gives `row` its arguments.
     pub fn set_args(&mut self, row: &mut Row, args: Args<'_>) {
         row.args = self.args.len() as u32;

@@ -155,8 +155,11 @@ pub struct Record {
     #[arg(long, value_name = "FILE", help_heading = "Raw captures")]
     pub raw: Option<PathBuf>,
 
-    /// Replay a raw capture instead of recording. Needs no privileges.
-    #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = ["raw", "duration", "run"])]
+    /// Replay a raw capture instead of recording. Needs no privileges; what it holds was decided when it was made.
+    #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = [
+        "raw", "duration", "run", "host", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
+        "container", "exclude_container",
+    ])]
     pub from_raw: Option<PathBuf>,
 
     /// Record while this command runs, and exit with its code.

@@ -80,6 +80,16 @@ impl Filters {
             || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
     }
 
+    /// Whether it takes the container's name to say whether it is recorded, and the name is not known.
+    pub fn needs_name(&self, known: &Known) -> bool {
+        let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
+        let by_id = self
+            .containers
+            .iter()
+            .any(|pattern| known.id.starts_with(pattern.as_str()));
+        by_name && known.name.is_none() && !by_id
+    }
+
     /// Whether a container is recorded: by name, id prefix or glob.
     pub fn wants_container(&self, known: &Known) -> bool {
         let matches = |pattern: &String| {

@@ -52,6 +52,11 @@ impl Target {
                 out.display()
             ),
             (None, None) if flags.raw.is_some() => Ok(Target::RawOnly),
+            (None, None) if flags.from_raw.is_some() => {
+                bail!(
+                    "nothing says what to make of the capture: add `--out run.parquet` or `--format table`"
+                )
+            }
             (None, None) => bail!(
                 "nothing says where to record to: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
             ),

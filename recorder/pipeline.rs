@@ -119,7 +119,6 @@ impl Pipeline {
             } => {
                 let class = Class::from_name(class).unwrap_or(Class::Other).as_str();
                 self.resolver.gap(*cgroup, class, *lost, *since, *until);
-                self.summary.lose(class, *lost);
             }
             Note::Missed(misses) => self.summary.missed = misses.clone(),
             Note::Advance { .. } => {}
@@ -213,7 +212,12 @@ impl Pipeline {
                 .get(batch.container(row) as usize)
                 .is_none_or(|name| name.keep)
         };
-        self.summary.events += batch.rows.iter().filter(kept).count() as u64;
+        for row in batch.rows.iter().filter(kept) {
+            self.summary.events += 1;
+            if let Some((class, lost)) = batch.lost(row) {
+                self.summary.lose(class, lost);
+            }
+        }
         let batch = (batch, names);
         match &self.encoder {
             Some(encoder) if encoder.batches.send(batch).is_ok() => Ok(()),

@@ -7,7 +7,7 @@ use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::batch;
+use crate::batch::{self, NONE};
 use crate::columns::ContainerName;
 
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
@@ -138,6 +138,16 @@ impl Registry {
         })
     }
 
+    /// The index that gap rows of `cgroup` refer to. 0 is the host's only where the host is recorded: else these are
+    /// events of containers that could not be told apart, and their row has no container.
+    pub fn index_of_lost(&mut self, cgroup: u64) -> u32 {
+        if cgroup == 0 && !self.record_host {
+            NONE
+        } else {
+            self.index(cgroup)
+        }
+    }
+
     /// Containers that are there now.
     pub fn alive(&self) -> usize {
         self.alive
@@ -196,8 +206,8 @@ impl Registry {
         Change::Appeared(index)
     }
 
+    /// The key stays: events and losses of the cgroup may come after it, and the kernel uses no key twice.
     fn remove(&mut self, cgroup: u64, index: u32) -> Change {
-        self.by_cgroup.remove(&cgroup);
         let State::Container(known, own) = &self.states[index as usize] else {
             return Change::None;
         };

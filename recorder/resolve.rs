@@ -273,7 +273,7 @@ impl Resolver {
         let mut row = Row::new(self.clock.wall(since), Kind::Gap);
         row.duration = until.saturating_sub(since);
         let note = Note {
-            container: self.registry.index(cgroup),
+            container: self.registry.index_of_lost(cgroup),
             action: "ring full",
             class,
             exit_code: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::Record;
@@ -95,6 +95,10 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         Ok(child) => child,
         Err(e) => {
             live.end()?.finish()?;
+            // Nothing was recorded of it.
+            if let Target::File(path) = &target {
+                let _ = std::fs::remove_file(path);
+            }
             return Err(e);
         }
     };
@@ -164,8 +168,10 @@ impl Live {
     fn tell_kernel(&mut self, only_if_new: bool) -> Result<()> {
         let mut told = false;
         for v in self.watcher.verdicts() {
-            self.kernel
-                .set_cgroup(v.cgroup, v.cgroup, v.state, only_if_new)?;
+            // A map that is full is counted in the kernel; the recording goes on.
+            let _ = self
+                .kernel
+                .set_cgroup(v.cgroup, v.cgroup, v.state, only_if_new);
             told = true;
         }
         if told {
@@ -255,32 +261,46 @@ impl Live {
         flags: &Record,
         target: &Target,
         mut status: Status,
+        child: Option<Child>,
+        stop: &AtomicBool,
+    ) -> Result<ExitCode> {
+        let file: Option<&PathBuf> = match target {
+            Target::File(path) => Some(path),
+            _ => None,
+        };
+        let code = self.until_stopped(flags, &mut status, file, child, stop);
+        // Whatever stopped it, what was recorded is written.
+        let written = self.end().and_then(Pipeline::finish);
+        match (code, written) {
+            (Ok(code), Ok((summary, bytes))) => {
+                status.end(&summary, &target.name(), file.map(|_| bytes));
+                Ok(code)
+            }
+            (Err(e), _) | (_, Err(e)) => closed(e),
+        }
+    }
+
+    /// Until something ends it; the exit code is that of the command.
+    fn until_stopped(
+        &mut self,
+        flags: &Record,
+        status: &mut Status,
+        file: Option<&PathBuf>,
         mut child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
         let began = Instant::now();
         let mut flushed = began;
-        let mut code = ExitCode::SUCCESS;
-        let file: Option<&PathBuf> = if let Target::File(path) = target {
-            Some(path)
-        } else {
-            None
-        };
         while !stop.load(Ordering::Relaxed) && flags.duration.is_none_or(|d| began.elapsed() < d) {
             if let Some(running) = &mut child
                 && let Some(exit) = running.try_wait().context("cannot wait for the command")?
             {
-                code = ExitCode::from(exit_code(exit));
-                break;
+                return Ok(ExitCode::from(exit_code(exit)));
             }
-            if let Err(e) = self.step() {
-                return closed(e);
-            }
+            self.step()?;
             if self.live && flushed.elapsed() >= LIVE {
                 flushed = Instant::now();
-                if let Err(e) = self.pipeline.flush() {
-                    return closed(e);
-                }
+                self.pipeline.flush()?;
             }
             let pipeline = &self.pipeline;
             status.show(|| Progress {
@@ -291,17 +311,14 @@ impl Live {
             });
             std::thread::sleep(POLL);
         }
-        if let (Some(mut child), true) = (child, stop.load(Ordering::Relaxed)) {
+        match child {
             // Ctrl-C went to the command too; its code is what it made of it.
-            code = ExitCode::from(exit_code(
-                child.wait().context("cannot wait for the command")?,
-            ));
+            Some(mut child) if stop.load(Ordering::Relaxed) => {
+                let exit = child.wait().context("cannot wait for the command")?;
+                Ok(ExitCode::from(exit_code(exit)))
+            }
+            _ => Ok(ExitCode::SUCCESS),
         }
-        match self.end().and_then(Pipeline::finish) {
-            Ok((summary, bytes)) => status.end(&summary, &target.name(), file.map(|_| bytes)),
-            Err(e) => return closed(e),
-        }
-        Ok(code)
     }
 
     /// Detaches, and takes in what is left.
@@ -341,12 +358,6 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 /// It is none, or the output cannot be written.
 pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
     let target = Target::new(flags)?;
-    if target == Target::RawOnly {
-        bail!(
-            "nothing says what to make of {}: add `--out run.parquet`",
-            path.display()
-        );
-    }
     let mut reader = Reader::open(path)?;
     let sink = target.open(&reader.machine, flags.force)?;
     let mut pipeline = Pipeline::new(&reader.machine, sink)?;

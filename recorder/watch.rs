@@ -249,7 +249,9 @@ impl Watcher {
     }
 
     fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
-        let is = if self.filters.wants_container(&known) {
+        let is = if self.filters.needs_name(&known) {
+            Is::Undecided // until the runtime's socket has answered
+        } else if self.filters.wants_container(&known) {
             Is::Container(Box::new(known))
         } else {
             Is::Excluded

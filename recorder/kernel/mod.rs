@@ -187,7 +187,7 @@ impl Kernel {
             .update(&cgroup.to_ne_bytes(), &value, flags)
         {
             Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists && only_if_new => Ok(()),
-            result => result.context("the kernel's map of cgroups is full"),
+            result => result.context("the kernel cannot be told about a cgroup"),
         }
     }
 
@@ -273,6 +273,7 @@ fn configure(
     rodata.config.recorder = std::process::id();
     rodata.config.record_host = u8::from(filters.host);
     rodata.config.exit_class = Class::Process as u8;
+    rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
     rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
         (true, _) => comm_mode::COMM_ALL,
         (false, false) => comm_mode::COMM_ONLY,
