@@ -68,8 +68,8 @@ const fn maybe(name: &'static str, ty: Type, comment: &'static str) -> Column {
 #[rustfmt::skip]
 pub const COLUMNS: &[Column] = &[
     // when
-    always("time", Type::Time, "when it began, UTC, nanoseconds; for a call, when it entered the kernel"),
-    maybe("duration", Type::Int64, "how long the call took, ns; null: began before the recording, or never returned"),
+    always("time", Type::Time, "when it began, UTC, nanoseconds; for a call, when it entered the kernel, or if that is not known, when it was first seen"),
+    maybe("duration", Type::Int64, "how long the call took, ns; null: refused, began before the recording, or never returned"),
     always("seq", Type::Int64, "order in which events finished, over the whole recording, from 0"),
     // who
     maybe("container", Type::Text, "name of the container, or `host`; the short id where the name is not known"),
@@ -100,7 +100,7 @@ pub const COLUMNS: &[Column] = &[
     // file
     maybe("path", Type::Text, "file that the call was about: absolute, as the container sees it"),
     maybe("path_arg", Type::Text, "path that the caller passed, as it stood in its memory"),
-    maybe("path2", Type::Text, "second file of rename, link, symlink, mount, ..."),
+    maybe("path2", Type::Text, "second file of rename, link, symlink, mount, sendfile, ..."),
     maybe("fd", Type::Int32, "file descriptor that the call was about, or that it returned"),
     maybe("dev", Type::Text, "device that holds the file, major:minor as in /proc/self/mountinfo"),
     maybe("inode", Type::Int64, "inode number of the file, or of the socket"),
@@ -123,7 +123,7 @@ pub const COLUMNS: &[Column] = &[
     maybe("exit_signal", Type::Int32, "exit: number of the signal that killed the process"),
     // container
     maybe("image", Type::Text, "container rows: image it runs"),
-    maybe("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn"),
+    maybe("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),
     maybe("pod", Type::Text, "container rows: Kubernetes pod"),
     maybe("namespace", Type::Text, "container rows: Kubernetes namespace"),
     maybe("labels", Type::Text, "container rows: labels, as a JSON object"),
