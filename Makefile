@@ -52,8 +52,17 @@ features: ## prove that each program builds without what the other needs
 check: ## run every test, as root where it records
 	$(CARGO) $(RUN_TESTS) --locked --workspace
 
-install: build ## install both programs below PREFIX (/usr/local)
+install: build ## install the programs, man pages and completions below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
+	share=$(DESTDIR)$(PREFIX)/share && \
+	mkdir -p $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d && \
+	for program in ctrace-rec ctrace-query; do \
+		run=$(TARGET)/release/$$program && \
+		$$run man >$$share/man/man1/$$program.1 && \
+		$$run completions bash >$$share/bash-completion/completions/$$program && \
+		$$run completions zsh >$$share/zsh/site-functions/_$$program && \
+		$$run completions fish >$$share/fish/vendor_completions.d/$$program.fish || exit 1; \
+	done
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -135,6 +135,6 @@ say "Who talked to whom?"
 ask "select source, target, address, connections, failed, bytes_sent as sent, bytes_received as received
     from links"
 say "What failed in the client, and why?"
-ask "select comm, syscall, error, coalesce(path, peer_addr || ':' || peer_port) as subject, count(*) as calls
-    from events where container = 'demo-client' and error is not null and comm not like 'runc%'
+ask "select comm, syscall, error, coalesce(path, peer_path, peer_addr || ':' || peer_port) as subject,
+    count(*) as calls from events where container = 'demo-client' and error is not null and comm not like 'runc%'
     group by 1, 2, 3, 4 order by min(time)"
