@@ -71,6 +71,15 @@ fn a_build() {
 }
 
 #[test]
+fn a_package_made_and_unpacked() {
+    Case::new("dpkg", 500).script(
+        "mkdir -p /tmp/p/DEBIAN; cd /tmp; cp -r /usr/include/asm-generic p; \
+         printf 'Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: a\\nDescription: b\\n' > p/DEBIAN/control; \
+         dpkg-deb --build p; dpkg-deb -x p.deb q; diff -r p/asm-generic q/asm-generic",
+    );
+}
+
+#[test]
 fn tasks() {
     Case::new("tasks", 500).run(&["tasks"]);
 }

@@ -153,6 +153,7 @@ fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) 
     compare_object(call, row, spec, report);
     compare_paths(call, row, spec, state, report);
     compare_addresses(call, row, spec, report);
+    compare_stat(call, row, report);
     if call.name == "fchdir" {
         state.cwd = None;
     }
@@ -430,6 +431,33 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         }
         _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
     }
+}
+
+/// Device and inode, of a call that asks for them.
+fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
+    let names = match call.name.as_str() {
+        "statx" => ["stx_ino", "stx_dev_major", "stx_dev_minor"],
+        _ => ["st_ino", "st_dev", "st_dev"],
+    };
+    let found = call
+        .args
+        .iter()
+        .find(|a| strace::member(a, names[0]).is_some());
+    let value = |name| strace::number(&strace::member(found?, name)?);
+    let [Some(inode), Some(major), Some(minor)] = names.map(value) else {
+        return;
+    };
+    let dev = match call.name.as_str() {
+        "statx" => format!("{major}:{minor}"),
+        // new_encode_dev() of linux/kdev_t.h
+        _ => format!(
+            "{}:{}",
+            (major & 0xfff00) >> 8,
+            minor & 0xff | minor >> 12 & 0xfff00
+        ),
+    };
+    report.check("inode", &call.line, Some(inode), row.inode);
+    report.check("device", &call.line, Some(dev), row.dev.clone());
 }
 
 fn compare_argv(call: &Call, row: &Row, report: &mut Report) {

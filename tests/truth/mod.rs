@@ -44,9 +44,9 @@ impl Case {
         self
     }
 
-    /// Runs a script of the shell's.
+    /// Runs a script of the shell's, which takes the machine's programs before those of the image.
     pub fn script(self, script: &str) {
-        self.run(&["/bin/sh", "-euc", script]);
+        self.run(&["/usr/bin/sh", "-euc", script]);
     }
 
     /// Runs a program, and fails where the two differ.

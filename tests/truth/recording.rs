@@ -33,6 +33,7 @@ pub struct Row {
     pub path: Option<String>,
     pub path_arg: Option<String>,
     pub path2: Option<String>,
+    pub dev: Option<String>,
     pub inode: Option<i64>,
     pub family: Option<String>,
     pub protocol: Option<String>,
