@@ -219,10 +219,13 @@ fn properties() -> WriterProperties {
     for column in COLUMNS {
         let path = ColumnPath::from(column.name);
         p = match (column.name, column.ty) {
-            // Times differ in their low bytes only: split by byte, the high ones compress away. 2.6 bytes, delta 3.4.
-            ("time" | "duration" | "seq", _) => {
+            // Times, and inodes, differ in their low bytes only: split by byte, the high ones compress away. In a real mix
+            // 2.5 bytes for a time (plain 2.7, dictionary 5.3), 1.5 for a duration (1.8, 1.9), 0.6 for an inode (0.7, 1.0).
+            ("time" | "duration" | "inode", _) => {
                 p.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
             }
+            // It rises by little within a thread's calls: 0.45 bytes, split by byte 0.8.
+            ("seq", _) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
             // Clustered by thread they hardly change, and zstd sees that best in plain values.
             ("pid" | "tid" | "ppid" | "ns_pid", _) => p,
             (_, Type::Bool) => p,

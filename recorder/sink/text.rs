@@ -100,15 +100,23 @@ impl<'a> Dictionary<'a> {
             ids: Vec::with_capacity(column.len() - column.null_count()),
             bytes: 0,
         };
-        for key in column.keys().iter().flatten() {
-            let id = &mut id_of[key as usize];
-            if *id == u32::MAX {
-                *id = d.values.len() as u32;
-                let value = all.value(key as usize);
-                d.values.push(value);
-                d.bytes += 4 + value.len();
+        let mut last = (u32::MAX, u32::MAX);
+        let mut add = |key: u32| {
+            if key != last.0 {
+                let id = &mut id_of[key as usize];
+                if *id == u32::MAX {
+                    *id = d.values.len() as u32;
+                    let value = all.value(key as usize);
+                    d.values.push(value);
+                    d.bytes += 4 + value.len();
+                }
+                last = (key, *id);
             }
-            d.ids.push(*id);
+            d.ids.push(last.1);
+        };
+        match column.null_count() {
+            0 => column.keys().values().iter().copied().for_each(&mut add),
+            _ => column.keys().iter().flatten().for_each(&mut add),
         }
         (d.bytes <= LARGEST).then_some(d)
     }
