@@ -52,7 +52,7 @@ features: ## prove that each program builds without what the other needs
 check: ## run every test, as root where it records
 	$(CARGO) $(RUN_TESTS) --locked --workspace
 
-install: build ## install the programs, man pages and completions below PREFIX (/usr/local)
+install: ## install the built programs, man pages and completions below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
 	share=$(DESTDIR)$(PREFIX)/share && \
 	mkdir -p $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d && \
