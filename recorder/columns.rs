@@ -174,17 +174,29 @@ impl Columns {
             }
             "fd" => self.by_call::<Int32Type>(|_| true, |call, r| self.fd(call, r)),
             "inode" => self.long(|r| Some(self.object(r)?.inode? as i64)),
-            "lost" => self.long(|r| self.batch.note(r)?.lost),
+            "lost" => Arc::new(
+                self.from_list::<Int64Type, _>(&self.batch.notes, |r| self.batch.note(r)?.lost),
+            ),
             "pid" => self.task(|t| t.pid),
             "tid" => self.task(|t| t.tid),
             "ppid" => self.task(|t| t.ppid),
             "ns_pid" => self.task(|t| t.ns_pid),
             "uid" => Arc::new(self.by_run::<UInt32Type>(|r| Some(self.task_of(r)?.uid))),
-            "local_port" => self.int(|r| Some(self.ends(r)?.local_port?.into())),
-            "peer_port" => self.int(|r| Some(self.ends(r)?.peer_port?.into())),
-            "child_pid" => self.int(|r| self.names(r)?.child_pid),
-            "exit_code" => self.int(|r| self.batch.note(r)?.exit_code),
-            "exit_signal" => self.int(|r| self.batch.note(r)?.exit_signal),
+            "local_port" => self.end_port(|e| e.local_port),
+            "peer_port" => self.end_port(|e| e.peer_port),
+            "child_pid" => Arc::new(
+                self.from_list::<Int32Type, _>(&self.batch.names, |r| self.names(r)?.child_pid),
+            ),
+            "exit_code" => {
+                Arc::new(self.from_list::<Int32Type, _>(&self.batch.notes, |r| {
+                    self.batch.note(r)?.exit_code
+                }))
+            }
+            "exit_signal" => {
+                Arc::new(self.from_list::<Int32Type, _>(&self.batch.notes, |r| {
+                    self.batch.note(r)?.exit_signal
+                }))
+            }
             _ => self.text_column(name),
         }
     }
@@ -215,15 +227,15 @@ impl Columns {
                 Some(object) if object.path != NONE => Some(object.path),
                 _ => Some(self.names(r)?.path),
             }),
-            "path_arg" => self.text(|r| Some(self.names(r)?.path_arg)),
-            "path2" => self.text(|r| Some(self.names(r)?.path2)),
-            "argv" => self.text(|r| Some(self.names(r)?.argv)),
+            "path_arg" => self.named(|n| n.path_arg),
+            "path2" => self.named(|n| n.path2),
+            "argv" => self.named(|n| n.argv),
             "dev" => self.text(|r| Some(self.object(r)?.dev)),
-            "family" => self.text(|r| Some(self.ends(r)?.family)),
-            "protocol" => self.text(|r| Some(self.ends(r)?.protocol)),
-            "local_addr" => self.text(|r| Some(self.ends(r)?.local_addr)),
-            "peer_addr" => self.text(|r| Some(self.ends(r)?.peer_addr)),
-            "peer_path" => self.text(|r| Some(self.ends(r)?.peer_path)),
+            "family" => self.end_text(|e| e.family),
+            "protocol" => self.end_text(|e| e.protocol),
+            "local_addr" => self.end_text(|e| e.local_addr),
+            "peer_addr" => self.end_text(|e| e.peer_addr),
+            "peer_path" => self.end_text(|e| e.peer_path),
             "image" => self.described(|d| &d.image),
             "runtime" => self.described(|d| &d.runtime),
             "pod" => self.described(|d| &d.pod),
@@ -330,6 +342,19 @@ impl Columns {
         self.rows.iter().map(get).collect()
     }
 
+    /// A column of what a list of the batch holds: null in no time where nothing is in it.
+    fn from_list<T: ArrowPrimitiveType, L>(
+        &self,
+        list: &[L],
+        get: impl Fn(&Row) -> Option<T::Native>,
+    ) -> PrimitiveArray<T> {
+        if list.is_empty() {
+            PrimitiveArray::new_null(self.rows.len())
+        } else {
+            self.by_row(get)
+        }
+    }
+
     /// A column of calls, of which only some have it.
     fn by_call<T: ArrowPrimitiveType>(
         &self,
@@ -355,10 +380,6 @@ impl Columns {
         Arc::new(self.by_row::<Int64Type>(get))
     }
 
-    fn int(&self, get: impl Fn(&Row) -> Option<i32>) -> ArrayRef {
-        Arc::new(self.by_row::<Int32Type>(get))
-    }
-
     fn bools(&self, get: impl Fn(&Row) -> Option<bool>) -> ArrayRef {
         Arc::new(self.rows.iter().map(get).collect::<BooleanArray>())
     }
@@ -374,6 +395,21 @@ impl Columns {
     fn text(&self, get: impl Fn(&Row) -> Option<Text>) -> ArrayRef {
         let some = |text: &Text| *text != NONE;
         self.dictionary(self.by_row(|r| get(r).filter(some)))
+    }
+
+    fn named(&self, get: impl Fn(&Names) -> Text) -> ArrayRef {
+        let text = |r: &Row| Some(get(self.names(r)?)).filter(|text| *text != NONE);
+        self.dictionary(self.from_list(&self.batch.names, text))
+    }
+
+    fn end_text(&self, get: impl Fn(&Ends) -> Text) -> ArrayRef {
+        let text = |r: &Row| Some(get(self.ends(r)?)).filter(|text| *text != NONE);
+        self.dictionary(self.from_list(&self.batch.ends, text))
+    }
+
+    fn end_port(&self, get: impl Fn(&Ends) -> Option<u16>) -> ArrayRef {
+        let port = |r: &Row| Some(get(self.ends(r)?)?.into());
+        Arc::new(self.from_list::<Int32Type, _>(&self.batch.ends, port))
     }
 
     fn run_text(&self, get: impl Fn(&Row) -> Option<Text>) -> ArrayRef {

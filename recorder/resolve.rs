@@ -155,7 +155,13 @@ impl Resolver {
         self.generation += 1;
         self.joined.clear();
         self.devices.clear();
-        let mut batch = std::mem::take(&mut self.batch);
+        // The next batch will be much like this one: lists that grow are copied, and touch fresh pages again and again.
+        let next = Batch {
+            rows: Vec::with_capacity(self.batch.rows.len()),
+            args: Vec::with_capacity(self.batch.args.len()),
+            ..Batch::default()
+        };
+        let mut batch = std::mem::replace(&mut self.batch, next);
         batch.first_seq = self.next_seq;
         self.next_seq += batch.rows.len() as u64;
         batch

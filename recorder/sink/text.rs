@@ -163,15 +163,17 @@ impl Chunk<'_> {
             let len = step.min(rows - from);
             let valid: Option<Vec<u32>> = column
                 .nulls()
-                .filter(|nulls| nulls.null_count() > 0)
+                .filter(|nulls| (1..rows).contains(&nulls.null_count()))
                 .map(|nulls| {
                     (from..from + len)
                         .map(|i| nulls.is_valid(i).into())
                         .collect()
                 });
-            let values = valid
-                .as_ref()
-                .map_or(len, |v| v.iter().sum::<u32>() as usize);
+            let values = match &valid {
+                Some(valid) => valid.iter().sum::<u32>() as usize,
+                None if ids.is_empty() => 0,
+                None => len,
+            };
             let (now, rest) = ids.split_at(values);
             ids = rest;
             let nullable = descr.max_def_level() > 0;
