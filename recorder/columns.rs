@@ -175,7 +175,7 @@ impl Columns {
             "fd" => self.by_call::<Int32Type>(|_| true, |call, r| self.fd(call, r)),
             "inode" => self.long(|r| Some(self.object(r)?.inode? as i64)),
             "lost" => Arc::new(
-                self.from_list::<Int64Type, _>(&self.batch.notes, |r| self.batch.note(r)?.lost),
+                self.by_list::<Int64Type, _>(&self.batch.notes, |r| self.batch.note(r)?.lost),
             ),
             "pid" => self.task(|t| t.pid),
             "tid" => self.task(|t| t.tid),
@@ -185,15 +185,13 @@ impl Columns {
             "local_port" => self.end_port(|e| e.local_port),
             "peer_port" => self.end_port(|e| e.peer_port),
             "child_pid" => Arc::new(
-                self.from_list::<Int32Type, _>(&self.batch.names, |r| self.names(r)?.child_pid),
+                self.by_list::<Int32Type, _>(&self.batch.names, |r| self.names(r)?.child_pid),
             ),
-            "exit_code" => {
-                Arc::new(self.from_list::<Int32Type, _>(&self.batch.notes, |r| {
-                    self.batch.note(r)?.exit_code
-                }))
-            }
+            "exit_code" => Arc::new(
+                self.by_list::<Int32Type, _>(&self.batch.notes, |r| self.batch.note(r)?.exit_code),
+            ),
             "exit_signal" => {
-                Arc::new(self.from_list::<Int32Type, _>(&self.batch.notes, |r| {
+                Arc::new(self.by_list::<Int32Type, _>(&self.batch.notes, |r| {
                     self.batch.note(r)?.exit_signal
                 }))
             }
@@ -343,7 +341,7 @@ impl Columns {
     }
 
     /// A column of what a list of the batch holds: null in no time where nothing is in it.
-    fn from_list<T: ArrowPrimitiveType, L>(
+    fn by_list<T: ArrowPrimitiveType, L>(
         &self,
         list: &[L],
         get: impl Fn(&Row) -> Option<T::Native>,
@@ -399,17 +397,17 @@ impl Columns {
 
     fn named(&self, get: impl Fn(&Names) -> Text) -> ArrayRef {
         let text = |r: &Row| Some(get(self.names(r)?)).filter(|text| *text != NONE);
-        self.dictionary(self.from_list(&self.batch.names, text))
+        self.dictionary(self.by_list(&self.batch.names, text))
     }
 
     fn end_text(&self, get: impl Fn(&Ends) -> Text) -> ArrayRef {
         let text = |r: &Row| Some(get(self.ends(r)?)).filter(|text| *text != NONE);
-        self.dictionary(self.from_list(&self.batch.ends, text))
+        self.dictionary(self.by_list(&self.batch.ends, text))
     }
 
     fn end_port(&self, get: impl Fn(&Ends) -> Option<u16>) -> ArrayRef {
         let port = |r: &Row| Some(get(self.ends(r)?)?.into());
-        Arc::new(self.from_list::<Int32Type, _>(&self.batch.ends, port))
+        Arc::new(self.by_list::<Int32Type, _>(&self.batch.ends, port))
     }
 
     fn run_text(&self, get: impl Fn(&Row) -> Option<Text>) -> ArrayRef {
