@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
-C_FILES := $(wildcard bpf/*.c bpf/*.h tests/programs/*.c)
+C_FILES := $(wildcard bpf/*.c bpf/*.h benches/*.c benches/*.h tests/programs/*.c)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 
@@ -11,7 +11,7 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Tests that record need root; cargo runs their binary through this.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
-.PHONY: help build demo test setup fmt fmt-check lint docs features check install clean
+.PHONY: help build demo test setup fmt fmt-check lint docs features check bench install clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -51,6 +51,10 @@ features: ## prove that each program builds without what the other needs
 
 check: ## run every test, as root where it records
 	$(CARGO) $(RUN_TESTS) --locked --workspace
+
+bench: ## measure what recording costs, as root, and print the tables of docs/benchmarks.md
+	$(CARGO) build --release --locked --no-default-features --features record
+	$(CURDIR)/tests/as-root.sh $(CURDIR)/benches/run.py $(TARGET)/release/ctrace-rec
 
 install: ## install the built programs, man pages and completions below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
