@@ -54,7 +54,7 @@ check: ## run every test, as root where it records
 
 bench: ## measure what recording costs, as root, and print the tables of docs/benchmarks.md
 	$(CARGO) build --release --locked --no-default-features --features record
-	$(CURDIR)/tests/as-root.sh $(CURDIR)/benches/run.py $(TARGET)/release/ctrace-rec
+	$$([ "$$(id -u)" -eq 0 ] || echo sudo) benches/run.py $(TARGET)/release/ctrace-rec
 
 install: ## install the built programs, man pages and completions below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
