@@ -21,6 +21,7 @@ mod registry;
 mod resolve;
 mod session;
 mod sink;
+mod sockets;
 mod status;
 mod watch;
 mod wire;

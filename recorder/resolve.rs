@@ -10,11 +10,12 @@ use rustc_hash::FxHashMap;
 use crate::addrs;
 use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text};
 use crate::calls::{CallInfo, Calls};
-use crate::decode::{self, Args, Body, Head, Sock};
+use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Registry};
+use crate::sockets::{Socket, socket};
 use crate::wire::types::{data_flag, data_slot, exit_flag, sock_flag, sys_flag};
 
 /// Converts CLOCK_BOOTTIME to wall clock.
@@ -80,19 +81,6 @@ struct File {
     path: Arc<str>,
     dev: u32,
     inode: u64,
-    sent: Sent,
-}
-
-#[derive(Debug)]
-struct Socket {
-    family: Option<&'static str>,
-    number: u16,
-    protocol: Option<&'static str>,
-    inode: u64,
-    local: (Option<String>, Option<u16>),
-    peer: (Option<String>, Option<u16>),
-    local_path: Option<String>,
-    peer_path: Option<String>,
     sent: Sent,
 }
 
@@ -585,66 +573,5 @@ impl Resolver {
             self.batch.push_note(row, note);
         }
         self.threads.remove(&head.tid);
-    }
-}
-
-impl Socket {
-    /// Adds it to the batch's objects, and returns its index there.
-    fn push(&self, batch: &mut Batch) -> usize {
-        let strings = &mut batch.strings;
-        let number = self.family.is_none().then(|| self.number.to_string());
-        let ends = Ends {
-            family: strings.intern_opt(self.family.or(number.as_deref())),
-            protocol: strings.intern_opt(self.protocol),
-            local_addr: strings.intern_opt(self.local.0.as_deref()),
-            local_port: self.local.1,
-            peer_addr: strings.intern_opt(self.peer.0.as_deref()),
-            peer_port: self.peer.1,
-            peer_path: strings.intern_opt(self.peer_path.as_deref()),
-        };
-        batch.objects.push(Object {
-            path: strings.intern_opt(self.local_path.as_deref()),
-            dev: NONE,
-            // Tells sockets apart.
-            inode: Some(self.inode),
-            ends: batch.ends.len() as u32,
-        });
-        batch.ends.push(ends);
-        batch.objects.len() - 1
-    }
-}
-
-fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
-    let port = |port: u16| (port != 0).then_some(port);
-    let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
-    let (local, peer) = if inet {
-        (
-            (
-                addrs::ip_text(sock.family, &sock.local),
-                port(sock.local_port),
-            ),
-            (
-                addrs::ip_text(sock.family, &sock.peer),
-                port(sock.peer_port),
-            ),
-        )
-    } else if sock.portid != 0 {
-        ((Some(sock.portid.to_string()), None), (None, None))
-    } else {
-        ((None, None), (None, None))
-    };
-    // An accepted socket has the listener's name, and its other end most often none: the name is what both ends share.
-    let local_path = addrs::unix_text(sock.local_name);
-    let shared = if connected { local_path.clone() } else { None };
-    Socket {
-        family: names::family(sock.family),
-        number: sock.family,
-        protocol: names::protocol(sock.family, sock.ty, sock.protocol),
-        inode: sock.inode,
-        local,
-        peer,
-        local_path,
-        peer_path: addrs::unix_text(sock.peer_name).or(shared),
-        sent: Sent::default(),
     }
 }
