@@ -1,0 +1,112 @@
+//! The pipeline above the kernel, over the raw capture in `fixtures/`: no privileges, the same rows every time.
+
+// A test that cannot go on stops with the reason.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
+}
+
+fn replay(raw: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
+    command
+        .arg("--from-raw")
+        .arg(raw)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// The answer to a question about the fixture, a line per row.
+fn ask(recording: &Path, sql: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
+        .arg("-r")
+        .arg(recording)
+        .args(["--format", "csv", sql])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().skip(1).map(str::to_string).collect()
+}
+
+#[test]
+fn a_replay_gives_the_whole_story() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("demo.parquet");
+    let replayed = replay(&fixture(), &["--out", out.to_str().unwrap()]);
+    assert!(
+        replayed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&replayed.stderr)
+    );
+
+    let containers = "select distinct container from events where kind = 'container' order by 1";
+    assert_eq!(ask(&out, containers), ["demo-client", "demo-web"]);
+    let shadow = "select container, comm, error from events where path = '/etc/shadow' and syscall = 'openat'";
+    assert_eq!(ask(&out, shadow), ["demo-client,cat,"]);
+    let missing =
+        "select container, comm, error from events where path = '/etc/payment.conf' and ret < 0";
+    assert_eq!(ask(&out, missing), ["demo-client,cat,ENOENT"]);
+    let nameless =
+        "select count(*) from events where container is null or (kind = 'syscall' and pid is null)";
+    assert_eq!(ask(&out, nameless), ["0"]);
+    let exits =
+        "select container, count(*) from events where action = 'exit' and exe is null group by 1";
+    assert_eq!(ask(&out, exits), Vec::<String>::new());
+}
+
+#[test]
+fn the_same_capture_gives_the_same_rows() {
+    let first = replay(&fixture(), &["--format", "json", "--quiet"]);
+    let second = replay(&fixture(), &["--format", "json", "--quiet"]);
+    assert!(first.status.success() && !first.stdout.is_empty());
+    assert!(first.stdout == second.stdout, "two replays differ");
+}
+
+#[test]
+fn a_capture_that_breaks_off_gives_what_it_holds() {
+    let whole = std::fs::read(fixture()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let torn = dir.path().join("torn.raw");
+    for part in [whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&torn, &whole[..part]).unwrap();
+        let replayed = replay(&torn, &["--format", "json"]);
+        assert!(replayed.status.success());
+        assert!(
+            String::from_utf8_lossy(&replayed.stderr).contains("breaks off"),
+            "cut at {part}"
+        );
+    }
+}
+
+#[test]
+fn garbage_is_refused_and_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("garbage.raw");
+    let mut bytes = std::fs::read(fixture()).unwrap();
+    std::fs::write(&file, b"not a capture").unwrap();
+    let refused = replay(&file, &["--format", "json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is no raw capture"));
+
+    // Flipped bytes anywhere: an error or a warning, but no panic (101) and no signal.
+    for i in (13..bytes.len()).step_by(bytes.len() / 50) {
+        bytes[i] ^= 0x55;
+        std::fs::write(&file, &bytes).unwrap();
+        let replayed = replay(&file, &["--format", "json"]);
+        assert!(
+            matches!(replayed.status.code(), Some(0 | 2)),
+            "byte {i}: {:?}",
+            replayed.status
+        );
+        bytes[i] ^= 0x55;
+    }
+}
