@@ -145,7 +145,7 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
     let mut stdin = ctrace_query(dir.path());
     stdin
         .args(["-r", "run.parquet", "-"])
-        .write_stdin("select count(*) as n from events");
+        .stdin(fs::File::open(dir.path().join("q.sql")).unwrap());
     assert_eq!(transcript(&mut stdin), want);
 }
 
