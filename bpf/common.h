@@ -15,6 +15,22 @@
 #define __inline_always static __always_inline
 
 const volatile struct config config = {};
+/*
+ * A pointer that was read as a number, as one whose fields can be loaded; and a field of it. Where the kernel cannot
+ * cast, each field is copied by a helper, which costs some nanoseconds. The verifier drops the branch that is not ours.
+ */
+#define CAST(pointer, type) (config.can_cast ? bpf_core_cast(pointer, type) : (type *)(pointer))
+#define READ(pointer, field)                                                                                           \
+	({                                                                                                             \
+		typeof(pointer) from_ = (pointer);                                                                     \
+		typeof(from_->field) value_;                                                                           \
+		if (config.can_cast)                                                                                   \
+			value_ = from_->field;                                                                         \
+		else                                                                                                   \
+			bpf_core_read(&value_, sizeof(value_), &from_->field);                                         \
+		value_;                                                                                                \
+	})
+
 /* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
 const volatile struct plan plans[2 * MAX_SYSCALLS] = {};
 

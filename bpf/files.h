@@ -27,7 +27,7 @@ struct walk {
 
 __inline_always void walk_begin(struct walk *w, struct vfsmount *mnt, struct dentry *dentry)
 {
-	w->mount = bpf_core_cast((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	w->mount = CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
 	w->dentry = dentry;
 	w->bytes = w->done = 0;
 }
@@ -41,13 +41,13 @@ __inline_always struct dentry *walk_up(struct walk *w)
 {
 	struct mount *mount = w->mount;
 	struct dentry *dentry = w->dentry;
-	if (dentry == mount->mnt.mnt_root) {
-		w->mount = mount->mnt_parent;
-		w->dentry = mount->mnt_mountpoint;
+	if (dentry == READ(mount, mnt.mnt_root)) {
+		w->mount = READ(mount, mnt_parent);
+		w->dentry = READ(mount, mnt_mountpoint);
 		w->done = w->mount == mount;
 		return 0;
 	}
-	w->dentry = dentry->d_parent;
+	w->dentry = READ(dentry, d_parent);
 	w->done = w->dentry == dentry;
 	return w->done ? 0 : dentry;
 }
@@ -56,8 +56,8 @@ static long key_step(u32 i, struct walk *w)
 {
 	struct dentry *dentry = walk_up(w);
 	if (dentry)
-		w->key = mix(w->key, dentry->d_name.hash_len);
-	return w->done;
+		w->key = mix(w->key, READ(dentry, d_name.hash_len));
+	return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
 }
 
 /*
@@ -78,11 +78,12 @@ static long names_step(u32 i, struct walk *w)
 	struct rec_file *rec = bpf_map_lookup_elem(&file_scratch, &zero);
 	struct dentry *dentry = walk_up(w);
 	if (!rec || !dentry)
-		return w->done;
+		return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
 	u32 at = w->bytes;
 	if (at >= PATH_MAX_BYTES)
 		return 1;
-	long n = bpf_probe_read_kernel_str(&rec->names[at & (PATH_MAX_BYTES - 1)], NAME_MAX_BYTES, dentry->d_name.name);
+	long n = bpf_probe_read_kernel_str(&rec->names[at & (PATH_MAX_BYTES - 1)], NAME_MAX_BYTES,
+					   READ(dentry, d_name.name));
 	if (n > 0)
 		w->bytes = at + n;
 	return 0;
@@ -112,21 +113,22 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 	rec = bpf_map_lookup_elem(&file_scratch, &zero);
 	if (!rec)
 		return;
-	inode = bpf_core_cast(inode, struct inode);
-	dentry = bpf_core_cast(dentry, struct dentry);
+	inode = CAST(inode, struct inode);
+	dentry = CAST(dentry, struct dentry);
 	fill_head(&rec->head, tid, REC_FILE);
 	rec->key = key;
-	rec->inode = inode->i_ino;
-	rec->mode = inode->i_mode;
-	rec->dev = inode->i_sb->s_dev;
-	rec->magic = inode->i_sb->s_magic;
-	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
+	struct super_block *sb = READ(inode, i_sb);
+	rec->inode = READ(inode, i_ino);
+	rec->mode = READ(inode, i_mode);
+	rec->dev = READ(sb, s_dev);
+	rec->magic = READ(sb, s_magic);
+	if (!READ(dentry, d_hash.pprev) && READ(dentry, d_parent) != dentry)
 		rec->head.flags |= FILE_DELETED;
 	path_names(mnt, dentry, rec);
 	u64 bytes = rec->bytes;
 	/* A file of a kernel mount (pipe, anon_inode, memfd) has no parent; its own name tells what it is. */
-	if (bytes == 0 && dentry->d_parent == dentry) {
-		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, dentry->d_name.name);
+	if (bytes == 0 && READ(dentry, d_parent) == dentry) {
+		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, READ(dentry, d_name.name));
 		if (n > 0)
 			bytes = n;
 	}
@@ -142,8 +144,9 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 /* The key of a file; its definition has been sent when this returns, or counted as missing. */
 __inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
 {
-	u64 key = mix(inode->i_ino, inode->i_sb->s_dev);
-	key = path_key(mnt, dentry, key ^ (dentry->d_hash.pprev ? 0 : 1));
+	struct super_block *sb = READ(inode, i_sb);
+	u64 key = mix(READ(inode, i_ino), READ(sb, s_dev));
+	key = path_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
 	key |= 1; /* 0 says none */
 	define_file(tid, key, mnt, dentry, inode);
 	return key;
@@ -169,7 +172,7 @@ __inline_always struct file *fd_file(struct task_struct *task, u32 fd)
 		return 0;
 	if (bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + fd) || !file)
 		return 0;
-	return bpf_core_cast(file, struct file);
+	return CAST(file, struct file);
 }
 
 #endif

@@ -22,12 +22,12 @@ struct {
 /* The name a unix socket is bound to, abstract ones with their leading NUL; returns its bytes. */
 __inline_always u32 unix_name(struct sock *sk, char *to)
 {
-	struct unix_sock *u = bpf_core_cast(sk, struct unix_sock);
-	struct unix_address *addr = u->addr;
+	struct unix_sock *u = CAST(sk, struct unix_sock);
+	struct unix_address *addr = READ(u, addr);
 	if (!addr)
 		return 0;
 	/* The length counts sun_family. */
-	u32 bytes = addr->len - 2;
+	u32 bytes = READ(addr, len) - 2;
 	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
 		return 0;
 	if (bpf_probe_read_kernel(to, bytes, (char *)addr + bpf_core_field_offset(struct unix_address, name) + 2))
@@ -37,21 +37,20 @@ __inline_always u32 unix_name(struct sock *sk, char *to)
 
 __inline_always u64 inet_addresses(struct sock *sk, struct rec_sock *rec)
 {
-	struct sock_common *c = &sk->__sk_common;
 	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
-	rec->local_port = c->skc_num;
+	rec->local_port = READ(sk, __sk_common.skc_num);
 	/* A connection that is over has given its port back, but still knows it. */
 	if (!rec->local_port)
-		rec->local_port = bpf_ntohs(bpf_core_cast(sk, struct inet_sock)->inet_sport);
-	rec->peer_port = bpf_ntohs(c->skc_dport);
+		rec->local_port = bpf_ntohs(READ(CAST(sk, struct inet_sock), inet_sport));
+	rec->peer_port = bpf_ntohs(READ(sk, __sk_common.skc_dport));
 	local[0] = local[1] = peer[0] = peer[1] = 0;
 	if (rec->family == AF_INET) {
-		local[0] = c->skc_rcv_saddr;
-		peer[0] = c->skc_daddr;
+		local[0] = READ(sk, __sk_common.skc_rcv_saddr);
+		peer[0] = READ(sk, __sk_common.skc_daddr);
 	} else {
 		for (int i = 0; i < 4; i++) {
-			((u32 *)rec->local)[i] = c->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
-			((u32 *)rec->peer)[i] = c->skc_v6_daddr.in6_u.u6_addr32[i];
+			((u32 *)rec->local)[i] = READ(sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+			((u32 *)rec->peer)[i] = READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
 		}
 	}
 	u64 key = mix(local[0], local[1]);
@@ -64,30 +63,31 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 {
 	u32 zero = 0;
 	struct rec_sock *rec = bpf_map_lookup_elem(&sock_scratch, &zero);
-	file = bpf_core_cast(file, struct file);
-	struct socket *socket = bpf_core_cast(file->private_data, struct socket);
-	struct sock *sk = socket->sk;
+	file = CAST(file, struct file);
+	struct socket *socket = CAST(READ(file, private_data), struct socket);
+	struct sock *sk = READ(socket, sk);
+	struct inode *inode = READ(file, f_inode);
 	if (!rec || !sk)
 		return 0;
-	rec->family = sk->__sk_common.skc_family;
-	rec->type = sk->sk_type;
-	rec->protocol = sk->sk_protocol;
-	rec->inode = file->f_inode->i_ino;
+	rec->family = READ(sk, __sk_common.skc_family);
+	rec->type = READ(sk, sk_type);
+	rec->protocol = READ(sk, sk_protocol);
+	rec->inode = READ(inode, i_ino);
 	rec->portid = 0;
 	u64 key = mix(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
 	struct sock *peer = 0;
 	if (rec->family == AF_INET || rec->family == AF_INET6) {
 		key = mix(key, inet_addresses(sk, rec));
 	} else if (rec->family == AF_UNIX) {
-		struct unix_sock *u = bpf_core_cast(sk, struct unix_sock);
-		peer = u->peer;
+		struct unix_sock *u = CAST(sk, struct unix_sock);
+		peer = READ(u, peer);
 		/* Read as numbers: the verifier allows no arithmetic on a pointer. */
 		u64 ends[2] = {};
 		bpf_probe_read_kernel(&ends[0], sizeof(u64), &u->addr);
 		bpf_probe_read_kernel(&ends[1], sizeof(u64), &u->peer);
 		key = mix(mix(key, ends[0]), ends[1]);
 	} else if (rec->family == AF_NETLINK) {
-		rec->portid = bpf_core_cast(sk, struct netlink_sock)->portid;
+		rec->portid = READ(CAST(sk, struct netlink_sock), portid);
 		key = mix(key, rec->portid);
 	}
 	key |= 1; /* 0 says none */
@@ -121,10 +121,10 @@ __inline_always u64 fd_key_of(struct task_struct *task, u32 fd)
 	struct file *file = fd_file(task, fd);
 	if (!file)
 		return 0;
-	struct inode *inode = file->f_inode;
-	if ((inode->i_mode & S_IFMT) == S_IFSOCK)
+	struct inode *inode = READ(file, f_inode);
+	if ((READ(inode, i_mode) & S_IFMT) == S_IFSOCK)
 		return sock_key(task->pid, file);
-	return file_key(task->pid, file->f_path.mnt, file->f_path.dentry, inode);
+	return file_key(task->pid, READ(file, f_path.mnt), READ(file, f_path.dentry), inode);
 }
 
 __noinline u64 fd_key(u32 fd)

@@ -271,6 +271,8 @@ struct config {
 	__u8 comm_mode; /* enum comm_mode */
 	__u8 exit_class; /* index of the losses' class for exits */
 	__u8 exec_wanted; /* whether execve(2) is recorded */
+	__u8 can_cast; /* whether the kernel has bpf_rdonly_cast(), Linux 6.2 */
+	__u8 pad[3];
 };
 
 enum v1_controller {

@@ -9,6 +9,8 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use ctrace_schema::syscalls::Class;
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::Func;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use rustc_hash::FxHashMap;
@@ -273,6 +275,9 @@ fn configure(
     rodata.config.recorder = std::process::id();
     rodata.config.record_host = u8::from(filters.host);
     rodata.config.exit_class = Class::Process as u8;
+    let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
+    let can_cast = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
+    rodata.config.can_cast = u8::from(can_cast && std::env::var_os("CTRACE_NO_CAST").is_none());
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
     rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
         (true, _) => comm_mode::COMM_ALL,
