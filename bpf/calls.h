@@ -43,9 +43,11 @@ __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	u32 call = regs->bx;
-	if (!compat || nr != NR_SOCKETCALL || call < 1 || call > SYS_SENDMMSG)
+	if (!compat)
 		return nr;
-	return SOCKETCALL_BASE + call;
+	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
+		return SOCKETCALL_BASE + call;
+	return nr > SOCKETCALL_BASE ? MAX_SYSCALLS : nr; /* there is no such call */
 }
 __inline_always void unfold_args(struct pt_regs *regs, u64 *args)
 {
@@ -122,27 +124,27 @@ __noinline u32 send_slots(struct task *t, u32 slots)
 			continue;
 		u32 dir = plan->dir[i];
 		s32 dirfd = dir ? (s32)nth(t, dir) : AT_FDCWD;
-		if (!send_path(task, DATA_PATH + i, nth(t, plan->path[i]), dirfd, last))
+		if (!send_path(task, t->count, DATA_PATH + i, nth(t, plan->path[i]), dirfd, last))
 			failed |= 1 << (DATA_PATH + i);
 	}
-	if ((slots & (1 << DATA_TEXT)) && !send_text(task, nth(t, plan->text), last))
+	if ((slots & (1 << DATA_TEXT)) && !send_text(task, t->count, nth(t, plan->text), last))
 		failed |= 1 << DATA_TEXT;
-	if ((slots & (1 << DATA_FLAGS)) && !send_flags(task, nth(t, plan->how), last))
+	if ((slots & (1 << DATA_FLAGS)) && !send_flags(task, t->count, nth(t, plan->how), last))
 		failed |= 1 << DATA_FLAGS;
 	if (slots & (1 << DATA_FD2)) {
-		struct rec_data *rec = begin_data(task, DATA_FD2);
+		struct rec_data *rec = begin_data(task, t->count, DATA_FD2);
 		if (rec) {
 			rec->base = fd_key(nth(t, plan->fd2));
 			send_data(rec, 0);
 		}
 	}
 	if (slots & (1 << DATA_STAT))
-		send_stat(task, nth(t, plan->stat), plan->stat_how);
+		send_stat(task, t->count, nth(t, plan->stat), plan->stat_how);
 	if (slots & (1 << DATA_ARGV))
-		send_argv(task, nth(t, plan->argv), compat);
+		send_argv(task, t->count, nth(t, plan->argv), compat);
 	if (slots & (1 << DATA_ADDR)) {
 		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
-		if (!send_address(task, plan->addr_how, pointer, next, compat, last))
+		if (!send_address(task, t->count, plan->addr_how, pointer, next, compat, last))
 			failed |= 1 << DATA_ADDR;
 	}
 	return failed;
@@ -155,6 +157,7 @@ __inline_always void begin_call(struct task *t, u32 nr, u8 flags)
 	t->call_rec.head.flags = flags;
 	t->call_rec.key = 0;
 	t->retry = 0;
+	t->child = 0;
 }
 
 /* The arguments, while the call has not run. */
@@ -171,6 +174,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	struct task *t = current_task(task, task_storage(task));
 	if (!t)
 		return;
+	t->count = (t->count + 1) & CALL_COUNT;
 	if (!t->record) {
 		t->call = CALL_OUTSIDE;
 		t->retry = 0;
@@ -205,6 +209,7 @@ __inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile 
 	rec->head.tid = tid;
 	rec->head.kind = REC_SYSCALL;
 	rec->ret = ret;
+	rec->head.nr |= t->count << NR_BITS;
 	if (!t->known || !send(rec, bytes))
 		count_loss(t->cgroup, plan->class);
 }
@@ -259,6 +264,8 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	t->call = CALL_NONE;
 	if (!t->record || call == CALL_IGNORED || call == CALL_BORN)
 		return;
+	if (call == CALL_NONE)
+		t->count = (t->count + 1) & CALL_COUNT;
 	/* It has come into a container, or exec has given it a name that is recorded, during the call. */
 	if (call == CALL_OUTSIDE) {
 		call = CALL_NONE;

@@ -53,6 +53,8 @@ struct task {
 	u32 cgroup_epoch;
 	u32 definition_epoch;
 	u32 child; /* tid, made by the call */
+	u16 count; /* of calls, modulo: see struct head */
+	u16 pad;
 	u8 call; /* enum call */
 	u8 record; /* events of this thread are wanted */
 	u8 known; /* its definition has been sent */

@@ -61,17 +61,23 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	struct task *t = current_task(task, task_storage(task));
-	if (!t || !t->record)
+	struct task *t = task_storage(task);
+	bool seen = t != 0;
+	t = current_task(task, t);
+	if (!t)
+		return 0;
+	if (!seen)
+		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
+	if (!t->record)
 		return 0;
 	t->known = 0; /* another executable */
 	/* Arguments belong to a row. */
 	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
 		return 0;
 	if (t->retry & (1 << DATA_PATH))
-		send_filename(task, bprm);
+		send_filename(task, t->count, bprm);
 	t->retry = 0; /* the memory is another program's now */
-	send_exec(task, old_pid);
+	send_exec(task, t->count, old_pid);
 	return 0;
 }
 

@@ -25,13 +25,13 @@ struct {
 	__type(value, struct rec_exec);
 } exec_scratch SEC(".maps");
 
-__inline_always struct rec_data *begin_data(struct task_struct *task, u16 slot)
+__inline_always struct rec_data *begin_data(struct task_struct *task, u16 count, u16 slot)
 {
 	u32 zero = 0;
 	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (rec) {
 		fill_head(&rec->head, task->pid, REC_DATA);
-		rec->head.nr = slot;
+		rec->head.nr = slot | count << SLOT_BITS;
 		rec->base = 0;
 	}
 	return rec;
@@ -57,12 +57,12 @@ __inline_always bool fault(struct rec_data *rec, bool last)
 }
 
 /* A string of the caller. False: try again at return. */
-__inline_always bool send_text(struct task_struct *task, u64 pointer, bool last)
+__inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
 	struct rec_data *rec;
 	if (!pointer)
 		return true;
-	rec = begin_data(task, DATA_TEXT);
+	rec = begin_data(task, count, DATA_TEXT);
 	if (!rec)
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
@@ -83,9 +83,9 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 }
 
 /* The flags that a struct open_how or clone_args begins with. False: try again at return. */
-__inline_always bool send_flags(struct task_struct *task, u64 pointer, bool last)
+__inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
-	struct rec_data *rec = begin_data(task, DATA_FLAGS);
+	struct rec_data *rec = begin_data(task, count, DATA_FLAGS);
 	if (!rec || !pointer)
 		return true;
 	if (bpf_probe_read_user(rec->bytes, sizeof(struct data_flags), (void *)pointer))
@@ -95,12 +95,12 @@ __inline_always bool send_flags(struct task_struct *task, u64 pointer, bool last
 }
 
 /* A path of the caller, with the directory that it starts from. False: try again at return. */
-__inline_always bool send_path(struct task_struct *task, u16 slot, u64 pointer, s32 dirfd, bool last)
+__inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u64 pointer, s32 dirfd, bool last)
 {
 	struct rec_data *rec;
 	if (!pointer)
 		return true;
-	rec = begin_data(task, slot);
+	rec = begin_data(task, count, slot);
 	if (!rec)
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
@@ -131,14 +131,15 @@ __inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes
 }
 
 /* A sockaddr of the caller or for the caller. False: try again at return. */
-__inline_always bool send_address(struct task_struct *task, u8 how, u64 pointer, u64 next, bool compat, bool last)
+__inline_always bool send_address(struct task_struct *task, u16 count, u8 how, u64 pointer, u64 next, bool compat,
+				  bool last)
 {
 	struct rec_data *rec;
 	u64 addr = pointer, bytes = next;
 	u32 out = 0;
 	if (!pointer)
 		return true;
-	rec = begin_data(task, DATA_ADDR);
+	rec = begin_data(task, count, DATA_ADDR);
 	if (!rec)
 		return true;
 	switch (how) {
@@ -168,9 +169,9 @@ __inline_always bool send_address(struct task_struct *task, u8 how, u64 pointer,
 }
 
 /* Device and inode from what a stat(2) or statx(2) has just written. */
-__inline_always void send_stat(struct task_struct *task, u64 pointer, u8 how)
+__inline_always void send_stat(struct task_struct *task, u16 count, u64 pointer, u8 how)
 {
-	struct rec_data *rec = begin_data(task, DATA_STAT);
+	struct rec_data *rec = begin_data(task, count, DATA_STAT);
 	struct data_stat *stat = rec ? (struct data_stat *)rec->bytes : 0;
 	u64 own[2] = {}; /* st_dev, st_ino */
 	u32 x[2] = {}; /* stx_dev_major, stx_dev_minor */
@@ -195,7 +196,7 @@ __inline_always void send_stat(struct task_struct *task, u64 pointer, u8 how)
 }
 
 /* The arguments of the program that the current task has just begun, which the kernel has laid in its memory. */
-__inline_always void send_exec(struct task_struct *task, u32 caller)
+__inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
@@ -207,6 +208,7 @@ __inline_always void send_exec(struct task_struct *task, u32 caller)
 	if (exe)
 		key = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
 	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->head.nr = count << SLOT_BITS;
 	rec->caller = caller;
 	rec->exe = key;
 	u64 bytes = mm->arg_end - mm->arg_start;
@@ -224,9 +226,9 @@ __inline_always void send_exec(struct task_struct *task, u32 caller)
 }
 
 /* The path of the program that the current task has just begun, where it could not be read at entry: the kernel's copy. */
-__inline_always void send_filename(struct task_struct *task, struct linux_binprm *bprm)
+__inline_always void send_filename(struct task_struct *task, u16 count, struct linux_binprm *bprm)
 {
-	struct rec_data *rec = begin_data(task, DATA_PATH);
+	struct rec_data *rec = begin_data(task, count, DATA_PATH);
 	if (!rec)
 		return;
 	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, bprm->filename);
@@ -265,7 +267,7 @@ static long argv_step(u32 i, struct argv_walk *w)
 }
 
 /* The arguments of an exec that failed, as they stand in the caller's memory. */
-__inline_always void send_argv(struct task_struct *task, u64 argv, bool compat)
+__inline_always void send_argv(struct task_struct *task, u16 count, u64 argv, bool compat)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
@@ -274,6 +276,7 @@ __inline_always void send_argv(struct task_struct *task, u64 argv, bool compat)
 		return;
 	bpf_loop(ARGV_MAX_BYTES / 2, argv_step, &w, 0);
 	fill_head(&rec->head, task->pid, REC_EXEC);
+	rec->head.nr = count << SLOT_BITS;
 	rec->caller = task->pid;
 	rec->exe = 0;
 	u64 bytes = w.bytes;

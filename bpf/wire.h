@@ -19,6 +19,9 @@ enum limits {
 	COMM_BYTES = 16, /* TASK_COMM_LEN */
 	MAX_SYSCALLS = 512, /* numbers of every ABI lie below */
 	SOCKETCALL_BASE = 491, /* of 32-bit x86, above its own numbers: plus what socketcall(2) is asked for, 1 to 20 */
+	NR_BITS = 9, /* of struct head's `nr` in a REC_SYSCALL */
+	SLOT_BITS = 4, /* and in a REC_DATA and a REC_EXEC */
+	CALL_COUNT = 127, /* mask of the number above them */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
 };
 
@@ -85,7 +88,11 @@ enum cgroup_flag {
 struct head {
 	__u64 time; /* when this was written; for a REC_SYSCALL when the call returned */
 	__u32 tid;
-	__u16 nr; /* syscall number, or slot of a REC_DATA */
+	/*
+	 * Syscall number, or slot of a REC_DATA, in the low bits; above them the number of the thread's call, modulo, so
+	 * that what was announced of a call whose record is lost is not taken for another's.
+	 */
+	__u16 nr;
 	__u8 kind; /* enum rec_kind */
 	__u8 flags;
 };

@@ -14,6 +14,9 @@ use crate::sink::Summary;
 /// that needs one group read more.
 pub const ROWS: usize = 262_144;
 
+/// Bytes of text to a batch, which fewer rows may have where every path is long and new.
+pub const TEXT_BYTES: usize = 64 << 20;
+
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
 pub type Text = u32;
 /// No string, no task, no file: null.
@@ -189,6 +192,7 @@ pub struct Strings {
     /// By index.
     pub list: Vec<Arc<str>>,
     index: FxHashMap<Arc<str>, Text>,
+    bytes: usize,
 }
 
 impl Strings {
@@ -208,7 +212,13 @@ impl Strings {
         self.push(text.clone())
     }
 
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn push(&mut self, text: Arc<str>) -> Text {
+        self.bytes += text.len();
         let i = self.list.len() as Text;
         self.list.push(text.clone());
         self.index.insert(text, i);

@@ -16,6 +16,8 @@ pub struct Head {
     pub tid: u32,
     /// Syscall number, or slot of a [`Body::Data`].
     pub nr: u16,
+    /// Number of the thread's call, modulo: a call's record and what was announced of it have the same.
+    pub count: u16,
     /// Flags of the record's kind: `SYS_*`, `FILE_*`, ... of `bpf/wire.h`.
     pub flags: u8,
 }
@@ -120,13 +122,19 @@ pub fn time(bytes: &[u8]) -> Option<u64> {
 
 /// Decodes one record. None: its kind is unknown, or it is shorter than its kind is.
 pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
+    let kind = rec_kind(u32::from(*bytes.get(offset_of!(head, kind))?));
+    let bits = match kind {
+        rec_kind::REC_DATA | rec_kind::REC_EXEC => limits::SLOT_BITS.0,
+        _ => limits::NR_BITS.0,
+    };
+    let nr = u16_at(bytes, offset_of!(head, nr))?;
     let head = Head {
         time: time(bytes)?,
         tid: u32_at(bytes, offset_of!(head, tid))?,
-        nr: u16_at(bytes, offset_of!(head, nr))?,
+        nr: nr & ((1 << bits) - 1),
+        count: nr >> bits,
         flags: *bytes.get(offset_of!(head, flags))?,
     };
-    let kind = rec_kind(u32::from(*bytes.get(offset_of!(head, kind))?));
     let body = match kind {
         rec_kind::REC_SYSCALL => Body::Syscall {
             duration: u64_at(bytes, offset_of!(rec_syscall, duration))?,

@@ -5,11 +5,15 @@ use rustc_hash::FxHashMap;
 /// Definitions in one generation. Two generations are kept, some 300 bytes each.
 const LIMIT: usize = 100_000;
 
+/// Bytes of text in one generation: a container may give every file a name of its own, of 4 KiB.
+const LIMIT_BYTES: usize = 24 << 20;
+
 /// Definitions by key, in two generations: what is used moves to the younger, and the older is forgotten as a whole.
 #[derive(Debug)]
 pub struct Definitions<T> {
     young: FxHashMap<u64, T>,
     old: FxHashMap<u64, T>,
+    bytes: usize,
 }
 
 impl<T> Default for Definitions<T> {
@@ -17,16 +21,18 @@ impl<T> Default for Definitions<T> {
         Definitions {
             young: FxHashMap::default(),
             old: FxHashMap::default(),
+            bytes: 0,
         }
     }
 }
 
 impl<T> Definitions<T> {
-    /// Adds a definition, or replaces it: each CPU sends its own copy.
-    pub fn insert(&mut self, key: u64, value: T) {
+    /// Adds a definition with `bytes` of text, unless it is there: each CPU sends its own copy.
+    pub fn insert(&mut self, key: u64, value: T, bytes: usize) {
         // A copy from another CPU must not reset what is known of the first.
         if self.get_mut(key).is_none() {
             self.young.insert(key, value);
+            self.bytes += bytes;
         }
     }
 
@@ -47,12 +53,13 @@ impl<T> Definitions<T> {
 
     /// Whether it is time to [`Definitions::age`].
     pub fn is_full(&self) -> bool {
-        self.young.len() >= LIMIT
+        self.young.len() >= LIMIT || self.bytes >= LIMIT_BYTES
     }
 
     /// Forgets what has not been used since the last time.
     pub fn age(&mut self) {
         self.old = std::mem::take(&mut self.young);
+        self.bytes = 0;
     }
 }
 

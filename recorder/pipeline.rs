@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::batch::{self, Batch, Row};
+use crate::batch::{self, Batch, Row, TEXT_BYTES};
 use crate::calls::Calls;
 use crate::columns::{Columns, ContainerName, encoded_schema};
 use crate::decode::{self, Body, Head};
@@ -28,7 +28,7 @@ const HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
 
 /// How far two readings of the same clocks differ though nothing has happened, ns.
-const CLOCK_JITTER: i64 = 1_000;
+const CLOCK_JITTER: u64 = 1_000;
 
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +102,9 @@ impl Pipeline {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == When::Found),
             Note::Clock { boot, wall } => {
-                let offset = wall - *boot as i64;
+                let offset = wall.wrapping_sub(*boot as i64);
                 // Readings jitter by less than this, which must not reorder a thread's events.
-                if (offset - self.resolver.clock.offset).abs() > CLOCK_JITTER {
+                if offset.abs_diff(self.resolver.clock.offset) > CLOCK_JITTER {
                     self.resolver.clock = Clock { offset };
                 }
                 self.keep_clock(*boot, *wall);
@@ -128,8 +128,10 @@ impl Pipeline {
     /// Keeps a pair of clock readings for the metadata where it says something new: every minute, and at a step.
     fn keep_clock(&mut self, boot: u64, wall: i64) {
         let new = self.clocks.last().is_none_or(|&(last_boot, last_wall)| {
-            let drift = (wall - last_wall) - boot.wrapping_sub(last_boot) as i64;
-            boot.saturating_sub(last_boot) >= 60_000_000_000 || drift.abs() >= 1_000_000
+            let drift = wall
+                .wrapping_sub(last_wall)
+                .wrapping_sub(boot.wrapping_sub(last_boot) as i64);
+            boot.saturating_sub(last_boot) >= 60_000_000_000 || drift.unsigned_abs() >= 1_000_000
         });
         if new {
             self.clocks.push((boot, wall));
@@ -165,7 +167,8 @@ impl Pipeline {
             }
             Some((head, body)) => {
                 resolver.record(head, body);
-                if resolver.batch.rows.len() >= rows {
+                let batch = &resolver.batch;
+                if batch.rows.len() >= rows || batch.strings.bytes() >= TEXT_BYTES {
                     held.push_back((Instant::now(), resolver.take()));
                 }
             }

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Misses;
@@ -16,7 +17,7 @@ use crate::registry::Fact;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// The largest frame that is believed.
-const LARGEST: u32 = 1 << 30;
+const LARGEST: u32 = 256 << 20;
 
 /// What a capture begins with: the machine it is from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,20 @@ pub struct Machine {
     pub arch: String,
     pub filters: serde_json::Value,
     pub record_host: bool,
+}
+
+impl Machine {
+    /// A capture may come from a stranger: nothing of it may drive a terminal.
+    fn tame(&mut self) {
+        for text in [
+            &mut self.host,
+            &mut self.boot_id,
+            &mut self.kernel,
+            &mut self.arch,
+        ] {
+            *text = printable(text).into_owned();
+        }
+    }
 }
 
 /// When a fact was learnt.
@@ -178,6 +193,7 @@ impl Reader {
         };
         reader.machine = serde_json::from_slice(&payload)
             .with_context(|| format!("{name} has a broken header"))?;
+        reader.machine.tame();
         Ok(reader)
     }
 
@@ -223,7 +239,12 @@ impl Iterator for Reader {
                     return Some(Frame::Ring(u16::from_le_bytes(*cpu), bytes.to_vec()));
                 }
                 (NOTE, _) => match serde_json::from_slice(&payload) {
-                    Ok(note) => return Some(Frame::Note(note)),
+                    Ok(mut note) => {
+                        if let Note::Fact { fact, .. } = &mut note {
+                            fact.tame();
+                        }
+                        return Some(Frame::Note(note));
+                    }
                     Err(_) => self.torn = true,
                 },
                 // A later version may add frames.

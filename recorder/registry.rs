@@ -3,7 +3,7 @@
 //! Rows refer to a container by its index here and take its name when their batch is encoded, so a name that is
 //! learnt late still reaches them.
 
-use ctrace_schema::text::escape;
+use ctrace_schema::text::{escape, printable};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,15 @@ pub struct Fact {
     pub path: String,
     /// What it is.
     pub is: Is,
+}
+
+impl Fact {
+    /// A fact of a stranger's may hold anything: nothing of it may drive a terminal.
+    pub fn tame(&mut self) {
+        if let Is::Container(known) = &mut self.is {
+            known.tame();
+        }
+    }
 }
 
 /// What a cgroup is.
@@ -59,6 +68,21 @@ pub struct Known {
 }
 
 impl Known {
+    /// Escapes what is left of control characters; text that is escaped already stays as it is.
+    pub fn tame(&mut self) {
+        let texts = [
+            &mut self.name,
+            &mut self.image,
+            &mut self.runtime,
+            &mut self.pod,
+            &mut self.namespace,
+            &mut self.labels,
+        ];
+        for text in texts.into_iter().flatten() {
+            *text = printable(text).into_owned();
+        }
+    }
+
     /// What the column `container` says: the name, or the id as `docker ps` shortens it.
     pub fn display_name(&self) -> String {
         let short = || {
@@ -198,10 +222,10 @@ impl Registry {
         let Is::Container(known) = &fact.is else {
             return Change::None;
         };
-        self.by_id.insert(known.id.clone(), index);
         if own.is_some() {
             return Change::None;
         }
+        self.by_id.insert(known.id.clone(), index);
         self.alive += 1;
         Change::Appeared(index)
     }
@@ -217,7 +241,7 @@ impl Registry {
         }
         // The id may come again, with another container: its rows must not get this one's index.
         self.by_id.remove(&known.id);
-        self.alive -= 1;
+        self.alive = self.alive.saturating_sub(1);
         Change::Gone(index)
     }
 

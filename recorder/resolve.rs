@@ -44,7 +44,8 @@ struct Thread {
     exe: Option<Arc<str>>,
     /// Where it stands in a batch's list of tasks.
     sent: Sent,
-    pending: Vec<Pending>,
+    /// By the number of the call.
+    pending: Vec<(u16, Pending)>,
 }
 
 /// User memory of a call, announced before its record.
@@ -215,7 +216,8 @@ impl Resolver {
                 magic,
                 names,
             } => {
-                let path = paths::file_text(names, magic, inode).into();
+                let path: Arc<str> = paths::file_text(names, magic, inode).into();
+                let bytes = path.len();
                 self.files.insert(
                     key,
                     File {
@@ -224,17 +226,20 @@ impl Resolver {
                         inode,
                         sent: Sent::default(),
                     },
+                    bytes,
                 );
             }
             Body::Sock(sock) => {
                 let connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
-                self.sockets.insert(sock.key, socket(&sock, connected));
+                let bytes = sock.local_name.len() + sock.peer_name.len();
+                self.sockets
+                    .insert(sock.key, socket(&sock, connected), bytes);
             }
             Body::Data { base, bytes } => self.data(head, base, bytes),
             Body::Exec { caller, exe, argv } => {
                 self.take_over(head.tid, caller);
                 let argv = argv.into();
-                self.announce(head.tid, Pending::Exec { exe, argv });
+                self.announce(head.tid, head.count, Pending::Exec { exe, argv });
             }
             Body::Exit { pid, code } => self.exit(head, pid, code),
             Body::Cgroup { .. } => {}
@@ -278,7 +283,7 @@ impl Resolver {
         self.batch.push_note(row, note);
     }
 
-    fn announce(&mut self, tid: u32, pending: Pending) {
+    fn announce(&mut self, tid: u32, count: u16, pending: Pending) {
         // A thread's first call may announce before the thread is defined: its definition comes with its first return.
         let thread = self.threads.entry(tid).or_insert_with(|| Thread {
             cgroup: 0,
@@ -295,7 +300,7 @@ impl Resolver {
         if thread.pending.len() >= 8 {
             thread.pending.clear();
         }
-        thread.pending.push(pending);
+        thread.pending.push((count, pending));
     }
 
     /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
@@ -303,8 +308,8 @@ impl Resolver {
         if caller == tid {
             return;
         }
-        for pending in self.threads.remove(&caller).map_or(vec![], |t| t.pending) {
-            self.announce(tid, pending);
+        for (count, pending) in self.threads.remove(&caller).map_or(vec![], |t| t.pending) {
+            self.announce(tid, count, pending);
         }
     }
 
@@ -339,7 +344,7 @@ impl Resolver {
                 return;
             }
         };
-        self.announce(head.tid, pending);
+        self.announce(head.tid, head.count, pending);
     }
 
     fn syscall(&mut self, head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
@@ -364,7 +369,10 @@ impl Resolver {
         } else {
             row.object = self.object(key);
         }
-        for pending in self.set_task(&mut row, head.tid) {
+        for (count, pending) in self.set_task(&mut row, head.tid) {
+            if count != head.count {
+                continue; // of a call whose record was lost
+            }
             named = true;
             self.set_pending(&mut row, &mut names, pending, call);
         }
@@ -525,7 +533,7 @@ impl Resolver {
     }
 
     /// Says who did it, and returns what the thread had announced.
-    fn set_task(&mut self, row: &mut Row, tid: u32) -> Vec<Pending> {
+    fn set_task(&mut self, row: &mut Row, tid: u32) -> Vec<(u16, Pending)> {
         let Resolver {
             batch,
             registry,

@@ -15,9 +15,10 @@ use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
 use crate::kernel::{self, Kernel};
 use crate::output::{Target, create_raw};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
 use crate::registry::{Fact, Is};
+use crate::sink::Summary;
 use crate::status::{Progress, Status, warn};
 use crate::watch::Watcher;
 
@@ -94,7 +95,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let child = match start(&flags.run) {
         Ok(child) => child,
         Err(e) => {
-            live.end()?.finish()?;
+            live.end()?;
             // Nothing was recorded of it.
             if let Target::File(path) = &target {
                 let _ = std::fs::remove_file(path);
@@ -270,7 +271,7 @@ impl Live {
         };
         let code = self.until_stopped(flags, &mut status, file, child, stop);
         // Whatever stopped it, what was recorded is written.
-        let written = self.end().and_then(Pipeline::finish);
+        let written = self.end();
         match (code, written) {
             (Ok(code), Ok((summary, bytes))) => {
                 status.end(&summary, &target.name(), file.map(|_| bytes));
@@ -291,11 +292,21 @@ impl Live {
     ) -> Result<ExitCode> {
         let began = Instant::now();
         let mut flushed = began;
-        while !stop.load(Ordering::Relaxed) && flags.duration.is_none_or(|d| began.elapsed() < d) {
+        let mut told = false;
+        while flags.duration.is_none_or(|d| began.elapsed() < d) {
             if let Some(running) = &mut child
                 && let Some(exit) = running.try_wait().context("cannot wait for the command")?
             {
                 return Ok(ExitCode::from(exit_code(exit)));
+            }
+            match (stop.swap(false, Ordering::Relaxed), &child) {
+                (false, _) => {}
+                // The recording ends with the command; a second signal does not wait for it.
+                (true, Some(running)) if !told => {
+                    told = true;
+                    terminate(running);
+                }
+                (true, _) => break,
             }
             self.step()?;
             if self.live && flushed.elapsed() >= LIVE {
@@ -311,26 +322,37 @@ impl Live {
             });
             std::thread::sleep(POLL);
         }
-        match child {
-            // Ctrl-C went to the command too; its code is what it made of it.
-            Some(mut child) if stop.load(Ordering::Relaxed) => {
-                let exit = child.wait().context("cannot wait for the command")?;
-                Ok(ExitCode::from(exit_code(exit)))
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Detaches, takes in what is left, and writes it: all that can be, though something fails. The first failure counts.
+    fn end(mut self) -> Result<(Summary, u64)> {
+        let mut failed = self.kernel.detach(boot_now()).err();
+        for last in [
+            Live::step,
+            |live: &mut Live| live.read_losses(boot_now()),
+            Live::read_misses,
+        ] {
+            // A raw capture that cannot be written must not keep the recording from being.
+            if let Err(e) = last(&mut self) {
+                failed.get_or_insert(e);
+                self.raw = None;
             }
-            _ => Ok(ExitCode::SUCCESS),
+        }
+        let captured = self
+            .raw
+            .take()
+            .map_or(Ok(()), Writer::finish)
+            .context("cannot write the raw capture");
+        let written = self.pipeline.finish();
+        match failed {
+            Some(e) => Err(e),
+            None => captured.and(written),
         }
     }
 
-    /// Detaches, and takes in what is left.
-    fn end(mut self) -> Result<Pipeline> {
-        self.kernel.detach(boot_now())?;
-        self.step()?;
-        self.read_losses(boot_now())?;
-        self.note(Note::Missed(self.kernel.misses()))?;
-        if let Some(raw) = self.raw.take() {
-            raw.finish().context("cannot write the raw capture")?;
-        }
-        Ok(self.pipeline)
+    fn read_misses(&mut self) -> Result<()> {
+        self.note(Note::Missed(self.kernel.misses()))
     }
 }
 
@@ -340,6 +362,14 @@ fn closed(error: anyhow::Error) -> Result<ExitCode> {
         Ok(ExitCode::SUCCESS)
     } else {
         Err(error)
+    }
+}
+
+/// Passes the signal on that is to end the recording. From a terminal the command has it already, and twice is once.
+fn terminate(command: &Child) {
+    if let Some(pid) = rustix::process::Pid::from_raw(command.id() as i32) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 
@@ -390,6 +420,19 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
             }
             Frame::Note(note) => pipeline.note(&note),
         }
+    }
+    if reader.torn {
+        // What came after the last step that is whole.
+        let unknown = |record: CgroupRecord<'_>| {
+            let undecided = Fact {
+                boot: record.head.time,
+                cgroup: record.cgroup,
+                path: String::new(),
+                is: Is::Undecided,
+            };
+            vec![facts.pop_front().unwrap_or(undecided)]
+        };
+        pipeline.advance(u64::MAX, unknown)?;
     }
     match pipeline.finish() {
         Ok((summary, _)) if !flags.quiet => {

@@ -19,6 +19,8 @@ use crate::wire::types::{cgroup_flag, cgroup_state};
 const KEY_V1: u64 = 1 << 63;
 /// For how long an undecided cgroup is looked at again: runc keeps its state 7 to 12 ms after it made the cgroup.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
+/// When a cgroup that a runtime made is taken for a container's though its state is nowhere: before rows are let go.
+const CREATOR_AFTER: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(20);
 
 /// What is told to the kernel side about a cgroup.
@@ -35,11 +37,20 @@ pub struct Watcher {
     resolver: Resolver,
     filters: Filters,
     undecided: Vec<Undecided>,
-    /// Paths of cgroups that are containers' own, by key.
-    ask: Sender<(u64, String, Option<Runtime>, String)>,
-    answers: Receiver<(u64, String, Description)>,
+    ask: Sender<Question>,
+    answers: Receiver<(Question, Option<Description>)>,
     /// For the kernel side, since the last time.
     verdicts: VecDeque<Verdicts>,
+}
+
+/// What a runtime's socket is asked about a container.
+struct Question {
+    boot: u64,
+    cgroup: u64,
+    path: String,
+    /// What is known without an answer.
+    known: Known,
+    hint: Option<Runtime>,
 }
 
 struct Undecided {
@@ -55,15 +66,14 @@ struct Undecided {
 impl Watcher {
     /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
     pub fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
-        let (ask, questions) = channel::<(u64, String, Option<Runtime>, String)>();
+        let (ask, questions) = channel::<Question>();
         let (answer, answers) = channel();
         // Ends when the watcher does, for then no question can come.
         std::thread::spawn(move || {
             let mut api = Api::new(Path::new("/"));
-            for (cgroup, id, hint, path) in questions {
-                if let Some(description) = api.describe(&id, hint, &path)
-                    && answer.send((cgroup, path, description)).is_err()
-                {
+            for question in questions {
+                let description = api.describe(&question.known.id, question.hint, &question.path);
+                if answer.send((question, description)).is_err() {
                     return;
                 }
             }
@@ -129,8 +139,18 @@ impl Watcher {
     /// been in one.
     pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<Fact> {
         let mut facts = vec![];
-        while let Ok((cgroup, path, description)) = self.answers.try_recv() {
-            facts.push(self.container(0, cgroup, &path, description));
+        while let Ok((question, description)) = self.answers.try_recv() {
+            let Question {
+                boot,
+                cgroup,
+                path,
+                known,
+                ..
+            } = question;
+            facts.push(match description {
+                Some(description) => self.container(boot, cgroup, &path, description),
+                None => self.named_or_not(boot, cgroup, &path, known),
+            });
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
@@ -160,12 +180,15 @@ impl Watcher {
                 &owner.cgroup,
             ));
         }
+        if entered
+            && now - u.since >= CREATOR_AFTER
+            && let Some(fact) = self.by_creator(&u)
+        {
+            return Some(fact);
+        }
         if now - u.since < UNDECIDED_FOR {
             self.undecided.push(Undecided { last: now, ..u });
             return None;
-        }
-        if entered && let Some(fact) = self.by_creator(&u) {
-            return Some(fact);
         }
         Some(self.fact(u.boot, u.cgroup, &u.path, Is::Host))
     }
@@ -214,49 +237,51 @@ impl Watcher {
         own: &str,
     ) -> Fact {
         let description = self.resolver.describe(id, hint, own);
+        let known = Known {
+            id: id.to_string(),
+            runtime: hint.map(|h| h.to_string()),
+            ..Known::default()
+        };
         if description.as_ref().is_none_or(|d| !d.complete) && path == own {
+            let description = description.clone();
+            let known = description.map_or_else(|| known.clone(), known_of);
+            let path = path.to_string();
             // Nobody listens any more only when the recording is over.
-            let _ = self
-                .ask
-                .send((cgroup, id.to_string(), hint, own.to_string()));
+            let _ = self.ask.send(Question {
+                boot,
+                cgroup,
+                path,
+                known,
+                hint,
+            });
         }
         match description {
             Some(description) => self.container(boot, cgroup, path, description),
-            None => {
-                let known = Known {
-                    id: id.to_string(),
-                    runtime: hint.map(|h| h.to_string()),
-                    ..Known::default()
-                };
-                self.known(boot, cgroup, path, known)
-            }
+            None => self.known(boot, cgroup, path, known),
         }
     }
 
     fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: Description) -> Fact {
-        let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
-        let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
-        let known = Known {
-            id: d.id,
-            name: text(d.name),
-            image: text(d.image),
-            runtime: Some(d.runtime.to_string()),
-            pod: text(d.pod),
-            namespace: text(d.namespace),
-            labels,
-        };
-        self.known(boot, cgroup, path, known)
+        self.known(boot, cgroup, path, known_of(d))
     }
 
-    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
-        let is = if self.filters.needs_name(&known) {
-            Is::Undecided // until the runtime's socket has answered
-        } else if self.filters.wants_container(&known) {
+    /// A container whose name nobody knows is decided by what else is known.
+    fn named_or_not(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
+        let wanted = self.filters.wants_container(&known);
+        let is = if wanted {
             Is::Container(Box::new(known))
         } else {
             Is::Excluded
         };
         self.fact(boot, cgroup, path, is)
+    }
+
+    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
+        if self.filters.needs_name(&known) {
+            // Until the runtime's socket has answered.
+            return self.fact(boot, cgroup, path, Is::Undecided);
+        }
+        self.named_or_not(boot, cgroup, path, known)
     }
 
     fn fact(&mut self, boot: u64, cgroup: u64, path: &str, is: Is) -> Fact {
@@ -274,4 +299,21 @@ impl Watcher {
             is,
         }
     }
+}
+
+/// What a recording says of a container: text is escaped here.
+fn known_of(d: Description) -> Known {
+    let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
+    let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
+    let mut known = Known {
+        id: d.id,
+        name: text(d.name),
+        image: text(d.image),
+        runtime: Some(d.runtime.to_string()),
+        pod: text(d.pod),
+        namespace: text(d.namespace),
+        labels,
+    };
+    known.tame(); // labels are JSON, which escapes less
+    known
 }

@@ -180,7 +180,7 @@ impl Kernel {
         let flags = if only_if_new {
             MapFlags::NO_EXIST
         } else {
-            MapFlags::ANY
+            MapFlags::EXIST
         };
         match self
             .skel

@@ -74,12 +74,13 @@ impl Summary {
 
     /// Events were lost.
     pub fn lose(&mut self, class: &'static str, events: u64) {
-        *self.lost.entry(class).or_default() += events;
+        let lost = self.lost.entry(class).or_default();
+        *lost = lost.saturating_add(events);
     }
 
     /// Events lost in all.
     pub fn total_lost(&self) -> u64 {
-        self.lost.values().sum()
+        self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// The metadata that is known from the beginning, by the keys of [`ctrace_schema::meta`].
