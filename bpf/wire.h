@@ -4,7 +4,7 @@
  * Rust takes every type here from the object's BTF; nothing is typed twice. All numbers are little-endian as the
  * machine has them; times are CLOCK_BOOTTIME in ns; keys are 64-bit hashes that name a definition sent before.
  *
- * Records leave in one ring per CPU, each ring in order of time. A thread's records, read over all rings in order of
+ * Records leave in one ring per CPU, each ring in the order in which they happened. A thread's records, read over all rings in order of
  * time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
  */
 #ifndef CTRACE_WIRE_H

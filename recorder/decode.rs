@@ -59,7 +59,6 @@ pub enum Body<'a> {
         argv: &'a [u8],
     },
     Exit {
-        pid: u32,
         code: u32,
     },
     Cgroup {
@@ -173,7 +172,6 @@ pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
             argv: bytes.get(offset_of!(rec_exec, argv)..)?,
         },
         rec_kind::REC_EXIT => Body::Exit {
-            pid: u32_at(bytes, offset_of!(rec_exit, pid))?,
             code: u32_at(bytes, offset_of!(rec_exit, code))?,
         },
         rec_kind::REC_CGROUP => Body::Cgroup {
@@ -210,7 +208,7 @@ fn sock(bytes: &[u8]) -> Option<Sock<'_>> {
         peer_name: if peer_len == 0 {
             &[]
         } else {
-            name(names + 128, peer_len)?
+            name(names + limits::ADDR_MAX_BYTES.0 as usize, peer_len)?
         },
     })
 }

@@ -92,8 +92,6 @@ pub struct Faults {
     pub broken: u64,
     /// Calls of a thread that was never defined.
     pub orphans: u64,
-    /// Paths whose user memory could not be read.
-    pub unread: u64,
 }
 
 /// The state between records and rows.
@@ -241,7 +239,7 @@ impl Resolver {
                 let argv = argv.into();
                 self.announce(head.tid, head.count, Pending::Exec { exe, argv });
             }
-            Body::Exit { pid, code } => self.exit(head, pid, code),
+            Body::Exit { code } => self.exit(head, code),
             Body::Cgroup { .. } => {}
         }
     }
@@ -315,7 +313,6 @@ impl Resolver {
 
     fn data(&mut self, head: Head, base: u64, bytes: &[u8]) {
         if u32::from(head.flags) & data_flag::DATA_FAULT.0 != 0 {
-            self.faults.unread += 1;
             return;
         }
         let text = || decode::until_nul(bytes).into();
@@ -563,7 +560,7 @@ impl Resolver {
         std::mem::take(&mut thread.pending)
     }
 
-    fn exit(&mut self, head: Head, _pid: u32, code: u32) {
+    fn exit(&mut self, head: Head, code: u32) {
         if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 != 0 {
             let mut row = Row::new(self.clock.wall(head.time), Kind::Process);
             // wait(2): the signal in the low seven bits, the code above them.

@@ -151,7 +151,7 @@ impl Live {
                 fact,
             })?;
         }
-        self.tell_kernel(true)?;
+        self.tell_kernel(true);
         self.kernel.attach()?;
         self.losses_read = boot_now();
         Ok(())
@@ -166,19 +166,15 @@ impl Live {
     }
 
     /// Tells the kernel side what the watcher has found out.
-    fn tell_kernel(&mut self, only_if_new: bool) -> Result<()> {
+    fn tell_kernel(&mut self, first_look: bool) {
         let mut told = false;
         for v in self.watcher.verdicts() {
-            // A map that is full is counted in the kernel; the recording goes on.
-            let _ = self
-                .kernel
-                .set_cgroup(v.cgroup, v.cgroup, v.state, only_if_new);
+            self.kernel.set_cgroup(v.cgroup, v.state, first_look);
             told = true;
         }
         if told {
             self.kernel.cgroups_changed();
         }
-        Ok(())
     }
 
     /// Takes in what has come since the last time.
@@ -230,7 +226,7 @@ impl Live {
                 fact,
             })?;
         }
-        self.tell_kernel(false)?;
+        self.tell_kernel(false);
         if boot.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64 {
             self.read_losses(boot)?;
         }

@@ -29,6 +29,8 @@ pub struct Kernel {
     links: Vec<Link>,
     rings: Rings,
     losses: FxHashMap<(u64, u32), u64>,
+    /// Cgroups that the kernel side could not be told about.
+    untold: u64,
 }
 
 /// Events lost since the last time, of one class and container.
@@ -92,6 +94,7 @@ impl Kernel {
             links: vec![],
             rings,
             losses: FxHashMap::default(),
+            untold: 0,
         })
     }
 
@@ -162,34 +165,28 @@ impl Kernel {
         self.rings.drain(take);
     }
 
-    /// Tells the kernel side what a cgroup is.
-    ///
-    /// # Errors
-    /// The map is full.
-    pub fn set_cgroup(
-        &mut self,
-        cgroup: u64,
-        owner: u64,
-        state: cgroup_state,
-        only_if_new: bool,
-    ) -> Result<()> {
+    /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still
+    /// knows. Its map may be full, and the cgroup be taken for the host's: that is counted, and the recording goes on.
+    pub fn set_cgroup(&mut self, cgroup: u64, state: cgroup_state, first_look: bool) {
         // struct cgroup_info: owner, state, padding.
         let mut value = [0u8; 16];
-        value[..8].copy_from_slice(&owner.to_ne_bytes());
+        value[..8].copy_from_slice(&cgroup.to_ne_bytes());
         value[8..12].copy_from_slice(&state.0.to_ne_bytes());
-        let flags = if only_if_new {
+        let flags = if first_look {
             MapFlags::NO_EXIST
         } else {
             MapFlags::EXIST
         };
-        match self
+        let told = self
             .skel
             .maps
             .cgroups
-            .update(&cgroup.to_ne_bytes(), &value, flags)
+            .update(&cgroup.to_ne_bytes(), &value, flags);
+        if let Err(e) = told
+            && first_look
+            && e.kind() != libbpf_rs::ErrorKind::AlreadyExists
         {
-            Err(e) if e.kind() == libbpf_rs::ErrorKind::AlreadyExists && only_if_new => Ok(()),
-            result => result.context("the kernel cannot be told about a cgroup"),
+            self.untold += 1;
         }
     }
 
@@ -254,9 +251,10 @@ impl Kernel {
                 .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
                 .sum()
         };
+        let untold = |name: &str| if name == "cgroups" { self.untold } else { 0 };
         let counts = MISSES
             .iter()
-            .map(|&(why, name)| (name.to_string(), count(why)));
+            .map(|&(why, name)| (name.to_string(), count(why) + untold(name)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 }

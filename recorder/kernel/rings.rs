@@ -11,7 +11,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, RingBuffer, RingBufferBui
 use crate::merge::Merge;
 use crate::wire::types::rec_exit;
 
-/// All rings together, bytes: 8 MiB for each of two CPUs, and never less than 1 MiB each. Measured on 2 CPUs: 1 MiB
+/// All rings together, bytes: 8 MiB for each CPU where there are few, and never less than 1 MiB each. Measured on 2 CPUs: 1 MiB
 /// loses half of a flood, 4 MiB loses nothing.
 const ALL_RINGS: usize = 64 << 20;
 const LARGEST: usize = 8 << 20;
@@ -57,7 +57,7 @@ fn create(bytes: usize) -> Result<MapHandle> {
         bytes as u32,
         &opts,
     )
-    .context("the kernel has no ring buffers: Linux 5.8 or newer is needed")
+    .context("the kernel gives no memory for a ring")
 }
 
 impl Rings {

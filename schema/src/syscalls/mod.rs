@@ -274,8 +274,8 @@ impl Spec {
     }
 
     /// Index of the argument that becomes the column `flags`: the one that the man page calls flags, else the first
-    /// that holds flags at all (mprotect's `prot`, wait4's `options`). open(2) with a pointer to its flags (openat2,
-    /// clone3) has none.
+    /// that holds flags at all (mprotect's `prot`, wait4's `options`). Flags in a struct (openat2, clone3) are
+    /// none of the arguments.
     pub fn flags_arg(&self) -> Option<usize> {
         let holds_flags = |arg| matches!(arg, Arg::Flags(_));
         self.args
