@@ -53,24 +53,19 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    let mut out = Vec::new();
     match &cli.command {
         Some(Command::Containers { format }) => {
             let running = containers::list(Path::new("/"))?;
-            containers::print(&running, *format, &mut io::stdout().lock())
-                .context("cannot write to stdout")?;
+            containers::print(&running, *format, &mut out)
+                .context("cannot print the containers")?;
         }
         Some(Command::Man) => {
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut io::stdout().lock())
-                .context("cannot write to stdout")?;
+            let man = clap_mangen::Man::new(Cli::command());
+            man.render(&mut out).context("cannot print the man page")?;
         }
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "ctrace-rec",
-                &mut io::stdout().lock(),
-            );
+            clap_complete::generate(*shell, &mut Cli::command(), "ctrace-rec", &mut out);
         }
         None => {
             return match &cli.record.from_raw {
@@ -79,5 +74,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             };
         }
     }
-    Ok(ExitCode::SUCCESS)
+    match io::stdout().write_all(&out) {
+        // A reader that has seen enough (`| head`) is no error.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to stdout"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
