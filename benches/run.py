@@ -102,6 +102,7 @@ def captures(options, directory):
     }
     for name, command in loads.items():
         raw = pathlib.Path(options.keep or directory, f"{name}.raw")
+        raw.parent.mkdir(parents=True, exist_ok=True)
         if not raw.exists():
             record = [options.recorder, "--quiet", "--raw", raw, "--", *command]
             subprocess.run(record, check=True, env=CAPTURE, stdout=subprocess.DEVNULL)
