@@ -2,7 +2,7 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
-C_FILES := $(wildcard bpf/*.c bpf/*.h benches/*.c benches/*.h tests/programs/*.c)
+C_FILES := $(wildcard bpf/*.c bpf/*.h benches/*.c benches/*.h tests/programs/*.[ch])
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 

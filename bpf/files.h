@@ -160,6 +160,13 @@ __inline_always u64 dir_key(u32 tid, struct path *path)
 	return file_key(tid, path->mnt, dentry, dentry->d_inode);
 }
 
+/* The key of the executable that a task runs; 0: it has none. */
+__inline_always u64 exe_key(struct task_struct *task)
+{
+	struct file *exe = task->mm ? task->mm->exe_file : 0;
+	return exe ? file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode) : 0;
+}
+
 /* The open file behind an fd of the current task, or null. */
 __inline_always struct file *fd_file(struct task_struct *task, u32 fd)
 {

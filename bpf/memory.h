@@ -203,10 +203,7 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 	struct mm_struct *mm = task->mm;
 	if (!rec || !mm)
 		return;
-	struct file *exe = mm->exe_file;
-	u64 key = 0;
-	if (exe)
-		key = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
+	u64 key = exe_key(task);
 	fill_head(&rec->head, task->pid, REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
 	rec->caller = caller;

@@ -74,11 +74,7 @@ __inline_always void define_task_of(struct task *t, struct task_struct *task)
 	struct pid *pid = task->signal->pids[PIDTYPE_TGID];
 	struct upid upid = {};
 
-	rec.exe = 0;
-	if (task->mm && task->mm->exe_file) {
-		struct file *exe = task->mm->exe_file;
-		rec.exe = file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode);
-	}
+	rec.exe = exe_key(task);
 	fill_head(&rec.head, task->pid, REC_TASK);
 	rec.pid = task->tgid;
 	rec.ppid = task->real_parent->tgid;

@@ -30,6 +30,9 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("-m32", include_str!("../programs/tasks.c"), "tasks32"),
 ];
 
+/// What the programs include, by the name that they know it by.
+const HEADER: (&str, &str) = ("must.h", include_str!("../programs/must.h"));
+
 /// The root filesystem as a directory, built when a source has changed.
 pub fn rootfs() -> &'static Path {
     static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
@@ -78,7 +81,7 @@ pub fn name(runtime: Runtime) -> String {
 
 fn tag() -> String {
     let mut hash = DefaultHasher::new();
-    (PROGRAMS, include_str!("image.rs")).hash(&mut hash);
+    (PROGRAMS, HEADER, include_str!("image.rs")).hash(&mut hash);
     format!("{:016x}", hash.finish())
 }
 
@@ -102,6 +105,8 @@ fn build(root: &Path) {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
     }
+    let header = root.join("tmp").join(HEADER.0);
+    fs::write(&header, HEADER.1).unwrap();
     for (option, source, name) in PROGRAMS {
         let file = root.join(format!("tmp/{name}.c"));
         fs::write(&file, source).unwrap();
@@ -120,4 +125,5 @@ fn build(root: &Path) {
             .arg(&file));
         fs::remove_file(file).unwrap();
     }
+    fs::remove_file(header).unwrap();
 }

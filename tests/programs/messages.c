@@ -12,13 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define must(e)                                                                                                        \
-	({                                                                                                             \
-		__typeof__(e) r_ = (e);                                                                                \
-		if (r_ < 0)                                                                                            \
-			err(1, "%s", #e);                                                                              \
-		r_;                                                                                                    \
-	})
+#include "must.h"
 
 static char inbox[256];
 

@@ -19,13 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define must(e)                                                                                                        \
-	({                                                                                                             \
-		__typeof__(e) r_ = (e);                                                                                \
-		if (r_ < 0)                                                                                            \
-			err(1, "%s", #e);                                                                              \
-		r_;                                                                                                    \
-	})
+#include "must.h"
 
 enum { THREADS = 32 };
 
