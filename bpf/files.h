@@ -141,12 +141,28 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 		count_miss(MISS_DEFINITION);
 }
 
+/* Enough to tell the names of a kernel mount's files apart: "[eventfd]", "kvm-vcpu:12". */
+#define PSEUDO_NAME_BYTES 32
+
+/* Files of a kernel mount that share an inode (anon_inode) differ in their names alone, which carry no hash. */
+__inline_always u64 pseudo_key(struct dentry *dentry, u64 key)
+{
+	u64 name[PSEUDO_NAME_BYTES / sizeof(u64)] = {};
+	bpf_probe_read_kernel_str(name, sizeof(name), READ(dentry, d_name.name));
+	for (u32 i = 0; i < PSEUDO_NAME_BYTES / sizeof(u64); i++)
+		key = mix(key, name[i]);
+	return key;
+}
+
 /* The key of a file; its definition has been sent when this returns, or counted as missing. */
 __inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
 {
 	struct super_block *sb = READ(inode, i_sb);
 	u64 key = mix(READ(inode, i_ino), READ(sb, s_dev));
 	key = path_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
+	/* A pipe has a parent as little, and no name at all. */
+	if (READ(dentry, d_parent) == dentry && READ(dentry, d_name.hash_len))
+		key = pseudo_key(dentry, key);
 	key |= 1; /* 0 says none */
 	define_file(tid, key, mnt, dentry, inode);
 	return key;

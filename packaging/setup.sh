@@ -27,6 +27,11 @@ test_needs=(
 	"command -v git:git"
 	"test -e /usr/bin/python3:python3"
 	"test -e /usr/bin/strace:strace"
+	"test -e /usr/bin/sqlite3:sqlite3"
+	"test -e /usr/sbin/nginx:nginx-light"
+	"test -e /usr/bin/wrk:wrk"
+	"test -e /usr/bin/redis-server:redis-server"
+	"test -e /usr/bin/redis-benchmark:redis-tools"
 	"command -v setpriv && command -v flock:util-linux"
 )
 # 32-bit callers are recorded on x86-64, so a 32-bit program has to be built there.

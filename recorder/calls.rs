@@ -213,7 +213,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let is = |wanted: &[&str]| wanted.contains(&spec.name);
     let mut p = plan {
         class: spec.class as u8,
-        fd: number(spec.fd_arg()),
+        fd: number(spec.object_arg()),
         ..plan::default()
     };
     // Arguments up to the last that is a value; those after it mean nothing later.

@@ -75,7 +75,55 @@ fn a_package_made_and_unpacked() {
     Case::new("dpkg", 500).script(
         "mkdir -p /tmp/p/DEBIAN; cd /tmp; cp -r /usr/include/asm-generic p; \
          printf 'Package: p\\nVersion: 1\\nArchitecture: all\\nMaintainer: a\\nDescription: b\\n' > p/DEBIAN/control; \
-         dpkg-deb --build p; dpkg-deb -x p.deb q; diff -r p/asm-generic q/asm-generic",
+         dpkg-deb --build p; mkdir -p q db/info db/updates db/triggers; touch db/status db/available; \
+         dpkg --admindir=/tmp/db --instdir=/tmp/q --log=/tmp/log --force-all --unpack p.deb; \
+         diff -r p/asm-generic q/asm-generic; dpkg-deb -x p.deb r; diff -r q r",
+    );
+}
+
+#[test]
+fn a_database_and_its_script() {
+    Case::new("sqlite3", 1000).script(
+        "cd /tmp; printf '%s\\n' 'pragma journal_mode = wal;' 'create table t(a integer primary key, b);' 'begin;' \
+         'with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) \
+          insert into t select i, hex(randomblob(20)) from n;' 'commit;' 'create index i on t(b);' \
+         'update t set b = a where a % 7 = 0;' 'vacuum;' 'pragma integrity_check;' > script; \
+         sqlite3 a.db < script; sqlite3 -readonly a.db 'select count(*) from t;' > count; test \"$(cat count)\" = 20000; \
+         ! sqlite3 -readonly a.db 'drop table t;'; sqlite3 a.db .dump | sqlite3 b.db",
+    );
+}
+
+/// A server, once it listens its client, which ends it, and its orderly end. The shell is in /tmp.
+fn served(case: Case, server: &str, port: u16, client: &str) {
+    case.script(&format!(
+        "cd /tmp; {server} & for i in $(seq 100); do nc -w 1 127.0.0.1 {port} < /dev/null && break; sleep 0.1; done; \
+         {client}; wait $!"
+    ));
+}
+
+#[test]
+fn a_web_server_under_load() {
+    served(
+        Case::new("nginx", 5000),
+        "seq 1 9999 > index.html; echo small > small; \
+         printf '%s\\n' 'daemon off; worker_processes 2; user root root; pid pid;' 'events { worker_connections 64; }' \
+         'http { access_log log; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; \
+         scgi_temp_path s; sendfile on; server { listen 8080; root /tmp; \
+         location /self/ { proxy_pass http://127.0.0.1:8080/; } } }' > conf; /usr/sbin/nginx -p /tmp -e err -c conf",
+        8080,
+        "for path in index.html self/missing; do wrk -t2 -c6 -d1s http://127.0.0.1:8080/$path; done; \
+         /usr/sbin/nginx -p /tmp -e err -c conf -s quit",
+    );
+}
+
+#[test]
+fn a_store_under_load() {
+    served(
+        Case::new("redis", 5000),
+        "redis-server --save '' --appendonly yes --io-threads 2",
+        6379,
+        "redis-benchmark -n 400 -c 8 --threads 2 -q -t set,get,lpush,lrange_100,mset; \
+         redis-benchmark -n 400 -P 8 -q -t incr; redis-cli bgrewriteaof; redis-cli shutdown",
     );
 }
 

@@ -6,13 +6,19 @@
 #include <err.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,26 +112,105 @@ static void without_a_name(void)
 	must(close(fd));
 }
 
+/* Fills an open file with the program that runs. */
+static int copy_of_self(int copy)
+{
+	int self = must(open("/proc/self/exe", O_RDONLY));
+	char buffer[65536];
+	ssize_t n;
+	while ((n = must(read(self, buffer, sizeof(buffer)))) > 0)
+		must(write(copy, buffer, n));
+	must(close(self));
+	return copy;
+}
+
+/* Run by another name, or without one: asks what it is. */
+static void say_what_runs(void)
+{
+	char target[4096];
+	must((int)readlink("/proc/self/exe", target, sizeof(target)));
+}
+
+static void run_fd(int fd)
+{
+	pid_t child = must(fork());
+	if (child == 0) {
+		char *argv[] = {"places", NULL}, *envp[] = {NULL};
+		syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+		_exit(127);
+	}
+	expect(child);
+}
+
+static void run(const char *path, const char *jail)
+{
+	pid_t child = must(fork());
+	if (child == 0) {
+		if (jail)
+			must(chroot(jail));
+		execl(path, "places", (char *)0);
+		_exit(127);
+	}
+	expect(child);
+}
+
 static void memory_files(void)
 {
 	int fd = must(memfd_create("a name", 0));
 	must((int)write(fd, "x", 1));
 	must(close(fd));
 	/* Runs itself from memory. */
-	int self = must(open("/proc/self/exe", O_RDONLY)), copy = must(memfd_create("copy", MFD_CLOEXEC));
-	char buffer[65536];
-	ssize_t n;
-	while ((n = must(read(self, buffer, sizeof(buffer)))) > 0)
-		must(write(copy, buffer, n));
-	must(close(self));
-	pid_t child = must(fork());
-	if (child == 0) {
-		char *argv[] = {"places", NULL}, *envp[] = {NULL};
-		syscall(SYS_execveat, copy, "", argv, envp, AT_EMPTY_PATH);
-		_exit(127);
-	}
-	expect(child);
+	int copy = copy_of_self(must(memfd_create("copy", MFD_CLOEXEC)));
+	run_fd(copy);
 	must(close(copy));
+}
+
+/* What runs has one path, by whatever name it was called. */
+static void programs(const char *dir)
+{
+	char jail[256];
+	snprintf(jail, sizeof(jail), "%s/bin", dir);
+	must(mkdir("bin", 0755));
+	must(close(copy_of_self(must(open("bin/program", O_CREAT | O_WRONLY, 0755)))));
+	must(symlink("bin/program", "program"));
+	must(symlink("../p/bin", "directory"));
+	int script = must(open("script", O_CREAT | O_WRONLY, 0755));
+	must((int)write(script, "#!./program\n", 12));
+	must(close(script));
+	run("/proc/self/exe", NULL);
+	run("./program", NULL);
+	run("directory/../bin/./program", NULL);
+	run("./script", NULL);
+	must(mkdir("bin/proc", 0755));
+	must(mount("/proc", "bin/proc", NULL, MS_BIND, NULL));
+	run("/program", jail);
+	must(umount("bin/proc"));
+	int fd = must(open("program", O_PATH | O_CLOEXEC));
+	run_fd(fd);
+	must(unlink("bin/program"));
+	run_fd(fd);
+	must(close(fd));
+}
+
+/* Files of which all share one inode, and differ in their names. */
+static void anonymous(void)
+{
+	unsigned long long one = 1;
+	sigset_t none;
+	sigemptyset(&none);
+	int event = must(eventfd(0, 0)), poll = must(epoll_create1(0)), timer = must(timerfd_create(CLOCK_REALTIME, 0));
+	int signal = must(signalfd(-1, &none, 0)), notify = must(inotify_init1(IN_NONBLOCK));
+	struct epoll_event wanted = {.events = EPOLLIN};
+	must(epoll_ctl(poll, EPOLL_CTL_ADD, event, &wanted));
+	must((int)write(event, &one, sizeof(one)));
+	must(epoll_wait(poll, &wanted, 1, -1));
+	must((int)read(event, &one, sizeof(one)));
+	must(inotify_add_watch(notify, ".", IN_CREATE));
+	must(close(timer));
+	must(close(signal));
+	must(close(notify));
+	must(close(poll));
+	must(close(event));
 }
 
 static void aliases(void)
@@ -216,14 +301,18 @@ static void copied_up(void)
 
 int main(int argc, char **argv)
 {
-	if (argc < 2)
-		return 0; /* the copy in memory */
+	if (argc < 2 || !strcmp(argv[1], "./script")) {
+		say_what_runs();
+		return 0;
+	}
 	must(mkdir(argv[1], 0755));
 	must(chdir(argv[1]));
 	names();
 	long_paths(argv[1]);
 	without_a_name();
 	memory_files();
+	programs(argv[1]);
+	anonymous();
 	aliases();
 	in_a_chroot(argv[1]);
 	over_mounts();

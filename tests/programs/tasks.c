@@ -113,9 +113,26 @@ static void first_thread_ends_first(void)
 	must(waitpid(child, 0, 0));
 }
 
+static void *wait_here(void *arg)
+{
+	pause();
+	return arg;
+}
+
 /* Killed in the middle of a call, of a process with one thread and with many. */
 static void killed_in_a_call(void)
 {
+	pid_t many = must(fork());
+	if (many == 0) {
+		pthread_t thread;
+		for (int i = 0; i < 8; i++)
+			pthread_create(&thread, 0, wait_here, 0);
+		pause();
+		_exit(1);
+	}
+	usleep(50000);
+	kill(many, SIGKILL);
+	expect(many, SIGKILL);
 	pid_t child = must(fork());
 	if (child == 0) {
 		pause();

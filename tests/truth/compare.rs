@@ -35,7 +35,7 @@ pub fn compare(threads: &[Thread], rows: Vec<Row>) -> Report {
     for (tid, rows) in by_tid.into_iter() {
         if rows
             .iter()
-            .all(|r| r.comm == "strace" || r.comm.starts_with("runc") || r.comm == "exe")
+            .all(|r| r.comm.starts_with("runc") || r.comm == "exe")
         {
             report.rule("runtime");
         } else {
@@ -46,11 +46,8 @@ pub fn compare(threads: &[Thread], rows: Vec<Row>) -> Report {
 }
 
 fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
-    let is_tracers = |r: &&Row| r.comm == "strace" || r.comm.starts_with("runc");
-    if rows.iter().any(|r| is_tracers(&r)) {
-        report.rule("tracer");
-    }
-    let calls: Vec<&Row> = rows.iter().filter(|r| !is_tracers(r)).collect();
+    let is_runtimes = |r: &&Row| r.comm.starts_with("runc");
+    let calls: Vec<&Row> = rows.iter().filter(|r| !is_runtimes(r)).collect();
     let (mut i, mut j) = (0, 0);
     let mut state = State::default();
     while i < thread.calls.len() && j < calls.len() {
@@ -109,6 +106,8 @@ struct State {
     root: Vec<u8>,
     /// Its working directory, once strace has told it.
     cwd: Option<Vec<u8>>,
+    /// What its last exec is recorded to have run.
+    exe: Option<String>,
 }
 
 impl State {
@@ -159,7 +158,9 @@ fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) 
     }
     if call.name.starts_with("execve") && call.ret == Return::Value(0, None) {
         compare_argv(call, row, report);
+        state.exe = row.path.clone();
     }
+    compare_exe(call, state, report);
 }
 
 fn compare_return(call: &Call, row: &Row, report: &mut Report) {
@@ -245,7 +246,7 @@ fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         _ => None,
     };
     let passed = || {
-        let text = call.args.get(spec.fd_arg()?)?;
+        let text = call.args.get(spec.object_arg()?)?;
         Some(strace::annotation(text))
     };
     let Some(text) = returned.or_else(passed) else {
@@ -349,7 +350,9 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
             report.rule("untold");
             continue;
         };
-        if n == 0 {
+        if n == 0 && call.name == "execve" && row.duration.is_none() && row.ret == Some(0) {
+            report.rule("tracer");
+        } else if n == 0 {
             report.check("path passed", line, show(Some(&arg)), row.path_arg.clone());
         }
         let base = state.base(call, dir, &arg);
@@ -460,21 +463,47 @@ fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
     report.check("device", &call.line, Some(dev), row.dev.clone());
 }
 
+/// The path of an exec, which strace cannot tell, where the program asks the kernel what it is.
+fn compare_exe(call: &Call, state: &State, report: &mut Report) {
+    let string = |i: usize| call.args.get(i).and_then(|t| strace::string(t));
+    if call.name != "readlink" || string(0).as_deref() != Some(b"/proc/self/exe") {
+        return;
+    }
+    let (Some(exe), Some(told)) = (&state.exe, string(1)) else {
+        return;
+    };
+    let told = match told.strip_suffix(b" (deleted)") {
+        Some(path) => {
+            report.rule("deleted");
+            path
+        }
+        None => &told,
+    };
+    let told = join(&state.root, told);
+    report.check(
+        "path of exec",
+        &call.line,
+        show(Some(&told)),
+        Some(exe.clone()),
+    );
+}
+
 fn compare_argv(call: &Call, row: &Row, report: &mut Report) {
     let index = usize::from(call.name == "execveat") + 1;
-    let mut argv = Vec::new();
-    for arg in strace::members(&call.args[index]) {
-        let Some(arg) = strace::string(&arg) else {
-            report.rule("untold");
-            return;
-        };
-        argv.extend(arg);
-        argv.push(0);
+    let args = strace::members(&call.args[index]);
+    let passed: Option<Vec<_>> = args.iter().map(|a| strace::string(a)).collect();
+    let Some(mut argv) = passed else {
+        report.rule("untold");
+        return;
+    };
+    let words = |argv: &[Vec<u8>]| shell_join(&argv.join(&0));
+    let (passed, ours) = (words(&argv), row.argv.clone().unwrap_or_default());
+    if let (Some(first), Some(script)) = (argv.first_mut(), &row.path_arg) {
+        *first = unescape(script);
     }
-    report.check(
-        "argv",
-        &call.line,
-        Some(shell_join(&argv)),
-        row.argv.clone(),
-    );
+    if ours != passed && ours.ends_with(&format!(" {}", words(&argv))) {
+        report.rule("script");
+    } else {
+        report.check("argv", &call.line, passed, ours);
+    }
 }

@@ -23,6 +23,7 @@ pub struct Row {
     pub compat: bool,
     pub denied: bool,
     pub ret: Option<i64>,
+    pub duration: Option<i64>,
     pub error: Option<String>,
     pub arg0: Option<i64>,
     pub arg1: Option<i64>,
@@ -70,6 +71,10 @@ impl<'a> Recorder<'a> {
         let file = |name: &str| File::create(dir.join(name)).unwrap();
         let child = ctrace_rec()
             .args(["--format", "json", "--container", container])
+            // Its own calls are ten for each that it traces.
+            .args(["--exclude-comm", "strace"])
+            // A machine that does other things too loses nothing.
+            .env("CTRACE_RING_BYTES", "33554432")
             .stdin(Stdio::null())
             .stdout(file("rows"))
             .stderr(file("stderr"))

@@ -11,7 +11,7 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     (
         "tracer",
-        "the child that strace forks belongs to strace until it has called exec",
+        "the child that strace forks has strace's name until its exec, which is therefore recorded from its return on",
     ),
     (
         "deleted",
@@ -44,6 +44,10 @@ pub const RULES: &[(&str, &str)] = &[
     (
         "any port",
         "port 0 asks the kernel for a port: the socket's own is recorded",
+    ),
+    (
+        "script",
+        "of a script the kernel makes arguments of its interpreter, and those are recorded",
     ),
     (
         "root",

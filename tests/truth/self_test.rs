@@ -9,13 +9,15 @@ const STRACE: &str = r#"execve("\x2f\x61", ["\x61", "\x20"], [], 0) = 0
 openat(-100<\x2f>, "\x62", 0x80000) = 3<\x2f\x62>
 read(3<\x2f\x62>, "\x78", 5) = 1
 connect(4<TCP:[7]>, {sa_family=0x2, sin_port="\x00\x50", sin_addr="\x7f\x00\x00\x01"}, 16) = -1 ECONNREFUSED (Connection refused)
+readlink("\x2f\x70\x72\x6f\x63\x2f\x73\x65\x6c\x66\x2f\x65\x78\x65", "\x2f\x61", 4096) = 2
 exit_group(3) = ?
 +++ exited with 3 +++
 "#;
 
 fn rows() -> Vec<Value> {
     let call = |seq: i64, name: &str, ret: Option<i64>, more: Value| {
-        let mut row = json!({"seq": seq, "kind": "syscall", "tid": 9, "pid": 9, "comm": "a", "syscall": name, "ret": ret});
+        let mut row = json!({"seq": seq, "kind": "syscall", "tid": 9, "pid": 9, "comm": "a", "syscall": name,
+            "ret": ret, "duration": 1});
         let more = more.as_object().unwrap().clone();
         row.as_object_mut().unwrap().extend(more);
         row
@@ -46,8 +48,14 @@ fn rows() -> Vec<Value> {
             json!({"arg0": 4, "arg2": 16, "error": "ECONNREFUSED", "inode": 7,
             "family": "inet", "protocol": "tcp", "peer_addr": "127.0.0.1", "peer_port": 80}),
         ),
-        call(4, "exit_group", None, json!({"arg0": 3})),
-        json!({"seq": 5, "kind": "process", "action": "exit", "tid": 9, "pid": 9, "comm": "a", "exit_code": 3}),
+        call(
+            4,
+            "readlink",
+            Some(2),
+            json!({"arg2": 4096, "path": "/proc/self/exe", "path_arg": "/proc/self/exe"}),
+        ),
+        call(5, "exit_group", None, json!({"arg0": 3})),
+        json!({"seq": 6, "kind": "process", "action": "exit", "tid": 9, "pid": 9, "comm": "a", "exit_code": 3}),
     ]
 }
 
@@ -69,6 +77,7 @@ fn each_difference_is_found() {
     let changes = [
         (0, "argv", json!("a")),
         (0, "path_arg", json!("a")),
+        (0, "path", json!("/b")),
         (1, "path", json!("/c")),
         (1, "arg2", json!(0)),
         (1, "ret", json!(4)),
@@ -84,9 +93,9 @@ fn each_difference_is_found() {
         (3, "inode", json!(8)),
         (3, "peer_port", json!(81)),
         (3, "peer_addr", Value::Null),
-        (4, "ret", json!(0)),
-        (5, "exit_code", json!(0)),
-        (5, "kind", json!("gap")),
+        (5, "ret", json!(0)),
+        (6, "exit_code", json!(0)),
+        (6, "kind", json!("gap")),
         (2, "tid", json!(10)),
     ];
     for (i, column, value) in changes {

@@ -167,7 +167,7 @@ impl<'a> Call<'a> {
 
     fn fd(&self, i: usize, fd: i32) -> String {
         // The column `path` is that of the fd only where the call takes no path.
-        let about = self.spec.fd_arg() == Some(i) && self.spec.paths().next().is_none();
+        let about = self.spec.object_arg() == Some(i);
         match self.path.filter(|_| about && fd >= 0) {
             _ if fd == general::AT_FDCWD => "AT_FDCWD".into(),
             Some(path) => format!("{fd}<{path}>"),

@@ -247,9 +247,14 @@ impl Spec {
         self.args.iter().position(|&(_, arg)| wanted(arg))
     }
 
-    /// Index of the argument that is the fd which the call is about. A directory fd is none.
+    /// Index of the argument that is the fd that the call is passed. A directory fd is none.
     pub fn fd_arg(&self) -> Option<usize> {
         self.position(|a| a == Arg::Fd)
+    }
+
+    /// Index of the argument that is the fd of the file or socket which the call is about: none where it is on a path.
+    pub fn object_arg(&self) -> Option<usize> {
+        self.fd_arg().filter(|_| self.paths().next().is_none())
     }
 
     /// Indices of the path arguments, each with that of the directory fd that it is relative to, if it has one.

@@ -112,10 +112,9 @@ fn helpers_point_at_the_right_arguments() {
     assert_eq!(symlinkat.text_arg(), Some(0));
     let mmap = spec("mmap");
     assert_eq!((mmap.fd_arg(), mmap.flags_arg()), (Some(4), Some(3)));
-    assert_eq!(
-        spec("inotify_add_watch").paths().collect::<Vec<_>>(),
-        [(None, 1)]
-    );
+    let watch = spec("inotify_add_watch");
+    assert_eq!((watch.fd_arg(), watch.object_arg()), (Some(0), None));
+    assert_eq!(watch.paths().collect::<Vec<_>>(), [(None, 1)]);
     assert_eq!(
         spec_of(Abi::X86, 339).paths().collect::<Vec<_>>(),
         [(Some(4), 5)]
