@@ -25,6 +25,7 @@ test_needs=(
 	"command -v docker:docker-cli"
 	"command -v podman:podman"
 	"command -v git:git"
+	"command -v sqlite3:sqlite3"
 	"test -e /usr/bin/python3:python3"
 	"test -e /usr/bin/strace:strace"
 	"test -e /usr/bin/sqlite3:sqlite3"

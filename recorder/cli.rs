@@ -54,7 +54,7 @@ pub enum Command {
 /// What to record, and where to.
 #[derive(Debug, Args)]
 pub struct Record {
-    /// File to write; its ending says the format (.parquet). `-`: JSON lines on stdout.
+    /// File to write; its ending says the format (.parquet, .sqlite). `-`: JSON lines on stdout.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -172,6 +172,8 @@ pub struct Record {
 pub enum Format {
     /// A Parquet file.
     Parquet,
+    /// An SQLite database.
+    Sqlite,
     /// JSON lines on stdout, an object per event.
     Json,
     /// Lines as strace prints them, live, on stdout.

@@ -4,19 +4,22 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cli::{Format, Record};
 use crate::columns::{Columns, encoded_schema};
 use crate::raw::Machine;
-use crate::sink::{JsonLines, Parquet, Sink, Summary, Table};
+use crate::sink::{JsonLines, Parquet, Sink, Sqlite, Summary, Table};
 
 /// Where a recording goes, decided before anything is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A Parquet file.
-    File(PathBuf),
+    Parquet(PathBuf),
+    /// An SQLite database.
+    Sqlite(PathBuf),
     /// JSON lines on stdout.
     Json,
     /// Lines on stdout.
@@ -33,22 +36,27 @@ impl Target {
     pub fn new(flags: &Record) -> Result<Target> {
         let out = flags.out.as_deref();
         let stdout = out.is_none_or(|out| out == Path::new("-"));
-        let ending = out.and_then(Path::extension).and_then(|e| e.to_str());
-        match (flags.format, out) {
+        let format = flags.format.or_else(|| ending(out?));
+        match (format, out) {
             (Some(Format::Json), _) if stdout => Ok(Target::Json),
             (Some(Format::Table), _) if stdout => Ok(Target::Table),
             (Some(Format::Json | Format::Table), Some(out)) => bail!(
                 "--format json and table go to stdout, not to {}: leave --out away and redirect, `ctrace-rec --format json > {0}`",
                 out.display()
             ),
-            (Some(Format::Parquet), Some(out)) if !stdout => Ok(Target::File(out.to_path_buf())),
-            (Some(Format::Parquet), _) => {
-                bail!("--format parquet needs a file: add `--out run.parquet`")
+            (Some(Format::Parquet), Some(out)) if !stdout => Ok(Target::Parquet(out.to_path_buf())),
+            (Some(Format::Sqlite), Some(out)) if !stdout => Ok(Target::Sqlite(out.to_path_buf())),
+            (Some(format), _) => {
+                let name = if format == Format::Sqlite {
+                    "sqlite"
+                } else {
+                    "parquet"
+                };
+                bail!("--format {name} needs a file: add `--out run.{name}`")
             }
             (None, Some(_)) if stdout => Ok(Target::Json),
-            (None, Some(out)) if ending == Some("parquet") => Ok(Target::File(out.to_path_buf())),
             (None, Some(out)) => bail!(
-                "the ending of {} says no format: name it .parquet, or add `--format parquet`",
+                "the ending of {} says no format: name it .parquet or .sqlite, or add `--format parquet`",
                 out.display()
             ),
             (None, None) if flags.raw.is_some() => Ok(Target::RawOnly),
@@ -60,16 +68,34 @@ impl Target {
             (None, None) => bail!(
                 "nothing says where to record to: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
             ),
-            (Some(_), None) => bail!("this format needs a file: add `--out FILE`"),
         }
     }
 
     /// What the progress line calls it.
     pub fn name(&self) -> String {
         match self {
-            Target::File(path) => path.display().to_string(),
+            Target::Parquet(path) | Target::Sqlite(path) => path.display().to_string(),
             Target::Json | Target::Table => "stdout".to_string(),
             Target::RawOnly => "a raw capture".to_string(),
+        }
+    }
+
+    /// The file that it is.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Target::Parquet(path) | Target::Sqlite(path) => Some(path),
+            Target::Json | Target::Table | Target::RawOnly => None,
+        }
+    }
+
+    /// How long rows may wait until they fill a batch; `None`: as long as that takes.
+    pub fn patience(&self) -> Option<Duration> {
+        match self {
+            // Somebody watches.
+            Target::Json | Target::Table => Some(Duration::from_millis(100)),
+            // With the time for which rows are held at most, less than a second: what a kill may cost.
+            Target::Sqlite(_) => Some(Duration::from_millis(250)),
+            Target::Parquet(_) | Target::RawOnly => None,
         }
     }
 
@@ -79,16 +105,35 @@ impl Target {
     /// It exists and `force` is not given, or cannot be written.
     pub fn open(&self, machine: &Machine, force: bool) -> Result<Box<dyn Sink>> {
         Ok(match self {
-            Target::File(path) => Box::new(Parquet::new(
+            Target::Parquet(path) => Box::new(Parquet::new(
                 create(path, force)?,
                 path,
                 Arc::new(encoded_schema()),
                 Summary::new(machine).origin(),
             )?),
+            Target::Sqlite(path) => {
+                create(path, force)?;
+                // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
+                for left in ["-wal", "-shm", "-journal"] {
+                    let mut name = path.clone().into_os_string();
+                    name.push(left);
+                    let _ = std::fs::remove_file(name);
+                }
+                Box::new(Sqlite::new(path, &Summary::new(machine).origin())?)
+            }
             Target::Json => Box::new(JsonLines::new()),
             Target::Table => Box::new(Table::new(&machine.arch)),
             Target::RawOnly => Box::new(Nothing),
         })
+    }
+}
+
+/// The format that a file's ending says.
+fn ending(out: &Path) -> Option<Format> {
+    match out.extension()?.to_str()? {
+        "parquet" => Some(Format::Parquet),
+        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
+        _ => None,
     }
 }
 

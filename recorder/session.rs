@@ -1,7 +1,7 @@
 //! A recording from its beginning to its end: live, or replayed from a raw capture.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +27,6 @@ use crate::watch::Watcher;
 const POLL: Duration = Duration::from_millis(10);
 /// How often losses are read, which is how exactly a gap has a time.
 const LOSSES: Duration = Duration::from_secs(1);
-/// How often rows go out that do not fill a batch, where somebody watches.
-const LIVE: Duration = Duration::from_millis(100);
 
 fn nanoseconds(clock: ClockId) -> i64 {
     let t = clock_gettime(clock);
@@ -87,7 +85,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         pipeline,
         raw,
         losses_read: boot_now(),
-        live: is_watched(&target),
+        patience: target.patience(),
     };
     live.begin(&hierarchies)?;
 
@@ -97,7 +95,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         Err(e) => {
             live.end()?;
             // Nothing was recorded of it.
-            if let Target::File(path) = &target {
+            if let Some(path) = target.file() {
                 let _ = std::fs::remove_file(path);
             }
             return Err(e);
@@ -105,10 +103,6 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     };
     let code = live.run(flags, &target, status, child, &stop)?;
     Ok(code)
-}
-
-fn is_watched(target: &Target) -> bool {
-    matches!(target, Target::Json | Target::Table)
 }
 
 /// Set when the recording is to end: SIGINT, SIGTERM.
@@ -136,7 +130,8 @@ struct Live {
     pipeline: Pipeline,
     raw: Option<Writer>,
     losses_read: u64,
-    live: bool,
+    /// How long rows may wait that do not fill a batch.
+    patience: Option<Duration>,
 }
 
 impl Live {
@@ -261,10 +256,7 @@ impl Live {
         child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
-        let file: Option<&PathBuf> = match target {
-            Target::File(path) => Some(path),
-            _ => None,
-        };
+        let file = target.file();
         let code = self.until_stopped(flags, &mut status, file, child, stop);
         // Whatever stopped it, what was recorded is written.
         let written = self.end();
@@ -282,7 +274,7 @@ impl Live {
         &mut self,
         flags: &Record,
         status: &mut Status,
-        file: Option<&PathBuf>,
+        file: Option<&Path>,
         mut child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
@@ -305,7 +297,7 @@ impl Live {
                 (true, _) => break,
             }
             self.step()?;
-            if self.live && flushed.elapsed() >= LIVE {
+            if self.patience.is_some_and(|p| flushed.elapsed() >= p) {
                 flushed = Instant::now();
                 self.pipeline.flush()?;
             }

@@ -2,6 +2,7 @@
 
 mod json;
 mod parquet;
+mod sqlite;
 mod table;
 mod text;
 
@@ -19,6 +20,7 @@ use crate::resolve::Faults;
 
 pub use json::JsonLines;
 pub use parquet::Parquet;
+pub use sqlite::Sqlite;
 pub use table::Table;
 
 /// Something that events are written to.

@@ -4,6 +4,7 @@
 pub mod columns;
 pub mod errno;
 pub mod meta;
+pub mod sqlite;
 pub mod strace;
 pub mod syscalls;
 pub mod text;

@@ -66,8 +66,13 @@ impl Drop for KillOnDrop {
 impl Recorder {
     /// Starts `ctrace-rec --out FILE ARGS` and waits until it is attached.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_to("run.parquet", args)
+    }
+
+    /// Likewise, to a file with this name.
+    pub fn start_to(name: &str, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run.parquet");
+        let path = dir.path().join(name);
         let mut child = ctrace_rec()
             .arg("--out")
             .arg(&path)
@@ -104,6 +109,18 @@ impl Recorder {
     pub fn stop(self) -> Recording {
         run(Command::new("kill").args(["-INT", &self.pid().to_string()]));
         self.finish()
+    }
+
+    /// Kills it, and leaves its file as it is.
+    pub fn kill(mut self) -> Recording {
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
+        Recording {
+            path: self.path,
+            stderr: self.stderr,
+            code: 0,
+            dir: self.dir,
+        }
     }
 
     /// Waits until it ends by itself.

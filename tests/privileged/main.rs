@@ -13,3 +13,4 @@ mod files;
 mod filters;
 mod network;
 mod processes;
+mod sqlite;

@@ -11,12 +11,14 @@ addresses as (
     where local_addr is not null and local_addr not in ('0.0.0.0', '::', '::1') and local_addr not like '127.%'
 ),
 shared as (
-    -- Every container has devices and kernel files of its own under the same names.
+    -- Every container has devices and kernel files of its own under the same names. (Not `like`, for which `/Proc` is
+    -- `/proc` in SQLite.)
     select container, container_id, host, dev, inode, operation, max(path) as path, min(time) as first_seen,
         max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
     from files
     where operation in ('read', 'write') and bytes > 0 and dev is not null and inode is not null
-        and path not like '/proc/%' and path not like '/sys/%' and (path not like '/dev/%' or path like '/dev/shm/%')
+        and substr(path, 1, 6) <> '/proc/' and substr(path, 1, 5) <> '/sys/'
+        and (substr(path, 1, 5) <> '/dev/' or substr(path, 1, 9) = '/dev/shm/')
     group by container, container_id, host, dev, inode, operation
 ),
 pairs as (

@@ -1,0 +1,52 @@
+//! SQLite: a transaction per batch, which is in the file when it is written.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ctrace_schema::sqlite::Writer;
+
+use super::{Sink, Summary};
+use crate::columns::Columns;
+
+/// An SQLite database that is being written.
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Writer,
+}
+
+impl Sqlite {
+    /// Begins a recording in the empty file at `path`. `origin` is the metadata of one that breaks off.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn new(path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
+        let writer = Writer::create(path, origin)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Sqlite {
+            path: path.to_path_buf(),
+            writer,
+        })
+    }
+
+    fn failed(&self) -> String {
+        let path = self.path.display();
+        format!("cannot write {path}; what was recorded before is kept, and the file opens")
+    }
+}
+
+impl Sink for Sqlite {
+    fn rows(&self) -> usize {
+        32_768
+    }
+
+    fn write(&mut self, columns: &Columns) -> Result<()> {
+        let written = self.writer.write(&columns.batch()?);
+        written.with_context(|| self.failed())
+    }
+
+    fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {
+        let failed = self.failed();
+        self.writer.finish(&summary.metadata()).context(failed)?;
+        Ok(self.path.metadata()?.len())
+    }
+}
