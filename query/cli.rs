@@ -18,7 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = "Examples:\n  ctrace-query summary\n  \
                   ctrace-query files --container web --since 03:10 --until 03:20\n  \
                   ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
-                  Tables: events, and the views that `ctrace-query describe` lists. Times are UTC."
+                  Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
+                  functions`. Times are UTC."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -89,6 +90,8 @@ pub enum Command {
     Containers(Ask),
     /// Which calls did it make, how many failed, how long did they take?
     Syscalls(Ask),
+    /// What did it do, call by call, as strace prints it?
+    Strace(Ask),
     /// Which files did it touch, and how?
     Files(Ask),
     /// Whom did it call, and who called it?
@@ -105,9 +108,9 @@ pub enum Command {
     Gaps(Ask),
     /// Which tables are there, which columns do they have, what do they mean?
     Describe(Describe),
-    /// List the ready questions
+    /// List the ready questions, or the functions for SQL
     Help {
-        /// `questions`
+        /// `questions` or `functions`
         topic: Option<String>,
     },
     /// Print the man page

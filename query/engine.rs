@@ -18,8 +18,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
+use crate::functions;
 use crate::kept::Kept;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
@@ -58,8 +60,10 @@ impl Engine {
     pub fn new(given: Vec<PathBuf>, cores: usize) -> Self {
         let mut config = SessionConfig::new().with_target_partitions(cores);
         config.options_mut().sql_parser.collect_spans = true;
+        let ctx = SessionContext::new_with_config(config);
+        functions::register(&ctx);
         Engine {
-            ctx: SessionContext::new_with_config(config),
+            ctx,
             given,
             recordings: OnceCell::new(),
         }
@@ -122,7 +126,7 @@ impl Engine {
     /// What is wrong with it and where; that it would write; or that a recording that it names cannot be read.
     pub async fn plan(&self, sql: &str) -> Result<DataFrame, AskError> {
         let located = |e: DataFusionError| AskError::Sql(self.explain(sql, &e));
-        let statement = parse(&self.ctx, sql).map_err(located)?;
+        let mut statement = parse(&self.ctx, sql).map_err(located)?;
         if !is_query(&statement) {
             return Err(writes(sql).into());
         }
@@ -142,10 +146,30 @@ impl Engine {
         let recursive = matches!(&statement, Statement::Statement(s)
             if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
         self.register(sql, &statement, recursive).await?;
+        self.expand(sql, &mut statement).await?;
         let state = self.ctx.state();
         let plan = state.statement_to_plan(statement).await.map_err(located)?;
         read_only(sql, &plan)?;
         Ok(DataFrame::new(state, plan))
+    }
+
+    /// Writes out the functions that need to know the recordings.
+    async fn expand(&self, sql: &str, statement: &mut Statement) -> Result<(), AskError> {
+        let uses = functions::uses(statement);
+        if uses == functions::Uses::default() {
+            return Ok(());
+        }
+        let end = match uses.ago {
+            true => Box::pin(self.span()).await?.end,
+            false => DateTime::UNIX_EPOCH,
+        };
+        let machines = self.opened().map(Recordings::machines).unwrap_or_default();
+        let end = end.timestamp_nanos_opt().unwrap_or(i64::MAX);
+        functions::expand(statement, &json!(machines).to_string(), end).map_err(|misused| {
+            let message = format!("`{}` is not used like this", misused.name);
+            let help = Some(misused.usage.to_string());
+            SqlError::about(sql, misused.name, message, help).into()
+        })
     }
 
     fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {

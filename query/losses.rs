@@ -6,6 +6,7 @@ use std::fmt;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use chrono::DateTime;
+use ctrace_schema::human;
 use ctrace_schema::views::view;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
@@ -179,7 +180,7 @@ impl fmt::Display for Losses {
         write!(
             f,
             "{} {events} {were} lost between {} and {} ({}, {}): this answer may be incomplete",
-            thousands(self.lost),
+            human::count(self.lost),
             time(self.start),
             time(self.end),
             some("container", "containers", &self.containers),
@@ -199,28 +200,12 @@ fn some(one: &str, many: &str, names: &BTreeSet<String>) -> String {
     }
 }
 
-/// `1,234,567`.
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_names_are_readable() {
-        assert_eq!(thousands(7), "7");
-        assert_eq!(thousands(1234), "1,234");
-        assert_eq!(thousands(123_456_789), "123,456,789");
+    fn names_are_readable() {
         let names = |n: u8| {
             (b'a'..b'a' + n)
                 .map(|c| char::from(c).to_string())

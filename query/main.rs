@@ -2,6 +2,7 @@
 
 mod cli;
 mod engine;
+mod functions;
 mod kept;
 mod losses;
 mod output;
@@ -277,9 +278,12 @@ fn help(topic: Option<&str>) -> anyhow::Result<()> {
             text += "\nEach takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.";
             print(&text)
         }
+        Some("functions") => print(&functions::help()),
         Some(other) => match Cli::command().find_subcommand_mut(other) {
             Some(command) => Ok(command.print_help()?),
-            None => bail!("there is no help on `{other}`: try `ctrace-query help questions`"),
+            None => bail!(
+                "there is no help on `{other}`: try `ctrace-query help questions` or `help functions`"
+            ),
         },
     }
 }

@@ -37,6 +37,10 @@ pub const QUESTIONS: &[Question] = &[
         "ctrace-query syscalls --container web --limit 20"
     ),
     question!(
+        "strace",
+        "ctrace-query strace --container web --since 03:12:01 --limit 50"
+    ),
+    question!(
         "files",
         "ctrace-query files --container web --since 03:10 --until 03:20"
     ),
@@ -55,6 +59,7 @@ impl Command {
             Command::Summary(ask) => ("summary", ask),
             Command::Containers(ask) => ("containers", ask),
             Command::Syscalls(ask) => ("syscalls", ask),
+            Command::Strace(ask) => ("strace", ask),
             Command::Files(ask) => ("files", ask),
             Command::Peers(ask) => ("peers", ask),
             Command::Links(ask) => ("links", ask),

@@ -120,6 +120,16 @@ impl Recordings {
         numbers?.into_iter().reduce(fold)
     }
 
+    /// The architecture of each host, as `uname -m` names it.
+    pub fn machines(&self) -> BTreeMap<&str, &str> {
+        let hosts = self.files.iter().map(|f| f.meta.get(meta::KEY_HOST));
+        let machines = self.files.iter().map(|f| f.meta.get(meta::KEY_ARCH));
+        hosts
+            .zip(machines)
+            .filter_map(|(host, machine)| Some((host?.as_str(), machine?.as_str())))
+            .collect()
+    }
+
     /// How many events were lost, as far as the metadata says; `None` where a file does not say.
     pub fn lost(&self) -> Option<u64> {
         self.files

@@ -101,7 +101,7 @@ impl SqlError {
             DataFusionError::SchemaError(schema, _) => Self::from_schema(sql, schema, span),
             other => {
                 let all = plain(other);
-                let text = diagnostic.map_or_else(|| readable(&all), |d| d.message.as_str());
+                let text = readable(diagnostic.map_or(&all, |d| &d.message));
                 let text = text.split("\nDid you mean").next().unwrap_or_default();
                 // DataFusion suggests a function for any name, however far.
                 let help = match text.strip_prefix("Invalid function '") {
@@ -112,7 +112,8 @@ impl SqlError {
                     .map(|name| format!("Did you mean `{name}`?")),
                     None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
                 };
-                Self::at(sql, span, text, help)
+                let named = || find_word(sql, text.strip_prefix('`')?.split('`').next()?);
+                Self::at(sql, span.or_else(named), text, help)
             }
         }
     }
@@ -125,6 +126,11 @@ impl SqlError {
             } => {
                 let at = field.spans().first().and_then(place).or(span);
                 let at = at.or_else(|| find_word(sql, &field.name));
+                if at.is_some_and(|at| word_at(sql, at).eq_ignore_ascii_case("strace")) {
+                    let message = format!("`strace` finds no column `{}` here", field.name);
+                    let help = "It prints the calls of `events` and `syscalls`, or of a part with all their columns.";
+                    return Self::at(sql, at, message, Some(help.into()));
+                }
                 let names = valid_fields.iter().map(|c| c.name.as_str());
                 let help = match nearest(&field.name, names) {
                     Some(name) => Some(format!("Did you mean `{name}`?")),
@@ -147,6 +153,13 @@ impl SqlError {
 fn readable(text: &str) -> &str {
     if text.starts_with("The context currently only supports a single SQL statement") {
         return "this is more than one statement: ask one at a time";
+    }
+    // What surrounds the words of our own functions is about their making.
+    if let Some((_, message)) = text.split_once("user-defined coercion failed with: ") {
+        let message = message.trim_start_matches("Error during planning: ");
+        return message
+            .split_once(" No function matches")
+            .map_or(message, |(message, _)| message.trim_end_matches('.'));
     }
     // All that was tried stands before it.
     text.find("No function matches")
@@ -204,8 +217,23 @@ fn split_place(text: &str) -> (&str, Option<(usize, usize)>) {
     }
 }
 
+/// The word that begins at a line and column, from 1.
+fn word_at(sql: &str, (line, column): (usize, usize)) -> &str {
+    let line = sql.lines().nth(line - 1).unwrap_or_default();
+    let start = line
+        .char_indices()
+        .nth(column - 1)
+        .map_or(line.len(), |(at, _)| at);
+    let word = &line[start..];
+    let end = word.find(|c| !is_of_word(c)).unwrap_or(word.len());
+    &word[..end]
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 fn find_word(sql: &str, word: &str) -> Option<(usize, usize)> {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
     if word.is_empty() {
         return None;
     }
@@ -215,7 +243,7 @@ fn find_word(sql: &str, word: &str) -> Option<(usize, usize)> {
         for (at, found) in lower.match_indices(&word) {
             let before = lower[..at].chars().next_back();
             let after = lower[at + found.len()..].chars().next();
-            if !before.is_some_and(part) && !after.is_some_and(part) {
+            if !before.is_some_and(is_of_word) && !after.is_some_and(is_of_word) {
                 return Some((number + 1, line[..at].chars().count() + 1));
             }
         }

@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
+use ctrace_schema::human::{bytes, count};
+
 use crate::sink::Summary;
 
 const ON_TERMINAL: Duration = Duration::from_millis(500);
@@ -150,37 +152,12 @@ fn elapsed(time: Duration) -> String {
     }
 }
 
-/// A number with its thousands apart.
-fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn bytes(n: u64) -> String {
-    match n {
-        ..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.2} GB", n as f64 / 1e9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(bytes(1_500), "1.5 kB");
         assert_eq!(elapsed(Duration::from_secs(3_725)), "1:02:05");
     }
 }

@@ -20,6 +20,7 @@ const QUESTIONS: &[&str] = &[
     "summary",
     "containers",
     "syscalls",
+    "strace",
     "files",
     "peers",
     "links",

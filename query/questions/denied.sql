@@ -1,5 +1,6 @@
 /* Calls that seccomp refused. */
-select container, syscall, error, exe, comm, count(*) as calls, min(time) as first_seen, max(time) as last_seen
+select container, syscall, error, exe, comm, count(*) as calls, min(time) as first_seen, max(time) as last_seen,
+    min(strace()) as example
 from events
 where kind = 'syscall' and denied
     {events}

@@ -1,14 +1,14 @@
 //! Lines as strace(1) prints them, live.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
 
 use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
-use ctrace_schema::columns;
-use ctrace_schema::strace::Call;
-use ctrace_schema::syscalls::{self, Abi};
+use ctrace_schema::strace::{self, Call};
+use ctrace_schema::{columns, human};
 
 use super::{Sink, Summary, closed_pipe_is_the_end};
 use crate::columns::Columns;
@@ -133,13 +133,7 @@ impl<'a> Rows<'a> {
     fn call(&self, row: usize, arch: &str, out: &mut String) -> std::fmt::Result {
         let name = self.text("syscall", row).unwrap_or_default();
         let compat = self.bool("compat", row).unwrap_or(false);
-        let abi = Abi::of_machine(arch, compat).unwrap_or(Abi::X86_64);
-        let spec = match syscalls::number(abi, name) {
-            Some(nr) => syscalls::spec_of(abi, nr),
-            None => syscalls::spec(name),
-        };
-        let addr = self.address(row);
-        let mut call = Call::new(name, spec, abi);
+        let mut call = Call::of_machine(name, arch, compat);
         for (i, name) in ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"]
             .iter()
             .enumerate()
@@ -150,36 +144,19 @@ impl<'a> Rows<'a> {
         call.path = self.text("path", row);
         call.path_arg = self.text("path_arg", row);
         call.path2 = self.text("path2", row);
-        call.addr = addr.as_deref();
+        call.addr = self.address(row);
         call.argv = self.text("argv", row);
         call.denied = self.bool("denied", row).unwrap_or(false);
         write!(out, "{call}")?;
         match self.long("duration", row) {
-            Some(ns) => write!(out, " <{}>", duration(ns)),
+            Some(ns) => write!(out, " <{}>", human::duration(ns)),
             None => Ok(()),
         }
     }
 
-    fn address(&self, row: usize) -> Option<String> {
-        let end = |addr: &str, port: &str| {
-            let addr = self.text(addr, row)?;
-            Some(match self.int(port, row) {
-                Some(port) if addr.contains(':') => format!("[{addr}]:{port}"),
-                Some(port) => format!("{addr}:{port}"),
-                None => addr.to_string(),
-            })
-        };
-        end("peer_addr", "peer_port")
-            .or_else(|| self.text("peer_path", row).map(str::to_string))
-            .or_else(|| end("local_addr", "local_port"))
-    }
-}
-
-fn duration(ns: i64) -> String {
-    match ns {
-        ..1_000 => format!("{ns}ns"),
-        1_000..1_000_000 => format!("{}µs", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
-        _ => format!("{:.2}s", ns as f64 / 1e9),
+    fn address(&self, row: usize) -> Option<Cow<'a, str>> {
+        strace::end(self.text("peer_addr", row), self.int("peer_port", row))
+            .or_else(|| self.text("peer_path", row).map(Cow::Borrowed))
+            .or_else(|| strace::end(self.text("local_addr", row), self.int("local_port", row)))
     }
 }

@@ -2,6 +2,9 @@
 
 use syscalls::Errno;
 
+/// The last errno (ERESTART_RESTARTBLOCK).
+const LAST: i32 = 516;
+
 /// The name of an errno (2 is `ENOENT`), also of those that the kernel keeps to itself and tracers see
 /// (512 to 516, include/linux/errno.h).
 pub fn name(errno: i32) -> Option<&'static str> {
@@ -14,6 +17,11 @@ pub fn text(errno: i32) -> Option<&'static str> {
         Some((_, text)) => Some(text),
         None => Errno::new(errno).description(),
     }
+}
+
+/// The number of an errno (`ENOENT` is 2).
+pub fn number(name: &str) -> Option<i32> {
+    (1..=LAST).find(|errno| self::name(*errno) == Some(name))
 }
 
 /// Where the crate, which has the comments of the kernel's headers, and glibc's strerror(3) use other words. The
@@ -55,6 +63,7 @@ mod tests {
         for errno in (1..=133).chain(512..=516).filter(|e| ![41, 58].contains(e)) {
             assert!(name(errno).is_some_and(|n| n.starts_with('E')), "{errno}");
             assert!(text(errno).is_some(), "{errno}");
+            assert_eq!(name(errno).and_then(number), Some(errno));
         }
         assert_eq!(name(2), Some("ENOENT"));
         assert_eq!(text(2), Some("No such file or directory"));

@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use linux_raw_sys::{general, prctl};
 
 use crate::errno;
-use crate::syscalls::{Abi, Arg, Names, Ret, Spec};
+use crate::syscalls::{self, Abi, Arg, Names, Ret, Spec};
 
 /// One call, to be printed in a line as strace(1) prints it:
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
@@ -34,7 +34,7 @@ pub struct Call<'a> {
     /// The second path or text.
     pub path2: Option<&'a str>,
     /// The socket address that was passed or came back.
-    pub addr: Option<&'a str>,
+    pub addr: Option<Cow<'a, str>>,
     /// The arguments of an exec, as a shell would read them.
     pub argv: Option<&'a str>,
     /// Whether seccomp refused it.
@@ -57,6 +57,17 @@ impl<'a> Call<'a> {
             argv: None,
             denied: false,
         }
+    }
+
+    /// A call named as in the column `syscall`, by a caller on a machine named as `uname -m` does; with `compat`, a 32-bit
+    /// one. The numbers of an unknown machine are read as those of x86-64.
+    pub fn of_machine(name: &'a str, machine: &str, compat: bool) -> Self {
+        let abi = Abi::of_machine(machine, compat).unwrap_or(Abi::X86_64);
+        let spec = match syscalls::number(abi, name) {
+            Some(nr) => syscalls::spec_of(abi, nr),
+            None => syscalls::spec(name),
+        };
+        Call::new(name, spec, abi)
     }
 
     /// The low 32 bits of an argument.
@@ -111,6 +122,7 @@ impl<'a> Call<'a> {
                 .map_or_else(|| self.pointer(i), |a| format!("[{a}]").into()),
             (Arg::SockAddrIn | Arg::SockAddrOut | Arg::MsgIn | Arg::MsgOut, ..) => self
                 .addr
+                .as_ref()
                 .map_or_else(|| self.pointer(i), |a| format!("{{{a}}}").into()),
             (arg, ..) if arg.is_pointer() => self.pointer(i),
             _ => self.args[i].map_or("?".into(), |v| self.number(i, arg, v).into()),
@@ -272,6 +284,16 @@ impl Display for Call<'_> {
         }
         Ok(())
     }
+}
+
+/// One end of a connection, as the columns hold it.
+pub fn end<'a>(addr: Option<&'a str>, port: Option<i32>) -> Option<Cow<'a, str>> {
+    let addr = addr?;
+    Some(match port {
+        Some(port) if addr.contains(':') => format!("[{addr}]:{port}").into(),
+        Some(port) => format!("{addr}:{port}").into(),
+        None => addr.into(),
+    })
 }
 
 /// A failed result: `-1 ENOENT (No such file or directory)`. The kernel's own 512 to 516 never reach the caller: the

@@ -289,7 +289,7 @@ fn network_calls() {
         assert_eq!(line("socket", args, ret), shown);
     }
     let connect = Call {
-        addr: Some("10.0.0.2:80"),
+        addr: Some("10.0.0.2:80".into()),
         ..call("connect", &[5, 0, 16], -115)
     };
     assert_eq!(
@@ -317,7 +317,7 @@ fn network_calls() {
         "sendto(7, ..., 5, MSG_DONTWAIT|MSG_NOSIGNAL, ..., 0) = -1 EPIPE (Broken pipe)"
     );
     let reply = Call {
-        addr: Some("127.0.0.1:53"),
+        addr: Some("127.0.0.1:53".into()),
         ..call("recvmsg", &[7, 0, 0], 40)
     };
     assert_eq!(reply.to_string(), "recvmsg(7, {127.0.0.1:53}, 0) = 40");
@@ -523,4 +523,12 @@ fn every_call_prints_with_any_arguments() {
             }
         }
     }
+}
+
+#[test]
+fn ends_are_addresses_with_a_port() {
+    assert_eq!(end(Some("10.0.0.2"), Some(80)).unwrap(), "10.0.0.2:80");
+    assert_eq!(end(Some("fe80::1"), Some(53)).unwrap(), "[fe80::1]:53");
+    assert_eq!(end(Some("fe80::1"), None).unwrap(), "fe80::1");
+    assert_eq!(end(None, Some(53)), None);
 }

@@ -1,0 +1,162 @@
+//! The functions of ctrace-query beside DataFusion's own: each has its line in [`FUNCTIONS`], and nothing else registers
+//! one.
+
+mod calls;
+mod expand;
+mod human;
+mod names;
+mod net;
+mod paths;
+mod percentile;
+mod scalar;
+mod time;
+mod values;
+
+use datafusion::prelude::SessionContext;
+
+pub use expand::{Uses, expand, uses};
+use percentile::Percentile;
+use scalar::Scalar;
+
+/// A function.
+#[derive(Debug)]
+pub struct Function {
+    /// What it takes and gives, with types.
+    pub signature: &'static str,
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    /// A statement that uses it.
+    pub example: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Scalar(fn() -> Scalar),
+    /// So many percent.
+    Percentile(u8),
+}
+
+impl Function {
+    /// Its name in SQL.
+    pub fn name(&self) -> &'static str {
+        self.signature
+            .split_once('(')
+            .map_or(self.signature, |(name, _)| name)
+    }
+}
+
+/// Every function, in the order of the help.
+pub const FUNCTIONS: &[Function] = &[
+    Function {
+        signature: "strace([table]) -> text",
+        about: "the call as strace prints it; `events`, `syscalls`, or their alias in a join",
+        example: "select time, strace() from syscalls where container = 'web' order by time, seq limit 5",
+        kind: Kind::Scalar(calls::strace),
+    },
+    Function {
+        signature: "errno_name(n integer) -> text",
+        about: "the name of an errno, also where it is negative, as a failed call returns it",
+        example: "select errno_name(13), errno_name(-2)",
+        kind: Kind::Scalar(names::errno_name),
+    },
+    Function {
+        signature: "errno_text(errno integer or text) -> text",
+        about: "what an errno means, by number or by name",
+        example: "select error, errno_text(error), count(*) from syscalls where error is not null group by error order by error",
+        kind: Kind::Scalar(names::errno_text),
+    },
+    Function {
+        signature: "cidr_contains(network text, address text) -> boolean",
+        about: "whether an address is of a network, IPv4 or IPv6; null: it is no address",
+        example: "select container, peer_addr from connections where cidr_contains('172.16.0.0/12', peer_addr) order by 1, 2",
+        kind: Kind::Scalar(net::cidr_contains),
+    },
+    Function {
+        signature: "is_private(address text) -> boolean",
+        about: "whether the internet does not route an address: private, loopback, link-local, shared",
+        example: "select container, peer_addr, is_private(peer_addr) from connections where peer_addr is not null order by 1, 2",
+        kind: Kind::Scalar(net::is_private),
+    },
+    Function {
+        signature: "path_under(path text, directory text) -> boolean",
+        about: "whether a path is a directory or below it",
+        example: "select container, path, operation from files where path_under(path, '/etc') order by time, seq",
+        kind: Kind::Scalar(paths::path_under),
+    },
+    Function {
+        signature: "glob(text text, pattern text) -> boolean",
+        about: "whether a text matches a pattern: ?, [a-z], {a,b}, * up to the next /, ** over directories",
+        example: "select distinct path from files where glob(path, '/srv/**/*.{html,json}') order by path",
+        kind: Kind::Scalar(paths::glob),
+    },
+    Function {
+        signature: "human_bytes(n number) -> text",
+        about: "a number of bytes as people read it",
+        example: "select container, human_bytes(sum(bytes_sent)) as sent from connections group by container order by container",
+        kind: Kind::Scalar(human::human_bytes),
+    },
+    Function {
+        signature: "human_duration(ns number) -> text",
+        about: "a span of nanoseconds as people read it",
+        example: "select syscall, human_duration(max(duration)) as longest from syscalls group by syscall order by max(duration) desc, syscall limit 3",
+        kind: Kind::Scalar(human::human_duration),
+    },
+    Function {
+        signature: "ago(span text) -> timestamp",
+        about: "so long before the end of the recording, as `--since` has it: 10m, 90s, 1h 30m",
+        example: "select container, count(*) from events where time >= ago('55s') group by container order by container",
+        kind: Kind::Scalar(time::ago),
+    },
+    Function {
+        signature: "p50(x number) -> double",
+        about: "the median, approximately (t-digest)",
+        example: "select syscall, p50(duration) from syscalls group by syscall order by syscall limit 3",
+        kind: Kind::Percentile(50),
+    },
+    Function {
+        signature: "p90(x number) -> double",
+        about: "what 90 of 100 values are below, likewise",
+        example: "select container, p90(duration) from syscalls where class = 'file' group by container order by container",
+        kind: Kind::Percentile(90),
+    },
+    Function {
+        signature: "p95(x number) -> double",
+        about: "what 95 of 100 values are below, likewise",
+        example: "select p95(bytes) filter (where error is null) as bytes from files",
+        kind: Kind::Percentile(95),
+    },
+    Function {
+        signature: "p99(x number) -> double",
+        about: "what 99 of 100 values are below, likewise",
+        example: "select container, human_duration(p99(duration)) as p99 from syscalls group by container order by container",
+        kind: Kind::Percentile(99),
+    },
+];
+
+/// Makes the functions known to a session.
+pub fn register(ctx: &SessionContext) {
+    for function in FUNCTIONS {
+        match function.kind {
+            Kind::Scalar(make) => ctx.register_udf(make().udf()),
+            Kind::Percentile(percent) => {
+                ctx.register_udaf(Percentile::udf(function.name(), percent));
+            }
+        }
+    }
+}
+
+/// The list that `help functions` prints.
+pub fn help() -> String {
+    let mut text = String::from("Functions, and an example of each:\n");
+    for Function {
+        signature,
+        about,
+        example,
+        ..
+    } in FUNCTIONS
+    {
+        text += &format!("\n{signature}\n    {about}\n    {example}\n");
+    }
+    text + "\nBeside these there are DataFusion's: https://datafusion.apache.org/user-guide/sql/scalar_functions.html"
+}

@@ -1,0 +1,204 @@
+//! The functions of `ctrace-query`: that each is listed, and does what its example says.
+// A failure to set up should stop the test.
+#![allow(clippy::unwrap_used)]
+
+mod query_support;
+
+use insta::assert_snapshot;
+use query_support::{ask, ctrace_query, incident, transcript};
+use tempfile::TempDir;
+
+fn recording() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    incident().write(dir.path(), "run.parquet");
+    dir
+}
+
+/// The one value of an answer, as text.
+fn value(dir: &TempDir, sql: &str) -> String {
+    let answer = ask(dir.path(), &["--format", "ndjson", sql]);
+    let row = answer.strip_prefix("exit code 0\n--- stdout\n");
+    let row = row.unwrap_or_else(|| panic!("{sql}: {answer}"));
+    let row: serde_json::Value = serde_json::from_str(row).unwrap();
+    match row.as_object().unwrap().values().next().unwrap() {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn every_function_is_listed_with_an_example_that_runs() {
+    let dir = recording();
+    let help = transcript(ctrace_query(dir.path()).args(["help", "functions"]));
+    assert_snapshot!("help_functions", help);
+    let docs = include_str!("../docs/asking.md");
+    let mut answers = String::new();
+    let (_, list) = help.split_once("\n\n").unwrap();
+    for entry in list
+        .trim()
+        .split("\n\n")
+        .filter(|e| !e.starts_with("Beside"))
+    {
+        let lines: Vec<&str> = entry.lines().map(str::trim).collect();
+        let [signature, about, example] = lines[..] else {
+            panic!("{entry}");
+        };
+        let (name, _) = signature.split_once('(').unwrap();
+        assert!(
+            !about.is_empty() && example.contains(&format!("{name}(")),
+            "{entry}"
+        );
+        assert!(
+            docs.contains(&format!("| `{name}(")),
+            "docs/asking.md lacks {name}"
+        );
+        let answer = ask(dir.path(), &[example]);
+        assert!(answer.starts_with("exit code 0"), "{example}: {answer}");
+        assert!(
+            answer.lines().count() > 4,
+            "{example} has no rows: {answer}"
+        );
+        answers += &format!("$ {example}\n{answer}\n");
+    }
+    assert_snapshot!("function_examples", answers);
+}
+
+#[test]
+fn a_call_is_printed_wherever_its_columns_are() {
+    let dir = recording();
+    let want = r#"openat(?, "favicon.ico", ?, ?) = -1 ENOENT (No such file or directory)"#;
+    for sql in [
+        "select strace() from events where error = 'ENOENT'",
+        "select strace(*) from syscalls where error = 'ENOENT'",
+        "select strace(e) from events as e where e.error = 'ENOENT'",
+        "select strace(e.*) from events as e where e.error = 'ENOENT'",
+        "select strace() from run where error = 'ENOENT'",
+        "with part as (select * from syscalls where error = 'ENOENT') select STRACE() from part",
+        "select strace(a) from syscalls a join syscalls b using (seq) where b.error = 'ENOENT'",
+        "select max(strace()) from events where error = 'ENOENT' having max(strace()) is not null",
+    ] {
+        let sql = sql.replace("from run", "from 'run.parquet'");
+        assert_eq!(value(&dir, &sql), want, "{sql}");
+    }
+    assert_eq!(
+        value(
+            &dir,
+            "select count(strace()) from events where kind <> 'syscall'"
+        ),
+        "0"
+    );
+}
+
+#[test]
+fn flags_are_those_of_the_machine_of_the_recording() {
+    let dir = TempDir::new().unwrap();
+    // 0o200000 is O_DIRECTORY on x86-64 and O_DIRECT on ARM.
+    let call = serde_json::json!({ "arg2": 0o200000, "path_arg": "d" });
+    for (name, host, arch) in [
+        ("x.parquet", "x", "x86_64"),
+        ("arm.parquet", "arm", "aarch64"),
+    ] {
+        let mut story = query_support::Story::default();
+        query_support::footer(&mut story);
+        story.call(
+            0,
+            &serde_json::json!({ "host": host }),
+            "openat",
+            3,
+            call.clone(),
+        );
+        story.meta("ctrace.host", host).meta("ctrace.arch", arch);
+        story.write(dir.path(), name);
+    }
+    let sql = "select host, strace() from events order by host";
+    assert_snapshot!(transcript(ctrace_query(dir.path()).args([
+        "-r",
+        "x.parquet",
+        "-r",
+        "arm.parquet",
+        sql
+    ])));
+}
+
+#[test]
+fn null_gives_null_and_what_is_no_address_too() {
+    let dir = recording();
+    for call in [
+        "errno_name(null)",
+        "errno_name(0)",
+        "errno_text('EWHAT')",
+        "cidr_contains(null, '10.0.0.1')",
+        "cidr_contains('10.0.0.0/8', null)",
+        "cidr_contains('10.0.0.0/8', 'web')",
+        "is_private('@abstract')",
+        "path_under(null, '/etc')",
+        "glob('/etc', null)",
+        "human_bytes(null)",
+        "ago(null)",
+        "p99(cast(null as bigint))",
+    ] {
+        assert_eq!(
+            value(&dir, &format!("select {call} is null")),
+            "true",
+            "{call}"
+        );
+    }
+}
+
+#[test]
+fn columns_on_both_sides_and_constants_give_the_same() {
+    let dir = recording();
+    let rows = "(values ('/etc/passwd', '/etc'), ('/etc', '/etc/'), ('/etcetera', '/etc'), ('/a', '/'), (null, '/'))";
+    let by_row = value(
+        &dir,
+        &format!("select count(*) filter (where path_under(p, d)) from {rows} as t(p, d)"),
+    );
+    assert_eq!(by_row, "3");
+    for (path, directory, want) in [
+        ("/etc/passwd", "/etc", "true"),
+        ("/etc", "/etc/", "true"),
+        ("/etcetera", "/etc", "false"),
+        ("/a", "/", "true"),
+    ] {
+        let sql = format!("select path_under('{path}', '{directory}')");
+        assert_eq!(value(&dir, &sql), want, "{sql}");
+    }
+    let rows = "(values ('10.0.0.0/8', '10.1.1.1'), ('10.0.0.0/8', '11.1.1.1'), ('::/0', '::1')) as t(n, a)";
+    let sql = format!("select count(*) from {rows} where cidr_contains(n, a)");
+    assert_eq!(value(&dir, &sql), "2");
+}
+
+#[test]
+fn percentiles_are_those_of_datafusion() {
+    let dir = recording();
+    for (name, percentile) in [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)] {
+        let sql = format!(
+            "select count(*) from (select syscall, {name}(duration) as a, approx_percentile_cont({percentile}) \
+             within group (order by duration) as b from syscalls group by syscall) where a is distinct from b"
+        );
+        assert_eq!(value(&dir, &sql), "0");
+    }
+    let over = "select p50(seq) over () between 499 and 501 from (select value as seq from generate_series(0, 1000)) limit 1";
+    assert_eq!(value(&dir, over), "true");
+}
+
+#[test]
+fn a_wrong_use_is_explained() {
+    let dir = recording();
+    let mut said = String::new();
+    for sql in [
+        "select strace() from files",
+        "select strace(1) from events",
+        "select is_private(1)",
+        "select path\nfrom files\nwhere glob(path)",
+        "select human_bytes('many')",
+        "select ago(10) from events",
+        "select ago('soon') from events",
+        "select ago()",
+        "select cidr_contains('10.0/8', peer_addr) from events",
+        "select isprivate(peer_addr) from events",
+    ] {
+        said += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
+    }
+    assert_snapshot!(said);
+}
