@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The programs: each a tracepoint, and what is done there. The doing is in the headers, a concern each. */
 #include "calls.h"
+#include "uring.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -9,6 +10,8 @@ struct wire_types {
 	struct rec_syscall syscall;
 	struct rec_task task;
 	struct rec_exit exit;
+	struct rec_request request;
+	struct rec_complete complete;
 	enum limits limits;
 	enum rec_kind rec_kind;
 	enum sys_flag sys_flag;

@@ -96,12 +96,12 @@ __noinline int define_current(struct task *t)
 	return 0;
 }
 
-/* Decides anew who the thread is and whether it is recorded. */
-__inline_always void refresh_task_of(struct task *t, struct task_struct *task)
+/* Decides anew who the thread is and whether it is recorded. It goes by the name of `named`. */
+__inline_always void refresh_task_as(struct task *t, struct task_struct *task, struct task_struct *named)
 {
 	t->css_set = (u64)task->cgroups;
 	t->cred = (u64)task->cred;
-	bpf_probe_read_kernel(t->comm, sizeof(t->comm), task->comm);
+	bpf_probe_read_kernel(t->comm, sizeof(t->comm), named->comm);
 	t->cgroup_epoch = cgroup_epoch;
 	t->definition_epoch = definition_epoch;
 	t->known = 0;
@@ -115,10 +115,24 @@ __inline_always void refresh_task_of(struct task *t, struct task_struct *task)
 	t->record = comm_wanted(t);
 }
 
+__inline_always void refresh_task_of(struct task *t, struct task_struct *task)
+{
+	refresh_task_as(t, task, task);
+}
+
 __noinline int refresh_current(struct task *t)
 {
 	if (t)
 		refresh_task_of(t, bpf_get_current_task_btf());
+	return 0;
+}
+
+/* Likewise, of a thread that the kernel has made in a process: it goes by the name of the process. */
+__noinline int refresh_worker(struct task *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (t)
+		refresh_task_as(t, task, task->group_leader);
 	return 0;
 }
 

@@ -23,6 +23,10 @@ enum limits {
 	SLOT_BITS = 4, /* and in a REC_DATA and a REC_EXEC */
 	CALL_COUNT = 127, /* mask of the number above them */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
+	URING_OPS =
+		128, /* operations of io_uring, a power of two, the last for what is none; in a row they follow calls */
+	REQUEST_COUNT =
+		0x800, /* bit in the number of a call: it is no call's but a request's, and has bits of its time */
 };
 
 enum rec_kind {
@@ -34,9 +38,11 @@ enum rec_kind {
 	REC_EXEC, /* arguments of the exec that the thread is in */
 	REC_EXIT, /* a thread is gone */
 	REC_CGROUP, /* a cgroup was made or removed */
+	REC_REQUEST, /* a request was submitted to io_uring */
+	REC_COMPLETE, /* and has completed */
 };
 
-/* Flags of a REC_SYSCALL. */
+/* Flags of a REC_SYSCALL, a REC_REQUEST and a REC_COMPLETE. */
 enum sys_flag {
 	SYS_COMPAT = 1, /* a 32-bit call */
 	SYS_DENIED = 2, /* no enter was seen: seccomp refused it */
@@ -44,6 +50,7 @@ enum sys_flag {
 	SYS_NO_ENTRY = 8, /* was in progress when the recording began */
 	SYS_CHILD = 16, /* `key` is the tid of the child that the call made */
 	SYS_RET_KEY = 32, /* `key` is of the fd that the call returned */
+	SYS_NO_FD = 64, /* a request on a file of its ring's table: the first argument is its place there */
 };
 
 /* Slots of a REC_DATA. */
@@ -192,6 +199,20 @@ struct rec_cgroup {
 	char path[PATH_MAX_BYTES]; /* below the hierarchy's mount */
 };
 
+/* What it is about, in the order of the arguments of the syscall of that name. `nr` is the operation. */
+struct rec_request {
+	struct head head;
+	__u64 submitted; /* time: with the thread, the name of the request */
+	__u64 args[6];
+};
+
+struct rec_complete {
+	struct head head; /* `tid` is that of the thread that submitted it */
+	__u64 submitted;
+	__s64 ret;
+	__u64 key; /* of what it was about, or returned */
+};
+
 /* Key of a cgroup: its kernfs id, and which hierarchy the id is of, for ids repeat between hierarchies. */
 #define CGROUP_KEY_V1 (1ULL << 63)
 
@@ -279,7 +300,9 @@ struct config {
 	__u8 exit_class; /* index of the losses' class for exits */
 	__u8 exec_wanted; /* whether execve(2) is recorded */
 	__u8 can_cast; /* whether the kernel has bpf_rdonly_cast(), Linux 6.2 */
-	__u8 pad[3];
+	__u8 uring_ring_first; /* tracepoints of io_uring have the ring before the request: before Linux 6.0 */
+	__u8 uring_has_cqe; /* and that of a completion has the entry of the completion queue: since Linux 6.10 */
+	__u8 pad[1];
 };
 
 enum v1_controller {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::decode::Args;
 use crate::sink::Summary;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
@@ -272,9 +271,9 @@ impl Batch {
     }
 
     /// Gives `row` its arguments.
-    pub fn set_args(&mut self, row: &mut Row, args: Args<'_>) {
+    pub fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
         row.args = self.args.len() as u32;
-        self.args.extend((0..6).map_while(|i| args.get(i)));
+        self.args.extend(args);
         row.nargs = (self.args.len() as u32 - row.args) as u8;
     }
 

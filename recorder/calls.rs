@@ -1,12 +1,20 @@
 //! The syscalls of the machine that is recorded: what to do for each in the kernel, and how its record becomes a row.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec};
+use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec, uring};
 
 use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag, stat_how};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
+/// Operations of io_uring, whose numbers in a row follow those of calls.
+const OPERATIONS: usize = limits::URING_OPS.0 as usize;
+
+/// The number that an operation of io_uring has in a row.
+pub fn operation(op: u16) -> u16 {
+    (COUNT as u16).saturating_add(op)
+}
 
 /// How the record of one call becomes a row.
 #[derive(Clone, Debug)]
@@ -71,7 +79,7 @@ impl CallInfo {
             *width = Width::of(*arg);
         }
         CallInfo {
-            name: name.map_or_else(|| format!("syscall_{nr}").into(), Into::into),
+            name: name.into(),
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
             binds: spec.name == "bind",
@@ -112,7 +120,7 @@ impl CallInfo {
     }
 }
 
-/// Calls by number: the machine's own, then those of 32-bit callers.
+/// Calls by number, those of the machine's own ABI and those of 32-bit callers: each with the operations of io_uring.
 #[derive(Debug)]
 pub struct Calls {
     own: Vec<CallInfo>,
@@ -127,7 +135,9 @@ impl Calls {
     pub fn new(machine: &str) -> anyhow::Result<Calls> {
         let table = |compat| -> anyhow::Result<Vec<CallInfo>> {
             let abi = abi(machine, compat)?;
-            Ok((0..COUNT as u32).map(|nr| CallInfo::new(abi, nr)).collect())
+            Ok((0..(COUNT + OPERATIONS) as u32)
+                .map(|nr| CallInfo::new(abi, nr))
+                .collect())
         };
         Ok(Calls {
             own: table(false)?,
@@ -172,12 +182,19 @@ const SOCKETCALLS: [&str; 20] = [
     "sendmmsg",
 ];
 
-/// Name and meaning of a number of the kernel side's: those of the ABI, and above them what socketcall(2) was asked for.
-fn find(abi: Abi, nr: u32) -> (Option<&'static str>, &'static Spec) {
-    if let Some(name) = socketcall(abi, nr) {
-        return (Some(name), syscalls::spec(name));
+/// Name and meaning of a number of the kernel side's: those of the ABI, above them what socketcall(2) was asked for, and
+/// above that the operations of io_uring.
+fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
+    if let Some(op) = nr.checked_sub(COUNT as u32) {
+        let name = uring::name(op).map_or_else(|| format!("io_uring:{op}").into(), Cow::from);
+        return (name, uring::spec(op));
     }
-    (syscalls::name(abi, nr), syscalls::spec_of(abi, nr))
+    if let Some(name) = socketcall(abi, nr) {
+        return (name.into(), syscalls::spec(name));
+    }
+    let name = syscalls::name(abi, nr);
+    let name = name.map_or_else(|| format!("syscall_{nr}").into(), Cow::from);
+    (name, syscalls::spec_of(abi, nr))
 }
 
 fn socketcall(abi: Abi, nr: u32) -> Option<&'static str> {
@@ -196,8 +213,7 @@ pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Res
         let abi = abi(machine, compat)?;
         plans.extend((0..COUNT as u32).map(|nr| {
             let (name, spec) = find(abi, nr);
-            let unknown = format!("syscall_{nr}");
-            let mut plan = plan_of(spec, compat, wanted(name.unwrap_or(&unknown), spec.class));
+            let mut plan = plan_of(spec, compat, wanted(&name, spec.class));
             if socketcall(abi, nr).is_some() {
                 plan.flags |= (plan_flag::PLAN_UNFOLD.0 | plan_flag::PLAN_SAVE_ARGS.0) as u8;
             }
@@ -205,6 +221,22 @@ pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Res
         }));
     }
     Ok(plans)
+}
+
+/// What the kernel side does for each operation of io_uring; `wanted` decides by name and class.
+///
+/// # Errors
+/// The architecture is none that can be recorded.
+pub fn uring_plans(
+    machine: &str,
+    wanted: impl Fn(&str, Class) -> bool,
+) -> anyhow::Result<Vec<plan>> {
+    let abi = abi(machine, false)?;
+    let plan = |op| {
+        let (name, spec) = find(abi, (COUNT + op) as u32);
+        plan_of(spec, false, wanted(&name, spec.class))
+    };
+    Ok((0..OPERATIONS).map(plan).collect())
 }
 
 /// The plan for one call. Argument numbers count from 1.
@@ -323,9 +355,9 @@ mod tests {
     #[test]
     fn socketcall_is_told_as_what_it_asks_for() {
         let base = limits::SOCKETCALL_BASE.0;
-        assert_eq!(find(Abi::X86, base + 1).0, Some("socket"));
-        assert_eq!(find(Abi::X86, base + 20).0, Some("sendmmsg"));
-        assert_eq!(find(Abi::X86_64, base + 3).0, None);
+        assert_eq!(find(Abi::X86, base + 1).0, "socket");
+        assert_eq!(find(Abi::X86, base + 20).0, "sendmmsg");
+        assert_eq!(find(Abi::X86_64, base + 3).0, "syscall_494");
         assert!(
             SOCKETCALLS
                 .iter()

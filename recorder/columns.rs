@@ -279,6 +279,9 @@ impl Columns {
         if row.flags & sys_flag::SYS_RET_KEY.0 as u8 != 0 {
             return Some(row.ret as i32);
         }
+        if row.flags & sys_flag::SYS_NO_FD.0 as u8 != 0 {
+            return None;
+        }
         Some(self.value(call, call.fd?, row)? as i32)
     }
 

@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    data_flags, data_stat, head, limits, rec_cgroup, rec_data, rec_exec, rec_exit, rec_file,
-    rec_kind, rec_sock, rec_syscall, rec_task,
+    data_flags, data_stat, head, limits, rec_cgroup, rec_complete, rec_data, rec_exec, rec_exit,
+    rec_file, rec_kind, rec_request, rec_sock, rec_syscall, rec_task,
 };
 
 /// What every record begins with.
@@ -66,6 +66,15 @@ pub enum Body<'a> {
         comm: &'a [u8],
         path: &'a [u8],
     },
+    Request {
+        submitted: u64,
+        args: Args<'a>,
+    },
+    Complete {
+        submitted: u64,
+        ret: i64,
+        key: u64,
+    },
 }
 
 /// Up to six arguments of a call.
@@ -73,9 +82,9 @@ pub enum Body<'a> {
 pub struct Args<'a>(&'a [u8]);
 
 impl Args<'_> {
-    /// Argument `i`, if the record has it.
-    pub fn get(&self, i: usize) -> Option<u64> {
-        u64_at(self.0, i * 8)
+    /// Those that the record has.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        (0..6).map_while(|i| u64_at(self.0, i * 8))
     }
 }
 
@@ -182,6 +191,15 @@ pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
                 limits::COMM_BYTES.0,
             )?),
             path: until_nul(bytes.get(offset_of!(rec_cgroup, path)..)?),
+        },
+        rec_kind::REC_REQUEST => Body::Request {
+            submitted: u64_at(bytes, offset_of!(rec_request, submitted))?,
+            args: Args(bytes.get(offset_of!(rec_request, args)..)?),
+        },
+        rec_kind::REC_COMPLETE => Body::Complete {
+            submitted: u64_at(bytes, offset_of!(rec_complete, submitted))?,
+            ret: u64_at(bytes, offset_of!(rec_complete, ret))? as i64,
+            key: u64_at(bytes, offset_of!(rec_complete, key))?,
         },
         _ => return None,
     };

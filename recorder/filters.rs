@@ -137,7 +137,7 @@ impl Filters {
 }
 
 fn events(names: &[String]) -> Result<BTreeSet<String>> {
-    let all = syscalls::names();
+    let all = syscalls::events();
     for name in names {
         if all.binary_search(&name.as_str()).is_err() {
             bail!(

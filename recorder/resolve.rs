@@ -2,19 +2,24 @@
 //!
 //! Holds what the kernel side has defined so far: threads by id, files and sockets by key. Never touches libbpf.
 
+mod requests;
+mod threads;
+
 use std::sync::Arc;
 
 use ctrace_schema::text::{escape, shell_join};
 use rustc_hash::FxHashMap;
 
 use crate::addrs;
-use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text};
+use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Text};
 use crate::calls::{CallInfo, Calls};
 use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Registry};
+use crate::resolve::requests::Requests;
+use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::sockets::{Socket, socket};
 use crate::wire::types::{data_flag, data_slot, exit_flag, sock_flag, sys_flag};
 
@@ -30,51 +35,6 @@ impl Clock {
     pub fn wall(self, boot: u64) -> i64 {
         (boot as i64).wrapping_add(self.offset)
     }
-}
-
-/// Who a thread is, and what it has announced of the call that it is in.
-#[derive(Debug)]
-struct Thread {
-    cgroup: u64,
-    pid: u32,
-    ppid: u32,
-    ns_pid: u32,
-    uid: u32,
-    comm: Arc<str>,
-    exe: Option<Arc<str>>,
-    /// Where it stands in a batch's list of tasks.
-    sent: Sent,
-    /// By the number of the call.
-    pending: Vec<(u16, Pending)>,
-}
-
-/// User memory of a call, announced before its record.
-#[derive(Debug)]
-enum Pending {
-    /// A path in `path` (0) or `path2` (1): what it means, and what the caller passed.
-    Path {
-        slot: u16,
-        base: u64,
-        arg: Box<[u8]>,
-    },
-    Text(Box<[u8]>),
-    /// What a stat has found.
-    Stat {
-        inode: u64,
-        dev: u32,
-    },
-    /// What stood in the struct that openat2 or clone3 took.
-    Flags {
-        flags: u64,
-        mode: u64,
-    },
-    /// The second fd of the call.
-    Second(u64),
-    Address(addrs::Address),
-    Exec {
-        exe: u64,
-        argv: Box<[u8]>,
-    },
 }
 
 #[derive(Debug)]
@@ -100,6 +60,7 @@ pub struct Resolver {
     threads: FxHashMap<u32, Thread>,
     files: Definitions<File>,
     sockets: Definitions<Socket>,
+    requests: Requests,
     calls: Arc<Calls>,
     /// The containers.
     pub registry: Registry,
@@ -125,6 +86,7 @@ impl Resolver {
             threads: FxHashMap::default(),
             files: Definitions::default(),
             sockets: Definitions::default(),
+            requests: Requests::default(),
             calls,
             registry,
             clock: Clock::default(),
@@ -189,23 +151,18 @@ impl Resolver {
                     .remove(&head.tid)
                     .map(|t| t.pending)
                     .unwrap_or_default();
-                let comm = escape(comm).into();
-                let sent = Sent::default();
                 self.registry.enter(cgroup);
-                self.threads.insert(
-                    head.tid,
-                    Thread {
-                        cgroup,
-                        pid,
-                        ppid,
-                        ns_pid,
-                        uid,
-                        comm,
-                        exe,
-                        sent,
-                        pending,
-                    },
-                );
+                let identity = Identity {
+                    cgroup,
+                    pid,
+                    ppid,
+                    ns_pid,
+                    uid,
+                    comm: escape(comm).into(),
+                    exe,
+                    sent: Sent::default(),
+                };
+                self.threads.insert(head.tid, Thread { identity, pending });
             }
             Body::File {
                 key,
@@ -241,6 +198,12 @@ impl Resolver {
             }
             Body::Exit { code } => self.exit(head, code),
             Body::Cgroup { .. } => {}
+            Body::Request { submitted, args } => self.request(head, submitted, args),
+            Body::Complete {
+                submitted,
+                ret,
+                key,
+            } => self.complete(head, submitted, ret, key),
         }
     }
 
@@ -284,14 +247,16 @@ impl Resolver {
     fn announce(&mut self, tid: u32, count: u16, pending: Pending) {
         // A thread's first call may announce before the thread is defined: its definition comes with its first return.
         let thread = self.threads.entry(tid).or_insert_with(|| Thread {
-            cgroup: 0,
-            pid: tid,
-            ppid: 0,
-            ns_pid: 0,
-            uid: 0,
-            comm: "".into(),
-            exe: None,
-            sent: Sent::default(),
+            identity: Identity {
+                cgroup: 0,
+                pid: tid,
+                ppid: 0,
+                ns_pid: 0,
+                uid: 0,
+                comm: "".into(),
+                exe: None,
+                sent: Sent::default(),
+            },
             pending: vec![],
         });
         // A call announces four things at most; more means that its record was lost.
@@ -358,18 +323,31 @@ impl Resolver {
         row.ret = ret;
         row.flags = head.flags;
         row.call = head.nr;
-        self.batch.set_args(&mut row, args);
+        self.batch.set_args(&mut row, args.iter());
         let mut names = Names::NONE;
-        let mut named = has(sys_flag::SYS_CHILD);
-        if named {
+        if has(sys_flag::SYS_CHILD) {
             names.child_pid = Some(key as i32);
         } else {
             row.object = self.object(key);
         }
-        for (count, pending) in self.set_task(&mut row, head.tid) {
-            if count != head.count {
-                continue; // of a call whose record was lost
-            }
+        let announced = self.set_task(&mut row, head.tid);
+        // Those of another number are of a call whose record was lost.
+        let announced = announced
+            .into_iter()
+            .filter(|(count, _)| *count == head.count);
+        self.push_call(row, names, announced.map(|(_, pending)| pending), call);
+    }
+
+    /// Adds the row of a call, with what was announced of it.
+    fn push_call(
+        &mut self,
+        mut row: Row,
+        mut names: Names,
+        announced: impl Iterator<Item = Pending>,
+        call: &CallInfo,
+    ) {
+        let mut named = names.child_pid.is_some();
+        for pending in announced {
             named = true;
             self.set_pending(&mut row, &mut names, pending, call);
         }
@@ -541,22 +519,7 @@ impl Resolver {
             self.faults.orphans += 1;
             return vec![];
         };
-        row.task = thread.sent.index(*generation, || {
-            batch.tasks.push(Task {
-                container: registry.index(thread.cgroup),
-                pid: thread.pid,
-                tid,
-                ppid: thread.ppid,
-                ns_pid: thread.ns_pid,
-                uid: thread.uid,
-                comm: batch.strings.intern_shared(&thread.comm),
-                exe: thread
-                    .exe
-                    .as_ref()
-                    .map_or(NONE, |exe| batch.strings.intern_shared(exe)),
-            });
-            batch.tasks.len() - 1
-        });
+        row.task = thread.identity.index(tid, *generation, batch, registry);
         std::mem::take(&mut thread.pending)
     }
 

@@ -41,5 +41,8 @@ mod tests {
         assert_eq!(size_of::<rec_exit>(), 24);
         assert_eq!(offset_of!(rec_cgroup, comm), 32);
         assert_eq!(offset_of!(rec_cgroup, path), 48);
+        assert_eq!(offset_of!(rec_request, args), 24);
+        assert_eq!(size_of::<rec_request>(), 72);
+        assert_eq!(size_of::<rec_complete>(), 40);
     }
 }

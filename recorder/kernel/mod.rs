@@ -2,6 +2,7 @@
 
 mod probe;
 mod rings;
+mod uring;
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
@@ -28,6 +29,7 @@ pub struct Kernel {
     skel: CtraceSkel<'static>,
     links: Vec<Link>,
     rings: Rings,
+    uring: uring::Tracepoints,
     losses: FxHashMap<(u64, u32), u64>,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
@@ -70,7 +72,8 @@ impl Kernel {
         let mut open = CtraceSkelBuilder::default()
             .open(object)
             .context("the BPF object cannot be read")?;
-        configure(&mut open, filters, hierarchies, machine)?;
+        let uring = configure(&mut open, filters, hierarchies, machine)?;
+        uring.choose(&mut open)?;
         let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
         open.maps
             .rings
@@ -93,6 +96,7 @@ impl Kernel {
             skel,
             links: vec![],
             rings,
+            uring,
             losses: FxHashMap::default(),
             untold: 0,
         })
@@ -142,7 +146,7 @@ impl Kernel {
             .attach()
             .context("cannot attach to the tracepoint sys_exit")?;
         self.links.push(exit);
-        Ok(())
+        self.uring.attach(&self.skel, &mut self.links)
     }
 
     /// Detaches everything, and has the calls sent that are in progress `now` (boot time, ns).
@@ -157,7 +161,8 @@ impl Kernel {
         while let Some(link) = self.links.pop() {
             drop(link);
         }
-        walk_tasks(&mut self.skel.progs.end_tasks)
+        walk_tasks(&mut self.skel.progs.end_tasks)?;
+        self.uring.end(&mut self.skel)
     }
 
     /// Gives `take` what each ring holds now: CPU and framed records.
@@ -264,7 +269,7 @@ fn configure(
     filters: &Filters,
     hierarchies: &Hierarchies,
     machine: &str,
-) -> Result<()> {
+) -> Result<uring::Tracepoints> {
     let rodata = open
         .maps
         .rodata_data
@@ -274,6 +279,9 @@ fn configure(
     rodata.config.record_host = u8::from(filters.host);
     rodata.config.exit_class = Class::Process as u8;
     let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
+    let traced = uring::Tracepoints::of(&btf);
+    rodata.config.uring_ring_first = u8::from(traced.ring_first);
+    rodata.config.uring_has_cqe = u8::from(traced.has_cqe);
     let can_cast = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
     rodata.config.can_cast = u8::from(can_cast && std::env::var_os("CTRACE_NO_CAST").is_none());
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
@@ -296,7 +304,9 @@ fn configure(
     }
     let plans = crate::calls::plans(machine, |name, class| filters.wants(name, class))?;
     rodata.plans.copy_from_slice(&plans);
-    Ok(())
+    let plans = crate::calls::uring_plans(machine, |name, class| filters.wants(name, class))?;
+    rodata.uring_plans.copy_from_slice(&plans);
+    Ok(traced)
 }
 
 /// What libbpf has to say, kept for the error that follows: the verifier's last words.

@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/paths.c"), "paths"),
     ("", include_str!("../programs/places.c"), "places"),
     ("", include_str!("../programs/tasks.c"), "tasks"),
+    ("", include_str!("../programs/uring.c"), "uring"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/calls.c"), "calls32"),
     #[cfg(target_arch = "x86_64")]

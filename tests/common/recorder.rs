@@ -66,17 +66,23 @@ impl Drop for KillOnDrop {
 impl Recorder {
     /// Starts `ctrace-rec --out FILE ARGS` and waits until it is attached.
     pub fn start(args: &[&str]) -> Self {
-        Self::start_to("run.parquet", args)
+        Self::start_with("run.parquet", args, &[])
     }
 
     /// Likewise, to a file with this name.
     pub fn start_to(name: &str, args: &[&str]) -> Self {
+        Self::start_with(name, args, &[])
+    }
+
+    /// Likewise, with variables in its environment.
+    pub fn start_with(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         let mut child = ctrace_rec()
             .arg("--out")
             .arg(&path)
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -14,3 +14,4 @@ mod filters;
 mod network;
 mod processes;
 mod sqlite;
+mod uring;

@@ -70,6 +70,11 @@ impl<'a> Call<'a> {
         Call::new(name, spec, abi)
     }
 
+    /// The name of the call whose arguments it has: an operation of io_uring has those of the call of that name.
+    fn like(&self) -> &'a str {
+        self.name.strip_prefix("io_uring:").unwrap_or(self.name)
+    }
+
     /// The low 32 bits of an argument.
     fn low(&self, i: usize) -> Option<u32> {
         self.args[i].map(|v| v as u32)
@@ -95,7 +100,7 @@ impl<'a> Call<'a> {
 
     /// Whether argument `i` is meaningful. Of some calls the last ones are only for some values of the others.
     fn takes(&self, i: usize) -> bool {
-        match (self.name, i) {
+        match (self.like(), i) {
             ("open", 2) | ("openat", 3) => {
                 let makes = general::O_CREAT | general::__O_TMPFILE;
                 self.low(i - 1).is_none_or(|flags| flags & makes != 0)
@@ -114,7 +119,7 @@ impl<'a> Call<'a> {
     }
 
     fn argument(&self, i: usize, arg: Arg) -> Cow<'a, str> {
-        match (arg, self.name, i) {
+        match (arg, self.like(), i) {
             (Arg::Path, ..) => self.path_argument(i),
             (Arg::Text, ..) => self.path2.map_or_else(|| self.pointer(i), quoted),
             (Arg::Argv, ..) => self
@@ -152,22 +157,22 @@ impl<'a> Call<'a> {
             Arg::Fd | Arg::DirFd => self.fd(i, v as i32),
             Arg::Flags(names) | Arg::Const(names) => self.named(i, names, v),
             Arg::Signal => names::signal(i64::from(v as i32)),
-            Arg::Mode => mode(v as u32, self.name.starts_with("mknod")),
-            Arg::UInt if self.spec.args[i].0 == "dev" && self.name.starts_with("mknod") => {
+            Arg::Mode => mode(v as u32, self.like().starts_with("mknod")),
+            Arg::UInt if self.spec.args[i].0 == "dev" && self.like().starts_with("mknod") => {
                 device(v as u32)
             }
             Arg::Id if v as i32 == -1 => "-1".into(),
             Arg::UInt | Arg::Id => (v as u32).to_string(),
             Arg::Size => self.unsigned(v).to_string(),
             Arg::Hex
-                if self.name.starts_with("futex")
+                if self.like().starts_with("futex")
                     && v as u32 == general::FUTEX_BITSET_MATCH_ANY =>
             {
                 "FUTEX_BITSET_MATCH_ANY".into()
             }
             Arg::Hex => hex(self.unsigned(v)),
-            Arg::Long if self.name.starts_with("fcntl") => self.fcntl_argument(v),
-            Arg::Long if self.name == "prctl" => self.prctl_argument(i, v),
+            Arg::Long if self.like().starts_with("fcntl") => self.fcntl_argument(v),
+            Arg::Long if self.like() == "prctl" => self.prctl_argument(i, v),
             Arg::Long => self.signed(v).to_string(),
             Arg::Low => match self.args.get(i + 1) {
                 Some(Some(high)) => ((high << 32) | i64::from(v as u32)).to_string(),
@@ -251,7 +256,7 @@ impl<'a> Call<'a> {
                 Some(path) => write!(f, "{ret}<{path}>"),
                 None => write!(f, "{ret}"),
             },
-            _ if self.name == "umask" => f.write_str(&mode(ret as u32, false)),
+            _ if self.like() == "umask" => f.write_str(&mode(ret as u32, false)),
             _ => write!(f, "{ret}"),
         }
     }
@@ -260,7 +265,7 @@ impl<'a> Call<'a> {
     fn result_has_path(&self) -> bool {
         self.spec.fd_arg().is_none()
             || self.spec.paths().next().is_some()
-            || matches!(self.name, "dup" | "dup2" | "dup3")
+            || matches!(self.like(), "dup" | "dup2" | "dup3")
     }
 }
 

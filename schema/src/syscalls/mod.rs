@@ -11,6 +11,7 @@ mod network;
 mod process;
 mod sync;
 mod system;
+pub mod uring;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -379,6 +380,15 @@ pub fn iter(abi: Abi) -> impl Iterator<Item = (u32, &'static str)> {
         .filter_map(move |nr| Some((nr, name(abi, nr)?)))
 }
 
+/// All names over all ABIs, and those of the operations of io_uring, sorted.
+pub fn events() -> &'static [&'static str] {
+    static EVENTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let all: BTreeSet<_> = names().iter().copied().chain(uring::names()).collect();
+        all.into_iter().collect()
+    });
+    &EVENTS
+}
+
 /// All names over all ABIs, sorted.
 pub fn names() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -392,18 +402,16 @@ pub fn names() -> &'static [&'static str] {
     &NAMES
 }
 
-/// What the call `name` takes and gives, on 64-bit ABIs where these have it. An unknown name gives a generic spec:
-/// class `other`, empty name, no arguments.
+/// What the call `name` takes and gives, on 64-bit ABIs where these have it, or the operation `io_uring:...`. An unknown
+/// name gives a generic spec: class `other`, empty name, no arguments.
 pub fn spec(name: &str) -> &'static Spec {
     static SPECS: LazyLock<HashMap<&str, &Spec>> = LazyLock::new(|| {
-        TABLES
-            .iter()
-            .copied()
-            .flatten()
-            .map(|s| (s.name, s))
-            .collect()
+        let calls = TABLES.iter().copied().flatten();
+        calls.map(|s| (s.name, s)).collect()
     });
-    SPECS.get(name).copied().unwrap_or(&UNKNOWN)
+    static OPERATIONS: LazyLock<HashMap<&str, &Spec>> = LazyLock::new(|| uring::specs().collect());
+    let found = SPECS.get(name).or_else(|| OPERATIONS.get(name));
+    found.copied().unwrap_or(&UNKNOWN)
 }
 
 /// What syscall `nr` takes and gives on this ABI. Differs from [`spec`] of its name where a 32-bit ABI passes the

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Requests of io_uring: what each is about is told when it is submitted, by the thread that does so (or the kernel's
+ * thread that does it for the process); its result when it completes, in whatever thread that happens.
+ */
+#ifndef CTRACE_URING_H
+#define CTRACE_URING_H
+
+#include "calls.h"
+#include "uring_types.h"
+
+/* By operation: what to do for its requests, as for a syscall. */
+const volatile struct plan uring_plans[URING_OPS] = {};
+
+/* A request that has not completed. */
+struct request {
+	struct rec_complete rec; /* as far as it is known */
+	u64 cgroup;
+	u32 pid;
+	u32 epoch; /* of definitions, when `rec.key` was defined */
+	u8 op;
+	u8 pad[7];
+};
+
+/* By the kernel's address of it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, u64);
+	__type(value, struct request);
+} requests SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rec_request);
+} request_scratch SEC(".maps");
+
+/* Whether the ring is a 32-bit caller's. */
+__inline_always bool is_compat_ring(struct io_kiocb *kiocb)
+{
+	struct io_ring_ctx *ring = READ(kiocb, ctx);
+	return BPF_CORE_READ_BITFIELD_PROBED(ring, compat);
+}
+
+__inline_always const volatile struct plan *uring_plan(u32 op)
+{
+	barrier_var(op); /* or the compiler drops the mask, which the verifier needs */
+	return &uring_plans[op & (URING_OPS - 1)];
+}
+
+/*
+ * The thread that submits. The kernel's thread of a ring (IORING_SETUP_SQPOLL) is one of the process, but has a name of
+ * its own, which says nothing: the process's counts.
+ */
+__inline_always struct task *submitter(struct task_struct *task)
+{
+	struct task *t = task_storage(task);
+	if (!(task->flags & PF_IO_WORKER))
+		return current_task(task, t);
+	bool known = t != 0;
+	if (!t)
+		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_miss(MISS_STORAGE);
+		return 0;
+	}
+	if (!known || t->css_set != (u64)task->cgroups || t->cred != (u64)task->cred ||
+	    t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch)
+		refresh_worker(t);
+	return t;
+}
+
+/* Argument number `i`, from 0: a field of the struct in which the kernel keeps a request of this kind. */
+#define SET(i, type, field)                                                                                            \
+	do {                                                                                                           \
+		if (bpf_core_field_exists(struct type, field))                                                         \
+			rec->args[i] = READ(CAST((void *)req, struct type), field);                                    \
+	} while (0)
+
+/* The arguments in the order of the syscall of the same name. */
+__noinline int request_args(u64 req, u32 op)
+{
+	u32 zero = 0;
+	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
+	if (!rec)
+		return 0;
+	switch (op) {
+	case OP_READ:
+	case OP_WRITE:
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READ_FIXED:
+	case OP_WRITE_FIXED:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+	case OP_READ_MULTISHOT:
+		SET(2, io_rw, len);
+		SET(3, io_rw, kiocb.ki_pos);
+		SET(5, io_rw, flags);
+		break;
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		SET(0, io_open, dfd);
+		SET(2, io_open, how.flags);
+		SET(3, io_open, how.mode);
+		break;
+	case OP_STATX:
+		SET(0, io_statx, dfd);
+		SET(2, io_statx, flags);
+		SET(3, io_statx, mask);
+		break;
+	case OP_UNLINKAT:
+		SET(0, io_unlink, dfd);
+		SET(2, io_unlink, flags);
+		break;
+	case OP_RENAMEAT:
+		SET(0, io_rename, old_dfd);
+		SET(2, io_rename, new_dfd);
+		SET(4, io_rename, flags);
+		break;
+	case OP_LINKAT:
+		SET(0, io_link, old_dfd);
+		SET(2, io_link, new_dfd);
+		SET(4, io_link, flags);
+		break;
+	case OP_SYMLINKAT:
+		SET(1, io_link, new_dfd);
+		break;
+	case OP_MKDIRAT:
+		SET(0, io_mkdir, dfd);
+		SET(2, io_mkdir, mode);
+		break;
+	case OP_CLOSE:
+		SET(0, io_close, fd);
+		break;
+	case OP_FSYNC:
+		SET(1, io_sync, flags);
+		break;
+	case OP_SYNC_FILE_RANGE:
+		SET(1, io_sync, off);
+		SET(2, io_sync, len);
+		SET(3, io_sync, flags);
+		break;
+	case OP_FALLOCATE:
+		SET(1, io_sync, mode);
+		SET(2, io_sync, off);
+		SET(3, io_sync, len);
+		break;
+	case OP_FTRUNCATE:
+		SET(1, io_ftrunc, len);
+		break;
+	case OP_SEND:
+	case OP_SEND_ZC:
+	case OP_RECV:
+		SET(2, io_sr_msg, len);
+		SET(3, io_sr_msg, msg_flags);
+		break;
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+	case OP_RECVMSG:
+		SET(2, io_sr_msg, msg_flags);
+		break;
+	case OP_CONNECT:
+		SET(2, io_connect, addr_len);
+		break;
+	case OP_BIND:
+		SET(2, io_bind, addr_len);
+		break;
+	case OP_LISTEN:
+		SET(1, io_listen, backlog);
+		break;
+	case OP_SHUTDOWN:
+		SET(1, io_shutdown, how);
+		break;
+	case OP_ACCEPT:
+		SET(3, io_accept, flags);
+		break;
+	case OP_SOCKET:
+		SET(0, io_socket, domain);
+		SET(1, io_socket, type);
+		SET(2, io_socket, protocol);
+		break;
+	}
+	return 0;
+}
+
+/* Whether the file that it opens or closes goes into, or comes from, the ring's table and has no fd. */
+__inline_always bool is_direct(u64 req, u32 op)
+{
+	u32 slot = 0;
+	switch (op) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		slot = READ(CAST((void *)req, struct io_open), file_slot);
+		break;
+	case OP_CLOSE:
+		slot = READ(CAST((void *)req, struct io_close), file_slot);
+		break;
+	case OP_ACCEPT:
+		slot = READ(CAST((void *)req, struct io_accept), file_slot);
+		break;
+	case OP_SOCKET:
+		if (bpf_core_type_exists(struct io_socket))
+			slot = READ(CAST((void *)req, struct io_socket), file_slot);
+		break;
+	}
+	return slot != 0;
+}
+
+/* A path as the kernel has copied it when it took the request. */
+__noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct filename *filename = CAST((void *)name, struct filename);
+	struct rec_data *rec = begin_data(task, count, slot);
+	if (!rec || !name)
+		return 0;
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, READ(filename, name));
+	if (n < 0)
+		return 0;
+	if (slot != DATA_TEXT)
+		rec->base = base_key(task, rec->bytes[0], dirfd);
+	send_data(rec, n);
+	return 0;
+}
+
+/* The pointer is read as a number: only these go to a function that is verified by itself. */
+#define PATH(type, field, slot, dirfd)                                                                                 \
+	do {                                                                                                           \
+		struct type *from_path = CAST((void *)req, struct type);                                               \
+		u64 name = 0;                                                                                          \
+		if (bpf_core_type_exists(struct type) && !bpf_core_read(&name, sizeof(name), &from_path->field))       \
+			send_request_path(name, slot, count, dirfd);                                                   \
+	} while (0)
+
+/* The paths, whose directories are among the arguments by now. */
+__noinline int request_paths(u64 req, u32 op, u16 count)
+{
+	u32 zero = 0;
+	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
+	if (!rec)
+		return 0;
+	switch (op) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		PATH(io_open, filename, DATA_PATH, rec->args[0]);
+		break;
+	case OP_STATX:
+		PATH(io_statx, filename, DATA_PATH, rec->args[0]);
+		break;
+	case OP_UNLINKAT:
+		PATH(io_unlink, filename, DATA_PATH, rec->args[0]);
+		break;
+	case OP_RENAMEAT:
+		PATH(io_rename, oldpath, DATA_PATH, rec->args[0]);
+		PATH(io_rename, newpath, DATA_PATH2, rec->args[2]);
+		break;
+	case OP_LINKAT:
+		PATH(io_link, oldpath, DATA_PATH, rec->args[0]);
+		PATH(io_link, newpath, DATA_PATH2, rec->args[2]);
+		break;
+	case OP_SYMLINKAT:
+		PATH(io_link, oldpath, DATA_TEXT, rec->args[1]);
+		PATH(io_link, newpath, DATA_PATH, rec->args[1]);
+		break;
+	case OP_MKDIRAT:
+		PATH(io_mkdir, filename, DATA_PATH, rec->args[0]);
+		break;
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		PATH(io_xattr, filename, DATA_PATH, AT_FDCWD);
+		break;
+	}
+	return 0;
+}
+
+/* The kernel's copy of an address, Linux 6.10. */
+__inline_always void send_kernel_address(u64 req, u16 count, int bytes)
+{
+	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	void *async = READ(kiocb, async_data);
+	struct rec_data *rec = begin_data(bpf_get_current_task_btf(), count, DATA_ADDR);
+	if (!rec || !async || bytes <= 0)
+		return;
+	if (bytes > ADDR_MAX_BYTES)
+		bytes = ADDR_MAX_BYTES;
+	if (!bpf_probe_read_kernel(rec->bytes, bytes, async + bpf_core_field_offset(struct io_async_msghdr, addr)))
+		send_data(rec, bytes);
+}
+
+__noinline int request_address(u64 req, u32 op, u16 count)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct io_sr_msg *msg = CAST((void *)req, struct io_sr_msg);
+	struct io_connect *connect = CAST((void *)req, struct io_connect);
+	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	bool compat = is_compat_ring(kiocb);
+	switch (op) {
+	case OP_CONNECT:
+		send_address(task, count, ADDR_IN, (u64)READ(connect, addr), READ(connect, addr_len), compat, true);
+		break;
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+		send_address(task, count, ADDR_MSG_IN, (u64)READ(msg, umsg), 0, compat, true);
+		break;
+	case OP_SEND:
+	case OP_SEND_ZC:
+		if (bpf_core_field_exists(struct io_sr_msg, addr)) {
+			send_address(task, count, ADDR_IN, (u64)READ(msg, addr), READ(msg, addr_len), compat, true);
+		} else if (bpf_core_field_exists(struct io_async_msghdr, addr)) {
+			void *data = READ(kiocb, async_data);
+			struct io_async_msghdr *async = CAST(data, struct io_async_msghdr);
+			if (data && READ(async, msg.msg_name))
+				send_kernel_address(req, count, READ(async, msg.msg_namelen));
+		}
+		break;
+	case OP_BIND:
+		if (bpf_core_type_exists(struct io_bind))
+			send_kernel_address(req, count, READ(CAST((void *)req, struct io_bind), addr_len));
+		break;
+	}
+	return 0;
+}
+
+/* The key of the file that a request has got; 0: none. */
+__noinline u64 request_key(u64 req)
+{
+	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	struct file *file = READ(kiocb, file);
+	return file ? object_key(bpf_get_current_task_btf()->pid, CAST(file, struct file)) : 0;
+}
+
+/* Sends what became of a request, which is no more. */
+__inline_always void send_complete(struct request *request)
+{
+	if (!send(&request->rec, sizeof(request->rec)))
+		count_loss(request->cgroup, uring_plan(request->op)->class);
+}
+
+/* One whose completion was not seen: it was not to be told (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
+__inline_always void abandon_request(struct request *request)
+{
+	struct request copy = *request;
+	copy.rec.head.time = bpf_ktime_get_boot_ns();
+	copy.rec.head.flags |= SYS_NO_RETURN;
+	send_complete(&copy);
+}
+
+/* What the caller asked for: of a request that is `refused` as malformed the kernel keeps no operation. */
+__inline_always u32 operation(u64 req, u64 refused)
+{
+	struct io_uring_sqe *sqe = CAST((void *)refused, struct io_uring_sqe);
+	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	u32 op = refused ? READ(sqe, opcode) : READ(kiocb, opcode);
+	return op < URING_OPS ? op : URING_OPS - 1;
+}
+
+/* `refused`: what the caller submitted, where it was malformed; else 0. */
+__inline_always void submit_request(u64 req, u64 refused)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	u32 zero = 0, op = operation(req, refused);
+	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
+	struct request *old = bpf_map_lookup_elem(&requests, &req), request = {};
+	if (old) {
+		abandon_request(old);
+		bpf_map_delete_elem(&requests, &req);
+	}
+	struct task *t = submitter(task);
+	const volatile struct plan *plan = uring_plan(op);
+	if (!t || !rec || !t->record || !(plan->flags & PLAN_RECORD))
+		return;
+	u64 now = bpf_ktime_get_boot_ns();
+	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
+	rec->submitted = now;
+	__builtin_memset(rec->args, 0, sizeof(rec->args));
+	u8 flags = is_compat_ring(kiocb) ? SYS_COMPAT : 0;
+	if (!refused) {
+		request_args(req, op);
+		bool fixed = (READ(kiocb, flags) & REQ_F_FIXED_FILE) || is_direct(req, op);
+		if (plan->fd && op != OP_CLOSE && bpf_core_field_exists(struct io_kiocb, cqe.fd))
+			rec->args[0] = (s64)READ(kiocb, cqe.fd);
+		if (fixed)
+			flags |= SYS_NO_FD;
+		else if (plan->fd)
+			request.rec.key = fd_key(rec->args[0]);
+		request_paths(req, op, count);
+		request_address(req, op, count);
+	}
+	if (!t->known)
+		define_current(t);
+	fill_head(&rec->head, task->pid, REC_REQUEST);
+	rec->head.nr = op;
+	rec->head.flags = flags;
+	fill_head(&request.rec.head, task->pid, REC_COMPLETE);
+	request.rec.head.flags = flags;
+	request.rec.submitted = now;
+	request.cgroup = t->cgroup;
+	request.pid = task->tgid;
+	request.op = op;
+	request.epoch = definition_epoch;
+	/* Without its place among those in flight nothing would say how it ended. */
+	if (!t->known || bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST)) {
+		count_loss(t->cgroup, plan->class);
+		return;
+	}
+	if (!send(rec, sizeof(*rec))) {
+		count_loss(t->cgroup, plan->class);
+		bpf_map_delete_elem(&requests, &req);
+	}
+}
+
+__inline_always void complete_request(u64 req, s32 ret)
+{
+	struct request *request = bpf_map_lookup_elem(&requests, &req);
+	if (!request)
+		return;
+	struct rec_complete *rec = &request->rec;
+	const volatile struct plan *plan = uring_plan(request->op);
+	u8 flags = rec->head.flags;
+	rec->ret = ret;
+	if (plan->flags & PLAN_RET_FD) {
+		/* An fd means something in its own process alone: another may have closed the ring. */
+		bool own = bpf_get_current_task_btf()->tgid == request->pid;
+		u64 key = ret >= 0 && own && !(flags & SYS_NO_FD) ? fd_key(ret) : 0;
+		if (key) {
+			rec->key = key;
+			rec->head.flags |= SYS_RET_KEY;
+		}
+	} else if (plan->fd && (!rec->key || request->epoch != definition_epoch || (plan->flags & PLAN_SOCK_AT_EXIT))) {
+		/* A file of the ring's table, or one that was opened meanwhile; a socket that has its addresses by now. */
+		u64 key = request_key(req);
+		if (key)
+			rec->key = key;
+	}
+	rec->head.time = bpf_ktime_get_boot_ns();
+	send_complete(request);
+	bpf_map_delete_elem(&requests, &req);
+}
+
+/* Linux 6.4 */
+SEC("raw_tp/io_uring_submit_req")
+int BPF_PROG(on_uring_submit_req, u64 req)
+{
+	submit_request(req, 0);
+	return 0;
+}
+
+/* Before: until Linux 5.19 with the ring first. */
+SEC("raw_tp/io_uring_submit_sqe")
+int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
+{
+	submit_request(config.uring_ring_first ? second : first, 0);
+	return 0;
+}
+
+SEC("raw_tp/io_uring_req_failed")
+int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
+{
+	submit_request(config.uring_ring_first ? second : first, sqe);
+	return 0;
+}
+
+/* The ring, the request, the completion's entry; until Linux 6.10 what stands in that one by one: user data, result. */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete(u64 *args)
+{
+	u64 req = args[1];
+	s32 res;
+	if (config.uring_has_cqe) {
+		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
+		res = READ(cqe, res);
+	} else {
+		res = args[3];
+	}
+	if (req)
+		complete_request(req, res);
+	return 0;
+}
+
+struct bpf_map;
+static long end_request(struct bpf_map *map, u64 *req, struct request *request, void *unused)
+{
+	if (request->rec.submitted <= end_time)
+		abandon_request(request);
+	return 0;
+}
+
+/* When the recording ends: sends the requests that are still in flight. */
+SEC("iter/task")
+int end_requests(struct bpf_iter__task *ctx)
+{
+	if (!ctx->task)
+		bpf_for_each_map_elem(&requests, end_request, 0, 0);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,84 @@
+//! Requests of io_uring: a row each, when they have completed.
+
+use std::collections::BTreeMap;
+
+use super::Resolver;
+use super::threads::{Identity, Pending};
+use crate::batch::{Kind, Names, Row};
+use crate::calls::operation;
+use crate::decode::{Args, Head};
+use crate::wire::types::{limits, sys_flag};
+
+/// More than the kernel side keeps in flight: beyond it are those whose completion was lost.
+const LIMIT: usize = 65_536;
+
+/// What was told of a request when it was submitted.
+#[derive(Debug)]
+struct Request {
+    /// Who submitted it: the thread may be gone, or be another, when it completes.
+    identity: Identity,
+    op: u16,
+    args: Vec<u64>,
+    announced: Vec<(u16, Pending)>,
+}
+
+/// Requests in flight, by when and by which thread they were submitted. Where there are too many the oldest is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Requests(BTreeMap<(u64, u32), Request>);
+
+/// The number under which a thread announces what a request is about.
+fn count(submitted: u64) -> u16 {
+    let bit = limits::REQUEST_COUNT.0;
+    (bit | submitted as u32 & (bit - 1)) as u16
+}
+
+impl Resolver {
+    /// A thread has submitted a request.
+    pub(super) fn request(&mut self, head: Head, submitted: u64, args: Args<'_>) {
+        let Some(thread) = self.threads.get_mut(&head.tid) else {
+            self.faults.orphans += 1;
+            return;
+        };
+        // The thread is in a call, of which it may have announced something too.
+        let ours = |(number, _): &mut (u16, Pending)| *number == count(submitted);
+        let request = Request {
+            identity: thread.identity.clone(),
+            op: head.nr,
+            args: args.iter().collect(),
+            announced: thread.pending.extract_if(.., ours).collect(),
+        };
+        let Requests(requests) = &mut self.requests;
+        requests.insert((submitted, head.tid), request);
+        if requests.len() > LIMIT {
+            requests.pop_first();
+        }
+    }
+
+    /// A request has completed, or will never be known to have.
+    pub(super) fn complete(&mut self, head: Head, submitted: u64, ret: i64, key: u64) {
+        let Some(mut request) = self.requests.0.remove(&(submitted, head.tid)) else {
+            self.faults.orphans += 1;
+            return;
+        };
+        let calls = self.calls.clone();
+        let compat = u32::from(head.flags) & sys_flag::SYS_COMPAT.0 != 0;
+        let number = operation(request.op);
+        let Some(call) = calls.get(compat, number) else {
+            self.faults.broken += 1;
+            return;
+        };
+        let mut row = Row::new(self.clock.wall(submitted), Kind::Syscall);
+        row.duration = head.time.saturating_sub(submitted);
+        row.ret = ret;
+        row.flags = head.flags;
+        row.call = number;
+        self.batch.set_args(&mut row, request.args.iter().copied());
+        row.object = self.object(key);
+        let (batch, registry) = (&mut self.batch, &mut self.registry);
+        row.task = request
+            .identity
+            .index(head.tid, self.generation, batch, registry);
+        let announced = request.announced.into_iter().map(|(_, pending)| pending);
+        self.push_call(row, Names::NONE, announced, call);
+    }
+}

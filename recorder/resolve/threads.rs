@@ -1,0 +1,90 @@
+//! Threads, and what they announce of their calls.
+
+use std::sync::Arc;
+
+use crate::addrs;
+use crate::batch::{Batch, NONE, Task};
+use crate::definitions::Sent;
+use crate::registry::Registry;
+
+/// Who a thread is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) cgroup: u64,
+    pub(super) pid: u32,
+    pub(super) ppid: u32,
+    pub(super) ns_pid: u32,
+    pub(super) uid: u32,
+    pub(super) comm: Arc<str>,
+    pub(super) exe: Option<Arc<str>>,
+    /// Where it stands in a batch's list of tasks.
+    pub(super) sent: Sent,
+}
+
+/// A thread, and what it has announced of the call that it is in.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) identity: Identity,
+    /// By the number of the call.
+    pub(super) pending: Vec<(u16, Pending)>,
+}
+
+/// User memory of a call, announced before its record.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// A path in `path` (0) or `path2` (1): what it means, and what the caller passed.
+    Path {
+        slot: u16,
+        base: u64,
+        arg: Box<[u8]>,
+    },
+    Text(Box<[u8]>),
+    /// What a stat has found.
+    Stat {
+        inode: u64,
+        dev: u32,
+    },
+    /// What stood in the struct that openat2 or clone3 took.
+    Flags {
+        flags: u64,
+        mode: u64,
+    },
+    /// The second fd of the call.
+    Second(u64),
+    Address(addrs::Address),
+    Exec {
+        exe: u64,
+        argv: Box<[u8]>,
+    },
+}
+
+impl Identity {
+    /// Index of the thread in the batch.
+    pub(super) fn index(
+        &mut self,
+        tid: u32,
+        generation: u32,
+        batch: &mut Batch,
+        registry: &mut Registry,
+    ) -> u32 {
+        let mut sent = self.sent;
+        let index = sent.index(generation, || {
+            batch.tasks.push(Task {
+                container: registry.index(self.cgroup),
+                pid: self.pid,
+                tid,
+                ppid: self.ppid,
+                ns_pid: self.ns_pid,
+                uid: self.uid,
+                comm: batch.strings.intern_shared(&self.comm),
+                exe: match &self.exe {
+                    Some(exe) => batch.strings.intern_shared(exe),
+                    None => NONE,
+                },
+            });
+            batch.tasks.len() - 1
+        });
+        self.sent = sent;
+        index
+    }
+}
