@@ -107,7 +107,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
 								   : task->group_leader->exit_code;
 	}
-	if (!t->known || !send(&rec, sizeof(rec)))
+	/* Only the end of a process is an event; that of a thread lets user space forget it. */
+	if ((!t->known || !send(&rec, sizeof(rec))) && rec.head.flags & EXIT_PROCESS)
 		count_loss(t->cgroup, config.exit_class);
 	return 0;
 }

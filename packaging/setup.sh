@@ -28,6 +28,7 @@ test_needs=(
 	"command -v sqlite3:sqlite3"
 	"test -e /usr/bin/python3:python3"
 	"test -e /usr/bin/strace:strace"
+	"command -v bpftrace:bpftrace"
 	"test -e /usr/bin/sqlite3:sqlite3"
 	"test -e /usr/sbin/nginx:nginx-light"
 	"test -e /usr/bin/wrk:wrk"

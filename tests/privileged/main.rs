@@ -11,6 +11,7 @@ mod cli;
 mod containers;
 mod files;
 mod filters;
+mod kernel_count;
 mod network;
 mod processes;
 mod sqlite;

@@ -1,0 +1,276 @@
+//! The kernel's own word: what bpftrace counts of a container is what was recorded and what was lost, exactly.
+
+use crate::common::containers::{Container, Running, Runtime};
+use crate::common::recorder::{Recorder, Recording};
+use crate::common::{LIMIT, require_root, run, wait_for};
+use ctrace_schema::syscalls::{Abi, spec_of};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A plain counter, by cgroup of either hierarchy and syscall number: every return, but for that of a new thread from
+/// its parent's call, and the calls that never return. `ready` is told when each probe is at work.
+const COUNTER: &str = r#"
+tracepoint:raw_syscalls:sys_exit {
+    if (args->ret != 0 || (FORKS)) {
+        $set = curtask->cgroups;
+        @calls[$set->subsys[PIDS]->cgroup->kn->id, $set->dfl_cgrp->kn->id, args->id] = count();
+    }
+    @left = 1;
+}
+tracepoint:raw_syscalls:sys_enter / EXITS / {
+    $set = curtask->cgroups;
+    @calls[$set->subsys[PIDS]->cgroup->kn->id, $set->dfl_cgrp->kn->id, args->id] = count();
+}
+tracepoint:sched:sched_process_exit / curtask->signal->live.counter == 0 / {
+    $set = curtask->cgroups;
+    @ends[$set->subsys[PIDS]->cgroup->kn->id, $set->dfl_cgrp->kn->id] = count();
+    @ended = 1;
+}
+interval:ms:50 / @left && @ended && !@told / { @told = 1; printf("ready\n"); }
+"#;
+
+/// Events by class.
+type Counts = BTreeMap<String, i64>;
+
+fn abi() -> Abi {
+    Abi::of_machine(std::env::consts::ARCH, false).unwrap()
+}
+
+/// bpftrace at work.
+struct Counter {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Counter {
+    fn start() -> Self {
+        // tracefs, where bpftrace looks for tracepoints, is not mounted everywhere.
+        let tracing =
+            "test -e /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing";
+        run(Command::new("sh").args(["-c", tracing]));
+        let ask = run(Command::new("bpftrace")
+            .args(["-e", "BEGIN { printf(\"%d\\n\", pids_cgrp_id); exit(); }"]));
+        let pids = ask.lines().find(|l| l.parse::<u32>().is_ok()).unwrap();
+        let numbers = |names: &[&str], sign: &str, and: &str| {
+            let all = names
+                .iter()
+                .filter_map(|n| ctrace_schema::syscalls::number(abi(), n));
+            all.map(|n| format!("args->id {sign} {n}"))
+                .collect::<Vec<_>>()
+                .join(and)
+        };
+        let program = COUNTER
+            .replace("PIDS", pids)
+            .replace(
+                "FORKS",
+                &numbers(&["clone", "fork", "vfork", "clone3"], "!=", " && "),
+            )
+            .replace("EXITS", &numbers(&["exit", "exit_group"], "==", " || "));
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| File::create(dir.path().join(name)).unwrap();
+        let child = Command::new("bpftrace")
+            .args(["-B", "none", "-f", "json", "-e", &program])
+            .env("BPFTRACE_MAP_KEYS_MAX", "65536")
+            .stdin(Stdio::null())
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .unwrap();
+        let mut counter = Counter { child, dir };
+        wait_for("bpftrace counts", LIMIT, || {
+            run(&mut Command::new("true")); // a process that ends
+            let gone = counter.child.try_wait().unwrap();
+            assert!(gone.is_none(), "{}", counter.said("err"));
+            counter.said("out").contains("ready").then_some(())
+        });
+        counter
+    }
+
+    fn said(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.path().join(file)).unwrap()
+    }
+
+    /// Ends it; gives what it counted of the cgroups.
+    fn stop(mut self, cgroups: &[Cgroup]) -> Vec<Counts> {
+        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+        assert!(self.child.wait().unwrap().success(), "{}", self.said("err"));
+        let out = self.said("out");
+        let maps: Vec<Value> = out
+            .lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect();
+        let of = |name: &str| {
+            maps.iter()
+                .find_map(|m| m["data"][name].as_object())
+                .unwrap()
+        };
+        let mut counts = vec![Counts::new(); cgroups.len()];
+        for (map, is_call) in [(of("@calls"), true), (of("@ends"), false)] {
+            for (key, n) in map {
+                let key: Vec<i64> = key.split(',').map(|k| k.parse().unwrap()).collect();
+                let class = if is_call { class(key[2]) } else { "process" };
+                for (cgroup, counts) in cgroups.iter().zip(&mut counts) {
+                    if cgroup.is(key[0], key[1]) {
+                        *counts.entry(class.to_owned()).or_default() += n.as_i64().unwrap();
+                    }
+                }
+            }
+        }
+        counts
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The class of a call. A return from a signal handler has put back the number -1.
+fn class(number: i64) -> &'static str {
+    match u32::try_from(number) {
+        Ok(nr) => spec_of(abi(), nr).class.as_str(),
+        Err(_) => ctrace_schema::syscalls::spec("rt_sigreturn").class.as_str(),
+    }
+}
+
+/// A container's cgroup.
+enum Cgroup {
+    Pids(i64),
+    Unified(i64),
+}
+
+impl Cgroup {
+    fn of(container: &Running) -> Self {
+        let format = "--format={{.State.Pid}}";
+        let pid = run(Command::new("docker").args(["inspect", format, &container.id]));
+        let lines = fs::read_to_string(format!("/proc/{}/cgroup", pid.trim())).unwrap();
+        let find = |controller: &str| {
+            let path = lines
+                .lines()
+                .find_map(|l| l.split_once(&format!(":{controller}:")))?
+                .1;
+            (path != "/").then(|| path.to_owned())
+        };
+        let id = |dir: String| fs::metadata(dir).unwrap().ino() as i64;
+        match find("pids") {
+            Some(path) => Cgroup::Pids(id(format!("/sys/fs/cgroup/pids{path}"))),
+            None => Cgroup::Unified(id(format!("/sys/fs/cgroup{}", find("").unwrap()))),
+        }
+    }
+
+    fn is(&self, pids: i64, unified: i64) -> bool {
+        match self {
+            Cgroup::Pids(id) => *id == pids,
+            Cgroup::Unified(id) => *id == unified,
+        }
+    }
+}
+
+/// What was recorded of a container, and what was lost of it.
+fn recorded(recording: &Recording, container: &str) -> (Counts, Counts) {
+    let counts = |sql: &str| -> Counts {
+        let rows = recording.query(&format!(
+            "select class, {sql} and container = '{container}' group by 1"
+        ));
+        let class = |r: &Value| r["class"].as_str().unwrap().to_owned();
+        rows.iter()
+            .map(|r| (class(r), r["n"].as_i64().unwrap()))
+            .collect()
+    };
+    (
+        counts("count(*) as n from events where kind in ('syscall', 'process')"),
+        counts("sum(lost) as n from events where kind = 'gap'"),
+    )
+}
+
+const UNCONFINED: Option<&str> = Some("--security-opt=seccomp=unconfined");
+
+/// Many things of every class, in three containers at once, of which one floods. The last one's calls pass a filter of
+/// seccomp's, which refuses some.
+const COMMANDS: [(Option<&str>, &str); 3] = [
+    (
+        UNCONFINED,
+        "calls getppid=$1 chdir=$2 sched_yield=$2 faccessat=$2",
+    ),
+    (
+        UNCONFINED,
+        "net; messages; tasks; paths /tmp/p; ls -lR /bin; for i in 1 2 3; do cat /etc/motd | sort | uniq; done; sleep 0.1",
+    ),
+    (
+        None,
+        "calls getppid=1009 getuid=503 times=20011 flock=503 capget=101 getitimer=103 sysinfo=107; messages; net; \
+         unshare -U true || unshare -n true || true",
+    ),
+];
+
+/// Records the three, the first making so many calls of one kind and so many of each other; gives of each what
+/// happened, what was recorded and what was lost.
+fn counted(rings: &[(&str, &str)], flood: [&str; 2]) -> Vec<(Counts, Counts, Counts)> {
+    require_root();
+    let counter = Counter::start();
+    let recorder = Recorder::start_with("run.parquet", &[], rings);
+    let mut containers = COMMANDS.map(|(option, command)| {
+        let mut container = Container::new(Runtime::Docker, "counted");
+        if let Some(option) = option {
+            container = container.option(option);
+        }
+        let script = format!("echo up; read x; {command}");
+        container.start(&["sh", "-c", &script, "sh", flood[0], flood[1]])
+    });
+    let cgroups = containers.each_mut().map(|c| {
+        assert_eq!(c.line(), "up");
+        Cgroup::of(c)
+    });
+    containers.iter_mut().for_each(|c| c.tell("go"));
+    let ended = containers.map(Running::finish);
+    let recording = recorder.stop();
+    let happened = counter.stop(&cgroups);
+    let both = ended.iter().map(|c| {
+        assert_eq!(c.code, 0, "{}", c.stdout);
+        recorded(&recording, &c.name)
+    });
+    let all = happened.into_iter().zip(both);
+    all.map(|(all, (rows, lost))| (all, rows, lost)).collect()
+}
+
+fn total(counts: &Counts) -> i64 {
+    counts.values().sum()
+}
+
+/// Recorded and lost together.
+fn sum(rows: &Counts, lost: &Counts) -> Counts {
+    let mut all = rows.clone();
+    for (class, n) in lost {
+        *all.entry(class.clone()).or_default() += n;
+    }
+    all
+}
+
+#[test]
+fn what_is_recorded_is_all_that_happened() {
+    for (happened, rows, lost) in counted(&[], ["40000", "7000"]) {
+        assert_eq!((rows, lost), (happened, Counts::new()));
+    }
+}
+
+#[test]
+fn what_is_recorded_and_what_is_lost_is_all_that_happened() {
+    // Hardly anything fits the one, and the other holds a moment of a flood.
+    for ring in ["4096", "65536"] {
+        let counted = counted(&[("CTRACE_RING_BYTES", ring)], ["400000", "100000"]);
+        for (happened, rows, lost) in &counted {
+            assert_eq!(sum(rows, lost), *happened, "rings of {ring} bytes");
+        }
+        let (happened, _, lost) = &counted[0];
+        assert!(
+            total(lost) > total(happened) / 2,
+            "rings of {ring} bytes: {lost:?} of {happened:?}"
+        );
+    }
+}
