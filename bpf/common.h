@@ -76,7 +76,7 @@ struct {
 	__type(value, struct task);
 } tasks SEC(".maps");
 
-/* One ring per CPU; user space puts them in. */
+/* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
 struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -147,12 +147,16 @@ static __noinline void count_loss(u64 cgroup, u32 class)
 		count_miss(MISS_STORAGE);
 }
 
-/* Puts `bytes` of `rec` into this CPU's ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */
+/* Puts `bytes` of `rec` into a ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */
+__inline_always bool send_to(u32 index, void *rec, u64 bytes)
+{
+	void *ring = bpf_map_lookup_elem(&rings, &index);
+	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
+}
+
 __inline_always bool send(void *rec, u64 bytes)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	void *ring = bpf_map_lookup_elem(&rings, &cpu);
-	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
+	return send_to(bpf_get_smp_processor_id(), rec, bytes);
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)

@@ -146,7 +146,8 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 		n = 0;
 	if (n > sizeof(rec->path))
 		n = sizeof(rec->path);
-	if (!send(rec, __builtin_offsetof(struct rec_cgroup, path) + n))
+	/* The kernel makes and removes one at a time, so that this ring too is in order. */
+	if (!send_to(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
 		count_miss(MISS_DEFINITION);
 }
 

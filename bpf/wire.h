@@ -4,7 +4,7 @@
  * Rust takes every type here from the object's BTF; nothing is typed twice. All numbers are little-endian as the
  * machine has them; times are CLOCK_BOOTTIME in ns; keys are 64-bit hashes that name a definition sent before.
  *
- * Records leave in one ring per CPU, each ring in the order in which they happened. A thread's records, read over all rings in order of
+ * Records leave in one ring per CPU, and those of cgroups in one of their own, each ring in the order in which they happened. A thread's records, read over all rings in order of
  * time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
  */
 #ifndef CTRACE_WIRE_H
@@ -295,6 +295,7 @@ struct config {
 	__u32 recorder; /* its own tgid: it never records itself */
 	__u32 v1_hierarchy; /* hierarchy id of the v1 controller that tells containers apart; 0: none */
 	__u32 v1_controller; /* enum v1_controller */
+	__u32 cgroup_ring; /* index of the ring for cgroups */
 	__u8 record_host;
 	__u8 comm_mode; /* enum comm_mode */
 	__u8 exit_class; /* index of the losses' class for exits */

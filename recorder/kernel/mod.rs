@@ -72,12 +72,12 @@ impl Kernel {
         let mut open = CtraceSkelBuilder::default()
             .open(object)
             .context("the BPF object cannot be read")?;
-        let uring = configure(&mut open, filters, hierarchies, machine)?;
-        uring.choose(&mut open)?;
         let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
+        let uring = configure(&mut open, cpus, filters, hierarchies, machine)?;
+        uring.choose(&mut open)?;
         open.maps
             .rings
-            .set_max_entries(cpus as u32)
+            .set_max_entries(cpus as u32 + 1)
             .context("cannot size the map of rings")?;
         let skel = open
             .load()
@@ -266,6 +266,7 @@ impl Kernel {
 
 fn configure(
     open: &mut OpenCtraceSkel<'static>,
+    cpus: usize,
     filters: &Filters,
     hierarchies: &Hierarchies,
     machine: &str,
@@ -277,6 +278,7 @@ fn configure(
         .context("the BPF object has no configuration")?;
     rodata.config.recorder = std::process::id();
     rodata.config.record_host = u8::from(filters.host);
+    rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
     let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
     let traced = uring::Tracepoints::of(&btf);

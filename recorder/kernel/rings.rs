@@ -1,4 +1,4 @@
-//! One ring per CPU: with one ring for all of them they wait for each other (measured: four times the cost of a call
+//! One ring per CPU, and one for cgroups: with one ring for all of them they wait for each other (measured: four times the cost of a call
 //! when two CPUs are busy).
 
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ struct Ring {
     _map: MapHandle,
 }
 
-/// The rings by CPU.
+/// The rings by CPU, and at last that for cgroups.
 pub struct Rings(Vec<Ring>);
 
 /// Bytes of one ring, a power of two.
@@ -61,10 +61,11 @@ fn create(bytes: usize) -> Result<MapHandle> {
 }
 
 impl Rings {
-    /// Makes a ring for each CPU and puts it into `outer`.
+    /// Makes a ring for each CPU, and one for cgroups, and puts them into `outer`.
     pub fn new(outer: &impl MapCore, cpus: usize) -> Result<Rings> {
-        let bytes = ring_bytes(cpus);
+        let each = ring_bytes(cpus);
         let ring = |cpu: usize| -> Result<Ring> {
+            let bytes = if cpu == cpus { SMALLEST } else { each };
             let map = create(bytes)?;
             let fd = std::os::fd::AsRawFd::as_raw_fd(&map.as_fd());
             outer
@@ -73,7 +74,7 @@ impl Rings {
                     &fd.to_ne_bytes(),
                     MapFlags::ANY,
                 )
-                .with_context(|| format!("cannot set the ring of CPU {cpu}"))?;
+                .with_context(|| format!("cannot set ring {cpu}"))?;
             let taken = Rc::new(RefCell::new(Vec::new()));
             let mut builder = RingBufferBuilder::new();
             let into = taken.clone();
@@ -89,7 +90,7 @@ impl Rings {
                 _map: map,
             })
         };
-        Ok(Rings((0..cpus).map(ring).collect::<Result<_>>()?))
+        Ok(Rings((0..=cpus).map(ring).collect::<Result<_>>()?))
     }
 
     /// Gives `take` what each ring holds now: CPU and framed records.
