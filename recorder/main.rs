@@ -5,6 +5,7 @@ mod addrs;
 mod batch;
 mod calls;
 mod cli;
+mod clock;
 mod columns;
 mod containers;
 mod decode;

@@ -17,7 +17,7 @@ use crate::decode::{self, Body, Head};
 use crate::merge::Merge;
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
-use crate::resolve::{Clock, Resolver};
+use crate::resolve::Resolver;
 use crate::sink::{Sink, Summary};
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
@@ -26,9 +26,6 @@ const WAITING: usize = 2;
 /// For how long, and how many, batches wait while a cgroup is in doubt.
 const HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
-
-/// How far two readings of the same clocks differ though nothing has happened, ns.
-const CLOCK_JITTER: u64 = 1_000;
 
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +99,7 @@ impl Pipeline {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == When::Found),
             Note::Clock { boot, wall } => {
-                let offset = wall.wrapping_sub(*boot as i64);
-                // Readings jitter by less than this, which must not reorder a thread's events.
-                if offset.abs_diff(self.resolver.clock.offset) > CLOCK_JITTER {
-                    self.resolver.clock = Clock { offset };
-                }
+                self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
                 self.summary.span(*wall);
             }

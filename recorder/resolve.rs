@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::addrs;
 use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Text};
 use crate::calls::{CallInfo, Calls};
+use crate::clock::Clock;
 use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::names;
@@ -22,20 +23,6 @@ use crate::resolve::requests::Requests;
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::sockets::{Socket, socket};
 use crate::wire::types::{data_flag, data_slot, exit_flag, sock_flag, sys_flag};
-
-/// Converts CLOCK_BOOTTIME to wall clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clock {
-    /// Wall clock minus boot time, ns.
-    pub offset: i64,
-}
-
-impl Clock {
-    /// Wall clock, ns since 1970 UTC.
-    pub fn wall(self, boot: u64) -> i64 {
-        (boot as i64).wrapping_add(self.offset)
-    }
-}
 
 #[derive(Debug)]
 struct File {
