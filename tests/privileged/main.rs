@@ -12,6 +12,7 @@ mod containers;
 mod files;
 mod filters;
 mod kernel_count;
+mod limits;
 mod network;
 mod processes;
 mod sqlite;

@@ -1,0 +1,225 @@
+//! What `docs/limits.md` says that a recording does not show, or shows in a way of its own, is so; and what it says of
+//! order and of memory.
+
+use crate::common::containers::{Container, Ended, Runtime};
+use crate::common::recorder::{Recorder, Recording};
+use crate::common::require_root;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// A run of the program `limits`, recorded.
+struct Limits {
+    recording: Recording,
+    container: Ended,
+}
+
+/// Runs it with `what` to do.
+fn limits(what: &str) -> Limits {
+    require_root();
+    let container =
+        Container::new(Runtime::Docker, "limits").option("--security-opt=seccomp=unconfined");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    let container = container.run(&["limits", what]);
+    let recording = recorder.stop();
+    assert_eq!(container.code, 0, "{}", container.stdout);
+    Limits {
+        recording,
+        container,
+    }
+}
+
+impl Limits {
+    /// What `select` gives of the program's rows, in order.
+    fn rows(&self, select: &str, condition: &str) -> Vec<Value> {
+        self.recording.query(&format!(
+            "select {select} from events where container = '{}' and comm in ('limits', 'exe', 'true') and {condition} \
+             order by time, seq",
+            self.container.name
+        ))
+    }
+
+    fn count(&self, condition: &str) -> usize {
+        self.rows("seq", condition).len()
+    }
+
+    /// A count of `ctrace.missed`, which stands in the file's footer as JSON.
+    fn missed(&self, what: &str) -> i64 {
+        let bytes = fs::read(&self.recording.path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let (_, after) = text.rsplit_once("ctrace.missed").unwrap();
+        let json = &after[after.find('{').unwrap()..=after.find('}').unwrap()];
+        let counts: Value = serde_json::from_str(json).unwrap();
+        counts[what].as_i64().unwrap_or(0)
+    }
+}
+
+#[test]
+fn the_vdso_answers_without_a_call() {
+    let asked_the_kernel = limits("vdso").count("syscall = 'clock_gettime'");
+    assert_eq!(
+        asked_the_kernel, 1,
+        "of 1,001 times that the clock was read"
+    );
+}
+
+#[test]
+fn memory_of_a_file_is_written_without_a_call() {
+    let limits = limits("mapped");
+    assert_eq!(limits.count("path = '/tmp/mapped' and syscall = 'mmap'"), 1);
+    assert_eq!(
+        limits.count("path = '/tmp/mapped' and syscall like '%write%'"),
+        0
+    );
+}
+
+#[test]
+fn a_new_call_has_its_number_for_a_name() {
+    let limits = limits("unknown");
+    let rows = limits.rows("syscall, class, error", "error = 'ENOSYS'");
+    let row = json!({"syscall": "syscall_500", "class": "other", "error": "ENOSYS"});
+    assert_eq!(
+        rows,
+        [row],
+        "and a number that no call can have is not there"
+    );
+}
+
+#[test]
+fn the_path_of_a_call_on_a_path_is_as_it_was_passed() {
+    let rows = limits("dots").rows("path, inode", "syscall in ('unlink', 'unlinkat')");
+    assert_eq!(rows, [json!({"path": "/tmp/a/link/../b/gone"})]);
+}
+
+#[test]
+fn a_deleted_file_has_the_path_that_it_had() {
+    let rows = limits("deleted").rows("path", "syscall = 'write' and ret = 7");
+    assert_eq!(rows, [json!({"path": "/tmp/deleted"})]);
+}
+
+#[test]
+fn a_path_in_a_chroot_is_told_from_the_container_s_root() {
+    let rows = limits("in_chroot").rows("path, path_arg", "path_arg = '/inside'");
+    assert_eq!(
+        rows,
+        [json!({"path": "/tmp/jail/inside", "path_arg": "/inside"})]
+    );
+}
+
+#[test]
+fn a_path_of_more_than_256_components_lacks_the_first_ones() {
+    let limits = limits("deep");
+    let rows = limits.rows("path", "syscall = 'write' and ret = 7");
+    let path = rows[0]["path"].as_str().unwrap();
+    assert!(
+        path.ends_with("/d/d/file") && !path.contains("deep"),
+        "{path}"
+    );
+    assert!((250..=256).contains(&path.matches('/').count()), "{path}");
+    assert!(limits.missed("path_depth") > 0);
+}
+
+#[test]
+fn arguments_beyond_16_kib_are_cut() {
+    let limits = limits("arguments");
+    let rows = limits.rows(
+        "argv",
+        "syscall = 'execve' and ret = 0 and argv like 'limits nothing%'",
+    );
+    let length = rows[0]["argv"].as_str().unwrap().len();
+    assert_eq!(length, 16384);
+    assert!(limits.missed("argv") > 0);
+}
+
+#[test]
+fn the_ends_of_a_socketpair_have_no_peer() {
+    let rows = limits("pair").rows(
+        "family, path, peer_path, peer_addr",
+        "syscall = 'write' and ret = 7",
+    );
+    assert_eq!(rows, [json!({"family": "unix"})]);
+}
+
+#[test]
+fn a_packet_socket_has_no_addresses() {
+    let rows = limits("packet").rows("family, local_addr, peer_addr", "syscall = 'socket'");
+    assert_eq!(rows, [json!({"family": "packet"})]);
+}
+
+#[test]
+fn a_connect_that_does_not_wait_says_that_it_is_in_progress() {
+    let rows = limits("nonblocking").rows("error, peer_port", "syscall = 'connect'");
+    assert_eq!(rows, [json!({"error": "EINPROGRESS", "peer_port": 7})]);
+}
+
+#[test]
+fn a_signal_and_the_end_of_a_thread_are_seen_as_calls_only() {
+    let limits = limits("signals_and_threads");
+    assert_eq!(limits.count("syscall = 'kill'"), 1);
+    assert_eq!(limits.count("syscall in ('clone', 'clone3')"), 1);
+    assert_eq!(limits.count("syscall = 'exit'"), 1, "of the thread");
+    assert_eq!(
+        limits.rows("kind, action", "kind <> 'syscall'"),
+        [json!({"kind": "process", "action": "exit"})]
+    );
+}
+
+#[test]
+fn memory_that_is_not_resident_is_read_at_the_return() {
+    let limits = limits("not_resident");
+    for (path, calls) in [
+        ("/etc/passwd", "('open', 'openat')"),
+        ("/etc/group", "('stat', 'newfstatat')"),
+        ("/etc/motd", "('access', 'faccessat')"),
+        ("/etc/nowhere", "('unlink', 'unlinkat')"),
+        ("/bin/true", "('execve')"),
+    ] {
+        let here = format!("syscall in {calls} and path_arg = '{path}'");
+        assert_eq!(limits.count(&here), 1, "{here}");
+    }
+    assert_eq!(limits.count("path_arg = ''"), 0);
+    // Memory that is not there at all is counted, and null.
+    assert_eq!(
+        limits.rows(
+            "path, path_arg",
+            "error = 'EFAULT' and syscall in ('open', 'openat')"
+        ),
+        [json!({})]
+    );
+    assert!(limits.missed("user_memory") > 0);
+}
+
+#[test]
+fn threads_that_wait_for_each_other_are_in_their_order() {
+    let limits = limits("token");
+    let rows = limits.rows("tid", "syscall = 'write' and ret = 1 and tid <> pid");
+    assert_eq!(rows.len(), 1000);
+    let turns = rows
+        .windows(2)
+        .filter(|pair| pair[0]["tid"] != pair[1]["tid"]);
+    assert_eq!(turns.count(), 999);
+}
+
+/// `module::test` in the page is a test of this directory.
+#[test]
+fn every_test_that_the_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/limits.md")).unwrap();
+    let named = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once("::"));
+    let mut tests = 0;
+    for (module, test) in named {
+        let file = root.join(format!("tests/privileged/{module}.rs"));
+        let source =
+            fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        assert!(
+            source.contains(&format!("#[test]\nfn {test}() {{")),
+            "{module}::{test}"
+        );
+        tests += 1;
+    }
+    assert!(tests > 10, "only {tests} tests are named");
+}
