@@ -78,7 +78,9 @@ impl Case {
         let threads = strace::read(&trace, "t");
         let report = compare::compare(&threads, rows);
         if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
-            println!("kept: {}", dir.keep().display());
+            let dir = dir.keep();
+            fs::write(dir.join("differences"), report.differences.join("\n")).unwrap();
+            println!("kept: {}", dir.display());
         }
         assert_eq!(ended.code, 0, "{}", ended.stdout);
         assert!(
