@@ -3,7 +3,7 @@
 use crate::common::containers::{Container, Running, Runtime};
 use crate::common::recorder::{Recorder, Recording};
 use crate::common::{LIMIT, require_root, run, wait_for};
-use ctrace_schema::syscalls::{Abi, spec_of};
+use ctrace_schema::syscalls::{Abi, Class, spec_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -200,7 +200,7 @@ const COMMANDS: [(Option<&str>, &str); 3] = [
     ),
     (
         UNCONFINED,
-        "net; messages; tasks; paths /tmp/p; ls -lR /bin; for i in 1 2 3; do cat /etc/motd | sort | uniq; done; sleep 0.1",
+        "net; messages; tasks; limits new_call; paths /tmp/p; ls -lR /bin; for i in 1 2 3; do cat /etc/motd | sort | uniq; done; sleep 0.1",
     ),
     (
         None,
@@ -214,13 +214,19 @@ const COMMANDS: [(Option<&str>, &str); 3] = [
 fn counted(rings: &[(&str, &str)], flood: [&str; 2]) -> Vec<(Counts, Counts, Counts)> {
     require_root();
     let counter = Counter::start();
-    let recorder = Recorder::start_with("run.parquet", &[], rings);
-    let mut containers = COMMANDS.map(|(option, command)| {
-        let mut container = Container::new(Runtime::Docker, "counted");
-        if let Some(option) = option {
-            container = container.option(option);
-        }
-        let script = format!("echo up; read x; {command}");
+    let containers = COMMANDS.map(|(option, command)| {
+        let container = Container::new(Runtime::Docker, "counted");
+        let container = match option {
+            Some(option) => container.option(option),
+            None => container,
+        };
+        (container, format!("echo up; read x; {command}"))
+    });
+    // What else the machine does fills no ring.
+    let names = containers.each_ref().map(|(container, _)| container.name());
+    let args = ["--container", &names.join(",")];
+    let recorder = Recorder::start_with("run.parquet", &args, rings);
+    let mut containers = containers.map(|(container, script)| {
         container.start(&["sh", "-c", &script, "sh", flood[0], flood[1]])
     });
     let cgroups = containers.each_mut().map(|c| {
@@ -254,8 +260,13 @@ fn sum(rows: &Counts, lost: &Counts) -> Counts {
 
 #[test]
 fn what_is_recorded_is_all_that_happened() {
-    for (happened, rows, lost) in counted(&[], ["40000", "7000"]) {
-        assert_eq!((rows, lost), (happened, Counts::new()));
+    let counted = counted(&[], ["40000", "7000"]);
+    for (happened, rows, lost) in &counted {
+        assert_eq!((rows, lost), (happened, &Counts::new()));
+    }
+    for class in Class::ALL {
+        let in_it = |(happened, ..): &(Counts, _, _)| happened.contains_key(class.as_str());
+        assert!(counted.iter().any(in_it), "no call of the class {class:?}");
     }
 }
 

@@ -42,9 +42,14 @@ static void mapped(void)
 	must(munmap(map, PAGE));
 }
 
-static void unknown(void)
+static void new_call(void)
 {
 	syscall(500);
+}
+
+static void unknown(void)
+{
+	new_call();
 	syscall(100000);
 }
 
@@ -218,6 +223,7 @@ static const struct {
 	{"signals_and_threads", signals_and_threads},
 	{"not_resident", not_resident},
 	{"token", token},
+	{"new_call", new_call},
 };
 
 int main(int argc, char **argv)
