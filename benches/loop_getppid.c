@@ -1,14 +1,27 @@
-/* getppid(2), the cheapest call there is, again and again: what recording adds to a call. */
+/*
+ * loop_getppid [CALLS [PER_MS]]: getppid(2), the cheapest call there is, again and again, as fast as it goes or so many
+ * in each millisecond: what recording adds to a call, and how many calls can be recorded.
+ */
 #include "loop.h"
 #include <sys/syscall.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-	long n = calls(argc, argv, 5000000);
+	long n = calls(argc, argv, 5000000), per_ms = argc > 2 ? atol(argv[2]) : n;
 	struct clocks from = now();
-	for (long i = 0; i < n; i++)
-		syscall(SYS_getppid);
+	struct timespec next = from.wall;
+	for (long i = 0; i < n; i += per_ms) {
+		for (long j = i; j < i + per_ms && j < n; j++)
+			syscall(SYS_getppid);
+		next.tv_nsec += 1000000;
+		if (next.tv_nsec >= 1000000000) {
+			next.tv_nsec -= 1000000000;
+			next.tv_sec++;
+		}
+		if (i + per_ms < n)
+			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+	}
 	report(from, n);
 	return 0;
 }

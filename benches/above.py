@@ -1,0 +1,117 @@
+"""What is above the kernel: replays of raw captures, and the bytes that a call takes on disk."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import tracers
+from table import commands, header, row, spread
+
+# Large enough that a capture loses nothing.
+CAPTURE = {**os.environ, "CTRACE_RING_BYTES": str(128 << 20)}
+
+
+def repository():
+    """The project's own: what the mix clones."""
+    asked = ["git", "-C", tracers.HERE, "rev-parse", "--path-format=absolute", "--git-common-dir"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def mix():
+    return ["sh", tracers.HERE / "mix.sh", repository()]
+
+
+def capture(options, name):
+    """The raw capture of a load."""
+    load = {
+        "getppid": [options.directory / "loop_getppid", 1_000_000],
+        "loop_files": [options.directory / "loop_files", 200_000],
+        "mix": mix(),
+    }[name]
+    raw = pathlib.Path(options.keep or options.directory, f"{name}.raw")
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    if not raw.exists():
+        record = [options.recorder, *tracers.OURS, "--quiet", "--raw", raw, "--", *tracers.box(name, *load)]
+        subprocess.run(record, check=True, env=CAPTURE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return raw
+
+
+def replayed(command, out=subprocess.DEVNULL):
+    """Runs a replay: events, its CPU, and its memory in MB."""
+    process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.PIPE, text=True)
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(said)
+    events = int(re.search(r"replayed (\d+)", said).group(1))
+    return events, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def decompression(raw):
+    """CPU of reading a capture, which is no part of recording, s."""
+    before = os.times()
+    with open(raw, "rb") as file:
+        file.readline()
+        subprocess.run(["zstd", "-dcq"], input=file.read(), stdout=subprocess.DEVNULL, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def replay(options):
+    """CPU, memory and bytes of everything above the kernel."""
+    header("load", "events", "CPU-s per million events", "of it decompressing the capture", "memory, MB", "bytes per event")
+    out = options.directory / "replay.parquet"
+    for name in ["getppid", "loop_files", "mix"]:
+        raw = capture(options, name)
+        cpu, memory, reading = [], [], []
+        for _ in range(options.rounds):
+            events, seconds, peak = replayed([options.recorder, "--from-raw", raw, "--out", out, "--force"])
+            cpu.append(seconds / events * 1e6)
+            memory.append(peak)
+            reading.append(decompression(raw) / events * 1e6)
+        size = os.path.getsize(out) / events
+        row(name, f"{events:,}", spread(cpu, 3), spread(reading, 3), spread(memory, 0), f"{size:.2f}")
+    replays = [options.recorder, "--from-raw", "mix.raw", "--out", "replay.parquet", "--force"]
+    captures = [options.recorder, *tracers.OURS, "--quiet", "--raw", "mix.raw", "--", *tracers.box("mix", *mix())]
+    commands([("replayed", replays), ("captured", captures)], options.directory)
+
+
+def compressed(path):
+    """Bytes under zstd -3."""
+    return len(subprocess.run(["zstd", "-3cq", path], check=True, capture_output=True).stdout)
+
+
+def size(options):
+    """The mix in each format, bytes per call."""
+    directory = options.directory
+    header("format", "calls", "bytes per call", "under zstd -3")
+    raw = capture(options, "mix")
+    parquet, lines, text, data = (directory / name for name in ["mix.parquet", "mix.jsonl", "mix.strace", "mix.data"])
+    events, _, _ = replayed([options.recorder, "--from-raw", raw, "--out", parquet, "--force"])
+    row("`ctrace-rec`, Parquet", f"{events:,}", f"{parquet.stat().st_size / events:.2f}", "")
+    with open(lines, "w") as out:
+        replayed([options.recorder, "--from-raw", raw, "--out", "-"], out)
+    row("`ctrace-rec`, JSON lines", f"{events:,}", f"{lines.stat().st_size / events:.1f}", f"{compressed(lines) / events:.2f}")
+    # The peers write files, which the container cannot: they trace the mix outside.
+    strace = ["strace", "-f", "-ttt", "-T", "-yy", "-o", text, *mix()]
+    perf = [*tracers.WITH_TRACEFS, "perf", "record", *tracers.PERF[1:], "-e", tracers.EVENTS, "-o", data, *mix()]
+    for title, command, file in [("`strace -f -ttt -T -yy`", strace, text), ("`perf record`", perf, data)]:
+        home = directory / f"home-{file.suffix[1:]}"
+        home.mkdir()
+        subprocess.run(
+            [str(word) for word in command], check=True, capture_output=True, env={**os.environ, "HOME": str(home)}
+        )
+        calls = count(file)
+        row(title, f"{calls:,}", f"{file.stat().st_size / calls:.1f}", f"{compressed(file) / calls:.2f}")
+    commands([("`strace`", strace), ("`perf record`", perf)], directory)
+
+
+def count(file):
+    """Calls in a file of strace's or perf's."""
+    if file.suffix == ".data":
+        listed = subprocess.run(["perf", "script", "-F", "event", "-i", file], capture_output=True, text=True, check=True)
+        return listed.stdout.count("sys_exit")
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        # A call that another interrupted stands on two lines.
+        return sum("(" in line and "resumed>" not in line for line in lines)

@@ -1,0 +1,194 @@
+"""What is measured beside a load that runs: costs in the kernel, rates, services."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+
+import tracers
+from table import commands, header, row, spread
+
+# Of getppid; a fifth as many rounds of loop_files, of five calls each.
+CALLS = 2_000_000
+# strace is so slow that fewer must do.
+STRACE_CALLS = 20_000
+
+
+def loads(options, calls):
+    return {
+        "getppid": [options.directory / "loop_getppid", calls],
+        "loop_files": [options.directory / "loop_files", calls // 25],
+    }
+
+
+def in_box(load):
+    return tracers.box("load", *load)
+
+
+def cost(options):
+    """What each tracer adds to a call, by CPU time of the caller; strace by wall clock, for its work is another process's."""
+    out = options.directory / "cost.parquet"
+    ours = tracers.recorder(options.recorder, out)
+    kept = [(tracer, tracer.title, True) for tracer in [*tracers.floor(options.directory), ours]]
+    kept.append((ours, "`ctrace-rec`, a program that is in no container", False))
+    kept += [(tracer, tracer.title, True) for tracer in tracers.peers(options.directory)]
+    added = {title: {name: [] for name in loads(options, CALLS)} for _, title, _ in kept}
+    bare = {name: [] for name in loads(options, CALLS)}
+    strace = ["strace", "-f", "-o", "/dev/null"]
+    slow = {name: [] for name in bare}
+    for _ in range(options.rounds):
+        for name, load in loads(options, CALLS).items():
+            bare[name].append(tracers.loop(in_box(load))[0])
+        for tracer, title, contained in kept:
+            with tracer.running():
+                for name, load in loads(options, CALLS).items():
+                    cpu, _ = tracers.loop(in_box(load) if contained else load)
+                    added[title][name].append(cpu - bare[name][-1])
+        for name, load in loads(options, STRACE_CALLS).items():
+            slow[name].append(tracers.loop([*strace, *load])[1] - bare[name][-1])
+    added["`strace -f`, wall clock"] = slow
+    header("tracer", "added per `getppid`, ns", "added per call of `loop_files`, ns")
+    row("bare: a call takes", spread(bare["getppid"], 0), spread(bare["loop_files"], 0))
+    for title, by_load in added.items():
+        row(title, spread(by_load["getppid"], 0), spread(by_load["loop_files"], 0))
+    named = [(title, tracer.command) for tracer, title, _ in kept]
+    named += [(f"load `{name}`", in_box(load)) for name, load in loads(options, CALLS).items()]
+    named.append(("`strace -f`", [*strace, *loads(options, STRACE_CALLS)["getppid"]]))
+    commands(named, options.directory)
+
+
+def flood(options):
+    """The rate of one CPU that does nothing but calls, and what of it is recorded; and the memory at a million a second."""
+    out = options.directory / "flood.parquet"
+    probe = tracers.recorder(options.recorder, out)
+    with probe.running():
+        _, wall = tracers.loop(in_box([options.directory / "loop_getppid", CALLS]))
+    header("load", "calls", "a second", "recorded", "lost", "recorder's CPU-s per million", "memory, MB", "bytes per event")
+    named = []
+    for title, calls, per_ms in [
+        ("one CPU, as fast as it goes", int(options.seconds * 1e9 / wall), None),
+        ("a million a second", options.seconds // 3 * 1_000_000, 1000),
+    ]:
+        load = tracers.box("flood", "taskset", "-c", 0, options.directory / "loop_getppid", calls, *([per_ms] if per_ms else []))
+        tracer = tracers.recorder(options.recorder, out)
+        with tracer.running() as process:
+            _, wall = tracers.loop(load)
+        events = int(re.search(r"([\d,]+) events in", process.said).group(1).replace(",", ""))
+        lost = re.search(r"([\d,]+) events were lost", process.said)
+        lost = lost.group(1) if lost else "0"
+        cpu = (process.usage.ru_utime + process.usage.ru_stime) / events * 1e6
+        size = os.path.getsize(out) / events
+        memory = process.usage.ru_maxrss / 1024
+        row(title, f"{calls:,}", f"{1e9 / wall:,.0f}", f"{events:,}", lost, f"{cpu:.3f}", f"{memory:.0f}", f"{size:.2f}")
+        named += [(title, load), ("recorded with", tracer.command)]
+    commands(named, options.directory)
+
+
+@contextlib.contextmanager
+def service(name, *command):
+    """Runs a service in a container; yields the process id of its first process."""
+    process = subprocess.Popen(tracers.box(name, *command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    container = process.args[1]
+    try:
+        state = {"status": "created"}
+        for _ in range(100):
+            time.sleep(0.1)
+            asked = subprocess.run(["runc", "state", container], capture_output=True, text=True)
+            state = json.loads(asked.stdout) if asked.returncode == 0 else state
+            if state["status"] == "running":
+                break
+        time.sleep(1)
+        yield state["pid"]
+    finally:
+        subprocess.run(["runc", "kill", container, "KILL"], check=False)
+        process.wait()
+
+
+def used(pid):
+    """CPU time of all processes in the container of `pid`, s."""
+    namespace = os.readlink(f"/proc/{pid}/ns/pid")
+    total = 0
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and os.readlink(f"/proc/{entry.name}/ns/pid") == namespace:
+                with open(f"/proc/{entry.name}/stat") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def request_rate(said):
+    """Requests a second, as wrk or redis-benchmark says."""
+    rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", said)
+    return sum(float(a or b) for a, b in rates) / len(rates)
+
+
+def requests_made(said, load):
+    made = re.search(r"(\d+) requests in", said)
+    return int(made.group(1)) if made else 2 * int(load[load.index("-n") + 1])
+
+
+def serve(pid, load):
+    """Requests a second under a load, and the service's CPU time for one, us."""
+    before = used(pid)
+    inside = ["nsenter", "--net", "--target", str(pid), *load]
+    said = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
+    return request_rate(said), (used(pid) - before) / requests_made(said, load) * 1e6
+
+
+def services(options):
+    """Throughput with all CPUs busy, and the service's CPU for a request, which others on the machine disturb less."""
+    cpus = os.cpu_count()
+    wrk = ["wrk", "-t", str(cpus), "-c", "64", "-d", "5", "http://127.0.0.1:8088/"]
+    redis = ["redis-benchmark", "-p", "6390", "-q", "-n", "100000", "-t", "get,set"]
+    out = options.directory / "services.parquet"
+    tracing = [tracers.recorder(options.recorder, out), tracers.floor(options.directory)[1]]
+    header("service", "beside it", "requests/s, share of bare", "its CPU for a request, share of bare")
+    named = []
+    for title, start, load in [
+        ("nginx", [tracers.HERE / "nginx.sh", 8088, cpus], wrk),
+        ("redis", ["redis-server", "--port", "6390", "--save", ""], redis),
+    ]:
+        bare, shares = [], {tracer.title: ([], []) for tracer in tracing}
+        with service(title, *start) as pid:
+            serve(pid, load)
+            for _ in range(options.rounds):
+                for tracer in tracing:
+                    bare.append(serve(pid, load))
+                    with tracer.running():
+                        rate, cpu = serve(pid, load)
+                    shares[tracer.title][0].append(rate / bare[-1][0] * 100)
+                    shares[tracer.title][1].append(bare[-1][1] / cpu * 100)
+        rates, cpus_used = zip(*bare)
+        row(title, "nothing", f"{spread(rates, 0)}/s", f"{spread(cpus_used, 1)} µs")
+        for beside, (rate, cpu) in shares.items():
+            row(title, beside, f"{spread(rate, 1)} %", f"{spread(cpu, 1)} %")
+        named += [(title, tracers.box(title, *start)), ("its load", load)]
+    commands([*named, ("recorded with", tracing[0].command)], options.directory)
+
+
+def start(options):
+    """From start to the first event of a container that runs already; size of the program."""
+    command = [options.recorder, *tracers.OURS, "--out", "-", "--quiet"]
+    load = tracers.box("start", options.directory / "loop_getppid", options.rounds * 10_000, 1)
+    process = subprocess.Popen(load, stdout=subprocess.DEVNULL)
+    time.sleep(2)
+    took = []
+    for _ in range(options.rounds):
+        began = time.time_ns()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as recorder:
+            for line in recorder.stdout:
+                event = json.loads(line)
+                if event["kind"] == "syscall" and event.get("duration") is not None:
+                    took.append((time.time_ns() - began) / 1e9)
+                    break
+            recorder.terminate()
+            recorder.stdout.read()
+    process.terminate()
+    process.wait()
+    header("what", "figure")
+    row("from start to the first event on stdout, s", spread(took, 2))
+    row("`ctrace-rec`, MB", f"{os.path.getsize(options.recorder) / 1e6:.1f}")
+    commands([("first event", command), ("load", load)], options.directory)
