@@ -3,22 +3,23 @@
 //! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
 //! a run, not a row.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, PrimitiveBuilder, RecordBatch,
-    StringArray,
+    ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray,
 };
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, Int32Type, Int64Type, Schema, TimestampNanosecondType,
-    UInt32Type,
+    DataType, Field, Int32Type, Int64Type, Schema, TimestampNanosecondType, UInt32Type,
 };
 use arrow::error::ArrowError;
 use ctrace_schema::columns::{COLUMNS, Type};
+use rustc_hash::FxHashMap;
 
 use crate::batch::{Batch, Description, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text};
 use crate::calls::{CallInfo, Calls};
+use crate::series::Series;
 use crate::wire::types::sys_flag;
 
 /// What the encoder needs to know of a container when it writes a batch.
@@ -54,15 +55,25 @@ pub struct Columns {
     /// Index in the batch of each kept row.
     order: Vec<u32>,
     rows: Vec<Row>,
-    /// Rows of one thread and one call; a row without a thread is a run of its own.
-    runs: Vec<Range<usize>>,
+    /// A row without a thread is a run of its own.
+    runs: Vec<Run>,
+    /// Neighbours of one object: its index, and how many.
+    objects: Vec<(u32, usize)>,
     host: Text,
     /// Name and id by container.
     containers: Vec<(Text, Text)>,
     /// Errno names by number.
     errors: Vec<Text>,
     kinds: [Text; 4],
-    values: ArrayRef,
+    /// The strings as Arrow has them, where somebody asks for that.
+    values: OnceCell<ArrayRef>,
+}
+
+/// Rows of one thread and one call.
+struct Run {
+    rows: Range<usize>,
+    /// Whether some of them have what only some calls have.
+    named: bool,
 }
 
 /// Above every errno: MAX_ERRNO of linux/err.h. Results that are addresses come near only where they are errors.
@@ -80,8 +91,7 @@ impl Columns {
         cluster: bool,
     ) -> Columns {
         let order = order(&batch, containers, cluster);
-        let rows: Vec<Row> = order.iter().map(|&i| batch.rows[i as usize]).collect();
-        batch.rows = vec![];
+        let rows = in_order(&mut batch, &order);
         let strings = &mut batch.strings;
         let host = strings.intern(host);
         let containers = containers
@@ -95,6 +105,7 @@ impl Columns {
             .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
             runs: runs(&rows),
+            objects: objects(&rows),
             errors: errors(&mut batch, &rows),
             batch,
             calls: calls.clone(),
@@ -104,22 +115,15 @@ impl Columns {
             host,
             containers,
             kinds,
-            values: Arc::new(StringArray::new_null(0)),
+            values: OnceCell::new(),
         };
         columns.intern_words();
-        let strings = &columns.batch.strings.list;
-        columns.values = Arc::new(StringArray::from_iter_values(strings.iter()));
         columns
     }
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows.len()
-    }
-
-    /// The schema of the columns: [`encoded_schema`].
-    pub fn schema(&self) -> &Arc<Schema> {
-        &self.schema
     }
 
     /// All columns at once.
@@ -131,116 +135,128 @@ impl Columns {
         RecordBatch::try_new(self.schema.clone(), columns)
     }
 
+    /// The strings that the values of text columns number.
+    pub fn texts(&self) -> &[Arc<str>] {
+        &self.batch.strings.list
+    }
+
     /// One column of [`encoded_schema`], by its name.
     pub fn column(&self, name: &str) -> ArrayRef {
-        match name {
-            "time" => Arc::new(
-                PrimitiveArray::<TimestampNanosecondType>::from_iter_values(
-                    self.rows.iter().map(|r| r.time),
-                )
-                .with_timezone("UTC"),
-            ),
-            "seq" => {
-                let seq = |&i| (self.batch.first_seq + u64::from(i)) as i64;
-                let seqs = self.order.iter().map(seq);
-                Arc::new(PrimitiveArray::<Int64Type>::from_iter_values(seqs))
+        let series = self.series(name);
+        let values = series.iter();
+        let ty = ctrace_schema::columns::index(name).map(|i| COLUMNS[i].ty);
+        match ty.unwrap_or(Type::Text) {
+            Type::Time => {
+                let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
+                Arc::new(times.with_timezone("UTC"))
             }
-            "duration" => self.long(duration),
-            "ret" => self.long(ret),
-            "compat" => self.bools(|r| flag(r, sys_flag::SYS_COMPAT)),
-            "denied" => self.bools(|r| flag(r, sys_flag::SYS_DENIED)),
+            Type::Int64 => Arc::new(values.collect::<PrimitiveArray<Int64Type>>()),
+            Type::Int32 => {
+                let values = values.map(|v| v.map(|v| v as i32));
+                Arc::new(values.collect::<PrimitiveArray<Int32Type>>())
+            }
+            Type::UInt32 => Arc::new(unsigned(values)),
+            Type::Bool => Arc::new(values.map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()),
+            Type::Text => {
+                let texts = || Arc::new(StringArray::from_iter_values(self.texts())) as ArrayRef;
+                let texts = self.values.get_or_init(texts).clone();
+                Arc::new(DictionaryArray::new(unsigned(values), texts))
+            }
+        }
+    }
+
+    /// The values of one column, by its name.
+    pub fn series(&self, name: &str) -> Series {
+        match name {
+            "time" => self.by_row(|r| Some(r.time)),
+            "seq" => {
+                let seq = |i: &u32| Some((self.batch.first_seq + u64::from(*i)) as i64);
+                self.order.iter().map(seq).collect()
+            }
+            "duration" => self.by_row(duration),
+            "ret" => self.by_row(ret),
+            "compat" => self.by_run(|r| Some(flag(r, sys_flag::SYS_COMPAT)?.into())),
+            "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
             "arg0" => self.arg(0),
             "arg1" => self.arg(1),
             "arg2" => self.arg(2),
             "arg3" => self.arg(3),
             "arg4" => self.arg(4),
             "arg5" => self.arg(5),
-            "flags" => self.by_call::<Int64Type>(
-                |_| true,
+            "flags" => self.by_call(
+                |call, run| call.flags.is_some() || run.named,
                 |call, r| match call.flags {
                     Some(i) => self.value(call, i, r),
                     None => self.names(r)?.flags,
                 },
             ),
-            "mode" => self.by_call::<Int32Type>(
-                |_| true,
+            "mode" => self.by_call(
+                |call, run| call.mode.is_some() || run.named,
                 |call, r| match call.mode {
-                    Some(i) => Some((self.value(call, i, r)? & 0o7777) as i32),
-                    None => self.names(r)?.mode,
+                    Some(i) => Some(self.value(call, i, r)? & 0o7777),
+                    None => self.names(r)?.mode.map(Into::into),
                 },
             ),
-            "bytes" => {
-                self.by_call::<Int64Type>(|call| call.moves_bytes, |_, r| Some(ret(r)?.max(0)))
-            }
-            "fd" => self.by_call::<Int32Type>(|_| true, |call, r| self.fd(call, r)),
-            "inode" => self.long(|r| Some(self.object(r)?.inode? as i64)),
-            "lost" => Arc::new(
-                self.by_list::<Int64Type, _>(&self.batch.notes, |r| self.batch.note(r)?.lost),
-            ),
+            "bytes" => self.by_call(|call, _| call.moves_bytes, |_, r| Some(ret(r)?.max(0))),
+            "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
+            "inode" => self.by_object(|o| Some(o.inode? as i64)),
+            "lost" => self.by_note(|n| n.lost),
             "pid" => self.task(|t| t.pid),
             "tid" => self.task(|t| t.tid),
             "ppid" => self.task(|t| t.ppid),
             "ns_pid" => self.task(|t| t.ns_pid),
-            "uid" => Arc::new(self.by_run::<UInt32Type>(|r| Some(self.task_of(r)?.uid))),
-            "local_port" => self.end_port(|e| e.local_port),
-            "peer_port" => self.end_port(|e| e.peer_port),
-            "child_pid" => Arc::new(
-                self.by_list::<Int32Type, _>(&self.batch.names, |r| self.names(r)?.child_pid),
-            ),
-            "exit_code" => Arc::new(
-                self.by_list::<Int32Type, _>(&self.batch.notes, |r| self.batch.note(r)?.exit_code),
-            ),
-            "exit_signal" => {
-                Arc::new(self.by_list::<Int32Type, _>(&self.batch.notes, |r| {
-                    self.batch.note(r)?.exit_signal
-                }))
-            }
-            _ => self.text_column(name),
+            "uid" => self.task(|t| t.uid),
+            "local_port" => self.by_ends(|e| e.local_port.map(Into::into)),
+            "peer_port" => self.by_ends(|e| e.peer_port.map(Into::into)),
+            "child_pid" => self.by_names(|n| n.child_pid.map(Into::into)),
+            "exit_code" => self.by_note(|n| n.exit_code.map(Into::into)),
+            "exit_signal" => self.by_note(|n| n.exit_signal.map(Into::into)),
+            _ => self.text_series(name),
         }
     }
 
-    fn text_column(&self, name: &str) -> ArrayRef {
+    fn text_series(&self, name: &str) -> Series {
         let container = |r: &Row| {
             let index = self.batch.container(r) as usize;
             self.containers.get(index).copied().unwrap_or((NONE, NONE))
         };
         match name {
-            "container" => self.run_text(|r| Some(container(r).0)),
-            "container_id" => self.run_text(|r| Some(container(r).1)),
-            "host" => self.run_text(|_| Some(self.host)),
-            "comm" => self.run_text(|r| Some(self.task_of(r)?.comm)),
-            "exe" => self.run_text(|r| Some(self.task_of(r)?.exe)),
-            "kind" => self.run_text(|r| Some(self.kinds[r.kind as usize])),
-            "action" => self.run_text(|r| self.word(self.batch.note(r)?.action)),
-            "class" => self.run_text(|r| match self.call(r) {
+            "container" => self.by_run(|r| some(container(r).0)),
+            "container_id" => self.by_run(|r| some(container(r).1)),
+            "host" => self.by_run(|_| some(self.host)),
+            "comm" => self.by_run(|r| some(self.task_of(r)?.comm)),
+            "exe" => self.by_run(|r| some(self.task_of(r)?.exe)),
+            "kind" => self.by_run(|r| some(self.kinds[r.kind as usize])),
+            "action" => self.by_run(|r| self.word(self.batch.note(r)?.action)),
+            "class" => self.by_run(|r| match self.call(r) {
                 Some(call) => self.word(call.class),
                 None => self.word(self.batch.note(r)?.class),
             }),
-            "syscall" => self.run_text(|r| self.word(&self.call(r)?.name)),
-            "error" => self.text(|r| {
-                let number = ret(r)?.checked_neg()?;
-                self.errors.get(usize::try_from(number).ok()?).copied()
+            "syscall" => self.by_run(|r| self.word(&self.call(r)?.name)),
+            "error" => self.by_row(|r| {
+                let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
+                some(*self.errors.get(usize::try_from(number).ok()?)?)
             }),
-            "path" => self.text(|r| match self.object(r) {
-                Some(object) if object.path != NONE => Some(object.path),
-                _ => Some(self.names(r)?.path),
+            "path" => self.by_row(|r| match self.object(r) {
+                Some(object) if object.path != NONE => some(object.path),
+                _ => some(self.names(r)?.path),
             }),
-            "path_arg" => self.named(|n| n.path_arg),
-            "path2" => self.named(|n| n.path2),
-            "argv" => self.named(|n| n.argv),
-            "dev" => self.text(|r| Some(self.object(r)?.dev)),
-            "family" => self.end_text(|e| e.family),
-            "protocol" => self.end_text(|e| e.protocol),
-            "local_addr" => self.end_text(|e| e.local_addr),
-            "peer_addr" => self.end_text(|e| e.peer_addr),
-            "peer_path" => self.end_text(|e| e.peer_path),
+            "path_arg" => self.by_names(|n| some(n.path_arg)),
+            "path2" => self.by_names(|n| some(n.path2)),
+            "argv" => self.by_names(|n| some(n.argv)),
+            "dev" => self.by_object(|o| some(o.dev)),
+            "family" => self.by_ends(|e| some(e.family)),
+            "protocol" => self.by_ends(|e| some(e.protocol)),
+            "local_addr" => self.by_ends(|e| some(e.local_addr)),
+            "peer_addr" => self.by_ends(|e| some(e.peer_addr)),
+            "peer_path" => self.by_ends(|e| some(e.peer_path)),
             "image" => self.described(|d| &d.image),
             "runtime" => self.described(|d| &d.runtime),
             "pod" => self.described(|d| &d.pod),
             "namespace" => self.described(|d| &d.namespace),
             "labels" => self.described(|d| &d.labels),
             // dns_name: answers are not decoded yet. A column that is forgotten here is null, and a test fails.
-            _ => self.run_text(|_| None),
+            _ => self.by_run(|_| None),
         }
     }
 
@@ -255,10 +271,6 @@ impl Columns {
 
     fn object(&self, row: &Row) -> Option<&Object> {
         self.batch.objects.get(row.object as usize)
-    }
-
-    fn ends(&self, row: &Row) -> Option<&Ends> {
-        self.batch.ends.get(self.object(row)?.ends as usize)
     }
 
     fn names(&self, row: &Row) -> Option<&Names> {
@@ -285,14 +297,14 @@ impl Columns {
         Some(self.value(call, call.fd?, row)? as i32)
     }
 
-    fn word(&self, word: &str) -> Option<Text> {
-        self.batch.strings.get(word)
+    fn word(&self, word: &str) -> Option<i64> {
+        self.batch.strings.get(word).and_then(some)
     }
 
     /// Interns the few fixed words that are not kept as indices.
     fn intern_words(&mut self) {
         for run in &self.runs {
-            let row = &self.rows[run.start];
+            let row = &self.rows[run.rows.start];
             let strings = &mut self.batch.strings;
             if row.kind == Kind::Syscall {
                 let compat = row.flags & sys_flag::SYS_COMPAT.0 as u8 != 0;
@@ -321,109 +333,100 @@ impl Columns {
     }
 
     /// A column that is the same over a run.
-    fn by_run<T: ArrowPrimitiveType>(
-        &self,
-        get: impl Fn(&Row) -> Option<T::Native>,
-    ) -> PrimitiveArray<T> {
-        let mut column = PrimitiveBuilder::<T>::with_capacity(self.rows.len());
+    fn by_run(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
+        let mut series = Series::default();
         for run in &self.runs {
-            match get(&self.rows[run.start]) {
-                Some(value) => column.append_value_n(value, run.len()),
-                None => column.append_nulls(run.len()),
-            }
+            series.push(get(&self.rows[run.rows.start]), run.rows.len());
         }
-        column.finish()
+        series
     }
 
     /// A column of its own for each row.
-    fn by_row<T: ArrowPrimitiveType>(
-        &self,
-        get: impl Fn(&Row) -> Option<T::Native>,
-    ) -> PrimitiveArray<T> {
+    fn by_row(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
         self.rows.iter().map(get).collect()
     }
 
-    /// A column of what a list of the batch holds: null in no time where nothing is in it.
-    fn by_list<T: ArrowPrimitiveType, L>(
-        &self,
-        list: &[L],
-        get: impl Fn(&Row) -> Option<T::Native>,
-    ) -> PrimitiveArray<T> {
-        if list.is_empty() {
-            PrimitiveArray::new_null(self.rows.len())
-        } else {
-            self.by_row(get)
+    /// A column of its own for each row of some runs.
+    fn by_some(&self, has: impl Fn(&Run) -> bool, get: impl Fn(&Row) -> Option<i64>) -> Series {
+        let mut series = Series::default();
+        for run in &self.runs {
+            if has(run) {
+                let rows = &self.rows[run.rows.clone()];
+                rows.iter().for_each(|row| series.push(get(row), 1));
+            } else {
+                series.push(None, run.rows.len());
+            }
         }
+        series
+    }
+
+    /// A column of what only some calls have.
+    fn by_names(&self, get: impl Fn(&Names) -> Option<i64>) -> Series {
+        self.by_some(|run| run.named, |r| get(self.names(r)?))
+    }
+
+    /// A column of what rows say that are not about calls.
+    fn by_note(&self, get: impl Fn(&Note) -> Option<i64>) -> Series {
+        let has = |run: &Run| self.rows[run.rows.start].kind != Kind::Syscall;
+        self.by_some(has, |r| get(self.batch.note(r)?))
+    }
+
+    /// A column of what an object is.
+    fn by_object(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
+        let mut series = Series::default();
+        for &(object, rows) in &self.objects {
+            series.push(self.batch.objects.get(object as usize).and_then(&get), rows);
+        }
+        series
+    }
+
+    /// A column of what a socket is.
+    fn by_ends(&self, get: impl Fn(&Ends) -> Option<i64>) -> Series {
+        self.by_object(|object| get(self.batch.ends.get(object.ends as usize)?))
     }
 
     /// A column of calls, of which only some have it.
-    fn by_call<T: ArrowPrimitiveType>(
+    fn by_call(
         &self,
-        has: impl Fn(&CallInfo) -> bool,
-        get: impl Fn(&CallInfo, &Row) -> Option<T::Native>,
-    ) -> ArrayRef {
-        let mut column = PrimitiveBuilder::<T>::with_capacity(self.rows.len());
+        has: impl Fn(&CallInfo, &Run) -> bool,
+        get: impl Fn(&CallInfo, &Row) -> Option<i64>,
+    ) -> Series {
+        let mut series = Series::default();
         for run in &self.runs {
-            let rows = &self.rows[run.clone()];
-            match self.call(&rows[0]).filter(|call| has(call)) {
-                Some(call) => rows.iter().for_each(|r| column.append_option(get(call, r))),
-                None => column.append_nulls(rows.len()),
+            let rows = &self.rows[run.rows.clone()];
+            match self.call(&rows[0]).filter(|call| has(call, run)) {
+                Some(call) => rows.iter().for_each(|r| series.push(get(call, r), 1)),
+                None => series.push(None, rows.len()),
             }
         }
-        Arc::new(column.finish())
+        series
     }
 
-    fn arg(&self, i: usize) -> ArrayRef {
-        self.by_call::<Int64Type>(|call| call.has_arg(i), |call, r| self.value(call, i, r))
+    fn arg(&self, i: usize) -> Series {
+        self.by_call(|call, _| call.has_arg(i), |call, r| self.value(call, i, r))
     }
 
-    fn long(&self, get: impl Fn(&Row) -> Option<i64>) -> ArrayRef {
-        Arc::new(self.by_row::<Int64Type>(get))
+    fn task(&self, get: impl Fn(&Task) -> u32) -> Series {
+        self.by_run(|r| Some(get(self.task_of(r)?).into()))
     }
 
-    fn bools(&self, get: impl Fn(&Row) -> Option<bool>) -> ArrayRef {
-        Arc::new(self.rows.iter().map(get).collect::<BooleanArray>())
-    }
-
-    fn task(&self, get: impl Fn(&Task) -> u32) -> ArrayRef {
-        Arc::new(self.by_run::<Int32Type>(|r| Some(get(self.task_of(r)?) as i32)))
-    }
-
-    fn dictionary(&self, keys: PrimitiveArray<UInt32Type>) -> ArrayRef {
-        Arc::new(DictionaryArray::new(keys, self.values.clone()))
-    }
-
-    fn text(&self, get: impl Fn(&Row) -> Option<Text>) -> ArrayRef {
-        let some = |text: &Text| *text != NONE;
-        self.dictionary(self.by_row(|r| get(r).filter(some)))
-    }
-
-    fn named(&self, get: impl Fn(&Names) -> Text) -> ArrayRef {
-        let text = |r: &Row| Some(get(self.names(r)?)).filter(|text| *text != NONE);
-        self.dictionary(self.by_list(&self.batch.names, text))
-    }
-
-    fn end_text(&self, get: impl Fn(&Ends) -> Text) -> ArrayRef {
-        let text = |r: &Row| Some(get(self.ends(r)?)).filter(|text| *text != NONE);
-        self.dictionary(self.by_list(&self.batch.ends, text))
-    }
-
-    fn end_port(&self, get: impl Fn(&Ends) -> Option<u16>) -> ArrayRef {
-        let port = |r: &Row| Some(get(self.ends(r)?)?.into());
-        Arc::new(self.by_list::<Int32Type, _>(&self.batch.ends, port))
-    }
-
-    fn run_text(&self, get: impl Fn(&Row) -> Option<Text>) -> ArrayRef {
-        let some = |text: &Text| *text != NONE;
-        self.dictionary(self.by_run(|r| get(r).filter(some)))
-    }
-
-    fn described(&self, get: impl Fn(&Description) -> &Option<String>) -> ArrayRef {
-        self.run_text(|r| {
+    fn described(&self, get: impl Fn(&Description) -> &Option<String>) -> Series {
+        self.by_run(|r| {
             let description = self.batch.note(r)?.description.as_deref()?;
             self.word(get(description).as_deref()?)
         })
     }
+}
+
+/// The value of a text that may not be there.
+fn some(text: Text) -> Option<i64> {
+    (text != NONE).then_some(text.into())
+}
+
+fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
+    values
+        .map(|value| value.map(|value| value as u32))
+        .collect()
 }
 
 /// A flag of a call; None: the row is not about one.
@@ -470,17 +473,41 @@ fn run_key(row: &Row) -> (u32, Kind, u16, u8) {
     (row.task, row.kind, row.call, compat)
 }
 
-fn runs(rows: &[Row]) -> Vec<Range<usize>> {
+fn runs(rows: &[Row]) -> Vec<Run> {
     let mut runs = vec![];
-    let mut start = 0;
+    let (mut start, mut named) = (0, false);
     for end in 1..=rows.len() {
-        let same = |next: &Row| next.task != NONE && run_key(next) == run_key(&rows[start]);
+        let last = &rows[end - 1];
+        named |= last.detail != NONE && last.kind == Kind::Syscall;
+        let same = |next: &Row| next.task != NONE && run_key(next) == run_key(last);
         if !rows.get(end).is_some_and(same) {
-            runs.push(start..end);
-            start = end;
+            let rows = start..end;
+            runs.push(Run { rows, named });
+            (start, named) = (end, false);
         }
     }
     runs
+}
+
+fn objects(rows: &[Row]) -> Vec<(u32, usize)> {
+    let same = rows.chunk_by(|a, b| a.object == b.object);
+    same.map(|rows| (rows[0].object, rows.len())).collect()
+}
+
+/// The rows in the order of the file, and their arguments, for a column after the other reads them in that order.
+fn in_order(batch: &mut Batch, order: &[u32]) -> Vec<Row> {
+    let unordered = std::mem::take(&mut batch.rows);
+    let mut args = Vec::with_capacity(batch.args.len());
+    let mut take = |i: &u32| {
+        let mut row = unordered[*i as usize];
+        let from = row.args as usize;
+        row.args = args.len() as u32;
+        args.extend_from_slice(&batch.args[from..from + usize::from(row.nargs)]);
+        row
+    };
+    let rows = order.iter().map(&mut take).collect();
+    batch.args = args;
+    rows
 }
 
 /// Indices of the rows that are kept, in the order of the file.
@@ -495,44 +522,61 @@ fn order(batch: &Batch, containers: &[ContainerName], cluster: bool) -> Vec<u32>
     if !cluster {
         return kept.collect();
     }
-    // By container, thread and syscall. Two stable counting sorts, the minor key first, keep the order of time.
-    let mut ranks: Vec<u32> = (0..batch.tasks.len() as u32).collect();
-    ranks.sort_by_key(|&i| {
-        let t = &batch.tasks[i as usize];
-        (t.container, t.tid)
+    // By container, thread and syscall, and in the order of time: each such group has its place, counted first.
+    let mut groups = Groups::default();
+    let kept: Vec<(u32, u32)> = kept.map(|i| (i, groups.of(&rows[i as usize]))).collect();
+    let mut next = groups.starts(|task| {
+        let task = batch.tasks.get(task as usize)?;
+        Some((task.container, task.tid))
     });
-    let mut rank_of = vec![0; ranks.len()];
-    ranks
-        .iter()
-        .enumerate()
-        .for_each(|(rank, &i)| rank_of[i as usize] = rank as u32 + 1);
-    let by_call = counting_sort(kept.collect(), |i| {
-        let row = &rows[i as usize];
-        u32::from(row.call) << 1 | u32::from(row.flags) & sys_flag::SYS_COMPAT.0
-    });
-    counting_sort(by_call, |i| {
-        rank_of
-            .get(rows[i as usize].task as usize)
-            .copied()
-            .unwrap_or(0)
-    })
-}
-
-/// Sorts by a small key, stably, in linear time.
-fn counting_sort(items: Vec<u32>, key: impl Fn(u32) -> u32) -> Vec<u32> {
-    let keys = items
-        .iter()
-        .map(|&i| key(i))
-        .max()
-        .map_or(0, |max| max as usize + 1);
-    let mut starts = vec![0usize; keys + 1];
-    items.iter().for_each(|&i| starts[key(i) as usize + 1] += 1);
-    (0..keys).for_each(|k| starts[k + 1] += starts[k]);
-    let mut out = vec![0; items.len()];
-    for i in items {
-        let at = &mut starts[key(i) as usize];
-        out[*at] = i;
+    let mut order = vec![0; kept.len()];
+    for (i, group) in kept {
+        let at = &mut next[group as usize];
+        order[*at] = i;
         *at += 1;
     }
-    out
+    order
+}
+
+/// Threads and calls that rows are of, numbered as they come.
+#[derive(Default)]
+struct Groups {
+    numbers: FxHashMap<(u32, u32), u32>,
+    /// Task, call, and number of rows.
+    list: Vec<(u32, u32, usize)>,
+    last: u32,
+}
+
+impl Groups {
+    /// The group of a row, which is counted.
+    fn of(&mut self, row: &Row) -> u32 {
+        let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0;
+        let key = (row.task, u32::from(row.call) << 1 | compat);
+        let last = self.list.get(self.last as usize);
+        if last.is_none_or(|group| (group.0, group.1) != key) {
+            let next = self.list.len() as u32;
+            self.last = *self.numbers.entry(key).or_insert(next);
+            if self.last == next {
+                self.list.push((key.0, key.1, 0));
+            }
+        }
+        self.list[self.last as usize].2 += 1;
+        self.last
+    }
+
+    /// Where each begins when they stand in the order of `key`, which is by task, and then by call.
+    fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> Vec<usize> {
+        let mut sorted: Vec<usize> = (0..self.list.len()).collect();
+        sorted.sort_by_cached_key(|&i| {
+            let (task, call, _) = self.list[i];
+            (key(task), task, call)
+        });
+        let mut starts = vec![0; self.list.len()];
+        let mut at = 0;
+        for group in sorted {
+            starts[group] = at;
+            at += self.list[group].2;
+        }
+        starts
+    }
 }

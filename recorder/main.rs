@@ -20,6 +20,7 @@ mod pipeline;
 mod raw;
 mod registry;
 mod resolve;
+mod series;
 mod session;
 mod sink;
 mod sockets;

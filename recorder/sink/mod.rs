@@ -1,10 +1,11 @@
 //! Where a recording goes.
 
+mod chunk;
+mod encodings;
 mod json;
 mod parquet;
 mod sqlite;
 mod table;
-mod text;
 
 use std::collections::BTreeMap;
 use std::io;

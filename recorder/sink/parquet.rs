@@ -7,20 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use arrow::array::AsArray;
 use arrow::datatypes::Schema;
-use ctrace_schema::columns::{COLUMNS, Type};
+use ctrace_schema::columns::COLUMNS;
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{
     FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
 };
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, SchemaDescPtr};
+use parquet::schema::types::SchemaDescPtr;
 
-use super::{Sink, Summary, text};
+use super::chunk::Encoder;
+use super::{Sink, Summary};
 use crate::batch;
 use crate::columns::Columns;
 
@@ -48,8 +46,7 @@ impl Write for Gate {
 pub struct Parquet {
     path: PathBuf,
     writer: SerializedFileWriter<Gate>,
-    factory: ArrowRowGroupWriterFactory,
-    text: text::Encoder,
+    encoder: Encoder,
     file: File,
     shut: Arc<AtomicBool>,
     origin: Vec<(&'static str, String)>,
@@ -79,12 +76,13 @@ impl Parquet {
             shut: shut.clone(),
         };
         let root = descriptor.root_schema_ptr();
-        let writer = SerializedFileWriter::new(gate, root, Arc::new(properties()))?;
+        // How columns are encoded is the encoder's concern; this is what else is in the file.
+        let properties = WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_1_0);
+        let writer = SerializedFileWriter::new(gate, root, Arc::new(properties.build()))?;
         Ok(Parquet {
             path: path.to_path_buf(),
-            factory: ArrowRowGroupWriterFactory::new(&writer, schema),
             writer,
-            text: text::Encoder::new()?,
+            encoder: Encoder::new()?,
             file: second,
             shut,
             origin,
@@ -95,24 +93,12 @@ impl Parquet {
 
     /// Writes a row group, column by column.
     fn row_group(&mut self, columns: &Columns) -> Result<()> {
-        let number = self.writer.flushed_row_groups().len();
-        let mut writers = self.factory.create_column_writers(number)?.into_iter();
         let mut group = self.writer.next_row_group()?;
-        for (i, field) in columns.schema().fields().iter().enumerate() {
-            let column = columns.column(field.name());
-            let writer = writers.next();
-            let text = match column.as_dictionary_opt() {
-                Some(column) => self.text.chunk(column, &self.schema.column(i))?,
-                None => None,
-            };
-            if let Some((bytes, close)) = text {
-                group.append_column(&bytes, close)?;
-            } else if let Some(mut writer) = writer {
-                for leaf in compute_leaves(field, &column)? {
-                    writer.write(&leaf)?;
-                }
-                writer.close()?.append_to_row_group(&mut group)?;
-            }
+        for (i, column) in COLUMNS.iter().enumerate() {
+            let series = columns.series(column.name);
+            let descr = self.schema.column(i);
+            let (bytes, close) = self.encoder.chunk(&series, columns.texts(), &descr)?;
+            group.append_column(&bytes, close)?;
         }
         group.close()?;
         Ok(())
@@ -205,32 +191,4 @@ impl Sink for Parquet {
         }
         Ok(self.file.metadata()?.len())
     }
-}
-
-/// How each column is encoded.
-fn properties() -> WriterProperties {
-    let mut p = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        // Level 1: 3 makes the file 2 % smaller for a third more CPU.
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_data_page_row_count_limit(text::PAGE_ROWS)
-        .set_dictionary_enabled(false);
-    for column in COLUMNS {
-        let path = ColumnPath::from(column.name);
-        p = match (column.name, column.ty) {
-            // Times, and inodes, differ in their low bytes only: split by byte, the high ones compress away. In a real mix
-            // 2.5 bytes for a time (plain 2.7, dictionary 5.3), 1.5 for a duration (1.8, 1.9), 0.6 for an inode (0.7, 1.0).
-            ("time" | "duration" | "inode", _) => {
-                p.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT)
-            }
-            // It rises by little within a thread's calls: 0.45 bytes, split by byte 0.8.
-            ("seq", _) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-            // Clustered by thread they hardly change, and zstd sees that best in plain values.
-            ("pid" | "tid" | "ppid" | "ns_pid", _) => p,
-            (_, Type::Bool) => p,
-            _ => p.set_column_dictionary_enabled(path, true),
-        };
-    }
-    p.build()
 }

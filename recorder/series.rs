@@ -1,0 +1,130 @@
+//! The values of a column before they are encoded: runs, for most columns are the same, or absent, over many rows.
+
+/// A value, and over how many rows it is the same. Text is told by its index in the batch's strings, truth by 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    value: i64,
+    /// Rows in the low bits; the highest says that there is no value.
+    rows: u32,
+}
+
+const NULL: u32 = 1 << 31;
+
+impl Run {
+    /// A run of `rows` rows, of which a batch has far fewer than 2^31.
+    pub fn new(value: Option<i64>, rows: usize) -> Run {
+        let null = if value.is_none() { NULL } else { 0 };
+        Run {
+            value: value.unwrap_or(0),
+            rows: rows as u32 | null,
+        }
+    }
+
+    /// None: null.
+    pub fn value(self) -> Option<i64> {
+        (self.rows & NULL == 0).then_some(self.value)
+    }
+
+    /// How many rows it has.
+    pub fn rows(self) -> usize {
+        (self.rows & !NULL) as usize
+    }
+}
+
+/// The values of a column.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// Neighbours differ.
+    runs: Vec<Run>,
+    rows: usize,
+    nulls: usize,
+}
+
+impl Series {
+    /// Adds rows that have the same value, or none.
+    pub fn push(&mut self, value: Option<i64>, rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        self.rows += rows;
+        if value.is_none() {
+            self.nulls += rows;
+        }
+        if let Some(last) = self.runs.last_mut()
+            && last.value() == value
+        {
+            last.rows += rows as u32;
+        } else {
+            self.runs.push(Run::new(value, rows));
+        }
+    }
+
+    /// The runs.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many rows have no value.
+    pub fn nulls(&self) -> usize {
+        self.nulls
+    }
+
+    /// The value of each row.
+    pub fn iter(&self) -> impl Iterator<Item = Option<i64>> {
+        let each = |run: &Run| std::iter::repeat_n(run.value(), run.rows());
+        self.runs.iter().flat_map(each)
+    }
+
+    /// The runs of up to `rows` rows each time: those of a page.
+    pub fn pages(&self, rows: usize) -> impl Iterator<Item = Vec<Run>> {
+        let mut runs = self.runs.iter().copied();
+        let mut rest: Option<Run> = None;
+        std::iter::from_fn(move || {
+            let (mut page, mut left) = (vec![], rows);
+            while left > 0
+                && let Some(run) = rest.take().or_else(|| runs.next())
+            {
+                let taken = run.rows().min(left);
+                page.push(Run::new(run.value(), taken));
+                left -= taken;
+                if taken < run.rows() {
+                    rest = Some(Run::new(run.value(), run.rows() - taken));
+                }
+            }
+            (!page.is_empty()).then_some(page)
+        })
+    }
+}
+
+impl FromIterator<Option<i64>> for Series {
+    fn from_iter<I: IntoIterator<Item = Option<i64>>>(values: I) -> Series {
+        let mut series = Series::default();
+        values.into_iter().for_each(|value| series.push(value, 1));
+        series
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_one_run_and_pages_cut_it() {
+        let values = [Some(7), Some(7), None, None, Some(8), Some(7)];
+        let series: Series = values.into_iter().collect();
+        assert_eq!(series.runs().len(), 4);
+        assert_eq!((series.rows(), series.nulls()), (6, 2));
+        assert!(series.iter().eq(values));
+        let pages: Vec<Vec<Run>> = series.pages(3).collect();
+        let sizes = |page: &Vec<Run>| page.iter().map(|run| run.rows()).collect::<Vec<_>>();
+        assert_eq!(
+            pages.iter().map(sizes).collect::<Vec<_>>(),
+            [vec![2, 1], vec![1, 1, 1]]
+        );
+    }
+}
