@@ -285,3 +285,35 @@ fn what_is_recorded_and_what_is_lost_is_all_that_happened() {
         );
     }
 }
+
+#[test]
+fn a_container_that_starts_in_a_flood_is_known() {
+    require_root();
+    let rings = [("CTRACE_RING_BYTES", "4096")];
+    let recorder = Recorder::start_with("run.parquet", &[], &rings);
+    let flood = "while :; do ls / >/dev/null; done & while :; do ls / >/dev/null; done";
+    let flooder = Container::new(Runtime::Docker, "flooder").start(&["sh", "-c", flood]);
+    let names: Vec<_> = (0..3)
+        .map(|_| {
+            Container::new(Runtime::Docker, "late")
+                .run(&["ls", "/"])
+                .name
+        })
+        .collect();
+    flooder.kill();
+    let recording = recorder.stop();
+    for name in names {
+        let (rows, lost) = recorded(&recording, &name);
+        assert!(
+            total(&rows) + total(&lost) > 20,
+            "{name}: {rows:?}, {lost:?}"
+        );
+        assert!(total(&lost) > 0, "{name}: nothing was lost in the flood");
+        for action in ["started", "stopped"] {
+            let known = format!(
+                "select count(*) from events where container = '{name}' and action = '{action}'"
+            );
+            assert_eq!(recording.count(&known), 1, "{name} {action}");
+        }
+    }
+}
