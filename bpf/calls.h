@@ -6,6 +6,7 @@
 #include "sockets.h"
 #include "tasks.h"
 #include "memory.h"
+#include "dns.h"
 
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */
@@ -144,7 +145,7 @@ __noinline u32 send_slots(struct task *t, u32 slots)
 		send_argv(task, t->count, nth(t, plan->argv), compat);
 	if (slots & (1 << DATA_ADDR)) {
 		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
-		if (!send_address(task, t->count, plan->addr_how, pointer, next, compat, last))
+		if (!send_address(task, t->count, plan->addr_how, pointer, next, compat, last, &t->dns))
 			failed |= 1 << DATA_ADDR;
 	}
 	return failed;
@@ -158,6 +159,7 @@ __inline_always void begin_call(struct task *t, u32 nr, u8 flags)
 	t->call_rec.key = 0;
 	t->retry = 0;
 	t->child = 0;
+	t->dns = 0;
 }
 
 /* The arguments, while the call has not run. */
@@ -251,6 +253,13 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 		slots |= 1 << DATA_ARGV;
 	if (slots)
 		send_slots(t, slots | SLOTS_LAST);
+	if (plan->payload && ret > 0) {
+		bool compat = rec->head.flags & SYS_COMPAT;
+		if (t->dns || (rec->key & KEY_DNS))
+			send_dns(nth(t, 2), ret, plan->payload, t->count, compat);
+		if (plan->payload == PAYLOAD_MESSAGES)
+			send_messages_bytes(nth(t, 2), ret, t->count, compat);
+	}
 }
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)

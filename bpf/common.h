@@ -54,7 +54,8 @@ struct task {
 	u32 definition_epoch;
 	u32 child; /* tid, made by the call */
 	u16 count; /* of calls, modulo: see struct head */
-	u16 pad;
+	u8 dns; /* the address of the call is a name server's */
+	u8 pad;
 	u8 call; /* enum call */
 	u8 record; /* events of this thread are wanted */
 	u8 known; /* its definition has been sent */
@@ -179,6 +180,15 @@ struct {
 	__type(value, struct seen_slots);
 } seen SEC(".maps");
 
+/* The other end is a name server's: in the key of a socket, so that it is known without another look. */
+#define KEY_DNS 2
+
+/* A key of what was hashed. 0 says none, so it has the lowest bit. */
+__inline_always u64 finish_key(u64 hash, bool dns)
+{
+	return (hash & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
+}
+
 /* The slot of `key`, and in `stamp` what it holds when the definition has been sent in this epoch. */
 __inline_always u64 *seen_slot(u64 key, u64 *stamp)
 {
@@ -187,7 +197,7 @@ __inline_always u64 *seen_slot(u64 key, u64 *stamp)
 	if (!slots)
 		return 0;
 	*stamp = key + definition_epoch;
-	return &slots->key[(key >> 1) & (SEEN_SLOTS - 1)]; /* the lowest bit of a key is always set */
+	return &slots->key[(key >> 2) & (SEEN_SLOTS - 1)]; /* the lowest bits of a key are no hash's */
 }
 
 /*

@@ -27,6 +27,7 @@ struct wire_types {
 	struct data_flags data_flags;
 	enum stat_how stat_how;
 	enum addr_how addr_how;
+	enum payload_how payload_how;
 	enum miss miss;
 	enum v1_controller v1_controller;
 	enum comm_mode comm_mode;

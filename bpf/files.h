@@ -163,7 +163,7 @@ __inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentr
 	/* A pipe has a parent as little, and no name at all. */
 	if (READ(dentry, d_parent) == dentry && READ(dentry, d_name.hash_len))
 		key = pseudo_key(dentry, key);
-	key |= 1; /* 0 says none */
+	key = finish_key(key, false);
 	define_file(tid, key, mnt, dentry, inode);
 	return key;
 }

@@ -130,9 +130,16 @@ __inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes
 	return true;
 }
 
-/* A sockaddr of the caller or for the caller. False: try again at return. */
+/* Whether a sockaddr is a name server's. The port stands at the same place in both families. */
+__inline_always bool is_dns(const char *sockaddr)
+{
+	const u16 *from = (const u16 *)sockaddr;
+	return (from[0] == AF_INET || from[0] == AF_INET6) && from[1] == bpf_htons(DNS_PORT);
+}
+
+/* A sockaddr of the caller or for the caller; `dns` is set where it is a name server's. False: try again at return. */
 __inline_always bool send_address(struct task_struct *task, u16 count, u8 how, u64 pointer, u64 next, bool compat,
-				  bool last)
+				  bool last, u8 *dns)
 {
 	struct rec_data *rec;
 	u64 addr = pointer, bytes = next;
@@ -164,6 +171,7 @@ __inline_always bool send_address(struct task_struct *task, u16 count, u8 how, u
 		bytes = ADDR_MAX_BYTES;
 	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
 		return fault(rec, last);
+	*dns = is_dns(rec->bytes);
 	send_data(rec, bytes);
 	return true;
 }

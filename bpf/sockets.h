@@ -11,6 +11,8 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
+/* /etc/services: domain */
+#define DNS_PORT 53
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -76,7 +78,8 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	rec->portid = 0;
 	u64 key = mix(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
 	struct sock *peer = 0;
-	if (rec->family == AF_INET || rec->family == AF_INET6) {
+	bool inet = rec->family == AF_INET || rec->family == AF_INET6;
+	if (inet) {
 		key = mix(key, inet_addresses(sk, rec));
 	} else if (rec->family == AF_UNIX) {
 		struct unix_sock *u = CAST(sk, struct unix_sock);
@@ -90,7 +93,7 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 		rec->portid = READ(CAST(sk, struct netlink_sock), portid);
 		key = mix(key, rec->portid);
 	}
-	key |= 1; /* 0 says none */
+	key = finish_key(key, inet && rec->peer_port == DNS_PORT);
 
 	u64 stamp, *slot = seen_slot(key, &stamp);
 	if (!slot || *slot == stamp)

@@ -297,18 +297,21 @@ __noinline int request_address(u64 req, u32 op, u16 count)
 	struct io_connect *connect = CAST((void *)req, struct io_connect);
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
 	bool compat = is_compat_ring(kiocb);
+	u8 dns;
 	switch (op) {
 	case OP_CONNECT:
-		send_address(task, count, ADDR_IN, (u64)READ(connect, addr), READ(connect, addr_len), compat, true);
+		send_address(task, count, ADDR_IN, (u64)READ(connect, addr), READ(connect, addr_len), compat, true,
+			     &dns);
 		break;
 	case OP_SENDMSG:
 	case OP_SENDMSG_ZC:
-		send_address(task, count, ADDR_MSG_IN, (u64)READ(msg, umsg), 0, compat, true);
+		send_address(task, count, ADDR_MSG_IN, (u64)READ(msg, umsg), 0, compat, true, &dns);
 		break;
 	case OP_SEND:
 	case OP_SEND_ZC:
 		if (bpf_core_field_exists(struct io_sr_msg, addr)) {
-			send_address(task, count, ADDR_IN, (u64)READ(msg, addr), READ(msg, addr_len), compat, true);
+			send_address(task, count, ADDR_IN, (u64)READ(msg, addr), READ(msg, addr_len), compat, true,
+				     &dns);
 		} else if (bpf_core_field_exists(struct io_async_msghdr, addr)) {
 			void *data = READ(kiocb, async_data);
 			struct io_async_msghdr *async = CAST(data, struct io_async_msghdr);

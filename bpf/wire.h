@@ -63,6 +63,8 @@ enum data_slot {
 	DATA_FLAGS, /* struct data_flags: what openat2(2) and clone3(2) take in a struct */
 	DATA_FD2, /* no memory: `base` is the key of a second fd */
 	DATA_ARGV, /* no REC_DATA but a REC_EXEC without `exe`: the arguments of an exec that failed */
+	DATA_DNS, /* a message to or from a name server */
+	DATA_BYTES, /* a u64: bytes of all messages of the call */
 };
 
 /* Flags of a REC_DATA. */
@@ -245,6 +247,7 @@ struct plan {
 	__u8 stat; /* argument that points to a struct stat or statx that the call fills in */
 	__u8 stat_how; /* enum stat_how */
 	__u8 how; /* argument that points to a struct open_how or clone_args */
+	__u8 payload; /* enum payload_how: where the second argument has what is moved */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 };
 
@@ -261,6 +264,14 @@ enum stat_how {
 	STAT_NONE,
 	STAT_OWN, /* struct stat of a 64-bit machine: st_dev and st_ino come first on each */
 	STAT_X, /* struct statx */
+};
+
+enum payload_how {
+	PAYLOAD_NONE,
+	PAYLOAD_BUFFER,
+	PAYLOAD_VECTORS, /* struct iovec * */
+	PAYLOAD_MESSAGE, /* struct msghdr * */
+	PAYLOAD_MESSAGES, /* struct mmsghdr * */
 };
 
 enum addr_how {

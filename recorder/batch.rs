@@ -59,6 +59,7 @@ pub struct Ends {
     pub peer_addr: Text,
     pub peer_port: Option<u16>,
     pub peer_path: Text,
+    pub dns_name: Text,
 }
 
 /// What only some calls have.
@@ -74,6 +75,8 @@ pub struct Names {
     /// Of a call that takes its flags in a struct.
     pub flags: Option<i64>,
     pub mode: Option<i32>,
+    /// Of a call that moved several messages.
+    pub bytes: Option<i64>,
 }
 
 impl Names {
@@ -86,6 +89,7 @@ impl Names {
         child_pid: None,
         flags: None,
         mode: None,
+        bytes: None,
     };
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec, uring};
 
-use crate::wire::types::{addr_how, data_slot, limits, plan, plan_flag, stat_how};
+use crate::wire::types::{addr_how, data_slot, limits, payload_how, plan, plan_flag, stat_how};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
 /// Operations of io_uring, whose numbers in a row follow those of calls.
@@ -25,6 +25,8 @@ pub struct CallInfo {
     pub class: &'static str,
     /// Whether its result is a number of bytes.
     pub moves_bytes: bool,
+    /// Whether it moves several messages, whose bytes are announced.
+    pub moves_messages: bool,
     /// Whether the address that it takes is that of its own end.
     pub binds: bool,
     /// The argument that is the fd which it is about, from 0.
@@ -82,6 +84,7 @@ impl CallInfo {
             name: name.into(),
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
+            moves_messages: payload(spec) == payload_how::PAYLOAD_MESSAGES,
             binds: spec.name == "bind",
             fd: spec.fd_arg(),
             flags: spec.flags_arg(),
@@ -297,6 +300,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
         p.addr = i as u8 + 1;
         p.addr_how = how.0 as u8;
     }
+    p.payload = payload(spec).0 as u8;
     let mut flags = 0;
     let mut set = |flag: plan_flag, on: bool| flags |= if on { flag.0 as u8 } else { 0 };
     set(plan_flag::PLAN_RECORD, wanted);
@@ -334,6 +338,17 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
         p.slots |= u8::from(used) << slot.0;
     }
     p
+}
+
+/// Where the second argument of a call has the bytes that it moves.
+fn payload(spec: &Spec) -> payload_how {
+    match spec.name {
+        "read" | "write" | "send" | "recv" | "sendto" | "recvfrom" => payload_how::PAYLOAD_BUFFER,
+        "readv" | "writev" => payload_how::PAYLOAD_VECTORS,
+        "sendmsg" | "recvmsg" => payload_how::PAYLOAD_MESSAGE,
+        "sendmmsg" | "recvmmsg" | "recvmmsg_time64" => payload_how::PAYLOAD_MESSAGES,
+        _ => payload_how::PAYLOAD_NONE,
+    }
 }
 
 fn address_how(arg: Arg) -> Option<addr_how> {

@@ -197,7 +197,13 @@ impl Columns {
                     None => self.names(r)?.mode.map(Into::into),
                 },
             ),
-            "bytes" => self.by_call(|call, _| call.moves_bytes, |_, r| Some(ret(r)?.max(0))),
+            "bytes" => self.by_call(
+                |call, run| call.moves_bytes || call.moves_messages && run.named,
+                |call, r| match call.moves_bytes {
+                    true => Some(ret(r)?.max(0)),
+                    false => self.names(r)?.bytes,
+                },
+            ),
             "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
             "lost" => self.by_note(|n| n.lost),
@@ -250,12 +256,13 @@ impl Columns {
             "local_addr" => self.by_ends(|e| some(e.local_addr)),
             "peer_addr" => self.by_ends(|e| some(e.peer_addr)),
             "peer_path" => self.by_ends(|e| some(e.peer_path)),
+            "dns_name" => self.by_ends(|e| some(e.dns_name)),
             "image" => self.described(|d| &d.image),
             "runtime" => self.described(|d| &d.runtime),
             "pod" => self.described(|d| &d.pod),
             "namespace" => self.described(|d| &d.namespace),
             "labels" => self.described(|d| &d.labels),
-            // dns_name: answers are not decoded yet. A column that is forgotten here is null, and a test fails.
+            // A column that is forgotten here is null, and a test fails.
             _ => self.by_run(|_| None),
         }
     }

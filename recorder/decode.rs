@@ -241,6 +241,11 @@ pub fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
     Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
 }
 
+/// The number that the bytes of a `DATA_BYTES` are.
+pub fn number(bytes: &[u8]) -> Option<u64> {
+    u64_at(bytes, 0)
+}
+
 /// Flags and mode of the bytes of a `DATA_FLAGS`.
 pub fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
     let flags = u64_at(bytes, offset_of!(data_flags, flags))?;

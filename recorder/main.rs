@@ -10,6 +10,7 @@ mod columns;
 mod containers;
 mod decode;
 mod definitions;
+mod dns;
 mod filters;
 mod kernel;
 mod merge;

@@ -16,6 +16,7 @@ use crate::calls::{CallInfo, Calls};
 use crate::clock::Clock;
 use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
+use crate::dns::{Message, Resolved};
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Registry};
@@ -48,6 +49,7 @@ pub struct Resolver {
     files: Definitions<File>,
     sockets: Definitions<Socket>,
     requests: Requests,
+    resolved: Resolved,
     calls: Arc<Calls>,
     /// The containers.
     pub registry: Registry,
@@ -74,6 +76,7 @@ impl Resolver {
             files: Definitions::default(),
             sockets: Definitions::default(),
             requests: Requests::default(),
+            resolved: Resolved::default(),
             calls,
             registry,
             clock: Clock::default(),
@@ -246,7 +249,7 @@ impl Resolver {
             },
             pending: vec![],
         });
-        // A call announces four things at most; more means that its record was lost.
+        // A call announces six things at most; more means that its record was lost.
         if thread.pending.len() >= 8 {
             thread.pending.clear();
         }
@@ -288,6 +291,14 @@ impl Resolver {
                 Some(address) => Pending::Address(address),
                 None => return,
             },
+            data_slot::DATA_DNS => match Message::parse(bytes) {
+                Some(message) => Pending::Dns(message),
+                None => return,
+            },
+            data_slot::DATA_BYTES => match decode::number(bytes) {
+                Some(bytes) => Pending::Bytes(bytes),
+                None => return,
+            },
             _ => {
                 self.faults.broken += 1;
                 return;
@@ -312,12 +323,12 @@ impl Resolver {
         row.call = head.nr;
         self.batch.set_args(&mut row, args.iter());
         let mut names = Names::NONE;
+        let announced = self.set_task(&mut row, head.tid);
         if has(sys_flag::SYS_CHILD) {
             names.child_pid = Some(key as i32);
         } else {
-            row.object = self.object(key);
+            row.object = self.object(key, &row);
         }
-        let announced = self.set_task(&mut row, head.tid);
         // Those of another number are of a call whose record was lost.
         let announced = announced
             .into_iter()
@@ -345,8 +356,8 @@ impl Resolver {
         self.batch.rows.push(row);
     }
 
-    /// Index of the file or socket behind `key`.
-    fn object(&mut self, key: u64) -> u32 {
+    /// Index of the file or socket behind `key`, which `row` is about.
+    fn object(&mut self, key: u64, row: &Row) -> u32 {
         let (batch, generation) = (&mut self.batch, self.generation);
         if key == 0 {
             NONE
@@ -361,6 +372,8 @@ impl Resolver {
                 batch.objects.len() - 1
             })
         } else if let Some(socket) = self.sockets.get_mut(key) {
+            let (container, resolved) = (batch.container(row), &self.resolved);
+            socket.set_name(|peer| resolved.name(container, peer, row.time));
             let mut sent = socket.sent;
             let index = sent.index(generation, || socket.push(batch));
             socket.sent = sent;
@@ -397,9 +410,15 @@ impl Resolver {
             }
             Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
             Pending::Address(address) => self.set_address(row, names, &address, call.binds),
+            Pending::Bytes(bytes) => names.bytes = Some(bytes as i64),
+            Pending::Dns(message) => {
+                let container = self.batch.container(row);
+                self.resolved.learn(container, &message, row.time);
+                self.set_question(row, &message);
+            }
             Pending::Exec { exe, argv } => {
                 names.argv = self.batch.strings.intern(&shell_join(&argv));
-                let object = self.object(exe);
+                let object = self.object(exe, row);
                 if object != NONE {
                     row.object = object;
                 }
@@ -433,10 +452,26 @@ impl Resolver {
         names.path_arg = arg_text;
         if arg.is_empty() && row.object == NONE {
             // AT_EMPTY_PATH: the call is about the directory fd itself.
-            row.object = self.object(base);
+            row.object = self.object(base, row);
         } else {
             names.path = path;
         }
+    }
+
+    /// The name that a name server is asked for stands where that of the peer would.
+    fn set_question(&mut self, row: &mut Row, message: &Message) {
+        let batch = &mut self.batch;
+        let Some(mut object) = batch.objects.get(row.object as usize).copied() else {
+            return;
+        };
+        let Some(mut ends) = batch.ends.get(object.ends as usize).copied() else {
+            return;
+        };
+        ends.dns_name = batch.strings.intern_shared(&message.name);
+        object.ends = batch.ends.len() as u32;
+        batch.ends.push(ends);
+        row.object = batch.objects.len() as u32;
+        batch.objects.push(object);
     }
 
     /// An address that the caller passed or got. It counts where the socket itself does not know better: a UDP socket
@@ -448,6 +483,9 @@ impl Resolver {
         address: &addrs::Address,
         binds: bool,
     ) {
+        let container = self.batch.container(row);
+        let peer = address.addr.as_deref();
+        let name = peer.and_then(|peer| self.resolved.name(container, peer, row.time));
         let batch = &mut self.batch;
         let addr = batch.strings.intern_opt(address.addr.as_deref());
         let path = batch.strings.intern_opt(address.path.as_deref());
@@ -470,6 +508,7 @@ impl Resolver {
                 peer_addr: NONE,
                 peer_port: None,
                 peer_path: NONE,
+                dns_name: NONE,
             },
         };
         if binds {
@@ -485,6 +524,7 @@ impl Resolver {
             }
         } else if ends.peer_addr == NONE && ends.peer_path == NONE {
             (ends.peer_addr, ends.peer_port, ends.peer_path) = (addr, address.port, path);
+            ends.dns_name = name.map_or(NONE, |name| batch.strings.intern_shared(name));
         } else {
             return;
         }

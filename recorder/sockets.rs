@@ -1,5 +1,7 @@
 //! Sockets, as the kernel side defines them and as a batch holds them.
 
+use std::sync::Arc;
+
 use crate::addrs;
 use crate::batch::{Batch, Ends, NONE, Object};
 use crate::decode::Sock;
@@ -17,11 +19,20 @@ pub struct Socket {
     peer: (Option<String>, Option<u16>),
     local_path: Option<String>,
     peer_path: Option<String>,
+    /// Name under which its container knew the other end when it first used the socket, once that was looked up.
+    name: Option<Option<Arc<str>>>,
     /// Where it stands in a batch's list of objects.
     pub sent: Sent,
 }
 
 impl Socket {
+    /// Looks up the name of the other end, at the first use.
+    pub fn set_name<'a>(&mut self, find: impl FnOnce(&str) -> Option<&'a Arc<str>>) {
+        let peer = self.peer.0.as_deref();
+        self.name
+            .get_or_insert_with(|| peer.and_then(find).cloned());
+    }
+
     /// Adds it to the batch's objects, and returns its index there.
     pub fn push(&self, batch: &mut Batch) -> usize {
         let strings = &mut batch.strings;
@@ -34,6 +45,7 @@ impl Socket {
             peer_addr: strings.intern_opt(self.peer.0.as_deref()),
             peer_port: self.peer.1,
             peer_path: strings.intern_opt(self.peer_path.as_deref()),
+            dns_name: strings.intern_opt(self.name.iter().flatten().next().map(|name| &**name)),
         };
         batch.objects.push(Object {
             path: strings.intern_opt(self.local_path.as_deref()),
@@ -79,6 +91,7 @@ pub fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
         peer,
         local_path,
         peer_path: addrs::unix_text(sock.peer_name).or(shared),
+        name: None,
         sent: Sent::default(),
     }
 }

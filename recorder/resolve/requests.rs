@@ -73,11 +73,11 @@ impl Resolver {
         row.flags = head.flags;
         row.call = number;
         self.batch.set_args(&mut row, request.args.iter().copied());
-        row.object = self.object(key);
         let (batch, registry) = (&mut self.batch, &mut self.registry);
         row.task = request
             .identity
             .index(head.tid, self.generation, batch, registry);
+        row.object = self.object(key, &row);
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
         self.push_call(row, Names::NONE, announced, call);
     }

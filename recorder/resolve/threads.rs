@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::addrs;
 use crate::batch::{Batch, NONE, Task};
 use crate::definitions::Sent;
+use crate::dns::Message;
 use crate::registry::Registry;
 
 /// Who a thread is.
@@ -52,6 +53,10 @@ pub(super) enum Pending {
     /// The second fd of the call.
     Second(u64),
     Address(addrs::Address),
+    /// What a name server was asked, or has answered.
+    Dns(Message),
+    /// Bytes of all messages.
+    Bytes(u64),
     Exec {
         exe: u64,
         argv: Box<[u8]>,

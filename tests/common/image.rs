@@ -15,6 +15,7 @@ const CACHE: &str = "/var/cache/ctrace-tests";
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/blocked.c"), "blocked"),
     ("", include_str!("../programs/calls.c"), "calls"),
+    ("", include_str!("../programs/dns.c"), "dns"),
     ("", include_str!("../programs/limits.c"), "limits"),
     ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),

@@ -11,7 +11,8 @@ select container, container_id, host,
     first_seen, last_seen, accepted + connected as opened, failed, connect_error, calls, bytes_sent, bytes_received
 from (
     select container, container_id, host, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path,
-        max(dns_name) as dns_name, max(comm) as comm, min(time) as first_seen, max(time) as last_seen,
+        -- To a name server it is the name that was asked for.
+        max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm, min(time) as first_seen, max(time) as last_seen,
         count(*) as calls,
         count(case when syscall in ('accept', 'accept4') and error is null then 1 end) as accepted,
         count(case when syscall = 'connect' and coalesce(error, 'EINPROGRESS') = 'EINPROGRESS' then 1 end) as connected,
