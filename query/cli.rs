@@ -46,6 +46,9 @@ pub struct Common {
     /// Write the answer to a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Answer again as the recording grows, until Ctrl-C; of events, show the new ones
+    #[arg(short = 'F', long)]
+    pub follow: bool,
 }
 
 impl Common {
@@ -56,6 +59,7 @@ impl Common {
             recordings: self.recordings,
             format: after.format.or(self.format),
             output: after.output.clone().or(self.output),
+            follow: after.follow || self.follow,
         }
     }
 }
@@ -65,6 +69,8 @@ impl Common {
 pub enum Format {
     /// Aligned columns, cut to the width of the terminal
     Table,
+    /// Each row as a list of columns and values, uncut
+    Vertical,
     /// Comma-separated values (RFC 4180)
     Csv,
     /// Tab-separated values

@@ -12,9 +12,10 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
@@ -23,6 +24,7 @@ use tokio::sync::OnceCell;
 
 use crate::functions;
 use crate::kept::Kept;
+use crate::output::say;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
 use crate::window::Span;
@@ -47,13 +49,17 @@ impl From<DataFusionError> for AskError {
 /// The recordings and the session that reads them.
 pub struct Engine {
     ctx: SessionContext,
+    cores: usize,
     given: Vec<PathBuf>,
+    /// The only events that there are: those with a greater `seq` than the first, up to the second.
+    part: Option<(i64, i64)>,
     recordings: OnceCell<Recordings>,
 }
 
 /// The name of the table of metadata.
-const META: &str = "meta";
-const EVENTS: &str = "events";
+pub const META: &str = "meta";
+/// The name of the table of events.
+pub const EVENTS: &str = "events";
 
 impl Engine {
     /// An engine for `given` recordings; none means those that [`Recordings::open`] finds. Opens nothing yet.
@@ -64,9 +70,25 @@ impl Engine {
         functions::register(&ctx);
         Engine {
             ctx,
+            cores,
             given,
+            part: None,
             recordings: OnceCell::new(),
         }
+    }
+
+    /// Another engine, which opens the same recordings as they are then.
+    pub fn again(&self) -> Self {
+        let opened = self
+            .opened()
+            .map(|r| r.files.iter().map(|f| f.path.clone()).collect());
+        Engine::new(opened.unwrap_or_else(|| self.given.clone()), self.cores)
+    }
+
+    /// The same, of the events alone that finished after the one numbered `after`, up to `last`.
+    pub fn between(mut self, after: i64, last: i64) -> Self {
+        self.part = Some((after, last));
+        self
     }
 
     /// The session, with the tables that statements have named so far.
@@ -85,7 +107,13 @@ impl Engine {
     /// As [`Recordings::open`].
     pub async fn recordings(&self) -> Result<&Recordings, SourceError> {
         self.recordings
-            .get_or_try_init(|| Recordings::open(&self.ctx, &self.given))
+            .get_or_try_init(async || {
+                let opened = Recordings::open(&self.ctx, &self.given).await?;
+                if opened.found {
+                    say("reading", &opened.files[0].path.display().to_string());
+                }
+                Ok(opened)
+            })
             .await
     }
 
@@ -172,15 +200,20 @@ impl Engine {
         })
     }
 
-    fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+    /// The names of all functions, sorted: the first of equally near names is suggested, which should always be the same.
+    pub fn functions(&self) -> Vec<String> {
         let state = self.ctx.state();
         let names = state.scalar_functions().keys();
         let names = names
             .chain(state.aggregate_functions().keys())
             .chain(state.window_functions().keys());
         let mut names: Vec<String> = names.cloned().collect();
-        // The first of equally near names is suggested, so it should always be the same.
         names.sort_unstable();
+        names
+    }
+
+    fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+        let names = self.functions();
         SqlError::from_datafusion(sql, error, &names)
     }
 
@@ -222,7 +255,15 @@ impl Engine {
         keep: bool,
     ) -> Result<Option<Arc<dyn TableProvider>>, AskError> {
         if name == EVENTS {
-            return Ok(Some(self.recordings().await?.table()?));
+            let table = self.recordings().await?.table()?;
+            let Some((after, last)) = self.part else {
+                return Ok(Some(table));
+            };
+            let seq = || datafusion::prelude::col("seq");
+            let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(table), None)?
+                .filter(seq().gt(lit(after)).and(seq().lt_eq(lit(last))))?
+                .build()?;
+            return Ok(Some(Arc::new(ViewTable::new(plan, None))));
         }
         if name == META {
             return Ok(Some(self.metadata().await?));

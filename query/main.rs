@@ -1,28 +1,31 @@
 //! `ctrace-query`: asks recordings of ctrace-rec, with SQL or with ready questions.
 
+mod answer;
 mod cli;
 mod engine;
+mod follow;
 mod functions;
 mod kept;
 mod losses;
 mod output;
+mod progress;
 mod questions;
 mod source;
 mod sqlerror;
 mod window;
 
+use std::any::Any;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser};
-use ctrace_schema::{columns, meta, text};
-use datafusion::dataframe::DataFrame;
 
+use answer::{To, answer};
 use cli::{Cli, Command, Common, Format};
 use engine::Engine;
-use output::Sink;
+use output::{Sink, say};
 use questions::{Narrowed, QUESTIONS};
 
 fn main() -> ExitCode {
@@ -31,15 +34,8 @@ fn main() -> ExitCode {
         // What a broken file makes a reader do becomes an error below.
         std::panic::set_hook(Box::new(|_| {}));
     }
-    let result = std::panic::catch_unwind(|| run(cli)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().map(String::as_str);
-        let what = what.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(anyhow::anyhow!(
-            "the reader broke off ({what}). The recording is damaged, or this is a bug of ctrace-query; RUST_BACKTRACE=1 \
-             shows where"
-        ))
-    });
-    match result {
+    let result = std::panic::catch_unwind(|| run(cli));
+    match result.unwrap_or_else(|panic| Err(broke_off(panic.as_ref()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) if output::is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,12 +45,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// A message on stderr. It may quote a file that a stranger wrote.
-fn say(kind: &str, message: &str) {
-    let message = message.replace('\t', "    ");
-    let lines: Vec<_> = message.lines().map(text::printable).collect();
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{kind}: {}", lines.join("\n"));
+/// What a broken file makes a reader do, as an error.
+fn broke_off(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let what = panic.downcast_ref::<String>().map(String::as_str);
+    let what = what
+        .or(panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    anyhow::anyhow!(
+        "the reader broke off ({what}). The recording is damaged, or this is a bug of ctrace-query; RUST_BACKTRACE=1 \
+         shows where"
+    )
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
@@ -84,13 +84,23 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let engine = Engine::new(common.recordings.clone(), cores);
     runtime.block_on(async {
         let sql = match question {
-            Some(command) => command_sql(command, &engine).await?,
-            None => given_sql(cli.sql.as_deref(), cli.file.as_deref())?,
+            Some(_) => None,
+            None => Some(given_sql(cli.sql.as_deref(), cli.file.as_deref())?),
+        };
+        let asked = async |engine: &Engine| match (question, &sql) {
+            (Some(command), _) => command_sql(command, engine).await,
+            (None, sql) => Ok(sql.clone().unwrap_or_default()),
         };
         if question.is_some_and(Command::shows_sql) {
-            return print(sql.trim_end());
+            return print(asked(&engine).await?.trim_end());
         }
-        answer(&engine, &sql, &common).await
+        let to = common.output.as_deref().map_or(To::Stdout, To::File);
+        let format = common.format.unwrap_or(Format::Table);
+        if common.follow {
+            return follow::follow(engine, asked, format, to).await;
+        }
+        answer(&engine, &asked(&engine).await?, format, to).await?;
+        Ok(())
     })
 }
 
@@ -100,6 +110,7 @@ impl Command {
             recordings: Vec::new(),
             format: None,
             output: None,
+            follow: false,
         };
         match (self, self.ready()) {
             (_, Some((_, ask))) => &ask.common,
@@ -142,15 +153,17 @@ fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
         return std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()));
     }
-    let Some(sql) = sql else {
-        bail!(
-            "what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more",
-            names()
-        );
+    let Some(sql) = sql.filter(|sql| *sql != "-") else {
+        let sql =
+            std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin")?;
+        if sql.trim().is_empty() {
+            bail!(
+                "what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more",
+                names()
+            );
+        }
+        return Ok(sql);
     };
-    if sql == "-" {
-        return std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin");
-    }
     let sql = sql.trim();
     let starts = ["select", "with", "describe", "explain", "values", "show"];
     let word = sql.to_lowercase();
@@ -170,93 +183,6 @@ fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
 fn names() -> String {
     let names: Vec<_> = QUESTIONS.iter().map(|q| q.name).collect();
     names.join(", ")
-}
-
-/// Runs one statement, writes its answer, and warns of what it may lack.
-async fn answer(engine: &Engine, sql: &str, common: &Common) -> anyhow::Result<()> {
-    let frame = engine.plan(sql).await?;
-    if let Some(found) = engine.opened().filter(|r| r.found) {
-        say("reading", &found.files[0].path.display().to_string());
-    }
-    let format = common.format.unwrap_or(Format::Table);
-    let sink = match &common.output {
-        Some(path) => {
-            spare_recordings(engine, path)?;
-            Sink::file(path)?
-        }
-        None => Sink::stdout(format)?,
-    };
-    let meta = part_meta(engine, &frame);
-    let rows = frame
-        .clone()
-        .execute_stream()
-        .await
-        .map_err(engine::AskError::from)?;
-    let written = output::write(rows, format, sink, meta).await;
-    let read = written.is_ok() || output::is_closed_pipe();
-    if read
-        && let Some(losses) = losses::of(engine, &frame)
-            .await
-            .map_err(engine::AskError::from)?
-    {
-        say("warning", &losses.to_string());
-    }
-    Ok(written?)
-}
-
-/// A recording is read-only: `--output` does not replace it.
-fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
-    let Ok(target) = output.canonicalize() else {
-        return Ok(());
-    };
-    let files = engine
-        .opened()
-        .map(|r| r.files.as_slice())
-        .unwrap_or_default();
-    if files
-        .iter()
-        .any(|f| f.path.canonicalize().is_ok_and(|path| path == target))
-    {
-        bail!(
-            "{} is the recording that is read: write to another file",
-            output.display()
-        );
-    }
-    Ok(())
-}
-
-/// What a part of a recording says about itself: all that is true of the whole and of each part.
-fn part_meta(engine: &Engine, frame: &DataFrame) -> Vec<(String, String)> {
-    let has =
-        |column: &columns::Column| frame.schema().has_column_with_unqualified_name(column.name);
-    let Some(recordings) = engine.opened().filter(|_| columns::COLUMNS.iter().all(has)) else {
-        return Vec::new();
-    };
-    let (major, minor) = meta::SCHEMA_VERSION;
-    let mut pairs = vec![
-        (meta::KEY_SCHEMA.to_string(), format!("{major}.{minor}")),
-        (
-            meta::KEY_PRODUCER.to_string(),
-            concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string(),
-        ),
-    ];
-    let keys = [
-        meta::KEY_HOST,
-        meta::KEY_BOOT_ID,
-        meta::KEY_KERNEL,
-        meta::KEY_ARCH,
-        meta::KEY_FILTERS,
-    ];
-    for key in keys.iter().chain([&meta::KEY_CLOCKS]) {
-        let mut values = recordings.files.iter().map(|f| f.meta.get(*key));
-        // Recordings of several machines have no one host.
-        if let Some(Some(first)) = values.next()
-            && values.all(|v| v == Some(first))
-        {
-            pairs.push((key.to_string(), first.clone()));
-        }
-    }
-    pairs
 }
 
 fn help(topic: Option<&str>) -> anyhow::Result<()> {

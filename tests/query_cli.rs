@@ -30,7 +30,9 @@ fn stable(text: String, dir: &TempDir) -> String {
 fn formats() {
     let dir = recording();
     let sql = "select time, container, syscall, ret, error, denied from syscalls where pid = 201 order by seq limit 3";
-    for format in ["table", "csv", "tsv", "json", "ndjson", "markdown"] {
+    for format in [
+        "table", "vertical", "csv", "tsv", "json", "ndjson", "markdown",
+    ] {
         assert_snapshot!(
             format!("format_{format}"),
             ask(dir.path(), &["--format", format, sql])
@@ -147,6 +149,11 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
         .args(["-r", "run.parquet", "-"])
         .stdin(fs::File::open(dir.path().join("q.sql")).unwrap());
     assert_eq!(transcript(&mut stdin), want);
+    // Without SQL and without a terminal, stdin is what there is.
+    let mut bare = ctrace_query(dir.path());
+    bare.args(["-r", "run.parquet"])
+        .stdin(fs::File::open(dir.path().join("q.sql")).unwrap());
+    assert_eq!(transcript(&mut bare), want);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json;
 use arrow::util::display::FormatOptions;
+use ctrace_schema::text;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
@@ -24,6 +25,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::cli::Format;
+use crate::progress::Progress;
 use crate::sqlerror::plain;
 pub use sink::{Sink, is_closed_pipe};
 
@@ -43,10 +45,18 @@ pub enum OutputError {
     Query(DataFusionError),
 }
 
+/// A message on stderr. It may quote a file that a stranger wrote.
+pub fn say(kind: &str, message: &str) {
+    let message = message.replace('\t', "    ");
+    let lines: Vec<_> = message.lines().map(text::printable).collect();
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{kind}: {}", lines.join("\n"));
+}
+
 /// How a time is written where the format has no type for it; UTC.
 const TIME: &str = "%Y-%m-%d %H:%M:%S%.9f";
 
-/// Writes all of `rows` to `sink`. `meta` goes into the footer of a Parquet file.
+/// Writes all of `rows` to `sink`, and returns how many they are. `meta` goes into the footer of a Parquet file.
 ///
 /// # Errors
 /// That the query failed on the way, that the sink did, or that the format has no place for a type of the answer.
@@ -55,7 +65,8 @@ pub async fn write(
     format: Format,
     sink: Sink,
     meta: Vec<(String, String)>,
-) -> Result<(), OutputError> {
+    progress: Option<Progress>,
+) -> Result<usize, OutputError> {
     let failed = |source| OutputError::Format {
         format: format!("{format:?}").to_lowercase(),
         source,
@@ -65,12 +76,21 @@ pub async fn write(
         _ => rows.schema(),
     };
     let mut writer = writer(format, &schema, sink, meta).map_err(failed)?;
-    while let Some(batch) = rows.next().await {
+    let mut count = 0;
+    loop {
+        let next = rows.next();
+        let next = match &progress {
+            Some(progress) => progress.during(next).await,
+            None => next.await,
+        };
+        let Some(batch) = next else { break };
         let batch = batch.map_err(OutputError::Query)?;
         let batch = recast(batch, &schema).map_err(failed)?;
+        count += batch.num_rows();
         writer.batch(&batch).map_err(failed)?;
     }
-    writer.finish().map_err(failed)
+    writer.finish().map_err(failed)?;
+    Ok(count)
 }
 
 /// Other programs know plain strings better than views.
@@ -111,6 +131,7 @@ fn writer(
 ) -> Result<Box<dyn BatchWriter>, ArrowError> {
     Ok(match format {
         Format::Table => Box::new(table::Table::new(schema, sink)),
+        Format::Vertical => Box::new(table::Vertical::new(schema, sink)),
         Format::Markdown => Box::new(table::Markdown::new(schema, sink)?),
         Format::Csv => Box::new(delimited(b',', schema, sink)?),
         Format::Tsv => Box::new(delimited(b'\t', schema, sink)?),

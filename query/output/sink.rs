@@ -23,6 +23,8 @@ pub struct Sink {
     to: To,
     /// Columns of the terminal, if it is one.
     pub width: Option<usize>,
+    /// Whether a reader waits for each row, which is not kept back then.
+    pub live: bool,
 }
 
 enum To {
@@ -48,6 +50,7 @@ impl Sink {
             return Ok(Sink {
                 to: To::Pipe(BufWriter::new(stdout)),
                 width: None,
+                live: false,
             });
         }
         if matches!(format, Format::Arrow | Format::Parquet) {
@@ -60,6 +63,7 @@ impl Sink {
                 line: Vec::new(),
             }),
             width: Some(width),
+            live: false,
         })
     }
 
@@ -87,7 +91,17 @@ impl Sink {
                 path: path.to_path_buf(),
             }
         };
-        Ok(Sink { to, width: None })
+        Ok(Sink {
+            to,
+            width: None,
+            live: false,
+        })
+    }
+
+    /// The same, for a reader who waits for each row.
+    pub fn live(mut self) -> Self {
+        self.live = true;
+        self
     }
 
     /// Ends the output.
@@ -125,7 +139,11 @@ impl Drop for Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        note(self.writer().write(bytes))
+        let written = note(self.writer().write(bytes))?;
+        if self.live {
+            self.flush()?;
+        }
+        Ok(written)
     }
     fn flush(&mut self) -> io::Result<()> {
         note(self.writer().flush())

@@ -115,6 +115,9 @@ impl BatchWriter for Table {
                 self.begin()?;
             }
         }
+        if self.sink.live && self.widths.is_none() {
+            self.begin()?;
+        }
         Ok(())
     }
 
@@ -122,6 +125,50 @@ impl BatchWriter for Table {
         if self.widths.is_none() {
             self.begin()?;
         }
+        Ok(self.sink.done()?)
+    }
+}
+
+/// Each row as a list of columns and values, which are not cut; null is left out.
+pub struct Vertical {
+    sink: Sink,
+    names: Row,
+    width: usize,
+    rows: usize,
+}
+
+impl Vertical {
+    pub fn new(schema: &SchemaRef, sink: Sink) -> Self {
+        let fields = schema.fields().iter();
+        let names: Row = fields.map(|f| printable(f.name()).into_owned()).collect();
+        Vertical {
+            sink,
+            width: names.iter().map(|n| n.width()).max().unwrap_or(0),
+            names,
+            rows: 0,
+        }
+    }
+}
+
+impl BatchWriter for Vertical {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        for row in cells(batch)? {
+            self.rows += 1;
+            writeln!(self.sink, "-- row {} --", self.rows)?;
+            for (name, cell) in self
+                .names
+                .iter()
+                .zip(row)
+                .filter(|(_, cell)| !cell.is_empty())
+            {
+                let pad = " ".repeat(self.width - name.width());
+                writeln!(self.sink, "{name}{pad}{GAP}{cell}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
         Ok(self.sink.done()?)
     }
 }

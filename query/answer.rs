@@ -1,0 +1,113 @@
+//! Answers one statement: plans it, writes the answer where it should go, and warns of what it may lack.
+
+use std::path::Path;
+
+use anyhow::bail;
+use ctrace_schema::{columns, meta};
+use datafusion::dataframe::DataFrame;
+use datafusion::physical_plan::execute_stream;
+
+use crate::cli::Format;
+use crate::engine::{AskError, Engine};
+use crate::losses;
+use crate::output::{self, OutputError, Sink, say};
+use crate::progress::Progress;
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    Stdout,
+    /// A file that appears when it is whole.
+    File(&'a Path),
+}
+
+impl To<'_> {
+    fn open(self, format: Format) -> Result<Sink, OutputError> {
+        match self {
+            To::Stdout => Sink::stdout(format),
+            To::File(path) => Sink::file(path),
+        }
+    }
+}
+
+/// Runs one statement, writes its answer, and warns of what it may lack. Returns the number of rows.
+///
+/// # Errors
+/// What is wrong with the statement or the recordings, or that the answer cannot be written.
+pub async fn answer(
+    engine: &Engine,
+    sql: &str,
+    format: Format,
+    to: To<'_>,
+) -> anyhow::Result<usize> {
+    let frame = engine.plan(sql).await?;
+    if let To::File(path) = to {
+        spare_recordings(engine, path)?;
+    }
+    let meta = part_meta(engine, &frame);
+    let plan = frame.clone().create_physical_plan().await;
+    let plan = plan.map_err(AskError::from)?;
+    let sink = to.open(format)?;
+    let rows = execute_stream(plan.clone(), frame.task_ctx().into()).map_err(AskError::from)?;
+    let written = output::write(rows, format, sink, meta, Progress::of(plan)).await;
+    let read = written.is_ok() || output::is_closed_pipe();
+    if read && let Some(losses) = losses::of(engine, &frame).await.map_err(AskError::from)? {
+        say("warning", &losses.to_string());
+    }
+    Ok(written?)
+}
+
+/// A recording is read-only: `--output` does not replace it.
+fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
+    let Ok(target) = output.canonicalize() else {
+        return Ok(());
+    };
+    let files = engine
+        .opened()
+        .map(|r| r.files.as_slice())
+        .unwrap_or_default();
+    if files
+        .iter()
+        .any(|f| f.path.canonicalize().is_ok_and(|path| path == target))
+    {
+        bail!(
+            "{} is the recording that is read: write to another file",
+            output.display()
+        );
+    }
+    Ok(())
+}
+
+/// What a part of a recording says about itself: all that is true of the whole and of each part.
+fn part_meta(engine: &Engine, frame: &DataFrame) -> Vec<(String, String)> {
+    let has =
+        |column: &columns::Column| frame.schema().has_column_with_unqualified_name(column.name);
+    let Some(recordings) = engine.opened().filter(|_| columns::COLUMNS.iter().all(has)) else {
+        return Vec::new();
+    };
+    let (major, minor) = meta::SCHEMA_VERSION;
+    let mut pairs = vec![
+        (meta::KEY_SCHEMA.to_string(), format!("{major}.{minor}")),
+        (
+            meta::KEY_PRODUCER.to_string(),
+            concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string(),
+        ),
+    ];
+    let keys = [
+        meta::KEY_HOST,
+        meta::KEY_BOOT_ID,
+        meta::KEY_KERNEL,
+        meta::KEY_ARCH,
+        meta::KEY_FILTERS,
+    ];
+    for key in keys.iter().chain([&meta::KEY_CLOCKS]) {
+        let mut values = recordings.files.iter().map(|f| f.meta.get(*key));
+        // Recordings of several machines have no one host.
+        if let Some(Some(first)) = values.next()
+            && values.all(|v| v == Some(first))
+        {
+            pairs.push((key.to_string(), first.clone()));
+        }
+    }
+    pairs
+}

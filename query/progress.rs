@@ -1,0 +1,161 @@
+//! How far a long query is: a line on stderr that goes away when there is something to show.
+
+use std::future::Future;
+use std::io::{IsTerminal, Write, stderr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ctrace_schema::human;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+
+/// What is over sooner needs no line.
+const PATIENCE: Duration = Duration::from_millis(500);
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Watches the scans of a plan.
+pub struct Progress {
+    plan: Arc<dyn ExecutionPlan>,
+    begun: Instant,
+}
+
+impl Progress {
+    /// The progress of `plan`, which is about to run; none where nobody would see it.
+    pub fn of(plan: Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let begun = Instant::now();
+        stderr().is_terminal().then_some(Progress { plan, begun })
+    }
+
+    /// Waits for `next`, and shows meanwhile how far the plan is.
+    pub async fn during<T>(&self, next: impl Future<Output = T>) -> T {
+        let mut next = pin!(next);
+        let mut drawn = false;
+        loop {
+            let wait = PATIENCE.saturating_sub(self.begun.elapsed()).max(REDRAW);
+            tokio::select! {
+                biased;
+                done = &mut next => {
+                    if drawn {
+                        erase();
+                    }
+                    return done;
+                }
+                () = tokio::time::sleep(wait) => {
+                    draw(&read(self.plan.as_ref()), self.begun.elapsed());
+                    drawn = true;
+                }
+            }
+        }
+    }
+}
+
+/// What the scans of a plan have done so far.
+#[derive(Debug, Default, PartialEq)]
+struct Scanned {
+    /// Rows that were read or found to be of no use.
+    rows: u64,
+    bytes: u64,
+    /// Rows of what is scanned, where that is known.
+    total: u64,
+    /// Row groups that need not be read, and those that do, of the files opened so far.
+    groups: (u64, u64),
+}
+
+impl Scanned {
+    /// How much is done, of 1; none: unknown.
+    fn share(&self) -> Option<f64> {
+        let (spared, needed) = self.groups;
+        let needed = match spared + needed {
+            0 => 1.0,
+            all => needed as f64 / all as f64,
+        };
+        let total = self.total as f64 * needed;
+        (total > 0.0).then(|| (self.rows as f64 / total).min(1.0))
+    }
+}
+
+/// Adds up the metrics of the leaves.
+fn read(plan: &dyn ExecutionPlan) -> Scanned {
+    let mut scanned = Scanned::default();
+    add(plan, &mut scanned);
+    scanned
+}
+
+fn add(plan: &dyn ExecutionPlan, scanned: &mut Scanned) {
+    let children = plan.children();
+    for child in &children {
+        add(child.as_ref(), scanned);
+    }
+    if !children.is_empty() {
+        return;
+    }
+    let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::new());
+    if let Ok(statistics) = statistics {
+        scanned.total += statistics.num_rows.get_value().map_or(0, |n| *n as u64);
+    }
+    for metric in plan.metrics().iter().flat_map(|m| m.iter()) {
+        match metric.value() {
+            MetricValue::OutputRows(rows) => scanned.rows += rows.value() as u64,
+            MetricValue::Count { name, count } if name == "bytes_scanned" => {
+                scanned.bytes += count.value() as u64;
+            }
+            MetricValue::Count { name, count } if name == "pushdown_rows_pruned" => {
+                scanned.rows += count.value() as u64;
+            }
+            MetricValue::PruningMetrics {
+                name,
+                pruning_metrics,
+            } => {
+                let (pruned, matched) = (pruning_metrics.pruned(), pruning_metrics.matched());
+                match name.as_ref() {
+                    "page_index_rows_pruned" => scanned.rows += pruned as u64,
+                    "row_groups_pruned_statistics" => {
+                        scanned.groups.0 += pruned as u64;
+                        scanned.groups.1 += matched as u64;
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn draw(scanned: &Scanned, elapsed: Duration) {
+    let share = scanned
+        .share()
+        .map_or(String::new(), |share| format!("{:.0} %, ", share * 100.0));
+    // Nobody is left to tell when stderr is closed.
+    let _ = write!(
+        stderr(),
+        "\r\x1b[Kscanned {share}{} rows, {}, {:.0} s",
+        human::count(scanned.rows),
+        human::bytes(scanned.bytes),
+        elapsed.as_secs_f64()
+    );
+}
+
+fn erase() {
+    let _ = write!(stderr(), "\r\x1b[K");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_need_not_be_read_do_not_count() {
+        let scanned = |rows, total, groups| Scanned {
+            rows,
+            total,
+            groups,
+            bytes: 0,
+        };
+        assert_eq!(scanned(25, 100, (0, 0)).share(), Some(0.25));
+        assert_eq!(scanned(25, 100, (3, 1)).share(), Some(1.0));
+        assert_eq!(scanned(25, 100, (1, 1)).share(), Some(0.5));
+        assert_eq!(scanned(25, 0, (0, 0)).share(), None);
+    }
+}

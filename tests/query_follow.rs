@@ -1,0 +1,164 @@
+//! `--follow`, and the line that shows how far a long query is.
+// A failure to set up should stop the test.
+#![allow(clippy::unwrap_used)]
+
+mod query_support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use query_support::{Story, ctrace_query, footer, incident, transcript};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A recording of so many calls.
+fn calls(dir: &Path, count: i64) {
+    let mut story = Story::default();
+    footer(&mut story);
+    for i in 0..count {
+        let who = json!({ "container": "web", "pid": 1, "tid": 1 });
+        story.call(i, &who, "getpid", i, json!({ "class": "process" }));
+    }
+    // As a recorder that closes a file: it is there in one step.
+    story.write(dir, "next");
+    std::fs::rename(dir.join("next"), dir.join("run.parquet")).unwrap();
+}
+
+/// A `ctrace-query --follow` and the lines that it prints.
+struct Follower {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Follower {
+    fn new(dir: &Path, args: &[&str]) -> Self {
+        let mut child = ctrace_query(dir)
+            .args(["-r", "run.parquet", "--follow", "--format", "csv"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            stdout
+                .lines()
+                .all(|line| sender.send(line.unwrap()).is_ok())
+        });
+        Follower { child, lines }
+    }
+
+    fn expect(&self, want: &[&str]) {
+        for want in want {
+            // Long enough for a machine that has much else to do.
+            let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(line, *want);
+        }
+    }
+
+    /// Ctrl-C ends it, and nothing more is said.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.child.wait().unwrap().success());
+        assert_eq!(self.lines.iter().collect::<Vec<_>>(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn new_events_follow_those_before() {
+    let dir = TempDir::new().unwrap();
+    calls(dir.path(), 2);
+    let follower = Follower::new(
+        dir.path(),
+        &["select seq, strace() as call from syscalls where ret <> 2 order by seq"],
+    );
+    follower.expect(&["seq,call", "0,getpid() = 0", "1,getpid() = 1"]);
+    calls(dir.path(), 5);
+    follower.expect(&["3,getpid() = 3", "4,getpid() = 4"]);
+    calls(dir.path(), 6);
+    follower.expect(&["5,getpid() = 5"]);
+    follower.end();
+}
+
+#[test]
+fn what_is_counted_is_counted_again() {
+    let dir = TempDir::new().unwrap();
+    calls(dir.path(), 2);
+    let follower = Follower::new(dir.path(), &["select count(*) as n from events"]);
+    follower.expect(&["n", "2"]);
+    calls(dir.path(), 5);
+    follower.expect(&["n", "5"]);
+    follower.end();
+    // A ready question too.
+    let follower = Follower::new(dir.path(), &["syscalls", "--limit", "1"]);
+    follower.expect(&[
+        "container,syscall,calls,errors,denied,total_us,mean_us,p99_us,max_us",
+        "web,getpid,5,0,0,125.0,25.0,25.0,25.0",
+    ]);
+    follower.end();
+}
+
+#[test]
+fn what_cannot_be_read_is_not_followed() {
+    let dir = TempDir::new().unwrap();
+    let missing = transcript(ctrace_query(dir.path()).args(["-r", "run.parquet", "-F", "summary"]));
+    assert!(
+        missing.starts_with("exit code 2") && missing.contains("run.parquet"),
+        "{missing}"
+    );
+    incident().write(dir.path(), "run.parquet");
+    let wrong = transcript(ctrace_query(dir.path()).args([
+        "-r",
+        "run.parquet",
+        "-F",
+        "select nothing from events",
+    ]));
+    assert!(
+        wrong.starts_with("exit code 2") && wrong.contains("no column `nothing`"),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn a_long_query_shows_on_a_terminal_how_far_it_is() {
+    let dir = TempDir::new().unwrap();
+    let program = env!("CARGO_BIN_EXE_ctrace-query");
+    // It would take days. script(1) runs it on a terminal of its own.
+    let sql = "select count(*) as n from generate_series(1, 1000000000000000)";
+    let mut on_terminal = Command::new("script")
+        .args(["-qec", &format!("{program} '{sql}'"), "/dev/null"])
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = on_terminal.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains(" rows, ") {
+        let mut bytes = [0; 256];
+        let count = stdout.read(&mut bytes).unwrap();
+        assert!(count > 0, "{:?}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&bytes[..count]);
+    }
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.starts_with("\r\x1b[Kscanned "), "{shown:?}");
+    // Ctrl-C
+    on_terminal
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"\x03")
+        .unwrap();
+    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    on_terminal.wait().unwrap();
+}
