@@ -180,15 +180,6 @@ struct {
 	__type(value, struct seen_slots);
 } seen SEC(".maps");
 
-/* The other end is a name server's: in the key of a socket, so that it is known without another look. */
-#define KEY_DNS 2
-
-/* A key of what was hashed. 0 says none, so it has the lowest bit. */
-__inline_always u64 finish_key(u64 hash, bool dns)
-{
-	return (hash & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
-}
-
 /* The slot of `key`, and in `stamp` what it holds when the definition has been sent in this epoch. */
 __inline_always u64 *seen_slot(u64 key, u64 *stamp)
 {
@@ -208,6 +199,18 @@ __inline_always u64 mix(u64 key, u64 word)
 {
 	key = key * 0xbf58476d1ce4e5b9ULL + word;
 	return key ^ (key >> 29);
+}
+
+/* The other end is a name server's: in the key of a socket, so that it is known without another look. */
+#define KEY_DNS 2
+
+/*
+ * A key of what was hashed. 0 says none, so it has the lowest bit. What the last word had in the bits that are overwritten
+ * stands in others once it has been multiplied.
+ */
+__inline_always u64 finish_key(u64 hash, bool dns)
+{
+	return (mix(hash, 0) & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
 }
 
 #endif

@@ -60,6 +60,18 @@ __inline_always u64 inet_addresses(struct sock *sk, struct rec_sock *rec)
 	return mix(key, (u64)rec->local_port << 16 | rec->peer_port);
 }
 
+/* The inode of a socket, which no other has: its memory may be another's before long. 0: nobody has it open. */
+__inline_always u64 sock_inode(struct sock *sk)
+{
+	struct socket *socket = sk ? READ(sk, sk_socket) : 0;
+	socket = CAST(socket, struct socket);
+	struct file *file = socket ? READ(socket, file) : 0;
+	file = CAST(file, struct file);
+	struct inode *inode = file ? READ(file, f_inode) : 0;
+	inode = CAST(inode, struct inode);
+	return inode ? READ(inode, i_ino) : 0;
+}
+
 /* The key of a socket as it is connected and bound now. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
 {
@@ -83,12 +95,13 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 		key = mix(key, inet_addresses(sk, rec));
 	} else if (rec->family == AF_UNIX) {
 		struct unix_sock *u = CAST(sk, struct unix_sock);
-		peer = READ(u, peer);
+		peer = CAST(READ(u, peer), struct sock);
 		/* Read as numbers: the verifier allows no arithmetic on a pointer. */
 		u64 ends[2] = {};
 		bpf_probe_read_kernel(&ends[0], sizeof(u64), &u->addr);
 		bpf_probe_read_kernel(&ends[1], sizeof(u64), &u->peer);
 		key = mix(mix(key, ends[0]), ends[1]);
+		key = mix(key, sock_inode(peer));
 	} else if (rec->family == AF_NETLINK) {
 		rec->portid = READ(CAST(sk, struct netlink_sock), portid);
 		key = mix(key, rec->portid);
