@@ -46,7 +46,7 @@ pub async fn answer(
     }
     let meta = part_meta(engine, &frame);
     let plan = frame.clone().create_physical_plan().await;
-    let plan = plan.map_err(AskError::from)?;
+    let plan = plan.map_err(|e| engine.explain(sql, &e))?;
     let sink = to.open(format)?;
     let rows = execute_stream(plan.clone(), frame.task_ctx().into()).map_err(AskError::from)?;
     let written = output::write(rows, format, sink, meta, Progress::of(plan)).await;

@@ -106,7 +106,7 @@ pub enum Command {
     Links(Ask),
     /// Which processes ran, who started them, how did they end?
     Processes(Ask),
-    /// What failed, and on what?
+    /// What failed, and on what? Not EAGAIN, and not what runc tries while it sets a container up
     Errors(Ask),
     /// Which calls did seccomp refuse?
     Denied(Ask),

@@ -212,7 +212,8 @@ impl Engine {
         names
     }
 
-    fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+    /// What DataFusion says about a statement, with its place.
+    pub fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
         let names = self.functions();
         SqlError::from_datafusion(sql, error, &names)
     }

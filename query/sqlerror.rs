@@ -112,8 +112,7 @@ impl SqlError {
                     .map(|name| format!("Did you mean `{name}`?")),
                     None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
                 };
-                let named = || find_word(sql, text.strip_prefix('`')?.split('`').next()?);
-                Self::at(sql, span.or_else(named), text, help)
+                Self::at(sql, span.or_else(|| find_named(sql, text)), text, help)
             }
         }
     }
@@ -132,8 +131,13 @@ impl SqlError {
                     return Self::at(sql, at, message, Some(help.into()));
                 }
                 let names = valid_fields.iter().map(|c| c.name.as_str());
+                let quoted = at.is_some_and(|at| rest_at(sql, at).starts_with('"'));
                 let help = match nearest(&field.name, names) {
                     Some(name) => Some(format!("Did you mean `{name}`?")),
+                    None if quoted => Some(format!(
+                        "Double quotes are for names: text is written '{}'.",
+                        field.name
+                    )),
                     None if valid_fields.is_empty() => None,
                     None => Some("`ctrace-query describe events` lists the columns.".into()),
                 };
@@ -217,16 +221,34 @@ fn split_place(text: &str) -> (&str, Option<(usize, usize)>) {
     }
 }
 
-/// The word that begins at a line and column, from 1.
-fn word_at(sql: &str, (line, column): (usize, usize)) -> &str {
+/// What follows a line and column, from 1, on that line.
+fn rest_at(sql: &str, (line, column): (usize, usize)) -> &str {
     let line = sql.lines().nth(line - 1).unwrap_or_default();
-    let start = line
-        .char_indices()
-        .nth(column - 1)
-        .map_or(line.len(), |(at, _)| at);
-    let word = &line[start..];
-    let end = word.find(|c| !is_of_word(c)).unwrap_or(word.len());
-    &word[..end]
+    let start = line.char_indices().nth(column - 1);
+    &line[start.map_or(line.len(), |(at, _)| at)..]
+}
+
+/// The word that begins at a line and column, from 1.
+fn word_at(sql: &str, place: (usize, usize)) -> &str {
+    let rest = rest_at(sql, place);
+    rest.split(|c| !is_of_word(c)).next().unwrap_or_default()
+}
+
+/// Where that stands which a message names: one of our functions, another function with its types, or a constant.
+fn find_named(sql: &str, message: &str) -> Option<(usize, usize)> {
+    if let Some(name) = message.split('`').nth(1) {
+        return find_word(sql, name);
+    }
+    let quoted = message.split('\'').nth(1)?;
+    if let Some((function, _)) = quoted.split_once('(') {
+        return find_word(sql, function);
+    }
+    let constant = format!("'{quoted}'");
+    let found = |(number, line): (usize, &str)| {
+        let at = line.find(&constant)?;
+        Some((number + 1, line[..at].chars().count() + 1))
+    };
+    sql.lines().enumerate().find_map(found)
 }
 
 fn is_of_word(c: char) -> bool {
@@ -286,6 +308,17 @@ mod tests {
             Some((1, 15))
         );
         assert_eq!(find_word("select 1", "path"), None);
+    }
+
+    #[test]
+    fn what_a_message_names_is_found() {
+        let sql = "select sum(comm)\nfrom events where pid = 'abc'";
+        let place = |message| find_named(sql, message);
+        assert_eq!(place("`sum` takes numbers"), Some((1, 8)));
+        assert_eq!(place("No function matches 'sum(Utf8View)'"), Some((1, 8)));
+        assert_eq!(place("Cannot cast string 'abc' to value"), Some((2, 25)));
+        assert_eq!(place("Cannot cast string 'x' to value"), None);
+        assert_eq!(place("something else"), None);
     }
 
     #[test]
