@@ -37,7 +37,7 @@ pub struct Cli {
 /// What to read and how to write: the same with SQL and with ready questions.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Recording to read; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet here]
+    /// Recording to read; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
     #[arg(short, long = "recording", value_name = "RECORDING")]
     pub recordings: Vec<PathBuf>,
     /// Format of the answer [default: table]

@@ -1,6 +1,7 @@
 //! `ctrace-query`: asks recordings of ctrace-rec, with SQL or with ready questions.
 
 mod answer;
+mod bounds;
 mod cli;
 mod engine;
 mod follow;
@@ -12,6 +13,8 @@ mod progress;
 mod questions;
 mod source;
 mod sqlerror;
+mod sqlite;
+mod union;
 mod window;
 
 use std::any::Any;

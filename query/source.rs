@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use ctrace_schema::columns::{COLUMNS, Column, Type};
+use ctrace_schema::columns::{self, COLUMNS, Column, Type};
 use ctrace_schema::meta;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -19,6 +19,9 @@ use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 
+use crate::sqlite::{self, Database, ReadError, SqliteTable};
+use crate::union::Union;
+
 /// Why a file cannot be read as a recording. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -29,19 +32,25 @@ pub enum SourceError {
     },
     #[error("{0} is a directory: name the recordings in it, such as `-r {0}/*.parquet`")]
     Directory(String),
-    #[error("{0} is no Parquet file: a recording is written by `ctrace-rec --out FILE.parquet`")]
+    #[error(
+        "{0} is neither Parquet nor SQLite: a recording is written by `ctrace-rec --out FILE.parquet` or FILE.sqlite"
+    )]
     NotParquet(String),
     #[error(
         "{0} has no end: the recording was not closed. If ctrace-rec still writes it, stop it (Ctrl-C, SIGTERM) and ask \
          again; if not, it was killed or the file was copied in part"
     )]
     NotClosed(String),
-    #[error("{path} is damaged, or no Parquet file that can be read: {reason}")]
+    #[error("{path} is damaged, or no file that can be read: {reason}")]
     Damaged { path: String, reason: String },
     #[error(
         "{path} is no recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
     )]
     NotRecording { path: String, reason: String },
+    #[error(
+        "{path} is no recording of ctrace-rec: {reason}. Any other SQLite database is read with `sqlite3 {path}`"
+    )]
+    NotRecordingSqlite { path: String, reason: String },
     #[error("cannot read {path}: {reason}")]
     Version { path: String, reason: String },
     #[error(
@@ -50,22 +59,30 @@ pub enum SourceError {
     NoneHere,
 }
 
-/// One Parquet file that can be read.
+/// One file that can be read.
 #[derive(Debug)]
-pub struct ParquetFile {
+pub struct Source {
     /// As the user named it.
     pub path: PathBuf,
-    /// Key-value pairs of the footer.
+    /// Key-value pairs of the footer, or of the table `meta`.
     pub meta: BTreeMap<String, String>,
     schema: SchemaRef,
-    url: ListingTableUrl,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// A Parquet file.
+    Parquet(ListingTableUrl),
+    /// An SQLite database, which is a recording.
+    Sqlite(Arc<Database>),
 }
 
 /// The recordings that a question is put to.
 #[derive(Debug)]
 pub struct Recordings {
     /// In the order given.
-    pub files: Vec<ParquetFile>,
+    pub files: Vec<Source>,
     /// Whether the program itself chose the recording, and should say so.
     pub found: bool,
 }
@@ -104,10 +121,21 @@ impl Recordings {
                 fields.push(Field::new(field.name(), view_type(field.data_type()), true));
             }
         }
-        listing(
-            self.files.iter().map(|f| f.url.clone()).collect(),
-            Schema::new(fields),
-        )
+        let schema = Arc::new(Schema::new(fields));
+        let mut tables: Vec<Arc<dyn TableProvider>> = Vec::new();
+        let mut urls = Vec::new();
+        for file in &self.files {
+            match &file.content {
+                Content::Parquet(url) => urls.push(url.clone()),
+                Content::Sqlite(database) => {
+                    tables.push(Arc::new(SqliteTable::new(database.clone(), schema.clone())));
+                }
+            }
+        }
+        if !urls.is_empty() {
+            tables.push(listing(urls, schema)?);
+        }
+        Ok(Union::of(tables))
     }
 
     /// A number from the metadata: summed up over the files by `fold`; `None` where a file lacks it.
@@ -147,7 +175,7 @@ impl Recordings {
     }
 }
 
-impl ParquetFile {
+impl Source {
     /// Whether it has the columns of a recording, in a version that this build reads.
     fn check_recording(self) -> Result<Self, SourceError> {
         let not_recording = |reason| SourceError::NotRecording {
@@ -184,16 +212,44 @@ impl ParquetFile {
             .iter()
             .map(|f| f.as_ref().clone().with_data_type(view_type(f.data_type())))
             .collect();
-        listing(vec![self.url], Schema::new(fields))
+        let schema = Arc::new(Schema::new(fields));
+        match self.content {
+            Content::Parquet(url) => listing(vec![url], schema),
+            Content::Sqlite(database) => Ok(Arc::new(SqliteTable::new(database, schema))),
+        }
     }
 }
 
-/// Opens one Parquet file and reads its footer, which DataFusion then finds in its cache.
+/// Opens one file, a Parquet file of any kind or a recording in SQLite.
 ///
 /// # Errors
-/// That it is not there, not a file, not Parquet, cut off, or damaged.
-pub async fn open(ctx: &SessionContext, path: &Path) -> Result<ParquetFile, SourceError> {
-    check_magic(path)?;
+/// That it is not there, not a file, neither of the two, cut off, or damaged.
+pub async fn open(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
+    match check_magic(path)? {
+        Magic::Parquet => open_parquet(ctx, path).await,
+        Magic::Sqlite => open_sqlite(path),
+    }
+}
+
+fn open_sqlite(path: &Path) -> Result<Source, SourceError> {
+    let name = path.display().to_string();
+    let database = Database::open(path).map_err(|e| match e {
+        ReadError::NotRecording(reason) => SourceError::NotRecordingSqlite { path: name, reason },
+        other => SourceError::Damaged {
+            path: name,
+            reason: other.to_string(),
+        },
+    })?;
+    Ok(Source {
+        path: path.to_path_buf(),
+        meta: database.meta.clone(),
+        schema: Arc::new(columns::arrow_schema()),
+        content: Content::Sqlite(Arc::new(database)),
+    })
+}
+
+/// Reads the footer, which DataFusion then finds in its cache.
+async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
     let name = path.display().to_string();
     let damaged = |reason: String| SourceError::Damaged {
         path: name.clone(),
@@ -233,16 +289,22 @@ pub async fn open(ctx: &SessionContext, path: &Path) -> Result<ParquetFile, Sour
         .fetch_schema()
         .await
         .map_err(|e| damaged(e.strip_backtrace()))?;
-    Ok(ParquetFile {
+    Ok(Source {
         path: path.to_path_buf(),
         meta,
         schema: Arc::new(schema),
-        url,
+        content: Content::Parquet(url),
     })
 }
 
+/// What a file's first bytes say that it is.
+enum Magic {
+    Parquet,
+    Sqlite,
+}
+
 /// A Parquet file begins and ends with `PAR1`; the end is written last.
-fn check_magic(path: &Path) -> Result<(), SourceError> {
+fn check_magic(path: &Path) -> Result<Magic, SourceError> {
     const MAGIC: &[u8; 4] = b"PAR1";
     let name = path.display().to_string();
     let io = |source| SourceError::Io {
@@ -261,6 +323,11 @@ fn check_magic(path: &Path) -> Result<(), SourceError> {
     if kind.len() == 0 {
         return Err(SourceError::NotClosed(name));
     }
+    let mut first = [0; sqlite::MAGIC.len()];
+    if file.read_exact(&mut first).is_ok() && first == sqlite::MAGIC {
+        return Ok(Magic::Sqlite);
+    }
+    file.rewind().map_err(io)?;
     if kind.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
         return Err(SourceError::NotParquet(name));
     }
@@ -271,14 +338,14 @@ fn check_magic(path: &Path) -> Result<(), SourceError> {
     file.seek(SeekFrom::End(-4)).map_err(io)?;
     file.read_exact(&mut bytes).map_err(io)?;
     match &bytes == MAGIC {
-        true => Ok(()),
+        true => Ok(Magic::Parquet),
         false => Err(SourceError::NotClosed(name)),
     }
 }
 
-/// The newest recording in the working directory. Other Parquet files are passed over; a recording that cannot be read
+/// The newest recording in the working directory. Other files are passed over; a recording that cannot be read
 /// is not, for an older one would answer another question.
-async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
+async fn newest(ctx: &SessionContext) -> Result<Source, SourceError> {
     let io = |source| SourceError::Io {
         path: ".".into(),
         source,
@@ -289,17 +356,19 @@ async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
         let Ok(file) = std::fs::metadata(&path) else {
             continue;
         };
-        if path.extension().is_some_and(|e| e == "parquet") && file.is_file() {
+        let ending = path.extension().and_then(|e| e.to_str());
+        if matches!(ending, Some("parquet" | "sqlite")) && file.is_file() {
             candidates.push((file.modified().map_err(io)?, path));
         }
     }
     candidates.sort();
     for (_, path) in candidates.into_iter().rev() {
-        match open(ctx, &path)
-            .await
-            .and_then(ParquetFile::check_recording)
-        {
-            Err(SourceError::NotRecording { .. } | SourceError::NotParquet(_)) => {}
+        match open(ctx, &path).await.and_then(Source::check_recording) {
+            Err(
+                SourceError::NotRecording { .. }
+                | SourceError::NotRecordingSqlite { .. }
+                | SourceError::NotParquet(_),
+            ) => {}
             other => return other,
         }
     }
@@ -308,13 +377,13 @@ async fn newest(ctx: &SessionContext) -> Result<ParquetFile, SourceError> {
 
 fn listing(
     urls: Vec<ListingTableUrl>,
-    schema: Schema,
+    schema: SchemaRef,
 ) -> datafusion::error::Result<Arc<dyn TableProvider>> {
     // No file extension: the user named the files.
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
-        .with_schema(Arc::new(schema));
+        .with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
