@@ -27,9 +27,9 @@ test_needs=(
 	"command -v git:git"
 	"command -v sqlite3:sqlite3"
 	"test -e /usr/bin/python3:python3"
+	"python3 -c 'import ensurepip':python3-venv"
 	"test -e /usr/bin/strace:strace"
 	"command -v bpftrace:bpftrace"
-	"test -e /usr/bin/sqlite3:sqlite3"
 	"test -e /usr/sbin/nginx:nginx-light"
 	"test -e /usr/bin/wrk:wrk"
 	"test -e /usr/bin/redis-server:redis-server"
@@ -56,13 +56,27 @@ if ! command -v cargo >/dev/null; then
 	exit 2
 fi
 
+# What tests need of Python, beside what they build.
+python_packages() {
+	[ "$level" = test ] || return 0
+	local wanted=${0%/*}/../tests/requirements.txt have=${CARGO_TARGET_DIR:-target}/python
+	cmp -s "$wanted" "$have/requirements.txt" && return 0
+	echo "setup: installing Python packages into $have" >&2
+	python3 -m venv "$have"
+	"$have/bin/pip" install -q --disable-pip-version-check -r "$wanted"
+	cp "$wanted" "$have/requirements.txt"
+}
+
 # Programs of root's that a user's PATH does not name.
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for need in "${needs[@]}"; do
 	eval "${need%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+	python_packages
+	exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
 	echo "setup: this script knows Debian and Ubuntu only. Install what they call" >&2
@@ -88,3 +102,4 @@ echo "setup: installing ${missing[*]}" >&2
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+python_packages

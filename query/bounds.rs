@@ -38,6 +38,11 @@ impl Bounds {
             end: self.end.min(other.end),
         }
     }
+
+    /// Whether they have something in common with a stretch of time, an end of which may not be known.
+    pub fn meets(self, start: Option<i64>, end: Option<i64>) -> bool {
+        start.is_none_or(|start| start <= self.end) && end.is_none_or(|end| self.start <= end)
+    }
 }
 
 fn comparison(left: &Expr, op: Operator, right: &Expr) -> Bounds {

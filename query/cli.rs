@@ -37,7 +37,7 @@ pub struct Cli {
 /// What to read and how to write: the same with SQL and with ready questions.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// Recording to read; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
     #[arg(short, long = "recording", value_name = "RECORDING")]
     pub recordings: Vec<PathBuf>,
     /// Format of the answer [default: table]
@@ -114,6 +114,8 @@ pub enum Command {
     Gaps(Ask),
     /// Which tables are there, which columns do they have, what do they mean?
     Describe(Describe),
+    /// Turn a recording from Parquet into SQLite, or back; nothing is lost
+    Convert(Convert),
     /// List the ready questions, or the functions for SQL
     Help {
         /// `questions` or `functions`
@@ -157,6 +159,20 @@ pub struct Scope {
     /// At most this many rows
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<u64>,
+}
+
+/// `convert`.
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// Recording to read
+    #[arg(value_name = "FROM")]
+    pub from: PathBuf,
+    /// File to write; its ending says the format (.parquet, .sqlite)
+    #[arg(value_name = "TO")]
+    pub to: PathBuf,
+    /// Overwrite it if it exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `describe`.

@@ -319,6 +319,7 @@ impl Engine {
                 return view.column_comment(column);
             }
             match name {
+                EVENTS if column == "recording" => Some("file that the row is from"),
                 EVENTS => columns::index(column).map(|i| columns::COLUMNS[i].comment),
                 META => META_COLUMNS
                     .iter()

@@ -3,6 +3,7 @@
 mod answer;
 mod bounds;
 mod cli;
+mod convert;
 mod engine;
 mod follow;
 mod functions;
@@ -11,6 +12,7 @@ mod losses;
 mod output;
 mod progress;
 mod questions;
+mod segments;
 mod source;
 mod sqlerror;
 mod sqlite;
@@ -80,6 +82,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 &mut std::io::stdout(),
             );
             return Ok(());
+        }
+        Some(Command::Convert(convert)) => {
+            return runtime.block_on(convert::convert(convert));
         }
         Some(command) => (cli.common.merge(command.common()), Some(command)),
         None => (cli.common, None),

@@ -68,6 +68,7 @@ impl Command {
             Command::Denied(ask) => ("denied", ask),
             Command::Gaps(ask) => ("gaps", ask),
             Command::Describe(_)
+            | Command::Convert(_)
             | Command::Help { .. }
             | Command::Man
             | Command::Completions { .. } => return None,

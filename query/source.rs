@@ -17,8 +17,9 @@ use datafusion::datasource::listing::{
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 
+use crate::segments::{Segment, Segments, recording_field};
 use crate::sqlite::{self, Database, ReadError, SqliteTable};
 use crate::union::Union;
 
@@ -30,8 +31,10 @@ pub enum SourceError {
         path: String,
         source: std::io::Error,
     },
-    #[error("{0} is a directory: name the recordings in it, such as `-r {0}/*.parquet`")]
-    Directory(String),
+    #[error("there is no recording in {0}: those of a directory end in .parquet or .sqlite")]
+    NoneIn(String),
+    #[error("nothing is named like `{pattern}`{why}")]
+    NoMatch { pattern: String, why: String },
     #[error(
         "{0} is neither Parquet nor SQLite: a recording is written by `ctrace-rec --out FILE.parquet` or FILE.sqlite"
     )]
@@ -59,6 +62,21 @@ pub enum SourceError {
     NoneHere,
 }
 
+impl SourceError {
+    /// Whether the file is readable and simply something else.
+    fn is_no_recording(&self) -> bool {
+        matches!(
+            self,
+            SourceError::NotRecording { .. }
+                | SourceError::NotRecordingSqlite { .. }
+                | SourceError::NotParquet(_)
+        )
+    }
+}
+
+/// How the names of recordings end.
+const ENDINGS: [&str; 2] = ["parquet", "sqlite"];
+
 /// One file that can be read.
 #[derive(Debug)]
 pub struct Source {
@@ -73,7 +91,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Content {
     /// A Parquet file.
-    Parquet(ListingTableUrl),
+    Parquet(Arc<Segment>),
     /// An SQLite database, which is a recording.
     Sqlite(Arc<Database>),
 }
@@ -99,7 +117,7 @@ impl Recordings {
         };
         let mut files = Vec::new();
         for path in &named {
-            files.push(open(ctx, path).await?.check_recording()?);
+            files.extend(expand(ctx, path).await?);
         }
         if named.is_empty() {
             files.push(newest(ctx).await?);
@@ -110,30 +128,37 @@ impl Recordings {
         })
     }
 
-    /// The table `events`: the columns of this build, then those that only a file has.
+    /// The table `events`: the columns of this build, then those that only a file has, then `recording`.
     pub fn table(&self) -> datafusion::error::Result<Arc<dyn TableProvider>> {
         let mut fields: Vec<Field> = COLUMNS
             .iter()
             .map(|c| Field::new(c.name, view_type(&c.ty.arrow()), true))
             .collect();
+        let recording = recording_field();
         for field in self.files.iter().flat_map(|f| f.schema.fields()) {
-            if fields.iter().all(|f| f.name() != field.name()) {
+            let known = |f: &Field| f.name() == field.name();
+            if !fields.iter().any(known) && !known(&recording) {
                 fields.push(Field::new(field.name(), view_type(field.data_type()), true));
             }
         }
+        fields.push(recording);
         let schema = Arc::new(Schema::new(fields));
         let mut tables: Vec<Arc<dyn TableProvider>> = Vec::new();
-        let mut urls = Vec::new();
+        let mut segments = Vec::new();
+        let mut store = None;
         for file in &self.files {
             match &file.content {
-                Content::Parquet(url) => urls.push(url.clone()),
+                Content::Parquet(segment) => {
+                    store = Some(segment.url.object_store());
+                    segments.push(segment.clone());
+                }
                 Content::Sqlite(database) => {
                     tables.push(Arc::new(SqliteTable::new(database.clone(), schema.clone())));
                 }
             }
         }
-        if !urls.is_empty() {
-            tables.push(listing(urls, schema)?);
+        if let Some(store) = store {
+            tables.push(Arc::new(Segments::new(store, segments, schema)?));
         }
         Ok(Union::of(tables))
     }
@@ -214,10 +239,18 @@ impl Source {
             .collect();
         let schema = Arc::new(Schema::new(fields));
         match self.content {
-            Content::Parquet(url) => listing(vec![url], schema),
+            Content::Parquet(segment) => listing(vec![segment.url.clone()], schema),
             Content::Sqlite(database) => Ok(Arc::new(SqliteTable::new(database, schema))),
         }
     }
+}
+
+/// Opens one recording.
+///
+/// # Errors
+/// As [`open`], and that it is no recording that this build reads.
+pub async fn recording(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
+    open(ctx, path).await?.check_recording()
 }
 
 /// Opens one file, a Parquet file of any kind or a recording in SQLite.
@@ -289,12 +322,74 @@ async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, Sourc
         .fetch_schema()
         .await
         .map_err(|e| damaged(e.strip_backtrace()))?;
+    let segment = Segment {
+        name,
+        url,
+        object,
+        footer: metadata.clone(),
+    };
     Ok(Source {
         path: path.to_path_buf(),
         meta,
         schema: Arc::new(schema),
-        content: Content::Parquet(url),
+        content: Content::Parquet(Arc::new(segment)),
     })
+}
+
+/// How many files are opened at once.
+const AT_ONCE: usize = 16;
+
+/// The recordings that `named` stands for: a file, those of a directory and of all below it, or those that a pattern fits.
+async fn expand(ctx: &SessionContext, named: &Path) -> Result<Vec<Source>, SourceError> {
+    let in_directory = named.is_dir();
+    let mut opened = futures::stream::iter(paths(named)?.into_iter().map(|path| {
+        let ctx = ctx.clone();
+        async move { recording(&ctx, &path).await }.boxed()
+    }))
+    .buffered(AT_ONCE);
+    let mut sources = Vec::new();
+    while let Some(source) = opened.next().await {
+        match source {
+            // Beside recordings, a directory may hold other things.
+            Err(e) if in_directory && e.is_no_recording() => {}
+            other => sources.push(other?),
+        }
+    }
+    match sources.is_empty() {
+        true => Err(SourceError::NoneIn(named.display().to_string())),
+        false => Ok(sources),
+    }
+}
+
+/// The files that `named` stands for.
+fn paths(named: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let name = named.display().to_string();
+    let patterns = if named.is_dir() {
+        let inside = |ending| format!("{}/**/*.{ending}", glob::Pattern::escape(&name));
+        ENDINGS.map(inside).to_vec()
+    } else if !named.exists() && name.contains(['*', '?', '[']) {
+        vec![name]
+    } else {
+        return Ok(vec![named.to_path_buf()]);
+    };
+    let no_match = |why| SourceError::NoMatch {
+        pattern: named.display().to_string(),
+        why,
+    };
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        for path in glob::glob(&pattern).map_err(|e| no_match(format!(" ({e})")))? {
+            paths.push(path.map_err(|e| SourceError::Io {
+                path: e.path().display().to_string(),
+                source: e.into(),
+            })?);
+        }
+    }
+    paths.sort_unstable();
+    match paths.is_empty() && !named.is_dir() {
+        true => Err(no_match(String::new())),
+        false => Ok(paths),
+    }
 }
 
 /// What a file's first bytes say that it is.
@@ -313,9 +408,6 @@ fn check_magic(path: &Path) -> Result<Magic, SourceError> {
     };
     let mut file = std::fs::File::open(path).map_err(io)?;
     let kind = file.metadata().map_err(io)?;
-    if kind.is_dir() {
-        return Err(SourceError::Directory(name));
-    }
     if !kind.is_file() {
         return Err(SourceError::NotParquet(name));
     }
@@ -357,18 +449,14 @@ async fn newest(ctx: &SessionContext) -> Result<Source, SourceError> {
             continue;
         };
         let ending = path.extension().and_then(|e| e.to_str());
-        if matches!(ending, Some("parquet" | "sqlite")) && file.is_file() {
+        if ending.is_some_and(|e| ENDINGS.contains(&e)) && file.is_file() {
             candidates.push((file.modified().map_err(io)?, path));
         }
     }
     candidates.sort();
     for (_, path) in candidates.into_iter().rev() {
-        match open(ctx, &path).await.and_then(Source::check_recording) {
-            Err(
-                SourceError::NotRecording { .. }
-                | SourceError::NotRecordingSqlite { .. }
-                | SourceError::NotParquet(_),
-            ) => {}
+        match recording(ctx, &path).await {
+            Err(e) if e.is_no_recording() => {}
             other => return other,
         }
     }

@@ -210,7 +210,11 @@ impl BatchWriter for StreamWriter<Sink> {
     }
 }
 
-fn parquet(
+/// A Parquet file, with `meta` in its footer.
+///
+/// # Errors
+/// That it cannot be written.
+pub fn parquet(
     schema: &SchemaRef,
     sink: Sink,
     meta: Vec<(String, String)>,

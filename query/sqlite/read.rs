@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringViewBuilder, TimestampNanosecondArray, UInt32Array, new_null_array,
+    StringViewArray, StringViewBuilder, TimestampNanosecondArray, UInt32Array, new_null_array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -16,6 +16,7 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::filter::Condition;
 use super::{Database, ReadError};
+use crate::segments::recording_field;
 
 /// The side tables that a scan needs, in memory: they are small beside the events.
 pub struct Sides(Vec<Option<Rows>>);
@@ -172,14 +173,16 @@ impl Cells {
 pub struct Reader<'a> {
     schema: &'a SchemaRef,
     sides: &'a Sides,
+    /// The value of `recording`.
+    name: String,
     /// What is selected: the columns of `event` itself that are asked for, then references.
     own: Vec<(&'static str, Type)>,
     selected: String,
 }
 
 impl<'a> Reader<'a> {
-    /// Of rows with the columns of `schema`.
-    pub fn new(schema: &'a SchemaRef, sides: &'a Sides) -> Reader<'a> {
+    /// Of rows of `database` with the columns of `schema`.
+    pub fn new(database: &Database, schema: &'a SchemaRef, sides: &'a Sides) -> Reader<'a> {
         let wanted = ctrace_schema::columns::COLUMNS
             .iter()
             .filter(|c| OWN.contains(&c.name) && schema.column_with_name(c.name).is_some());
@@ -195,6 +198,7 @@ impl<'a> Reader<'a> {
         Reader {
             schema,
             sides,
+            name: database.path.display().to_string(),
             own,
             // A count alone needs no column.
             selected: match selected.is_empty() {
@@ -274,6 +278,10 @@ impl<'a> Reader<'a> {
             }
         }
         let column = |field: &Arc<arrow::datatypes::Field>| {
+            if field.name() == recording_field().name() {
+                let name = std::iter::repeat_n(&self.name, count);
+                return Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef;
+            }
             let known = columns.iter().find(|(name, _)| name == field.name());
             match known {
                 Some((_, column)) => column.clone(),

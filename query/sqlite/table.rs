@@ -31,7 +31,7 @@ pub struct SqliteTable {
 }
 
 impl SqliteTable {
-    /// Its columns are those of `schema`, of which those that the file does not have are null.
+    /// Its columns are those of `schema`, of which those that the file does not have are null; `recording` is its name.
     pub fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
         SqliteTable { database, schema }
     }
@@ -163,7 +163,7 @@ impl Scan {
             Sides::read(&db, &self.database, &self.schema).map_err(|e| e.to_string())
         });
         let sides = sides.as_ref().map_err(|e| ReadError::Damaged(e.clone()))?;
-        let reader = Reader::new(&self.schema, sides);
+        let reader = Reader::new(&self.database, &self.schema, sides);
         reader.read(&db, rows, &self.condition, self.limit, batch, |batch| {
             hand_on(batch)
         })

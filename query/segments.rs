@@ -1,0 +1,156 @@
+//! The Parquet files of recordings as one table, with the name of its file in each row.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchemaBuilder;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::object_store::ObjectMeta;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::bounds::Bounds;
+
+/// The column with the name of the file.
+pub fn recording_field() -> Field {
+    Field::new("recording", DataType::Utf8View, false)
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct Segment {
+    /// What the column `recording` says.
+    pub name: String,
+    /// Where it is.
+    pub url: ListingTableUrl,
+    /// What its store says of it.
+    pub object: ObjectMeta,
+    /// Its footer.
+    pub footer: Arc<ParquetMetaData>,
+}
+
+/// Files in one store, at least one.
+#[derive(Debug)]
+pub struct Segments {
+    store: ObjectStoreUrl,
+    segments: Vec<Arc<Segment>>,
+    /// What the footers say of the values, by segment; worked out on the first scan.
+    statistics: Vec<OnceLock<Arc<Statistics>>>,
+    /// Without `recording`.
+    files: SchemaRef,
+    /// With it, at the end.
+    schema: SchemaRef,
+}
+
+impl Segments {
+    /// `schema` has the column `recording` at its end.
+    pub fn new(
+        store: ObjectStoreUrl,
+        segments: Vec<Arc<Segment>>,
+        schema: SchemaRef,
+    ) -> Result<Segments> {
+        let columns: Vec<usize> = (0..schema.fields().len() - 1).collect();
+        Ok(Segments {
+            store,
+            statistics: segments.iter().map(|_| OnceLock::new()).collect(),
+            segments,
+            files: Arc::new(schema.project(&columns)?),
+            schema,
+        })
+    }
+
+    /// The segments that hold events between two times.
+    fn matching(&self, bounds: Bounds) -> Result<Vec<PartitionedFile>> {
+        let time = self.files.index_of("time")?;
+        let mut files = Vec::new();
+        for (segment, known) in self.segments.iter().zip(&self.statistics) {
+            let statistics = match known.get() {
+                Some(statistics) => statistics.clone(),
+                None => {
+                    let footer = &segment.footer;
+                    let read =
+                        DFParquetMetadata::statistics_from_parquet_metadata(footer, &self.files)?;
+                    known.get_or_init(|| Arc::new(read)).clone()
+                }
+            };
+            let column = &statistics.column_statistics[time];
+            if bounds.meets(instant(&column.min_value), instant(&column.max_value)) {
+                let recording = ScalarValue::Utf8View(Some(segment.name.clone()));
+                files.push(
+                    PartitionedFile::new_from_meta(segment.object.clone())
+                        .with_partition_values(vec![recording])
+                        .with_statistics(statistics),
+                );
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// A time of the statistics, ns since 1970 UTC.
+fn instant(value: &Precision<ScalarValue>) -> Option<i64> {
+    match value.get_value()? {
+        ScalarValue::TimestampNanosecond(Some(time), _) => Some(*time),
+        _ => None,
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for Segments {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.matching(Bounds::of(filters))?;
+        if files.is_empty() {
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema.project(columns)?),
+                None => self.schema.clone(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let known = files.iter().filter_map(|f| f.statistics.as_deref());
+        let statistics = Statistics::try_merge_iter(known, &self.schema)?;
+        let groups = FileGroup::new(files).split_files(session.config().target_partitions());
+        let format = ParquetFormat::default();
+        let table = TableSchemaBuilder::from(&self.files)
+            .with_table_partition_cols(vec![Arc::new(recording_field())])
+            .build();
+        let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        format.create_physical_plan(session, config).await
+    }
+}

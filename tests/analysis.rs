@@ -1,0 +1,69 @@
+//! What analysts are shown, the cookbook and the notebook, works as it stands there: over the capture in `fixtures/`, with
+//! the Python packages of `tests/requirements.txt`.
+
+// A test that cannot go on stops with the reason.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The stdout of a command that must succeed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| {
+        panic!("{command:?}: {e}; `packaging/setup.sh test` installs it");
+    });
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{command:?}: {stdout}{stderr}");
+    stdout.into_owned()
+}
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where the programs are.
+fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_ctrace-query"))
+        .parent()
+        .unwrap()
+}
+
+/// A script of `tests/`, run by the Python that packaging/setup.sh makes.
+fn script(name: &str) -> Command {
+    let python = programs().parent().unwrap().join("python/bin/python");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(here("tests").join(name));
+    command
+}
+
+/// The recording that the pages are about.
+fn recording(dir: &Path) -> PathBuf {
+    let path = dir.join("run.parquet");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
+    command.arg("--from-raw").arg(here("fixtures/demo.raw"));
+    run(command.arg("--out").arg(&path));
+    path
+}
+
+#[test]
+fn the_cookbook_gives_the_answers_that_it_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let query = env!("CARGO_BIN_EXE_ctrace-query");
+    let mut command = script("cookbook.py");
+    command.arg(query).arg(recording(dir.path()));
+    run(command
+        .arg(here("docs/cookbook.md"))
+        .arg(here("schema/src/views")));
+}
+
+#[test]
+fn the_notebook_runs_and_shows_its_plots() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = script("notebook.py");
+    command.arg(here("notebooks/first-look.ipynb"));
+    command.arg(recording(dir.path())).arg(programs());
+    assert_eq!(run(&mut command).trim(), "4 plots");
+}
