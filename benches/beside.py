@@ -33,7 +33,8 @@ def cost(options):
     ours = tracers.recorder(options.recorder, out)
     kept = [(tracer, tracer.title, True) for tracer in [*tracers.floor(options.directory), ours]]
     kept.append((ours, "`ctrace-rec`, a program that is in no container", False))
-    kept += [(tracer, tracer.title, True) for tracer in tracers.peers(options.directory)]
+    counting = [tracers.counts(options.recorder, out), *tracers.peers(options.directory)]
+    kept += [(tracer, tracer.title, True) for tracer in counting]
     added = {title: {name: [] for name in loads(options, CALLS)} for _, title, _ in kept}
     bare = {name: [] for name in loads(options, CALLS)}
     strace = ["strace", "-f", "-o", "/dev/null"]
@@ -144,7 +145,8 @@ def services(options):
     wrk = ["wrk", "-t", str(cpus), "-c", "64", "-d", "5", "http://127.0.0.1:8088/"]
     redis = ["redis-benchmark", "-p", "6390", "-q", "-n", "100000", "-t", "get,set"]
     out = options.directory / "services.parquet"
-    tracing = [tracers.recorder(options.recorder, out), tracers.floor(options.directory)[1]]
+    recorders = [tracers.recorder(options.recorder, out), tracers.counts(options.recorder, out)]
+    tracing = [*recorders, tracers.floor(options.directory)[1]]
     header("service", "beside it", "requests/s, share of bare", "its CPU for a request, share of bare")
     named = []
     for title, start, load in [

@@ -59,6 +59,12 @@ def recorder(program, out, *flags):
     return Tracer("`ctrace-rec`, everything", [program, *OURS, "--out", out, "--force", *flags], ready="recording to")
 
 
+def counts(program, out):
+    tracer = recorder(program, out, "--mode", "counts")
+    tracer.title = "`ctrace-rec --mode counts`"
+    return tracer
+
+
 def floor(directory):
     """What a recorder cannot go below: see floor.bpf.c."""
     run = [f"{directory}/floor", f"{directory}/floor.bpf.o"]

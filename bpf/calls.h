@@ -7,6 +7,7 @@
 #include "tasks.h"
 #include "memory.h"
 #include "dns.h"
+#include "counts.h"
 
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */
@@ -102,8 +103,7 @@ __inline_always u64 nth(struct task *t, u32 i)
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
 }
 
-/* include/linux/err.h, linux/limits.h */
-#define MAX_ERRNO 4095
+/* linux/limits.h */
 #define U32_MAX 0xffffffffLL
 
 /* A slot to ask send_slots() for beside those of a REC_DATA: there is no later try. */
@@ -190,6 +190,10 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		return;
 	}
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
+	if (config.counts) {
+		t->entered = bpf_ktime_get_boot_ns();
+		return;
+	}
 	u8 fd = plan->fd, slots = plan->slots;
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
 		entry_args(t, regs, compat, plan);
@@ -294,6 +298,10 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
 		ret = (s32)ret;
 	stop_clock(t);
+	if (config.counts) {
+		tally(t, ret, plan);
+		return;
+	}
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
 	if (denied)
 		entry_args(t, regs, compat, plan);
@@ -326,7 +334,7 @@ __inline_always void adopt_call(struct task *t, struct task_struct *task, struct
 	}
 	begin_call(t, nr, SYS_NO_ENTRY | (compat ? SYS_COMPAT : 0));
 	call_args(regs, compat, t->call_rec.args);
-	if (plan->fd)
+	if (plan->fd && !config.counts)
 		t->call_rec.key = fd_key_of(task, nth(t, plan->fd));
 }
 
@@ -338,6 +346,11 @@ __inline_always void abandon_call(struct task *t, struct task_struct *task, stru
 	if (!t->record || t->call != CALL_ACTIVE || !plan || !(plan->flags & PLAN_RECORD))
 		return;
 	t->call = CALL_NONE;
+	if (config.counts) {
+		t->call_rec.head.flags |= SYS_NO_RETURN;
+		tally(t, 0, plan);
+		return;
+	}
 	if (!(plan->flags & PLAN_SAVE_ARGS))
 		call_args(regs, compat, t->call_rec.args);
 	t->call_rec.head.flags |= SYS_NO_RETURN;

@@ -25,6 +25,8 @@ struct wire_types {
 	enum plan_flag plan_flag;
 	struct data_stat data_stat;
 	struct data_flags data_flags;
+	struct count_key count_key;
+	struct count count;
 	enum stat_how stat_how;
 	enum addr_how addr_how;
 	enum payload_how payload_how;
@@ -72,7 +74,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		return 0;
 	if (!seen)
 		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
-	if (!t->record)
+	if (!t->record || config.counts)
 		return 0;
 	t->known = 0; /* another executable */
 	/* Arguments belong to a row. */
@@ -96,6 +98,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!t || !t->record)
 		return 0;
 	abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
+	if (config.counts)
+		return 0;
 	if (!t->known)
 		define_current(t);
 	fill_head(&rec.head, task->pid, REC_EXIT);

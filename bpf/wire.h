@@ -22,6 +22,8 @@ enum limits {
 	NR_BITS = 9, /* of struct head's `nr` in a REC_SYSCALL */
 	SLOT_BITS = 4, /* and in a REC_DATA and a REC_EXEC */
 	CALL_COUNT = 127, /* mask of the number above them */
+	COUNT_BUCKETS = 32, /* of a latency histogram: each twice as wide as the one before */
+	COUNTS_MAX = 65536, /* container, comm and call that are counted apart */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
 	URING_OPS =
 		128, /* operations of io_uring, a power of two, the last for what is none; in a row they follow calls */
@@ -258,6 +260,7 @@ enum plan_flag {
 	PLAN_SOCK_AT_EXIT = 8, /* the call changes the socket's addresses: look again at return */
 	PLAN_FORK = 16,
 	PLAN_UNFOLD = 32, /* of socketcall(2): the arguments are in user memory */
+	PLAN_BYTES = 64, /* the result is a number of bytes */
 };
 
 enum stat_how {
@@ -301,6 +304,23 @@ struct loss_key {
 	__u32 pad;
 };
 
+/* What calls are counted by, where they are not sent. */
+struct count_key {
+	__u64 cgroup;
+	__u64 comm[2];
+	__u32 nr;
+	__u32 compat; /* a 32-bit call */
+};
+
+/* Since the recording began. */
+struct count {
+	__u64 calls;
+	__u64 errors;
+	__u64 bytes;
+	__u64 duration; /* of all calls together, ns */
+	__u64 latency[COUNT_BUCKETS]; /* calls that took 2^i ns or more, and less than 2^(i+1) */
+};
+
 /* Set before the load. */
 struct config {
 	__u32 recorder; /* its own tgid: it never records itself */
@@ -314,7 +334,7 @@ struct config {
 	__u8 can_cast; /* whether the kernel has bpf_rdonly_cast(), Linux 6.2 */
 	__u8 uring_ring_first; /* tracepoints of io_uring have the ring before the request: before Linux 6.0 */
 	__u8 uring_has_cqe; /* and that of a completion has the entry of the completion queue: since Linux 6.10 */
-	__u8 pad[1];
+	__u8 counts; /* calls are counted and not sent */
 };
 
 enum v1_controller {

@@ -94,7 +94,7 @@ impl Names {
 }
 
 /// What a row says that is not about a call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct Note {
     /// Of a row that has no task: index of its container.
@@ -105,6 +105,18 @@ pub struct Note {
     pub exit_signal: Option<i32>,
     pub description: Option<Box<Description>>,
     pub lost: Option<i64>,
+    pub counted: Option<Box<Counted>>,
+}
+
+/// What a row of kind `counts` says of the calls of one thread name and syscall.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Counted {
+    pub comm: Text,
+    pub calls: i64,
+    pub errors: i64,
+    pub bytes: i64,
+    pub latency: Text,
 }
 
 /// What a row of kind `container` says beside its id.
@@ -129,6 +141,8 @@ pub enum Kind {
     Container,
     /// Events were lost.
     Gap,
+    /// Calls that were counted.
+    Counts,
 }
 
 impl Kind {
@@ -139,6 +153,7 @@ impl Kind {
             Kind::Process => "process",
             Kind::Container => "container",
             Kind::Gap => "gap",
+            Kind::Counts => "counts",
         }
     }
 }

@@ -304,6 +304,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let mut flags = 0;
     let mut set = |flag: plan_flag, on: bool| flags |= if on { flag.0 as u8 } else { 0 };
     set(plan_flag::PLAN_RECORD, wanted);
+    set(plan_flag::PLAN_BYTES, spec.ret == Ret::Bytes);
     set(plan_flag::PLAN_RET_FD, spec.ret == Ret::Fd);
     // These replace the registers: exec(2) by those of the new program, sigreturn(2) by those that a signal saved.
     set(

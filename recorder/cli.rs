@@ -70,6 +70,10 @@ pub struct Record {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
 
+    /// What to write of each call: a row, or each second a row for the calls of a container, thread name and syscall.
+    #[arg(long, value_enum, default_value_t = Mode::Full)]
+    pub mode: Mode,
+
     /// Record what runs outside containers too, under the container name `host`.
     #[arg(long)]
     pub host: bool,
@@ -167,6 +171,16 @@ pub struct Record {
     pub run: Vec<String>,
 }
 
+/// How much is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Every call, with its arguments, files and peers.
+    #[default]
+    Full,
+    /// How many calls, how many failed, bytes moved and a histogram of how long they took.
+    Counts,
+}
+
 /// Formats of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -184,6 +198,7 @@ impl Record {
     /// The filters that were asked for.
     pub fn asked(&self) -> Asked<'_> {
         Asked {
+            counts: self.mode == Mode::Counts,
             host: self.host,
             event: &self.event,
             exclude_event: &self.exclude_event,

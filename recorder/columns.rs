@@ -15,10 +15,12 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use ctrace_schema::columns::{COLUMNS, Type};
-use rustc_hash::FxHashMap;
 
-use crate::batch::{Batch, Description, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text};
+use crate::batch::{
+    Batch, Counted, Description, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text,
+};
 use crate::calls::{CallInfo, Calls};
+use crate::order::order;
 use crate::series::Series;
 use crate::wire::types::sys_flag;
 
@@ -64,7 +66,7 @@ pub struct Columns {
     containers: Vec<(Text, Text)>,
     /// Errno names by number.
     errors: Vec<Text>,
-    kinds: [Text; 4],
+    kinds: [Text; 5],
     /// The strings as Arrow has them, where somebody asks for that.
     values: OnceCell<ArrayRef>,
 }
@@ -101,8 +103,14 @@ impl Columns {
                 (name, strings.intern_opt(c.id.as_deref()))
             })
             .collect();
-        let kinds = [Kind::Syscall, Kind::Process, Kind::Container, Kind::Gap]
-            .map(|kind| strings.intern(kind.as_str()));
+        let kinds = [
+            Kind::Syscall,
+            Kind::Process,
+            Kind::Container,
+            Kind::Gap,
+            Kind::Counts,
+        ]
+        .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
             runs: runs(&rows),
             objects: objects(&rows),
@@ -175,7 +183,7 @@ impl Columns {
             }
             "duration" => self.by_row(duration),
             "ret" => self.by_row(ret),
-            "compat" => self.by_run(|r| Some(flag(r, sys_flag::SYS_COMPAT)?.into())),
+            "compat" => self.by_run(|r| Some(compat(r)?.into())),
             "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
             "arg0" => self.arg(0),
             "arg1" => self.arg(1),
@@ -199,14 +207,17 @@ impl Columns {
             ),
             "bytes" => self.by_call(
                 |call, run| call.moves_bytes || call.moves_messages && run.named,
-                |call, r| match call.moves_bytes {
-                    true => Some(ret(r)?.max(0)),
-                    false => self.names(r)?.bytes,
+                |call, r| match (self.counted(r), call.moves_bytes) {
+                    (Some(counted), _) => Some(counted.bytes),
+                    (None, true) => Some(ret(r)?.max(0)),
+                    (None, false) => self.names(r)?.bytes,
                 },
             ),
             "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
             "lost" => self.by_note(|n| n.lost),
+            "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
+            "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
             "pid" => self.task(|t| t.pid),
             "tid" => self.task(|t| t.tid),
             "ppid" => self.task(|t| t.ppid),
@@ -230,7 +241,10 @@ impl Columns {
             "container" => self.by_run(|r| some(container(r).0)),
             "container_id" => self.by_run(|r| some(container(r).1)),
             "host" => self.by_run(|_| some(self.host)),
-            "comm" => self.by_run(|r| some(self.task_of(r)?.comm)),
+            "comm" => self.by_run(|r| match self.task_of(r) {
+                Some(task) => some(task.comm),
+                None => some(self.counted(r)?.comm),
+            }),
             "exe" => self.by_run(|r| some(self.task_of(r)?.exe)),
             "kind" => self.by_run(|r| some(self.kinds[r.kind as usize])),
             "action" => self.by_run(|r| self.word(self.batch.note(r)?.action)),
@@ -250,6 +264,7 @@ impl Columns {
             "path_arg" => self.by_names(|n| some(n.path_arg)),
             "path2" => self.by_names(|n| some(n.path2)),
             "argv" => self.by_names(|n| some(n.argv)),
+            "latency" => self.by_note(|n| some(n.counted.as_ref()?.latency)),
             "dev" => self.by_object(|o| some(o.dev)),
             "family" => self.by_ends(|e| some(e.family)),
             "protocol" => self.by_ends(|e| some(e.protocol)),
@@ -268,8 +283,11 @@ impl Columns {
     }
 
     fn call(&self, row: &Row) -> Option<&CallInfo> {
-        let compat = flag(row, sys_flag::SYS_COMPAT)?;
-        self.calls.get(compat, row.call)
+        self.calls.get(compat(row)?, row.call)
+    }
+
+    fn counted(&self, row: &Row) -> Option<&Counted> {
+        self.batch.note(row)?.counted.as_deref()
     }
 
     fn task_of(&self, row: &Row) -> Option<&Task> {
@@ -313,12 +331,11 @@ impl Columns {
         for run in &self.runs {
             let row = &self.rows[run.rows.start];
             let strings = &mut self.batch.strings;
-            if row.kind == Kind::Syscall {
-                let compat = row.flags & sys_flag::SYS_COMPAT.0 as u8 != 0;
-                if let Some(call) = self.calls.get(compat, row.call) {
-                    strings.intern_shared(&call.name);
-                    strings.intern(call.class);
-                }
+            if let Some(compat) = compat(row)
+                && let Some(call) = self.calls.get(compat, row.call)
+            {
+                strings.intern_shared(&call.name);
+                strings.intern(call.class);
             }
         }
         let Batch { notes, strings, .. } = &mut self.batch;
@@ -436,6 +453,12 @@ fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32T
         .collect()
 }
 
+/// Whether it is about a 32-bit call, or such calls; None: it is not about calls.
+fn compat(row: &Row) -> Option<bool> {
+    let calls = matches!(row.kind, Kind::Syscall | Kind::Counts);
+    calls.then_some(u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0)
+}
+
 /// A flag of a call; None: the row is not about one.
 fn flag(row: &Row, flag: sys_flag) -> Option<bool> {
     (row.kind == Kind::Syscall).then_some(u32::from(row.flags) & flag.0 != 0)
@@ -453,7 +476,7 @@ fn duration(row: &Row) -> Option<i64> {
     let unknown = sys_flag::SYS_DENIED.0 | sys_flag::SYS_NO_ENTRY.0 | sys_flag::SYS_NO_RETURN.0;
     let known = match row.kind {
         Kind::Syscall => u32::from(row.flags) & unknown == 0,
-        Kind::Gap => true,
+        Kind::Gap | Kind::Counts => true,
         Kind::Process | Kind::Container => false,
     };
     known.then_some(row.duration as i64)
@@ -515,75 +538,4 @@ fn in_order(batch: &mut Batch, order: &[u32]) -> Vec<Row> {
     let rows = order.iter().map(&mut take).collect();
     batch.args = args;
     rows
-}
-
-/// Indices of the rows that are kept, in the order of the file.
-fn order(batch: &Batch, containers: &[ContainerName], cluster: bool) -> Vec<u32> {
-    let keep = |row: &Row| {
-        containers
-            .get(batch.container(row) as usize)
-            .is_none_or(|c| c.keep)
-    };
-    let rows = &batch.rows;
-    let kept = (0..rows.len() as u32).filter(|&i| keep(&rows[i as usize]));
-    if !cluster {
-        return kept.collect();
-    }
-    // By container, thread and syscall, and in the order of time: each such group has its place, counted first.
-    let mut groups = Groups::default();
-    let kept: Vec<(u32, u32)> = kept.map(|i| (i, groups.of(&rows[i as usize]))).collect();
-    let mut next = groups.starts(|task| {
-        let task = batch.tasks.get(task as usize)?;
-        Some((task.container, task.tid))
-    });
-    let mut order = vec![0; kept.len()];
-    for (i, group) in kept {
-        let at = &mut next[group as usize];
-        order[*at] = i;
-        *at += 1;
-    }
-    order
-}
-
-/// Threads and calls that rows are of, numbered as they come.
-#[derive(Default)]
-struct Groups {
-    numbers: FxHashMap<(u32, u32), u32>,
-    /// Task, call, and number of rows.
-    list: Vec<(u32, u32, usize)>,
-    last: u32,
-}
-
-impl Groups {
-    /// The group of a row, which is counted.
-    fn of(&mut self, row: &Row) -> u32 {
-        let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0;
-        let key = (row.task, u32::from(row.call) << 1 | compat);
-        let last = self.list.get(self.last as usize);
-        if last.is_none_or(|group| (group.0, group.1) != key) {
-            let next = self.list.len() as u32;
-            self.last = *self.numbers.entry(key).or_insert(next);
-            if self.last == next {
-                self.list.push((key.0, key.1, 0));
-            }
-        }
-        self.list[self.last as usize].2 += 1;
-        self.last
-    }
-
-    /// Where each begins when they stand in the order of `key`, which is by task, and then by call.
-    fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> Vec<usize> {
-        let mut sorted: Vec<usize> = (0..self.list.len()).collect();
-        sorted.sort_by_cached_key(|&i| {
-            let (task, call, _) = self.list[i];
-            (key(task), task, call)
-        });
-        let mut starts = vec![0; self.list.len()];
-        let mut at = 0;
-        for group in sorted {
-            starts[group] = at;
-            at += self.list[group].2;
-        }
-        starts
-    }
 }

@@ -12,6 +12,8 @@ use crate::registry::Known;
 pub struct Filters {
     /// What runs outside containers too.
     pub host: bool,
+    /// Calls are counted, and not recorded one by one.
+    pub counts: bool,
     events: BTreeSet<String>,
     events_excluded: BTreeSet<String>,
     sets: BTreeSet<Class>,
@@ -28,6 +30,7 @@ pub struct Filters {
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "named after the flags")]
 pub struct Asked<'a> {
+    pub counts: bool,
     pub host: bool,
     pub event: &'a [String],
     pub exclude_event: &'a [String],
@@ -57,6 +60,7 @@ impl Filters {
         };
         Ok(Filters {
             host: asked.host,
+            counts: asked.counts,
             events: events(asked.event)?,
             events_excluded: events(asked.exclude_event)?,
             sets: sets(asked.set)?,
@@ -119,6 +123,9 @@ impl Filters {
             }
         };
         add("host", self.host.into());
+        if self.counts {
+            add("mode", "counts".into());
+        }
         add("event", serde_json::json!(self.events));
         add("exclude-event", serde_json::json!(self.events_excluded));
         add("set", serde_json::json!(classes(&self.sets)));

@@ -15,6 +15,7 @@ mod filters;
 mod kernel;
 mod merge;
 mod names;
+mod order;
 mod output;
 mod paths;
 mod pipeline;

@@ -113,6 +113,11 @@ impl Pipeline {
                 let class = Class::from_name(class).unwrap_or(Class::Other).as_str();
                 self.resolver.gap(*cgroup, class, *lost, *since, *until);
             }
+            Note::Counts { since, counts } => {
+                for count in counts {
+                    self.resolver.count(*since, count);
+                }
+            }
             Note::Missed(misses) => self.summary.missed = misses.clone(),
             Note::Advance { .. } => {}
         }

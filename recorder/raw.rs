@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Misses;
+use crate::kernel::{Count, Misses};
 use crate::registry::Fact;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
@@ -91,6 +91,10 @@ pub enum Note {
         lost: u64,
         since: u64,
         until: u64,
+    },
+    Counts {
+        since: u64,
+        counts: Vec<Count>,
     },
     Advance {
         boot: u64,

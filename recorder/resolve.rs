@@ -11,12 +11,13 @@ use ctrace_schema::text::{escape, shell_join};
 use rustc_hash::FxHashMap;
 
 use crate::addrs;
-use crate::batch::{Batch, Ends, Kind, NONE, Names, Note, Object, Row, Text};
+use crate::batch::{Batch, Counted, Ends, Kind, NONE, Names, Note, Object, Row, Text};
 use crate::calls::{CallInfo, Calls};
 use crate::clock::Clock;
 use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::dns::{Message, Resolved};
+use crate::kernel::Count;
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Registry};
@@ -208,11 +209,8 @@ impl Resolver {
         let note = Note {
             container: index,
             action,
-            class: "",
-            exit_code: None,
-            exit_signal: None,
             description: Some(Box::new(self.registry.describe(index))),
-            lost: None,
+            ..Note::default()
         };
         let row = Row::new(self.clock.wall(fact.boot), Kind::Container);
         self.batch.push_note(row, note);
@@ -226,10 +224,34 @@ impl Resolver {
             container: self.registry.index_of_lost(cgroup),
             action: "ring full",
             class,
-            exit_code: None,
-            exit_signal: None,
-            description: None,
             lost: Some(lost as i64),
+            ..Note::default()
+        };
+        self.batch.push_note(row, note);
+    }
+
+    /// Calls that were counted since an instant (boot time, ns).
+    pub fn count(&mut self, since: u64, count: &Count) {
+        let mut row = Row::new(self.clock.wall(since), Kind::Counts);
+        row.duration = count.duration;
+        row.call = count.nr;
+        row.flags = if count.compat {
+            sys_flag::SYS_COMPAT.0 as u8
+        } else {
+            0
+        };
+        let strings = &mut self.batch.strings;
+        let counted = Counted {
+            comm: strings.intern(&escape(&count.comm)),
+            calls: count.calls as i64,
+            errors: count.errors as i64,
+            bytes: count.bytes as i64,
+            latency: strings.intern(&serde_json::json!(count.latency).to_string()),
+        };
+        let note = Note {
+            container: self.registry.index(count.cgroup),
+            counted: Some(Box::new(counted)),
+            ..Note::default()
         };
         self.batch.push_note(row, note);
     }
@@ -562,8 +584,7 @@ impl Resolver {
                 class: "process",
                 exit_code: (signal == 0).then_some(code),
                 exit_signal: (signal != 0).then_some(signal),
-                description: None,
-                lost: None,
+                ..Note::default()
             };
             self.batch.push_note(row, note);
         }

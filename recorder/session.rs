@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cli::Record;
+use crate::cli::{Mode, Record};
 use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
 use crate::kernel::{self, Kernel};
@@ -85,6 +85,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         pipeline,
         raw,
         losses_read: boot_now(),
+        counts: flags.mode == Mode::Counts,
         patience: target.patience(),
     };
     live.begin(&hierarchies)?;
@@ -130,6 +131,8 @@ struct Live {
     pipeline: Pipeline,
     raw: Option<Writer>,
     losses_read: u64,
+    /// Whether calls are counted, and not recorded one by one.
+    counts: bool,
     /// How long rows may wait that do not fill a batch.
     patience: Option<Duration>,
 }
@@ -234,6 +237,10 @@ impl Live {
 
     fn read_losses(&mut self, until: u64) -> Result<()> {
         let since = std::mem::replace(&mut self.losses_read, until);
+        if self.counts {
+            let counts = self.kernel.counts();
+            self.note(Note::Counts { since, counts })?;
+        }
         for loss in self.kernel.losses() {
             let class = loss.class.as_str().to_string();
             self.note(Note::Gap {

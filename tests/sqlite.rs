@@ -96,7 +96,11 @@ fn plain_sqlite3_shows_every_view() {
     for (table, columns) in tables(&parquet) {
         let sql = format!("select {columns} from {table}");
         let rows = sqlite3(&sqlite, &sql);
-        assert!(!rows.is_empty() || table == "gaps", "{table} has no rows");
+        let empty = ["gaps", "counts"];
+        assert!(
+            !rows.is_empty() || empty.contains(&&*table),
+            "{table} has no rows"
+        );
         assert!(rows == query(&parquet, &sql), "{table} differs");
     }
     let meta = "select key, value from meta";

@@ -1,5 +1,6 @@
 //! The kernel side: loads, attaches and configures the programs, reads their rings and counters.
 
+mod counts;
 mod probe;
 mod rings;
 mod uring;
@@ -21,6 +22,8 @@ use crate::filters::Filters;
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
+pub use counts::Count;
+use counts::Counted;
 pub use probe::check;
 use rings::Rings;
 
@@ -31,6 +34,7 @@ pub struct Kernel {
     rings: Rings,
     uring: uring::Tracepoints,
     losses: FxHashMap<(u64, u32), u64>,
+    counted: Counted,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
 }
@@ -98,6 +102,7 @@ impl Kernel {
             rings,
             uring,
             losses: FxHashMap::default(),
+            counted: Counted::default(),
             untold: 0,
         })
     }
@@ -242,6 +247,12 @@ impl Kernel {
         found
     }
 
+    /// Calls that were counted since the last time; none, unless the filters ask for counts.
+    pub fn counts(&mut self) -> Vec<Count> {
+        let maps = &self.skel.maps;
+        self.counted.read(&maps.counts, &maps.cgroups)
+    }
+
     /// What the kernel side could not do, since the beginning; what is zero is left out.
     pub fn misses(&self) -> Misses {
         let count = |why: miss| -> u64 {
@@ -281,7 +292,12 @@ fn configure(
     rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
     let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
-    let traced = uring::Tracepoints::of(&btf);
+    // What is done through io_uring is no call, and is not counted.
+    let traced = match filters.counts {
+        true => uring::Tracepoints::default(),
+        false => uring::Tracepoints::of(&btf),
+    };
+    rodata.config.counts = u8::from(filters.counts);
     rodata.config.uring_ring_first = u8::from(traced.ring_first);
     rodata.config.uring_has_cqe = u8::from(traced.has_cqe);
     let can_cast = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();

@@ -83,7 +83,7 @@ pub const COLUMNS: &[Column] = &[
     maybe("comm", Type::Text, "name of the thread (PR_SET_NAME in prctl(2))"),
     maybe("exe", Type::Text, "executable that the process runs, as the container sees it"),
     // what
-    always("kind", Type::Text, "syscall, process, container or gap"),
+    always("kind", Type::Text, "syscall, process, container, gap or counts"),
     maybe("action", Type::Text, "process: exit; container: found, started, stopped; gap: why events were lost"),
     maybe("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     maybe("syscall", Type::Text, "name of the call, as in its man page"),
@@ -127,6 +127,10 @@ pub const COLUMNS: &[Column] = &[
     maybe("pod", Type::Text, "container rows: Kubernetes pod"),
     maybe("namespace", Type::Text, "container rows: Kubernetes namespace"),
     maybe("labels", Type::Text, "container rows: labels, as a JSON object"),
+    // counts
+    maybe("calls", Type::Int64, "counts rows: how many calls of `syscall` there were by threads named `comm` from `time` on; `duration` is theirs together, `bytes` what they moved"),
+    maybe("errors", Type::Int64, "counts rows: how many of the calls failed"),
+    maybe("latency", Type::Text, "counts rows: JSON array; its element i says how many calls took 2^i ns or more and less than 2^(i+1)"),
     // loss
     maybe("lost", Type::Int64, "gap rows: how many events of `class` were lost between `time` and `time` + `duration`"),
 ];

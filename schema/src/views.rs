@@ -144,6 +144,16 @@ pub const VIEWS: &[View] = &[
         ],
     },
     View {
+        name: "counts",
+        comment: "calls that were counted (ctrace-rec --mode counts): a row a second for each container, thread name and call",
+        sql: include_str!("views/counts.sql"),
+        own: &[
+            ("time", "when the second began, UTC"),
+            ("duration", "time that the calls took together, ns"),
+            ("bytes", "bytes that the calls moved"),
+        ],
+    },
+    View {
         name: "gaps",
         comment: "what was lost and when, one row for each stretch of time",
         sql: include_str!("views/gaps.sql"),

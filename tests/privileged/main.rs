@@ -9,6 +9,7 @@ mod common;
 mod calls;
 mod cli;
 mod containers;
+mod counts;
 mod dns;
 mod files;
 mod filters;

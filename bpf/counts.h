@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Calls that are counted and not sent: how many, how many failed, what they moved and how long they took, by container,
+ * comm and call. The counters only ever grow, and user space takes the difference: nothing is lost between two readings.
+ */
+#ifndef CTRACE_COUNTS_H
+#define CTRACE_COUNTS_H
+
+#include "common.h"
+
+/* include/linux/err.h */
+#define MAX_ERRNO 4095
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, COUNTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct count_key);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+/* The number of the highest bit that is set, from 0; of what is too large, the last bucket's. */
+__inline_always u32 log2_bucket(u64 n)
+{
+	u32 bit = 0;
+	if (n >> 32)
+		return COUNT_BUCKETS - 1;
+	for (u32 half = 16; half; half /= 2) {
+		if (n >> half) {
+			n >>= half;
+			bit += half;
+		}
+	}
+	return bit & (COUNT_BUCKETS - 1);
+}
+
+static const struct count no_count = {};
+
+/* Counts the call that the thread is in; false: there is no room. */
+__inline_always bool count_call(struct task *t, s64 ret, const volatile struct plan *plan)
+{
+	struct rec_syscall *rec = &t->call_rec;
+	struct count_key key = {
+		.cgroup = t->cgroup,
+		.comm = {t->comm[0], t->comm[1]},
+		.nr = rec->head.nr,
+		.compat = rec->head.flags & SYS_COMPAT,
+	};
+	struct count *count = bpf_map_lookup_elem(&counts, &key);
+	if (!count) {
+		bpf_map_update_elem(&counts, &key, &no_count, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&counts, &key);
+		if (!count)
+			return false;
+	}
+	count->calls++;
+	if (ret < 0 && ret >= -MAX_ERRNO)
+		count->errors++;
+	else if ((plan->flags & PLAN_BYTES) && ret > 0)
+		count->bytes += ret;
+	/* How long it took is not known of one whose entry or return was not seen. */
+	if (!(rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY | SYS_NO_RETURN))) {
+		count->duration += rec->duration;
+		count->latency[log2_bucket(rec->duration)]++;
+	}
+	return true;
+}
+
+__inline_always void tally(struct task *t, s64 ret, const volatile struct plan *plan)
+{
+	if (!count_call(t, ret, plan))
+		count_loss(t->cgroup, plan->class);
+}
+
+#endif

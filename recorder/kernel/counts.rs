@@ -1,0 +1,106 @@
+//! Calls that the kernel side counts: what has come since the last reading.
+
+use libbpf_rs::{MapCore, MapFlags};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::types::limits;
+
+const BUCKETS: usize = limits::COUNT_BUCKETS.0 as usize;
+/// The calls of one number, of threads of one name, in one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Key of the container's cgroup; 0: the host.
+    pub cgroup: u64,
+    /// Name of the threads, as the kernel has it.
+    pub comm: Vec<u8>,
+    /// Number of the call.
+    pub nr: u16,
+    /// Whether 32-bit calls are meant.
+    pub compat: bool,
+    /// How many.
+    pub calls: u64,
+    /// How many of them failed.
+    pub errors: u64,
+    /// Bytes that they moved.
+    pub bytes: u64,
+    /// Time that they took together, ns.
+    pub duration: u64,
+    /// How many took 2^i ns or more and less than 2^(i+1); of calls whose entry and return were seen.
+    pub latency: Vec<u64>,
+}
+
+/// What was read last: the numbers of each `struct count`.
+#[derive(Debug, Default)]
+pub struct Counted(FxHashMap<Vec<u8>, [u64; 4 + BUCKETS]>);
+
+impl Counted {
+    /// The differences to the last time. What was counted of a container that is gone makes room, for nobody is left in
+    /// it who could add to it: `cgroups` has those that are there.
+    pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {
+        let mut found = vec![];
+        let keys: Vec<Vec<u8>> = map.keys().collect();
+        for key in keys {
+            let Ok(Some(values)) = map.lookup_percpu(&key, MapFlags::ANY) else {
+                continue;
+            };
+            let now = sum(&values);
+            let before = self.0.entry(key.clone()).or_insert([0; 4 + BUCKETS]);
+            if *before != now {
+                let pairs = now.iter().zip(&*before);
+                let since: Vec<u64> = pairs
+                    .map(|(now, before)| now.wrapping_sub(*before))
+                    .collect();
+                *before = now;
+                found.extend(count(&key, &since));
+            } else if is_gone(&key, cgroups) && map.delete(&key).is_ok() {
+                self.0.remove(&key);
+            }
+        }
+        found
+    }
+}
+
+/// Whether the container of a `struct count_key` is gone. The host, 0, stays.
+fn is_gone(key: &[u8], cgroups: &impl MapCore) -> bool {
+    let Some(cgroup) = key.first_chunk::<8>().filter(|cgroup| **cgroup != [0; 8]) else {
+        return false;
+    };
+    matches!(cgroups.lookup(cgroup, MapFlags::ANY), Ok(None))
+}
+
+/// The numbers of all CPUs together.
+fn sum(values: &[Vec<u8>]) -> [u64; 4 + BUCKETS] {
+    let mut sum = [0; 4 + BUCKETS];
+    for value in values {
+        for (total, bytes) in sum.iter_mut().zip(value.as_chunks::<8>().0) {
+            *total += u64::from_ne_bytes(*bytes);
+        }
+    }
+    sum
+}
+
+/// What a `struct count_key` and the numbers of a `struct count` say.
+fn count(key: &[u8], numbers: &[u64]) -> Option<Count> {
+    let (cgroup, rest) = key.split_first_chunk::<8>()?;
+    let (comm, rest) = rest.split_first_chunk::<16>()?;
+    let (nr, compat) = rest.split_first_chunk::<4>()?;
+    let [calls, errors, bytes, duration, latency @ ..] = numbers else {
+        return None;
+    };
+    let used = latency
+        .iter()
+        .rposition(|n| *n > 0)
+        .map_or(0, |last| last + 1);
+    Some(Count {
+        cgroup: u64::from_ne_bytes(*cgroup),
+        comm: comm.split(|b| *b == 0).next().unwrap_or_default().to_vec(),
+        nr: u32::from_ne_bytes(*nr) as u16,
+        compat: compat.iter().any(|b| *b != 0),
+        calls: *calls,
+        errors: *errors,
+        bytes: *bytes,
+        duration: *duration,
+        latency: latency[..used].to_vec(),
+    })
+}

@@ -1,0 +1,3 @@
+select time, duration, container, container_id, host, comm, class, syscall, compat, calls, errors, bytes, latency
+from events
+where kind = 'counts'
