@@ -21,6 +21,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/net.c"), "net"),
     ("", include_str!("../programs/paths.c"), "paths"),
     ("", include_str!("../programs/places.c"), "places"),
+    ("", include_str!("../programs/reuse.c"), "reuse"),
     ("", include_str!("../programs/tasks.c"), "tasks"),
     ("", include_str!("../programs/uring.c"), "uring"),
     #[cfg(target_arch = "x86_64")]

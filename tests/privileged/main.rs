@@ -17,5 +17,6 @@ mod kernel_count;
 mod limits;
 mod network;
 mod processes;
+mod reuse;
 mod sqlite;
 mod uring;
