@@ -46,10 +46,10 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	u32 call = regs->bx;
 	if (!compat)
-		return nr;
+		return nr < MAX_SYSCALLS ? nr : NO_CALL;
 	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
 		return SOCKETCALL_BASE + call;
-	return nr > SOCKETCALL_BASE ? MAX_SYSCALLS : nr; /* there is no such call */
+	return nr <= SOCKETCALL_BASE ? nr : NO_CALL;
 }
 __inline_always void unfold_args(struct pt_regs *regs, u64 *args)
 {
@@ -80,7 +80,7 @@ __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 }
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
-	return nr;
+	return nr < MAX_SYSCALLS ? nr : NO_CALL;
 }
 __inline_always void unfold_args(struct pt_regs *regs, u64 *args)
 {
@@ -89,7 +89,6 @@ __inline_always void unfold_args(struct pt_regs *regs, u64 *args)
 
 __inline_always const volatile struct plan *find_plan(bool compat, u32 nr)
 {
-	/* x32 calls carry bit 30 in their number; nobody has them, and they are not ours. */
 	if (nr >= MAX_SYSCALLS)
 		return 0;
 	u32 i = (nr & (MAX_SYSCALLS - 1)) | (compat ? MAX_SYSCALLS : 0);
@@ -228,6 +227,16 @@ __inline_always void stop_clock(struct task *t)
 	rec->duration = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? 0 : rec->head.time - t->entered;
 }
 
+/*
+ * Whether another thread can write to the caller's memory. Its paths are then told once more at return: where they have
+ * changed, nobody knows which of them the kernel has read.
+ */
+__inline_always bool shares_memory(void)
+{
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+	return mm && READ(mm, mm_users.counter) > 1;
+}
+
 /* What only the return tells: the fd that was made, the addresses that were set, memory that is readable by now. */
 __inline_always void finish_call(struct task *t, s64 ret, const volatile struct plan *plan)
 {
@@ -255,6 +264,8 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
+	if (plan->path[0] && !(rec->head.flags & SYS_RET_KEY) && shares_memory())
+		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
 	if (slots)
 		send_slots(t, slots | SLOTS_LAST);
 	if (plan->payload && ret > 0) {

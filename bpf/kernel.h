@@ -190,7 +190,12 @@ struct cred {
 	kuid_t euid;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct mm_struct {
+	atomic_t mm_users;
 	unsigned long arg_start;
 	unsigned long arg_end;
 	struct file *exe_file;

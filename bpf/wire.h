@@ -19,6 +19,7 @@ enum limits {
 	COMM_BYTES = 16, /* TASK_COMM_LEN */
 	MAX_SYSCALLS = 512, /* numbers of every ABI lie below */
 	SOCKETCALL_BASE = 491, /* of 32-bit x86, above its own numbers: plus what socketcall(2) is asked for, 1 to 20 */
+	NO_CALL = SOCKETCALL_BASE, /* stands for every number from MAX_SYSCALLS on, which no call has */
 	NR_BITS = 9, /* of struct head's `nr` in a REC_SYSCALL */
 	SLOT_BITS = 4, /* and in a REC_DATA and a REC_EXEC */
 	CALL_COUNT = 127, /* mask of the number above them */

@@ -19,7 +19,7 @@ pub fn operation(op: u16) -> u16 {
 /// How the record of one call becomes a row.
 #[derive(Clone, Debug)]
 pub struct CallInfo {
-    /// Its name; `syscall_N` where the tables do not know it.
+    /// Its name; `syscall_N` where the tables do not know it, `syscall_unknown` where no call has such a number.
     pub name: Arc<str>,
     /// The value of the column `class`.
     pub class: &'static str,
@@ -191,6 +191,9 @@ fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     if let Some(op) = nr.checked_sub(COUNT as u32) {
         let name = uring::name(op).map_or_else(|| format!("io_uring:{op}").into(), Cow::from);
         return (name, uring::spec(op));
+    }
+    if nr == limits::NO_CALL.0 {
+        return ("syscall_unknown".into(), syscalls::spec_of(abi, nr));
     }
     if let Some(name) = socketcall(abi, nr) {
         return (name.into(), syscalls::spec(name));

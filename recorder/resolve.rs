@@ -467,8 +467,14 @@ impl Resolver {
                 None => NONE,
             },
         };
+        // One that is another at the return: which of them the kernel has read nobody knows.
         if u32::from(slot) == data_slot::DATA_PATH2.0 {
-            names.path2 = path;
+            let same = names.path2 == NONE || names.path2 == path;
+            names.path2 = if same { path } else { NONE };
+            return;
+        }
+        if names.path_arg != NONE && names.path_arg != arg_text {
+            names.path = NONE;
             return;
         }
         names.path_arg = arg_text;

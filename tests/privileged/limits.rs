@@ -77,11 +77,11 @@ fn memory_of_a_file_is_written_without_a_call() {
 fn a_new_call_has_its_number_for_a_name() {
     let limits = limits("unknown");
     let rows = limits.rows("syscall, class, error", "error = 'ENOSYS'");
-    let row = json!({"syscall": "syscall_500", "class": "other", "error": "ENOSYS"});
+    let row = |name: &str| json!({"syscall": name, "class": "other", "error": "ENOSYS"});
     assert_eq!(
         rows,
-        [row],
-        "and a number that no call can have is not there"
+        [row("syscall_500"), row("syscall_unknown")],
+        "and a number that no call can have is told too"
     );
 }
 
@@ -89,6 +89,19 @@ fn a_new_call_has_its_number_for_a_name() {
 fn the_path_of_a_call_on_a_path_is_as_it_was_passed() {
     let rows = limits("dots").rows("path, inode", "syscall in ('unlink', 'unlinkat')");
     assert_eq!(rows, [json!({"path": "/tmp/a/link/../b/gone"})]);
+}
+
+#[test]
+fn a_path_that_another_thread_has_changed_is_null() {
+    let rows = limits("changed").rows("path, path_arg", "syscall = 'truncate'");
+    let leased = "/tmp/leased";
+    assert_eq!(
+        rows,
+        [
+            json!({"path_arg": leased}),
+            json!({"path": leased, "path_arg": leased})
+        ]
+    );
 }
 
 #[test]

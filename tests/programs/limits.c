@@ -205,6 +205,32 @@ static void token(void)
 	pthread_join(threads[1], NULL);
 }
 
+static char changing[] = "/tmp/leased";
+
+static void *cut_the_leased(void *unused)
+{
+	must(truncate(changing, 0));
+	return unused;
+}
+
+/* The kernel has read the path and waits for the lease to be given back, when another thread changes it. */
+static void changed(void)
+{
+	sigset_t breaks;
+	pthread_t thread;
+	int signal, fd = must(open("/tmp/leased", O_CREAT | O_RDWR, 0600));
+	sigemptyset(&breaks);
+	sigaddset(&breaks, SIGIO);
+	pthread_sigmask(SIG_BLOCK, &breaks, NULL);
+	must(fcntl(fd, F_SETLEASE, F_WRLCK));
+	pthread_create(&thread, NULL, cut_the_leased, NULL);
+	sigwait(&breaks, &signal);
+	memcpy(changing, "/tmp/others", sizeof(changing));
+	must(fcntl(fd, F_SETLEASE, F_UNLCK));
+	pthread_join(thread, NULL);
+	must(truncate("/tmp/leased", 0));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -214,6 +240,7 @@ static const struct {
 	{"unknown", unknown},
 	{"dots", dots},
 	{"deleted", deleted},
+	{"changed", changed},
 	{"in_chroot", in_chroot},
 	{"deep", deep},
 	{"arguments", arguments},
