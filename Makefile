@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
+MILLIONS ?= 5
 C_FILES := $(wildcard bpf/*.c bpf/*.h benches/*.c benches/*.h tests/programs/*.[ch])
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
@@ -11,7 +12,7 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Tests that record need root; cargo runs their binary through this.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
-.PHONY: help build demo test setup fmt fmt-check lint docs features check bench install clean
+.PHONY: help build demo test setup fmt fmt-check lint docs features check bench bench-query install clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -55,6 +56,11 @@ check: ## run every test, as root where it records
 bench: ## measure what recording costs, as root, and print the tables of docs/benchmarks.md
 	$(CARGO) build --release --locked --no-default-features --features record
 	$$([ "$$(id -u)" -eq 0 ] || echo sudo) benches/run.py $(TARGET)/release/ctrace-rec
+
+bench-query: ## measure how fast questions are answered, beside other engines (pip installs them)
+	$(CARGO) build --release --locked
+	python3 -m venv $(TARGET)/python-bench && $(TARGET)/python-bench/bin/pip install -q -r benches/query/requirements.txt
+	$(TARGET)/python-bench/bin/python benches/query/run.py $(TARGET)/release --millions $(MILLIONS) --keep $(TARGET)/bench-query
 
 install: ## install the built programs, man pages and completions below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query

@@ -49,6 +49,9 @@ pub struct Common {
     /// Answer again as the recording grows, until Ctrl-C; of events, show the new ones
     #[arg(short = 'F', long)]
     pub follow: bool,
+    /// Answer so often, and say on stderr how long each time took
+    #[arg(long, value_name = "N", hide = true)]
+    pub times: Option<u32>,
 }
 
 impl Common {
@@ -60,6 +63,7 @@ impl Common {
             format: after.format.or(self.format),
             output: after.output.clone().or(self.output),
             follow: after.follow || self.follow,
+            times: after.times.or(self.times),
         }
     }
 }

@@ -23,6 +23,7 @@ use std::any::Any;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser};
@@ -107,7 +108,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         if common.follow {
             return follow::follow(engine, asked, format, to).await;
         }
-        answer(&engine, &asked(&engine).await?, format, to).await?;
+        for _ in 0..common.times.unwrap_or(1) {
+            let start = Instant::now();
+            answer(&engine, &asked(&engine).await?, format, to).await?;
+            if common.times.is_some() {
+                let ms = start.elapsed().as_secs_f64() * 1e3;
+                say("took", &format!("{ms:.1} ms"));
+            }
+        }
         Ok(())
     })
 }
@@ -119,6 +127,7 @@ impl Command {
             format: None,
             output: None,
             follow: false,
+            times: None,
         };
         match (self, self.ready()) {
             (_, Some((_, ask))) => &ask.common,
