@@ -41,7 +41,8 @@ parts as (
     select * from (
         select 10, 'peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
             cast(count(*) as varchar) || ' calls', -count(*)
-        from scope where kind = 'syscall' and syscall in ('connect', 'sendto', 'sendmsg', 'sendmmsg')
+        from scope where kind = 'syscall'
+            and syscall in ('connect', 'sendto', 'sendmsg', 'sendmmsg', 'io_uring:connect', 'io_uring:sendmsg')
             and family in ('inet', 'inet6', 'unix') and (peer_addr is not null or peer_path is not null)
         group by peer_addr, peer_port, peer_path
         order by count(*) desc, peer_addr, peer_port, peer_path limit 5)

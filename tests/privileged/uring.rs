@@ -88,6 +88,27 @@ fn every_request_is_a_row_with_its_file_and_result() {
         is(row, expected);
     }
 
+    let operations = recording.query(&format!(
+        "select operation, count(*) as calls, sum(bytes) as bytes from files where container = '{}' \
+         and syscall like 'io_uring:%' and path like '/tmp/ring%' group by operation order by operation",
+        ended.name
+    ));
+    let operation = |name: &str, calls: i64| json!({"operation": name, "calls": calls});
+    assert_eq!(
+        operations,
+        [
+            operation("close", 1),
+            operation("create", 3),
+            operation("delete", 4),
+            operation("open", 2),
+            operation("other", 1), // fsync
+            with(operation("read", 2), json!({"bytes": 82})),
+            operation("rename", 1),
+            operation("stat", 1),
+            with(operation("write", 1), json!({"bytes": 77})),
+        ]
+    );
+
     // In the ring's table: no fd, and the file all the same.
     let table = requests(&recording, &ended, columns, "path = '/etc/motd'");
     let table: Vec<_> = table
@@ -168,6 +189,29 @@ fn requests_on_sockets_have_both_ends() {
     );
     // The filter left out what is about files.
     assert_eq!(rows.len(), 8, "{rows:#?}");
+
+    let connections = recording.query(&format!(
+        "select direction, protocol, opened, failed, connect_error, bytes_sent, bytes_received from connections \
+         where container = '{}' and comm = 'uring' order by protocol, failed, direction",
+        ended.name
+    ));
+    let connection = |direction: &str, opened: i64, failed: i64, sent: i64, received: i64| {
+        json!({"direction": direction, "protocol": "tcp", "opened": opened, "failed": failed,
+            "bytes_sent": sent, "bytes_received": received})
+    };
+    let mut refused = connection("out", 0, 1, 0, 0);
+    refused["connect_error"] = "ECONNREFUSED".into();
+    let mut datagram = connection("out", 0, 0, 33, 0);
+    datagram["protocol"] = "udp".into();
+    assert_eq!(
+        connections,
+        [
+            connection("in", 1, 0, 0, 91),
+            connection("out", 1, 0, 91, 0),
+            refused,
+            datagram
+        ]
+    );
 }
 
 #[test]

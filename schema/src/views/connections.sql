@@ -14,21 +14,32 @@ from (
         -- To a name server it is the name that was asked for.
         max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm, min(time) as first_seen, max(time) as last_seen,
         count(*) as calls,
-        count(case when syscall in ('accept', 'accept4') and error is null then 1 end) as accepted,
-        count(case when syscall = 'connect' and coalesce(error, 'EINPROGRESS') = 'EINPROGRESS' then 1 end) as connected,
-        count(case when syscall = 'connect' and error not in ('EINPROGRESS', 'EALREADY', 'EISCONN', 'EINTR') then 1 end)
+        count(case when operation = 'accept' and error is null then 1 end) as accepted,
+        count(case when operation = 'connect' and coalesce(error, 'EINPROGRESS') = 'EINPROGRESS' then 1 end) as connected,
+        count(case when operation = 'connect' and error not in ('EINPROGRESS', 'EALREADY', 'EISCONN', 'EINTR') then 1 end)
             as failed,
-        max(case when syscall = 'connect' and error not in ('EINPROGRESS', 'EALREADY', 'EISCONN', 'EINTR') then error end)
+        max(case when operation = 'connect' and error not in ('EINPROGRESS', 'EALREADY', 'EISCONN', 'EINTR') then error end)
             as connect_error,
-        min(case when syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev') then time end) as sent_first,
-        min(case when syscall in ('recv', 'recvfrom', 'recvmsg', 'recvmmsg', 'read', 'readv') then time end)
-            as received_first,
-        cast(coalesce(sum(case when ret > 0 and syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev',
-            'sendfile', 'sendfile64', 'splice') then bytes end), 0) as bigint) as bytes_sent,
+        min(case when operation = 'send' then time end) as sent_first,
+        min(case when operation = 'receive' then time end) as received_first,
+        cast(coalesce(sum(case when ret > 0 and operation = 'send' then bytes end), 0) as bigint) as bytes_sent,
         -- 2 is MSG_PEEK: those bytes are received again by a later call.
-        cast(coalesce(sum(case when ret > 0 and (syscall in ('read', 'readv') or (coalesce(flags, 0) & 2) = 0
-            and syscall in ('recv', 'recvfrom', 'recvmsg', 'recvmmsg')) then bytes end), 0) as bigint) as bytes_received
-    from events
-    where kind = 'syscall' and family in ('inet', 'inet6', 'unix') and (peer_addr is not null or peer_path is not null)
+        cast(coalesce(sum(case when ret > 0 and operation = 'receive' and (coalesce(flags, 0) & 2) = 0 then bytes end), 0)
+            as bigint) as bytes_received
+    from (
+        select *, case
+            when syscall in ('accept', 'accept4', 'io_uring:accept') then 'accept'
+            when syscall in ('connect', 'io_uring:connect') then 'connect'
+            when syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev', 'sendfile', 'sendfile64',
+                'splice', 'io_uring:send', 'io_uring:sendmsg', 'io_uring:send_zc', 'io_uring:sendmsg_zc',
+                'io_uring:write', 'io_uring:writev', 'io_uring:write_fixed', 'io_uring:writev_fixed') then 'send'
+            when syscall in ('recv', 'recvfrom', 'recvmsg', 'recvmmsg', 'read', 'readv', 'io_uring:recv',
+                'io_uring:recvmsg', 'io_uring:recv_zc', 'io_uring:read', 'io_uring:readv', 'io_uring:read_fixed',
+                'io_uring:readv_fixed', 'io_uring:read_multishot') then 'receive'
+        end as operation
+        from events
+        where kind = 'syscall' and family in ('inet', 'inet6', 'unix')
+            and (peer_addr is not null or peer_path is not null)
+    ) as calls
     group by container, container_id, host, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path
 ) as sockets

@@ -1,23 +1,29 @@
 select time, duration, seq, container, container_id, host, pid, tid, uid, comm, exe, syscall,
     case
-        when syscall in ('open', 'openat', 'openat2', 'creat', 'open_by_handle_at') then 'open'
-        when syscall in ('read', 'pread64', 'readv', 'preadv', 'preadv2') then 'read'
-        when syscall in ('write', 'pwrite64', 'writev', 'pwritev', 'pwritev2') then 'write'
-        when syscall in ('sendfile', 'sendfile64', 'copy_file_range', 'splice') then 'copy'
+        when syscall in ('open', 'openat', 'openat2', 'creat', 'open_by_handle_at', 'io_uring:openat',
+            'io_uring:openat2') then 'open'
+        when syscall in ('read', 'pread64', 'readv', 'preadv', 'preadv2', 'io_uring:read', 'io_uring:readv',
+            'io_uring:read_fixed', 'io_uring:readv_fixed', 'io_uring:read_multishot') then 'read'
+        when syscall in ('write', 'pwrite64', 'writev', 'pwritev', 'pwritev2', 'io_uring:write', 'io_uring:writev',
+            'io_uring:write_fixed', 'io_uring:writev_fixed') then 'write'
+        when syscall in ('sendfile', 'sendfile64', 'copy_file_range', 'splice', 'io_uring:splice') then 'copy'
         when syscall in ('getdents', 'getdents64') then 'list'
         when syscall in ('execve', 'execveat') then 'exec'
         when syscall in ('mmap', 'mmap2') then 'map'
-        when syscall in ('mkdir', 'mkdirat', 'mknod', 'mknodat', 'link', 'linkat', 'symlink', 'symlinkat') then 'create'
-        when syscall in ('unlink', 'unlinkat', 'rmdir') then 'delete'
-        when syscall in ('rename', 'renameat', 'renameat2') then 'rename'
-        when syscall in ('truncate', 'ftruncate', 'truncate64', 'ftruncate64', 'fallocate') then 'truncate'
+        when syscall in ('mkdir', 'mkdirat', 'mknod', 'mknodat', 'link', 'linkat', 'symlink', 'symlinkat',
+            'io_uring:mkdirat', 'io_uring:linkat', 'io_uring:symlinkat') then 'create'
+        when syscall in ('unlink', 'unlinkat', 'rmdir', 'io_uring:unlinkat') then 'delete'
+        when syscall in ('rename', 'renameat', 'renameat2', 'io_uring:renameat') then 'rename'
+        when syscall in ('truncate', 'ftruncate', 'truncate64', 'ftruncate64', 'fallocate',
+            'io_uring:ftruncate', 'io_uring:fallocate') then 'truncate'
         when syscall in ('stat', 'lstat', 'fstat', 'newfstatat', 'stat64', 'lstat64', 'fstat64', 'fstatat64', 'statx',
-            'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'statfs', 'fstatfs') then 'stat'
+            'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'statfs', 'fstatfs',
+            'io_uring:statx') then 'stat'
         when syscall in ('chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat',
             'utime', 'utimes', 'utimensat', 'futimesat', 'setxattr', 'lsetxattr', 'fsetxattr', 'removexattr',
-            'lremovexattr', 'fremovexattr') then 'attributes'
+            'lremovexattr', 'fremovexattr', 'io_uring:setxattr', 'io_uring:fsetxattr') then 'attributes'
         when syscall in ('mount', 'umount2', 'move_mount', 'open_tree', 'pivot_root', 'chroot') then 'mount'
-        when syscall = 'close' then 'close'
+        when syscall in ('close', 'io_uring:close') then 'close'
         else 'other'
     end as operation,
     path, path_arg, path2, fd, dev, inode, flags, mode,
