@@ -98,7 +98,7 @@ fn plain_sqlite3_shows_every_view() {
         let rows = sqlite3(&sqlite, &sql);
         let empty = ["gaps", "counts"];
         assert!(
-            !rows.is_empty() || empty.contains(&&*table),
+            !rows.is_empty() || empty.contains(&table),
             "{table} has no rows"
         );
         assert!(rows == query(&parquet, &sql), "{table} differs");
