@@ -41,7 +41,26 @@ __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 /* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
 #define NR_SOCKETCALL 102
 #define SYS_SENDMMSG 20
-/* socketcall(2) is told as the call that it was asked for: it has that one's number, and a pointer to its arguments. */
+/* include/uapi/linux/ipc.h: semaphores from 1 to 4, messages from 11 to 14, shared memory from 21 to 24. */
+#define NR_IPC 117
+enum ipc_call {
+	IPC_SEMOP = 1,
+	IPC_SEMTIMEDOP = 4,
+	IPC_MSGSND,
+	IPC_MSGRCV,
+	IPC_SHMAT = 9,
+	IPC_SHMDT,
+	IPC_MSGCTL = 8,
+	IPC_SHMCTL = 12,
+};
+/* The place of such a call in the list of all, from 1; 0: there is no such call. */
+__inline_always u32 ipc_call(u32 call)
+{
+	call &= 0xffff; /* above it a version of the interface */
+	u32 group = call / 10, in_group = call % 10;
+	return group < 3 && in_group >= 1 && in_group <= 4 ? group * 4 + in_group : 0;
+}
+/* socketcall(2) and ipc(2) are told as the call that they were asked for. */
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	u32 call = regs->bx;
@@ -49,11 +68,52 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 		return nr < MAX_SYSCALLS ? nr : NO_CALL;
 	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
 		return SOCKETCALL_BASE + call;
-	return nr <= SOCKETCALL_BASE ? nr : NO_CALL;
+	if (nr == NR_IPC && ipc_call(call))
+		return IPC_BASE + ipc_call(call);
+	return nr <= IPC_BASE ? nr : NO_CALL;
 }
-__inline_always void unfold_args(struct pt_regs *regs, u64 *args)
+/* Of ipc(2): its registers in the order of the call's own arguments (ipc/syscall.c). */
+__inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
+{
+	u32 second = regs->dx, third = regs->si, pointer = regs->di;
+	args[0] = (u32)regs->cx;
+	args[1] = second;
+	args[2] = third;
+	args[3] = pointer;
+	args[4] = args[5] = 0;
+	switch (call) {
+	case IPC_MSGRCV:
+		args[4] = third;
+		/* fallthrough */
+	case IPC_SEMTIMEDOP:
+		args[3] = (u32)regs->bp;
+		/* fallthrough */
+	case IPC_SEMOP:
+	case IPC_SHMAT:
+		args[1] = pointer;
+		args[2] = second;
+		break;
+	case IPC_MSGSND:
+		args[1] = pointer;
+		args[2] = second;
+		args[3] = third;
+		break;
+	case IPC_SHMDT:
+		args[0] = pointer;
+		break;
+	case IPC_MSGCTL:
+	case IPC_SHMCTL:
+		args[2] = pointer;
+		break;
+	}
+}
+__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 	u64 from = (u32)regs->cx;
+	if (nr <= SOCKETCALL_BASE) {
+		unfold_ipc(regs, nr - IPC_BASE, args);
+		return;
+	}
 	for (int i = 0; i < 6; i++) {
 		/* One by one: fewer than six may be there. */
 		u32 arg = 0;
@@ -82,7 +142,7 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	return nr < MAX_SYSCALLS ? nr : NO_CALL;
 }
-__inline_always void unfold_args(struct pt_regs *regs, u64 *args)
+__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 }
 #endif
@@ -165,7 +225,7 @@ __inline_always void begin_call(struct task *t, u32 nr, u8 flags)
 __inline_always void entry_args(struct task *t, struct pt_regs *regs, bool compat, const volatile struct plan *plan)
 {
 	if (plan->flags & PLAN_UNFOLD)
-		unfold_args(regs, t->call_rec.args);
+		unfold_args(regs, t->call_rec.head.nr, t->call_rec.args);
 	else
 		call_args(regs, compat, t->call_rec.args);
 }

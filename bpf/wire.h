@@ -18,7 +18,8 @@ enum limits {
 	ARGV_MAX_BYTES = 16384, /* longer argument lists are cut and counted */
 	COMM_BYTES = 16, /* TASK_COMM_LEN */
 	MAX_SYSCALLS = 512, /* numbers of every ABI lie below */
-	SOCKETCALL_BASE = 491, /* of 32-bit x86, above its own numbers: plus what socketcall(2) is asked for, 1 to 20 */
+	IPC_BASE = 478, /* of 32-bit x86, above its own numbers: plus which one ipc(2) is asked for, 1 to 12 */
+	SOCKETCALL_BASE = 491, /* and plus what socketcall(2) is asked for, 1 to 20 */
 	NO_CALL = SOCKETCALL_BASE, /* stands for every number from MAX_SYSCALLS on, which no call has */
 	NR_BITS = 9, /* of struct head's `nr` in a REC_SYSCALL */
 	SLOT_BITS = 4, /* and in a REC_DATA and a REC_EXEC */
@@ -260,7 +261,7 @@ enum plan_flag {
 	PLAN_SAVE_ARGS = 4, /* the registers do not outlive the call */
 	PLAN_SOCK_AT_EXIT = 8, /* the call changes the socket's addresses: look again at return */
 	PLAN_FORK = 16,
-	PLAN_UNFOLD = 32, /* of socketcall(2): the arguments are in user memory */
+	PLAN_UNFOLD = 32, /* of socketcall(2) or ipc(2): the arguments are not where a call's are */
 	PLAN_BYTES = 64, /* the result is a number of bytes */
 };
 

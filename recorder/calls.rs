@@ -185,7 +185,24 @@ const SOCKETCALLS: [&str; 20] = [
     "sendmmsg",
 ];
 
-/// Name and meaning of a number of the kernel side's: those of the ABI, above them what socketcall(2) was asked for, and
+/// What ipc(2) can be asked for, from 1 on: SEMOP and so on of linux/ipc.h, without the gaps between its numbers.
+const IPC_CALLS: [&str; 12] = [
+    "semop",
+    "semget",
+    "semctl",
+    "semtimedop",
+    "msgsnd",
+    "msgrcv",
+    "msgget",
+    "msgctl",
+    "shmat",
+    "shmdt",
+    "shmget",
+    "shmctl",
+];
+
+/// Name and meaning of a number of the kernel side's: those of the ABI, above them what ipc(2) and socketcall(2) were
+/// asked for, and
 /// above that the operations of io_uring.
 fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     if let Some(op) = nr.checked_sub(COUNT as u32) {
@@ -195,7 +212,7 @@ fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     if nr == limits::NO_CALL.0 {
         return ("syscall_unknown".into(), syscalls::spec_of(abi, nr));
     }
-    if let Some(name) = socketcall(abi, nr) {
+    if let Some(name) = unfolded(abi, nr) {
         return (name.into(), syscalls::spec(name));
     }
     let name = syscalls::name(abi, nr);
@@ -203,9 +220,14 @@ fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     (name, syscalls::spec_of(abi, nr))
 }
 
-fn socketcall(abi: Abi, nr: u32) -> Option<&'static str> {
-    let i = nr.checked_sub(limits::SOCKETCALL_BASE.0 + 1)?;
-    let name = SOCKETCALLS.get(i as usize).copied();
+/// What ipc(2) or socketcall(2) was asked for.
+fn unfolded(abi: Abi, nr: u32) -> Option<&'static str> {
+    let of = |calls: &'static [&str], base: limits| {
+        let i = nr.checked_sub(base.0 + 1)?;
+        calls.get(i as usize).copied()
+    };
+    let name =
+        of(&IPC_CALLS, limits::IPC_BASE).or_else(|| of(&SOCKETCALLS, limits::SOCKETCALL_BASE));
     name.filter(|_| abi == Abi::X86)
 }
 
@@ -220,7 +242,7 @@ pub fn plans(machine: &str, wanted: impl Fn(&str, Class) -> bool) -> anyhow::Res
         plans.extend((0..COUNT as u32).map(|nr| {
             let (name, spec) = find(abi, nr);
             let mut plan = plan_of(spec, compat, wanted(&name, spec.class));
-            if socketcall(abi, nr).is_some() {
+            if unfolded(abi, nr).is_some() {
                 plan.flags |= (plan_flag::PLAN_UNFOLD.0 | plan_flag::PLAN_SAVE_ARGS.0) as u8;
             }
             plan
@@ -372,19 +394,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn socketcall_is_told_as_what_it_asks_for() {
-        let base = limits::SOCKETCALL_BASE.0;
+    fn socketcall_and_ipc_are_told_as_what_they_ask_for() {
+        let (ipc, base) = (limits::IPC_BASE.0, limits::SOCKETCALL_BASE.0);
+        assert_eq!(find(Abi::X86, ipc + 1).0, "semop");
+        assert_eq!(find(Abi::X86, ipc + 12).0, "shmctl");
         assert_eq!(find(Abi::X86, base + 1).0, "socket");
         assert_eq!(find(Abi::X86, base + 20).0, "sendmmsg");
         assert_eq!(find(Abi::X86_64, base + 3).0, "syscall_494");
         assert!(
             SOCKETCALLS
                 .iter()
+                .chain(&IPC_CALLS)
                 .all(|name| !syscalls::spec(name).name.is_empty())
         );
         // The numbers of the ABI itself must not reach so far, nor ours past the end.
         let last = syscalls::iter(Abi::X86).map(|(nr, _)| nr).max();
-        assert!(last < Some(base) && base + 20 < limits::MAX_SYSCALLS.0);
+        assert!(last < Some(ipc) && ipc + 12 < base && base + 20 < limits::MAX_SYSCALLS.0);
     }
 
     #[test]

@@ -27,6 +27,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/calls.c"), "calls32"),
     #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/ipc.c"), "ipc"),
+    #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/messages.c"), "messages32"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/places.c"), "places32"),

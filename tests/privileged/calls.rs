@@ -122,6 +122,34 @@ fn a_32_bit_caller_is_counted_and_told_apart() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn what_ipc_is_asked_for_is_a_call() {
+    require_root();
+    let recorder = Recorder::start(&["--set", "ipc"]);
+    let ended = Container::new(Runtime::Runc, "ipc").run(&["ipc"]);
+    assert_eq!(ended.code, 0);
+    let rows = recorder.stop().query(&format!(
+        "select syscall, arg1, arg2, arg3, arg4 from events where container = '{}' and comm = 'ipc' and compat and error is null \
+         and regexp_like(syscall, '^(sem|msg|shm|ipc)') order by seq",
+        ended.name
+    ));
+    let expected = [
+        serde_json::json!({"syscall": "semget", "arg1": 3, "arg2": 0o600}),
+        serde_json::json!({"syscall": "semop", "arg2": 1}),
+        serde_json::json!({"syscall": "semctl", "arg1": 0, "arg2": 0}),
+        serde_json::json!({"syscall": "msgget", "arg1": 0o600}),
+        serde_json::json!({"syscall": "msgsnd", "arg2": 7, "arg3": 0o4000}),
+        serde_json::json!({"syscall": "msgrcv", "arg2": 8, "arg3": 5, "arg4": 0o4000}),
+        serde_json::json!({"syscall": "msgctl", "arg1": 0}),
+        serde_json::json!({"syscall": "shmget", "arg1": 4096, "arg2": 0o600}),
+        serde_json::json!({"syscall": "shmat", "arg2": 0}),
+        serde_json::json!({"syscall": "shmdt"}),
+        serde_json::json!({"syscall": "shmctl", "arg1": 0}),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[test]
 fn a_call_that_seccomp_refused_is_denied() {
     require_root();
     let profile = tempfile::NamedTempFile::new().unwrap();
