@@ -337,6 +337,12 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 	}
 }
 
+/* Whether seccomp has a say about the calls of a task. */
+__inline_always bool has_seccomp(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->seccomp.mode) && task->seccomp.mode;
+}
+
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
 	struct task *t = task_storage(task);
@@ -358,7 +364,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (call == CALL_NONE) {
 		bool is32 = is_compat(task);
 		begin_call(t, unfold_number(regs, is32, call_number(regs)),
-			   (is32 ? SYS_COMPAT : 0) | (seen ? SYS_DENIED : SYS_NO_ENTRY));
+			   (is32 ? SYS_COMPAT : 0) | (seen && has_seccomp(task) ? SYS_DENIED : SYS_NO_ENTRY));
 		t->call = CALL_NONE;
 	}
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;

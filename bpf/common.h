@@ -31,6 +31,23 @@ const volatile struct config config = {};
 		value_;                                                                                                \
 	})
 
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+/*
+ * Around a program's work: the scratch records are a CPU's own. Kernels before Linux 7 run a tracepoint's programs with
+ * preemption off, and the verifier drops this there.
+ */
+__inline_always void hold_cpu(void)
+{
+	if (config.preemptible)
+		bpf_preempt_disable();
+}
+__inline_always void release_cpu(void)
+{
+	if (config.preemptible)
+		bpf_preempt_enable();
+}
+
 /* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
 const volatile struct plan plans[2 * MAX_SYSCALLS] = {};
 

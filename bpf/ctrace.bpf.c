@@ -39,19 +39,22 @@ const volatile struct wire_types wire_types = {};
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
+	hold_cpu();
 	enter_call(bpf_get_current_task_btf(), regs, nr);
+	release_cpu();
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
+	hold_cpu();
 	exit_call(bpf_get_current_task_btf(), regs, ret);
+	release_cpu();
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+__inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
 {
 	struct task *t = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (t)
@@ -61,45 +64,59 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	t = bpf_task_storage_get(&tasks, parent, 0, 0);
 	if (t)
 		t->child = child->pid;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	hold_cpu();
+	fork_task(parent, child);
+	release_cpu();
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+__inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct task *t = task_storage(task);
 	bool seen = t != 0;
 	t = current_task(task, t);
 	if (!t)
-		return 0;
+		return;
 	if (!seen)
 		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
 	if (!t->record || config.counts)
-		return 0;
+		return;
 	t->known = 0; /* another executable */
 	/* Arguments belong to a row. */
 	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
-		return 0;
+		return;
 	if (t->retry & (1 << DATA_PATH))
 		send_filename(task, t->count, bprm);
 	t->retry = 0; /* the memory is another program's now */
 	send_exec(task, t->count, old_pid);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	hold_cpu();
+	exec_task(task, old_pid, bprm);
+	release_cpu();
 	return 0;
 }
 
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+__inline_always void exit_task(struct task_struct *task)
 {
 	struct task *t = bpf_task_storage_get(&tasks, task, 0, 0);
 	struct rec_exit rec = {};
 	if (!t || !t->record)
-		return 0;
+		return;
 	abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
 	if (config.counts)
-		return 0;
+		return;
 	if (!t->known)
 		define_current(t);
 	fill_head(&rec.head, task->pid, REC_EXIT);
@@ -115,6 +132,14 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	/* Only the end of a process is an event; that of a thread lets user space forget it. */
 	if ((!t->known || !send(&rec, sizeof(rec))) && rec.head.flags & EXIT_PROCESS)
 		count_loss(t->cgroup, config.exit_class);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	hold_cpu();
+	exit_task(task);
+	release_cpu();
 	return 0;
 }
 
@@ -156,13 +181,12 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 		count_miss(MISS_DEFINITION);
 }
 
-SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+__inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 {
 	u64 hierarchy, key, parent = 0;
 	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
 	if (!watched(cgroup, &hierarchy))
-		return 0;
+		return;
 	key = cgroup->kn->id | hierarchy;
 	if (cgroup->self.parent) {
 		parent = cgroup->self.parent->cgroup->kn->id | hierarchy;
@@ -176,18 +200,33 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	if (bpf_map_update_elem(&cgroups, &key, &info, 0))
 		count_miss(MISS_CGROUP);
 	send_cgroup(key, parent, hierarchy, path, 0);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	hold_cpu();
+	make_cgroup(cgroup, path);
+	release_cpu();
 	return 0;
+}
+
+__inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
+{
+	u64 hierarchy, key;
+	if (!watched(cgroup, &hierarchy))
+		return;
+	key = cgroup->kn->id | hierarchy;
+	bpf_map_delete_elem(&cgroups, &key);
+	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	u64 hierarchy, key;
-	if (!watched(cgroup, &hierarchy))
-		return 0;
-	key = cgroup->kn->id | hierarchy;
-	bpf_map_delete_elem(&cgroups, &key);
-	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
+	hold_cpu();
+	remove_cgroup(cgroup, path);
+	release_cpu();
 	return 0;
 }
 

@@ -206,10 +206,14 @@ struct thread_info {
 	u32 status;
 };
 
+struct seccomp {
+	int mode; /* absent where the kernel is built without seccomp */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
-	int on_cpu;
+	unsigned int on_cpu; /* an unsigned char since 7.0: CO-RE narrows the load of an unsigned number only */
 	struct mm_struct *mm;
 	int exit_code;
 	int pid;
@@ -223,6 +227,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct seccomp seccomp;
 };
 
 struct in6_addr {

@@ -37,8 +37,9 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 	return rec;
 }
 
-__inline_always void send_data(struct rec_data *rec, u32 bytes)
+__inline_always void send_data(struct rec_data *rec, u64 bytes)
 {
+	barrier_var(bytes); /* or the compiler bounds another register than the one that it passes on */
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
 	if (!send(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))

@@ -29,7 +29,8 @@ __inline_always u32 unix_name(struct sock *sk, char *to)
 	if (!addr)
 		return 0;
 	/* The length counts sun_family. */
-	u32 bytes = READ(addr, len) - 2;
+	u64 bytes = (u32)(READ(addr, len) - 2);
+	barrier_var(bytes); /* as in send_data() */
 	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
 		return 0;
 	if (bpf_probe_read_kernel(to, bytes, (char *)addr + bpf_core_field_offset(struct unix_address, name) + 2))

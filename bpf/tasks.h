@@ -63,7 +63,8 @@ __inline_always bool comm_wanted(struct task *t)
 {
 	if (config.comm_mode == COMM_ALL)
 		return true;
-	bool listed = bpf_map_lookup_elem(&comms, t->comm) != 0;
+	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key is nowhere else */
+	bool listed = bpf_map_lookup_elem(&comms, comm) != 0;
 	return listed == (config.comm_mode == COMM_ONLY);
 }
 

@@ -37,11 +37,16 @@ struct {
 	__type(value, struct rec_request);
 } request_scratch SEC(".maps");
 
+/* include/linux/io_uring_types.h, Linux 7.2 */
+#define IO_RING_F_COMPAT (1 << 11)
+
 /* Whether the ring is a 32-bit caller's. */
 __inline_always bool is_compat_ring(struct io_kiocb *kiocb)
 {
 	struct io_ring_ctx *ring = READ(kiocb, ctx);
-	return BPF_CORE_READ_BITFIELD_PROBED(ring, compat);
+	if (bpf_core_field_exists(ring->compat))
+		return BPF_CORE_READ_BITFIELD_PROBED(ring, compat);
+	return bpf_core_field_exists(ring->int_flags) && READ(ring, int_flags) & IO_RING_F_COMPAT;
 }
 
 __inline_always const volatile struct plan *uring_plan(u32 op)
@@ -231,7 +236,7 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 	do {                                                                                                           \
 		struct type *from_path = CAST((void *)req, struct type);                                               \
 		u64 name = 0;                                                                                          \
-		if (bpf_core_type_exists(struct type) && !bpf_core_read(&name, sizeof(name), &from_path->field))       \
+		if (bpf_core_field_exists(from_path->field) && !bpf_core_read(&name, sizeof(name), &from_path->field)) \
 			send_request_path(name, slot, count, dirfd);                                                   \
 	} while (0)
 
@@ -345,10 +350,9 @@ __inline_always void send_complete(struct request *request)
 /* One whose completion was not seen: it was not to be told (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
 __inline_always void abandon_request(struct request *request)
 {
-	struct request copy = *request;
-	copy.rec.head.time = bpf_ktime_get_boot_ns();
-	copy.rec.head.flags |= SYS_NO_RETURN;
-	send_complete(&copy);
+	request->rec.head.time = bpf_ktime_get_boot_ns();
+	request->rec.head.flags |= SYS_NO_RETURN;
+	send_complete(request);
 }
 
 /* What the caller asked for: of a request that is `refused` as malformed the kernel keeps no operation. */
@@ -448,7 +452,9 @@ __inline_always void complete_request(u64 req, s32 ret)
 SEC("raw_tp/io_uring_submit_req")
 int BPF_PROG(on_uring_submit_req, u64 req)
 {
+	hold_cpu();
 	submit_request(req, 0);
+	release_cpu();
 	return 0;
 }
 
@@ -456,14 +462,18 @@ int BPF_PROG(on_uring_submit_req, u64 req)
 SEC("raw_tp/io_uring_submit_sqe")
 int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
 {
+	hold_cpu();
 	submit_request(config.uring_ring_first ? second : first, 0);
+	release_cpu();
 	return 0;
 }
 
 SEC("raw_tp/io_uring_req_failed")
 int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
 {
+	hold_cpu();
 	submit_request(config.uring_ring_first ? second : first, sqe);
+	release_cpu();
 	return 0;
 }
 
@@ -473,6 +483,7 @@ int on_uring_complete(u64 *args)
 {
 	u64 req = args[1];
 	s32 res;
+	hold_cpu();
 	if (config.uring_has_cqe) {
 		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
 		res = READ(cqe, res);
@@ -481,14 +492,16 @@ int on_uring_complete(u64 *args)
 	}
 	if (req)
 		complete_request(req, res);
+	release_cpu();
 	return 0;
 }
 
 struct bpf_map;
 static long end_request(struct bpf_map *map, u64 *req, struct request *request, void *unused)
 {
-	if (request->rec.submitted <= end_time)
-		abandon_request(request);
+	struct request copy = *request; /* it may complete yet */
+	if (copy.rec.submitted <= end_time)
+		abandon_request(&copy);
 	return 0;
 }
 

@@ -62,6 +62,7 @@ struct io_cqe {
 
 struct io_ring_ctx {
 	unsigned int compat : 1;
+	unsigned int int_flags; /* Linux 7.2: compat is one of them */
 };
 
 struct io_kiocb {
@@ -192,7 +193,7 @@ struct io_sr_msg {
 	u32 len;
 	u32 msg_flags;
 	void *addr; /* Linux 6.0 to 6.13 */
-	u32 addr_len;
+	u16 addr_len;
 };
 
 struct msghdr {

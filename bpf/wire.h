@@ -51,7 +51,7 @@ enum sys_flag {
 	SYS_COMPAT = 1, /* a 32-bit call */
 	SYS_DENIED = 2, /* no enter was seen: seccomp refused it */
 	SYS_NO_RETURN = 4, /* never came back, or had not when the recording ended */
-	SYS_NO_ENTRY = 8, /* was in progress when the recording began */
+	SYS_NO_ENTRY = 8, /* no enter was seen: was in progress when the recording began, or a tracer let it not run */
 	SYS_CHILD = 16, /* `key` is the tid of the child that the call made */
 	SYS_RET_KEY = 32, /* `key` is of the fd that the call returned */
 	SYS_NO_FD = 64, /* a request on a file of its ring's table: the first argument is its place there */
@@ -337,6 +337,8 @@ struct config {
 	__u8 uring_ring_first; /* tracepoints of io_uring have the ring before the request: before Linux 6.0 */
 	__u8 uring_has_cqe; /* and that of a completion has the entry of the completion queue: since Linux 6.10 */
 	__u8 counts; /* calls are counted and not sent */
+	__u8 preemptible; /* whether the kernel runs the programs with preemption on, Linux 7 */
+	__u8 pad[3];
 };
 
 enum v1_controller {

@@ -7,6 +7,7 @@ mod uring;
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
@@ -62,6 +63,15 @@ const MISSES: [(miss, &str); 6] = [
     (miss::MISS_STORAGE, "threads"),
     (miss::MISS_CGROUP, "cgroups"),
 ];
+
+/// Whether the kernel has `bpf_rdonly_cast`, Linux 6.2.
+fn can_cast(btf: &Btf<'_>) -> bool {
+    let has = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
+    has && std::env::var_os("CTRACE_NO_CAST").is_none()
+}
+
+/// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
+const PREEMPTIBLE: (u32, u32) = (6, 19);
 
 impl Kernel {
     /// Loads the programs, without attaching them.
@@ -270,8 +280,30 @@ impl Kernel {
         let untold = |name: &str| if name == "cgroups" { self.untold } else { 0 };
         let counts = MISSES
             .iter()
-            .map(|&(why, name)| (name.to_string(), count(why) + untold(name)));
+            .map(|&(why, name)| (name.to_string(), count(why) + untold(name)))
+            .chain([("programs".to_string(), self.skipped())]);
         counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How often the kernel did not run a program because a thread that it had preempted was in the same one.
+    fn skipped(&self) -> u64 {
+        let progs = &self.skel.progs;
+        [
+            &progs.on_sys_enter,
+            &progs.on_sys_exit,
+            &progs.on_fork,
+            &progs.on_exec,
+            &progs.on_exit,
+            &progs.on_cgroup_mkdir,
+            &progs.on_cgroup_rmdir,
+            &progs.on_uring_submit_req,
+            &progs.on_uring_submit_sqe,
+            &progs.on_uring_req_failed,
+            &progs.on_uring_complete,
+        ]
+        .into_iter()
+        .filter_map(|prog| probe::recursion_misses(prog.as_fd()))
+        .sum()
     }
 }
 
@@ -300,8 +332,13 @@ fn configure(
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.uring_ring_first = u8::from(traced.ring_first);
     rodata.config.uring_has_cqe = u8::from(traced.has_cqe);
-    let can_cast = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
-    rodata.config.can_cast = u8::from(can_cast && std::env::var_os("CTRACE_NO_CAST").is_none());
+    rodata.config.can_cast = u8::from(can_cast(&btf));
+    rodata.config.preemptible = u8::from(
+        probe::kernel_version() >= PREEMPTIBLE
+            && btf
+                .type_by_name::<Func<'_>>("bpf_preempt_disable")
+                .is_some(),
+    );
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
     rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
         (true, _) => comm_mode::COMM_ALL,

@@ -1,9 +1,11 @@
 //! Says what is missing on this machine before the kernel says it less clearly.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use caps::read_effective;
+use libbpf_rs::libbpf_sys;
 
 mod caps {
     /// The effective capabilities of this process, as bits: `CapEff` of /proc/self/status, proc(5).
@@ -22,6 +24,35 @@ const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 const OLDEST: (u32, u32) = (5, 17);
 
+fn kernel_release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
+/// Major and minor version of the kernel that runs.
+pub fn kernel_version() -> (u32, u32) {
+    let release = kernel_release();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|n| n.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// How often the kernel has not run a program because it was running on that CPU; none: it does not say (before 5.12).
+pub fn recursion_misses(program: BorrowedFd<'_>) -> Option<u64> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut bytes = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `bytes` bytes into `info`, which holds nothing but numbers.
+    let failed = unsafe {
+        libbpf_sys::bpf_obj_get_info_by_fd(
+            program.as_raw_fd(),
+            (&raw mut info).cast(),
+            &raw mut bytes,
+        )
+    };
+    (failed == 0).then_some(info.recursion_misses)
+}
+
 /// Whether the programs can be loaded here.
 ///
 /// # Errors
@@ -37,16 +68,9 @@ pub fn check() -> Result<()> {
              run `sudo ctrace-rec ...`. A raw capture can be replayed without: `ctrace-rec --from-raw FILE --out run.parquet`"
         );
     }
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|n| n.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < OLDEST {
+    if kernel_version() < OLDEST {
         let (major, minor) = OLDEST;
+        let release = kernel_release();
         bail!(
             "this kernel is Linux {release}, and recording needs {major}.{minor} or newer: boot a newer kernel"
         );

@@ -37,7 +37,8 @@ impl Tracepoints {
         Tracepoints {
             submit_req: has("io_uring_submit_req"),
             submit_sqe: has("io_uring_submit_sqe"),
-            req_failed: has("io_uring_req_failed"),
+            // Where fields are read by helper, the program needs more stack than there is.
+            req_failed: has("io_uring_req_failed") && super::can_cast(btf),
             complete: has("io_uring_complete"),
             ring_first: arguments(btf, "io_uring_submit_sqe").is_some_and(|n| n > 2),
             has_cqe: arguments(btf, "io_uring_complete") == Some(3),

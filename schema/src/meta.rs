@@ -29,7 +29,7 @@ pub const KEY_EVENTS: &str = "ctrace.events";
 pub const KEY_LOST: &str = "ctrace.lost";
 /// JSON object: parts of events that are missing though the events are there. `definitions`: paths and addresses that
 /// did not fit the ring; `user_memory`: arguments that could not be read; `path_depth`, `argv`: cut; `threads`,
-/// `cgroups`: could not be watched for want of memory.
+/// `cgroups`: could not be watched for want of memory; `programs`: the kernel did not run one (Linux 7).
 pub const KEY_MISSED: &str = "ctrace.missed";
 
 /// Whether this build reads recordings of schema `version` (`MAJOR.MINOR`).

@@ -166,8 +166,12 @@ fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) 
 fn compare_return(call: &Call, row: &Row, report: &mut Report) {
     let line = call.line.as_str();
     match &call.ret {
-        // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK
-        Return::Never if row.ret.is_some_and(|r| (-516..=-512).contains(&r)) => {
+        // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK; ENOSYS: killed before it ran
+        Return::Never
+            if row
+                .ret
+                .is_some_and(|r| (-516..=-512).contains(&r) || r == -38) =>
+        {
             report.rule("killed");
         }
         Return::Never => report.check("result", line, None, row.ret),

@@ -31,7 +31,7 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     (
         "killed",
-        "a call that a kill interrupts comes back with a restart code, which strace is not shown any more",
+        "a call that a kill interrupts or lets not begin comes back with a restart code or ENOSYS, which strace is not shown any more",
     ),
     (
         "mapped",
