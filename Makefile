@@ -12,10 +12,10 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Tests that record need root; cargo runs their binary through this.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
-.PHONY: help build demo test setup fmt fmt-check lint docs features check bench bench-query install clean
+.PHONY: help build demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: ## build both programs, optimised
 	@packaging/setup.sh build
@@ -25,6 +25,10 @@ demo: ## record two containers and answer three questions about them
 	@packaging/demo.sh
 
 test: setup fmt-check lint docs features check ## set up, check format, lints and docs, run every test
+
+test-kernels: ## boot Debian's kernels 6.1 and 6.12 in QEMU, record in each and compare; part of check
+	@packaging/setup.sh test
+	$(CARGO) $(RUN_TESTS) --locked --test privileged_kernels
 
 setup:
 	@packaging/setup.sh test

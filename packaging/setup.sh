@@ -36,6 +36,15 @@ test_needs=(
 	"test -e /usr/bin/redis-benchmark:redis-tools"
 	"command -v setpriv && command -v flock:util-linux"
 )
+# Other kernels are tested in a virtual machine, on x86-64.
+if [ "$(uname -m)" = x86_64 ]; then
+	test_needs+=(
+		"command -v qemu-system-x86_64:qemu-system-x86"
+		"command -v cpio:cpio"
+		"command -v strip:binutils"
+		"test -e /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
+	)
+fi
 # 32-bit callers are recorded on x86-64, so a 32-bit program has to be built there.
 if [ "$(uname -m)" = x86_64 ]; then
 	test_needs+=("echo 'int main(void){return 0;}' | cc -m32 -static -x c -o /dev/null -:gcc-multilib")

@@ -1,17 +1,21 @@
 //! Runs one workload in a real container, under strace and under the recorder at once, and compares what they say. As
 //! both see the very same run, pids, times and addresses need no normalising.
 
+// Each test binary takes what it needs.
+#![allow(dead_code)]
+
 mod address;
 mod compare;
-mod recording;
+pub mod recording;
 mod report;
 mod self_test;
-mod strace;
+pub mod strace;
 
 use crate::common::containers::{Container, Runtime};
 use crate::common::require_root;
-use recording::Recorder;
+use recording::{Recorder, Row};
 use std::fs;
+use std::path::Path;
 
 /// The machine's own programs in a container: no image has to be fetched or built for them.
 const VOLUMES: &[&str] = &[
@@ -52,7 +56,7 @@ impl Case {
     /// Runs a program, and fails where the two differ.
     pub fn run(self, command: &[&str]) {
         require_root();
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
         let trace = dir.path().join("trace");
         fs::create_dir(&trace).unwrap();
         let mut container = Container::new(Runtime::Docker, &format!("truth-{}", self.name))
@@ -75,20 +79,27 @@ impl Case {
         args.extend(command);
         let ended = container.run(&args);
         let rows = recorder.stop(&name);
-        let threads = strace::read(&trace, "t");
-        let report = compare::compare(&threads, rows);
         if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
-            let dir = dir.keep();
-            fs::write(dir.join("differences"), report.differences.join("\n")).unwrap();
-            println!("kept: {}", dir.display());
+            dir.disable_cleanup(true);
+            println!("kept: {}", dir.path().display());
         }
         assert_eq!(ended.code, 0, "{}", ended.stdout);
-        assert!(
-            report.calls >= self.least,
-            "only {} calls: {report}",
-            report.calls
-        );
-        assert!(report.differences.is_empty(), "{}: {report}", self.name);
-        println!("{}: {report}", self.name);
+        check(self.name, self.least, &trace, rows);
     }
+}
+
+/// Fails where the rows differ from what strace wrote to `t.TID` in `trace`, or where fewer than `least` calls were
+/// compared.
+pub fn check(name: &str, least: usize, trace: &Path, rows: Vec<Row>) {
+    let report = compare::compare(&strace::read(trace, "t"), rows);
+    if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
+        fs::write(trace.join("differences"), report.differences.join("\n")).unwrap();
+    }
+    assert!(
+        report.calls >= least,
+        "{name}: only {} calls: {report}",
+        report.calls
+    );
+    assert!(report.differences.is_empty(), "{name}: {report}");
+    println!("{name}: {report}");
 }

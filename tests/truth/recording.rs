@@ -43,6 +43,7 @@ pub struct Row {
     pub peer_addr: Option<String>,
     pub peer_port: Option<i64>,
     pub peer_path: Option<String>,
+    pub dns_name: Option<String>,
     pub argv: Option<String>,
     pub child_pid: Option<i64>,
     pub exit_code: Option<i64>,
@@ -57,6 +58,16 @@ impl Row {
             self.arg0, self.arg1, self.arg2, self.arg3, self.arg4, self.arg5,
         ][i]
     }
+}
+
+/// The rows of a container in a file of JSON lines.
+pub fn read(path: &Path, container: &str) -> Vec<Row> {
+    let text = fs::read_to_string(path).unwrap();
+    let rows = text
+        .lines()
+        .map(|l| serde_json::from_str::<Row>(l).unwrap());
+    rows.filter(|r| r.container.as_deref() == Some(container))
+        .collect()
 }
 
 /// A recorder at work, that writes into a directory.
@@ -97,12 +108,7 @@ impl<'a> Recorder<'a> {
         run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.stderr());
-        let text = fs::read_to_string(self.dir.join("rows")).unwrap();
-        let rows = text
-            .lines()
-            .map(|l| serde_json::from_str::<Row>(l).unwrap());
-        rows.filter(|r| r.container.as_deref() == Some(container))
-            .collect()
+        read(&self.dir.join("rows"), container)
     }
 
     fn stderr(&self) -> String {
