@@ -24,7 +24,7 @@ use crate::sink::{Sink, Summary};
 const WAITING: usize = 2;
 
 /// For how long, and how many, batches wait while a cgroup is in doubt.
-const HOLD: Duration = Duration::from_millis(500);
+pub const HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
 
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
@@ -184,18 +184,22 @@ impl Pipeline {
         self.release()
     }
 
+    /// Whether there is a cgroup in doubt whose processes' rows would be taken for the host's.
+    pub fn in_doubt(&self) -> bool {
+        self.resolver.registry.in_doubt()
+    }
+
     fn hold(&mut self) {
         if !self.resolver.batch.rows.is_empty() {
             self.held.push_back((Instant::now(), self.resolver.take()));
         }
     }
 
-    /// Hands held batches on, unless a cgroup is in doubt whose processes' rows would be taken for the host's: the
-    /// answer is a few milliseconds away. Nothing is held for long, nor much.
+    /// Hands held batches on, unless a cgroup is in doubt: the answer is a few milliseconds away. Nothing is held for
+    /// long, nor much.
     fn release(&mut self) -> Result<()> {
         while let Some((since, _)) = self.held.front() {
-            let doubt = self.resolver.registry.in_doubt();
-            if doubt && since.elapsed() < HOLD && self.held.len() <= HELD {
+            if self.in_doubt() && since.elapsed() < HOLD && self.held.len() <= HELD {
                 break;
             }
             let Some((_, batch)) = self.held.pop_front() else {

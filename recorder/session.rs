@@ -15,7 +15,7 @@ use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
 use crate::kernel::{self, Kernel};
 use crate::output::{Target, create_raw};
-use crate::pipeline::{CgroupRecord, Pipeline};
+use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
 use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
 use crate::registry::{Fact, Is};
 use crate::sink::Summary;
@@ -324,7 +324,7 @@ impl Live {
     fn end(mut self) -> Result<(Summary, u64)> {
         let mut failed = self.kernel.detach(boot_now()).err();
         for last in [
-            Live::step,
+            Live::settle,
             |live: &mut Live| live.read_losses(boot_now()),
             Live::read_misses,
         ] {
@@ -343,6 +343,18 @@ impl Live {
         match failed {
             Some(e) => Err(e),
             None => captured.and(written),
+        }
+    }
+
+    /// Takes in what is left, until it is known whose it is: a container that has just begun has no state yet.
+    fn settle(&mut self) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            self.step()?;
+            if !self.pipeline.in_doubt() || since.elapsed() >= HOLD {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
         }
     }
 

@@ -41,12 +41,12 @@ const NUMBERS: [&str; 9] = [
 ];
 const FLAGS: [&str; 2] = ["compat", "denied"];
 
-/// The columns that make a call, in the order in which [`super::expand`] hands them over.
+/// The columns that make a call, in the order in which [`super::expand()`] hands them over.
 pub fn columns() -> impl Iterator<Item = &'static str> {
     TEXTS.into_iter().chain(NUMBERS).chain(FLAGS)
 }
 
-/// The machines, which [`super::expand`] adds as a JSON object of hosts and their architectures, and the columns.
+/// The machines, which [`super::expand()`] adds as a JSON object of hosts and their architectures, and the columns.
 const TAKES: &[Takes] = &{
     let mut takes = [Takes::Text; 1 + TEXTS.len() + NUMBERS.len() + FLAGS.len()];
     let mut i = 1 + TEXTS.len();

@@ -10,7 +10,7 @@ use datafusion::logical_expr::Expr;
 use super::scalar::{Gives, Scalar, Takes};
 use super::values::{array, views};
 
-/// `ago(span)`, with a second argument that [`super::expand`] adds: the end of the recording, ns since 1970.
+/// `ago(span)`, with a second argument that [`super::expand()`] adds: the end of the recording, ns since 1970.
 pub fn ago() -> Scalar {
     let takes = &[Takes::Text, Takes::Integer];
     Scalar::new("ago", takes, Gives::Time, |args, rows| {
