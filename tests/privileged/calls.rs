@@ -121,8 +121,8 @@ fn a_32_bit_caller_is_counted_and_told_apart() {
     assert_eq!(recording.count(&compat), 0);
 }
 
-#[test]
 #[cfg(target_arch = "x86_64")]
+#[test]
 fn what_ipc_is_asked_for_is_a_call() {
     require_root();
     let recorder = Recorder::start(&["--set", "ipc"]);
