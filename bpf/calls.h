@@ -84,6 +84,14 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 	switch (call) {
 	case IPC_MSGRCV:
 		args[4] = third;
+		if (!((u32)regs->bx >> 16)) { /* the first version: a struct ipc_kludge has the pointer and the type */
+			u32 kludge[2] = {};
+			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
+			args[1] = kludge[0];
+			args[2] = second;
+			args[3] = kludge[1];
+			break;
+		}
 		/* fallthrough */
 	case IPC_SEMTIMEDOP:
 		args[3] = (u32)regs->bp;
@@ -324,7 +332,9 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
-	if (plan->path[0] && !(rec->head.flags & SYS_RET_KEY) && shares_memory())
+	/* After an exec the memory is another program's. */
+	bool execed = plan->argv && ret >= 0;
+	if (plan->path[0] && !execed && !(rec->head.flags & SYS_RET_KEY) && shares_memory())
 		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
 	if (slots)
 		send_slots(t, slots | SLOTS_LAST);

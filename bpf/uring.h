@@ -388,11 +388,12 @@ __inline_always void submit_request(u64 req, u64 refused)
 	if (!refused) {
 		request_args(req, op);
 		bool fixed = (READ(kiocb, flags) & REQ_F_FIXED_FILE) || is_direct(req, op);
-		if (plan->fd && op != OP_CLOSE && bpf_core_field_exists(struct io_kiocb, cqe.fd))
+		bool has_fd = bpf_core_field_exists(struct io_kiocb, cqe.fd); /* Linux 5.19 */
+		if (plan->fd && op != OP_CLOSE && has_fd)
 			rec->args[0] = (s64)READ(kiocb, cqe.fd);
 		if (fixed)
 			flags |= SYS_NO_FD;
-		else if (plan->fd)
+		else if (plan->fd && (has_fd || op == OP_CLOSE))
 			request.rec.key = fd_key(rec->args[0]);
 		request_paths(req, op, count);
 		request_address(req, op, count);

@@ -146,9 +146,14 @@ impl Pipeline {
         boot: u64,
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
     ) -> Result<()> {
+        let rows = self.rows;
+        let full = |batch: &Batch| batch.rows.len() >= rows || batch.strings.bytes() >= TEXT_BYTES;
+        // Counts come by notes alone.
+        if full(&self.resolver.batch) {
+            self.hold();
+        }
         let resolver = &mut self.resolver;
         let held = &mut self.held;
-        let rows = self.rows;
         self.merge.drain(boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
                 let entered = resolver.registry.is_entered(cgroup);
@@ -165,8 +170,7 @@ impl Pipeline {
             }
             Some((head, body)) => {
                 resolver.record(head, body);
-                let batch = &resolver.batch;
-                if batch.rows.len() >= rows || batch.strings.bytes() >= TEXT_BYTES {
+                if full(&resolver.batch) {
                     held.push_back((Instant::now(), resolver.take()));
                 }
             }

@@ -248,6 +248,8 @@ impl Resolver {
             bytes: count.bytes as i64,
             latency: strings.intern(&serde_json::json!(count.latency).to_string()),
         };
+        // Who calls is in it.
+        self.registry.enter(count.cgroup);
         let note = Note {
             container: self.registry.index(count.cgroup),
             counted: Some(Box::new(counted)),
@@ -271,11 +273,7 @@ impl Resolver {
             },
             pending: vec![],
         });
-        // A call announces six things at most; more means that its record was lost.
-        if thread.pending.len() >= 8 {
-            thread.pending.clear();
-        }
-        thread.pending.push((count, pending));
+        thread.announce(count, pending);
     }
 
     /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
@@ -467,14 +465,8 @@ impl Resolver {
                 None => NONE,
             },
         };
-        // One that is another at the return: which of them the kernel has read nobody knows.
         if u32::from(slot) == data_slot::DATA_PATH2.0 {
-            let same = names.path2 == NONE || names.path2 == path;
-            names.path2 = if same { path } else { NONE };
-            return;
-        }
-        if names.path_arg != NONE && names.path_arg != arg_text {
-            names.path = NONE;
+            names.path2 = path;
             return;
         }
         names.path_arg = arg_text;

@@ -30,6 +30,32 @@ pub(super) struct Thread {
     pub(super) pending: Vec<(u16, Pending)>,
 }
 
+impl Thread {
+    /// Takes in what it tells of a call. A path that is told again, at the return, has to be the same: else nobody knows
+    /// which of them the kernel has read, and it has no base from which it could be told.
+    pub(super) fn announce(&mut self, number: u16, pending: Pending) {
+        if let Pending::Path { slot, arg, .. } = &pending {
+            let told = self.pending.iter_mut().find_map(|(n, p)| match p {
+                Pending::Path { slot: s, base, arg } if *n == number && s == slot => {
+                    Some((base, arg))
+                }
+                _ => None,
+            });
+            if let Some((base, first)) = told {
+                if first != arg {
+                    *base = 0;
+                }
+                return;
+            }
+        }
+        // A call announces six things at most; more means that records of earlier ones were lost.
+        if self.pending.len() >= 8 {
+            self.pending.retain(|(n, _)| *n == number);
+        }
+        self.pending.push((number, pending));
+    }
+}
+
 /// User memory of a call, announced before its record.
 #[derive(Debug)]
 pub(super) enum Pending {

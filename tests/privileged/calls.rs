@@ -140,6 +140,8 @@ fn what_ipc_is_asked_for_is_a_call() {
         serde_json::json!({"syscall": "msgget", "arg1": 0o600}),
         serde_json::json!({"syscall": "msgsnd", "arg2": 7, "arg3": 0o4000}),
         serde_json::json!({"syscall": "msgrcv", "arg2": 8, "arg3": 5, "arg4": 0o4000}),
+        serde_json::json!({"syscall": "msgsnd", "arg2": 7, "arg3": 0o4000}),
+        serde_json::json!({"syscall": "msgrcv", "arg2": 8, "arg3": 6, "arg4": 0o4000}),
         serde_json::json!({"syscall": "msgctl", "arg1": 0}),
         serde_json::json!({"syscall": "shmget", "arg1": 4096, "arg2": 0o600}),
         serde_json::json!({"syscall": "shmat", "arg2": 0}),

@@ -105,6 +105,12 @@ fn a_path_that_another_thread_has_changed_is_null() {
 }
 
 #[test]
+fn a_thread_that_changes_the_directory_went_from_the_one_before() {
+    let rows = limits("threads_directory").rows("path", "path_arg = 'below' and syscall = 'chdir'");
+    assert_eq!(rows, [json!({"path": "/tmp/below"})]);
+}
+
+#[test]
 fn a_deleted_file_has_the_path_that_it_had() {
     let rows = limits("deleted").rows("path", "syscall = 'write' and ret = 7");
     assert_eq!(rows, [json!({"path": "/tmp/deleted"})]);

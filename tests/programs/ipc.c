@@ -31,6 +31,11 @@ int main(void)
 	} message = {.type = 5};
 	ipc(MSGSND, queue, 7, IPC_NOWAIT, &message, 0);
 	ipc(1 << 16 | MSGRCV, queue, 8, IPC_NOWAIT, &message, 5);
+	/* As it was first, and as C libraries still call it: pointer and type in a struct. */
+	int kludge[2] = {(int)(long)&message, 6};
+	message.type = 6;
+	ipc(MSGSND, queue, 7, IPC_NOWAIT, &message, 0);
+	ipc(MSGRCV, queue, 8, IPC_NOWAIT, kludge, 0);
 	ipc(MSGCTL, queue, IPC_RMID, 0, NULL, 0);
 	int memory = ipc(SHMGET, IPC_PRIVATE, 4096, 0600, NULL, 0);
 	unsigned long at = 0;

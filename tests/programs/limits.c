@@ -231,6 +231,21 @@ static void changed(void)
 	must(truncate("/tmp/leased", 0));
 }
 
+static void *enter_below(void *unused)
+{
+	must(mkdir("below", 0755));
+	must(chdir("below"));
+	return unused;
+}
+
+static void threads_directory(void)
+{
+	pthread_t thread;
+	must(chdir("/tmp"));
+	pthread_create(&thread, NULL, enter_below, NULL);
+	pthread_join(thread, NULL);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -241,6 +256,7 @@ static const struct {
 	{"dots", dots},
 	{"deleted", deleted},
 	{"changed", changed},
+	{"threads_directory", threads_directory},
 	{"in_chroot", in_chroot},
 	{"deep", deep},
 	{"arguments", arguments},
