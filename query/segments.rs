@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ScalarValue, Statistics};
+use datafusion::common::{ScalarValue, Statistics, project_schema};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
@@ -132,10 +132,7 @@ impl TableProvider for Segments {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.matching(Bounds::of(filters))?;
         if files.is_empty() {
-            let schema = match projection {
-                Some(columns) => Arc::new(self.schema.project(columns)?),
-                None => self.schema.clone(),
-            };
+            let schema = project_schema(&self.schema, projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let known = files.iter().filter_map(|f| f.statistics.as_deref());

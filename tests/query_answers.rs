@@ -7,7 +7,7 @@ mod query_support;
 use std::path::Path;
 
 use insta::assert_snapshot;
-use query_support::{ask, incident};
+use query_support::{QUESTIONS, ask, incident};
 use tempfile::TempDir;
 
 fn recording() -> TempDir {
@@ -15,20 +15,6 @@ fn recording() -> TempDir {
     incident().write(dir.path(), "run.parquet");
     dir
 }
-
-const QUESTIONS: &[&str] = &[
-    "summary",
-    "containers",
-    "syscalls",
-    "strace",
-    "files",
-    "peers",
-    "links",
-    "processes",
-    "errors",
-    "denied",
-    "gaps",
-];
 
 #[test]
 fn ready_questions() {

@@ -3,9 +3,12 @@
 // A test that cannot go on stops with the reason.
 #![allow(clippy::unwrap_used)]
 
+mod query_support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use query_support::QUESTIONS;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -143,19 +146,6 @@ fn the_same_question_has_the_same_answer() {
     let start: Value = serde_json::from_str(&query(&parquet, start)[0]).unwrap();
     let start = start["t"].as_i64().unwrap();
     let time = |ns: i64| format!("to_timestamp_nanos({ns})");
-    let questions = [
-        "summary",
-        "containers",
-        "syscalls",
-        "strace",
-        "files",
-        "peers",
-        "links",
-        "processes",
-        "errors",
-        "denied",
-        "gaps",
-    ];
     let narrow = [
         "--container",
         "demo-web",
@@ -165,7 +155,7 @@ fn the_same_question_has_the_same_answer() {
         "7",
     ];
     let mut asked: Vec<Vec<String>> = Vec::new();
-    for question in questions {
+    for &question in QUESTIONS {
         asked.push(vec![question.into()]);
         asked.push(
             [question]

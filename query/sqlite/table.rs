@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use ctrace_schema::sqlite::SIDES;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::project_schema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -93,10 +94,7 @@ impl TableProvider for SqliteTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(columns) => Arc::new(self.schema.project(columns)?),
-            None => self.schema.clone(),
-        };
+        let schema = project_schema(&self.schema, projection)?;
         let conditions = filters.iter().filter_map(|f| self.condition(f)).collect();
         let rows = self
             .rows(Bounds::of(filters))

@@ -22,6 +22,21 @@ pub const WEB: &str = "4f5b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8
 pub const CLIENT: &str = "c11e47000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c";
 pub const WORKER: &str = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f";
 
+/// Every ready question.
+pub const QUESTIONS: &[&str] = &[
+    "summary",
+    "containers",
+    "syscalls",
+    "strace",
+    "files",
+    "peers",
+    "links",
+    "processes",
+    "errors",
+    "denied",
+    "gaps",
+];
+
 /// A recording in the making.
 #[derive(Default)]
 pub struct Story {
