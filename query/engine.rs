@@ -77,12 +77,15 @@ impl Engine {
         }
     }
 
-    /// Another engine, which opens the same recordings as they are then.
+    /// Another engine, which opens the same recordings as they are then; of a directory or a pattern also those that have
+    /// come since.
     pub fn again(&self) -> Self {
-        let opened = self
-            .opened()
-            .map(|r| r.files.iter().map(|f| f.path.clone()).collect());
-        Engine::new(opened.unwrap_or_else(|| self.given.clone()), self.cores)
+        let found = self.opened().filter(|recordings| recordings.found);
+        let given = match found {
+            Some(found) => found.files.iter().map(|f| f.path.clone()).collect(),
+            None => self.given.clone(),
+        };
+        Engine::new(given, self.cores)
     }
 
     /// The same, of the events alone that finished after the one numbered `after`, up to `last`.

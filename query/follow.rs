@@ -1,7 +1,7 @@
 //! `--follow`: answers again as a recording grows, until Ctrl-C.
 
 use std::io::{IsTerminal, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
@@ -142,15 +142,15 @@ impl Watch {
         Watch { engine, seen: None }
     }
 
-    /// An engine with the recordings as they are, as soon as they look other than before.
+    /// An engine with the recordings as they are, as soon as they look other than before. It opens them after they were
+    /// looked at: what grows in between looks different the next time, and is not missed.
     async fn next(&mut self) -> anyhow::Result<Engine> {
         let mut failures = 0;
         loop {
-            let engine = self.engine.again();
-            match looks(&engine).await {
+            match looks(&self.engine.again()).await {
                 Ok(looks) if self.seen.as_ref() != Some(&looks) => {
                     self.seen = Some(looks);
-                    return Ok(engine);
+                    return Ok(self.engine.again());
                 }
                 Ok(_) => failures = 0,
                 Err(_) if self.seen.is_some() && failures < PATIENCE => failures += 1,
@@ -161,16 +161,18 @@ impl Watch {
     }
 }
 
+/// What is not in a recording yet is in a file beside it: SQLite's write-ahead log.
+const BESIDE: [&str; 2] = ["", "-wal"];
+
 async fn looks(engine: &Engine) -> Result<Looks, AskError> {
     let mut looks = Looks::new();
     for file in &engine.recordings().await?.files {
-        // What is not in the file yet is in its journal.
-        let mut journal = file.path.clone().into_os_string();
-        journal.push(".journal");
-        for path in [file.path.clone(), journal.into()] {
-            let look = path.metadata().ok();
+        for suffix in BESIDE {
+            let mut path = file.path.clone().into_os_string();
+            path.push(suffix);
+            let look = Path::new(&path).metadata().ok();
             let look = look.and_then(|m| Some((m.len(), m.modified().ok()?)));
-            looks.push((path, look));
+            looks.push((path.into(), look));
         }
     }
     Ok(looks)
