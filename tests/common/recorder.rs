@@ -3,9 +3,12 @@
 use super::{LIMIT, output, run, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// `ctrace-rec`, with no arguments yet.
@@ -109,6 +112,26 @@ impl Recorder {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.0.id()
+    }
+
+    /// Lets it run for a tenth of the time while `work` is done: it cannot keep up then, however fast the machine is.
+    pub fn hampered<T>(&self, work: impl FnOnce() -> T) -> T {
+        let pid = self.pid().to_string();
+        let signal = |name: &str| run(Command::new("kill").args([name, &pid]));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for (name, ms) in [("-STOP", 90), ("-CONT", 10)] {
+                        signal(name);
+                        std::thread::sleep(Duration::from_millis(ms));
+                    }
+                }
+            });
+            let result = catch_unwind(AssertUnwindSafe(work));
+            done.store(true, Ordering::Relaxed);
+            result.unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     /// Ends it as Ctrl-C does.
