@@ -30,6 +30,7 @@ test_needs=(
 	"python3 -c 'import ensurepip':python3-venv"
 	"test -e /usr/bin/strace:strace"
 	"command -v bpftrace:bpftrace"
+	"command -v systemd-analyze:systemd"
 	"test -e /usr/sbin/nginx:nginx-light"
 	"test -e /usr/bin/wrk:wrk"
 	"test -e /usr/bin/redis-server:redis-server"

@@ -1,5 +1,6 @@
 //! The command line. Help, man page and completions come from here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -154,6 +155,14 @@ pub struct Record {
     /// Do not show progress or the summary.
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Read more flags from this file, in TOML: each long flag is a key. What is given here counts more.
+    #[arg(long, value_name = "FILE", help_heading = "As a service")]
+    pub config: Option<PathBuf>,
+
+    /// Serve the recorder's numbers at /metrics for Prometheus, such as at 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "As a service")]
+    pub metrics: Option<SocketAddr>,
 
     /// Also write what the kernel sent, as it came, for --from-raw.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures")]

@@ -172,7 +172,7 @@ fn sets(names: &[String]) -> Result<BTreeSet<Class>> {
 }
 
 /// `: did you mean ...?`, where a name is near.
-fn suggest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
+pub fn suggest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
     let nearest = all
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min();

@@ -7,6 +7,7 @@ mod calls;
 mod cli;
 mod clock;
 mod columns;
+mod config;
 mod containers;
 mod decode;
 mod definitions;
@@ -14,6 +15,7 @@ mod dns;
 mod filters;
 mod kernel;
 mod merge;
+mod metrics;
 mod names;
 mod order;
 mod output;
@@ -21,8 +23,10 @@ mod paths;
 mod pipeline;
 mod raw;
 mod registry;
+mod report;
 mod resolve;
 mod series;
+mod service;
 mod session;
 mod sink;
 mod sockets;
@@ -35,7 +39,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use cli::{Cli, Command};
 
@@ -46,7 +50,7 @@ struct Closed;
 
 fn main() -> ExitCode {
     // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
-    match run(&Cli::parse()) {
+    match config::parse(std::env::args_os().collect()).and_then(|cli| run(&cli)) {
         Ok(code) => code,
         Err(error) => {
             // Nobody to tell that stderr is closed.

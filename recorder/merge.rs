@@ -61,6 +61,11 @@ impl Merge {
         }
     }
 
+    /// When the earliest record was made.
+    pub fn oldest(&self) -> Option<u64> {
+        self.rings.iter().filter_map(Ring::time).min()
+    }
+
     /// The ring with the earliest record, and up to when it stays the one.
     fn earliest(&self, watermark: u64) -> Option<(usize, u64)> {
         let mut times = self

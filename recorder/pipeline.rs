@@ -19,6 +19,7 @@ use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
 use crate::sink::{Sink, Summary};
+use crate::status::Progress;
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
@@ -265,19 +266,25 @@ impl Pipeline {
     }
 
     /// Events so far, batches that are not full yet included.
-    pub fn events(&self) -> u64 {
+    fn events(&self) -> u64 {
         let held: usize = self.held.iter().map(|(_, batch)| batch.rows.len()).sum();
         self.summary.events + (held + self.resolver.batch.rows.len()) as u64
     }
 
-    /// Containers that are there now.
-    pub fn containers(&self) -> usize {
-        self.resolver.registry.alive()
+    /// When the oldest record was made that has not been taken in, boot time.
+    pub fn oldest(&self) -> Option<u64> {
+        self.merge.oldest()
     }
 
-    /// What has been written and lost.
-    pub fn summary(&self) -> &Summary {
-        &self.summary
+    /// How the recording goes, as far as it is known here.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            containers: self.resolver.registry.alive(),
+            events: self.events(),
+            lost: self.summary.lost.clone(),
+            missed: self.summary.missed.clone(),
+            ..Progress::default()
+        }
     }
 
     /// Ends the recording: what there is is written, and the file closed. Returns the summary and the file's bytes.

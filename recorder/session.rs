@@ -18,8 +18,10 @@ use crate::output::{Target, create_raw};
 use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
 use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
 use crate::registry::{Fact, Is};
+use crate::report::Report;
+use crate::service;
 use crate::sink::Summary;
-use crate::status::{Progress, Status, warn};
+use crate::status::{Progress, warn};
 use crate::watch::Watcher;
 
 /// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
@@ -69,6 +71,7 @@ fn this_machine(filters: &Filters) -> Machine {
 pub fn record(flags: &Record) -> Result<ExitCode> {
     let filters = Filters::new(&flags.asked())?;
     let target = Target::new(flags)?;
+    let mut report = Report::new(flags, &target.name())?;
     kernel::check()?;
     let machine = this_machine(&filters);
     let hierarchies = containers::probe(Path::new("/"))?;
@@ -87,10 +90,11 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         losses_read: boot_now(),
         counts: flags.mode == Mode::Counts,
         patience: target.patience(),
+        lag: 0,
     };
     live.begin(&hierarchies)?;
 
-    let status = Status::begin(flags.quiet, &target.name());
+    report.begin();
     let child = match start(&flags.run) {
         Ok(child) => child,
         Err(e) => {
@@ -102,7 +106,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
             return Err(e);
         }
     };
-    let code = live.run(flags, &target, status, child, &stop)?;
+    let code = live.run(flags, &target, report, child, &stop)?;
     Ok(code)
 }
 
@@ -119,7 +123,10 @@ fn start(command: &[String]) -> Result<Option<Child>> {
     let Some((program, args)) = command.split_first() else {
         return Ok(None);
     };
-    let child = Command::new(program).args(args).spawn();
+    let child = Command::new(program)
+        .args(args)
+        .env_remove(service::SOCKET) // the service is we
+        .spawn();
     Ok(Some(
         child.with_context(|| format!("cannot run `{program}`"))?,
     ))
@@ -135,6 +142,8 @@ struct Live {
     counts: bool,
     /// How long rows may wait that do not fill a batch.
     patience: Option<Duration>,
+    /// How long records waited in the kernel at most since that was told last, ns.
+    lag: u64,
 }
 
 impl Live {
@@ -196,6 +205,9 @@ impl Live {
             pipeline.ring(cpu, bytes);
         });
         written.context("cannot write the raw capture")?;
+        if let Some(oldest) = pipeline.oldest() {
+            self.lag = self.lag.max(boot.saturating_sub(oldest));
+        }
         let mut learnt = vec![];
         pipeline.advance(boot, |record| {
             let facts = watcher.on_cgroup(&record);
@@ -259,17 +271,18 @@ impl Live {
         mut self,
         flags: &Record,
         target: &Target,
-        mut status: Status,
+        mut report: Report,
         child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
         let file = target.file();
-        let code = self.until_stopped(flags, &mut status, file, child, stop);
+        let code = self.until_stopped(flags, &mut report, file, child, stop);
+        report.stopping();
         // Whatever stopped it, what was recorded is written.
         let written = self.end();
         match (code, written) {
             (Ok(code), Ok((summary, bytes))) => {
-                status.end(&summary, &target.name(), file.map(|_| bytes));
+                report.end(&summary, file.map(|_| bytes));
                 Ok(code)
             }
             (Err(e), _) | (_, Err(e)) => closed(e),
@@ -280,7 +293,7 @@ impl Live {
     fn until_stopped(
         &mut self,
         flags: &Record,
-        status: &mut Status,
+        report: &mut Report,
         file: Option<&Path>,
         mut child: Option<Child>,
         stop: &AtomicBool,
@@ -308,13 +321,15 @@ impl Live {
                 flushed = Instant::now();
                 self.pipeline.flush()?;
             }
-            let pipeline = &self.pipeline;
-            status.show(|| Progress {
-                containers: pipeline.containers(),
-                events: pipeline.events(),
-                lost: pipeline.summary().total_lost(),
-                bytes: file.and_then(|path| Some(path.metadata().ok()?.len())),
-            });
+            if report.is_due() {
+                let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
+                report.tell(&Progress {
+                    bytes,
+                    missed: self.kernel.misses(),
+                    lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
+                    ..self.pipeline.progress()
+                });
+            }
             std::thread::sleep(POLL);
         }
         Ok(ExitCode::SUCCESS)
@@ -395,6 +410,7 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 /// It is none, or the output cannot be written.
 pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
     let target = Target::new(flags)?;
+    let report = Report::new(flags, &target.name())?;
     let mut reader = Reader::open(path)?;
     let sink = target.open(&reader.machine, flags.force)?;
     let mut pipeline = Pipeline::new(&reader.machine, sink)?;
@@ -424,6 +440,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 if pipeline.is_full() {
                     pipeline.forget();
                 }
+                report.serve(&pipeline.progress());
             }
             Frame::Note(note) => pipeline.note(&note),
         }

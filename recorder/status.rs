@@ -1,31 +1,45 @@
 //! The one line on stderr that says how the recording goes, and the summary at its end.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use ctrace_schema::human::{bytes, count};
 
+use crate::kernel::Misses;
 use crate::sink::Summary;
 
 const ON_TERMINAL: Duration = Duration::from_millis(500);
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
-/// What the line shows.
-#[derive(Clone, Copy, Debug)]
+/// How a recording goes.
+#[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Containers that are there.
     pub containers: usize,
     /// Events so far.
     pub events: u64,
-    /// Events lost so far.
-    pub lost: u64,
+    /// Events lost so far, by class.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Parts of events that could not be recorded so far.
+    pub missed: Misses,
     /// Bytes of the output so far; None: it has no size.
     pub bytes: Option<u64>,
+    /// How long events waited in the kernel at most, since this was told last.
+    pub lag: Duration,
+}
+
+impl Progress {
+    /// Events lost so far, of all classes.
+    pub fn total_lost(&self) -> u64 {
+        self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
 }
 
 /// Shows progress.
 #[derive(Debug)]
 pub struct Status {
+    target: String,
     quiet: bool,
     terminal: bool,
     began: Instant,
@@ -34,13 +48,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// Says that recording to `target` has begun.
-    pub fn begin(quiet: bool, target: &str) -> Status {
+    /// Of a recording to `target`.
+    pub fn new(quiet: bool, target: &str) -> Status {
         let now = Instant::now();
-        if !quiet {
-            eprintln!("recording to {target}");
-        }
         Status {
+            target: target.to_string(),
             quiet,
             terminal: stderr().is_terminal(),
             began: now,
@@ -49,8 +61,16 @@ impl Status {
         }
     }
 
+    /// Says that recording has begun.
+    pub fn begin(&mut self) {
+        (self.began, self.shown) = (Instant::now(), Instant::now());
+        if !self.quiet {
+            eprintln!("recording to {}", self.target);
+        }
+    }
+
     /// Shows the line, if it is time to.
-    pub fn show(&mut self, progress: impl FnOnce() -> Progress) {
+    pub fn show(&mut self, p: &Progress) {
         let every = if self.terminal {
             ON_TERMINAL
         } else {
@@ -61,7 +81,6 @@ impl Status {
             return;
         }
         self.shown = Instant::now();
-        let p = progress();
         let rate = (p.events.saturating_sub(self.events)) as f64 / since.as_secs_f64();
         self.events = p.events;
         let size = p
@@ -74,7 +93,7 @@ impl Status {
             p.containers,
             count(p.events),
             count(rate as u64),
-            count(p.lost),
+            count(p.total_lost()),
         );
         let (before, after) = if self.terminal {
             ("\r", "\x1b[K")
@@ -86,7 +105,7 @@ impl Status {
     }
 
     /// Shows the summary.
-    pub fn end(&self, summary: &Summary, target: &str, bytes_written: Option<u64>) {
+    pub fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
         if self.quiet {
             return;
         }
@@ -97,9 +116,10 @@ impl Status {
             .map(|b| format!(" ({})", bytes(b)))
             .unwrap_or_default();
         eprintln!(
-            "{} events in {} to {target}{size}",
+            "{} events in {} to {}{size}",
             count(summary.events),
-            elapsed(self.began.elapsed())
+            elapsed(self.began.elapsed()),
+            self.target
         );
         warn(summary);
     }

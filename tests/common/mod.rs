@@ -8,6 +8,7 @@
 pub mod containers;
 pub mod docker;
 pub mod image;
+pub mod metrics;
 pub mod recorder;
 
 use std::os::unix::fs::MetadataExt;

@@ -57,7 +57,7 @@ pub struct Recording {
 }
 
 /// A recorder must not outlive a test that failed.
-struct KillOnDrop(Child);
+pub struct KillOnDrop(pub Child);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {

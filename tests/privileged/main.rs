@@ -18,5 +18,6 @@ mod limits;
 mod network;
 mod processes;
 mod reuse;
+mod service;
 mod sqlite;
 mod uring;

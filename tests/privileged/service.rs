@@ -1,0 +1,118 @@
+//! The recorder as a service: what it tells a service manager and a monitoring system while it records, with the rights
+//! that its unit leaves it.
+
+use crate::common::containers::{Container, Runtime};
+use crate::common::metrics;
+use crate::common::recorder::{KillOnDrop, Recorder, ctrace_rec, query};
+use crate::common::{LIMIT, require_root, run};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+const UNIT: &str = include_str!("../../packaging/ctrace-rec.service");
+
+/// The values of a setting of the unit.
+fn setting(name: &str) -> Vec<&'static str> {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix(name));
+    let values = line.and_then(|rest| rest.strip_prefix('=')).unwrap();
+    values.split_whitespace().collect()
+}
+
+#[test]
+fn the_unit_is_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let unit = dir.path().join("ctrace-rec.service");
+    // The program need not be installed.
+    let installed = "/usr/local/bin/ctrace-rec";
+    assert!(UNIT.contains(installed));
+    let here = UNIT.replace(installed, env!("CARGO_BIN_EXE_ctrace-rec"));
+    fs::write(&unit, here).unwrap();
+    let verify = ["verify", "--man=no"];
+    run(Command::new("systemd-analyze").args(verify).arg(&unit));
+    // 10 is all that root may do, 0 nothing.
+    let security = ["security", "--offline=true", "--threshold=30"];
+    run(Command::new("systemd-analyze").args(security).arg(&unit));
+}
+
+#[test]
+fn a_service_manager_hears_that_it_begins_lives_and_ends() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let hear = || {
+        let mut state = [0; 256];
+        let bytes = socket.recv(&mut state).unwrap();
+        String::from_utf8(state[..bytes].to_vec()).unwrap()
+    };
+    let name = path.to_str().unwrap();
+    let recorder = Recorder::start_with(
+        "run.parquet",
+        &[],
+        &[("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "1000000")],
+    );
+    assert_eq!(hear(), "READY=1");
+    let mut alive = 0;
+    let mut status = None;
+    while alive < 2 || status.is_none() {
+        match hear() {
+            stroke if stroke == "WATCHDOG=1" => alive += 1,
+            state => status = Some(state),
+        }
+    }
+    let status = status.unwrap();
+    assert!(
+        status.starts_with("STATUS=") && status.ends_with(" 0 lost"),
+        "{status}"
+    );
+    assert_eq!(recorder.stop().code, 0);
+    let last = std::iter::repeat_with(hear).find(|state| state != "WATCHDOG=1");
+    assert_eq!(last.unwrap(), "STOPPING=1");
+}
+
+#[test]
+fn it_records_with_the_rights_that_its_unit_leaves_it() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.parquet");
+    let address = metrics::free_address();
+    let config = dir.path().join("rec.toml");
+    fs::write(
+        &config,
+        format!("out = {path:?}\nmetrics = '{address}'\nquiet = true\ncontainer = 'service-*'\n"),
+    )
+    .unwrap();
+    let mut bounds = "-all".to_string();
+    for capability in setting("CapabilityBoundingSet") {
+        let name = capability.strip_prefix("CAP_").unwrap();
+        bounds += &format!(",+{}", name.to_lowercase());
+    }
+    let recorder = ctrace_rec();
+    let child = Command::new("setpriv")
+        .args([
+            "--bounding-set",
+            &bounds,
+            "--inh-caps=-all",
+            "--no-new-privs",
+        ])
+        .arg(recorder.get_program())
+        .arg("--config")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .spawn();
+    let mut child = KillOnDrop(child.unwrap());
+    let mut running = Container::new(Runtime::Runc, "service").start(&["cat"]);
+    metrics::wait_for(&address, |m| m["ctrace_containers"] == 1.0);
+    running.tell("hello");
+    assert_eq!(running.line(), "hello");
+    let name = running.name.clone();
+    running.finish();
+    metrics::wait_for(&address, |m| m["ctrace_containers"] == 0.0);
+    run(Command::new("kill").arg(child.0.id().to_string()));
+    assert!(child.0.wait().unwrap().success());
+    let sql = format!(
+        "select count(*) as n from events where container = '{name}' and syscall = 'write'"
+    );
+    assert!(query(&path, &sql)[0]["n"].as_i64().unwrap() >= 1);
+}

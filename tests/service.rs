@@ -1,0 +1,134 @@
+//! What runs as a service needs, and no privileges: the configuration file, and metrics.
+
+// A test that cannot go on stops with the reason.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/metrics.rs"]
+mod metrics;
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
+}
+
+fn ctrace_rec() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+}
+
+/// `ctrace-rec --config FILE ARGS`, with a file of this text; and the file.
+fn configured(text: &str, args: &[&str]) -> (Output, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rec.toml");
+    fs::write(&path, text).unwrap();
+    let mut command = ctrace_rec();
+    command.arg("--config").arg(&path).args(args);
+    (command.output().unwrap(), path.display().to_string())
+}
+
+/// What a program says that refuses: exit code 2, and nothing on stdout.
+fn refusal(output: Output) -> String {
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty());
+    said.trim_end().to_string()
+}
+
+#[test]
+fn a_configuration_is_flags_and_flags_count_more() {
+    let raw = fixture();
+    let text = format!("from-raw = {raw:?}\nformat = 'json' # lines\nquiet = true\n");
+    let plain = ctrace_rec()
+        .arg("--from-raw")
+        .arg(&raw)
+        .args(["--format", "json", "--quiet"])
+        .output()
+        .unwrap();
+    let (same, _) = configured(&text, &[]);
+    assert!(same.status.success() && !same.stdout.is_empty());
+    assert!(same.stdout == plain.stdout && same.stderr.is_empty());
+    let (table, _) = configured(&text, &["--format", "table"]);
+    assert!(table.status.success());
+    assert!(!table.stdout.starts_with(b"{") && !table.stdout.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_said_with_its_place() {
+    let (output, path) = configured("quiet = true\nformta = 'json'\n", &[]);
+    let wanted =
+        format!("ctrace-rec: {path}:2:1: there is no key `formta`: did you mean `format`?");
+    assert_eq!(refusal(output), wanted);
+    let (output, path) = configured("quiet = 1\n", &["--out", "x.parquet"]);
+    let wanted =
+        format!("ctrace-rec: {path}:1:9: `quiet` takes true or false, not a value of type integer");
+    assert_eq!(refusal(output), wanted);
+    let (output, path) = configured("quiet = \n", &[]);
+    assert!(refusal(output).starts_with(&format!("ctrace-rec: {path}:1:")));
+    let raw = fixture();
+    let (output, path) = configured("host = true\n", &["--from-raw", raw.to_str().unwrap()]);
+    let wanted = format!(
+        "ctrace-rec: {path} and the command line do not go together: the argument '--host' cannot be used with '--from-raw <FILE>'"
+    );
+    assert_eq!(refusal(output), wanted);
+    let missing = ctrace_rec().args(["--config", "/no/such.toml"]).output();
+    let wanted = "cannot read the configuration /no/such.toml: No such file";
+    assert!(refusal(missing.unwrap()).contains(wanted));
+}
+
+#[test]
+fn metrics_tell_how_a_replay_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("demo.raw");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let address = metrics::free_address();
+    let mut child = ctrace_rec()
+        .arg("--from-raw")
+        .arg(&fifo)
+        .args(["--quiet", "--format", "json", "--metrics", &address])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Half of it: the replay waits for the rest, and tells meanwhile.
+    let whole = fs::read(fixture()).unwrap();
+    let (first, rest) = whole.split_at(whole.len() / 2);
+    let mut to = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+    to.write_all(first).unwrap();
+    let told = metrics::wait_for(&address, |m| m["ctrace_events_total"] > 100.0);
+    assert_eq!(told["ctrace_containers"], 1.0);
+    assert_eq!(told["ctrace_lost_events_total/file"], 0.0);
+    assert!(
+        told["process_resident_memory_bytes"] > 1e6 && told["process_resident_memory_bytes"] < 1e9
+    );
+    assert!(told["process_cpu_seconds_total"] > 0.0);
+    let (status, _) = metrics::get(&address, "/other").unwrap();
+    assert_eq!(status, 404);
+    to.write_all(rest).unwrap();
+    drop(to);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_port_that_is_in_use_is_said_before_anything_is_written() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run.parquet");
+    let mut command = ctrace_rec();
+    command
+        .arg("--from-raw")
+        .arg(fixture())
+        .arg("--out")
+        .arg(&out);
+    let said = refusal(command.args(["--metrics", &address]).output().unwrap());
+    let wanted = format!("cannot serve metrics at {address}: Address already in use");
+    assert!(
+        said.contains(&wanted) && said.contains("another address"),
+        "{said}"
+    );
+    assert!(!out.exists());
+}
