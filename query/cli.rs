@@ -49,6 +49,9 @@ pub struct Common {
     /// Answer again as the recording grows, until Ctrl-C; of events, show the new ones
     #[arg(short = 'F', long)]
     pub follow: bool,
+    /// Read every event, also where the sums that the recorder keeps beside them tell the same
+    #[arg(long)]
+    pub no_rollups: bool,
     /// Answer so often, and say on stderr how long each time took
     #[arg(long, value_name = "N", hide = true)]
     pub times: Option<u32>,
@@ -63,6 +66,7 @@ impl Common {
             format: after.format.or(self.format),
             output: after.output.clone().or(self.output),
             follow: after.follow || self.follow,
+            no_rollups: after.no_rollups || self.no_rollups,
             times: after.times.or(self.times),
         }
     }

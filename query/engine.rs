@@ -16,6 +16,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::optimizer::OptimizerRule;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
@@ -25,6 +26,7 @@ use tokio::sync::OnceCell;
 use crate::functions;
 use crate::kept::Kept;
 use crate::output::say;
+use crate::rollups::UseRollups;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
 use crate::window::Span;
@@ -53,6 +55,7 @@ pub struct Engine {
     given: Vec<PathBuf>,
     /// The only events that there are: those with a greater `seq` than the first, up to the second.
     part: Option<(i64, i64)>,
+    rollups: bool,
     recordings: OnceCell<Recordings>,
 }
 
@@ -67,12 +70,14 @@ impl Engine {
         let mut config = SessionConfig::new().with_target_partitions(cores);
         config.options_mut().sql_parser.collect_spans = true;
         let ctx = SessionContext::new_with_config(config);
+        ctx.add_optimizer_rule(Arc::new(UseRollups));
         functions::register(&ctx);
         Engine {
             ctx,
             cores,
             given,
             part: None,
+            rollups: true,
             recordings: OnceCell::new(),
         }
     }
@@ -85,7 +90,17 @@ impl Engine {
             Some(found) => found.files.iter().map(|f| f.path.clone()).collect(),
             None => self.given.clone(),
         };
-        Engine::new(given, self.cores)
+        match self.rollups {
+            true => Engine::new(given, self.cores),
+            false => Engine::new(given, self.cores).without_rollups(),
+        }
+    }
+
+    /// The same, without what recordings tell in sum: every answer is made from the events themselves.
+    pub fn without_rollups(mut self) -> Self {
+        self.ctx.remove_optimizer_rule(UseRollups.name());
+        self.rollups = false;
+        self
     }
 
     /// The same, of the events alone that finished after the one numbered `after`, up to `last`.
@@ -97,6 +112,16 @@ impl Engine {
     /// The session, with the tables that statements have named so far.
     pub fn session(&self) -> &SessionContext {
         &self.ctx
+    }
+
+    /// A plan as DataFusion makes it good, with the scans of the events that the statement is about.
+    ///
+    /// # Errors
+    /// That it cannot be.
+    pub fn optimized(&self, plan: &LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let ctx = SessionContext::new_with_state(self.ctx.state());
+        ctx.remove_optimizer_rule(UseRollups.name());
+        ctx.state().optimize(plan)
     }
 
     /// The recordings, if a statement has named a table of theirs.

@@ -40,8 +40,7 @@ pub async fn of(engine: &Engine, frame: &DataFrame) -> Result<Option<Losses>, Da
     {
         return Ok(None);
     }
-    let state = engine.session().state();
-    let plan = state.optimize(frame.logical_plan())?;
+    let plan = engine.optimized(frame.logical_plan())?;
     let mut scans = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {

@@ -12,6 +12,7 @@ mod losses;
 mod output;
 mod progress;
 mod questions;
+mod rollups;
 mod segments;
 mod source;
 mod sqlerror;
@@ -90,7 +91,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(command) => (cli.common.merge(command.common()), Some(command)),
         None => (cli.common, None),
     };
-    let engine = Engine::new(common.recordings.clone(), cores);
+    let mut engine = Engine::new(common.recordings.clone(), cores);
+    if common.no_rollups {
+        engine = engine.without_rollups();
+    }
     runtime.block_on(async {
         let sql = match question {
             Some(_) => None,
@@ -127,6 +131,7 @@ impl Command {
             format: None,
             output: None,
             follow: false,
+            no_rollups: false,
             times: None,
         };
         match (self, self.ready()) {

@@ -21,10 +21,14 @@ use datafusion::physical_plan::empty::EmptyExec;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::bounds::Bounds;
+use crate::rollups::Embedded;
+
+/// The name of the column with the name of the file.
+pub const RECORDING: &str = "recording";
 
 /// The column with the name of the file.
 pub fn recording_field() -> Field {
-    Field::new("recording", DataType::Utf8View, false)
+    Field::new(RECORDING, DataType::Utf8View, false)
 }
 
 /// One file.
@@ -38,6 +42,8 @@ pub struct Segment {
     pub object: ObjectMeta,
     /// Its footer.
     pub footer: Arc<ParquetMetaData>,
+    /// What it tells in sum.
+    pub rollups: Embedded,
 }
 
 /// Files in one store, at least one.
@@ -70,20 +76,49 @@ impl Segments {
         })
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
+    /// The same table of some of them, at least one.
+    pub fn only(&self, segments: Vec<Arc<Segment>>) -> Segments {
+        Segments {
+            store: self.store.clone(),
+            statistics: segments.iter().map(|_| OnceLock::new()).collect(),
+            segments,
+            files: self.files.clone(),
+            schema: self.schema.clone(),
+        }
+    }
+
+    /// First and last time of the segment at `at`, ns since 1970 UTC; None: its footer does not say.
+    pub fn span(&self, at: usize) -> Result<Option<(i64, i64)>> {
+        let time = self.files.index_of("time")?;
+        let column = &self.statistics(at)?.column_statistics[time];
+        let ends = (instant(&column.min_value), instant(&column.max_value));
+        Ok(ends.0.zip(ends.1))
+    }
+
+    fn statistics(&self, at: usize) -> Result<Arc<Statistics>> {
+        let known = &self.statistics[at];
+        Ok(match known.get() {
+            Some(statistics) => statistics.clone(),
+            None => {
+                let footer = &self.segments[at].footer;
+                let read =
+                    DFParquetMetadata::statistics_from_parquet_metadata(footer, &self.files)?;
+                known.get_or_init(|| Arc::new(read)).clone()
+            }
+        })
+    }
+
     /// The segments that hold events between two times.
     fn matching(&self, bounds: Bounds) -> Result<Vec<PartitionedFile>> {
         let time = self.files.index_of("time")?;
         let mut files = Vec::new();
-        for (segment, known) in self.segments.iter().zip(&self.statistics) {
-            let statistics = match known.get() {
-                Some(statistics) => statistics.clone(),
-                None => {
-                    let footer = &segment.footer;
-                    let read =
-                        DFParquetMetadata::statistics_from_parquet_metadata(footer, &self.files)?;
-                    known.get_or_init(|| Arc::new(read)).clone()
-                }
-            };
+        for (at, segment) in self.segments.iter().enumerate() {
+            let statistics = self.statistics(at)?;
             let column = &statistics.column_statistics[time];
             if bounds.meets(instant(&column.min_value), instant(&column.max_value)) {
                 let recording = ScalarValue::Utf8View(Some(segment.name.clone()));

@@ -19,6 +19,7 @@ use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 
+use crate::rollups::Embedded;
 use crate::segments::{Segment, Segments, recording_field};
 use crate::sqlite::{self, Database, ReadError, SqliteTable};
 use crate::union::Union;
@@ -327,6 +328,7 @@ async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, Sourc
         url,
         object,
         footer: metadata.clone(),
+        rollups: Embedded::new(absolute, metadata.clone()),
     };
     Ok(Source {
         path: path.to_path_buf(),

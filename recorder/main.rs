@@ -25,6 +25,7 @@ mod raw;
 mod registry;
 mod report;
 mod resolve;
+mod rollups;
 mod series;
 mod service;
 mod session;

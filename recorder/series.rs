@@ -101,6 +101,30 @@ impl Series {
     }
 }
 
+/// The stretches over which none of `columns`, which have as many rows, changes: their values, and the rows.
+pub fn stretches(columns: &[&[Run]], mut each: impl FnMut(&[Option<i64>], usize)) {
+    let mut rest: Vec<_> = columns.iter().map(|runs| runs.iter()).collect();
+    let mut left = vec![0; columns.len()];
+    let mut values = vec![None; columns.len()];
+    loop {
+        let mut rows = usize::MAX;
+        for i in 0..columns.len() {
+            if left[i] == 0 {
+                let Some(run) = rest[i].next() else {
+                    return;
+                };
+                (values[i], left[i]) = (run.value(), run.rows());
+            }
+            rows = rows.min(left[i]);
+        }
+        if columns.is_empty() {
+            return;
+        }
+        each(&values, rows);
+        left.iter_mut().for_each(|left| *left -= rows);
+    }
+}
+
 impl FromIterator<Option<i64>> for Series {
     fn from_iter<I: IntoIterator<Item = Option<i64>>>(values: I) -> Series {
         let mut series = Series::default();
@@ -112,6 +136,19 @@ impl FromIterator<Option<i64>> for Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stretch_ends_where_a_column_changes() {
+        let column = |values: &[i64]| -> Series { values.iter().copied().map(Some).collect() };
+        let (a, b) = (column(&[1, 1, 1, 2, 2]), column(&[5, 6, 6, 6, 6]));
+        let mut found = vec![];
+        stretches(&[a.runs(), b.runs()], |values, rows| {
+            found.push((values[0], values[1], rows));
+        });
+        let some = |a, b, rows| (Some(a), Some(b), rows);
+        assert_eq!(found, [some(1, 5, 1), some(1, 6, 2), some(2, 6, 2)]);
+        stretches(&[], |_, _| panic!("there are no columns"));
+    }
 
     #[test]
     fn neighbours_are_one_run_and_pages_cut_it() {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use arrow::datatypes::Schema;
 use ctrace_schema::columns::COLUMNS;
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::file::metadata::{
     FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
@@ -16,11 +17,13 @@ use parquet::file::metadata::{
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescPtr;
+use serde_json::json;
 
 use super::chunk::Encoder;
 use super::{Sink, Summary};
 use crate::batch;
 use crate::columns::Columns;
+use crate::rollups::Rollups;
 
 /// The file as the encoder sees it, until it is shut: what the encoder still holds when a write has failed must not
 /// land behind the footer that is written then.
@@ -47,6 +50,7 @@ pub struct Parquet {
     path: PathBuf,
     writer: SerializedFileWriter<Gate>,
     encoder: Encoder,
+    rollups: Rollups,
     file: File,
     shut: Arc<AtomicBool>,
     origin: Vec<(&'static str, String)>,
@@ -83,6 +87,7 @@ impl Parquet {
             path: path.to_path_buf(),
             writer,
             encoder: Encoder::new()?,
+            rollups: Rollups::new(),
             file: second,
             shut,
             origin,
@@ -143,6 +148,24 @@ impl Parquet {
     }
 }
 
+/// Writes the rollups, and where they stand.
+fn embed(rollups: &Rollups, writer: &mut SerializedFileWriter<Gate>) -> Result<()> {
+    let mut places = vec![];
+    for blob in rollups.blobs()? {
+        places.push(json!({
+            "name": blob.name,
+            "offset": writer.bytes_written(),
+            "length": blob.bytes.len(),
+            "size": blob.size,
+            "slice": blob.slice,
+        }));
+        writer.write_all(&blob.bytes)?;
+    }
+    let places = serde_json::to_string(&places)?;
+    writer.append_key_value_metadata(KeyValue::new(KEY_ROLLUPS.to_string(), places));
+    Ok(())
+}
+
 impl Sink for Parquet {
     fn rows(&self) -> usize {
         batch::ROWS
@@ -155,6 +178,7 @@ impl Sink for Parquet {
         match written {
             Ok(()) => {
                 self.end = self.writer.bytes_written() as u64;
+                self.rollups.add(columns);
                 Ok(())
             }
             Err(e) => {
@@ -175,9 +199,9 @@ impl Sink for Parquet {
             self.writer
                 .append_key_value_metadata(KeyValue::new(key.to_string(), value));
         }
-        let closed = self
-            .writer
-            .finish()
+        let embedded = embed(&self.rollups, &mut self.writer);
+        let closed = embedded.and_then(|()| Ok(self.writer.finish()?));
+        let closed = closed
             .map(|_| ())
             .map_err(|e| io::Error::other(e.to_string()));
         let closed = closed.and_then(|()| self.file.sync_all());

@@ -5,6 +5,7 @@ pub mod columns;
 pub mod errno;
 pub mod human;
 pub mod meta;
+pub mod rollups;
 pub mod sqlite;
 pub mod strace;
 pub mod syscalls;
