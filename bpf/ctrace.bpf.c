@@ -114,6 +114,8 @@ __inline_always void exit_task(struct task_struct *task)
 	struct rec_exit rec = {};
 	if (!t || !t->record)
 		return;
+	if (t->definition_epoch != definition_epoch)
+		t->known = 0;
 	abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
 	if (config.counts)
 		return;

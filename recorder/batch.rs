@@ -13,9 +13,6 @@ use crate::sink::Summary;
 /// that needs one group read more.
 pub const ROWS: usize = 262_144;
 
-/// Bytes of text to a batch, which fewer rows may have where every path is long and new.
-pub const TEXT_BYTES: usize = 64 << 20;
-
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
 pub type Text = u32;
 /// No string, no task, no file: null.
@@ -230,9 +227,9 @@ impl Strings {
         self.push(text.clone())
     }
 
-    /// Bytes of all of them.
+    /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.list.len() * 80
     }
 
     fn push(&mut self, text: Arc<str>) -> Text {
@@ -280,6 +277,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        fn list<T>(list: &[T]) -> usize {
+            size_of_val(list)
+        }
+        let lists = list(&self.rows) + list(&self.args) + list(&self.tasks) + list(&self.objects);
+        let rare = list(&self.ends) + list(&self.names) + list(&self.notes);
+        lists + rare + self.strings.bytes()
+    }
+
     /// The class and number of events that a gap row says were lost.
     pub fn lost(&self, row: &Row) -> Option<(&'static str, u64)> {
         if row.kind != Kind::Gap {

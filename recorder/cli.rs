@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::containers;
 use crate::filters::Asked;
+use crate::memory::Memory;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///
@@ -155,6 +156,10 @@ pub struct Record {
     /// Do not show progress or the summary.
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Take at most this much memory, the kernel's buffers included. Where it is not enough, events are lost, and counted.
+    #[arg(long, value_name = "SIZE", default_value = Memory::DEFAULT, help_heading = "As a service")]
+    pub memory: Memory,
 
     /// Read more flags from this file, in TOML: each long flag is a key. What is given here counts more.
     #[arg(long, value_name = "FILE", help_heading = "As a service")]

@@ -36,6 +36,11 @@ impl Clock {
         self.latest = latest;
     }
 
+    /// Boot time of the latest reading, ns.
+    pub fn boot(&self) -> u64 {
+        self.latest.boot
+    }
+
     /// Wall clock at boot time `boot`, ns since 1970 UTC. A clock that is slewed goes evenly between two readings.
     pub fn wall(&self, boot: u64) -> i64 {
         let Reading {

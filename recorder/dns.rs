@@ -83,6 +83,13 @@ impl Resolved {
         }
     }
 
+    /// Containers with these indices are gone: others get them.
+    pub fn forget(&mut self, containers: &[u32]) {
+        for names in [&mut self.young, &mut self.old] {
+            names.retain(|(container, _), _| !containers.contains(container));
+        }
+    }
+
     /// The name under which a container came to know an address, given as text.
     pub fn name(&self, container: u32, address: &str, time: i64) -> Option<&Arc<str>> {
         if self.young.is_empty() && self.old.is_empty() {

@@ -1,87 +1,98 @@
-//! Puts the rings of all CPUs into one order of time.
+//! Puts the records of all CPUs into one order of time.
 //!
-//! Each ring is in order; so the earliest record is always at the front of one of them. A record may be taken once no
-//! ring can bring an earlier one: when every ring has been read after that time (the watermark).
+//! Each source is in order; so the earliest record is always at the front of one of them. A record may be taken once no
+//! source can bring an earlier one: when every one has been read after that time (the watermark).
 
 use crate::decode;
 
-/// The records of one ring that have not been taken yet. Framed: a length of four bytes before each record.
+/// The records of one CPU, in order.
+pub trait Source {
+    /// The first of those that have not been taken.
+    fn peek(&self) -> Option<&[u8]>;
+
+    /// Takes it.
+    fn pass(&mut self);
+
+    /// No more are taken for now.
+    fn end(&mut self);
+}
+
+/// When the first record of a source was made.
+fn time(source: &impl Source) -> Option<u64> {
+    source
+        .peek()
+        .map(|record| decode::time(record).unwrap_or(0))
+}
+
+/// Records in memory, framed: a length of four bytes before each.
 #[derive(Debug, Default)]
-struct Ring {
+pub struct Frames {
     bytes: Vec<u8>,
     at: usize,
 }
 
-impl Ring {
+impl Frames {
+    /// Adds frames.
+    pub fn extend(&mut self, frames: &[u8]) {
+        self.bytes.extend_from_slice(frames);
+    }
+}
+
+/// Adds a frame to `bytes`.
+pub fn frame(bytes: &mut Vec<u8>, record: &[u8]) {
+    bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
+    bytes.extend_from_slice(record);
+}
+
+impl Source for Frames {
     fn peek(&self) -> Option<&[u8]> {
         let len = u32::from_ne_bytes(self.bytes.get(self.at..self.at + 4)?.try_into().ok()?);
         self.bytes.get(self.at + 4..)?.get(..len as usize)
     }
 
-    fn time(&self) -> Option<u64> {
-        self.peek().map(|record| decode::time(record).unwrap_or(0))
+    fn pass(&mut self) {
+        self.at += self.peek().map_or(0, |record| 4 + record.len());
+    }
+
+    fn end(&mut self) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
     }
 }
 
-/// Rings by CPU.
-#[derive(Debug, Default)]
-pub struct Merge {
-    rings: Vec<Ring>,
+/// When the earliest record was made.
+pub fn oldest(sources: &[impl Source]) -> Option<u64> {
+    sources.iter().filter_map(time).min()
 }
 
-impl Merge {
-    /// Where the records of `cpu` go, framed.
-    pub fn ring(&mut self, cpu: usize) -> &mut Vec<u8> {
-        if self.rings.len() <= cpu {
-            self.rings.resize_with(cpu + 1, Ring::default);
-        }
-        &mut self.rings[cpu].bytes
-    }
-
-    /// Adds a frame to `bytes`.
-    pub fn push(bytes: &mut Vec<u8>, record: &[u8]) {
-        bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
-        bytes.extend_from_slice(record);
-    }
-
-    /// Gives `take` every record up to `watermark` (boot time, ns), in order of time.
-    pub fn drain(&mut self, watermark: u64, mut take: impl FnMut(&[u8])) {
-        while let Some((first, until)) = self.earliest(watermark) {
-            // The ring that is first stays first until it passes the next one.
-            let ring = &mut self.rings[first];
-            while ring.time().is_some_and(|time| time <= until) {
-                let Some(record) = ring.peek() else { break };
-                take(record);
-                ring.at += 4 + record.len();
-            }
-        }
-        for ring in &mut self.rings {
-            ring.bytes.drain(..ring.at);
-            ring.at = 0;
+/// Gives `take` every record up to `watermark` (boot time, ns), in order of time.
+pub fn drain<S: Source>(sources: &mut [S], watermark: u64, mut take: impl FnMut(&[u8])) {
+    while let Some((first, until)) = earliest(sources, watermark) {
+        // The source that is first stays first until it passes the next one.
+        let source = &mut sources[first];
+        while time(source).is_some_and(|time| time <= until) {
+            let Some(record) = source.peek() else { break };
+            take(record);
+            source.pass();
         }
     }
+    sources.iter_mut().for_each(Source::end);
+}
 
-    /// When the earliest record was made.
-    pub fn oldest(&self) -> Option<u64> {
-        self.rings.iter().filter_map(Ring::time).min()
+/// The source with the earliest record, and up to when it stays the one.
+fn earliest(sources: &[impl Source], watermark: u64) -> Option<(usize, u64)> {
+    let mut times = sources
+        .iter()
+        .enumerate()
+        .filter_map(|(i, source)| Some((time(source)?, i)));
+    let mut first = times.next()?;
+    let mut until = watermark;
+    for next in times {
+        let later = first.max(next);
+        first = first.min(next);
+        until = until.min(later.0);
     }
-
-    /// The ring with the earliest record, and up to when it stays the one.
-    fn earliest(&self, watermark: u64) -> Option<(usize, u64)> {
-        let mut times = self
-            .rings
-            .iter()
-            .enumerate()
-            .filter_map(|(i, ring)| Some((ring.time()?, i)));
-        let mut first = times.next()?;
-        let mut until = watermark;
-        for next in times {
-            let later = first.max(next);
-            first = first.min(next);
-            until = until.min(later.0);
-        }
-        (first.0 <= watermark).then_some((first.1, until))
-    }
+    (first.0 <= watermark).then_some((first.1, until))
 }
 
 #[cfg(test)]
@@ -96,28 +107,29 @@ mod tests {
 
     #[test]
     fn takes_in_order_of_time_up_to_the_watermark() {
-        let mut merge = Merge::default();
+        let mut sources: [Frames; 4] = Default::default();
         for (cpu, times) in [vec![1, 5, 9], vec![2, 3, 20], vec![], vec![4, 6, 7, 8]]
             .iter()
             .enumerate()
         {
-            let ring = merge.ring(cpu);
-            times.iter().for_each(|t| Merge::push(ring, &record(*t)));
+            let ring = &mut sources[cpu].bytes;
+            times.iter().for_each(|t| frame(ring, &record(*t)));
         }
         let mut seen = vec![];
-        merge.drain(8, |r| seen.extend(decode::time(r)));
+        drain(&mut sources, 8, |r| seen.extend(decode::time(r)));
         assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
-        Merge::push(merge.ring(2), &record(15));
-        merge.drain(u64::MAX, |r| seen.extend(decode::time(r)));
+        frame(&mut sources[2].bytes, &record(15));
+        assert_eq!(oldest(&sources), Some(9));
+        drain(&mut sources, u64::MAX, |r| seen.extend(decode::time(r)));
         assert_eq!(seen[8..], [9, 15, 20]);
     }
 
     #[test]
     fn a_torn_frame_is_left_alone() {
-        let mut merge = Merge::default();
-        merge.ring(0).extend_from_slice(&[200, 0, 0, 0, 1]);
+        let mut sources = [Frames::default()];
+        sources[0].extend(&[200, 0, 0, 0, 1]);
         let mut n = 0;
-        merge.drain(u64::MAX, |_| n += 1);
+        drain(&mut sources, u64::MAX, |_| n += 1);
         assert_eq!(n, 0);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::batch::{self, Batch, Row, TEXT_BYTES};
+use crate::batch::{self, Batch, Row};
 use crate::calls::Calls;
 use crate::columns::{Columns, ContainerName, encoded_schema};
 use crate::decode::{self, Body, Head};
-use crate::merge::Merge;
+use crate::memory::Memory;
+use crate::merge::{self, Source};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
@@ -45,9 +47,11 @@ pub struct CgroupRecord<'a> {
 
 /// Records go in, a recording comes out.
 pub struct Pipeline {
-    merge: Merge,
     resolver: Resolver,
     encoder: Option<Encoder>,
+    memory: Memory,
+    /// Bytes of the batches that the encoder has, or that wait for it.
+    in_flight: Arc<AtomicUsize>,
     /// Rows that make a batch.
     rows: usize,
     /// Batches that wait until it is known whose they are.
@@ -63,36 +67,33 @@ struct Encoder {
 }
 
 impl Pipeline {
-    /// A pipeline for a recording of `machine` into `sink`.
+    /// A pipeline for a recording of `machine` into `sink`, which keeps within `memory`.
     ///
     /// # Errors
     /// The machine's architecture is none that can be recorded.
-    pub fn new(machine: &Machine, sink: Box<dyn Sink>) -> Result<Pipeline> {
+    pub fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
         let rows = sink.rows();
         let (batches, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
+        let in_flight = Arc::new(AtomicUsize::new(0));
         let thread = std::thread::Builder::new()
             .name("encoder".to_string())
             .spawn({
-                let calls = calls.clone();
-                move || encode(&waiting, &host, &calls, sink)
+                let (calls, in_flight) = (calls.clone(), in_flight.clone());
+                move || encode(&waiting, &host, &calls, sink, &in_flight)
             })
             .context("cannot start a thread")?;
         Ok(Pipeline {
-            merge: Merge::default(),
-            resolver: Resolver::new(calls, Registry::new(machine.record_host)),
+            resolver: Resolver::new(calls, Registry::new(machine.record_host), memory),
             encoder: Some(Encoder { batches, thread }),
+            memory,
+            in_flight,
             rows,
             held: VecDeque::new(),
             clocks: vec![],
             summary: Summary::new(machine),
         })
-    }
-
-    /// Adds the framed records of the ring of `cpu`.
-    pub fn ring(&mut self, cpu: usize, bytes: &[u8]) {
-        self.merge.ring(cpu).extend_from_slice(bytes);
     }
 
     /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
@@ -137,25 +138,27 @@ impl Pipeline {
         }
     }
 
-    /// Resolves every record up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means:
+    /// Resolves every record of `sources`, one for each CPU, up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means:
     /// the last fact is the record's, those before it are what is learnt by it.
     ///
     /// # Errors
     /// The sink could not be written.
     pub fn advance(
         &mut self,
+        sources: &mut [impl Source],
         boot: u64,
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
     ) -> Result<()> {
         let rows = self.rows;
-        let full = |batch: &Batch| batch.rows.len() >= rows || batch.strings.bytes() >= TEXT_BYTES;
+        let most = self.memory.batch();
+        let full = |batch: &Batch| batch.rows.len() >= rows || batch.bytes() >= most;
         // Counts come by notes alone.
         if full(&self.resolver.batch) {
             self.hold();
         }
         let resolver = &mut self.resolver;
         let held = &mut self.held;
-        self.merge.drain(boot, |bytes| match decode::decode(bytes) {
+        merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
                 let entered = resolver.registry.is_entered(cgroup);
                 let record = CgroupRecord {
@@ -228,6 +231,7 @@ impl Pipeline {
                 self.summary.lose(class, lost);
             }
         }
+        self.wait_for_room(batch.bytes());
         let batch = (batch, names);
         match &self.encoder {
             Some(encoder) if encoder.batches.send(batch).is_ok() => Ok(()),
@@ -237,6 +241,20 @@ impl Pipeline {
                 .err()
                 .unwrap_or_else(|| anyhow!("the output has been closed"))),
         }
+    }
+
+    /// Waits until the encoder has let go of so much that `bytes` more are within the bound. Meanwhile the rings fill up, and
+    /// what they do not hold is counted as lost.
+    fn wait_for_room(&self, bytes: usize) {
+        let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
+        loop {
+            let in_flight = self.in_flight.load(Ordering::Acquire);
+            if in_flight == 0 || in_flight + bytes <= self.memory.batches() || ended() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn join(&mut self) -> Result<u64> {
@@ -269,11 +287,6 @@ impl Pipeline {
     fn events(&self) -> u64 {
         let held: usize = self.held.iter().map(|(_, batch)| batch.rows.len()).sum();
         self.summary.events + (held + self.resolver.batch.rows.len()) as u64
-    }
-
-    /// When the oldest record was made that has not been taken in, boot time.
-    pub fn oldest(&self) -> Option<u64> {
-        self.merge.oldest()
     }
 
     /// How the recording goes, as far as it is known here.
@@ -317,6 +330,7 @@ fn encode(
     host: &str,
     calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
+    in_flight: &AtomicUsize,
 ) -> Result<u64> {
     let schema = Arc::new(encoded_schema());
     let clusters = sink.rows() == batch::ROWS;
@@ -324,10 +338,13 @@ fn encode(
         if let Some(summary) = batch.summary.take() {
             return sink.finish(&summary);
         }
+        let bytes = batch.bytes();
         let columns = Columns::new(batch, calls, &names, host, &schema, clusters);
         if columns.rows() > 0 {
             sink.write(&columns)?;
         }
+        drop(columns);
+        in_flight.fetch_sub(bytes, Ordering::Release);
     }
     Err(anyhow!("the recording was not ended"))
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Count, Misses};
+use crate::kernel::{Count, Misses, Ring};
 use crate::registry::Fact;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
@@ -108,6 +108,8 @@ const NOTE: u8 = b'N';
 /// Writes a capture.
 pub struct Writer {
     out: zstd::Encoder<'static, File>,
+    /// To put a ring's records together in.
+    frames: Vec<u8>,
 }
 
 impl Writer {
@@ -119,6 +121,7 @@ impl Writer {
         file.write_all(MAGIC)?;
         let mut writer = Writer {
             out: zstd::Encoder::new(file, 3)?,
+            frames: vec![],
         };
         writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
         Ok(writer)
@@ -131,12 +134,21 @@ impl Writer {
         parts.iter().try_for_each(|part| self.out.write_all(part))
     }
 
-    /// Adds the framed records of one ring.
+    /// Adds what the rings hold, by CPU.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn ring(&mut self, cpu: u16, bytes: &[u8]) -> io::Result<()> {
-        self.frame(RING, &[&cpu.to_le_bytes(), bytes])
+    pub fn rings(&mut self, rings: &mut [Ring]) -> io::Result<()> {
+        let mut frames = std::mem::take(&mut self.frames);
+        for (cpu, ring) in (0u16..).zip(rings) {
+            frames.clear();
+            ring.copy(&mut frames);
+            if !frames.is_empty() {
+                self.frame(RING, &[&cpu.to_le_bytes(), &frames])?;
+            }
+        }
+        self.frames = frames;
+        Ok(())
     }
 
     /// Adds a note.

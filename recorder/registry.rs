@@ -3,8 +3,10 @@
 //! Rows refer to a container by its index here and take its name when their batch is encoded, so a name that is
 //! learnt late still reaches them.
 
+use std::collections::VecDeque;
+
 use ctrace_schema::text::{escape, printable};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, NONE};
@@ -129,12 +131,33 @@ pub enum Change {
     Gone(u32),
 }
 
+/// For how long what is known of a cgroup that is gone is kept for events and losses that come late, ns.
+const LATE: u64 = 60_000_000_000;
+/// And for how many batches after that: one that is held, and those in the encoder, refer to it still.
+const BATCHES: u8 = 4;
+
+/// A cgroup that is gone.
+#[derive(Debug)]
+struct Gone {
+    cgroup: u64,
+    /// When, boot time.
+    boot: u64,
+    /// Batches that ended after it was late.
+    batches: u8,
+}
+
 /// Containers by index.
 #[derive(Debug)]
 pub struct Registry {
     states: Vec<State>,
+    /// By index, whether rows refer to it.
+    used: Vec<bool>,
     by_cgroup: FxHashMap<u64, u32>,
     by_id: FxHashMap<String, u32>,
+    /// Those that went first come first.
+    gone: VecDeque<Gone>,
+    /// Indices that nobody refers to.
+    free: Vec<u32>,
     record_host: bool,
     alive: usize,
 }
@@ -144,8 +167,11 @@ impl Registry {
     pub fn new(record_host: bool) -> Registry {
         Registry {
             states: vec![State::Host],
+            used: vec![true],
             by_cgroup: FxHashMap::default(),
             by_id: FxHashMap::default(),
+            gone: VecDeque::new(),
+            free: vec![],
             record_host,
             alive: 0,
         }
@@ -156,10 +182,57 @@ impl Registry {
         if cgroup == 0 {
             return 0;
         }
+        let index = self.place(cgroup);
+        self.used[index as usize] = true;
+        index
+    }
+
+    /// The index of `cgroup`, to which no row refers yet.
+    fn place(&mut self, cgroup: u64) -> u32 {
         *self.by_cgroup.entry(cgroup).or_insert_with(|| {
-            self.states.push(State::Undecided(false));
-            self.states.len() as u32 - 1
+            let index = self.free.pop().unwrap_or(self.states.len() as u32);
+            if index as usize == self.states.len() {
+                self.states.push(State::Undecided(false));
+                self.used.push(false);
+            }
+            index
         })
+    }
+
+    /// Forgets cgroups that went long before `now` (boot time, ns), and returns the indices that are given to others from
+    /// now on. `batch_ended`: since the last time.
+    pub fn forget(&mut self, now: u64, batch_ended: bool) -> Vec<u32> {
+        let late = self
+            .gone
+            .iter_mut()
+            .take_while(|gone| gone.boot.saturating_add(LATE) < now);
+        let mut forgotten = vec![];
+        for gone in late {
+            gone.batches += u8::from(batch_ended);
+            let index = self.by_cgroup.get(&gone.cgroup).copied();
+            let used = index.is_some_and(|index| self.used[index as usize]);
+            if used && gone.batches <= BATCHES {
+                continue;
+            }
+            forgotten.extend(index);
+            self.by_cgroup.remove(&gone.cgroup);
+        }
+        let by_cgroup = &self.by_cgroup;
+        self.gone
+            .retain(|gone| by_cgroup.contains_key(&gone.cgroup));
+        if !forgotten.is_empty() {
+            // A container may have had another cgroup, which is there yet.
+            let kept: FxHashSet<u32> = self.by_cgroup.values().copied().collect();
+            forgotten.retain(|index| !kept.contains(index));
+            forgotten.sort_unstable();
+            forgotten.dedup();
+        }
+        for &index in &forgotten {
+            self.states[index as usize] = State::Undecided(false);
+            self.used[index as usize] = false;
+        }
+        self.free.extend(&forgotten);
+        forgotten
     }
 
     /// The index that gap rows of `cgroup` refer to. 0 is the host's only where the host is recorded: else these are
@@ -189,7 +262,7 @@ impl Registry {
     pub fn learn(&mut self, fact: &Fact) -> Change {
         let index = match (&fact.is, self.by_cgroup.get(&fact.cgroup)) {
             (Is::Removed, None) => return Change::None,
-            (Is::Removed, Some(&index)) => return self.remove(fact.cgroup, index),
+            (Is::Removed, Some(&index)) => return self.remove(fact, index),
             (_, Some(&index)) => index,
             // The same container may have a cgroup in each of two hierarchies.
             (Is::Container(known), None) if self.by_id.contains_key(&known.id) => {
@@ -197,7 +270,7 @@ impl Registry {
                 self.by_cgroup.insert(fact.cgroup, index);
                 index
             }
-            (_, None) => self.index(fact.cgroup),
+            (_, None) => self.place(fact.cgroup),
         };
         if let Is::Container(known) = &fact.is
             && let Some(&same) = self.by_id.get(&known.id)
@@ -226,12 +299,20 @@ impl Registry {
             return Change::None;
         }
         self.by_id.insert(known.id.clone(), index);
+        self.used[index as usize] = true;
         self.alive += 1;
         Change::Appeared(index)
     }
 
-    /// The key stays: events and losses of the cgroup may come after it, and the kernel uses no key twice.
-    fn remove(&mut self, cgroup: u64, index: u32) -> Change {
+    /// The key stays for a while: events and losses of the cgroup may come after it, and the kernel uses no key twice.
+    fn remove(&mut self, fact: &Fact, index: u32) -> Change {
+        let (cgroup, boot) = (fact.cgroup, fact.boot);
+        let gone = Gone {
+            cgroup,
+            boot,
+            batches: 0,
+        };
+        self.gone.push_back(gone);
         let State::Container(known, own) = &self.states[index as usize] else {
             return Change::None;
         };
@@ -265,7 +346,7 @@ impl Registry {
 
     /// A process is in `cgroup`: see [`Registry::is_entered`].
     pub fn enter(&mut self, cgroup: u64) {
-        let index = self.index(cgroup);
+        let index = if cgroup == 0 { 0 } else { self.place(cgroup) };
         if let Some(State::Undecided(entered)) = self.states.get_mut(index as usize) {
             *entered = true;
         }
@@ -327,6 +408,41 @@ mod tests {
         assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
         assert_eq!(r.names()[first as usize], r.names()[second as usize]);
         assert_eq!(r.index(6), first);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_its_place_is_another_s() {
+        let mut r = Registry::new(false);
+        let gone = |cgroup: u64| Fact {
+            boot: cgroup,
+            cgroup,
+            path: String::new(),
+            is: Is::Removed,
+        };
+        let batch_ends = |r: &mut Registry, cgroup| r.forget(cgroup + LATE, true);
+        for cgroup in 1..10_000 {
+            r.learn(&container(cgroup, &format!("c{cgroup}"), Some("name")));
+            let index = r.index(cgroup);
+            r.learn(&gone(cgroup));
+            // Rows that came before, and their batch, find their name.
+            assert_eq!(r.index(cgroup), index);
+            let id = format!("c{cgroup}");
+            assert_eq!(r.names()[index as usize].id.as_deref(), Some(&*id));
+            batch_ends(&mut r, cgroup);
+        }
+        assert!(r.states.len() < 20, "{}", r.states.len());
+        assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20 && r.by_id.is_empty());
+        // Cgroups of which no row tells are not kept for batches.
+        let host = |cgroup| Fact {
+            is: Is::Host,
+            ..gone(cgroup)
+        };
+        for cgroup in 10_000..20_000 {
+            r.learn(&host(cgroup));
+            r.learn(&gone(cgroup));
+        }
+        batch_ends(&mut r, 20_000);
+        assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20);
     }
 
     #[test]

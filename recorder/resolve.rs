@@ -18,9 +18,10 @@ use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::dns::{Message, Resolved};
 use crate::kernel::Count;
+use crate::memory::Memory;
 use crate::names;
 use crate::paths;
-use crate::registry::{Change, Fact, Registry};
+use crate::registry::{Change, Fact, Is, Registry};
 use crate::resolve::requests::Requests;
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::sockets::{Socket, socket};
@@ -46,7 +47,7 @@ pub struct Faults {
 /// The state between records and rows.
 #[derive(Debug)]
 pub struct Resolver {
-    threads: FxHashMap<u32, Thread>,
+    threads: Definitions<Thread>,
     files: Definitions<File>,
     sockets: Definitions<Socket>,
     requests: Requests,
@@ -71,12 +72,12 @@ pub struct Resolver {
 
 impl Resolver {
     /// Nothing is known yet. `calls` are those of the machine that is recorded.
-    pub fn new(calls: Arc<Calls>, registry: Registry) -> Resolver {
+    pub fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
         Resolver {
-            threads: FxHashMap::default(),
-            files: Definitions::default(),
-            sockets: Definitions::default(),
-            requests: Requests::default(),
+            threads: Definitions::new(memory.threads()),
+            files: Definitions::new(memory.definitions()),
+            sockets: Definitions::new(memory.definitions()),
+            requests: Requests::new(memory.threads()),
             resolved: Resolved::default(),
             calls,
             registry,
@@ -95,6 +96,7 @@ impl Resolver {
         self.generation += 1;
         self.joined.clear();
         self.devices.clear();
+        self.forget_gone(true);
         // The next batch will be much like this one: lists that grow are copied, and touch fresh pages again and again.
         let next = Batch {
             rows: Vec::with_capacity(self.batch.rows.len()),
@@ -107,15 +109,26 @@ impl Resolver {
         batch
     }
 
+    fn forget_gone(&mut self, batch_ended: bool) {
+        let forgotten = self.registry.forget(self.clock.boot(), batch_ended);
+        if !forgotten.is_empty() {
+            self.resolved.forget(&forgotten);
+        }
+    }
+
     /// Whether definitions fill so much memory that the kernel side should be told to start anew.
     pub fn is_full(&self) -> bool {
-        self.files.is_full() || self.sockets.is_full()
+        self.files.is_full() || self.sockets.is_full() || self.threads.is_full()
     }
 
     /// Forgets the older half of the definitions. The kernel side sends those again that it uses.
     pub fn forget(&mut self) {
         self.files.age();
         self.sockets.age();
+        // A thread may do nothing for long; those that are gone are forgotten when they go, unless that was lost.
+        if self.threads.is_full() {
+            self.threads.age();
+        }
     }
 
     /// Takes one record in. What a cgroup record means is the watcher's business: see [`Resolver::learn`].
@@ -136,12 +149,14 @@ impl Resolver {
                 exe,
                 comm,
             } => {
-                let exe = self.files.get(exe).map(|f| f.path.clone());
-                let pending = self
-                    .threads
-                    .remove(&head.tid)
-                    .map(|t| t.pending)
-                    .unwrap_or_default();
+                let before = self.threads.remove(head.tid.into());
+                let (known, pending) =
+                    before.map_or((None, vec![]), |t| (t.identity.exe, t.pending));
+                // The kernel has let go of it when a thread that ends is defined once more.
+                let exe = match exe {
+                    0 => known,
+                    key => self.files.get(key).map(|f| f.path.clone()),
+                };
                 self.registry.enter(cgroup);
                 let identity = Identity {
                     cgroup,
@@ -153,7 +168,8 @@ impl Resolver {
                     exe,
                     sent: Sent::default(),
                 };
-                self.threads.insert(head.tid, Thread { identity, pending });
+                let thread = Thread { identity, pending };
+                self.threads.put(head.tid.into(), thread, comm.len());
             }
             Body::File {
                 key,
@@ -200,6 +216,9 @@ impl Resolver {
 
     /// A fact about a cgroup: becomes a row where a container came or went.
     pub fn learn(&mut self, fact: &Fact, found: bool) {
+        if fact.is == Is::Removed {
+            self.forget_gone(false);
+        }
         let (index, action) = match self.registry.learn(fact) {
             Change::None => return,
             Change::Appeared(index) if found => (index, "found"),
@@ -260,20 +279,12 @@ impl Resolver {
 
     fn announce(&mut self, tid: u32, count: u16, pending: Pending) {
         // A thread's first call may announce before the thread is defined: its definition comes with its first return.
-        let thread = self.threads.entry(tid).or_insert_with(|| Thread {
-            identity: Identity {
-                cgroup: 0,
-                pid: tid,
-                ppid: 0,
-                ns_pid: 0,
-                uid: 0,
-                comm: "".into(),
-                exe: None,
-                sent: Sent::default(),
-            },
-            pending: vec![],
-        });
-        thread.announce(count, pending);
+        if self.threads.get(tid.into()).is_none() {
+            self.threads.put(tid.into(), Thread::undefined(tid), 0);
+        }
+        if let Some(thread) = self.threads.get_mut(tid.into()) {
+            thread.announce(count, pending);
+        }
     }
 
     /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
@@ -281,7 +292,11 @@ impl Resolver {
         if caller == tid {
             return;
         }
-        for (count, pending) in self.threads.remove(&caller).map_or(vec![], |t| t.pending) {
+        for (count, pending) in self
+            .threads
+            .remove(caller.into())
+            .map_or(vec![], |t| t.pending)
+        {
             self.announce(tid, count, pending);
         }
     }
@@ -562,7 +577,7 @@ impl Resolver {
             generation,
             ..
         } = self;
-        let Some(thread) = self.threads.get_mut(&tid) else {
+        let Some(thread) = self.threads.get_mut(tid.into()) else {
             self.faults.orphans += 1;
             return vec![];
         };
@@ -586,6 +601,6 @@ impl Resolver {
             };
             self.batch.push_note(row, note);
         }
-        self.threads.remove(&head.tid);
+        self.threads.remove(head.tid.into());
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::{Mode, Record};
 use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
 use crate::kernel::{self, Kernel};
+use crate::merge::{self, Frames};
 use crate::output::{Target, create_raw};
 use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
 use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
@@ -75,12 +76,12 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     kernel::check()?;
     let machine = this_machine(&filters);
     let hierarchies = containers::probe(Path::new("/"))?;
-    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch)?;
+    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, flags.memory)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
     let sink = target.open(&machine, flags.force)?;
     let raw = create_raw(flags, &machine)?;
-    let pipeline = Pipeline::new(&machine, sink)?;
+    let pipeline = Pipeline::new(&machine, flags.memory, sink)?;
     let watcher = Watcher::new(&hierarchies, filters);
     let mut live = Live {
         kernel,
@@ -195,21 +196,16 @@ impl Live {
             raw,
             ..
         } = self;
-        let mut written = Ok(());
-        kernel.drain(|cpu, bytes| {
-            if let Some(raw) = raw
-                && written.is_ok()
-            {
-                written = raw.ring(cpu as u16, bytes);
-            }
-            pipeline.ring(cpu, bytes);
-        });
-        written.context("cannot write the raw capture")?;
-        if let Some(oldest) = pipeline.oldest() {
+        kernel.look();
+        if let Some(raw) = raw {
+            raw.rings(&mut kernel.rings)
+                .context("cannot write the raw capture")?;
+        }
+        if let Some(oldest) = merge::oldest(&kernel.rings) {
             self.lag = self.lag.max(boot.saturating_sub(oldest));
         }
         let mut learnt = vec![];
-        pipeline.advance(boot, |record| {
+        pipeline.advance(&mut kernel.rings, boot, |record| {
             let facts = watcher.on_cgroup(&record);
             for (i, fact) in facts.iter().enumerate() {
                 let when = if i + 1 == facts.len() {
@@ -413,19 +409,26 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
     let report = Report::new(flags, &target.name())?;
     let mut reader = Reader::open(path)?;
     let sink = target.open(&reader.machine, flags.force)?;
-    let mut pipeline = Pipeline::new(&reader.machine, sink)?;
+    let mut pipeline = Pipeline::new(&reader.machine, flags.memory, sink)?;
+    let mut rings: Vec<Frames> = vec![];
     // The facts of cgroup records, in the order of the records.
     let mut facts: VecDeque<Fact> = VecDeque::new();
     for frame in reader.by_ref() {
         match frame {
-            Frame::Ring(cpu, bytes) => pipeline.ring(usize::from(cpu), &bytes),
+            Frame::Ring(cpu, bytes) => {
+                let cpu = usize::from(cpu);
+                if rings.len() <= cpu {
+                    rings.resize_with(cpu + 1, Frames::default);
+                }
+                rings[cpu].extend(&bytes);
+            }
             Frame::Note(Note::Fact {
                 when: When::Record,
                 fact,
                 ..
             }) => facts.push_back(fact),
             Frame::Note(Note::Advance { boot }) => {
-                let advanced = pipeline.advance(boot, |record| {
+                let advanced = pipeline.advance(&mut rings, boot, |record| {
                     let unknown = || Fact {
                         boot: record.head.time,
                         cgroup: record.cgroup,
@@ -456,7 +459,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
             };
             vec![facts.pop_front().unwrap_or(undecided)]
         };
-        pipeline.advance(u64::MAX, unknown)?;
+        pipeline.advance(&mut rings, u64::MAX, unknown)?;
     }
     match pipeline.finish() {
         Ok((summary, _)) if !flags.quiet => {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use ctrace_schema::text::escape;
@@ -22,6 +22,8 @@ const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 /// When a cgroup that a runtime made is taken for a container's though its state is nowhere: before rows are let go.
 const CREATOR_AFTER: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(20);
+/// Containers that wait for a runtime's answer.
+const ASKED: usize = 1024;
 
 /// What is told to the kernel side about a cgroup.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +39,7 @@ pub struct Watcher {
     resolver: Resolver,
     filters: Filters,
     undecided: Vec<Undecided>,
-    ask: Sender<Question>,
+    ask: SyncSender<Question>,
     answers: Receiver<(Question, Option<Description>)>,
     /// For the kernel side, since the last time.
     verdicts: VecDeque<Verdicts>,
@@ -66,7 +68,7 @@ struct Undecided {
 impl Watcher {
     /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
     pub fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
-        let (ask, questions) = channel::<Question>();
+        let (ask, questions) = sync_channel::<Question>(ASKED);
         let (answer, answers) = channel();
         // Ends when the watcher does, for then no question can come.
         std::thread::spawn(move || {
@@ -246,14 +248,17 @@ impl Watcher {
             let description = description.clone();
             let known = description.map_or_else(|| known.clone(), known_of);
             let path = path.to_string();
-            // Nobody listens any more only when the recording is over.
-            let _ = self.ask.send(Question {
+            let asked = self.ask.try_send(Question {
                 boot,
                 cgroup,
-                path,
-                known,
+                path: path.clone(),
+                known: known.clone(),
                 hint,
             });
+            // Where a runtime leaves a thousand questions without an answer, its containers go by what else is known.
+            if asked.is_err() {
+                return self.named_or_not(boot, cgroup, &path, known);
+            }
         }
         match description {
             Some(description) => self.container(boot, cgroup, path, description),

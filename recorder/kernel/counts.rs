@@ -61,8 +61,8 @@ impl Counted {
     }
 }
 
-/// Whether the container of a `struct count_key` is gone. The host, 0, stays.
-fn is_gone(key: &[u8], cgroups: &impl MapCore) -> bool {
+/// Whether the container of a `struct count_key` or `struct loss_key` is gone. The host, 0, stays.
+pub fn is_gone(key: &[u8], cgroups: &impl MapCore) -> bool {
     let Some(cgroup) = key.first_chunk::<8>().filter(|cgroup| **cgroup != [0; 8]) else {
         return false;
     };

@@ -20,19 +20,21 @@ use rustc_hash::FxHashMap;
 
 use crate::containers::Hierarchies;
 use crate::filters::Filters;
+use crate::memory::Memory;
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 pub use counts::Count;
 use counts::Counted;
 pub use probe::check;
-use rings::Rings;
+pub use rings::Ring;
 
 /// The loaded programs.
 pub struct Kernel {
     skel: CtraceSkel<'static>,
     links: Vec<Link>,
-    rings: Rings,
+    /// By CPU, and at last that for cgroups.
+    pub rings: Vec<Ring>,
     uring: uring::Tracepoints,
     losses: FxHashMap<(u64, u32), u64>,
     counted: Counted,
@@ -74,11 +76,16 @@ fn can_cast(btf: &Btf<'_>) -> bool {
 const PREEMPTIBLE: (u32, u32) = (6, 19);
 
 impl Kernel {
-    /// Loads the programs, without attaching them.
+    /// Loads the programs, without attaching them, with rings that keep within `memory`.
     ///
     /// # Errors
     /// The kernel refuses them; what it says is in the error.
-    pub fn load(filters: &Filters, hierarchies: &Hierarchies, machine: &str) -> Result<Kernel> {
+    pub fn load(
+        filters: &Filters,
+        hierarchies: &Hierarchies,
+        machine: &str,
+        memory: Memory,
+    ) -> Result<Kernel> {
         libbpf_rs::set_print(Some((PrintLevel::Warn, keep_message)));
         // Lives as long as the program: the skeleton borrows from it, and there is one.
         let object: &'static mut MaybeUninit<OpenObject> =
@@ -96,7 +103,7 @@ impl Kernel {
         let skel = open
             .load()
             .with_context(|| format!("the kernel refuses the BPF programs{}", messages()))?;
-        let rings = Rings::new(&skel.maps.rings, cpus)?;
+        let rings = rings::rings(&skel.maps.rings, cpus, memory.rings())?;
         for comm in &filters.comms {
             let mut key = [0u8; limits::COMM_BYTES.0 as usize];
             let len = comm.len().min(key.len() - 1);
@@ -180,9 +187,9 @@ impl Kernel {
         self.uring.end(&mut self.skel)
     }
 
-    /// Gives `take` what each ring holds now: CPU and framed records.
-    pub fn drain(&mut self, take: impl FnMut(usize, &[u8])) {
-        self.rings.drain(take);
+    /// Looks what each ring holds now.
+    pub fn look(&mut self) {
+        self.rings.iter_mut().for_each(Ring::look);
     }
 
     /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still
@@ -242,7 +249,12 @@ impl Kernel {
                 .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
                 .sum();
             let before = self.losses.insert(key_parts, total).unwrap_or(0);
-            if total > before {
+            // Nobody is left in a container that is gone who could lose more.
+            if total == before && counts::is_gone(&key, &self.skel.maps.cgroups) {
+                if self.skel.maps.losses.delete(&key).is_ok() {
+                    self.losses.remove(&key_parts);
+                }
+            } else if total > before {
                 let class = Class::ALL
                     .get(class as usize)
                     .copied()

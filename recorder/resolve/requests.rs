@@ -9,9 +9,6 @@ use crate::calls::operation;
 use crate::decode::{Args, Head};
 use crate::wire::types::{limits, sys_flag};
 
-/// More than the kernel side keeps in flight: beyond it are those whose completion was lost.
-const LIMIT: usize = 65_536;
-
 /// What was told of a request when it was submitted.
 #[derive(Debug)]
 struct Request {
@@ -23,8 +20,25 @@ struct Request {
 }
 
 /// Requests in flight, by when and by which thread they were submitted. Where there are too many the oldest is forgotten.
-#[derive(Debug, Default)]
-pub(super) struct Requests(BTreeMap<(u64, u32), Request>);
+/// The kernel side keeps 32,768 in flight; beyond that are those whose completion was lost.
+#[derive(Debug)]
+pub(super) struct Requests {
+    all: BTreeMap<(u64, u32), Request>,
+    most: usize,
+}
+
+/// What a request takes, with its arguments and what was announced of it, bytes.
+const BYTES: usize = size_of::<Request>() + 2 * size_of::<(u16, Pending)>() + 64;
+
+impl Requests {
+    /// None yet; they may take up to `memory` bytes.
+    pub(super) fn new(memory: usize) -> Requests {
+        Requests {
+            all: BTreeMap::new(),
+            most: memory / BYTES,
+        }
+    }
+}
 
 /// The number under which a thread announces what a request is about.
 fn count(submitted: u64) -> u16 {
@@ -35,7 +49,7 @@ fn count(submitted: u64) -> u16 {
 impl Resolver {
     /// A thread has submitted a request.
     pub(super) fn request(&mut self, head: Head, submitted: u64, args: Args<'_>) {
-        let Some(thread) = self.threads.get_mut(&head.tid) else {
+        let Some(thread) = self.threads.get_mut(head.tid.into()) else {
             self.faults.orphans += 1;
             return;
         };
@@ -47,16 +61,16 @@ impl Resolver {
             args: args.iter().collect(),
             announced: thread.pending.extract_if(.., ours).collect(),
         };
-        let Requests(requests) = &mut self.requests;
-        requests.insert((submitted, head.tid), request);
-        if requests.len() > LIMIT {
-            requests.pop_first();
+        let Requests { all, most } = &mut self.requests;
+        all.insert((submitted, head.tid), request);
+        if all.len() > *most {
+            all.pop_first();
         }
     }
 
     /// A request has completed, or will never be known to have.
     pub(super) fn complete(&mut self, head: Head, submitted: u64, ret: i64, key: u64) {
-        let Some(mut request) = self.requests.0.remove(&(submitted, head.tid)) else {
+        let Some(mut request) = self.requests.all.remove(&(submitted, head.tid)) else {
             self.faults.orphans += 1;
             return;
         };

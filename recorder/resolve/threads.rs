@@ -31,6 +31,23 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    /// One that tells of a call before it is defined.
+    pub(super) fn undefined(tid: u32) -> Thread {
+        Thread {
+            identity: Identity {
+                cgroup: 0,
+                pid: tid,
+                ppid: 0,
+                ns_pid: 0,
+                uid: 0,
+                comm: "".into(),
+                exe: None,
+                sent: Sent::default(),
+            },
+            pending: vec![],
+        }
+    }
+
     /// Takes in what it tells of a call. A path that is told again, at the return, has to be the same: else nobody knows
     /// which of them the kernel has read, and it has no base from which it could be told.
     pub(super) fn announce(&mut self, number: u16, pending: Pending) {

@@ -14,6 +14,7 @@ const CACHE: &str = "/var/cache/ctrace-tests";
 /// The programs, each with the compiler's options beyond the common ones, its source, and its name in the image.
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/blocked.c"), "blocked"),
+    ("", include_str!("../programs/bounds.c"), "bounds"),
     ("", include_str!("../programs/calls.c"), "calls"),
     ("", include_str!("../programs/dns.c"), "dns"),
     ("", include_str!("../programs/limits.c"), "limits"),

@@ -1,0 +1,66 @@
+//! `--memory`: how much the recorder may take, and who may have how much of it.
+
+use std::str::FromStr;
+
+/// The bound, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory(usize);
+
+/// Less is not enough for the programs' set-up and one batch.
+const LEAST: usize = 64 << 20;
+
+impl Memory {
+    /// Of a recorder on which nobody has set one.
+    pub const DEFAULT: &str = "128MB";
+
+    /// All rings together.
+    pub fn rings(self) -> usize {
+        self.0 / 4
+    }
+
+    /// Files, and as much again for sockets.
+    pub fn definitions(self) -> usize {
+        self.0 / 16
+    }
+
+    /// Threads, and as much again for requests of io_uring.
+    pub fn threads(self) -> usize {
+        self.0 / 32
+    }
+
+    /// A batch.
+    pub fn batch(self) -> usize {
+        self.0 / 6
+    }
+
+    /// All batches that wait for the encoder or are in it.
+    pub fn batches(self) -> usize {
+        self.0 / 4
+    }
+}
+
+impl FromStr for Memory {
+    type Err = String;
+
+    /// A number and a unit, as 128MB (of 1000) or 128MiB (of 1024).
+    fn from_str(text: &str) -> Result<Memory, String> {
+        let at = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(at);
+        let unit = match unit.trim().to_ascii_lowercase().as_str() {
+            "k" | "kb" => 1e3,
+            "m" | "mb" => 1e6,
+            "g" | "gb" => 1e9,
+            "kib" => 1024.0,
+            "mib" => 1024.0 * 1024.0,
+            "gib" => 1024.0 * 1024.0 * 1024.0,
+            _ => return Err("a size, such as 128MB or 1GiB".to_string()),
+        };
+        let bytes = number.parse::<f64>().map_err(|e| e.to_string())? * unit;
+        if bytes < LEAST as f64 {
+            return Err("at least 68MB".to_string());
+        }
+        Ok(Memory(bytes as usize))
+    }
+}

@@ -1,0 +1,111 @@
+/*
+ * bounds: very much of one thing, and at the end how many events it was.
+ *   paths N: looks for N files of different names, which are not there
+ *   fds PROCESSES N: so many processes with N fds open each, all at once
+ *   forks SECONDS: every process makes as many others as it may
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "must.h"
+
+static struct {
+	atomic_long calls, children;
+} * all;
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void paths(long n)
+{
+	char path[64];
+	for (long i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "/tmp/a-directory-%07ld/%ld", i % 1000, i);
+		if (access(path, R_OK) == 0)
+			errx(1, "%s is there", path);
+	}
+	all->calls = n;
+}
+
+static void fds(long processes, long n)
+{
+	int ready[2], go[2];
+	char byte;
+	must(pipe(ready));
+	must(pipe(go));
+	for (long i = 0; i < processes; i++) {
+		if (must(fork()))
+			continue;
+		for (long j = 0; j < n; j += 2) {
+			must(open("/etc/motd", O_RDONLY));
+			must(socket(AF_INET, SOCK_STREAM, 0));
+			all->calls += 2;
+		}
+		must(write(ready[1], "", 1));
+		must(read(go[0], &byte, 1));
+		_exit(0);
+	}
+	for (long i = 0; i < processes; i++)
+		must(read(ready[0], &byte, 1));
+	for (long i = 0; i < processes; i++)
+		must(write(go[1], "", 1));
+	while (wait(0) > 0)
+		;
+}
+
+static void forks(double seconds)
+{
+	double end = now() + seconds;
+	bool root = true;
+	while (now() < end) {
+		all->calls++;
+		pid_t pid = fork();
+		if (pid == 0) {
+			all->children++;
+			root = false;
+		} else if (pid < 0 && errno != EAGAIN) {
+			err(1, "fork");
+		}
+		while (waitpid(-1, 0, WNOHANG) > 0)
+			;
+	}
+	if (!root)
+		_exit(0);
+	/* Those whose parents are gone are ours. */
+	while (wait(0) > 0 || errno != ECHILD)
+		;
+}
+
+int main(int argc, char **argv)
+{
+	all = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED)
+		err(1, "mmap");
+	if (argc == 3 && !strcmp(argv[1], "paths"))
+		paths(atol(argv[2]));
+	else if (argc == 4 && !strcmp(argv[1], "fds"))
+		fds(atol(argv[2]), atol(argv[3]));
+	else if (argc == 3 && !strcmp(argv[1], "forks"))
+		forks(atof(argv[2]));
+	else
+		errx(2, "usage: bounds paths N | fds PROCESSES N | forks SECONDS");
+	/* The calls, and the ends of all processes. */
+	printf("%ld %ld\n", all->calls, all->children + 1);
+	return 0;
+}
