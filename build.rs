@@ -8,7 +8,8 @@ fn main() {
 
 #[cfg(feature = "record")]
 mod skeleton {
-    use std::{env, path::PathBuf};
+    use std::path::{Path, PathBuf};
+    use std::{env, fs};
 
     pub fn build() {
         println!("cargo::rerun-if-changed=bpf");
@@ -22,17 +23,36 @@ mod skeleton {
             ),
         };
         // v3 has 32-bit jumps and ALU, which every kernel from 5.10 on takes.
-        libbpf_cargo::SkeletonBuilder::new()
+        let target = format!("-D__TARGET_ARCH_{arch}");
+        let args = ["-mcpu=v3", "-Wall", "-Werror", &target];
+        let mut builder = libbpf_cargo::SkeletonBuilder::new();
+        builder.source("bpf/ctrace.bpf.c").clang_args(args);
+        must(builder.build_and_generate(&out));
+        let legacy = args.into_iter().chain(["-DLEGACY"]);
+        let mut builder = libbpf_cargo::SkeletonBuilder::new();
+        builder
             .source("bpf/ctrace.bpf.c")
-            .clang_args([
-                "-mcpu=v3",
-                "-Wall",
-                "-Werror",
-                &format!("-D__TARGET_ARCH_{arch}"),
-            ])
-            .build_and_generate(&out)
-            .unwrap_or_else(|e| {
-                panic!("bpf/ does not compile; it needs clang 14 or newer and libelf: {e:#}")
-            });
+            .clang_args(legacy)
+            .obj(out.with_file_name("legacy.bpf.o"));
+        must(builder.build());
+        either_object(&out);
+    }
+
+    fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+        result.unwrap_or_else(|e| {
+            panic!("bpf/ does not compile; it needs clang 14 or newer and libelf: {e:#?}")
+        })
+    }
+
+    /// Has the skeleton open the object that `object()` of recorder/wire.rs gives: both have the same maps and programs.
+    fn either_object(skeleton: &Path) {
+        let text = fs::read_to_string(skeleton).expect("the skeleton was generated");
+        let changed = text.replacen(
+            "ConfigBuilder::new(&DATA)",
+            "ConfigBuilder::new(super::object(&DATA))",
+            1,
+        );
+        assert_ne!(text, changed, "libbpf-cargo generates another skeleton");
+        fs::write(skeleton, changed).expect("the skeleton can be written");
     }
 }

@@ -14,28 +14,28 @@
 #define TS_COMPAT 2
 __inline_always bool is_compat(struct task_struct *task)
 {
-	return task->thread_info.status & TS_COMPAT;
+	return LOAD(task, thread_info.status) & TS_COMPAT;
 }
 __inline_always u32 call_number(struct pt_regs *regs)
 {
-	return regs->orig_ax;
+	return LOAD(regs, orig_ax);
 }
 __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 {
 	if (compat) {
-		args[0] = (u32)regs->bx;
-		args[1] = (u32)regs->cx;
-		args[2] = (u32)regs->dx;
-		args[3] = (u32)regs->si;
-		args[4] = (u32)regs->di;
-		args[5] = (u32)regs->bp;
+		args[0] = (u32)LOAD(regs, bx);
+		args[1] = (u32)LOAD(regs, cx);
+		args[2] = (u32)LOAD(regs, dx);
+		args[3] = (u32)LOAD(regs, si);
+		args[4] = (u32)LOAD(regs, di);
+		args[5] = (u32)LOAD(regs, bp);
 	} else {
-		args[0] = regs->di;
-		args[1] = regs->si;
-		args[2] = regs->dx;
-		args[3] = regs->r10;
-		args[4] = regs->r8;
-		args[5] = regs->r9;
+		args[0] = LOAD(regs, di);
+		args[1] = LOAD(regs, si);
+		args[2] = LOAD(regs, dx);
+		args[3] = LOAD(regs, r10);
+		args[4] = LOAD(regs, r8);
+		args[5] = LOAD(regs, r9);
 	}
 }
 /* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
@@ -63,7 +63,7 @@ __inline_always u32 ipc_call(u32 call)
 /* socketcall(2) and ipc(2) are told as the call that they were asked for. */
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
-	u32 call = regs->bx;
+	u32 call = LOAD(regs, bx);
 	if (!compat)
 		return nr < MAX_SYSCALLS ? nr : NO_CALL;
 	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
@@ -75,8 +75,8 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 /* Of ipc(2): its registers in the order of the call's own arguments (ipc/syscall.c). */
 __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 {
-	u32 second = regs->dx, third = regs->si, pointer = regs->di;
-	args[0] = (u32)regs->cx;
+	u32 second = LOAD(regs, dx), third = LOAD(regs, si), pointer = LOAD(regs, di);
+	args[0] = (u32)LOAD(regs, cx);
 	args[1] = second;
 	args[2] = third;
 	args[3] = pointer;
@@ -84,7 +84,8 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 	switch (call) {
 	case IPC_MSGRCV:
 		args[4] = third;
-		if (!((u32)regs->bx >> 16)) { /* the first version: a struct ipc_kludge has the pointer and the type */
+		if (!((u32)LOAD(regs, bx) >>
+		      16)) { /* the first version: a struct ipc_kludge has the pointer and the type */
 			u32 kludge[2] = {};
 			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
 			args[1] = kludge[0];
@@ -94,7 +95,7 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		}
 		/* fallthrough */
 	case IPC_SEMTIMEDOP:
-		args[3] = (u32)regs->bp;
+		args[3] = (u32)LOAD(regs, bp);
 		/* fallthrough */
 	case IPC_SEMOP:
 	case IPC_SHMAT:
@@ -117,7 +118,7 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 }
 __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
-	u64 from = (u32)regs->cx;
+	u64 from = (u32)LOAD(regs, cx);
 	if (nr <= SOCKETCALL_BASE) {
 		unfold_ipc(regs, nr - IPC_BASE, args);
 		return;
@@ -134,17 +135,17 @@ __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 #define TIF_32BIT 22
 __inline_always bool is_compat(struct task_struct *task)
 {
-	return task->thread_info.flags & (1UL << TIF_32BIT);
+	return LOAD(task, thread_info.flags) & (1UL << TIF_32BIT);
 }
 __inline_always u32 call_number(struct pt_regs *regs)
 {
-	return regs->syscallno;
+	return LOAD(regs, syscallno);
 }
 __inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
 {
-	args[0] = regs->orig_x0;
+	args[0] = LOAD(regs, orig_x0);
 	for (int i = 1; i < 6; i++)
-		args[i] = regs->regs[i];
+		args[i] = LOAD(regs, regs[i]);
 }
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
@@ -177,11 +178,11 @@ __inline_always u64 nth(struct task *t, u32 i)
 #define SLOTS_LAST 0x100
 
 /* Sends the slots asked for, and returns those whose memory could not be read. */
-__noinline u32 send_slots(struct task *t, u32 slots)
+VERIFIED_ONCE u32 send_slots(struct task *t, u32 slots)
 {
 	if (!t)
 		return 0;
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	bool last = slots & SLOTS_LAST, compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
 	u32 failed = 0;
@@ -301,7 +302,7 @@ __inline_always void stop_clock(struct task *t)
  */
 __inline_always bool shares_memory(void)
 {
-	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+	struct mm_struct *mm = LOAD(this_task(), mm);
 	return mm && READ(mm, mm_users.counter) > 1;
 }
 
@@ -350,7 +351,7 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 /* Whether seccomp has a say about the calls of a task. */
 __inline_always bool has_seccomp(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->seccomp.mode) && task->seccomp.mode;
+	return bpf_core_field_exists(task->seccomp.mode) && LOAD(task, seccomp.mode);
 }
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
@@ -403,7 +404,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	finish_call(t, ret, plan);
 	if (!t->known)
 		define_current(t);
-	send_call(t, task->pid, ret, plan);
+	send_call(t, LOAD(task, pid), ret, plan);
 }
 
 /*
@@ -444,7 +445,7 @@ __inline_always void abandon_call(struct task *t, struct task_struct *task, stru
 	stop_clock(t);
 	if (!t->known)
 		define_task_of(t, task);
-	send_call(t, task->pid, 0, plan);
+	send_call(t, LOAD(task, pid), 0, plan);
 }
 
 #endif

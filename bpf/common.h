@@ -15,38 +15,7 @@
 #define __inline_always static __always_inline
 
 const volatile struct config config = {};
-/*
- * A pointer that was read as a number, as one whose fields can be loaded; and a field of it. Where the kernel cannot
- * cast, each field is copied by a helper, which costs some nanoseconds. The verifier drops the branch that is not ours.
- */
-#define CAST(pointer, type) (config.can_cast ? bpf_core_cast(pointer, type) : (type *)(pointer))
-#define READ(pointer, field)                                                                                           \
-	({                                                                                                             \
-		typeof(pointer) from_ = (pointer);                                                                     \
-		typeof(from_->field) value_;                                                                           \
-		if (config.can_cast)                                                                                   \
-			value_ = from_->field;                                                                         \
-		else                                                                                                   \
-			bpf_core_read(&value_, sizeof(value_), &from_->field);                                         \
-		value_;                                                                                                \
-	})
-
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
-/*
- * Around a program's work: the scratch records are a CPU's own. Kernels before Linux 7 run a tracepoint's programs with
- * preemption off, and the verifier drops this there.
- */
-__inline_always void hold_cpu(void)
-{
-	if (config.preemptible)
-		bpf_preempt_disable();
-}
-__inline_always void release_cpu(void)
-{
-	if (config.preemptible)
-		bpf_preempt_enable();
-}
+#include "kernels.h"
 
 /* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
 const volatile struct plan plans[2 * MAX_SYSCALLS] = {};
@@ -66,6 +35,9 @@ struct task {
 	u64 css_set; /* pointer: changes when the thread changes its cgroup */
 	u64 cred; /* pointer: changes with uid */
 	u64 comm[2];
+#ifdef LEGACY
+	u64 raw_comm[2]; /* as the kernel has it, which leaves there what was behind a shorter name */
+#endif
 	u64 cgroup; /* key of the container's cgroup */
 	u32 cgroup_epoch;
 	u32 definition_epoch;
@@ -86,13 +58,6 @@ enum call {
 	CALL_OUTSIDE, /* the thread was not recorded when it entered */
 	CALL_BORN, /* the thread is new: its first return is of its parent's call */
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task);
-} tasks SEC(".maps");
 
 /* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
 struct ring {

@@ -40,7 +40,7 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	hold_cpu();
-	enter_call(bpf_get_current_task_btf(), regs, nr);
+	enter_call(this_task(), regs, nr);
 	release_cpu();
 	return 0;
 }
@@ -49,19 +49,17 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	hold_cpu();
-	exit_call(bpf_get_current_task_btf(), regs, ret);
+	exit_call(this_task(), regs, ret);
 	release_cpu();
 	return 0;
 }
 
 __inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
 {
-	struct task *t = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct task *t = make_storage(child);
 	if (t)
 		t->call = CALL_BORN;
-	else
-		count_miss(MISS_STORAGE);
-	t = bpf_task_storage_get(&tasks, parent, 0, 0);
+	t = task_storage(parent);
 	if (t)
 		t->child = child->pid;
 }
@@ -110,13 +108,13 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 __inline_always void exit_task(struct task_struct *task)
 {
-	struct task *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task *t = task_storage(task);
 	struct rec_exit rec = {};
 	if (!t || !t->record)
 		return;
 	if (t->definition_epoch != definition_epoch)
 		t->known = 0;
-	abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
+	abandon_call(t, task, task_regs(task));
 	if (config.counts)
 		return;
 	if (!t->known)
@@ -141,6 +139,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 {
 	hold_cpu();
 	exit_task(task);
+	drop_storage(task);
 	release_cpu();
 	return 0;
 }
@@ -243,16 +242,14 @@ SEC("iter/task")
 int begin_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	if (!task || (task->flags & PF_KTHREAD) || bpf_task_storage_get(&tasks, task, 0, 0))
+	if (!task || (task->flags & PF_KTHREAD) || task_storage(task))
 		return 0;
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct pt_regs *regs = task_regs(task);
 	if (!is_in_call(task, regs))
 		return 0;
-	struct task *t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t) {
-		count_miss(MISS_STORAGE);
+	struct task *t = make_storage(task);
+	if (!t)
 		return 0;
-	}
 	refresh_task_of(t, task);
 	adopt_call(t, task, regs);
 	return 0;
@@ -266,8 +263,8 @@ int end_tasks(struct bpf_iter__task *ctx)
 	struct task *t;
 	if (!task)
 		return 0;
-	t = bpf_task_storage_get(&tasks, task, 0, 0);
+	t = task_storage(task);
 	if (t && t->entered <= end_time)
-		abandon_call(t, task, (struct pt_regs *)bpf_task_pt_regs(task));
+		abandon_call(t, task, task_regs(task));
 	return 0;
 }

@@ -31,7 +31,7 @@ __inline_always bool read_vector(u64 iov, u32 i, bool compat, struct vector *v)
 
 __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
 {
-	struct rec_data *rec = begin_data(bpf_get_current_task_btf(), count, DATA_DNS);
+	struct rec_data *rec = begin_data(this_task(), count, DATA_DNS);
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
 	if (!rec || !base || !bytes)
@@ -116,8 +116,8 @@ __noinline int send_messages_bytes(u64 pointer, u32 messages, u16 count, u8 comp
 {
 	struct messages_walk w = {.at = pointer, .compat = compat};
 	struct rec_data *rec;
-	bpf_loop(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, messages_step, &w, 0);
-	rec = begin_data(bpf_get_current_task_btf(), count, DATA_BYTES);
+	LOOP(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, messages_step, &w);
+	rec = begin_data(this_task(), count, DATA_BYTES);
 	if (!rec)
 		return 0;
 	__builtin_memcpy(rec->bytes, &w.bytes, sizeof(w.bytes));

@@ -21,15 +21,14 @@ struct walk {
 	struct mount *mount;
 	struct dentry *dentry;
 	u64 key;
-	u32 bytes; /* of the names */
-	u32 done;
+	u64 done;
 };
 
 __inline_always void walk_begin(struct walk *w, struct vfsmount *mnt, struct dentry *dentry)
 {
 	w->mount = CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
 	w->dentry = dentry;
-	w->bytes = w->done = 0;
+	w->done = 0;
 }
 
 /*
@@ -68,7 +67,7 @@ __inline_always u64 path_key(struct vfsmount *mnt, struct dentry *dentry, u64 ke
 {
 	struct walk w = {.key = key};
 	walk_begin(&w, mnt, dentry);
-	bpf_loop(MAX_COMPONENTS, key_step, &w, 0);
+	LOOP(MAX_COMPONENTS, key_step, &w);
 	return w.key;
 }
 
@@ -79,13 +78,13 @@ static long names_step(u32 i, struct walk *w)
 	struct dentry *dentry = walk_up(w);
 	if (!rec || !dentry)
 		return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
-	u32 at = w->bytes;
+	u32 at = rec->bytes; /* kept there, and not in the walk, so that the verifier sees the same at every step */
 	if (at >= PATH_MAX_BYTES)
 		return 1;
 	long n = bpf_probe_read_kernel_str(&rec->names[at & (PATH_MAX_BYTES - 1)], NAME_MAX_BYTES,
 					   READ(dentry, d_name.name));
 	if (n > 0)
-		w->bytes = at + n;
+		rec->bytes = at + n;
 	return 0;
 }
 
@@ -94,8 +93,8 @@ __inline_always void path_names(struct vfsmount *mnt, struct dentry *dentry, str
 {
 	struct walk w = {};
 	walk_begin(&w, mnt, dentry);
-	bpf_loop(MAX_COMPONENTS, names_step, &w, 0);
-	rec->bytes = w.bytes;
+	rec->bytes = 0;
+	LOOP(MAX_COMPONENTS, names_step, &w);
 	if (!w.done) {
 		rec->head.flags |= FILE_CUT;
 		count_miss(MISS_PATH_DEPTH);
@@ -132,6 +131,7 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 		if (n > 0)
 			bytes = n;
 	}
+	barrier_var(bytes); /* as in send_data() */
 	if (bytes > sizeof(rec->names))
 		bytes = sizeof(rec->names);
 	rec->bytes = bytes;
@@ -154,9 +154,12 @@ __inline_always u64 pseudo_key(struct dentry *dentry, u64 key)
 	return key;
 }
 
-/* The key of a file; its definition has been sent when this returns, or counted as missing. */
-__inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
+/* Its definition has been sent when this returns, or counted as missing. */
+WITHOUT_POINTERS u64 key_of_file(u32 tid, u64 at_mnt, u64 at_dentry, u64 at_inode)
 {
+	struct vfsmount *mnt = (void *)at_mnt;
+	struct dentry *dentry = (void *)at_dentry;
+	struct inode *inode = (void *)at_inode;
 	struct super_block *sb = READ(inode, i_sb);
 	u64 key = mix(READ(inode, i_ino), READ(sb, s_dev));
 	key = path_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
@@ -168,32 +171,41 @@ __inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentr
 	return key;
 }
 
+/* The key of a file. */
+__inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
+{
+	return key_of_file(tid, (u64)mnt, (u64)dentry, (u64)inode);
+}
+
 __inline_always u64 dir_key(u32 tid, struct path *path)
 {
-	struct dentry *dentry = path->dentry;
-	if (!dentry || !dentry->d_inode)
-		return 0;
-	return file_key(tid, path->mnt, dentry, dentry->d_inode);
+	struct dentry *dentry = LOAD(path, dentry);
+	struct inode *inode = dentry ? LOAD(dentry, d_inode) : 0;
+	return inode ? file_key(tid, LOAD(path, mnt), dentry, inode) : 0;
 }
 
 /* The key of the executable that a task runs; 0: it has none. */
 __inline_always u64 exe_key(struct task_struct *task)
 {
-	struct file *exe = task->mm ? task->mm->exe_file : 0;
-	return exe ? file_key(task->pid, exe->f_path.mnt, exe->f_path.dentry, exe->f_inode) : 0;
+	struct mm_struct *mm = LOAD(task, mm);
+	struct file *exe = mm ? LOAD(mm, exe_file) : 0;
+	if (!exe)
+		return 0;
+	return file_key(LOAD(task, pid), LOAD(exe, f_path.mnt), LOAD(exe, f_path.dentry), LOAD(exe, f_inode));
 }
 
 /* The open file behind an fd of the current task, or null. */
 __inline_always struct file *fd_file(struct task_struct *task, u32 fd)
 {
 	struct file *file = 0;
+	struct files_struct *files = LOAD(task, files);
 	struct fdtable *fdt;
-	if (!task->files)
+	if (!files)
 		return 0;
-	fdt = task->files->fdt;
-	if (fd >= fdt->max_fds)
+	fdt = LOAD(files, fdt);
+	if (fd >= LOAD(fdt, max_fds))
 		return 0;
-	if (bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + fd) || !file)
+	if (bpf_probe_read_kernel(&file, sizeof(file), LOAD(fdt, fd) + fd) || !file)
 		return 0;
 	return CAST(file, struct file);
 }

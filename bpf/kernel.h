@@ -212,6 +212,7 @@ struct seccomp {
 
 struct task_struct {
 	struct thread_info thread_info;
+	void *stack;
 	unsigned int flags;
 	unsigned int on_cpu; /* an unsigned char since 7.0: CO-RE narrows the load of an unsigned number only */
 	struct mm_struct *mm;
@@ -221,7 +222,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	u64 start_boottime;
-	const struct cred *cred;
+	struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
 	struct files_struct *files;

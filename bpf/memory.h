@@ -30,7 +30,7 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 	u32 zero = 0;
 	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (rec) {
-		fill_head(&rec->head, task->pid, REC_DATA);
+		fill_head(&rec->head, LOAD(task, pid), REC_DATA);
 		rec->head.nr = slot | count << SLOT_BITS;
 		rec->base = 0;
 	}
@@ -77,9 +77,9 @@ __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer,
 __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 {
 	if (first == '/')
-		return dir_key(task->pid, &task->fs->root);
+		return dir_key(LOAD(task, pid), &LOAD(task, fs)->root);
 	if (dirfd == AT_FDCWD)
-		return dir_key(task->pid, &task->fs->pwd);
+		return dir_key(LOAD(task, pid), &LOAD(task, fs)->pwd);
 	return fd_key(dirfd); /* with an empty path it may be a socket */
 }
 
@@ -209,21 +209,21 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = LOAD(task, mm);
 	if (!rec || !mm)
 		return;
 	u64 key = exe_key(task);
-	fill_head(&rec->head, task->pid, REC_EXEC);
+	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
 	rec->caller = caller;
 	rec->exe = key;
-	u64 bytes = mm->arg_end - mm->arg_start;
+	u64 from = LOAD(mm, arg_start), bytes = LOAD(mm, arg_end) - from;
 	rec->bytes = bytes;
 	if (bytes > ARGV_MAX_BYTES) {
 		bytes = ARGV_MAX_BYTES;
 		count_miss(MISS_ARGV);
 	}
-	if (bpf_probe_read_user(rec->argv, bytes, (void *)mm->arg_start)) {
+	if (bpf_probe_read_user(rec->argv, bytes, (void *)from)) {
 		count_miss(MISS_USER_MEMORY);
 		bytes = 0;
 	}
@@ -237,12 +237,19 @@ __inline_always void send_filename(struct task_struct *task, u16 count, struct l
 	struct rec_data *rec = begin_data(task, count, DATA_PATH);
 	if (!rec)
 		return;
-	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, bprm->filename);
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, LOAD(bprm, filename));
 	if (n < 0)
 		return;
 	rec->base = base_key(task, rec->bytes[0], AT_FDCWD);
 	send_data(rec, n);
 }
+
+/* Arguments of an exec that failed that are read: each takes two bytes at least. LEGACY kernels verify each turn. */
+#ifdef LEGACY
+#define ARGV_MAX 128
+#else
+#define ARGV_MAX (ARGV_MAX_BYTES / 2)
+#endif
 
 /* Where the walk along the argument vector of an exec is. */
 struct argv_walk {
@@ -280,10 +287,12 @@ __inline_always void send_argv(struct task_struct *task, u16 count, u64 argv, bo
 	struct argv_walk w = {.at = argv, .wide = compat ? 4 : 8};
 	if (!rec || !argv)
 		return;
-	bpf_loop(ARGV_MAX_BYTES / 2, argv_step, &w, 0);
-	fill_head(&rec->head, task->pid, REC_EXEC);
+	LOOP(ARGV_MAX, argv_step, &w);
+	if (w.at == argv + ARGV_MAX * (u64)w.wide)
+		count_miss(MISS_ARGV);
+	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
-	rec->caller = task->pid;
+	rec->caller = LOAD(task, pid);
 	rec->exe = 0;
 	u64 bytes = w.bytes;
 	rec->bytes = bytes;

@@ -30,9 +30,10 @@ __inline_always u32 unix_name(struct sock *sk, char *to)
 		return 0;
 	/* The length counts sun_family. */
 	u64 bytes = (u32)(READ(addr, len) - 2);
-	barrier_var(bytes); /* as in send_data() */
 	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
 		return 0;
+	barrier_var(bytes); /* as in send_data() */
+	bytes &= ADDR_MAX_BYTES - 1;
 	if (bpf_probe_read_kernel(to, bytes, (char *)addr + bpf_core_field_offset(struct unix_address, name) + 2))
 		return 0;
 	return bytes;
@@ -145,12 +146,12 @@ __inline_always u64 object_key(u32 tid, struct file *file)
 __inline_always u64 fd_key_of(struct task_struct *task, u32 fd)
 {
 	struct file *file = fd_file(task, fd);
-	return file ? object_key(task->pid, file) : 0;
+	return file ? object_key(LOAD(task, pid), file) : 0;
 }
 
 __noinline u64 fd_key(u32 fd)
 {
-	return fd_key_of(bpf_get_current_task_btf(), fd);
+	return fd_key_of(this_task(), fd);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #define CTRACE_TASKS_H
 
 #include "files.h"
+#include "storage.h"
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
@@ -14,7 +15,7 @@ __inline_always bool find_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key,
 	struct cgroup_info *found;
 	if (!cgroup)
 		return false;
-	*key = cgroup->kn->id | hierarchy;
+	*key = LOAD(LOAD(cgroup, kn), id) | hierarchy;
 	found = bpf_map_lookup_elem(&cgroups, key);
 	if (!found)
 		return false;
@@ -27,34 +28,34 @@ __inline_always struct cgroup *v1_cgroup(struct css_set *set)
 	struct cgroup_subsys_state *css = 0;
 	switch (config.v1_controller) {
 	case V1_PIDS:
-		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)];
+		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)]);
 		break;
 	case V1_MEMORY:
-		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)];
+		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
 		break;
 	case V1_DEVICES:
-		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)];
+		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)]);
 		break;
 	case V1_CPU:
-		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)];
+		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)]);
 		break;
 	case V1_FREEZER:
-		css = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)];
+		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)]);
 		break;
 	}
-	return css ? css->cgroup : 0;
+	return css ? LOAD(css, cgroup) : 0;
 }
 
 /* The container that a task is in. On a hybrid machine a runtime may have used either hierarchy, so both are asked. */
 __inline_always struct cgroup_info container_of_task(struct task_struct *task)
 {
 	struct cgroup_info info = {.state = CGROUP_HOST}, unified = {.state = CGROUP_HOST};
-	struct css_set *set = task->cgroups;
+	struct css_set *set = LOAD(task, cgroups);
 	u64 key = 0;
 	if (config.v1_controller && find_cgroup(v1_cgroup(set), CGROUP_KEY_V1, &key, &info) &&
 	    info.state != CGROUP_HOST)
 		return info;
-	if (find_cgroup(set->dfl_cgrp, 0, &key, &unified))
+	if (find_cgroup(LOAD(set, dfl_cgrp), 0, &key, &unified))
 		return unified;
 	return info;
 }
@@ -72,42 +73,41 @@ __inline_always bool comm_wanted(struct task *t)
 __inline_always void define_task_of(struct task *t, struct task_struct *task)
 {
 	struct rec_task rec = {};
-	struct pid *pid = task->signal->pids[PIDTYPE_TGID];
+	struct pid *pid = LOAD(LOAD(task, signal), pids[PIDTYPE_TGID]);
 	struct upid upid = {};
 
 	rec.exe = exe_key(task);
-	fill_head(&rec.head, task->pid, REC_TASK);
-	rec.pid = task->tgid;
-	rec.ppid = task->real_parent->tgid;
+	fill_head(&rec.head, LOAD(task, pid), REC_TASK);
+	rec.pid = LOAD(task, tgid);
+	rec.ppid = LOAD(LOAD(task, real_parent), tgid);
 	if (pid)
-		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[pid->level]);
+		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[LOAD(pid, level)]);
 	rec.ns_pid = upid.nr;
-	rec.uid = task->cred->euid.val;
-	rec.start_time = task->group_leader->start_boottime;
+	rec.uid = LOAD(LOAD(task, cred), euid.val);
+	rec.start_time = LOAD(LOAD(task, group_leader), start_boottime);
 	rec.cgroup = t->cgroup;
 	__builtin_memcpy(rec.comm, t->comm, sizeof(rec.comm));
 	t->known = send(&rec, sizeof(rec));
 }
 
-/* Functions that are not static are verified once, and not at every call. */
-__noinline int define_current(struct task *t)
+VERIFIED_ONCE int define_current(struct task *t)
 {
 	if (t)
-		define_task_of(t, bpf_get_current_task_btf());
+		define_task_of(t, this_task());
 	return 0;
 }
 
 /* Decides anew who the thread is and whether it is recorded. It goes by the name of `named`. */
 __inline_always void refresh_task_as(struct task *t, struct task_struct *task, struct task_struct *named)
 {
-	t->css_set = (u64)task->cgroups;
-	t->cred = (u64)task->cred;
-	bpf_probe_read_kernel(t->comm, sizeof(t->comm), named->comm);
+	t->css_set = (u64)LOAD(task, cgroups);
+	t->cred = (u64)LOAD(task, cred);
+	name_task(t, named);
 	t->cgroup_epoch = cgroup_epoch;
 	t->definition_epoch = definition_epoch;
 	t->known = 0;
 	t->record = 0;
-	if (task->tgid == config.recorder)
+	if (LOAD(task, tgid) == config.recorder)
 		return;
 	struct cgroup_info info = container_of_task(task);
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
@@ -121,46 +121,39 @@ __inline_always void refresh_task_of(struct task *t, struct task_struct *task)
 	refresh_task_as(t, task, task);
 }
 
-__noinline int refresh_current(struct task *t)
+VERIFIED_ONCE int refresh_current(struct task *t)
 {
 	if (t)
-		refresh_task_of(t, bpf_get_current_task_btf());
+		refresh_task_of(t, this_task());
 	return 0;
 }
 
 /* Likewise, of a thread that the kernel has made in a process: it goes by the name of the process. */
-__noinline int refresh_worker(struct task *t)
+VERIFIED_ONCE int refresh_worker(struct task *t)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	if (t)
-		refresh_task_as(t, task, task->group_leader);
+		refresh_task_as(t, task, LOAD(task, group_leader));
 	return 0;
 }
 
 /* Whether anything that its definition tells has changed since. */
 __inline_always bool task_changed(struct task *t, struct task_struct *task)
 {
-	u64 *comm = (u64 *)task->comm;
-	return t->css_set != (u64)task->cgroups || t->cred != (u64)task->cred || t->comm[0] != comm[0] ||
-	       t->comm[1] != comm[1] || t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
-}
-
-/* What we know of a thread; null: nothing yet. */
-__inline_always struct task *task_storage(struct task_struct *task)
-{
-	return bpf_task_storage_get(&tasks, task, 0, 0);
+	u64 comm[2];
+	read_comm(task, comm);
+	return t->css_set != (u64)LOAD(task, cgroups) || t->cred != (u64)LOAD(task, cred) ||
+	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || t->cgroup_epoch != cgroup_epoch ||
+	       t->definition_epoch != definition_epoch;
 }
 
 /* What we know of the current thread, from what `t` says of it, up to date. Null: no memory. */
 __inline_always struct task *current_task(struct task_struct *task, struct task *t)
 {
-	if (!t) {
-		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (!t) {
-			count_miss(MISS_STORAGE);
-			return 0;
-		}
-	}
+	if (!t)
+		t = make_storage(task);
+	if (!t)
+		return 0;
 	if (task_changed(t, task))
 		refresh_current(t);
 	return t;

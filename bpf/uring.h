@@ -66,11 +66,9 @@ __inline_always struct task *submitter(struct task_struct *task)
 		return current_task(task, t);
 	bool known = t != 0;
 	if (!t)
-		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t) {
-		count_miss(MISS_STORAGE);
+		t = make_storage(task);
+	if (!t)
 		return 0;
-	}
 	if (!known || t->css_set != (u64)task->cgroups || t->cred != (u64)task->cred ||
 	    t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch)
 		refresh_worker(t);
@@ -217,7 +215,7 @@ __inline_always bool is_direct(u64 req, u32 op)
 /* A path as the kernel has copied it when it took the request. */
 __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	struct filename *filename = CAST((void *)name, struct filename);
 	struct rec_data *rec = begin_data(task, count, slot);
 	if (!rec || !name)
@@ -286,7 +284,7 @@ __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 {
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
 	void *async = READ(kiocb, async_data);
-	struct rec_data *rec = begin_data(bpf_get_current_task_btf(), count, DATA_ADDR);
+	struct rec_data *rec = begin_data(this_task(), count, DATA_ADDR);
 	if (!rec || !async || bytes <= 0)
 		return;
 	if (bytes > ADDR_MAX_BYTES)
@@ -297,7 +295,7 @@ __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 
 __noinline int request_address(u64 req, u32 op, u16 count)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	struct io_sr_msg *msg = CAST((void *)req, struct io_sr_msg);
 	struct io_connect *connect = CAST((void *)req, struct io_connect);
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
@@ -337,7 +335,7 @@ __noinline u64 request_key(u64 req)
 {
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
 	struct file *file = READ(kiocb, file);
-	return file ? object_key(bpf_get_current_task_btf()->pid, CAST(file, struct file)) : 0;
+	return file ? object_key(this_task()->pid, CAST(file, struct file)) : 0;
 }
 
 /* Sends what became of a request, which is no more. */
@@ -367,7 +365,7 @@ __inline_always u32 operation(u64 req, u64 refused)
 /* `refused`: what the caller submitted, where it was malformed; else 0. */
 __inline_always void submit_request(u64 req, u64 refused)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = this_task();
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
 	u32 zero = 0, op = operation(req, refused);
 	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
@@ -432,7 +430,7 @@ __inline_always void complete_request(u64 req, s32 ret)
 	rec->ret = ret;
 	if (plan->flags & PLAN_RET_FD) {
 		/* An fd means something in its own process alone: another may have closed the ring. */
-		bool own = bpf_get_current_task_btf()->tgid == request->pid;
+		bool own = this_task()->tgid == request->pid;
 		u64 key = ret >= 0 && own && !(flags & SYS_NO_FD) ? fd_key(ret) : 0;
 		if (key) {
 			rec->key = key;

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::Func;
+use libbpf_rs::btf::types::{Enum, Func};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use rustc_hash::FxHashMap;
@@ -22,7 +22,7 @@ use crate::containers::Hierarchies;
 use crate::filters::Filters;
 use crate::memory::Memory;
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
-use crate::wire::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
+use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 pub use counts::Count;
 use counts::Counted;
@@ -72,6 +72,13 @@ fn can_cast(btf: &Btf<'_>) -> bool {
     has && std::env::var_os("CTRACE_NO_CAST").is_none()
 }
 
+/// Whether the kernel has the helper bpf_loop, Linux 5.17, and all that the programs need beside it.
+fn has_loop(btf: &Btf<'_>) -> bool {
+    let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
+    let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
+    has && std::env::var_os("CTRACE_LEGACY").is_none()
+}
+
 /// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
 const PREEMPTIBLE: (u32, u32) = (6, 19);
 
@@ -90,11 +97,22 @@ impl Kernel {
         // Lives as long as the program: the skeleton borrows from it, and there is one.
         let object: &'static mut MaybeUninit<OpenObject> =
             Box::leak(Box::new(MaybeUninit::uninit()));
+        let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
+        let legacy = !has_loop(&btf);
+        if legacy {
+            wire::use_legacy();
+        }
         let mut open = CtraceSkelBuilder::default()
             .open(object)
             .context("the BPF object cannot be read")?;
         let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
-        let uring = configure(&mut open, cpus, filters, hierarchies, machine)?;
+        // What is done through io_uring is no call, and is not counted; and LEGACY kernels do not say which request it is.
+        let uring = match filters.counts || legacy {
+            true => uring::Tracepoints::default(),
+            false => uring::Tracepoints::of(&btf),
+        };
+        configure(&mut open, cpus, filters, hierarchies, machine)?;
+        adapt(&mut open, &btf, uring)?;
         uring.choose(&mut open)?;
         open.maps
             .rings
@@ -325,7 +343,7 @@ fn configure(
     filters: &Filters,
     hierarchies: &Hierarchies,
     machine: &str,
-) -> Result<uring::Tracepoints> {
+) -> Result<()> {
     let rodata = open
         .maps
         .rodata_data
@@ -335,22 +353,7 @@ fn configure(
     rodata.config.record_host = u8::from(filters.host);
     rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
-    let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
-    // What is done through io_uring is no call, and is not counted.
-    let traced = match filters.counts {
-        true => uring::Tracepoints::default(),
-        false => uring::Tracepoints::of(&btf),
-    };
     rodata.config.counts = u8::from(filters.counts);
-    rodata.config.uring_ring_first = u8::from(traced.ring_first);
-    rodata.config.uring_has_cqe = u8::from(traced.has_cqe);
-    rodata.config.can_cast = u8::from(can_cast(&btf));
-    rodata.config.preemptible = u8::from(
-        probe::kernel_version() >= PREEMPTIBLE
-            && btf
-                .type_by_name::<Func<'_>>("bpf_preempt_disable")
-                .is_some(),
-    );
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
     rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
         (true, _) => comm_mode::COMM_ALL,
@@ -373,7 +376,29 @@ fn configure(
     rodata.plans.copy_from_slice(&plans);
     let plans = crate::calls::uring_plans(machine, |name, class| filters.wants(name, class))?;
     rodata.uring_plans.copy_from_slice(&plans);
-    Ok(traced)
+    Ok(())
+}
+
+/// Sets what depends on the kernel.
+fn adapt(
+    open: &mut OpenCtraceSkel<'static>,
+    btf: &Btf<'_>,
+    uring: uring::Tracepoints,
+) -> Result<()> {
+    let rodata = open.maps.rodata_data.as_deref_mut();
+    let config = &mut rodata
+        .context("the BPF object has no configuration")?
+        .config;
+    config.uring_ring_first = u8::from(uring.ring_first);
+    config.uring_has_cqe = u8::from(uring.has_cqe);
+    config.can_cast = u8::from(can_cast(btf));
+    config.preemptible = u8::from(
+        probe::kernel_version() >= PREEMPTIBLE
+            && btf
+                .type_by_name::<Func<'_>>("bpf_preempt_disable")
+                .is_some(),
+    );
+    Ok(())
 }
 
 /// What libbpf has to say, kept for the error that follows: the verifier's last words.

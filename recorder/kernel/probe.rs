@@ -22,7 +22,7 @@ mod caps {
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
-const OLDEST: (u32, u32) = (5, 17);
+const OLDEST: (u32, u32) = (5, 10);
 
 fn kernel_release() -> String {
     let name = rustix::system::uname();

@@ -5,6 +5,7 @@ set -euo pipefail
 series=$1 dir=$2
 
 case $series in
+5.10) release=bullseye ;;
 6.1 | 6.12) release=bookworm ;;
 *)
 	echo "fetch.sh: no release of Debian is known to have Linux $series" >&2

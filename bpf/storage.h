@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where what we know of a thread is kept. */
+#ifndef CTRACE_STORAGE_H
+#define CTRACE_STORAGE_H
+
+#include "common.h"
+
+#ifdef LEGACY
+
+/* By the kernel's address of a thread, which is its own until it has exited. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4194304); /* PID_MAX_LIMIT of linux/threads.h; only those that there are take memory */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+static const struct task no_task = {};
+
+/* What we know of a thread; null: nothing yet. */
+__inline_always struct task *task_storage(struct task_struct *task)
+{
+	u64 key = (u64)task;
+	return bpf_map_lookup_elem(&tasks, &key);
+}
+
+/* Makes room for what is to be known of a thread of which nothing is. Null: no memory, which is counted. */
+__inline_always struct task *make_storage(struct task_struct *task)
+{
+	u64 key = (u64)task;
+	struct task *t = 0;
+	if (!bpf_map_update_elem(&tasks, &key, &no_task, 0))
+		t = bpf_map_lookup_elem(&tasks, &key);
+	if (!t)
+		count_miss(MISS_STORAGE);
+	return t;
+}
+
+#define RAW_COMM(t) ((t)->raw_comm)
+
+/* Takes over the name of a thread. */
+__inline_always void name_task(struct task *t, struct task_struct *named)
+{
+	read_comm(named, t->raw_comm);
+	t->comm[0] = t->comm[1] = 0;
+	bpf_probe_read_kernel_str(t->comm, sizeof(t->comm), t->raw_comm);
+}
+
+/* Forgets a thread that has exited. */
+__inline_always void drop_storage(struct task_struct *task)
+{
+	u64 key = (u64)task;
+	bpf_map_delete_elem(&tasks, &key);
+}
+
+#else
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+__inline_always struct task *task_storage(struct task_struct *task)
+{
+	return bpf_task_storage_get(&tasks, task, 0, 0);
+}
+
+__inline_always struct task *make_storage(struct task_struct *task)
+{
+	struct task *t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
+		count_miss(MISS_STORAGE);
+	return t;
+}
+
+#define RAW_COMM(t) ((t)->comm)
+
+__inline_always void name_task(struct task *t, struct task_struct *named)
+{
+	bpf_probe_read_kernel(t->comm, sizeof(t->comm), named->comm);
+}
+
+/* The kernel forgets it with the thread. */
+__inline_always void drop_storage(struct task_struct *task)
+{
+}
+
+#endif
+
+#endif
