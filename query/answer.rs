@@ -17,14 +17,21 @@ use crate::progress::Progress;
 #[derive(Clone, Copy, Debug)]
 pub enum To<'a> {
     Stdout,
+    /// Stdout, through a pager where the answer is longer than the terminal.
+    Screen,
     /// A file that appears when it is whole.
     File(&'a Path),
 }
 
 impl To<'_> {
-    fn open(self, format: Format) -> Result<Sink, OutputError> {
+    /// Opens it for an answer.
+    ///
+    /// # Errors
+    /// As [`Sink::stdout`] and [`Sink::file`].
+    pub fn open(self, format: Format) -> Result<Sink, OutputError> {
         match self {
             To::Stdout => Sink::stdout(format),
+            To::Screen => Sink::screen(format),
             To::File(path) => Sink::file(path),
         }
     }

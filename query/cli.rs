@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
                   ctrace-query files --container web --since 03:10 --until 03:20\n  \
                   ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
                   Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
-                  functions`. Times are UTC."
+                  functions`. Times are UTC. Without a question, on a terminal, it is a shell."
 )]
 pub struct Cli {
     #[command(flatten)]

@@ -103,6 +103,11 @@ impl Engine {
         self
     }
 
+    /// How many threads it may use.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
     /// The same, of the events alone that finished after the one numbered `after`, up to `last`.
     pub fn between(mut self, after: i64, last: i64) -> Self {
         self.part = Some((after, last));

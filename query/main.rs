@@ -1,6 +1,8 @@
 //! `ctrace-query`: asks recordings of ctrace-rec, with SQL or with ready questions.
+#![cfg_attr(not(feature = "shell"), allow(dead_code, unused_imports))]
 
 mod answer;
+mod ask;
 mod bounds;
 mod cli;
 mod convert;
@@ -14,6 +16,8 @@ mod progress;
 mod questions;
 mod rollups;
 mod segments;
+#[cfg(feature = "shell")]
+mod shell;
 mod source;
 mod sqlerror;
 mod sqlite;
@@ -21,19 +25,17 @@ mod union;
 mod window;
 
 use std::any::Any;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
-use answer::{To, answer};
-use cli::{Cli, Command, Common, Format};
-use engine::Engine;
-use output::{Sink, say};
-use questions::{Narrowed, QUESTIONS};
+use answer::To;
+use ask::Question;
+use cli::Cli;
+use output::say;
+use questions::QUESTIONS;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -71,102 +73,27 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let (common, question) = match &cli.command {
-        Some(Command::Help { topic }) => return help(topic.as_deref()),
-        Some(Command::Man) => {
-            return Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?);
-        }
-        Some(Command::Completions { shell }) => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "ctrace-query",
-                &mut std::io::stdout(),
-            );
-            return Ok(());
-        }
-        Some(Command::Convert(convert)) => {
-            return runtime.block_on(convert::convert(convert));
-        }
-        Some(command) => (cli.common.merge(command.common()), Some(command)),
-        None => (cli.common, None),
+    if let Some(command) = cli
+        .command
+        .as_ref()
+        .filter(|command| !command.is_question())
+    {
+        return runtime.block_on(command.perform(To::Stdout));
+    }
+    let common = match &cli.command {
+        Some(command) => cli.common.merge(command.common()),
+        None => cli.common,
     };
-    let mut engine = Engine::new(common.recordings.clone(), cores);
-    if common.no_rollups {
-        engine = engine.without_rollups();
-    }
-    runtime.block_on(async {
-        let sql = match question {
-            Some(_) => None,
-            None => Some(given_sql(cli.sql.as_deref(), cli.file.as_deref())?),
-        };
-        let asked = async |engine: &Engine| match (question, &sql) {
-            (Some(command), _) => command_sql(command, engine).await,
-            (None, sql) => Ok(sql.clone().unwrap_or_default()),
-        };
-        if question.is_some_and(Command::shows_sql) {
-            return print(asked(&engine).await?.trim_end());
+    let engine = ask::engine(&common, cores);
+    let question = match cli.command {
+        Some(command) => Question::Ready(command),
+        #[cfg(feature = "shell")]
+        None if cli.sql.is_none() && cli.file.is_none() && shell::is_wanted() => {
+            return shell::run(&runtime, engine, &common);
         }
-        let to = common.output.as_deref().map_or(To::Stdout, To::File);
-        let format = common.format.unwrap_or(Format::Table);
-        if common.follow {
-            return follow::follow(engine, asked, format, to).await;
-        }
-        for _ in 0..common.times.unwrap_or(1) {
-            let start = Instant::now();
-            answer(&engine, &asked(&engine).await?, format, to).await?;
-            if common.times.is_some() {
-                let ms = start.elapsed().as_secs_f64() * 1e3;
-                say("took", &format!("{ms:.1} ms"));
-            }
-        }
-        Ok(())
-    })
-}
-
-impl Command {
-    fn common(&self) -> &Common {
-        const NONE: &Common = &Common {
-            recordings: Vec::new(),
-            format: None,
-            output: None,
-            follow: false,
-            no_rollups: false,
-            times: None,
-        };
-        match (self, self.ready()) {
-            (_, Some((_, ask))) => &ask.common,
-            (Command::Describe(describe), _) => &describe.common,
-            _ => NONE,
-        }
-    }
-
-    fn shows_sql(&self) -> bool {
-        match (self, self.ready()) {
-            (_, Some((_, ask))) => ask.show_sql,
-            (Command::Describe(describe), _) => describe.show_sql,
-            _ => false,
-        }
-    }
-}
-
-/// The SQL of a ready question. Opens the recordings only where a time is relative to them.
-async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<String> {
-    if let Some((question, ask)) = command.ready() {
-        let narrowed = Narrowed::parse(&ask.scope).map_err(anyhow::Error::msg)?;
-        let span = match narrowed.needs_span() {
-            true => engine.span().await?,
-            false => window::Span::NONE,
-        };
-        return Ok(questions::sql(question, &narrowed, span));
-    }
-    match command {
-        Command::Describe(describe) => Ok(match &describe.table {
-            Some(table) => format!("describe \"{}\"", table.replace('"', "\"\"")),
-            None => "show tables".into(),
-        }),
-        other => bail!("{other:?} is no question"),
-    }
+        None => Question::Sql(given_sql(cli.sql.as_deref(), cli.file.as_deref())?),
+    };
+    runtime.block_on(ask::ask(&engine, &question, &common, To::Stdout))
 }
 
 /// The SQL that the user wrote.
@@ -205,39 +132,4 @@ fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
 fn names() -> String {
     let names: Vec<_> = QUESTIONS.iter().map(|q| q.name).collect();
     names.join(", ")
-}
-
-fn help(topic: Option<&str>) -> anyhow::Result<()> {
-    match topic {
-        None => Ok(Cli::command().print_help()?),
-        Some("questions") => {
-            let command = Cli::command();
-            let mut text = String::from("Ready questions, and an example of each:\n");
-            for question in QUESTIONS {
-                let about = command
-                    .find_subcommand(question.name)
-                    .and_then(|c| c.get_about());
-                let about = about.map(ToString::to_string).unwrap_or_default();
-                text += &format!(
-                    "\n{:<12}{about}\n{:<12}{}\n",
-                    question.name, "", question.example
-                );
-            }
-            text += "\nEach takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.";
-            print(&text)
-        }
-        Some("functions") => print(&functions::help()),
-        Some(other) => match Cli::command().find_subcommand_mut(other) {
-            Some(command) => Ok(command.print_help()?),
-            None => bail!(
-                "there is no help on `{other}`: try `ctrace-query help questions` or `help functions`"
-            ),
-        },
-    }
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut sink = Sink::stdout(Format::Table)?;
-    writeln!(sink, "{text}")?;
-    Ok(sink.done()?)
 }

@@ -11,6 +11,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
+use crate::output::pager;
+
 /// What is over sooner needs no line.
 const PATIENCE: Duration = Duration::from_millis(500);
 const REDRAW: Duration = Duration::from_millis(200);
@@ -42,7 +44,7 @@ impl Progress {
                     }
                     return done;
                 }
-                () = tokio::time::sleep(wait) => {
+                () = tokio::time::sleep(wait), if !pager::is_open() => {
                     draw(&read(self.plan.as_ref()), self.begun.elapsed());
                     drawn = true;
                 }

@@ -1,5 +1,6 @@
 //! Writes an answer: to stdout or a file, in the format that was asked for.
 
+pub mod pager;
 mod sink;
 mod table;
 
@@ -27,7 +28,7 @@ use parquet::file::properties::WriterProperties;
 use crate::cli::Format;
 use crate::progress::Progress;
 use crate::sqlerror::plain;
-pub use sink::{Sink, is_closed_pipe};
+pub use sink::{Sink, is_closed_pipe, next_reader};
 
 /// Why an answer was not written.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ctrace_schema::text::printable;
 
 use super::OutputError;
+use super::pager::{Out, Screen};
 use crate::cli::Format;
 
 /// Whether the reader of stdout went away. Arrow's writers turn the error into text, so it is noted where it happens.
@@ -16,6 +17,11 @@ static CLOSED_PIPE: AtomicBool = AtomicBool::new(false);
 /// Whether writing failed because nobody reads any more, which is no error.
 pub fn is_closed_pipe() -> bool {
     CLOSED_PIPE.load(Ordering::Relaxed)
+}
+
+/// Forgets that a reader went away: another one reads what comes next.
+pub fn next_reader() {
+    CLOSED_PIPE.store(false, Ordering::Relaxed);
 }
 
 /// A place to write to. Dropped before [`Sink::done`], it leaves no file behind.
@@ -59,12 +65,25 @@ impl Sink {
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
         Ok(Sink {
             to: To::Terminal(Terminal {
-                to: BufWriter::new(stdout),
+                to: Out::Plain(BufWriter::new(stdout)),
                 line: Vec::new(),
             }),
             width: Some(width),
             live: false,
         })
+    }
+
+    /// Stdout, through a pager where the answer is longer than the terminal.
+    ///
+    /// # Errors
+    /// As [`Sink::stdout`].
+    pub fn screen(format: Format) -> Result<Self, OutputError> {
+        let mut sink = Sink::stdout(format)?;
+        if let (To::Terminal(terminal), Some(width)) = (&mut sink.to, sink.width) {
+            let rows = terminal_size::terminal_size().map_or(24, |(_, rows)| usize::from(rows.0));
+            terminal.to = Out::Screen(Screen::new(width, rows));
+        }
+        Ok(sink)
     }
 
     /// A file, which appears, or replaces the one that is there, when it is whole.
@@ -161,7 +180,7 @@ fn note<T>(result: io::Result<T>) -> io::Result<T> {
 
 /// A terminal, which shows control characters instead of obeying them.
 struct Terminal {
-    to: BufWriter<Stdout>,
+    to: Out,
     /// The line so far: characters may come in pieces.
     line: Vec<u8>,
 }
@@ -170,7 +189,7 @@ impl Terminal {
     fn end(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
         self.show(&line)?;
-        self.to.flush()
+        self.to.end()
     }
 
     fn show(&mut self, line: &[u8]) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use syscalls::Errno;
 
 /// The last errno (ERESTART_RESTARTBLOCK).
-const LAST: i32 = 516;
+pub const LAST: i32 = 516;
 
 /// The name of an errno (2 is `ENOENT`), also of those that the kernel keeps to itself and tracers see
 /// (512 to 516, include/linux/errno.h).
