@@ -59,6 +59,8 @@ pub struct Engine {
     recordings: OnceCell<Recordings>,
 }
 
+/// Rows to a batch: with DataFusion's 8,192, grouping by text takes up to a third longer.
+const BATCH: usize = 32_768;
 /// The name of the table of metadata.
 pub const META: &str = "meta";
 /// The name of the table of events.
@@ -67,7 +69,9 @@ pub const EVENTS: &str = "events";
 impl Engine {
     /// An engine for `given` recordings; none means those that [`Recordings::open`] finds. Opens nothing yet.
     pub fn new(given: Vec<PathBuf>, cores: usize) -> Self {
-        let mut config = SessionConfig::new().with_target_partitions(cores);
+        let mut config = SessionConfig::new()
+            .with_target_partitions(cores)
+            .with_batch_size(BATCH);
         config.options_mut().sql_parser.collect_spans = true;
         let ctx = SessionContext::new_with_config(config);
         ctx.add_optimizer_rule(Arc::new(UseRollups));

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, project_schema};
 use datafusion::datasource::file_format::FileFormat;
@@ -14,7 +15,8 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::object_store::ObjectMeta;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -133,6 +135,39 @@ impl Segments {
     }
 }
 
+/// Columns of which a value that is asked for is that of few rows, or of rows that stand together.
+const RARE: [&str; 12] = [
+    "container",
+    "container_id",
+    "comm",
+    "exe",
+    "pid",
+    "tid",
+    "path",
+    "path_arg",
+    "inode",
+    "peer_addr",
+    "peer_path",
+    "dns_name",
+];
+
+/// How the files are read. Rows are left out before the other columns are decoded where few are asked for; where many
+/// are, that costs more than it saves.
+fn options(filters: &[Expr]) -> TableParquetOptions {
+    let rare = |filter: &Expr| {
+        let column = match filter {
+            Expr::BinaryExpr(filter) if filter.op == Operator::Eq => &filter.left,
+            Expr::InList(list) if !list.negated => &list.expr,
+            Expr::Like(like) if !like.negated => &like.expr,
+            _ => return false,
+        };
+        matches!(&**column, Expr::Column(column) if RARE.contains(&column.name.as_str()))
+    };
+    let mut options = TableParquetOptions::default();
+    options.global.pushdown_filters = filters.iter().flat_map(split_conjunction).any(rare);
+    options
+}
+
 /// A time of the statistics, ns since 1970 UTC.
 fn instant(value: &Precision<ScalarValue>) -> Option<i64> {
     match value.get_value()? {
@@ -173,7 +208,7 @@ impl TableProvider for Segments {
         let known = files.iter().filter_map(|f| f.statistics.as_deref());
         let statistics = Statistics::try_merge_iter(known, &self.schema)?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let format = ParquetFormat::default();
+        let format = ParquetFormat::default().with_options(options(filters));
         let table = TableSchemaBuilder::from(&self.files)
             .with_table_partition_cols(vec![Arc::new(recording_field())])
             .build();

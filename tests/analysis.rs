@@ -67,3 +67,13 @@ fn the_notebook_runs_and_shows_its_plots() {
     command.arg(recording(dir.path())).arg(programs());
     assert_eq!(run(&mut command).trim(), "4 plots");
 }
+
+#[test]
+fn duckdb_gives_the_same_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = script("beside_duckdb.py");
+    command.arg(env!("CARGO_BIN_EXE_ctrace-query"));
+    command.arg(env!("CARGO_BIN_EXE_ctrace-rec"));
+    command.arg(recording(dir.path())).arg(dir.path());
+    assert_eq!(run(&mut command).trim(), "20 questions");
+}

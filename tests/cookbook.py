@@ -96,4 +96,5 @@ def runs(db, sql, expected):
         return False
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 
 mod calls;
 mod expand;
+mod histogram;
 mod human;
 mod names;
 mod net;
@@ -110,7 +111,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "p50(x number) -> double",
-        about: "the median, approximately (t-digest)",
+        about: "the median, to a part in 64 (from a histogram)",
         example: "select syscall, p50(duration) from syscalls group by syscall order by syscall limit 3",
         kind: Kind::Percentile(50),
     },

@@ -1,0 +1,94 @@
+"""Asks a recording with ctrace-query and with DuckDB, which knows nothing of its sums: the rows must be the same.
+
+Usage: beside_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
+
+Of a synthetic recording, made in DIRECTORY, the twelve questions of benches/query/questions.py; of RECORDING the ready ones.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.append(str(HERE.parent / "benches/query"))
+
+import duckdb
+import generate
+import pyarrow
+import questions
+
+from cookbook import database, rows
+
+# What DuckDB spells differently in the ready questions, and what only ctrace-query has.
+SPELLING = [
+    (r"to_char\((\w+)\(time\), '[^']*'\)", r"strftime(\1(time), '%Y-%m-%d %H:%M:%S.%g')"),
+    (r"round\(p99\(duration\) / 1e3, 1\) as p99_us,", ""),
+    (r",\s*min\(strace\(\)\) as example", ""),
+    (r"to_timestamp_nanos\(([^()]*\([^()]*\)[^()]*(?:\([^()]*\))?)\)", r"make_timestamp_ns(\1)"),
+]
+READY = ["summary", "containers", "syscalls", "files", "peers", "links", "errors", "denied"]
+
+
+def ctrace(program, *args):
+    answer = subprocess.run([program, *args], capture_output=True)
+    if answer.returncode != 0:
+        sys.exit(f"{args}\n{answer.stderr.decode()}")
+    return answer.stdout
+
+
+def table(program, recording, *args):
+    stream = ctrace(program, "-r", recording, "--format", "arrow", *args)
+    return pyarrow.ipc.open_stream(stream).read_all()
+
+
+def compare(name, ours, theirs):
+    """Rows in any order, for what is equal by the order of a question may stand anyhow; the columns that both have."""
+    ours, theirs = rows(ours.select(theirs.column_names))[1:], rows(theirs)[1:]
+    key = lambda row: [(value is not None, str(value)) for value in row]
+    ours, theirs = sorted(ours, key=key), sorted(theirs, key=key)
+    if ours != theirs:
+        wrong = [pair for pair in zip(ours, theirs) if pair[0] != pair[1]]
+        sys.exit(f"{name}: {len(ours)} and {len(theirs)} rows, the first that differ: {wrong[:1]}")
+
+
+def twelve(query, recorder, directory):
+    """The recording of the benchmark, smaller."""
+    recording, containers = directory / "synthetic.parquet", directory / "containers.parquet"
+    make = [sys.executable, generate.__file__, "2", "--rows", "40000", "--containers", containers]
+    with subprocess.Popen(make, stdout=subprocess.PIPE) as raw:
+        record = [recorder, "--from-raw", "/dev/stdin", "--out", recording, "--quiet"]
+        subprocess.run(record, stdin=raw.stdout, check=True)
+    db = duckdb.connect()
+    db.execute("set timezone = 'UTC'")
+    db.execute(f"create view events as from '{recording}'; create view containers as from '{containers}'")
+    for name in questions.QUESTIONS:
+        ours = table(query, recording, questions.sql("ctrace", name).replace("containers as", f"'{containers}' as"))
+        theirs = db.sql(questions.sql("duckdb", name)).to_arrow_table()
+        if name == "q5":
+            # Percentiles are approximate, each engine's in its own way.
+            theirs = theirs.drop_columns(["p"])
+        assert theirs.num_rows > 0, name
+        compare(name, ours, theirs)
+
+
+def ready(query, recording, views):
+    db = database(recording, views)
+    stored = table(query, recording, "select key, value from meta")
+    db.execute("create table meta as from stored")
+    for name in READY:
+        sql = ctrace(query, "-r", recording, name, "--show-sql").decode()
+        for pattern, replacement in SPELLING:
+            sql = re.sub(pattern, replacement, sql)
+        compare(name, table(query, recording, name), db.sql(sql).to_arrow_table())
+
+
+def main():
+    query, recorder, recording, directory = map(pathlib.Path, sys.argv[1:])
+    twelve(query, recorder, directory)
+    ready(query, recording, HERE.parent / "schema/src/views")
+    print(len(questions.QUESTIONS) + len(READY), "questions")
+
+
+if __name__ == "__main__":
+    main()
