@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command, Common, Format};
 use crate::engine::Engine;
 use crate::output::say;
 use crate::questions::{self, Narrowed, QUESTIONS};
-use crate::{convert, follow, functions, window};
+use crate::{convert, follow, functions, recover, window};
 
 /// A question.
 #[derive(Debug)]
@@ -128,6 +128,7 @@ impl Command {
                 Ok(())
             }
             Command::Convert(convert) => convert::convert(convert).await,
+            Command::Recover(asked) => recover::recover(asked).await,
             question => bail!("{question:?} is a question"),
         }
     }

@@ -124,6 +124,8 @@ pub enum Command {
     Describe(Describe),
     /// Turn a recording from Parquet into SQLite, or back; nothing is lost
     Convert(Convert),
+    /// Finish a recording that was not closed, because its recorder was killed or the machine went down
+    Recover(Recover),
     /// List the ready questions, or the functions for SQL
     Help {
         /// `questions` or `functions`
@@ -179,6 +181,20 @@ pub struct Convert {
     #[arg(value_name = "TO")]
     pub to: PathBuf,
     /// Overwrite it if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `recover`.
+#[derive(Args, Debug)]
+pub struct Recover {
+    /// Recording that was not closed
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+    /// Leave it as it is, and write what is in it to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite that file if it exists
     #[arg(long)]
     pub force: bool,
 }

@@ -212,7 +212,8 @@ fn with_dictionaries(schema: &Schema) -> SchemaRef {
     ))
 }
 
-fn sorted(batch: &RecordBatch, by: &[&str]) -> Result<RecordBatch> {
+/// The rows in the order of these columns.
+pub fn sorted(batch: &RecordBatch, by: &[&str]) -> Result<RecordBatch> {
     let column = |name: &&str| {
         let values = columns::index(name).map(|i| batch.column(i).clone());
         values.map(|values| SortColumn {

@@ -57,6 +57,8 @@ pub struct Engine {
     part: Option<(i64, i64)>,
     rollups: bool,
     recordings: OnceCell<Recordings>,
+    /// Whether it was said of recordings that they were not closed.
+    told: bool,
 }
 
 /// Rows to a batch: with DataFusion's 8,192, grouping by text takes up to a third longer.
@@ -83,6 +85,7 @@ impl Engine {
             part: None,
             rollups: true,
             recordings: OnceCell::new(),
+            told: false,
         }
     }
 
@@ -94,9 +97,13 @@ impl Engine {
             Some(found) => found.files.iter().map(|f| f.path.clone()).collect(),
             None => self.given.clone(),
         };
+        let again = Engine {
+            told: self.told || self.opened().is_some(),
+            ..Engine::new(given, self.cores)
+        };
         match self.rollups {
-            true => Engine::new(given, self.cores),
-            false => Engine::new(given, self.cores).without_rollups(),
+            true => again,
+            false => again.without_rollups(),
         }
     }
 
@@ -148,6 +155,9 @@ impl Engine {
                 let opened = Recordings::open(&self.ctx, &self.given).await?;
                 if opened.found {
                     say("reading", &opened.files[0].path.display().to_string());
+                }
+                if !self.told {
+                    opened.unclosed().for_each(|text| say("warning", &text));
                 }
                 Ok(opened)
             })

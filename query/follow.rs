@@ -161,8 +161,8 @@ impl Watch {
     }
 }
 
-/// What is not in a recording yet is in a file beside it: SQLite's write-ahead log.
-const BESIDE: [&str; 2] = ["", "-wal"];
+/// What is not in a recording yet is in a file beside it: SQLite's write-ahead log, or a journal.
+const BESIDE: [&str; 3] = ["", "-wal", ".journal"];
 
 async fn looks(engine: &Engine) -> Result<Looks, AskError> {
     let mut looks = Looks::new();

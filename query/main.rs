@@ -8,12 +8,14 @@ mod cli;
 mod convert;
 mod engine;
 mod follow;
+mod footers;
 mod functions;
 mod kept;
 mod losses;
 mod output;
 mod progress;
 mod questions;
+mod recover;
 mod rollups;
 mod segments;
 #[cfg(feature = "shell")]
@@ -21,6 +23,7 @@ mod shell;
 mod source;
 mod sqlerror;
 mod sqlite;
+mod unclosed;
 mod union;
 mod window;
 

@@ -69,6 +69,7 @@ impl Command {
             Command::Gaps(ask) => ("gaps", ask),
             Command::Describe(_)
             | Command::Convert(_)
+            | Command::Recover(_)
             | Command::Help { .. }
             | Command::Man
             | Command::Completions { .. } => return None,

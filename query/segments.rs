@@ -7,11 +7,10 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, project_schema};
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -23,6 +22,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::bounds::Bounds;
+use crate::footers::Footers;
 use crate::rollups::Embedded;
 
 /// The name of the column with the name of the file.
@@ -207,17 +207,23 @@ impl TableProvider for Segments {
         }
         let known = files.iter().filter_map(|f| f.statistics.as_deref());
         let statistics = Statistics::try_merge_iter(known, &self.schema)?;
+        let footers = self.segments.iter();
+        let footers = footers.map(|s| (s.object.location.clone(), s.footer.clone()));
+        let files_of = session.runtime_env().object_store(&self.store)?;
+        let footers = Arc::new(Footers::new(files_of, footers));
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let format = ParquetFormat::default().with_options(options(filters));
         let table = TableSchemaBuilder::from(&self.files)
             .with_table_partition_cols(vec![Arc::new(recording_field())])
             .build();
-        let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
+        let source = ParquetSource::new(table)
+            .with_table_parquet_options(options(filters))
+            .with_parquet_file_reader_factory(footers);
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        format.create_physical_plan(session, config).await
+        Ok(DataSourceExec::from_data_source(config))
     }
 }

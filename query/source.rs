@@ -6,9 +6,11 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use ctrace_schema::columns::{self, COLUMNS, Column, Type};
 use ctrace_schema::meta;
+use ctrace_schema::unclosed::Unclosed;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -18,10 +20,12 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
+use parquet::arrow::parquet_to_arrow_schema;
 
 use crate::rollups::Embedded;
 use crate::segments::{Segment, Segments, recording_field};
 use crate::sqlite::{self, Database, ReadError, SqliteTable};
+use crate::unclosed;
 use crate::union::Union;
 
 /// Why a file cannot be read as a recording. Each says what to do next.
@@ -41,8 +45,8 @@ pub enum SourceError {
     )]
     NotParquet(String),
     #[error(
-        "{0} has no end: the recording was not closed. If ctrace-rec still writes it, stop it (Ctrl-C, SIGTERM) and ask \
-         again; if not, it was killed or the file was copied in part"
+        "{0} has no end, and nothing in it that could be read without: it was copied in part, or broke off as it began. \
+         Copy it again, with {0}.journal if there is one"
     )]
     NotClosed(String),
     #[error("{path} is damaged, or no file that can be read: {reason}")]
@@ -93,6 +97,8 @@ pub struct Source {
 enum Content {
     /// A Parquet file.
     Parquet(Arc<Segment>),
+    /// A Parquet file that was not closed, and rows that are in its journal.
+    Unclosed(Arc<Segment>, Vec<RecordBatch>),
     /// An SQLite database, which is a recording.
     Sqlite(Arc<Database>),
 }
@@ -153,6 +159,13 @@ impl Recordings {
                     store = Some(segment.url.object_store());
                     segments.push(segment.clone());
                 }
+                Content::Unclosed(segment, rows) => {
+                    tables.push(unclosed::table(rows, &segment.name, &schema)?);
+                    if segment.footer.num_row_groups() > 0 {
+                        store = Some(segment.url.object_store());
+                        segments.push(segment.clone());
+                    }
+                }
                 Content::Sqlite(database) => {
                     tables.push(Arc::new(SqliteTable::new(database.clone(), schema.clone())));
                 }
@@ -172,6 +185,21 @@ impl Recordings {
             .map(|f| f.meta.get(key).and_then(|v| v.parse().ok()))
             .collect();
         numbers?.into_iter().reduce(fold)
+    }
+
+    /// What is to be said of those that were not closed.
+    pub fn unclosed(&self) -> impl Iterator<Item = String> {
+        let unclosed = |file: &&Source| matches!(file.content, Content::Unclosed(..));
+        self.files.iter().filter(unclosed).map(|file| {
+            let name = file.path.display();
+            match unclosed::is_being_written(&file.path) {
+                true => format!("{name} is still being written: what is in it by now is read"),
+                false => format!(
+                    "{name} was not closed: what is in it is read. `ctrace-query recover {name}` makes it a whole file, \
+                     for other programs too"
+                ),
+            }
+        })
     }
 
     /// The architecture of each host, as `uname -m` names it.
@@ -241,6 +269,14 @@ impl Source {
         let schema = Arc::new(Schema::new(fields));
         match self.content {
             Content::Parquet(segment) => listing(vec![segment.url.clone()], schema),
+            content @ Content::Unclosed(..) => {
+                let files = vec![Source { content, ..self }];
+                Recordings {
+                    files,
+                    found: false,
+                }
+                .table()
+            }
             Content::Sqlite(database) => Ok(Arc::new(SqliteTable::new(database, schema))),
         }
     }
@@ -260,7 +296,8 @@ pub async fn recording(ctx: &SessionContext, path: &Path) -> Result<Source, Sour
 /// That it is not there, not a file, neither of the two, cut off, or damaged.
 pub async fn open(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
     match check_magic(path)? {
-        Magic::Parquet => open_parquet(ctx, path).await,
+        Magic::Parquet => open_parquet(ctx, path, None).await,
+        Magic::Unclosed => open_parquet(ctx, path, Some(unclosed::read(path)?)).await,
         Magic::Sqlite => open_sqlite(path),
     }
 }
@@ -282,8 +319,12 @@ fn open_sqlite(path: &Path) -> Result<Source, SourceError> {
     })
 }
 
-/// Reads the footer, which DataFusion then finds in its cache.
-async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
+/// Reads the footer, unless there is something instead of it.
+async fn open_parquet(
+    ctx: &SessionContext,
+    path: &Path,
+    unclosed: Option<Unclosed>,
+) -> Result<Source, SourceError> {
     let name = path.display().to_string();
     let damaged = |reason: String| SourceError::Damaged {
         path: name.clone(),
@@ -307,22 +348,25 @@ async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, Sourc
         .map_err(|e| damaged(e.to_string()))?;
     let footer = DFParquetMetadata::new(store.as_ref(), &object)
         .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()));
-    // A footer that lies about its own lengths makes the decoder panic.
-    let metadata = AssertUnwindSafe(footer.fetch_metadata())
-        .catch_unwind()
-        .await
-        .map_err(|_| damaged("its footer makes no sense".into()))?
-        .map_err(|e| damaged(e.strip_backtrace()))?;
+    let (metadata, rows) = match unclosed {
+        Some(unclosed) => (Arc::new(unclosed.metadata), Some(unclosed.rows)),
+        // A footer that lies about its own lengths makes the decoder panic.
+        None => AssertUnwindSafe(footer.fetch_metadata())
+            .catch_unwind()
+            .await
+            .map_err(|_| damaged("its footer makes no sense".into()))?
+            .map(|metadata| (metadata, None))
+            .map_err(|e| damaged(e.strip_backtrace()))?,
+    };
     let pairs = metadata.file_metadata().key_value_metadata();
     let meta = pairs
         .into_iter()
         .flatten()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
-    let schema = footer
-        .fetch_schema()
-        .await
-        .map_err(|e| damaged(e.strip_backtrace()))?;
+    let file = metadata.file_metadata();
+    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
+        .map_err(|e| damaged(e.to_string()))?;
     let segment = Segment {
         name,
         url,
@@ -334,7 +378,10 @@ async fn open_parquet(ctx: &SessionContext, path: &Path) -> Result<Source, Sourc
         path: path.to_path_buf(),
         meta,
         schema: Arc::new(schema),
-        content: Content::Parquet(Arc::new(segment)),
+        content: match rows {
+            Some(rows) => Content::Unclosed(Arc::new(segment), rows),
+            None => Content::Parquet(Arc::new(segment)),
+        },
     })
 }
 
@@ -394,14 +441,19 @@ fn paths(named: &Path) -> Result<Vec<PathBuf>, SourceError> {
     }
 }
 
-/// What a file's first bytes say that it is.
-enum Magic {
+/// What a file's first and last bytes say that it is.
+pub enum Magic {
     Parquet,
+    /// Parquet, without its end.
+    Unclosed,
     Sqlite,
 }
 
 /// A Parquet file begins and ends with `PAR1`; the end is written last.
-fn check_magic(path: &Path) -> Result<Magic, SourceError> {
+///
+/// # Errors
+/// That it cannot be read, is empty, or is neither.
+pub fn check_magic(path: &Path) -> Result<Magic, SourceError> {
     const MAGIC: &[u8; 4] = b"PAR1";
     let name = path.display().to_string();
     let io = |source| SourceError::Io {
@@ -433,7 +485,7 @@ fn check_magic(path: &Path) -> Result<Magic, SourceError> {
     file.read_exact(&mut bytes).map_err(io)?;
     match &bytes == MAGIC {
         true => Ok(Magic::Parquet),
-        false => Err(SourceError::NotClosed(name)),
+        false => Ok(Magic::Unclosed),
     }
 }
 

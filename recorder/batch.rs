@@ -227,6 +227,16 @@ impl Strings {
         self.push(text.clone())
     }
 
+    /// Those from `from` on, without their index.
+    fn tail(&self, from: usize) -> Strings {
+        let list = self.list[from..].to_vec();
+        Strings {
+            bytes: list.iter().map(|text| text.len()).sum(),
+            list,
+            ..Strings::default()
+        }
+    }
+
     /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
     pub fn bytes(&self) -> usize {
         self.bytes + self.list.len() * 80
@@ -254,6 +264,8 @@ impl Strings {
 /// Events on their way to the encoder.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// How much of each list has been handed on in parts.
+    pub given: Given,
     /// In the order in which they finished.
     pub rows: Vec<Row>,
     /// Sequence number of the first row.
@@ -276,8 +288,23 @@ pub struct Batch {
     pub summary: Option<Box<Summary>>,
 }
 
+/// Lengths of what a batch has handed on in parts. Rows, arguments, names and notes are not in it any more; its other
+/// lists are whole as long as it is filled.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "named after the lists")]
+pub struct Given {
+    pub rows: usize,
+    pub args: usize,
+    pub names: usize,
+    pub notes: usize,
+    pub tasks: usize,
+    pub objects: usize,
+    pub ends: usize,
+    pub strings: usize,
+}
+
 impl Batch {
-    /// Bytes of memory that it takes, about.
+    /// Bytes of memory that it takes, about; of what was handed on in parts nothing.
     pub fn bytes(&self) -> usize {
         fn list<T>(list: &[T]) -> usize {
             size_of_val(list)
@@ -287,34 +314,149 @@ impl Batch {
         lists + rare + self.strings.bytes()
     }
 
+    /// The same, with what was handed on in parts.
+    pub fn whole_bytes(&self) -> usize {
+        let Given {
+            rows,
+            args,
+            names,
+            notes,
+            ..
+        } = self.given;
+        let given = rows * size_of::<Row>() + args * size_of::<u64>();
+        self.bytes() + given + names * size_of::<Names>() + notes * size_of::<Note>()
+    }
+
+    /// How many rows it has, those that were handed on included.
+    pub fn len(&self) -> usize {
+        self.given.rows + self.rows.len()
+    }
+
+    /// What has been added since the last time, for [`Batch::join`].
+    pub fn part(&mut self) -> Batch {
+        let given = self.given;
+        let part = Batch {
+            given,
+            rows: std::mem::take(&mut self.rows),
+            first_seq: self.first_seq + given.rows as u64,
+            args: std::mem::take(&mut self.args),
+            tasks: self.tasks[given.tasks..].to_vec(),
+            objects: self.objects[given.objects..].to_vec(),
+            ends: self.ends[given.ends..].to_vec(),
+            names: std::mem::take(&mut self.names),
+            notes: std::mem::take(&mut self.notes),
+            strings: self.strings.tail(given.strings),
+            summary: None,
+        };
+        self.given = Given {
+            rows: given.rows + part.rows.len(),
+            args: given.args + part.args.len(),
+            names: given.names + part.names.len(),
+            notes: given.notes + part.notes.len(),
+            tasks: self.tasks.len(),
+            objects: self.objects.len(),
+            ends: self.ends.len(),
+            strings: self.strings.list.len(),
+        };
+        part
+    }
+
+    /// Adds the part that follows.
+    pub fn join(&mut self, part: Batch) {
+        if self.rows.is_empty() {
+            *self = part;
+            return;
+        }
+        self.rows.extend(part.rows);
+        self.args.extend(part.args);
+        self.tasks.extend(part.tasks);
+        self.objects.extend(part.objects);
+        self.ends.extend(part.ends);
+        self.names.extend(part.names);
+        self.notes.extend(part.notes);
+        self.strings.list.extend(part.strings.list);
+    }
+
+    /// Adds the part that follows, and lends its rows as a batch that has the other lists of this one until
+    /// [`Batch::take_back`].
+    pub fn lend(&mut self, part: Batch) -> Batch {
+        let before = self.args.len() as u32;
+        let alone = |row: &Row| Row {
+            args: row.args.saturating_sub(before),
+            ..*row
+        };
+        let rows = part.rows.iter().map(alone).collect();
+        let (args, first_seq) = (part.args.clone(), part.first_seq);
+        self.join(part);
+        Batch {
+            given: Given {
+                strings: self.strings.list.len(),
+                ..Given::default()
+            },
+            rows,
+            first_seq,
+            args,
+            tasks: std::mem::take(&mut self.tasks),
+            objects: std::mem::take(&mut self.objects),
+            ends: std::mem::take(&mut self.ends),
+            names: std::mem::take(&mut self.names),
+            notes: std::mem::take(&mut self.notes),
+            strings: Strings {
+                list: std::mem::take(&mut self.strings.list),
+                ..Strings::default()
+            },
+            summary: None,
+        }
+    }
+
+    /// Takes the lists back that were lent, without the words that were added meanwhile.
+    pub fn take_back(&mut self, mut lent: Batch) {
+        lent.strings.list.truncate(lent.given.strings);
+        self.tasks = lent.tasks;
+        self.objects = lent.objects;
+        self.ends = lent.ends;
+        self.names = lent.names;
+        self.notes = lent.notes;
+        self.strings.list = lent.strings.list;
+    }
+
     /// The class and number of events that a gap row says were lost.
     pub fn lost(&self, row: &Row) -> Option<(&'static str, u64)> {
         if row.kind != Kind::Gap {
             return None;
         }
-        let note = self.notes.get(row.detail as usize)?;
+        let note = self.note(row)?;
         Some((note.class, note.lost? as u64))
     }
 
     /// Gives `row` its arguments.
     pub fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
-        row.args = self.args.len() as u32;
+        let before = self.args.len();
+        row.args = (self.given.args + before) as u32;
         self.args.extend(args);
-        row.nargs = (self.args.len() as u32 - row.args) as u8;
+        row.nargs = (self.args.len() - before) as u8;
     }
 
     /// Adds a row that is not about a call.
     pub fn push_note(&mut self, mut row: Row, note: Note) {
-        row.detail = self.notes.len() as u32;
+        row.detail = (self.given.notes + self.notes.len()) as u32;
         self.notes.push(note);
         self.rows.push(row);
+    }
+
+    /// Gives `row` what only some calls have.
+    pub fn set_names(&mut self, row: &mut Row, names: Names) {
+        row.detail = (self.given.names + self.names.len()) as u32;
+        self.names.push(names);
     }
 
     /// The note of a row that is not about a call.
     pub fn note(&self, row: &Row) -> Option<&Note> {
         match row.kind {
             Kind::Syscall => None,
-            _ => self.notes.get(row.detail as usize),
+            _ => self
+                .notes
+                .get((row.detail as usize).checked_sub(self.given.notes)?),
         }
     }
 

@@ -68,6 +68,10 @@ pub struct Record {
     #[arg(long)]
     pub force: bool,
 
+    /// Have what was written put on the disk at most this often: what a power cut may cost.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub sync: Duration,
+
     /// Stop after this long, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,

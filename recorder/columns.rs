@@ -129,6 +129,11 @@ impl Columns {
         columns
     }
 
+    /// The batch, with rows and arguments in another order and some words more.
+    pub fn into_batch(self) -> Batch {
+        self.batch
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows.len()
@@ -151,26 +156,13 @@ impl Columns {
     /// One column of [`encoded_schema`], by its name.
     pub fn column(&self, name: &str) -> ArrayRef {
         let series = self.series(name);
-        let values = series.iter();
         let ty = ctrace_schema::columns::index(name).map(|i| COLUMNS[i].ty);
-        match ty.unwrap_or(Type::Text) {
-            Type::Time => {
-                let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
-                Arc::new(times.with_timezone("UTC"))
-            }
-            Type::Int64 => Arc::new(values.collect::<PrimitiveArray<Int64Type>>()),
-            Type::Int32 => {
-                let values = values.map(|v| v.map(|v| v as i32));
-                Arc::new(values.collect::<PrimitiveArray<Int32Type>>())
-            }
-            Type::UInt32 => Arc::new(unsigned(values)),
-            Type::Bool => Arc::new(values.map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()),
-            Type::Text => {
-                let texts = || Arc::new(StringArray::from_iter_values(self.texts())) as ArrayRef;
-                let texts = self.values.get_or_init(texts).clone();
-                Arc::new(DictionaryArray::new(unsigned(values), texts))
-            }
-        }
+        let ty = ty.unwrap_or(Type::Text);
+        array(ty, &series).unwrap_or_else(|| {
+            let texts = || Arc::new(StringArray::from_iter_values(self.texts())) as ArrayRef;
+            let texts = self.values.get_or_init(texts).clone();
+            Arc::new(DictionaryArray::new(unsigned(series.iter()), texts))
+        })
     }
 
     /// The values of one column, by its name.
@@ -442,12 +434,32 @@ impl Columns {
     }
 }
 
+/// The values of a column that is not text.
+pub fn array(ty: Type, series: &Series) -> Option<ArrayRef> {
+    let values = series.iter();
+    Some(match ty {
+        Type::Time => {
+            let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
+            Arc::new(times.with_timezone("UTC"))
+        }
+        Type::Int64 => Arc::new(values.collect::<PrimitiveArray<Int64Type>>()),
+        Type::Int32 => {
+            let values = values.map(|v| v.map(|v| v as i32));
+            Arc::new(values.collect::<PrimitiveArray<Int32Type>>())
+        }
+        Type::UInt32 => Arc::new(unsigned(values)),
+        Type::Bool => Arc::new(values.map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()),
+        Type::Text => return None,
+    })
+}
+
 /// The value of a text that may not be there.
 fn some(text: Text) -> Option<i64> {
     (text != NONE).then_some(text.into())
 }
 
-fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
+/// Numbers that are not negative.
+pub fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
     values
         .map(|value| value.map(|value| value as u32))
         .collect()

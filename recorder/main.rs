@@ -20,6 +20,7 @@ mod metrics;
 mod names;
 mod order;
 mod output;
+mod parts;
 mod paths;
 mod pipeline;
 mod raw;

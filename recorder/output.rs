@@ -1,12 +1,12 @@
 //! Opens what a recording is written to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use ctrace_schema::unclosed::journal;
 
 use crate::cli::{Format, Record};
 use crate::columns::{Columns, encoded_schema};
@@ -88,38 +88,23 @@ impl Target {
         }
     }
 
-    /// How long rows may wait until they fill a batch; `None`: as long as that takes.
-    pub fn patience(&self) -> Option<Duration> {
-        match self {
-            // Somebody watches.
-            Target::Json | Target::Table => Some(Duration::from_millis(100)),
-            // With the time for which rows are held at most, less than a second: what a kill may cost.
-            Target::Sqlite(_) => Some(Duration::from_millis(250)),
-            Target::Parquet(_) | Target::RawOnly => None,
-        }
-    }
-
     /// Opens it, for a recording of `machine`.
     ///
     /// # Errors
-    /// It exists and `force` is not given, or cannot be written.
-    pub fn open(&self, machine: &Machine, force: bool) -> Result<Box<dyn Sink>> {
+    /// It exists and is not to be overwritten, another recorder writes to it, or it cannot be written.
+    pub fn open(&self, machine: &Machine, flags: &Record) -> Result<Box<dyn Sink>> {
+        let (origin, force) = (Summary::new(machine).origin(), flags.force);
         Ok(match self {
-            Target::Parquet(path) => Box::new(Parquet::new(
-                create(path, force)?,
-                path,
-                Arc::new(encoded_schema()),
-                Summary::new(machine).origin(),
-            )?),
+            Target::Parquet(path) => Box::new(parquet(path, origin, flags)?),
             Target::Sqlite(path) => {
-                create(path, force)?;
+                let file = create(path, force)?;
                 // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
                 for left in ["-wal", "-shm", "-journal"] {
                     let mut name = path.clone().into_os_string();
                     name.push(left);
                     let _ = std::fs::remove_file(name);
                 }
-                Box::new(Sqlite::new(path, &Summary::new(machine).origin())?)
+                Box::new(Sqlite::new(file, path, &origin)?)
             }
             Target::Json => Box::new(JsonLines::new()),
             Target::Table => Box::new(Table::new(&machine.arch)),
@@ -137,33 +122,86 @@ fn ending(out: &Path) -> Option<Format> {
     }
 }
 
-/// Makes a file, which must not be there unless `force` is given.
+/// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
+fn parquet(path: &Path, origin: Vec<(&'static str, String)>, flags: &Record) -> Result<Parquet> {
+    let beside = journal::path(path);
+    let lost = beside.exists() && !path.exists();
+    if lost && !flags.force {
+        bail!(
+            "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
+             --force to drop it",
+            beside.display()
+        );
+    }
+    refuse(path, flags.force)?;
+    let special = path.metadata().is_ok_and(|m| !m.is_file());
+    let mut partial = path.to_path_buf();
+    if !special {
+        partial.as_mut_os_string().push(".partial");
+    }
+    let files = (create(&partial, true)?, create(&beside, true)?);
+    let begun = Parquet::new(files, path, &encoded_schema(), origin, flags.sync).and_then(|sink| {
+        if !special {
+            std::fs::rename(&partial, path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(sink)
+    });
+    if begun.is_err() && !special {
+        let _ = std::fs::remove_file(&partial);
+        let _ = std::fs::remove_file(&beside);
+    }
+    begun
+}
+
+/// What must not be overwritten is refused.
+fn refuse(path: &Path, force: bool) -> Result<()> {
+    let name = path.display();
+    if is_locked(path) {
+        bail!("{name} is being written by another ctrace-rec: choose another name");
+    }
+    if path.exists() && !force {
+        bail!("{name} exists: add --force to overwrite it, or choose another name");
+    }
+    Ok(())
+}
+
+/// Makes a file, which must not be there unless `force` is given, and locks it: it has one writer.
 ///
 /// # Errors
-/// It exists, or cannot be made.
+/// It exists, another recorder writes to it, or it cannot be made.
 pub fn create(path: &Path, force: bool) -> Result<File> {
+    refuse(path, force)?;
+    let name = path.display();
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     if force {
-        options.create(true).truncate(true);
+        options.create(true);
     } else {
         options.create_new(true);
     }
-    options.open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => {
-            anyhow!(
-                "{} exists: add --force to overwrite it, or choose another name",
-                path.display()
-            )
-        }
+    let file = options.open(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => {
-            anyhow!(
-                "cannot write {}: its directory does not exist; make it first",
-                path.display()
-            )
+            anyhow!("cannot write {name}: its directory does not exist; make it first")
         }
-        _ => anyhow!("cannot write {}: {e}", path.display()),
-    })
+        _ => anyhow!("cannot write {name}: {e}"),
+    })?;
+    // Not every file system has locks.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        bail!("{name} is being written by another ctrace-rec: choose another name");
+    }
+    // What is no file, such as a pipe, has no length.
+    if file.metadata().is_ok_and(|m| m.is_file()) {
+        file.set_len(0)
+            .with_context(|| format!("cannot write {name}"))?;
+    }
+    Ok(file)
+}
+
+/// Whether a recorder writes to it.
+fn is_locked(path: &Path) -> bool {
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// A sink for a recording of which only the raw capture is wanted.
@@ -172,6 +210,10 @@ struct Nothing;
 impl Sink for Nothing {
     fn rows(&self) -> usize {
         8192
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     fn write(&mut self, _: &Columns) -> Result<()> {

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::batch::{self, Batch, Row};
+use crate::batch::Batch;
 use crate::calls::Calls;
 use crate::columns::{Columns, ContainerName, encoded_schema};
 use crate::decode::{self, Body, Head};
 use crate::memory::Memory;
 use crate::merge::{self, Source};
+use crate::parts::{Cutter, Held, Part};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
@@ -52,17 +53,16 @@ pub struct Pipeline {
     memory: Memory,
     /// Bytes of the batches that the encoder has, or that wait for it.
     in_flight: Arc<AtomicUsize>,
-    /// Rows that make a batch.
-    rows: usize,
-    /// Batches that wait until it is known whose they are.
-    held: VecDeque<(Instant, Batch)>,
+    cutter: Cutter,
+    /// What waits until it is known whose rows it has.
+    held: VecDeque<Held>,
     clocks: Vec<(u64, i64)>,
     summary: Summary,
 }
 
 /// The thread that encodes, compresses and writes.
 struct Encoder {
-    batches: SyncSender<(Batch, Vec<ContainerName>)>,
+    parts: SyncSender<(Part, Vec<ContainerName>)>,
     thread: JoinHandle<Result<u64>>,
 }
 
@@ -72,8 +72,8 @@ impl Pipeline {
     /// # Errors
     /// The machine's architecture is none that can be recorded.
     pub fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
-        let rows = sink.rows();
-        let (batches, waiting) = sync_channel(WAITING);
+        let cutter = Cutter::new(&*sink);
+        let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
         let in_flight = Arc::new(AtomicUsize::new(0));
@@ -86,10 +86,10 @@ impl Pipeline {
             .context("cannot start a thread")?;
         Ok(Pipeline {
             resolver: Resolver::new(calls, Registry::new(machine.record_host), memory),
-            encoder: Some(Encoder { batches, thread }),
+            encoder: Some(Encoder { parts, thread }),
             memory,
             in_flight,
-            rows,
+            cutter,
             held: VecDeque::new(),
             clocks: vec![],
             summary: Summary::new(machine),
@@ -149,15 +149,20 @@ impl Pipeline {
         boot: u64,
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
     ) -> Result<()> {
-        let rows = self.rows;
+        let doubt = self.in_doubt();
         let most = self.memory.batch();
-        let full = |batch: &Batch| batch.rows.len() >= rows || batch.bytes() >= most;
+        let Pipeline {
+            cutter,
+            resolver,
+            held,
+            ..
+        } = self;
+        let rows = cutter.rows;
+        let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
-        if full(&self.resolver.batch) {
-            self.hold();
+        if full(&resolver.batch) {
+            held.push_back(cutter.cut(resolver, HOLD, true));
         }
-        let resolver = &mut self.resolver;
-        let held = &mut self.held;
         merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
                 let entered = resolver.registry.is_entered(cgroup);
@@ -175,20 +180,12 @@ impl Pipeline {
             Some((head, body)) => {
                 resolver.record(head, body);
                 if full(&resolver.batch) {
-                    held.push_back((Instant::now(), resolver.take()));
+                    held.push_back(cutter.cut(resolver, HOLD, true));
                 }
             }
             None => resolver.faults.broken += 1,
         });
-        self.release()
-    }
-
-    /// Hands on what there is, though the batch is not full.
-    ///
-    /// # Errors
-    /// The sink could not be written.
-    pub fn flush(&mut self) -> Result<()> {
-        self.hold();
+        held.extend(cutter.due(resolver, HOLD, doubt));
         self.release()
     }
 
@@ -197,44 +194,27 @@ impl Pipeline {
         self.resolver.registry.in_doubt()
     }
 
-    fn hold(&mut self) {
-        if !self.resolver.batch.rows.is_empty() {
-            self.held.push_back((Instant::now(), self.resolver.take()));
-        }
-    }
-
     /// Hands held batches on, unless a cgroup is in doubt: the answer is a few milliseconds away. Nothing is held for
     /// long, nor much.
     fn release(&mut self) -> Result<()> {
-        while let Some((since, _)) = self.held.front() {
-            if self.in_doubt() && since.elapsed() < HOLD && self.held.len() <= HELD {
+        while let Some(first) = self.held.front() {
+            if self.in_doubt() && Instant::now() < first.until && self.held.len() <= HELD {
                 break;
             }
-            let Some((_, batch)) = self.held.pop_front() else {
+            let Some(held) = self.held.pop_front() else {
                 break;
             };
-            self.send(batch)?;
+            self.send(held)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, batch: Batch) -> Result<()> {
+    fn send(&mut self, held: Held) -> Result<()> {
         let names = self.resolver.registry.names();
-        let kept = |row: &&Row| {
-            names
-                .get(batch.container(row) as usize)
-                .is_none_or(|name| name.keep)
-        };
-        for row in batch.rows.iter().filter(kept) {
-            self.summary.events += 1;
-            if let Some((class, lost)) = batch.lost(row) {
-                self.summary.lose(class, lost);
-            }
-        }
-        self.wait_for_room(batch.bytes());
-        let batch = (batch, names);
+        held.count(&names, &mut self.summary);
+        self.wait_for_room(held.part.batch.bytes());
         match &self.encoder {
-            Some(encoder) if encoder.batches.send(batch).is_ok() => Ok(()),
+            Some(encoder) if encoder.parts.send((held.part, names)).is_ok() => Ok(()),
             // The encoder has stopped: it says why when it is joined.
             _ => Err(self
                 .join()
@@ -261,7 +241,7 @@ impl Pipeline {
         let Some(encoder) = self.encoder.take() else {
             return Ok(0);
         };
-        drop(encoder.batches);
+        drop(encoder.parts);
         encoder
             .thread
             .join()
@@ -285,7 +265,7 @@ impl Pipeline {
 
     /// Events so far, batches that are not full yet included.
     fn events(&self) -> u64 {
-        let held: usize = self.held.iter().map(|(_, batch)| batch.rows.len()).sum();
+        let held: usize = self.held.iter().map(Held::len).sum();
         self.summary.events + (held + self.resolver.batch.rows.len()) as u64
     }
 
@@ -305,19 +285,23 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub fn finish(mut self) -> Result<(Summary, u64)> {
-        self.hold();
-        while let Some((_, batch)) = self.held.pop_front() {
-            self.send(batch)?;
+        if self.resolver.batch.len() > 0 {
+            let last = self.cutter.cut(&mut self.resolver, HOLD, true);
+            self.held.push_back(last);
+        }
+        while let Some(held) = self.held.pop_front() {
+            self.send(held)?;
         }
         self.summary.clocks = std::mem::take(&mut self.clocks);
         self.summary.faults = self.resolver.faults;
         if let Some(encoder) = &self.encoder {
             // An empty batch with the summary as its only content ends the stream: the sink writes its metadata.
-            let last = Batch {
+            let batch = Batch {
                 summary: Some(Box::new(self.summary.clone())),
                 ..Batch::default()
             };
-            let _ = encoder.batches.send((last, vec![]));
+            let end = Part { batch, last: true };
+            let _ = encoder.parts.send((end, vec![]));
         }
         let bytes = self.join()?;
         Ok((self.summary, bytes))
@@ -326,25 +310,38 @@ impl Pipeline {
 
 /// The encoder's thread: until the recording ends or the sink fails.
 fn encode(
-    waiting: &Receiver<(Batch, Vec<ContainerName>)>,
+    waiting: &Receiver<(Part, Vec<ContainerName>)>,
     host: &str,
     calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
     in_flight: &AtomicUsize,
 ) -> Result<u64> {
     let schema = Arc::new(encoded_schema());
-    let clusters = sink.rows() == batch::ROWS;
-    for (mut batch, names) in waiting {
+    let clusters = sink.gathers();
+    let columns = |batch: Batch, names: &[ContainerName]| {
+        Columns::new(batch, calls, names, host, &schema, clusters)
+    };
+    let (mut gathered, mut bytes) = (Batch::default(), 0);
+    for (Part { mut batch, last }, names) in waiting {
         if let Some(summary) = batch.summary.take() {
             return sink.finish(&summary);
         }
-        let bytes = batch.bytes();
-        let columns = Columns::new(batch, calls, &names, host, &schema, clusters);
-        if columns.rows() > 0 {
-            sink.write(&columns)?;
+        bytes += batch.bytes();
+        if last {
+            gathered.join(batch);
+            let columns = columns(std::mem::take(&mut gathered), &names);
+            if columns.rows() > 0 {
+                sink.write(&columns)?;
+            }
+            drop(columns);
+            in_flight.fetch_sub(std::mem::take(&mut bytes), Ordering::Release);
+        } else {
+            let columns = columns(gathered.lend(batch), &names);
+            if columns.rows() > 0 {
+                sink.keep(&columns)?;
+            }
+            gathered.take_back(columns.into_batch());
         }
-        drop(columns);
-        in_flight.fetch_sub(bytes, Ordering::Release);
     }
     Err(anyhow!("the recording was not ended"))
 }

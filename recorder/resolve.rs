@@ -59,11 +59,10 @@ pub struct Resolver {
     pub clock: Clock,
     /// What did not come as it should.
     pub faults: Faults,
-    /// Rows since the last [`Resolver::take`].
+    /// The batch that is being filled.
     pub batch: Batch,
     /// Numbers batches, so that what was sent in an earlier one is sent again.
     generation: u32,
-    next_seq: u64,
     /// Where a path leads in this batch, by the key of what it starts from and the path.
     joined: FxHashMap<(u64, Text), Text>,
     /// Text of a device in this batch.
@@ -85,13 +84,12 @@ impl Resolver {
             faults: Faults::default(),
             batch: Batch::default(),
             generation: 1,
-            next_seq: 0,
             joined: FxHashMap::default(),
             devices: FxHashMap::default(),
         }
     }
 
-    /// The rows so far.
+    /// The rows since the last time, which end the batch.
     pub fn take(&mut self) -> Batch {
         self.generation += 1;
         self.joined.clear();
@@ -101,12 +99,14 @@ impl Resolver {
         let next = Batch {
             rows: Vec::with_capacity(self.batch.rows.len()),
             args: Vec::with_capacity(self.batch.args.len()),
+            first_seq: self.batch.first_seq + self.batch.len() as u64,
             ..Batch::default()
         };
         let mut batch = std::mem::replace(&mut self.batch, next);
-        batch.first_seq = self.next_seq;
-        self.next_seq += batch.rows.len() as u64;
-        batch
+        match batch.given.rows {
+            0 => batch,
+            _ => batch.part(),
+        }
     }
 
     fn forget_gone(&mut self, batch_ended: bool) {
@@ -385,8 +385,7 @@ impl Resolver {
             self.set_pending(&mut row, &mut names, pending, call);
         }
         if named {
-            row.detail = self.batch.names.len() as u32;
-            self.batch.names.push(names);
+            self.batch.set_names(&mut row, names);
         }
         self.batch.rows.push(row);
     }

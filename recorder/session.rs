@@ -79,7 +79,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, flags.memory)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
-    let sink = target.open(&machine, flags.force)?;
+    let sink = target.open(&machine, flags)?;
     let raw = create_raw(flags, &machine)?;
     let pipeline = Pipeline::new(&machine, flags.memory, sink)?;
     let watcher = Watcher::new(&hierarchies, filters);
@@ -90,7 +90,6 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         raw,
         losses_read: boot_now(),
         counts: flags.mode == Mode::Counts,
-        patience: target.patience(),
         lag: 0,
     };
     live.begin(&hierarchies)?;
@@ -141,8 +140,6 @@ struct Live {
     losses_read: u64,
     /// Whether calls are counted, and not recorded one by one.
     counts: bool,
-    /// How long rows may wait that do not fill a batch.
-    patience: Option<Duration>,
     /// How long records waited in the kernel at most since that was told last, ns.
     lag: u64,
 }
@@ -295,7 +292,6 @@ impl Live {
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
         let began = Instant::now();
-        let mut flushed = began;
         let mut told = false;
         while flags.duration.is_none_or(|d| began.elapsed() < d) {
             if let Some(running) = &mut child
@@ -313,10 +309,6 @@ impl Live {
                 (true, _) => break,
             }
             self.step()?;
-            if self.patience.is_some_and(|p| flushed.elapsed() >= p) {
-                flushed = Instant::now();
-                self.pipeline.flush()?;
-            }
             if report.is_due() {
                 let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
                 report.tell(&Progress {
@@ -408,7 +400,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
     let target = Target::new(flags)?;
     let report = Report::new(flags, &target.name())?;
     let mut reader = Reader::open(path)?;
-    let sink = target.open(&reader.machine, flags.force)?;
+    let sink = target.open(&reader.machine, flags)?;
     let mut pipeline = Pipeline::new(&reader.machine, flags.memory, sink)?;
     let mut rings: Vec<Frames> = vec![];
     // The facts of cgroup records, in the order of the records.

@@ -220,8 +220,17 @@ pub fn parquet(
     sink: Sink,
     meta: Vec<(String, String)>,
 ) -> Result<ArrowWriter<Sink>, ArrowError> {
-    // The recorder writes no Arrow schema either, so that a part of a recording reads like the whole.
-    let options = ArrowWriterOptions::new().with_skip_arrow_metadata(!meta.is_empty());
+    let skip = !meta.is_empty();
+    let options = options(meta).with_skip_arrow_metadata(skip);
+    Ok(ArrowWriter::try_new_with_options(
+        sink,
+        schema.clone(),
+        options,
+    )?)
+}
+
+/// How recordings in Parquet are written, with these pairs in the footer.
+pub fn options(meta: Vec<(String, String)>) -> ArrowWriterOptions {
     let pairs = meta
         .into_iter()
         .map(|(key, value)| KeyValue::new(key, value))
@@ -230,11 +239,10 @@ pub fn parquet(
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(pairs))
         .build();
-    Ok(ArrowWriter::try_new_with_options(
-        sink,
-        schema.clone(),
-        options.with_properties(properties),
-    )?)
+    // The recorder writes no Arrow schema either, so that a part of a recording reads like the whole.
+    ArrowWriterOptions::new()
+        .with_skip_arrow_metadata(true)
+        .with_properties(properties)
 }
 
 impl BatchWriter for ArrowWriter<Sink> {

@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -9,7 +10,7 @@ use arrow::datatypes::{Schema, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
-use super::{Sink, Summary, closed_pipe_is_the_end};
+use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
 use crate::columns::Columns;
 
 /// JSON lines on stdout.
@@ -31,6 +32,10 @@ impl JsonLines {
 impl Sink for JsonLines {
     fn rows(&self) -> usize {
         8192
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(SHOWN_AFTER)
     }
 
     fn write(&mut self, columns: &Columns) -> Result<()> {

@@ -2,13 +2,17 @@
 
 mod chunk;
 mod encodings;
+mod journal;
 mod json;
+mod medium;
 mod parquet;
 mod sqlite;
+mod sync;
 mod table;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use anyhow::Result;
 use ctrace_schema::meta;
@@ -29,10 +33,27 @@ pub trait Sink: Send {
     /// How many rows it wants at a time.
     fn rows(&self) -> usize;
 
+    /// How long rows may wait until there are so many; `None`: as long as that takes.
+    fn patience(&self) -> Option<Duration>;
+
+    /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
+    /// beside each other; until then they are given to [`Sink::keep`].
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Keeps rows that will come again in a whole batch.
+    ///
+    /// # Errors
+    /// They cannot be written. What was written before is kept.
+    fn keep(&mut self, _: &Columns) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes the rows of a batch.
     ///
     /// # Errors
-    /// It cannot be written. What was written before is kept, and opens.
+    /// It cannot be written. What was written before is kept, and can be read.
     fn write(&mut self, columns: &Columns) -> Result<()>;
 
     /// Ends the output, and returns how many bytes it has.
@@ -118,6 +139,12 @@ impl Summary {
         all
     }
 }
+
+/// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they
+/// are: together less than a second, which is what a kill may cost.
+const KEPT_AFTER: Duration = Duration::from_millis(250);
+/// How long rows wait that somebody watches.
+const SHOWN_AFTER: Duration = Duration::from_millis(100);
 
 /// Writes to stdout that stop quietly where its reader has gone (`| head`), which is no error.
 fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {

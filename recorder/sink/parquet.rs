@@ -1,169 +1,203 @@
-//! Parquet: a row group per batch, and a file that opens whatever happened to the disk.
+//! Parquet: a row group per batch, and a file that can be read whatever happened to the recorder, the disk or the machine.
+//!
+//! After each row group stands a block that says what it holds ([`ctrace_schema::unclosed`]), so that the file is read
+//! without its footer; rows that wait for their row group are in a journal beside it.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::Schema;
+use crc32fast::Hasher;
 use ctrace_schema::columns::COLUMNS;
 use ctrace_schema::rollups::KEY_ROLLUPS;
+use ctrace_schema::unclosed::{self, Group, journal};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::file::metadata::{
-    FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
-};
-use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData};
 use parquet::schema::types::SchemaDescPtr;
 use serde_json::json;
 
 use super::chunk::Encoder;
-use super::{Sink, Summary};
+use super::journal::Journal;
+use super::medium::{Medium, Piece, Whole};
+use super::sync::Syncer;
+use super::{KEPT_AFTER, Sink, Summary};
 use crate::batch;
 use crate::columns::Columns;
 use crate::rollups::Rollups;
 
-/// The file as the encoder sees it, until it is shut: what the encoder still holds when a write has failed must not
-/// land behind the footer that is written then.
-struct Gate {
-    file: File,
-    shut: Arc<AtomicBool>,
-}
-
-impl Write for Gate {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.shut.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+/// What a Parquet file begins with.
+const MAGIC: &[u8] = b"PAR1";
+/// Bytes of a journal that is put on the disk out of turn, so that it can be emptied.
+const JOURNAL_BYTES: u64 = 16 << 20;
 
 /// A Parquet file that is being written.
 pub struct Parquet {
     path: PathBuf,
-    writer: SerializedFileWriter<Gate>,
+    out: Whole,
+    journal: Journal,
+    sync: Syncer,
+    /// Also the lock that keeps other recorders away.
+    file: File,
     encoder: Encoder,
     rollups: Rollups,
-    file: File,
-    shut: Arc<AtomicBool>,
-    origin: Vec<(&'static str, String)>,
     schema: SchemaDescPtr,
-    /// Where the last whole row group ends.
-    end: u64,
+    groups: Vec<Group>,
+}
+
+/// The pairs of a footer.
+fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+    let pair = |(key, value): (&str, String)| KeyValue::new(key.to_string(), value);
+    all.into_iter().map(pair).collect()
 }
 
 impl Parquet {
-    /// Begins a recording in `file`, which stands at `path`. `origin` is the metadata of one that breaks off.
+    /// Begins a recording in the empty `file`, which stands at `path`, with its `journal`. `origin` is the metadata of one
+    /// that is not closed. What is written is put on the disk at most `every` so often.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn new(
-        file: File,
+        (file, journal): (File, File),
         path: &Path,
-        schema: Arc<Schema>,
+        schema: &Schema,
+        origin: Vec<(&'static str, String)>,
+        every: Duration,
+    ) -> Result<Parquet> {
+        let failed = || format!("cannot write {}", path.display());
+        let second = || -> io::Result<_> {
+            let directory = path.parent().map(|parent| match parent.as_os_str() {
+                none if none.is_empty() => Path::new("."),
+                _ => parent,
+            });
+            let directory = directory.and_then(|directory| File::open(directory).ok());
+            let sync = Syncer::new(
+                every,
+                directory,
+                vec![file.try_clone()?, journal.try_clone()?],
+            )?;
+            Ok((sync, file.try_clone()?))
+        };
+        let (sync, second) = second().with_context(failed)?;
+        let mediums: (Box<dyn Medium>, Box<dyn Medium>) = (Box::new(file), Box::new(journal));
+        Parquet::over(mediums, second, sync, path, schema, origin).with_context(failed)
+    }
+
+    /// Likewise, over what it is written through.
+    fn over(
+        (out, journal): (Box<dyn Medium>, Box<dyn Medium>),
+        file: File,
+        sync: Syncer,
+        path: &Path,
+        schema: &Schema,
         origin: Vec<(&'static str, String)>,
     ) -> Result<Parquet> {
-        let second = file
-            .try_clone()
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        let descriptor = Arc::new(ArrowSchemaConverter::new().convert(&schema)?);
-        let shut = Arc::new(AtomicBool::new(false));
-        let gate = Gate {
-            file,
-            shut: shut.clone(),
-        };
-        let root = descriptor.root_schema_ptr();
-        // How columns are encoded is the encoder's concern; this is what else is in the file.
-        let properties = WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_1_0);
-        let writer = SerializedFileWriter::new(gate, root, Arc::new(properties.build()))?;
+        let schema = Arc::new(ArrowSchemaConverter::new().convert(schema)?);
+        let mut out = Whole::new(out);
+        let first = unclosed::metadata(&schema, pairs(origin), []);
+        let first = unclosed::block(&first, MAGIC.len() as u64, 0, crc32fast::hash(&[]))?;
+        out.append(|piece| {
+            piece.write_all(MAGIC)?;
+            piece.write_all(&first)
+        })?;
         Ok(Parquet {
             path: path.to_path_buf(),
-            writer,
+            out,
+            journal: Journal::new(journal)?,
+            sync,
+            file,
             encoder: Encoder::new()?,
             rollups: Rollups::new(),
-            file: second,
-            shut,
-            origin,
-            schema: descriptor,
-            end: 4,
+            schema,
+            groups: vec![],
         })
     }
 
-    /// Writes a row group, column by column.
+    /// Writes a row group and its block.
     fn row_group(&mut self, columns: &Columns) -> Result<()> {
-        let mut group = self.writer.next_row_group()?;
-        for (i, column) in COLUMNS.iter().enumerate() {
-            let series = columns.series(column.name);
-            let descr = self.schema.column(i);
-            let (bytes, close) = self.encoder.chunk(&series, columns.texts(), &descr)?;
-            group.append_column(&bytes, close)?;
-        }
-        group.close()?;
+        let Parquet {
+            out,
+            encoder,
+            schema,
+            groups,
+            sync,
+            ..
+        } = self;
+        let group = out.append(|piece| {
+            let start = piece.at();
+            let mut piece = Checked {
+                piece,
+                crc: Hasher::new(),
+            };
+            let ordinal = i16::try_from(groups.len()).ok();
+            let group = write_group(&mut piece, encoder, schema, ordinal, columns)?;
+            let metadata = unclosed::metadata(schema, vec![], [group.clone()]);
+            let crc = piece.crc.clone().finalize();
+            piece.write_all(&unclosed::block(&metadata, start, sync.done(), crc)?)?;
+            Ok::<_, anyhow::Error>(group)
+        })?;
+        groups.push(group);
         Ok(())
     }
 
-    /// Cuts the file back to its last whole row group and writes a footer there, so that what was written opens. The
-    /// room for the footer is that of the row group that did not fit.
-    fn salvage(&mut self) -> Result<()> {
-        let whole = |group: &&RowGroupMetaData| {
-            group
-                .columns()
-                .iter()
-                .all(|c| c.byte_range().0 + c.byte_range().1 <= self.end)
-        };
-        let groups: Vec<_> = self
-            .writer
-            .flushed_row_groups()
-            .iter()
-            .filter(whole)
-            .cloned()
-            .collect();
-        let rows = groups.iter().map(|g| g.num_rows()).sum();
-        let origin = self
-            .origin
-            .iter()
-            .map(|(key, value)| KeyValue::new(key.to_string(), value.clone()));
-        let metadata = FileMetaData::new(
-            2,
-            rows,
-            None,
-            Some(origin.collect()),
-            self.schema.clone(),
-            None,
-        );
-        self.shut.store(true, Ordering::Relaxed);
-        self.file.set_len(self.end)?;
-        self.file.seek(SeekFrom::Start(self.end))?;
-        let metadata = ParquetMetaData::new(metadata, groups);
-        ParquetMetaDataWriter::new(&mut self.file, &metadata).finish()?;
-        self.file.sync_all()?;
+    /// After something was written: has it put on the disk if it is time to.
+    fn written(&mut self) -> Result<()> {
+        if self.sync.is_due() || self.journal.len() >= JOURNAL_BYTES {
+            self.sync.ask(self.out.len());
+        }
+        Ok(self.sync.check()?)
+    }
+
+    /// Empties the journal where its rows are on the disk in row groups.
+    fn empty_journal(&mut self) -> Result<()> {
+        if self.sync.done() >= self.out.len() {
+            self.journal.empty()?;
+        }
         Ok(())
+    }
+
+    fn failed(&self, e: &anyhow::Error) -> anyhow::Error {
+        let path = self.path.display();
+        anyhow!(
+            "cannot write {path}: {e:#}; what was recorded before is kept: ctrace-query reads it, and `ctrace-query \
+             recover {path}` makes it a plain Parquet file"
+        )
+    }
+
+    fn close(&mut self, summary: &Summary) -> Result<u64> {
+        let groups = std::mem::take(&mut self.groups);
+        let mut pairs = pairs(summary.metadata());
+        pairs.push(embed(&self.rollups, &mut self.out)?);
+        let metadata = unclosed::metadata(&self.schema, pairs, groups);
+        let footer = unclosed::footer(&metadata, self.out.len())?;
+        self.out.append(|piece| piece.write_all(&footer))?;
+        self.file.sync_all()?;
+        // Nothing is in it that is not in the file.
+        let _ = std::fs::remove_file(journal::path(&self.path));
+        Ok(self.out.len())
     }
 }
 
-/// Writes the rollups, and where they stand.
-fn embed(rollups: &Rollups, writer: &mut SerializedFileWriter<Gate>) -> Result<()> {
+/// Writes the rollups, and returns what says where they stand.
+fn embed(rollups: &Rollups, out: &mut Whole) -> Result<KeyValue> {
     let mut places = vec![];
     for blob in rollups.blobs()? {
         places.push(json!({
             "name": blob.name,
-            "offset": writer.bytes_written(),
+            "offset": out.len(),
             "length": blob.bytes.len(),
             "size": blob.size,
             "slice": blob.slice,
         }));
-        writer.write_all(&blob.bytes)?;
+        out.append(|piece| piece.write_all(&blob.bytes))?;
     }
     let places = serde_json::to_string(&places)?;
-    writer.append_key_value_metadata(KeyValue::new(KEY_ROLLUPS.to_string(), places));
-    Ok(())
+    Ok(KeyValue::new(KEY_ROLLUPS.to_string(), places))
 }
 
 impl Sink for Parquet {
@@ -171,48 +205,122 @@ impl Sink for Parquet {
         batch::ROWS
     }
 
+    fn patience(&self) -> Option<Duration> {
+        Some(KEPT_AFTER)
+    }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn keep(&mut self, columns: &Columns) -> Result<()> {
+        let kept = self
+            .empty_journal()
+            .and_then(|()| self.journal.append(columns))
+            .and_then(|()| self.written());
+        kept.map_err(|e| self.failed(&e))
+    }
+
     fn write(&mut self, columns: &Columns) -> Result<()> {
-        let written = self
-            .row_group(columns)
-            .and_then(|()| Ok(self.writer.flush()?));
-        match written {
-            Ok(()) => {
-                self.end = self.writer.bytes_written() as u64;
-                self.rollups.add(columns);
-                Ok(())
-            }
-            Err(e) => {
-                let path = self.path.display().to_string();
-                let kept = match self.salvage() {
-                    Ok(()) => "what was recorded before is kept, and the file opens".to_string(),
-                    Err(e) => {
-                        format!("and its end could not be written either ({e}): it has no footer")
-                    }
-                };
-                Err(anyhow::anyhow!("cannot write {path}: {e}; {kept}"))
-            }
-        }
+        let written = self.row_group(columns).and_then(|()| {
+            self.journal.cover();
+            self.rollups.add(columns);
+            self.written()
+        });
+        written.map_err(|e| self.failed(&e))
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
-        for (key, value) in summary.metadata() {
-            self.writer
-                .append_key_value_metadata(KeyValue::new(key.to_string(), value));
-        }
-        let embedded = embed(&self.rollups, &mut self.writer);
-        let closed = embedded.and_then(|()| Ok(self.writer.finish()?));
-        let closed = closed
-            .map(|_| ())
-            .map_err(|e| io::Error::other(e.to_string()));
-        let closed = closed.and_then(|()| self.file.sync_all());
-        if let Err(e) = closed {
-            let path = self.path.display().to_string();
-            self.salvage()
-                .with_context(|| format!("cannot write {path}: {e}"))?;
-            anyhow::bail!(
-                "cannot write {path}: {e}; what was recorded before is kept, and the file opens"
-            );
-        }
-        Ok(self.file.metadata()?.len())
+        self.close(summary).map_err(|e| self.failed(&e))
     }
 }
+
+/// What is written, with its checksum.
+struct Checked<'a, 'b> {
+    piece: &'a mut Piece<'b>,
+    crc: Hasher,
+}
+
+impl Write for Checked<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.piece.write(bytes)?;
+        self.crc.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.piece.flush()
+    }
+}
+
+/// Writes a row group, column by column, and then its bloom filters.
+fn write_group(
+    out: &mut Checked<'_, '_>,
+    encoder: &mut Encoder,
+    schema: &SchemaDescPtr,
+    ordinal: Option<i16>,
+    columns: &Columns,
+) -> Result<Group> {
+    let start = out.piece.at();
+    let (mut chunks, mut pages, mut offsets, mut blooms) = (vec![], vec![], vec![], vec![]);
+    for (i, column) in COLUMNS.iter().enumerate() {
+        let series = columns.series(column.name);
+        let (bytes, close) = encoder.chunk(&series, columns.texts(), &schema.column(i))?;
+        let at = out.piece.at();
+        out.write_all(&bytes)?;
+        let ColumnCloseResult {
+            metadata,
+            bloom_filter,
+            column_index,
+            offset_index,
+            ..
+        } = close;
+        chunks.push(moved(metadata, at)?);
+        pages.extend(column_index);
+        offsets.extend(offset_index.map(|mut index| {
+            for page in &mut index.page_locations {
+                page.offset += at as i64;
+            }
+            index
+        }));
+        blooms.push(bloom_filter);
+    }
+    for (chunk, bloom) in chunks.iter_mut().zip(blooms) {
+        let Some(bloom) = bloom else { continue };
+        let mut bytes = vec![];
+        bloom.write(&mut bytes)?;
+        let at = out.piece.at();
+        out.write_all(&bytes)?;
+        *chunk = chunk
+            .clone()
+            .into_builder()
+            .set_bloom_filter_offset(Some(at as i64))
+            .set_bloom_filter_length(Some(bytes.len() as i32))
+            .build()?;
+    }
+    let size = chunks.iter().map(ColumnChunkMetaData::uncompressed_size);
+    let mut group = RowGroupMetaData::builder(schema.clone())
+        .set_num_rows(columns.rows() as i64)
+        .set_total_byte_size(size.sum())
+        .set_file_offset(start as i64)
+        .set_column_metadata(chunks);
+    if let Some(ordinal) = ordinal {
+        group = group.set_ordinal(ordinal);
+    }
+    Ok((group.build()?, pages, offsets))
+}
+
+/// The metadata of a column chunk that was encoded by itself and stands at `at`.
+fn moved(chunk: ColumnChunkMetaData, at: u64) -> Result<ColumnChunkMetaData, ParquetError> {
+    let at = at as i64;
+    let (data, dictionary) = (chunk.data_page_offset(), chunk.dictionary_page_offset());
+    chunk
+        .into_builder()
+        .set_data_page_offset(data + at)
+        .set_dictionary_page_offset(dictionary.map(|dictionary| dictionary + at))
+        .build()
+}
+
+#[cfg(test)]
+#[path = "parquet_tests.rs"]
+mod tests;

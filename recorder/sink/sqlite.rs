@@ -1,30 +1,36 @@
 //! SQLite: a transaction per batch, which is in the file when it is written.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ctrace_schema::sqlite::Writer;
 
-use super::{Sink, Summary};
+use super::{KEPT_AFTER, Sink, Summary};
 use crate::columns::Columns;
 
 /// An SQLite database that is being written.
 pub struct Sqlite {
     path: PathBuf,
     writer: Writer,
+    /// Locked, so that no other recorder writes to it. Closed after SQLite has closed the file: a process that closes a
+    /// file loses all of SQLite's own locks on it.
+    _lock: File,
 }
 
 impl Sqlite {
-    /// Begins a recording in the empty file at `path`. `origin` is the metadata of one that breaks off.
+    /// Begins a recording in the empty `file` at `path`, which is locked. `origin` is the metadata of one that breaks off.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
+    pub fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
         let writer = Writer::create(path, origin)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Sqlite {
             path: path.to_path_buf(),
             writer,
+            _lock: file,
         })
     }
 
@@ -37,6 +43,10 @@ impl Sqlite {
 impl Sink for Sqlite {
     fn rows(&self) -> usize {
         32_768
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(KEPT_AFTER)
     }
 
     fn write(&mut self, columns: &Columns) -> Result<()> {

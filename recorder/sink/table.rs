@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
+use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -10,7 +11,7 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type
 use ctrace_schema::strace::{self, Call};
 use ctrace_schema::{columns, human};
 
-use super::{Sink, Summary, closed_pipe_is_the_end};
+use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
 use crate::columns::Columns;
 
 /// A line per event on stdout.
@@ -34,6 +35,10 @@ impl Table {
 impl Sink for Table {
     fn rows(&self) -> usize {
         8192
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(SHOWN_AFTER)
     }
 
     fn write(&mut self, columns: &Columns) -> Result<()> {

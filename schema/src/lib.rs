@@ -10,4 +10,5 @@ pub mod sqlite;
 pub mod strace;
 pub mod syscalls;
 pub mod text;
+pub mod unclosed;
 pub mod views;

@@ -15,10 +15,11 @@ mod dns;
 mod files;
 mod filters;
 mod kernel_count;
+mod killed;
 mod limits;
 mod network;
 mod processes;
 mod reuse;
 mod service;
-mod sqlite;
+
 mod uring;

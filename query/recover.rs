@@ -1,0 +1,211 @@
+//! `recover`: finishes a recording that was not closed. What is in it stays where it is; the rows of the journal become its
+//! last row group, and the footer is written.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::AsArray;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Int64Type;
+use ctrace_schema::unclosed::{self, Group, Unclosed, journal};
+use ctrace_schema::{columns, human, meta};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
+
+use crate::cli::Recover;
+use crate::convert::sorted;
+use crate::engine::Engine;
+use crate::output::{self, say};
+use crate::source::{self, Magic};
+use crate::unclosed::{arranged, is_being_written, read};
+
+/// Does what `recover` asks for.
+///
+/// # Errors
+/// That it is no recording that was not closed, that one is still written, or that the other file exists or cannot be
+/// written.
+pub async fn recover(asked: &Recover) -> Result<()> {
+    let from = &asked.recording;
+    let name = from.display();
+    if !matches!(source::check_magic(from)?, Magic::Unclosed) {
+        bail!("{name} was closed: there is nothing to recover");
+    }
+    if is_being_written(from) {
+        bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
+    }
+    let unclosed = read(from)?;
+    let pairs = pairs(from, &unclosed).await?;
+    let to = asked.output.as_deref().unwrap_or(from);
+    let failed = || format!("cannot write {}", to.display());
+    let rows = match &asked.output {
+        None => finish(from, unclosed, pairs).with_context(failed)?,
+        Some(to) => {
+            if to.exists() && !asked.force {
+                bail!(
+                    "{} exists: add --force to overwrite it, or choose another name",
+                    to.display()
+                );
+            }
+            let mut partial = to.clone().into_os_string();
+            partial.push(".partial");
+            let partial = PathBuf::from(partial);
+            std::fs::copy(from, &partial).with_context(failed)?;
+            let finished = finish(&partial, unclosed, pairs).and_then(|rows| {
+                std::fs::rename(&partial, to)?;
+                Ok(rows)
+            });
+            if finished.is_err() {
+                let _ = std::fs::remove_file(&partial);
+            }
+            finished.with_context(failed)?
+        }
+    };
+    if asked.output.is_none() {
+        // Its rows are in the file now.
+        let _ = std::fs::remove_file(journal::path(from));
+    }
+    say(
+        "recovered",
+        &format!("{} events to {}", human::count(rows), to.display()),
+    );
+    Ok(())
+}
+
+/// The metadata of the whole: what was known at the beginning, and what the rows tell.
+async fn pairs(from: &Path, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
+    let engine = Engine::new(vec![from.to_path_buf()], 1).again();
+    let events =
+        "select count(*), cast(min(time) as bigint), cast(max(time) as bigint) from events";
+    let mut pairs = vec![];
+    for batch in engine.plan(events).await?.collect().await? {
+        for (i, key) in [meta::KEY_EVENTS, meta::KEY_START, meta::KEY_END]
+            .iter()
+            .enumerate()
+        {
+            let values = batch.column(i).as_primitive::<Int64Type>();
+            pairs.extend(
+                values
+                    .iter()
+                    .flatten()
+                    .map(|value| (*key, value.to_string())),
+            );
+        }
+    }
+    let lost = "select class, sum(lost) from events where kind = 'gap' and lost > 0 group by class";
+    let mut by_class: BTreeMap<String, i64> = BTreeMap::new();
+    for batch in engine.plan(lost).await?.collect().await? {
+        let classes = batch.column(0).as_string_view();
+        let lost = batch.column(1).as_primitive::<Int64Type>();
+        for (class, lost) in classes.iter().zip(lost.iter()) {
+            by_class.insert(class.unwrap_or("other").to_string(), lost.unwrap_or(0));
+        }
+    }
+    pairs.push((meta::KEY_LOST, serde_json::json!(by_class).to_string()));
+    let origin = unclosed.metadata.file_metadata().key_value_metadata();
+    let known = pairs
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key.to_string(), value));
+    Ok(origin
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .chain(known)
+        .collect())
+}
+
+/// Ends the file at `path`, and returns how many events it has. Nothing of what is whole is touched before the end stands.
+fn finish(path: &Path, unclosed: Unclosed, pairs: Vec<KeyValue>) -> Result<u64> {
+    let Unclosed {
+        metadata,
+        end,
+        rows,
+    } = unclosed;
+    let schema = metadata.file_metadata().schema_descr_ptr();
+    let mut bytes = vec![];
+    let mut groups = unclosed::groups(metadata);
+    if rows.iter().any(|rows| rows.num_rows() > 0) {
+        let (last, encoded) = row_group(&rows, end)?;
+        bytes = encoded;
+        groups.extend(last);
+    }
+    let metadata = unclosed::metadata(&schema, pairs, groups);
+    bytes.extend(unclosed::footer(&metadata, end + bytes.len() as u64)?);
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let write = |file: &mut File| -> std::io::Result<()> {
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    if let Err(e) = write(&mut file) {
+        // As it was.
+        let _ = file.set_len(end);
+        return Err(e.into());
+    }
+    Ok(metadata.file_metadata().num_rows() as u64)
+}
+
+/// The rows of a journal as row groups that stand at `end`, and their bytes.
+fn row_group(rows: &[arrow::array::RecordBatch], end: u64) -> Result<(Vec<Group>, Vec<u8>)> {
+    let schema = Arc::new(columns::arrow_schema());
+    let rows: Result<Vec<_>, _> = rows
+        .iter()
+        .map(|rows| arranged(rows, "", &schema))
+        .collect();
+    let rows = sorted(
+        &concat_batches(&schema, &rows?)?,
+        &["container_id", "tid", "syscall", "compat", "seq"],
+    )?;
+    let mut file = vec![];
+    let mut writer = ArrowWriter::try_new_with_options(&mut file, schema, output::options(vec![]))?;
+    writer.write(&rows)?;
+    let metadata = writer.close()?;
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
+    let first_index = columns
+        .filter_map(|column| column.column_index_offset())
+        .min();
+    file.truncate(first_index.unwrap_or(file.len() as i64) as usize);
+    // The magic stays away.
+    let (bytes, moved) = (file.split_off(4), end as i64 - 4);
+    let groups = unclosed::groups(metadata)
+        .into_iter()
+        .map(|(group, pages, mut offsets)| {
+            for page in offsets
+                .iter_mut()
+                .flat_map(|index| &mut index.page_locations)
+            {
+                page.offset += moved;
+            }
+            let chunks: Result<Vec<_>> = group
+                .columns()
+                .iter()
+                .map(|chunk| chunk_at(chunk, moved))
+                .collect();
+            let group = group
+                .clone()
+                .into_builder()
+                .set_column_metadata(chunks?)
+                .build()?;
+            Ok((group, pages, offsets))
+        });
+    Ok((groups.collect::<Result<_>>()?, bytes))
+}
+
+/// A column chunk, moved by so many bytes.
+fn chunk_at(chunk: &ColumnChunkMetaData, moved: i64) -> Result<ColumnChunkMetaData> {
+    let by = |place: Option<i64>| place.map(|place| place + moved);
+    Ok(chunk
+        .clone()
+        .into_builder()
+        .set_data_page_offset(chunk.data_page_offset() + moved)
+        .set_dictionary_page_offset(by(chunk.dictionary_page_offset()))
+        .set_bloom_filter_offset(by(chunk.bloom_filter_offset()))
+        .build()?)
+}

@@ -1,0 +1,131 @@
+//! The journal: rows of a recording that are in no whole row group yet, in a file beside it.
+//!
+//! A sequence of frames, each a length of four bytes and a CRC-32 of four, little-endian, of what follows: an Arrow IPC
+//! stream of one record batch, under zstd. The batch has columns of [`crate::columns`], without those that are null in
+//! all of its rows. A frame that is not whole ends it.
+
+use std::ffi::OsString;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
+use zstd::bulk::Compressor;
+
+/// Bytes before each frame.
+const HEAD: usize = 8;
+/// The longest stream of a frame that is believed, bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// Where the journal of a recording is.
+pub fn path(recording: &Path) -> PathBuf {
+    let mut name: OsString = recording.as_os_str().to_owned();
+    name.push(".journal");
+    name.into()
+}
+
+/// The frame of a batch.
+///
+/// # Errors
+/// zstd has no memory.
+pub fn frame(batch: &RecordBatch, zstd: &mut Compressor<'_>) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(vec![], &batch.schema())?;
+    writer.write(batch)?;
+    let stream = writer.into_inner()?;
+    let content = zstd.compress(&stream)?;
+    let mut frame = Vec::with_capacity(HEAD + content.len());
+    frame.extend_from_slice(&(content.len() as u32).to_le_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&content).to_le_bytes());
+    frame.extend_from_slice(&content);
+    Ok(frame)
+}
+
+/// The batches of a journal, up to the first frame that is not whole.
+///
+/// # Errors
+/// A frame is whole and holds no batch.
+pub fn read(journal: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut batches = vec![];
+    let mut rest = journal;
+    while let Some((content, after)) = next(rest) {
+        rest = after;
+        let mut stream = vec![];
+        zstd::Decoder::new(content)?
+            .take(LARGEST)
+            .read_to_end(&mut stream)?;
+        for batch in StreamReader::try_new(Cursor::new(stream), None)? {
+            batches.push(batch?);
+        }
+    }
+    Ok(batches)
+}
+
+/// The content of the first frame, and what comes after it.
+fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, rest) = bytes.split_at_checked(HEAD)?;
+    let number = |i: usize| u32::from_le_bytes(std::array::from_fn(|k| head[i + k]));
+    let (content, after) = rest.split_at_checked(number(0) as usize)?;
+    (!content.is_empty() && crc32fast::hash(content) == number(4)).then_some((content, after))
+}
+
+/// The bytes of the journal of a recording; none where there is no journal.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::read(path(recording)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+
+    use arrow_array::Int64Array;
+
+    use super::*;
+
+    fn batch(values: &[i64]) -> RecordBatch {
+        let column = Arc::new(Int64Array::from(values.to_vec())) as _;
+        RecordBatch::try_from_iter([("seq", column)]).unwrap()
+    }
+
+    #[test]
+    fn what_is_whole_is_read_wherever_the_journal_ends() {
+        let mut zstd = Compressor::new(1).unwrap();
+        let batches = [batch(&[1, 2, 3]), batch(&[4]), batch(&[5, 6])];
+        let mut journal = vec![];
+        let mut ends = vec![];
+        for batch in &batches {
+            journal.extend(frame(batch, &mut zstd).unwrap());
+            ends.push(journal.len());
+        }
+        for len in 0..=journal.len() {
+            let whole = ends.iter().filter(|end| **end <= len).count();
+            assert_eq!(read(&journal[..len]).unwrap(), batches[..whole], "{len}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_which_a_bit_is_wrong_ends_it() {
+        let mut zstd = Compressor::new(1).unwrap();
+        let mut journal = frame(&batch(&[1]), &mut zstd).unwrap();
+        let first = journal.len();
+        journal.extend(frame(&batch(&[2]), &mut zstd).unwrap());
+        for i in first + 4..journal.len() {
+            let mut bad = journal.clone();
+            bad[i] ^= 1;
+            assert_eq!(read(&bad).unwrap(), [batch(&[1])], "{i}");
+        }
+        // Zeros, as a file system leaves them after a power cut.
+        journal.truncate(first);
+        journal.resize(first + 100, 0);
+        assert_eq!(read(&journal).unwrap(), [batch(&[1])]);
+    }
+}

@@ -1,0 +1,245 @@
+//! Recordings in Parquet that were not closed: read without a footer.
+//!
+//! Between its row groups the file holds blocks that say what is before them ([`block`]); rows that are in no whole row
+//! group yet are in the [`journal`] beside it.
+
+pub mod block;
+pub mod journal;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::ArrowError;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    FileMetaData, KeyValue, PageIndexPolicy, ParquetColumnIndex, ParquetMetaData,
+    ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter, ParquetOffsetIndex,
+    RowGroupMetaData,
+};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
+use parquet::file::properties::DEFAULT_CREATED_BY;
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::TrackedWrite;
+use parquet::schema::types::SchemaDescPtr;
+
+use block::{Block, FIRST, Found};
+
+/// Why what was not closed cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says it")]
+pub enum Error {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Parquet(#[from] ParquetError),
+    #[error("its journal: {0}")]
+    Journal(#[from] ArrowError),
+}
+
+/// A row group: its metadata, and the indices of its pages by column.
+pub type Group = (
+    RowGroupMetaData,
+    Vec<ColumnIndexMetaData>,
+    Vec<OffsetIndexMetaData>,
+);
+
+/// What a recording that was not closed holds.
+#[derive(Debug)]
+pub struct Unclosed {
+    /// Its row groups that are whole, as a footer would tell them.
+    pub metadata: ParquetMetaData,
+    /// Where the last of them ends, with its block.
+    pub end: u64,
+    /// Rows that are in none of them, in the order of `seq`.
+    pub rows: Vec<RecordBatch>,
+}
+
+/// The metadata of a file, as a footer has it, of `groups` in this order.
+pub fn metadata(
+    schema: &SchemaDescPtr,
+    pairs: Vec<KeyValue>,
+    groups: impl IntoIterator<Item = Group>,
+) -> ParquetMetaData {
+    let (mut rows, mut columns, mut offsets) = (vec![], vec![], vec![]);
+    for (group, column, offset) in groups {
+        rows.push(group);
+        columns.push(column);
+        offsets.push(offset);
+    }
+    let count = rows.iter().map(RowGroupMetaData::num_rows).sum();
+    let by = Some(DEFAULT_CREATED_BY.to_string());
+    let file = FileMetaData::new(1, count, by, Some(pairs), schema.clone(), None);
+    ParquetMetaDataBuilder::new(file)
+        .set_row_groups(rows)
+        .set_column_index(Some(columns))
+        .set_offset_index(Some(offsets))
+        .build()
+}
+
+/// The block of `metadata` that ends what began at `before`.
+///
+/// # Errors
+/// None that a user can cause.
+pub fn block(
+    metadata: &ParquetMetaData,
+    before: u64,
+    synced: u64,
+    crc: u32,
+) -> Result<Vec<u8>, ParquetError> {
+    let mut bytes = vec![];
+    ParquetMetaDataWriter::new(&mut bytes, metadata).finish()?;
+    let block = Block {
+        before,
+        synced,
+        crc,
+        metadata: bytes,
+    };
+    Ok(block.encode()?)
+}
+
+/// The end of a file of `len` bytes: `metadata`, with the indices of the pages before it.
+///
+/// # Errors
+/// None that a user can cause.
+pub fn footer(metadata: &ParquetMetaData, len: u64) -> Result<Vec<u8>, ParquetError> {
+    let mut bytes = vec![];
+    let after = After {
+        out: &mut bytes,
+        skip: len,
+    };
+    let mut tracked = TrackedWrite::new(after);
+    let nothing = vec![0; 1 << 16];
+    let mut left = len;
+    while left > 0 {
+        let some = left.min(nothing.len() as u64);
+        tracked.write_all(&nothing[..some as usize])?;
+        left -= some;
+    }
+    ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()?;
+    Ok(bytes)
+}
+
+/// Drops the first bytes: the metadata's writer counts places from what it was given.
+struct After<'a> {
+    out: &'a mut Vec<u8>,
+    skip: u64,
+}
+
+impl Write for After<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let skip = self.skip.min(bytes.len() as u64);
+        self.skip -= skip;
+        self.out.extend_from_slice(&bytes[skip as usize..]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads the recording at `path`, also while it is being written. None: it has no block, and is no recording of ours or
+/// of an earlier version.
+///
+/// # Errors
+/// It cannot be read, or what a block holds makes no sense.
+pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
+    // The journal first: what leaves it meanwhile is in a row group by then.
+    let journal = journal::read(&journal::bytes(path)?)?;
+    let mut file = File::open(path)?;
+    let Some(chain) = chain(&mut file)? else {
+        return Ok(None);
+    };
+    let mut read = vec![];
+    for found in &chain {
+        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        read.push(reader.parse_and_finish(&bytes::Bytes::from(found.block.metadata.clone()))?);
+    }
+    let first = read[0].file_metadata();
+    let pairs = first.key_value_metadata().cloned().unwrap_or_default();
+    let schema = first.schema_descr_ptr();
+    let metadata = metadata(&schema, pairs, read.into_iter().flat_map(groups));
+    let after = last_seq(&metadata);
+    let rows = journal.iter().map(|batch| later(batch, after));
+    Ok(Some(Unclosed {
+        rows: rows.collect::<Result<_, _>>()?,
+        end: chain.last().map_or(FIRST, |found| found.end),
+        metadata,
+    }))
+}
+
+/// The blocks of a file, the first of them first, up to the last whose bytes are all there: a machine that lost its power
+/// may have kept a block and not what is before it.
+fn chain(file: &mut File) -> io::Result<Option<Vec<Found>>> {
+    let mut len = file.metadata()?.len();
+    while let Some(last) = block::last(file, len)? {
+        let synced = last.block.synced;
+        let mut chain = vec![last];
+        while let Some(found) = chain.last()
+            && found.block.before > FIRST
+            && let Some(before) = block::ending(file, found.block.before)?
+        {
+            chain.push(before);
+        }
+        chain.reverse();
+        if chain[0].block.before > FIRST {
+            len = chain[0].start;
+            continue;
+        }
+        for i in 0..chain.len() {
+            let Found { block, start, end } = &chain[i];
+            if *end > synced && block::crc(file, block.before, *start)? != block.crc {
+                chain.truncate(i);
+                break;
+            }
+        }
+        return Ok((!chain.is_empty()).then_some(chain));
+    }
+    Ok(None)
+}
+
+/// The row groups of a file or a block.
+pub fn groups(metadata: ParquetMetaData) -> Vec<Group> {
+    let mut builder = metadata.into_builder();
+    let columns: ParquetColumnIndex = builder.take_column_index().unwrap_or_default();
+    let offsets: ParquetOffsetIndex = builder.take_offset_index().unwrap_or_default();
+    let (mut columns, mut offsets) = (columns.into_iter(), offsets.into_iter());
+    let groups = builder.take_row_groups().into_iter();
+    groups
+        .map(|group| {
+            let none = || vec![ColumnIndexMetaData::NONE; group.num_columns()];
+            let columns = columns.next().unwrap_or_else(none);
+            (group, columns, offsets.next().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// The greatest `seq` in the row groups; -1: there are none.
+fn last_seq(metadata: &ParquetMetaData) -> i64 {
+    let seq = crate::columns::index("seq");
+    let of = |group: &RowGroupMetaData| match group.columns().get(seq?)?.statistics()? {
+        Statistics::Int64(values) => values.max_opt().copied(),
+        _ => None,
+    };
+    metadata
+        .row_groups()
+        .iter()
+        .filter_map(of)
+        .max()
+        .unwrap_or(-1)
+}
+
+/// The rows of a batch whose `seq` is greater than `after`.
+fn later(batch: &RecordBatch, after: i64) -> Result<RecordBatch, ArrowError> {
+    let seq = batch
+        .column_by_name("seq")
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .ok_or_else(|| ArrowError::SchemaError("its rows have no `seq`".to_string()))?;
+    let later: BooleanArray = seq.iter().map(|seq| Some(seq? > after)).collect();
+    arrow_select::filter::filter_record_batch(batch, &later)
+}

@@ -1,0 +1,318 @@
+//! A recorder that is killed at any instant leaves a recording that opens, and lacks a second at most. It replays a
+//! capture that never ends, which needs no privileges; `tests/privileged/killed.rs` does it with the kernel.
+
+// A test that cannot go on stops with the reason.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Events of a round of `fixtures/demo.raw`; the first has two more, for the containers are new then.
+const EVENTS: u64 = 3111;
+
+/// A capture as it is fed: what it begins with, and what is repeated.
+struct Capture {
+    begin: Vec<u8>,
+    round: Vec<u8>,
+}
+
+impl Capture {
+    fn read() -> Capture {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw");
+        let file = std::fs::read(path).unwrap();
+        let line = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let mut frames = zstd::decode_all(&file[line..]).unwrap();
+        // The first says what machine it is from: a tag, four bytes of length, and JSON.
+        let machine = 5 + u32::from_le_bytes(frames[1..5].try_into().unwrap()) as usize;
+        let round = frames.split_off(machine);
+        let begin = zstd::encode_all(&frames[..], 1).unwrap();
+        Capture {
+            begin: [&file[..line], &begin].concat(),
+            round: zstd::encode_all(&round[..], 1).unwrap(),
+        }
+    }
+}
+
+/// A recorder that replays rounds of a capture as they come.
+struct Recorder {
+    child: Child,
+    path: PathBuf,
+    fifo: PathBuf,
+    /// When each round was there to be read.
+    fed: Arc<Mutex<Vec<Instant>>>,
+    feeder: JoinHandle<()>,
+}
+
+impl Recorder {
+    /// Begins `NAME.parquet` in a directory; a round comes after each `pause`.
+    fn start(capture: &Arc<Capture>, dir: &Path, name: &str, pause: Duration) -> Recorder {
+        let (fifo, path) = (dir.join(name), dir.join(format!("{name}.parquet")));
+        let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let child = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+            .args(["--quiet", "--from-raw"])
+            .arg(&fifo)
+            .arg("--out")
+            .arg(&path)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let fed = Arc::new(Mutex::new(vec![]));
+        let feeder = std::thread::spawn({
+            let (capture, fed, fifo) = (capture.clone(), fed.clone(), fifo.clone());
+            move || {
+                let mut pipe = File::options().write(true).open(fifo).unwrap();
+                let mut written = pipe.write_all(&capture.begin);
+                while written.is_ok() {
+                    written = pipe.write_all(&capture.round);
+                    fed.lock().unwrap().push(Instant::now());
+                    std::thread::sleep(pause);
+                }
+            }
+        });
+        Recorder {
+            child,
+            path,
+            fifo,
+            fed,
+            feeder,
+        }
+    }
+
+    /// Kills it. Returns what it had been fed a second ago, in rounds.
+    fn kill(mut self) -> (PathBuf, u64) {
+        let killed = Instant::now();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        while !self.feeder.is_finished() {
+            // Where the recorder has not opened it, the feeder still waits for somebody who does.
+            let mut reader = File::options();
+            reader.read(true).custom_flags(libc::O_NONBLOCK);
+            drop(reader.open(&self.fifo));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.feeder.join().unwrap();
+        let old = |at: &&Instant| killed.duration_since(**at) > Duration::from_secs(1);
+        let old = self.fed.lock().unwrap().iter().filter(old).count();
+        (self.path, old as u64)
+    }
+}
+
+fn ctrace_query() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
+}
+
+fn output(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    output
+}
+
+/// Number of events and of numbers of events, and the last number, of each recording of a directory that has events.
+fn held(dir: &Path) -> Vec<(PathBuf, [u64; 3])> {
+    let sql =
+        "select recording, count(*) as events, count(distinct seq) as numbers, max(seq) + 1 as end
+        from events group by recording";
+    let mut command = ctrace_query();
+    command.arg("-r").arg(dir).args(["--format", "json", sql]);
+    let rows: Vec<Value> = serde_json::from_slice(&output(&mut command).stdout).unwrap();
+    let row = |row: &Value| {
+        let numbers = ["events", "numbers", "end"].map(|key| row[key].as_u64().unwrap());
+        (row["recording"].as_str().unwrap().into(), numbers)
+    };
+    rows.iter().map(row).collect()
+}
+
+/// Kills `kills` recorders at random instants, `at_once` of them at a time, and returns by how much of what they had been
+/// fed a second before each recording falls short, in events. Each opens, and has no hole.
+fn kills(kills: usize, at_once: usize, pause: Duration, longest: Duration) -> Vec<i64> {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = Arc::new(Capture::read());
+    let mut fed = vec![];
+    let workers: Vec<_> = (0..at_once)
+        .map(|worker| {
+            let (capture, dir) = (capture.clone(), dir.path().to_path_buf());
+            std::thread::spawn(move || {
+                let mut random = worker as u64 + 1;
+                let mut killed = vec![];
+                for i in 0..kills.div_ceil(at_once) {
+                    // Knuth's MMIX generator.
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let name = format!("{worker}-{i}");
+                    let recorder = Recorder::start(&capture, &dir, &name, pause);
+                    std::thread::sleep(
+                        longest.mul_f64((random >> 33) as f64 / (1u64 << 31) as f64),
+                    );
+                    killed.push(recorder.kill());
+                }
+                killed
+            })
+        })
+        .collect();
+    for worker in workers {
+        fed.extend(worker.join().unwrap());
+    }
+    let held = held(dir.path());
+    assert!(
+        held.len() > kills / 10,
+        "{} recordings have events",
+        held.len()
+    );
+    for (path, [count, distinct, end]) in &held {
+        assert!(
+            count == distinct && count == end,
+            "{path:?}: {count} events, {distinct} numbers, up to {end}"
+        );
+    }
+    let short = |(path, rounds): &(PathBuf, u64)| {
+        let held = held.iter().find(|(name, _)| name == path);
+        (rounds * EVENTS) as i64 - held.map_or(0, |(_, [count, ..])| *count as i64)
+    };
+    fed.iter().map(short).collect()
+}
+
+#[test]
+fn no_kill_costs_more_than_a_second() {
+    let short = kills(
+        150,
+        5,
+        Duration::from_millis(100),
+        Duration::from_millis(2500),
+    );
+    assert!(short.iter().all(|short| *short <= 0), "{short:?}");
+}
+
+#[test]
+fn a_recorder_that_is_killed_while_it_writes_as_fast_as_it_can_leaves_no_hole() {
+    kills(60, 2, Duration::ZERO, Duration::from_millis(2000));
+}
+
+/// A recording in the directory that its recorder was killed of.
+fn killed(dir: &TempDir) -> PathBuf {
+    let capture = Arc::new(Capture::read());
+    let recorder = Recorder::start(&capture, dir.path(), "killed", Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(1500));
+    recorder.kill().0
+}
+
+fn count(path: &Path) -> (u64, String) {
+    let mut command = ctrace_query();
+    command
+        .arg("-r")
+        .arg(path)
+        .args(["--format", "tsv", "select count(*) from events"]);
+    let output = output(&mut command);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let number = stdout.lines().nth(1).unwrap().parse().unwrap();
+    (number, String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_was_not_closed_is_recovered_into_a_plain_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = killed(&dir);
+    let (events, said) = count(&path);
+    assert!(
+        events > EVENTS && said.contains("was not closed"),
+        "{events}: {said}"
+    );
+
+    let copy = dir.path().join("copy.parquet");
+    let recover = |args: &[&Path]| {
+        let mut command = ctrace_query();
+        output(command.arg("recover").args(args)).stderr
+    };
+    recover(&[&path, Path::new("--output"), &copy]);
+    assert_eq!(count(&copy), (events, String::new()));
+    assert_eq!(count(&path), (events, said));
+    recover(&[&path]);
+    assert_eq!(count(&path), (events, String::new()));
+    assert!(!dir.path().join("killed.parquet.journal").exists());
+
+    // Other programs read it, with the pages' index and the metadata.
+    let reader =
+        parquet::file::serialized_reader::SerializedFileReader::new(File::open(&path).unwrap())
+            .unwrap();
+    let metadata = parquet::file::reader::FileReader::metadata(&reader);
+    assert_eq!(metadata.file_metadata().num_rows() as u64, events);
+    let pairs = metadata.file_metadata().key_value_metadata().unwrap();
+    let value = |key: &str| {
+        pairs
+            .iter()
+            .find(|p| p.key == key)
+            .and_then(|p| p.value.clone())
+    };
+    assert_eq!(value("ctrace.events"), Some(events.to_string()));
+    for key in [
+        "ctrace.schema",
+        "ctrace.host",
+        "ctrace.filters",
+        "ctrace.start",
+        "ctrace.end",
+        "ctrace.lost",
+    ] {
+        assert!(value(key).is_some(), "{key}");
+    }
+    let answers = |path: &Path| {
+        let mut command = ctrace_query();
+        let sql = "select * from events order by seq";
+        output(command.arg("-r").arg(path).args(["--format", "csv", sql])).stdout
+    };
+    let without_name = |path: &Path| {
+        let text = String::from_utf8(answers(path)).unwrap();
+        text.replace(path.to_str().unwrap(), "")
+    };
+    assert_eq!(without_name(&path), without_name(&copy));
+}
+
+#[test]
+fn a_recording_is_read_while_it_is_written_and_has_one_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = Arc::new(Capture::read());
+    let recorder = Recorder::start(&capture, dir.path(), "live", Duration::from_millis(20));
+    let path = recorder.path.clone();
+    let began = Instant::now();
+    while recorder.fed.lock().unwrap().len() < 50 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (first, said) = count(&path);
+    assert!(said.contains("is still being written"), "{said}");
+    let mut more = first;
+    while more <= first {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        more = count(&path).0;
+    }
+    for force in ["--force", "--quiet"] {
+        let second = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+            .args([force, "--from-raw"])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw"))
+            .arg("--out")
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("is being written by another ctrace-rec"),
+            "{said}"
+        );
+    }
+    let mut recover = ctrace_query();
+    let refused = recover.arg("recover").arg(&path).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    recorder.kill();
+    assert!(count(&path).0 >= more);
+}
