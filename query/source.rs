@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use ctrace_schema::columns::{self, COLUMNS, Column, Type};
 use ctrace_schema::meta;
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::unclosed::Unclosed;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -362,6 +363,8 @@ async fn open_parquet(
     let meta = pairs
         .into_iter()
         .flatten()
+        // Where something stands in the file is nothing that the recording says about itself.
+        .filter(|pair| pair.key != KEY_ROLLUPS)
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
         .collect();
     let file = metadata.file_metadata();
