@@ -4,14 +4,18 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::bail;
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use clap::CommandFactory;
 
 use crate::answer::{To, answer};
 use crate::cli::{Cli, Command, Common, Format};
-use crate::engine::Engine;
+use crate::engine::{AskError, Engine};
 use crate::output::say;
 use crate::questions::{self, Narrowed, QUESTIONS};
-use crate::{convert, follow, functions, recover, window};
+use crate::sqlerror::nearest;
+use crate::{convert, follow, functions, recover, report, seccomp, window};
 
 /// A question.
 #[derive(Debug)]
@@ -73,6 +77,9 @@ pub async fn ask(
         let asked = async |engine: &Engine| question.sql(engine).await;
         return follow::follow(engine.again(), asked, format, to).await;
     }
+    if let Question::Ready(command) = question {
+        check(command, engine).await?;
+    }
     for _ in 0..common.times.unwrap_or(1) {
         let start = Instant::now();
         answer(engine, &question.sql(engine).await?, format, to).await?;
@@ -108,6 +115,8 @@ impl Command {
         match (self, self.ready()) {
             (_, Some((_, ask))) => &ask.common,
             (Command::Describe(describe), _) => &describe.common,
+            (Command::Seccomp(wanted), _) => &wanted.common,
+            (Command::Report(wanted), _) => &wanted.common,
             _ => NONE,
         }
     }
@@ -116,7 +125,7 @@ impl Command {
     ///
     /// # Errors
     /// What went wrong with it.
-    pub async fn perform(&self, screen: To<'_>) -> anyhow::Result<()> {
+    pub async fn perform(&self, engine: &Engine, screen: To<'_>) -> anyhow::Result<()> {
         match self {
             Command::Help { topic } => help(topic.as_deref(), screen),
             Command::Man => {
@@ -129,6 +138,8 @@ impl Command {
             }
             Command::Convert(convert) => convert::convert(convert).await,
             Command::Recover(asked) => recover::recover(asked).await,
+            Command::Seccomp(wanted) => seccomp::seccomp(wanted, engine, screen).await,
+            Command::Report(wanted) => report::report(wanted, engine, screen).await,
             question => bail!("{question:?} is a question"),
         }
     }
@@ -142,7 +153,8 @@ async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<Strin
             true => engine.span().await?,
             false => window::Span::NONE,
         };
-        return Ok(questions::sql(question, &narrowed, span));
+        let counts = question.takes_counts() && only_counts(engine).await;
+        return Ok(questions::sql(question, &narrowed, span, counts));
     }
     match command {
         Command::Describe(describe) => Ok(match &describe.table {
@@ -153,6 +165,103 @@ async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<Strin
     }
 }
 
+/// Whether the recordings hold counts of calls alone. Those that cannot be opened are an error of the answer.
+pub async fn only_counts(engine: &Engine) -> bool {
+    let recordings = engine.recordings().await;
+    recordings.is_ok_and(|recordings| recordings.counted() == recordings.files.len())
+}
+
+/// Checks what a ready question is about, and says what it cannot answer.
+///
+/// # Errors
+/// That there is no such container.
+async fn check(command: &Command, engine: &Engine) -> anyhow::Result<()> {
+    let Some((question, ask)) = command.ready() else {
+        return Ok(());
+    };
+    let narrowed = Narrowed::parse(&ask.scope).map_err(anyhow::Error::msg)?;
+    for wanted in narrowed.containers() {
+        check_container(engine, wanted).await?;
+    }
+    let recordings = engine.recordings().await?;
+    let (counted, all) = (recordings.counted(), recordings.files.len());
+    let told = if counted == all {
+        !question.takes_counts()
+    } else {
+        counted > 0
+    };
+    if told {
+        say("warning", &of_counts(counted, all));
+    }
+    Ok(())
+}
+
+/// What recordings of counts cannot tell.
+fn of_counts(counted: usize, all: usize) -> String {
+    if counted < all {
+        return format!(
+            "{counted} of {all} recordings hold counts of calls (ctrace-rec --mode counts), which this answer leaves out: \
+             they are in the table `counts`"
+        );
+    }
+    let able = QUESTIONS.iter().filter(|question| question.takes_counts());
+    let able: Vec<_> = able
+        .map(|question| format!("`{}`", question.name))
+        .collect();
+    format!(
+        "this recording holds counts of calls (ctrace-rec --mode counts), and not what each was about: it answers {}, and \
+         SQL over the table `counts`",
+        able.join(", ")
+    )
+}
+
+/// Checks that a container is in the recordings.
+///
+/// # Errors
+/// That it is not, with the name that was probably meant.
+pub async fn check_container(engine: &Engine, wanted: &str) -> anyhow::Result<()> {
+    let of = questions::container_is(&[wanted.to_string()]);
+    let found = texts(engine, &format!("select 1 from events where {of} limit 1")).await?;
+    match found.is_empty() {
+        true => bail!(no_container(engine, wanted).await?),
+        false => Ok(()),
+    }
+}
+
+async fn no_container(engine: &Engine, wanted: &str) -> anyhow::Result<String> {
+    const SHOWN: usize = 10;
+    let sql = "select container from events where container is not null group by container order by container";
+    let names = texts(engine, sql).await?;
+    let what = match wanted.contains(['*', '?']) {
+        true => format!("no container in the recording is named like `{wanted}`"),
+        false => format!("there is no container `{wanted}` in the recording"),
+    };
+    Ok(match nearest(wanted, names.iter().map(String::as_str)) {
+        Some(near) => format!("{what}: did you mean `{near}`?"),
+        None if names.is_empty() => format!("{what}, nor any other"),
+        None if names.len() > SHOWN => format!(
+            "{what}: `ctrace-query containers` lists the {} of it",
+            names.len()
+        ),
+        None => format!("{what}: there are {}", names.join(", ")),
+    })
+}
+
+/// The first column of an answer, as text.
+///
+/// # Errors
+/// What is wrong with the statement or the recordings.
+pub async fn texts(engine: &Engine, sql: &str) -> anyhow::Result<Vec<String>> {
+    let frame = engine.plan(sql).await?;
+    let batches = frame.collect().await.map_err(AskError::from)?;
+    let mut texts = Vec::new();
+    for batch in &batches {
+        let column = cast(batch.column(0), &DataType::Utf8)?;
+        texts.extend(column.as_string::<i32>().iter().flatten().map(String::from));
+    }
+    Ok(texts)
+}
+
 /// Help on a topic; on everything without one.
 ///
 /// # Errors
@@ -160,22 +269,7 @@ async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<Strin
 pub fn help(topic: Option<&str>, screen: To<'_>) -> anyhow::Result<()> {
     match topic {
         None => Ok(Cli::command().print_help()?),
-        Some("questions") => {
-            let command = Cli::command();
-            let mut text = String::from("Ready questions, and an example of each:\n");
-            for question in QUESTIONS {
-                let about = command
-                    .find_subcommand(question.name)
-                    .and_then(|c| c.get_about());
-                let about = about.map(ToString::to_string).unwrap_or_default();
-                text += &format!(
-                    "\n{:<12}{about}\n{:<12}{}\n",
-                    question.name, "", question.example
-                );
-            }
-            text += "\nEach takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.";
-            print(&text, screen)
-        }
+        Some("questions") => print(&crate::help::questions(), screen),
         Some("functions") => print(&functions::help(), screen),
         Some(other) => match Cli::command().find_subcommand_mut(other) {
             Some(command) => print(command.render_help().to_string().trim_end(), screen),

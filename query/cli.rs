@@ -120,6 +120,10 @@ pub enum Command {
     Denied(Ask),
     /// When were events lost, and how many?
     Gaps(Ask),
+    /// Which calls does it need? As a seccomp profile for Docker, podman and Kubernetes
+    Seccomp(Seccomp),
+    /// What happened, on one page of HTML for those who were not there?
+    Report(Report),
     /// Which tables are there, which columns do they have, what do they mean?
     Describe(Describe),
     /// Turn a recording from Parquet into SQLite, or back; nothing is lost
@@ -169,6 +173,28 @@ pub struct Scope {
     /// At most this many rows
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<u64>,
+}
+
+/// `seccomp`.
+#[derive(Args, Debug)]
+pub struct Seccomp {
+    /// Only the calls of these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    pub containers: Vec<String>,
+    /// Print the SQL that finds the calls
+    #[arg(long)]
+    pub show_sql: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+pub struct Report {
+    #[command(flatten)]
+    pub scope: Scope,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `convert`.

@@ -18,7 +18,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::answer::{To, answer};
 use crate::cli::Format;
 use crate::engine::{AskError, EVENTS, Engine};
-use crate::output::{self, Sink};
+use crate::losses;
+use crate::output::{self, Sink, say};
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -80,6 +81,9 @@ async fn events(
             let newest = newest(&engine).await?.unwrap_or(last);
             let part = engine.again().between(last, newest);
             let frame = part.plan(&sql).await.map_err(|e| failed(e.into()))?;
+            if let Some(losses) = losses::of(&part, &frame).await? {
+                say("warning", &losses.to_string());
+            }
             let rows = frame.execute_stream().await?;
             Ok::<_, DataFusionError>(Some((rows, (watch, newest))))
         }

@@ -10,13 +10,16 @@ mod engine;
 mod follow;
 mod footers;
 mod functions;
+mod help;
 mod kept;
 mod losses;
 mod output;
 mod progress;
 mod questions;
 mod recover;
+mod report;
 mod rollups;
+mod seccomp;
 mod segments;
 #[cfg(feature = "shell")]
 mod shell;
@@ -76,19 +79,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    if let Some(command) = cli
-        .command
-        .as_ref()
-        .filter(|command| !command.is_question())
-    {
-        return runtime.block_on(command.perform(To::Stdout));
-    }
     let common = match &cli.command {
         Some(command) => cli.common.merge(command.common()),
         None => cli.common,
     };
     let engine = ask::engine(&common, cores);
     let question = match cli.command {
+        Some(command) if !command.is_question() => {
+            return runtime.block_on(command.perform(&engine, To::Stdout));
+        }
         Some(command) => Question::Ready(command),
         #[cfg(feature = "shell")]
         None if cli.sql.is_none() && cli.file.is_none() && shell::is_wanted() => {

@@ -14,42 +14,39 @@ pub struct Question {
     pub name: &'static str,
     /// The query. `{limit}` stands for the limit, the other names in braces for what [`Filter`] says.
     template: &'static str,
-    /// A command line that a person on call would type.
-    pub example: &'static str,
+    /// The query over recordings of counts (`ctrace-rec --mode counts`); none: they cannot answer it.
+    counts: Option<&'static str>,
 }
 
 macro_rules! question {
-    ($name:literal, $example:literal) => {
+    ($name:literal) => {
         Question {
             name: $name,
             template: include_str!(concat!("questions/", $name, ".sql")),
-            example: $example,
+            counts: None,
+        }
+    };
+    ($name:literal, counts) => {
+        Question {
+            counts: Some(include_str!(concat!("questions/counts/", $name, ".sql"))),
+            ..question!($name)
         }
     };
 }
 
 /// Every ready question, in the order of the help.
 pub const QUESTIONS: &[Question] = &[
-    question!("summary", "ctrace-query -r run.parquet summary"),
-    question!("containers", "ctrace-query containers --since 10m"),
-    question!(
-        "syscalls",
-        "ctrace-query syscalls --container web --limit 20"
-    ),
-    question!(
-        "strace",
-        "ctrace-query strace --container web --since 03:12:01 --limit 50"
-    ),
-    question!(
-        "files",
-        "ctrace-query files --container web --since 03:10 --until 03:20"
-    ),
-    question!("peers", "ctrace-query peers --container 'pay*'"),
-    question!("links", "ctrace-query links"),
-    question!("processes", "ctrace-query processes --container 4f5b8c9d"),
-    question!("errors", "ctrace-query errors --container web --since 10m"),
-    question!("denied", "ctrace-query denied"),
-    question!("gaps", "ctrace-query gaps"),
+    question!("summary", counts),
+    question!("containers", counts),
+    question!("syscalls", counts),
+    question!("strace"),
+    question!("files"),
+    question!("peers"),
+    question!("links"),
+    question!("processes"),
+    question!("errors", counts),
+    question!("denied"),
+    question!("gaps"),
 ];
 
 impl Command {
@@ -68,6 +65,8 @@ impl Command {
             Command::Denied(ask) => ("denied", ask),
             Command::Gaps(ask) => ("gaps", ask),
             Command::Describe(_)
+            | Command::Seccomp(_)
+            | Command::Report(_)
             | Command::Convert(_)
             | Command::Recover(_)
             | Command::Help { .. }
@@ -82,8 +81,10 @@ impl Command {
 #[derive(Debug)]
 pub struct Narrowed {
     containers: Vec<String>,
-    since: Option<Given>,
-    until: Option<Given>,
+    /// From when.
+    pub since: Option<Given>,
+    /// Until when.
+    pub until: Option<Given>,
     limit: Option<u64>,
 }
 
@@ -98,6 +99,11 @@ impl Narrowed {
             until: time(&scope.until).map_err(|e| format!("--until: {e}"))?,
             limit: scope.limit,
         })
+    }
+
+    /// The containers that were asked for.
+    pub fn containers(&self) -> &[String] {
+        &self.containers
     }
 
     /// Whether its times mean something only with the first and last instant of a recording.
@@ -163,10 +169,22 @@ const FILTERS: &[Filter] = &[
     },
 ];
 
-/// The SQL of a question.
-pub fn sql(question: &Question, narrowed: &Narrowed, span: Span) -> String {
+impl Question {
+    /// Whether recordings of counts can answer it.
+    pub fn takes_counts(&self) -> bool {
+        // Losses are told in the same rows.
+        self.counts.is_some() || self.name == "gaps"
+    }
+}
+
+/// The SQL of a question. `counts`: over recordings of counts alone.
+pub fn sql(question: &Question, narrowed: &Narrowed, span: Span, counts: bool) -> String {
+    let template = question
+        .counts
+        .filter(|_| counts)
+        .unwrap_or(question.template);
     let mut sql = String::new();
-    for line in question.template.lines() {
+    for line in template.lines() {
         let place = line.trim();
         let indent = &line[..line.len() - line.trim_start().len()];
         if place == "{limit}" {
@@ -249,6 +267,19 @@ fn container(wanted: &str, name: &str, id: &str) -> Vec<String> {
     conditions
 }
 
+/// A condition that is true of the rows of any of these containers.
+pub fn container_is(wanted: &[String]) -> String {
+    let conditions = wanted
+        .iter()
+        .flat_map(|wanted| container(wanted, "container", "container_id"));
+    conditions.collect::<Vec<_>>().join(" or ")
+}
+
+/// A condition that is false of what a runtime does while it sets a container up.
+pub fn runtime_comms() -> &'static str {
+    "coalesce(comm, '') not like 'runc:[%' and coalesce(comm, '') not in ('runc', 'crun')"
+}
+
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -279,13 +310,15 @@ mod tests {
     #[test]
     fn every_place_is_filled() {
         for question in QUESTIONS {
-            let sql = sql(question, &narrowed(&["web"]), span());
-            assert!(!sql.contains('{'), "{}: {sql}", question.name);
-            assert!(
-                sql.contains("2026-11-21 03:10") && sql.contains("limit 3"),
-                "{sql}"
-            );
-            assert!(sql.contains("= 'web'"), "{sql}");
+            for counts in [false, true] {
+                let sql = sql(question, &narrowed(&["web"]), span(), counts);
+                assert!(!sql.contains('{'), "{}: {sql}", question.name);
+                assert!(
+                    sql.contains("2026-11-21 03:10") && sql.contains("limit 3"),
+                    "{sql}"
+                );
+                assert!(sql.contains("= 'web'"), "{sql}");
+            }
         }
     }
 

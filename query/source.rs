@@ -203,6 +203,17 @@ impl Recordings {
         })
     }
 
+    /// How many of the files hold counts of calls, and no calls.
+    pub fn counted(&self) -> usize {
+        let counts = |file: &&Source| {
+            let filters = file.meta.get(meta::KEY_FILTERS);
+            let filters =
+                filters.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+            filters.is_some_and(|filters| filters["mode"] == "counts")
+        };
+        self.files.iter().filter(counts).count()
+    }
+
     /// The architecture of each host, as `uname -m` names it.
     pub fn machines(&self) -> BTreeMap<&str, &str> {
         let hosts = self.files.iter().map(|f| f.meta.get(meta::KEY_HOST));

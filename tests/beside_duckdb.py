@@ -76,6 +76,7 @@ def ready(query, recording, views):
     db = database(recording, views)
     stored = table(query, recording, "select key, value from meta")
     db.execute("create table meta as from stored")
+    db.execute("create macro signal_name(n) as case n when 9 then 'SIGKILL' end")
     for name in READY:
         sql = ctrace(query, "-r", recording, name, "--show-sql").decode()
         for pattern, replacement in SPELLING:

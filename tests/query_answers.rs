@@ -6,8 +6,10 @@ mod query_support;
 
 use std::path::Path;
 
+use ctrace_schema::meta;
 use insta::assert_snapshot;
-use query_support::{QUESTIONS, ask, incident};
+use query_support::{QUESTIONS, Story, WEB, ask, footer, incident};
+use serde_json::json;
 use tempfile::TempDir;
 
 fn recording() -> TempDir {
@@ -99,12 +101,191 @@ fn narrowed_questions() {
     assert_eq!(count(&["containers", "-c", "?eb"]), 1);
     assert_eq!(count(&["containers", "-c", "c11e"]), 1);
     assert_eq!(count(&["containers", "-c", "web", "-c", "client"]), 2);
-    assert_eq!(count(&["containers", "-c", "nobody"]), 0);
     assert_eq!(count(&["containers", "--limit", "1"]), 1);
     // The recording ends at 03:13: 03:12:08 and later is the client's end alone.
     assert_eq!(count(&["containers", "--since", "52s"]), 1);
     assert_eq!(count(&["processes", "--until", "03:12:01.005"]), 0);
     assert_eq!(count(&["links", "-c", "worker"]), 3);
+}
+
+#[test]
+fn a_container_that_is_not_there_is_an_error() {
+    let dir = recording();
+    let said = |args: &[&str]| {
+        let answer = ask(dir.path(), args);
+        answer
+            .strip_prefix("exit code 2\n--- stderr\nerror: ")
+            .unwrap_or_else(|| panic!("{args:?}: {answer}"))
+            .trim_end()
+            .to_string()
+    };
+    assert_eq!(
+        said(&["files", "--container", "wbe"]),
+        "there is no container `wbe` in the recording: did you mean `web`?"
+    );
+    assert_eq!(
+        said(&["summary", "-c", "web,nosuch"]),
+        "there is no container `nosuch` in the recording: there are client, web, worker"
+    );
+    assert_eq!(
+        said(&["links", "-c", "pay*"]),
+        "no container in the recording is named like `pay*`: there are client, web, worker"
+    );
+    // An id of four digits is one that is there.
+    assert!(said(&["gaps", "-c", "4f5c"]).starts_with("there is no container `4f5c`"));
+    assert!(ask(dir.path(), &["gaps", "-c", "4f5b"]).starts_with("exit code 0"));
+}
+
+#[test]
+fn a_profile_says_what_it_may_lack() {
+    let dir = TempDir::new().unwrap();
+    let mut story = incident();
+    story.gap(3000, Some("web"), "file", 1234);
+    story.meta(meta::KEY_FILTERS, "{\"exclude-set\":[\"memory\"]}");
+    story.write(dir.path(), "run.parquet");
+    let profile = ask(dir.path(), &["seccomp", "--container", "web"]);
+    assert_snapshot!(profile);
+    // Of a container that began within the recording, and lost nothing; what was refused stays refused.
+    let worker = ask(dir.path(), &["seccomp", "-c", "client,worker"]);
+    assert!(
+        !worker.contains("events were lost") && !worker.contains("ptrace"),
+        "{worker}"
+    );
+    assert!(
+        worker.contains("not in this profile: worker ran already"),
+        "{worker}"
+    );
+    assert_eq!(
+        ask(dir.path(), &["seccomp", "-c", "wbe"]),
+        "exit code 2\n--- stderr\nerror: there is no container `wbe` in the recording: did you mean `web`?\n"
+    );
+}
+
+#[test]
+fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
+    let dir = TempDir::new().unwrap();
+    let mut story = incident();
+    story.gap(3000, Some("web"), "file", 1234);
+    let evil = "<script>alert(1)</script>\u{1b}[31m\" onload='x'";
+    let who = json!({ "container": evil, "pid": 9, "tid": 9, "comm": evil, "exe": evil });
+    for i in 0..30 {
+        story.call(
+            50 + i,
+            &who,
+            "openat",
+            -2,
+            json!({ "class": "file", "path": format!("/{i}/{evil}"), "error": "ENOENT" }),
+        );
+    }
+    story.write(dir.path(), "run.parquet");
+    let said = ask(dir.path(), &["report", "--output", "incident.html"]);
+    assert_eq!(said, "exit code 0\n");
+    let page = std::fs::read_to_string(dir.path().join("incident.html")).unwrap();
+    for part in [
+        "run.parquet, 2026-11-21 03:12:00 to 2026-11-21 03:13:00 UTC",
+        "1,234 events were lost",
+        "<svg ",
+        "172.17.0.2",
+        "/srv/index.html",
+        "connect ECONNREFUSED",
+        "sleep 9",
+        "ring full",
+        "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
+        "<code>ctrace-query files</code> has all",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // Nothing is run, and nothing fetched.
+    for markup in [
+        "<script", "onload='", "http://", "https://", "src=", "href=", "\u{1b}",
+    ] {
+        assert!(!page.contains(markup), "{markup}: {page}");
+    }
+    let narrow = ask(
+        dir.path(),
+        &[
+            "report", "-c", "client", "--since", "03:12:01", "--limit", "3",
+        ],
+    );
+    assert!(
+        narrow.contains("run.parquet, client, 2026-11-21 03:12:01 to")
+            && !narrow.contains("worker"),
+        "{narrow}"
+    );
+}
+
+#[test]
+fn what_ended_a_process_is_in_the_summary() {
+    let dir = TempDir::new().unwrap();
+    let mut story = incident();
+    let exit = |story: &mut Story, pid: i64, how: serde_json::Value| {
+        let mut row = json!({ "kind": "process", "action": "exit", "container": "web", "pid": pid,
+            "comm": format!("job{}", pid % 7), "exe": format!("/bin/job{}", pid % 7) });
+        row.as_object_mut()
+            .unwrap()
+            .extend(how.as_object().unwrap().clone());
+        story.row(4000 + pid, row);
+    };
+    // Many that fail as they often do hide none that crashed.
+    for pid in 0..70 {
+        exit(&mut story, pid, json!({ "exit_code": 1 + pid % 7 }));
+    }
+    exit(&mut story, 100, json!({ "exit_signal": 11 }));
+    story.write(dir.path(), "run.parquet");
+    let summary = ask(dir.path(), &["--format", "csv", "summary"]);
+    assert!(
+        summary.contains("\nkilled by a signal,web /bin/job2,1 with SIGSEGV\n"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("\nkilled by a signal,client /bin/sleep,1 with SIGKILL\n"),
+        "{summary}"
+    );
+    assert!(
+        summary.contains("\nended badly,web /bin/job0,10 with exit code 1\n"),
+        "{summary}"
+    );
+}
+
+/// Two seconds of counts, as `ctrace-rec --mode counts` writes them.
+fn counts() -> Story {
+    let mut story = Story::default();
+    footer(&mut story);
+    story.meta(meta::KEY_FILTERS, "{\"mode\":\"counts\"}");
+    story.row(
+        0,
+        json!({ "kind": "container", "action": "found", "container": "web", "container_id": WEB }),
+    );
+    for (ms, syscall, calls, errors) in [
+        (0, "read", 70, 0),
+        (0, "openat", 20, 5),
+        (1000, "read", 30, 0),
+    ] {
+        story.row(ms, json!({ "kind": "counts", "container": "web", "container_id": WEB, "comm": "nginx",
+            "class": "file", "syscall": syscall, "calls": calls, "errors": errors, "bytes": calls * 2,
+            "duration": calls * 1000, "latency": "[0,0,1]" }));
+    }
+    story
+}
+
+#[test]
+fn counts_answer_what_they_can_and_say_what_they_cannot() {
+    let dir = TempDir::new().unwrap();
+    counts().write(dir.path(), "run.parquet");
+    for question in QUESTIONS {
+        assert_snapshot!(format!("counts_{question}"), ask(dir.path(), &[question]));
+    }
+    // Beside a recording of calls.
+    incident().write(dir.path(), "calls.parquet");
+    let both = ask(
+        dir.path(),
+        &["-r", "calls.parquet", "syscalls", "--limit", "1"],
+    );
+    assert!(
+        both.contains("warning: 1 of 2 recordings hold counts of calls"),
+        "{both}"
+    );
+    assert!(both.contains("connect"), "{both}");
 }
 
 #[test]

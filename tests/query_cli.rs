@@ -399,6 +399,29 @@ fn help_describes_questions_and_tables() {
         "help_questions",
         transcript(ctrace_query(dir.path()).args(["help", "questions"]))
     );
+    // The examples are command lines, and are right.
+    let help = ask(dir.path(), &["help", "questions"]);
+    let examples: Vec<&str> = help
+        .lines()
+        .map(str::trim)
+        .filter(|l| l.starts_with("ctrace-query "))
+        .collect();
+    assert!(examples.len() > 15, "{help}");
+    for example in examples {
+        // The containers of the examples are none of this recording; 03:10 is before it.
+        let example = example
+            .replace("'pay*'", "'w*'")
+            .replace("4f5b8c9d", "4f5b");
+        let program = env!("CARGO_BIN_EXE_ctrace-query");
+        let line = example.replacen("ctrace-query", program, 1);
+        let answer = transcript(
+            std::process::Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(dir.path())
+                .env_remove("CTRACE_RECORDING"),
+        );
+        assert!(answer.starts_with("exit code 0"), "{example}: {answer}");
+    }
     // Needs no recording.
     let empty = TempDir::new().unwrap();
     assert_snapshot!(

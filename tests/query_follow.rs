@@ -6,11 +6,16 @@ mod query_support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use query_support::{Story, ctrace_query, footer, incident, transcript};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use ctrace_schema::{columns, meta, sqlite};
+use query_support::{START, Story, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -31,14 +36,20 @@ fn calls(dir: &Path, count: i64) {
 struct Follower {
     child: Child,
     lines: Receiver<String>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Follower {
     fn new(dir: &Path, args: &[&str]) -> Self {
+        Self::of(dir, "run.parquet", args)
+    }
+
+    fn of(dir: &Path, recording: &str, args: &[&str]) -> Self {
         let mut child = ctrace_query(dir)
-            .args(["-r", "run.parquet", "--follow", "--format", "csv"])
+            .args(["-r", recording, "--follow", "--format", "csv"])
             .args(args)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (sender, lines) = channel();
@@ -48,7 +59,19 @@ impl Follower {
                 .lines()
                 .all(|line| sender.send(line.unwrap()).is_ok())
         });
-        Follower { child, lines }
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Follower {
+            child,
+            lines,
+            stderr,
+        }
+    }
+
+    /// The next line on stderr.
+    fn said(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).unwrap();
+        line
     }
 
     fn expect(&self, want: &[&str]) {
@@ -87,6 +110,78 @@ fn new_events_follow_those_before() {
     follower.expect(&["3,getpid() = 3", "4,getpid() = 4"]);
     calls(dir.path(), 6);
     follower.expect(&["5,getpid() = 5"]);
+    follower.end();
+}
+
+/// Writes calls and a loss into a recording in SQLite, as the recorder does.
+fn write_sqlite(writer: &mut sqlite::Writer, rows: &[serde_json::Value]) {
+    let schema = Arc::new(columns::arrow_schema());
+    let mut decoder = arrow::json::ReaderBuilder::new(schema)
+        .build_decoder()
+        .unwrap();
+    decoder.serialize(rows).unwrap();
+    let batch = decoder.flush().unwrap().unwrap();
+    // As the recorder has it, text comes in dictionaries.
+    let dictionary = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+    let column = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8 => cast(column, &dictionary).unwrap(),
+        _ => column.clone(),
+    };
+    let names = columns::COLUMNS.iter().map(|c| c.name);
+    let columns = names.zip(batch.columns().iter().map(column));
+    writer
+        .write(&RecordBatch::try_from_iter(columns).unwrap())
+        .unwrap();
+}
+
+#[test]
+fn what_is_only_in_the_log_of_an_sqlite_recording_is_followed_and_its_losses_are_told() {
+    let dir = TempDir::new().unwrap();
+    let call = |seq: i64| {
+        json!({ "time": START + seq, "seq": seq, "host": "node1", "kind": "syscall", "container": "web",
+            "pid": 1, "tid": 1, "syscall": "getpid", "ret": seq, "class": "process" })
+    };
+    // Its metadata says at the end what was lost. As long as it is open, what is new is in run.sqlite-wal.
+    let mut writer = sqlite::Writer::create(
+        &dir.path().join("run.sqlite"),
+        &[
+            (meta::KEY_SCHEMA, "1.1".into()),
+            (meta::KEY_HOST, "node1".into()),
+        ],
+    )
+    .unwrap();
+    write_sqlite(&mut writer, &[call(0)]);
+    let database = std::fs::metadata(dir.path().join("run.sqlite"))
+        .unwrap()
+        .len();
+    let mut follower = Follower::of(
+        dir.path(),
+        "run.sqlite",
+        &["select seq, ret from syscalls order by seq"],
+    );
+    follower.expect(&["seq,ret", "0,0"]);
+    write_sqlite(
+        &mut writer,
+        &[
+            call(1),
+            json!({ "time": START + 2, "seq": 2, "host": "node1", "kind": "gap",
+        "action": "ring full", "class": "process", "container": "web", "lost": 1234, "duration": 5 }),
+        ],
+    );
+    follower.expect(&["1,1"]);
+    let said = follower.said();
+    assert!(
+        said.starts_with("warning: 1,234 events were lost"),
+        "{said}"
+    );
+    assert_eq!(
+        std::fs::metadata(dir.path().join("run.sqlite"))
+            .unwrap()
+            .len(),
+        database
+    );
+    write_sqlite(&mut writer, &[call(3)]);
+    follower.expect(&["3,3"]);
     follower.end();
 }
 

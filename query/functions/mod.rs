@@ -68,6 +68,12 @@ pub const FUNCTIONS: &[Function] = &[
         kind: Kind::Scalar(names::errno_text),
     },
     Function {
+        signature: "signal_name(n integer) -> text",
+        about: "the name of a signal, such as the one that ended a process",
+        example: "select container, argv, signal_name(exit_signal) from processes where exit_signal is not null order by exited",
+        kind: Kind::Scalar(names::signal_name),
+    },
+    Function {
         signature: "cidr_contains(network text, address text) -> boolean",
         about: "whether an address is of a network, IPv4 or IPv6; null: it is no address",
         example: "select container, peer_addr from connections where cidr_contains('172.16.0.0/12', peer_addr) order by 1, 2",

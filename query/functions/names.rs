@@ -1,8 +1,8 @@
-//! Names of numbers: errnos.
+//! Names of numbers: errnos and signals.
 
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::{DataType, Int64Type};
-use ctrace_schema::errno;
+use ctrace_schema::{errno, strace};
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 
@@ -22,6 +22,21 @@ pub fn errno_name() -> Scalar {
 /// `errno_text(n or name)`.
 pub fn errno_text() -> Scalar {
     Scalar::new("errno_text", &[Takes::IntegerOrText], Gives::Text, text)
+}
+
+/// `signal_name(n)`.
+pub fn signal_name() -> Scalar {
+    Scalar::new(
+        "signal_name",
+        &[Takes::Integer],
+        Gives::Text,
+        |args, rows| {
+            let numbers = array(args, 0, rows)?;
+            let names = numbers.as_primitive::<Int64Type>().iter();
+            let names = names.map(|n| n.map(strace::signal));
+            Ok(std::sync::Arc::new(names.collect::<StringViewArray>()))
+        },
+    )
 }
 
 fn text(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {

@@ -243,7 +243,10 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// The rows of a batch as text that is safe to show.
-fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
+///
+/// # Errors
+/// That a value cannot be shown.
+pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     let options = cell_format();
     let formatters = batch
         .columns()

@@ -48,13 +48,18 @@ parts as (
         order by count(*) desc, peer_addr, peer_port, peer_path limit 5)
     union all
     select * from (
-        select 11, 'ended badly', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
-            cast(count(*) as varchar) || ' with ' ||
-                coalesce('signal ' || cast(exit_signal as varchar), 'exit code ' || cast(exit_code as varchar)),
-            -count(*)
-        from scope where kind = 'process' and action = 'exit' and (exit_code <> 0 or exit_signal is not null)
-        group by container, exe, comm, exit_code, exit_signal
-        order by count(*) desc, container, exe, comm limit 5)
+        select 11, 'killed by a signal', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
+            cast(count(*) as varchar) || ' with ' || signal_name(exit_signal), -count(*)
+        from scope where kind = 'process' and action = 'exit' and exit_signal is not null
+        group by container, coalesce(exe, comm, '?'), exit_signal
+        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_signal limit 10)
+    union all
+    select * from (
+        select 12, 'ended badly', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
+            cast(count(*) as varchar) || ' with exit code ' || cast(exit_code as varchar), -count(*)
+        from scope where kind = 'process' and action = 'exit' and exit_code <> 0 and exit_signal is null
+        group by container, coalesce(exe, comm, '?'), exit_code
+        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_code limit 5)
 )
 select section, item, value
 from parts

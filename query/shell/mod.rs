@@ -39,7 +39,9 @@ use words::Words;
 
 const PROMPT: &str = "ctrace> ";
 /// What begins a line without SQL, beside the ready questions.
-const OTHERS: &[&str] = &["describe", "convert", "help", "quit", "exit"];
+const OTHERS: &[&str] = &[
+    "seccomp", "report", "describe", "convert", "recover", "help", "quit", "exit",
+];
 
 /// Whether somebody sits there who can be asked for questions.
 pub fn is_wanted() -> bool {
@@ -224,7 +226,9 @@ impl<'a> Shell<'a> {
                 self.ask(Question::Ready(command), &common)
             }
             Some(command) => {
-                self.until_ctrl_c(command.perform(self.screen()))?;
+                let other = self.other(command.common());
+                let engine = other.as_ref().unwrap_or(&self.engine);
+                self.until_ctrl_c(command.perform(engine, self.screen()))?;
                 Ok(())
             }
             None => bail!("`{}` is no question: `\\?` helps", words.join(" ")),
@@ -239,11 +243,7 @@ impl<'a> Shell<'a> {
             output,
             ..common.clone()
         };
-        let other = match common.recordings.is_empty() {
-            true if common.no_rollups => Some(self.engine.again().without_rollups()),
-            true => None,
-            false => Some(engine(&common, self.engine.cores())),
-        };
+        let other = self.other(&common);
         let engine = other.as_ref().unwrap_or(&self.engine);
         let start = Instant::now();
         let answering = ask(engine, &question, &common, self.screen());
@@ -267,6 +267,15 @@ impl<'a> Shell<'a> {
             }
         }
         Ok(())
+    }
+
+    /// An engine for what a question asks to be read otherwise.
+    fn other(&self, common: &Common) -> Option<Engine> {
+        match common.recordings.is_empty() {
+            true if common.no_rollups => Some(self.engine.again().without_rollups()),
+            true => None,
+            false => Some(engine(common, self.engine.cores())),
+        }
     }
 
     /// Works until it is done, or Ctrl-C: then there is nothing.

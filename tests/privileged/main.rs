@@ -20,6 +20,7 @@ mod limits;
 mod network;
 mod processes;
 mod reuse;
+mod seccomp;
 mod service;
 
 mod uring;

@@ -2,6 +2,8 @@
 
 mod names;
 
+pub use names::signal;
+
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
@@ -156,7 +158,7 @@ impl<'a> Call<'a> {
         match arg {
             Arg::Fd | Arg::DirFd => self.fd(i, v as i32),
             Arg::Flags(names) | Arg::Const(names) => self.named(i, names, v),
-            Arg::Signal => names::signal(i64::from(v as i32)),
+            Arg::Signal => signal(i64::from(v as i32)),
             Arg::Mode => mode(v as u32, self.like().starts_with("mknod")),
             Arg::UInt if self.spec.args[i].0 == "dev" && self.like().starts_with("mknod") => {
                 device(v as u32)
@@ -221,7 +223,7 @@ impl<'a> Call<'a> {
             | general::F_DUPFD_QUERY
             | general::F_SETOWN
             | general::F_SETPIPE_SZ => (v as i32).to_string(),
-            general::F_SETSIG => names::signal(v),
+            general::F_SETSIG => signal(v),
             general::F_ADD_SEALS | general::F_SETLEASE | general::F_NOTIFY => hex(self.unsigned(v)),
             // The others take the address of a structure.
             _ => "...".into(),
@@ -230,7 +232,7 @@ impl<'a> Call<'a> {
 
     fn prctl_argument(&self, i: usize, v: i64) -> String {
         match self.low(0).unwrap_or(u32::MAX) {
-            prctl::PR_SET_PDEATHSIG => names::signal(v),
+            prctl::PR_SET_PDEATHSIG => signal(v),
             prctl::PR_SET_NAME
             | prctl::PR_GET_NAME
             | prctl::PR_GET_PDEATHSIG

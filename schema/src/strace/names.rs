@@ -123,7 +123,7 @@ fn plain(names: Names) -> Option<&'static Table> {
 }
 
 /// The names of signals; those of real-time ones are counted from the first, as strace does.
-pub(super) fn signal(number: i64) -> String {
+pub fn signal(number: i64) -> String {
     match SIGNALS.iter().find(|(_, v)| i64::from(*v) == number) {
         Some((name, _)) => (*name).into(),
         None if number == i64::from(general::SIGRTMIN) => "SIGRTMIN".into(),

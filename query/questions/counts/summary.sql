@@ -1,0 +1,44 @@
+/* A recording of counts in a few sections: what, who, which calls, what failed. */
+with scope as (
+    select *
+    from events
+    where true
+        {events}
+),
+calls as (
+    select coalesce(container, '?') as container, syscall, calls, errors, duration
+    from scope
+    where kind = 'counts'
+),
+parts as (
+    select 1 as part, 'recording' as section, replace(key, 'ctrace.', '') as item, value, 0 as rank
+    from meta
+    where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
+    union all
+    select 2, 'recording', 'from', to_char(min(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
+    union all
+    select 3, 'recording', 'to', to_char(max(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
+    union all
+    select 4, 'recording', 'calls counted', cast(coalesce(sum(calls), 0) as varchar), 0 from calls
+    union all
+    select 5, 'recording', 'lost', cast(coalesce(sum(lost), 0) as varchar), 0 from scope
+    union all
+    select 6, 'calls of container', container, cast(sum(calls) as varchar), -sum(calls) from calls group by container
+    union all
+    select * from (
+        select 7, 'top calls', syscall, cast(sum(calls) as varchar), -sum(calls)
+        from calls group by syscall order by sum(calls) desc, syscall limit 5)
+    union all
+    select * from (
+        select 8, 'time in calls', syscall, human_duration(sum(duration)), -sum(duration)
+        from calls where duration > 0 group by syscall order by sum(duration) desc, syscall limit 5)
+    union all
+    select * from (
+        select 9, 'failed calls', container || ' ' || syscall, cast(sum(errors) as varchar), -sum(errors)
+        from calls where errors > 0 group by container, syscall order by sum(errors) desc, container, syscall limit 5)
+)
+select section, item, value
+from parts
+where value is not null
+order by part, rank, item
+{limit}
