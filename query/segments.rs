@@ -158,7 +158,6 @@ fn options(filters: &[Expr]) -> TableParquetOptions {
         let column = match filter {
             Expr::BinaryExpr(filter) if filter.op == Operator::Eq => &filter.left,
             Expr::InList(list) if !list.negated => &list.expr,
-            Expr::Like(like) if !like.negated => &like.expr,
             _ => return false,
         };
         matches!(&**column, Expr::Column(column) if RARE.contains(&column.name.as_str()))
