@@ -48,30 +48,58 @@ impl ParquetFileReaderFactory for Footers {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let footer = self.known.get(&file.object_meta.location).cloned();
-        let file = self.files.create_reader(partition, file, hint, metrics)?;
-        Ok(match footer {
-            Some(footer) => Box::new(Reader { file, footer }),
-            None => file,
-        })
+        let reader = |file| self.files.create_reader(partition, file, hint, metrics);
+        let Some(footer) = footer else {
+            return reader(file);
+        };
+        let mut renamed = file.clone();
+        let name = file.object_meta.location.as_ref().strip_suffix(".open");
+        let finished = match name.and_then(|name| Path::parse(name).ok()) {
+            Some(name) => {
+                renamed.object_meta.location = name;
+                Some(reader(renamed)?)
+            }
+            None => None,
+        };
+        Ok(Box::new(Reader {
+            file: reader(file)?,
+            finished,
+            footer,
+        }))
     }
 }
 
 /// A reader of one file.
 struct Reader {
     file: Box<dyn AsyncFileReader + Send>,
+    /// The same file under the name that it gets when it is finished, which may be meanwhile.
+    finished: Option<Box<dyn AsyncFileReader + Send>>,
     footer: Arc<ParquetMetaData>,
 }
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.file.get_bytes(range)
+        let read = async move {
+            match (self.file.get_bytes(range.clone()).await, &mut self.finished) {
+                (Err(_), Some(finished)) => finished.get_bytes(range).await,
+                (read, _) => read,
+            }
+        };
+        read.boxed()
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        self.file.get_byte_ranges(ranges)
+        let read = async move {
+            let file = self.file.get_byte_ranges(ranges.clone()).await;
+            match (file, &mut self.finished) {
+                (Err(_), Some(finished)) => finished.get_byte_ranges(ranges).await,
+                (read, _) => read,
+            }
+        };
+        read.boxed()
     }
 
     fn get_metadata<'a>(

@@ -40,7 +40,7 @@ pub async fn recover(asked: &Recover) -> Result<()> {
     let unclosed = read(from)?;
     let pairs = pairs(from, &unclosed).await?;
     let to = asked.output.as_deref().unwrap_or(from);
-    let failed = || format!("cannot write {}", to.display());
+    let failed = || format!("cannot write {name}");
     let rows = match &asked.output {
         None => finish(from, unclosed, pairs).with_context(failed)?,
         Some(to) => {
@@ -64,9 +64,15 @@ pub async fn recover(asked: &Recover) -> Result<()> {
             finished.with_context(failed)?
         }
     };
+    let mut to = to.to_path_buf();
     if asked.output.is_none() {
         // Its rows are in the file now.
         let _ = std::fs::remove_file(journal::path(from));
+        // A segment has its name when it is finished.
+        if to.extension().is_some_and(|ending| ending == "open") {
+            to.set_extension("");
+            std::fs::rename(from, &to).with_context(failed)?;
+        }
     }
     say(
         "recovered",

@@ -69,6 +69,11 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the file is not there (any more): that of a directory may have been removed.
+    fn is_gone(&self) -> bool {
+        matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// Whether the file is readable and simply something else.
     fn is_no_recording(&self) -> bool {
         matches!(
@@ -82,6 +87,8 @@ impl SourceError {
 
 /// How the names of recordings end.
 const ENDINGS: [&str; 2] = ["parquet", "sqlite"];
+/// And of segments that are not finished.
+const OPEN: &str = "parquet.open";
 
 /// One file that can be read.
 #[derive(Debug)]
@@ -407,14 +414,14 @@ async fn expand(ctx: &SessionContext, named: &Path) -> Result<Vec<Source>, Sourc
     let in_directory = named.is_dir();
     let mut opened = futures::stream::iter(paths(named)?.into_iter().map(|path| {
         let ctx = ctx.clone();
-        async move { recording(&ctx, &path).await }.boxed()
+        async move { segment(&ctx, &path).await }.boxed()
     }))
     .buffered(AT_ONCE);
     let mut sources = Vec::new();
     while let Some(source) = opened.next().await {
         match source {
             // Beside recordings, a directory may hold other things.
-            Err(e) if in_directory && e.is_no_recording() => {}
+            Err(e) if in_directory && (e.is_no_recording() || e.is_gone()) => {}
             other => sources.push(other?),
         }
     }
@@ -424,12 +431,22 @@ async fn expand(ctx: &SessionContext, named: &Path) -> Result<Vec<Source>, Sourc
     }
 }
 
+/// Opens one recording, also one that gets its name meanwhile because it is finished.
+async fn segment(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
+    match recording(ctx, path).await {
+        Err(e) if e.is_gone() && path.extension().is_some_and(|ending| ending == "open") => {
+            recording(ctx, &path.with_extension("")).await
+        }
+        other => other,
+    }
+}
+
 /// The files that `named` stands for.
 fn paths(named: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let name = named.display().to_string();
     let patterns = if named.is_dir() {
         let inside = |ending| format!("{}/**/*.{ending}", glob::Pattern::escape(&name));
-        ENDINGS.map(inside).to_vec()
+        ENDINGS.into_iter().chain([OPEN]).map(inside).collect()
     } else if !named.exists() && name.contains(['*', '?', '[']) {
         vec![name]
     } else {

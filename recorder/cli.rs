@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::containers;
 use crate::filters::Asked;
+use crate::limits::Limits;
 use crate::memory::Memory;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
@@ -56,7 +57,8 @@ pub enum Command {
 /// What to record, and where to.
 #[derive(Debug, Args)]
 pub struct Record {
-    /// File to write; its ending says the format (.parquet, .sqlite). `-`: JSON lines on stdout.
+    /// File to write; its ending says the format (.parquet, .sqlite). `DIR/`: Parquet files in a directory. `-`: JSON lines
+    /// on stdout.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -71,6 +73,14 @@ pub struct Record {
     /// Have what was written put on the disk at most this often: what a power cut may cost.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     pub sync: Duration,
+
+    /// Begin another file in the directory when one has this size or age, such as 100MB,10m. SIGHUP does it at once.
+    #[arg(long, value_name = "SIZE,TIME")]
+    pub rotate: Option<Limits>,
+
+    /// Keep so much in the directory, such as 20GB,7d: of the files of this host the oldest are removed.
+    #[arg(long, value_name = "SIZE,TIME")]
+    pub keep: Option<Limits>,
 
     /// Stop after this long, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -14,6 +14,7 @@ mod definitions;
 mod dns;
 mod filters;
 mod kernel;
+mod limits;
 mod memory;
 mod merge;
 mod metrics;

@@ -42,25 +42,32 @@ impl Memory {
 impl FromStr for Memory {
     type Err = String;
 
-    /// A number and a unit, as 128MB (of 1000) or 128MiB (of 1024).
     fn from_str(text: &str) -> Result<Memory, String> {
-        let at = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(at);
-        let unit = match unit.trim().to_ascii_lowercase().as_str() {
-            "k" | "kb" => 1e3,
-            "m" | "mb" => 1e6,
-            "g" | "gb" => 1e9,
-            "kib" => 1024.0,
-            "mib" => 1024.0 * 1024.0,
-            "gib" => 1024.0 * 1024.0 * 1024.0,
-            _ => return Err("a size, such as 128MB or 1GiB".to_string()),
-        };
-        let bytes = number.parse::<f64>().map_err(|e| e.to_string())? * unit;
+        let bytes = bytes(text)?;
         if bytes < LEAST as f64 {
             return Err("at least 68MB".to_string());
         }
         Ok(Memory(bytes as usize))
     }
+}
+
+/// A number and a unit, as 128MB (of 1000) or 128MiB (of 1024).
+///
+/// # Errors
+/// A sentence for the user: it is none.
+pub fn bytes(text: &str) -> Result<f64, String> {
+    let at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err("a size, such as 128MB or 1GiB".to_string()),
+    };
+    Ok(number.parse::<f64>().map_err(|e| e.to_string())? * unit)
 }

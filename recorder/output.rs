@@ -11,13 +11,15 @@ use ctrace_schema::unclosed::journal;
 use crate::cli::{Format, Record};
 use crate::columns::{Columns, encoded_schema};
 use crate::raw::Machine;
-use crate::sink::{JsonLines, Parquet, Sink, Sqlite, Summary, Table};
+use crate::sink::{JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, directory};
 
 /// Where a recording goes, decided before anything is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A Parquet file.
     Parquet(PathBuf),
+    /// Parquet files in a directory, one after the other.
+    Segments(PathBuf),
     /// An SQLite database.
     Sqlite(PathBuf),
     /// JSON lines on stdout.
@@ -35,6 +37,20 @@ impl Target {
     /// They contradict each other, or say nothing.
     pub fn new(flags: &Record) -> Result<Target> {
         let out = flags.out.as_deref();
+        let directory = out.filter(|out| out.is_dir() || out.to_string_lossy().ends_with('/'));
+        match (directory, flags.format) {
+            (Some(out), None | Some(Format::Parquet)) => {
+                return Ok(Target::Segments(out.to_path_buf()));
+            }
+            (Some(out), _) => bail!(
+                "{} is a directory, in which recordings are Parquet: leave --format away, or name a file",
+                out.display()
+            ),
+            (None, _) if flags.rotate.is_some() || flags.keep.is_some() => {
+                bail!("--rotate and --keep need a directory: `--out DIR/`")
+            }
+            (None, _) => {}
+        }
         let stdout = out.is_none_or(|out| out == Path::new("-"));
         let format = flags.format.or_else(|| ending(out?));
         match (format, out) {
@@ -74,7 +90,9 @@ impl Target {
     /// What the progress line calls it.
     pub fn name(&self) -> String {
         match self {
-            Target::Parquet(path) | Target::Sqlite(path) => path.display().to_string(),
+            Target::Parquet(path) | Target::Segments(path) | Target::Sqlite(path) => {
+                path.display().to_string()
+            }
             Target::Json | Target::Table => "stdout".to_string(),
             Target::RawOnly => "a raw capture".to_string(),
         }
@@ -84,7 +102,7 @@ impl Target {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Target::Parquet(path) | Target::Sqlite(path) => Some(path),
-            Target::Json | Target::Table | Target::RawOnly => None,
+            Target::Segments(_) | Target::Json | Target::Table | Target::RawOnly => None,
         }
     }
 
@@ -95,7 +113,8 @@ impl Target {
     pub fn open(&self, machine: &Machine, flags: &Record) -> Result<Box<dyn Sink>> {
         let (origin, force) = (Summary::new(machine).origin(), flags.force);
         Ok(match self {
-            Target::Parquet(path) => Box::new(parquet(path, origin, flags)?),
+            Target::Parquet(path) => Box::new(parquet(path, origin, force, flags.sync)?),
+            Target::Segments(out) => Box::new(segments(out, machine, origin, flags)?),
             Target::Sqlite(path) => {
                 let file = create(path, force)?;
                 // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
@@ -123,24 +142,29 @@ fn ending(out: &Path) -> Option<Format> {
 }
 
 /// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
-fn parquet(path: &Path, origin: Vec<(&'static str, String)>, flags: &Record) -> Result<Parquet> {
+fn parquet(
+    path: &Path,
+    origin: Vec<(&'static str, String)>,
+    force: bool,
+    sync: Duration,
+) -> Result<Parquet> {
     let beside = journal::path(path);
     let lost = beside.exists() && !path.exists();
-    if lost && !flags.force {
+    if lost && !force {
         bail!(
             "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
              --force to drop it",
             beside.display()
         );
     }
-    refuse(path, flags.force)?;
+    refuse(path, force)?;
     let special = path.metadata().is_ok_and(|m| !m.is_file());
     let mut partial = path.to_path_buf();
     if !special {
         partial.as_mut_os_string().push(".partial");
     }
     let files = (create(&partial, true)?, create(&beside, true)?);
-    let begun = Parquet::new(files, path, &encoded_schema(), origin, flags.sync).and_then(|sink| {
+    let begun = Parquet::new(files, path, &encoded_schema(), origin, sync).and_then(|sink| {
         if !special {
             std::fs::rename(&partial, path)
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -152,6 +176,26 @@ fn parquet(path: &Path, origin: Vec<(&'static str, String)>, flags: &Record) -> 
         let _ = std::fs::remove_file(&beside);
     }
     begun
+}
+
+/// Begins segments in a directory, which has one writer for each host.
+fn segments(
+    out: &Path,
+    machine: &Machine,
+    origin: Vec<(&'static str, String)>,
+    flags: &Record,
+) -> Result<Segments> {
+    let directory = directory(out, &machine.host);
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let lock = create(&directory.join(".lock"), true)?;
+    let sync = flags.sync;
+    let begin = Box::new(move |path: &Path| parquet(path, origin.clone(), false, sync));
+    let limits = (
+        flags.rotate.unwrap_or_default(),
+        flags.keep.unwrap_or_default(),
+    );
+    Ok(Segments::new(directory, machine, limits, lock, begin))
 }
 
 /// What must not be overwritten is refused.

@@ -21,6 +21,11 @@ pub struct Cutter {
     gathers: bool,
     /// When the part began that is being filled.
     began: Instant,
+    turns_after: Option<Duration>,
+    /// When the sink turned last.
+    turned: Instant,
+    /// Whether somebody wants it to.
+    turn: bool,
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
@@ -43,6 +48,8 @@ pub struct Part {
     pub batch: Batch,
     /// Whether it ends a batch.
     pub last: bool,
+    /// Whether the sink is to turn after it.
+    pub turn: bool,
 }
 
 impl Cutter {
@@ -53,11 +60,26 @@ impl Cutter {
             patience: sink.patience(),
             gathers: sink.gathers(),
             began: Instant::now(),
+            turns_after: sink.turns_after(),
+            turned: Instant::now(),
+            turn: false,
         }
+    }
+
+    /// The sink is to turn after the rows of now.
+    pub fn turn(&mut self) {
+        self.turn = true;
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
     pub fn due(&mut self, resolver: &mut Resolver, hold: Duration, doubt: bool) -> Option<Held> {
+        let old = |after| self.turned.elapsed() >= after;
+        if self.turn || self.turns_after.is_some_and(old) {
+            (self.turn, self.turned) = (false, Instant::now());
+            let mut held = self.cut(resolver, hold, true);
+            held.part.turn = true;
+            return Some(held);
+        }
         let waited = self.began.elapsed();
         if self.patience.is_none_or(|patience| waited < patience) {
             return None;
@@ -97,7 +119,11 @@ impl Cutter {
         let now = Instant::now();
         let began = std::mem::replace(&mut self.began, now);
         Held {
-            part: Part { batch, last },
+            part: Part {
+                batch,
+                last,
+                turn: false,
+            },
             until: (now + hold).min(began + LONGEST.max(hold)),
             rows,
             lost,

@@ -189,6 +189,11 @@ impl Pipeline {
         self.release()
     }
 
+    /// What comes from now on goes into another file, where the sink writes several.
+    pub fn turn(&mut self) {
+        self.cutter.turn();
+    }
+
     /// Whether there is a cgroup in doubt whose processes' rows would be taken for the host's.
     pub fn in_doubt(&self) -> bool {
         self.resolver.registry.in_doubt()
@@ -300,7 +305,11 @@ impl Pipeline {
                 summary: Some(Box::new(self.summary.clone())),
                 ..Batch::default()
             };
-            let end = Part { batch, last: true };
+            let end = Part {
+                batch,
+                last: true,
+                turn: false,
+            };
             let _ = encoder.parts.send((end, vec![]));
         }
         let bytes = self.join()?;
@@ -322,7 +331,12 @@ fn encode(
         Columns::new(batch, calls, names, host, &schema, clusters)
     };
     let (mut gathered, mut bytes) = (Batch::default(), 0);
-    for (Part { mut batch, last }, names) in waiting {
+    for (part, names) in waiting {
+        let Part {
+            mut batch,
+            last,
+            turn,
+        } = part;
         if let Some(summary) = batch.summary.take() {
             return sink.finish(&summary);
         }
@@ -335,6 +349,9 @@ fn encode(
             }
             drop(columns);
             in_flight.fetch_sub(std::mem::take(&mut bytes), Ordering::Release);
+            if turn {
+                sink.turn()?;
+            }
         } else {
             let columns = columns(gathered.lend(batch), &names);
             if columns.rows() > 0 {

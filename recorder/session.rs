@@ -79,6 +79,11 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, flags.memory)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
+    let turn = Arc::new(AtomicBool::new(false));
+    if matches!(target, Target::Segments(_)) {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, turn.clone())
+            .context("cannot watch for signals")?;
+    }
     let sink = target.open(&machine, flags)?;
     let raw = create_raw(flags, &machine)?;
     let pipeline = Pipeline::new(&machine, flags.memory, sink)?;
@@ -91,6 +96,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         losses_read: boot_now(),
         counts: flags.mode == Mode::Counts,
         lag: 0,
+        turn,
     };
     live.begin(&hierarchies)?;
 
@@ -142,6 +148,8 @@ struct Live {
     counts: bool,
     /// How long records waited in the kernel at most since that was told last, ns.
     lag: u64,
+    /// Set when the recording is to go on in another file: SIGHUP.
+    turn: Arc<AtomicBool>,
 }
 
 impl Live {
@@ -307,6 +315,9 @@ impl Live {
                     terminate(running);
                 }
                 (true, _) => break,
+            }
+            if self.turn.swap(false, Ordering::Relaxed) {
+                self.pipeline.turn();
             }
             self.step()?;
             if report.is_due() {

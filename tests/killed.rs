@@ -55,7 +55,18 @@ struct Recorder {
 impl Recorder {
     /// Begins `NAME.parquet` in a directory; a round comes after each `pause`.
     fn start(capture: &Arc<Capture>, dir: &Path, name: &str, pause: Duration) -> Recorder {
-        let (fifo, path) = (dir.join(name), dir.join(format!("{name}.parquet")));
+        let path = dir.join(format!("{name}.parquet"));
+        Recorder::start_to(capture, path, dir.join(name), pause, &[])
+    }
+
+    /// Likewise to `path`, through `fifo`, with more flags.
+    fn start_to(
+        capture: &Arc<Capture>,
+        path: PathBuf,
+        fifo: PathBuf,
+        pause: Duration,
+        flags: &[&str],
+    ) -> Recorder {
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
         let child = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
@@ -63,6 +74,7 @@ impl Recorder {
             .arg(&fifo)
             .arg("--out")
             .arg(&path)
+            .args(flags)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -315,4 +327,104 @@ fn a_recording_is_read_while_it_is_written_and_has_one_writer() {
     assert_eq!(refused.status.code(), Some(2));
     recorder.kill();
     assert!(count(&path).0 >= more);
+}
+
+/// The files of a directory and of all below it that are not hidden, by name.
+fn files(dir: &Path) -> Vec<String> {
+    let found = output(
+        Command::new("find")
+            .arg(dir)
+            .args(["-type", "f", "-name", "[!.]*"]),
+    );
+    let found = String::from_utf8(found.stdout).unwrap();
+    let mut files: Vec<String> = found
+        .lines()
+        .map(|line| Path::new(line).strip_prefix(dir).unwrap())
+        .map(|path| path.to_str().unwrap().to_string())
+        .collect();
+    files.sort();
+    files
+}
+
+/// Feeds a recorder of segments until `done`.
+fn segments(dir: &Path, name: &str, flags: &[&str], done: impl Fn(&[String]) -> bool) -> Recorder {
+    let (capture, out) = (Arc::new(Capture::read()), dir.join("out/"));
+    let pause = Duration::from_millis(50);
+    let recorder = Recorder::start_to(&capture, out.clone(), dir.join(name), pause, flags);
+    let began = Instant::now();
+    while !out.is_dir() || !done(&files(&out)) {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            files(&out)
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    recorder
+}
+
+#[test]
+fn a_directory_holds_segments_that_sort_by_time_and_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let finished = |files: &[String]| files.iter().filter(|f| f.ends_with(".parquet")).count();
+    let open = |files: &[String]| files.iter().any(|f| f.ends_with(".parquet.open"));
+
+    let flags = ["--rotate", "400ms"];
+    let first = segments(dir.path(), "first", &flags, |files| {
+        finished(files) >= 3 && open(files)
+    });
+    let second = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+        .arg("--from-raw")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw"))
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        said.contains("is being written by another ctrace-rec"),
+        "{said}"
+    );
+    let (live, _) = count(&out);
+    first.kill();
+    let (events, said) = count(&out);
+    assert!(events >= live, "{events} of {live}");
+    // Rows of one segment after the other, with no hole between them.
+    let sql =
+        "select count(distinct seq) = count(*) and max(seq) + 1 = count(*) as whole from events";
+    let mut command = ctrace_query();
+    command.arg("-r").arg(&out).args(["--format", "tsv", sql]);
+    assert_eq!(
+        String::from_utf8(output(&mut command).stdout).unwrap(),
+        "whole\ntrue\n"
+    );
+
+    let before = files(&out);
+    for file in before.iter().filter(|file| !file.ends_with(".journal")) {
+        let parts: Vec<&str> = file.split('/').collect();
+        assert!(
+            parts[0] == "host=vm" && parts[1].starts_with("date=2"),
+            "{file}"
+        );
+    }
+    for file in before.iter().filter(|file| file.ends_with(".open")) {
+        assert!(said.contains(file.as_str()), "{said}");
+        output(ctrace_query().arg("recover").arg(out.join(file)));
+    }
+    assert_eq!(count(&out), (events, String::new()));
+    assert!(files(&out).iter().all(|file| file.ends_with(".parquet")));
+
+    // After a restart names come after those of before; what is too much goes, the oldest first.
+    let before = files(&out);
+    let flags = ["--rotate", "1kB,300ms", "--keep", "150kB"];
+    let third = segments(dir.path(), "third", &flags, |files| {
+        finished(files) > 0 && !before.iter().any(|file| files.contains(file))
+    });
+    third.kill();
+    let after = files(&out);
+    assert!(
+        after.iter().min() > before.iter().max(),
+        "{before:?} {after:?}"
+    );
 }

@@ -6,6 +6,7 @@ mod journal;
 mod json;
 mod medium;
 mod parquet;
+mod segments;
 mod sqlite;
 mod sync;
 mod table;
@@ -25,6 +26,7 @@ use crate::resolve::Faults;
 
 pub use json::JsonLines;
 pub use parquet::Parquet;
+pub use segments::{Segments, directory};
 pub use sqlite::Sqlite;
 pub use table::Table;
 
@@ -40,6 +42,19 @@ pub trait Sink: Send {
     /// beside each other; until then they are given to [`Sink::keep`].
     fn gathers(&self) -> bool {
         false
+    }
+
+    /// After how long it wants a batch to end, whatever it holds, and [`Sink::turn`].
+    fn turns_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Goes on in another file, if it writes several. What it was given was whole batches.
+    ///
+    /// # Errors
+    /// The file could not be ended.
+    fn turn(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// Keeps rows that will come again in a whole batch.

@@ -118,6 +118,11 @@ impl Parquet {
         })
     }
 
+    /// Bytes that are written.
+    pub fn len(&self) -> u64 {
+        self.out.len()
+    }
+
     /// Writes a row group and its block.
     fn row_group(&mut self, columns: &Columns) -> Result<()> {
         let Parquet {
