@@ -1,5 +1,4 @@
 //! `ctrace-query`: asks recordings of ctrace-rec, with SQL or with ready questions.
-#![cfg_attr(not(feature = "shell"), allow(dead_code, unused_imports))]
 
 mod answer;
 mod ask;
@@ -21,7 +20,6 @@ mod report;
 mod rollups;
 mod seccomp;
 mod segments;
-#[cfg(feature = "shell")]
 mod shell;
 mod source;
 mod sqlerror;
@@ -89,7 +87,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             return runtime.block_on(command.perform(&engine, To::Stdout));
         }
         Some(command) => Question::Ready(command),
-        #[cfg(feature = "shell")]
         None if cli.sql.is_none() && cli.file.is_none() && shell::is_wanted() => {
             return shell::run(&runtime, engine, &common);
         }
