@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "dns.h"
 #include "counts.h"
+#include "share.h"
 
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */
@@ -174,48 +175,52 @@ __inline_always u64 nth(struct task *t, u32 i)
 /* linux/limits.h */
 #define U32_MAX 0xffffffffLL
 
-/* A slot to ask send_slots() for beside those of a REC_DATA: there is no later try. */
-#define SLOTS_LAST 0x100
-
-/* Sends the slots asked for, and returns those whose memory could not be read. */
-VERIFIED_ONCE u32 send_slots(struct task *t, u32 slots)
+/* Sends one slot of user memory. 0: it could not be read, and is not the `last` try. Each is verified by itself. */
+VERIFIED_ONCE int send_slot(struct task *t, u32 slot, u32 last)
 {
 	if (!t)
 		return 0;
 	struct task_struct *task = this_task();
-	bool last = slots & SLOTS_LAST, compat = t->call_rec.head.flags & SYS_COMPAT;
+	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
-	u32 failed = 0;
 	if (!plan)
-		return 0;
-	for (u32 i = 0; i < 2; i++) {
-		if (!(slots & (1 << (DATA_PATH + i))))
-			continue;
-		u32 dir = plan->dir[i];
+		return 1;
+	if (slot <= DATA_PATH2) {
+		u32 dir = plan->dir[slot];
 		s32 dirfd = dir ? (s32)nth(t, dir) : AT_FDCWD;
-		if (!send_path(task, t->count, DATA_PATH + i, nth(t, plan->path[i]), dirfd, last))
-			failed |= 1 << (DATA_PATH + i);
+		return send_path(task, t->count, slot, nth(t, plan->path[slot]), dirfd, last);
 	}
-	if ((slots & (1 << DATA_TEXT)) && !send_text(task, t->count, nth(t, plan->text), last))
-		failed |= 1 << DATA_TEXT;
-	if ((slots & (1 << DATA_FLAGS)) && !send_flags(task, t->count, nth(t, plan->how), last))
-		failed |= 1 << DATA_FLAGS;
-	if (slots & (1 << DATA_FD2)) {
+	if (slot == DATA_TEXT)
+		return send_text(task, t->count, nth(t, plan->text), last);
+	if (slot == DATA_FLAGS)
+		return send_flags(task, t->count, nth(t, plan->how), last);
+	if (slot == DATA_ADDR) {
+		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
+		int sent = send_address(pointer, next, plan->addr_how, t->count, compat | (last ? 2 : 0));
+		t->dns = sent == ADDRESS_DNS;
+		return sent;
+	}
+	if (slot == DATA_FD2) {
 		struct rec_data *rec = begin_data(task, t->count, DATA_FD2);
 		if (rec) {
 			rec->base = fd_key(nth(t, plan->fd2));
 			send_data(rec, 0);
 		}
-	}
-	if (slots & (1 << DATA_STAT))
+	} else if (slot == DATA_STAT) {
 		send_stat(task, t->count, nth(t, plan->stat), plan->stat_how);
-	if (slots & (1 << DATA_ARGV))
+	} else if (slot == DATA_ARGV) {
 		send_argv(task, t->count, nth(t, plan->argv), compat);
-	if (slots & (1 << DATA_ADDR)) {
-		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
-		if (!send_address(task, t->count, plan->addr_how, pointer, next, compat, last, &t->dns))
-			failed |= 1 << DATA_ADDR;
 	}
+	return 1;
+}
+
+/* Sends the slots asked for, and returns those that are to be tried again. */
+__inline_always u32 send_slots(struct task *t, u32 slots, bool last)
+{
+	u32 failed = 0;
+	for (u32 slot = 0; slot <= DATA_ARGV; slot++)
+		if ((slots & (1 << slot)) && !send_slot(t, slot, last))
+			failed |= 1 << slot;
 	return failed;
 }
 
@@ -262,14 +267,24 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		t->entered = bpf_ktime_get_boot_ns();
 		return;
 	}
-	u8 fd = plan->fd, slots = plan->slots;
+	u8 fd = plan->fd, slots = plan->slots, rank = plan->rank;
+	if (t->pressed && look_at_ring(t, rank)) {
+		t->call = CALL_REFUSED;
+		return;
+	}
+	if (rank == RANK_LAST)
+		set_last_to_go(true);
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
 		entry_args(t, regs, compat, plan);
 		if (fd)
 			t->call_rec.key = fd_key(nth(t, fd));
 		if (slots)
-			t->retry = send_slots(t, slots);
+			t->retry = send_slots(t, slots, false);
 	}
+	if (rank == RANK_LAST)
+		set_last_to_go(false);
+	if (t->pressed)
+		charge_share(t);
 	t->entered = bpf_ktime_get_boot_ns();
 }
 
@@ -284,8 +299,10 @@ __inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile 
 	rec->head.kind = REC_SYSCALL;
 	rec->ret = ret;
 	rec->head.nr |= t->count << NR_BITS;
-	if (!t->known || !send(rec, bytes))
+	if (!t->known || !send(rec, bytes)) {
+		t->pressed = true;
 		count_loss(t->cgroup, plan->class);
+	}
 }
 
 /* Sets the time at which a call ended, and how long it took. */
@@ -338,7 +355,7 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 	if (plan->path[0] && !execed && !(rec->head.flags & SYS_RET_KEY) && shares_memory())
 		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
 	if (slots)
-		send_slots(t, slots | SLOTS_LAST);
+		send_slots(t, slots, true);
 	if (plan->payload && ret > 0) {
 		bool compat = rec->head.flags & SYS_COMPAT;
 		if (t->dns || (rec->key & KEY_DNS))
@@ -390,6 +407,14 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		tally(t, ret, plan);
 		return;
 	}
+	u8 rank = plan->rank;
+	bool look = t->pressed || (t->count & (LOOK_EVERY - 1)) == 1;
+	if (call == CALL_REFUSED || (look && look_at_ring(t, rank))) {
+		count_loss(t->cgroup, plan->class);
+		return;
+	}
+	if (rank == RANK_LAST)
+		set_last_to_go(true);
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
 	if (denied)
 		entry_args(t, regs, compat, plan);
@@ -404,7 +429,12 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	finish_call(t, ret, plan);
 	if (!t->known)
 		define_current(t);
+	bool pressed = t->pressed;
 	send_call(t, LOAD(task, pid), ret, plan);
+	if (rank == RANK_LAST)
+		set_last_to_go(false);
+	if (pressed)
+		charge_share(t);
 }
 
 /*
@@ -431,9 +461,14 @@ __inline_always void abandon_call(struct task *t, struct task_struct *task, stru
 {
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
-	if (!t->record || t->call != CALL_ACTIVE || !plan || !(plan->flags & PLAN_RECORD))
+	bool refused = t->call == CALL_REFUSED;
+	if (!t->record || !(refused || t->call == CALL_ACTIVE) || !plan || !(plan->flags & PLAN_RECORD))
 		return;
 	t->call = CALL_NONE;
+	if (refused) {
+		count_loss(t->cgroup, plan->class);
+		return;
+	}
 	if (config.counts) {
 		t->call_rec.head.flags |= SYS_NO_RETURN;
 		tally(t, 0, plan);

@@ -25,6 +25,9 @@ __u32 cgroup_epoch = 1;
 /* Incremented by user space when it forgets definitions: the kernel side sends them again. */
 __u32 definition_epoch = 1;
 
+/* Incremented by user space each time that it reads the rings. */
+__u64 readings = 1;
+
 /* Set by user space when the recording ends, before it detaches: a call that began later is not in it. */
 __u64 end_time = ~0ULL;
 
@@ -38,13 +41,14 @@ struct task {
 #ifdef LEGACY
 	u64 raw_comm[2]; /* as the kernel has it, which leaves there what was behind a shorter name */
 #endif
+	u64 sent; /* position in the ring at which the program began to send, where the ring is pressed */
 	u64 cgroup; /* key of the container's cgroup */
 	u32 cgroup_epoch;
 	u32 definition_epoch;
 	u32 child; /* tid, made by the call */
 	u16 count; /* of calls, modulo: see struct head */
 	u8 dns; /* the address of the call is a name server's */
-	u8 pad;
+	u8 pressed; /* more than half of the ring was in use when it was looked at last */
 	u8 call; /* enum call */
 	u8 record; /* events of this thread are wanted */
 	u8 known; /* its definition has been sent */
@@ -56,10 +60,11 @@ enum call {
 	CALL_ACTIVE,
 	CALL_IGNORED, /* by a filter */
 	CALL_OUTSIDE, /* the thread was not recorded when it entered */
+	CALL_REFUSED, /* its container has had its share of the ring */
 	CALL_BORN, /* the thread is new: its first return is of its parent's call */
 };
 
-/* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
+/* One ring per CPU and its reserve, and one for cgroups, which no flood fills; user space puts them in. */
 struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -137,9 +142,37 @@ __inline_always bool send_to(u32 index, void *rec, u64 bytes)
 	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
 }
 
+/* Whether this CPU is at something that is the last to be lost. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} last_to_go SEC(".maps");
+
+__inline_always void set_last_to_go(bool last)
+{
+	u32 zero = 0;
+	u64 *is_last = bpf_map_lookup_elem(&last_to_go, &zero);
+	if (is_last)
+		*is_last = last;
+}
+
+/* Where the CPU's ring is full: what is the last to be lost goes to its reserve. */
+static __noinline bool send_to_reserve(void *rec, u64 bytes)
+{
+	u32 zero = 0;
+	u64 *is_last = bpf_map_lookup_elem(&last_to_go, &zero);
+	if (!is_last || !*is_last)
+		return false;
+	/* Rings are put in order by time: what was defined meanwhile, perhaps in the other ring, comes before. */
+	((struct head *)rec)->time = bpf_ktime_get_boot_ns();
+	return send_to(config.reserve_ring + bpf_get_smp_processor_id(), rec, bytes);
+}
+
 __inline_always bool send(void *rec, u64 bytes)
 {
-	return send_to(bpf_get_smp_processor_id(), rec, bytes);
+	return send_to(bpf_get_smp_processor_id(), rec, bytes) || send_to_reserve(rec, bytes);
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)

@@ -23,6 +23,7 @@ struct wire_types {
 	enum cgroup_flag cgroup_flag;
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
+	enum rank rank;
 	struct data_stat data_stat;
 	struct data_flags data_flags;
 	struct count_key count_key;
@@ -88,10 +89,12 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	/* Arguments belong to a row. */
 	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
 		return;
+	set_last_to_go(true);
 	if (t->retry & (1 << DATA_PATH))
 		send_filename(task, t->count, bprm);
 	t->retry = 0; /* the memory is another program's now */
 	send_exec(task, t->count, old_pid);
+	set_last_to_go(false);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -117,21 +120,26 @@ __inline_always void exit_task(struct task_struct *task)
 	abandon_call(t, task, task_regs(task));
 	if (config.counts)
 		return;
+	/* do_exit() has counted this thread out before the tracepoint. */
+	bool ends = task->signal->live.counter == 0;
+	if (ends)
+		set_last_to_go(true);
 	if (!t->known)
 		define_current(t);
 	fill_head(&rec.head, task->pid, REC_EXIT);
 	rec.pid = task->tgid;
 	rec.code = task->exit_code;
-	/* do_exit() has counted this thread out before the tracepoint. */
-	if (task->signal->live.counter == 0) {
+	if (ends) {
 		rec.head.flags = EXIT_PROCESS;
 		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
 		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
 								   : task->group_leader->exit_code;
 	}
 	/* Only the end of a process is an event; that of a thread lets user space forget it. */
-	if ((!t->known || !send(&rec, sizeof(rec))) && rec.head.flags & EXIT_PROCESS)
+	if ((!t->known || !send(&rec, sizeof(rec))) && ends)
 		count_loss(t->cgroup, config.exit_class);
+	if (ends)
+		set_last_to_go(false);
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -219,6 +227,7 @@ __inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
 		return;
 	key = cgroup->kn->id | hierarchy;
 	bpf_map_delete_elem(&cgroups, &key);
+	drop_share(key);
 	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 

@@ -56,12 +56,13 @@ __inline_always void send_dns_vectors(u16 count, u64 iov, u64 bytes, bool compat
 	send_dns_bytes(count, v.base, bytes < v.bytes ? bytes : v.bytes);
 }
 
-__inline_always void send_dns_message(u16 count, u64 msghdr, u64 bytes, bool compat)
+__noinline int send_dns_message(u16 count, u64 msghdr, u64 bytes, u8 compat)
 {
 	u64 iov = 0;
 	/* msg_iov stands after a pointer and a length. */
 	if (!bpf_probe_read_user(&iov, compat ? 4 : 8, (void *)msghdr + (compat ? 8 : 16)))
 		send_dns_vectors(count, iov, bytes, compat);
+	return 0;
 }
 
 /* Where struct mmsghdr has its msg_len, and how long it is. */

@@ -138,22 +138,29 @@ __inline_always bool is_dns(const char *sockaddr)
 	return (from[0] == AF_INET || from[0] == AF_INET6) && from[1] == bpf_htons(DNS_PORT);
 }
 
-/* A sockaddr of the caller or for the caller; `dns` is set where it is a name server's. False: try again at return. */
-__inline_always bool send_address(struct task_struct *task, u16 count, u8 how, u64 pointer, u64 next, bool compat,
-				  bool last, u8 *dns)
+/* What became of an address. */
+enum sent_address {
+	ADDRESS_AGAIN, /* it could not be read: try again at return */
+	ADDRESS_DONE,
+	ADDRESS_DNS, /* it is a name server's */
+};
+
+/* A sockaddr of the caller or for the caller. `flags`: 1 for a 32-bit caller, 2 at the last try. */
+__noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags)
 {
 	struct rec_data *rec;
+	bool compat = flags & 1, last = flags & 2;
 	u64 addr = pointer, bytes = next;
 	u32 out = 0;
 	if (!pointer)
-		return true;
-	rec = begin_data(task, count, DATA_ADDR);
+		return ADDRESS_DONE;
+	rec = begin_data(this_task(), count, DATA_ADDR);
 	if (!rec)
-		return true;
+		return ADDRESS_DONE;
 	switch (how) {
 	case ADDR_OUT:
 		if (!next)
-			return true;
+			return ADDRESS_DONE;
 		if (bpf_probe_read_user(&out, sizeof(out), (void *)next))
 			return fault(rec, last);
 		bytes = out;
@@ -167,14 +174,14 @@ __inline_always bool send_address(struct task_struct *task, u16 count, u8 how, u
 		break;
 	}
 	if (!addr || !bytes)
-		return true;
+		return ADDRESS_DONE;
 	if (bytes > ADDR_MAX_BYTES)
 		bytes = ADDR_MAX_BYTES;
 	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
 		return fault(rec, last);
-	*dns = is_dns(rec->bytes);
+	bool dns = is_dns(rec->bytes);
 	send_data(rec, bytes);
-	return true;
+	return dns ? ADDRESS_DNS : ADDRESS_DONE;
 }
 
 /* Device and inode from what a stat(2) or statx(2) has just written. */

@@ -229,13 +229,19 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 	return 0;
 }
 
-/* The pointer is read as a number: only these go to a function that is verified by itself. */
+/* A pointer, read as a number: only these go to a function that is verified by itself. */
+#define NUMBER(pointer, field)                                                                                         \
+	({                                                                                                             \
+		u64 number_ = 0;                                                                                       \
+		bpf_core_read(&number_, sizeof(number_), &(pointer)->field);                                           \
+		number_;                                                                                               \
+	})
+
 #define PATH(type, field, slot, dirfd)                                                                                 \
 	do {                                                                                                           \
 		struct type *from_path = CAST((void *)req, struct type);                                               \
-		u64 name = 0;                                                                                          \
-		if (bpf_core_field_exists(from_path->field) && !bpf_core_read(&name, sizeof(name), &from_path->field)) \
-			send_request_path(name, slot, count, dirfd);                                                   \
+		if (bpf_core_field_exists(from_path->field))                                                           \
+			send_request_path(NUMBER(from_path, field), slot, count, dirfd);                               \
 	} while (0)
 
 /* The paths, whose directories are among the arguments by now. */
@@ -295,26 +301,22 @@ __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 
 __noinline int request_address(u64 req, u32 op, u16 count)
 {
-	struct task_struct *task = this_task();
 	struct io_sr_msg *msg = CAST((void *)req, struct io_sr_msg);
 	struct io_connect *connect = CAST((void *)req, struct io_connect);
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	bool compat = is_compat_ring(kiocb);
-	u8 dns;
+	u32 flags = is_compat_ring(kiocb) | 2;
 	switch (op) {
 	case OP_CONNECT:
-		send_address(task, count, ADDR_IN, (u64)READ(connect, addr), READ(connect, addr_len), compat, true,
-			     &dns);
+		send_address(NUMBER(connect, addr), READ(connect, addr_len), ADDR_IN, count, flags);
 		break;
 	case OP_SENDMSG:
 	case OP_SENDMSG_ZC:
-		send_address(task, count, ADDR_MSG_IN, (u64)READ(msg, umsg), 0, compat, true, &dns);
+		send_address(NUMBER(msg, umsg), 0, ADDR_MSG_IN, count, flags);
 		break;
 	case OP_SEND:
 	case OP_SEND_ZC:
 		if (bpf_core_field_exists(struct io_sr_msg, addr)) {
-			send_address(task, count, ADDR_IN, (u64)READ(msg, addr), READ(msg, addr_len), compat, true,
-				     &dns);
+			send_address(NUMBER(msg, addr), READ(msg, addr_len), ADDR_IN, count, flags);
 		} else if (bpf_core_field_exists(struct io_async_msghdr, addr)) {
 			void *data = READ(kiocb, async_data);
 			struct io_async_msghdr *async = CAST(data, struct io_async_msghdr);
@@ -378,6 +380,10 @@ __inline_always void submit_request(u64 req, u64 refused)
 	const volatile struct plan *plan = uring_plan(op);
 	if (!t || !rec || !t->record || !(plan->flags & PLAN_RECORD))
 		return;
+	if (t->pressed && look_at_ring(t, plan->rank)) {
+		count_loss(t->cgroup, plan->class);
+		return;
+	}
 	u64 now = bpf_ktime_get_boot_ns();
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;

@@ -4,7 +4,8 @@
  * Rust takes every type here from the object's BTF; nothing is typed twice. All numbers are little-endian as the
  * machine has them; times are CLOCK_BOOTTIME in ns; keys are 64-bit hashes that name a definition sent before.
  *
- * Records leave in one ring per CPU, and those of cgroups in one of their own, each ring in the order in which they happened. A thread's records, read over all rings in order of
+ * Records leave in one ring per CPU, where that is full perhaps in the CPU's reserve, and those of cgroups in one of their
+ * own, each ring in the order in which they happened. A thread's records, read over all rings in order of
  * time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
  */
 #ifndef CTRACE_WIRE_H
@@ -253,6 +254,14 @@ struct plan {
 	__u8 how; /* argument that points to a struct open_how or clone_args */
 	__u8 payload; /* enum payload_how: where the second argument has what is moved */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
+	__u8 rank; /* enum rank */
+};
+
+/* Which calls go first where a ring fills up. */
+enum rank {
+	RANK_CHEAP, /* many of them tell little */
+	RANK_USUAL,
+	RANK_LAST, /* exec, connect: they have the CPU's reserve, as the end of a process has */
 };
 
 enum plan_flag {
@@ -329,6 +338,8 @@ struct config {
 	__u32 v1_hierarchy; /* hierarchy id of the v1 controller that tells containers apart; 0: none */
 	__u32 v1_controller; /* enum v1_controller */
 	__u32 cgroup_ring; /* index of the ring for cgroups */
+	__u32 reserve_ring; /* index of the reserve of CPU 0, after which the others follow */
+	__u32 ring_bytes; /* of a CPU's ring */
 	__u8 record_host;
 	__u8 comm_mode; /* enum comm_mode */
 	__u8 exit_class; /* index of the losses' class for exits */

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec, uring};
 
-use crate::wire::types::{addr_how, data_slot, limits, payload_how, plan, plan_flag, stat_how};
+use crate::wire::types::{
+    addr_how, data_slot, limits, payload_how, plan, plan_flag, rank, stat_how,
+};
 
 const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
 /// Operations of io_uring, whose numbers in a row follow those of calls.
@@ -267,6 +269,15 @@ pub fn uring_plans(
     Ok((0..OPERATIONS).map(plan).collect())
 }
 
+/// When a call is given up where a ring fills up.
+fn rank_of(spec: &Spec) -> rank {
+    match (spec.name, spec.class) {
+        ("execve" | "execveat" | "connect", _) => rank::RANK_LAST,
+        (_, Class::Memory | Class::Time | Class::Poll) => rank::RANK_CHEAP,
+        _ => rank::RANK_USUAL,
+    }
+}
+
 /// The plan for one call. Argument numbers count from 1.
 fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let number = |i: Option<usize>| i.map_or(0, |i| i as u8 + 1);
@@ -274,6 +285,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let mut p = plan {
         class: spec.class as u8,
         fd: number(spec.object_arg()),
+        rank: rank_of(spec).0 as u8,
         ..plan::default()
     };
     // Arguments up to the last that is a value; those after it mean nothing later.

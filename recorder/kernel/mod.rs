@@ -112,16 +112,17 @@ impl Kernel {
             false => uring::Tracepoints::of(&btf),
         };
         configure(&mut open, cpus, filters, hierarchies, machine)?;
-        adapt(&mut open, &btf, uring)?;
+        let ring_bytes = rings::ring_bytes(cpus, memory.rings());
+        adapt(&mut open, &btf, uring, ring_bytes)?;
         uring.choose(&mut open)?;
         open.maps
             .rings
-            .set_max_entries(cpus as u32 + 1)
+            .set_max_entries(rings::rings_of(cpus) as u32)
             .context("cannot size the map of rings")?;
         let skel = open
             .load()
             .with_context(|| format!("the kernel refuses the BPF programs{}", messages()))?;
-        let rings = rings::rings(&skel.maps.rings, cpus, memory.rings())?;
+        let rings = rings::rings(&skel.maps.rings, cpus, ring_bytes)?;
         for comm in &filters.comms {
             let mut key = [0u8; limits::COMM_BYTES.0 as usize];
             let len = comm.len().min(key.len() - 1);
@@ -208,6 +209,9 @@ impl Kernel {
     /// Looks what each ring holds now.
     pub fn look(&mut self) {
         self.rings.iter_mut().for_each(Ring::look);
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.readings += 1;
+        }
     }
 
     /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still
@@ -351,7 +355,8 @@ fn configure(
         .context("the BPF object has no configuration")?;
     rodata.config.recorder = std::process::id();
     rodata.config.record_host = u8::from(filters.host);
-    rodata.config.cgroup_ring = cpus as u32;
+    rodata.config.reserve_ring = cpus as u32;
+    rodata.config.cgroup_ring = 2 * cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
@@ -379,11 +384,12 @@ fn configure(
     Ok(())
 }
 
-/// Sets what depends on the kernel.
+/// Sets what depends on the kernel and on its memory.
 fn adapt(
     open: &mut OpenCtraceSkel<'static>,
     btf: &Btf<'_>,
     uring: uring::Tracepoints,
+    ring_bytes: usize,
 ) -> Result<()> {
     let rodata = open.maps.rodata_data.as_deref_mut();
     let config = &mut rodata
@@ -391,6 +397,7 @@ fn adapt(
         .config;
     config.uring_ring_first = u8::from(uring.ring_first);
     config.uring_has_cqe = u8::from(uring.has_cqe);
+    config.ring_bytes = ring_bytes as u32;
     config.can_cast = u8::from(can_cast(btf));
     config.preemptible = u8::from(
         probe::kernel_version() >= PREEMPTIBLE

@@ -1,4 +1,4 @@
-//! One ring per CPU, and one for cgroups: with one ring for all of them they wait for each other (measured: four times
+//! One ring per CPU with a reserve, and one for cgroups: with one ring for all of them they wait for each other (measured: four times
 //! the cost of a call when two CPUs are busy).
 //!
 //! What the kernel side writes is read where it stands: a copy would take as much memory again, and time.
@@ -19,6 +19,9 @@ use crate::merge::{self, Source};
 const LARGEST: usize = 8 << 20;
 const SMALLEST: usize = 128 << 10;
 const FOR_CGROUPS: usize = 1 << 20;
+/// A CPU's reserve, for what is the last to be lost: a part of its ring, bytes at least, which hold the longest record.
+const RESERVE_PART: usize = 16;
+const SMALLEST_RESERVE: usize = 32 << 10;
 
 /// The kernel side is told what has been read after so many bytes: it looks there for each record, and the CPUs would
 /// pass the line to and fro.
@@ -49,14 +52,15 @@ pub struct Ring {
     wrapped: Vec<u8>,
 }
 
-/// Bytes of one ring, a power of two, of those that take `all` together.
-fn ring_bytes(cpus: usize, all: usize) -> usize {
+/// Bytes of the ring of a CPU, a power of two, where all rings may take `memory` together.
+pub fn ring_bytes(cpus: usize, memory: usize) -> usize {
     if let Some(bytes) = std::env::var("CTRACE_RING_BYTES")
         .ok()
         .and_then(|b| b.parse::<usize>().ok())
     {
         return bytes.next_power_of_two();
     }
+    let all = memory.saturating_sub(FOR_CGROUPS) / (RESERVE_PART + 1) * RESERVE_PART;
     let each = (all / cpus.max(1)).clamp(SMALLEST, LARGEST);
     1 << each.ilog2()
 }
@@ -77,25 +81,34 @@ fn create(bytes: usize) -> Result<MapHandle> {
     .context("the kernel gives no memory for a ring")
 }
 
-/// Makes a ring for each CPU, and one for cgroups, which take `memory` bytes, and puts them into `outer`.
+/// How many rings there are.
+pub fn rings_of(cpus: usize) -> usize {
+    2 * cpus + 1
+}
+
+/// Makes the rings of the CPUs, of `each` bytes, then their reserves, then that for cgroups, and puts them into `outer`.
 ///
 /// # Errors
 /// The kernel has no memory for them.
-pub fn rings(outer: &impl MapCore, cpus: usize, memory: usize) -> Result<Vec<Ring>> {
-    let each = ring_bytes(cpus, memory.saturating_sub(FOR_CGROUPS));
-    let ring = |cpu: usize| -> Result<Ring> {
-        let bytes = if cpu == cpus { FOR_CGROUPS } else { each };
+pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>> {
+    let reserve = (each / RESERVE_PART).max(SMALLEST_RESERVE).min(each);
+    let ring = |index: usize| -> Result<Ring> {
+        let bytes = match index {
+            _ if index < cpus => each,
+            _ if index < 2 * cpus => reserve,
+            _ => FOR_CGROUPS,
+        };
         let map = create(bytes)?;
         outer
             .update(
-                &(cpu as u32).to_ne_bytes(),
+                &(index as u32).to_ne_bytes(),
                 &map.as_fd().as_raw_fd().to_ne_bytes(),
                 MapFlags::ANY,
             )
-            .with_context(|| format!("cannot set ring {cpu}"))?;
+            .with_context(|| format!("cannot set ring {index}"))?;
         Ring::new(map, bytes)
     };
-    (0..=cpus).map(ring).collect()
+    (0..rings_of(cpus)).map(ring).collect()
 }
 
 impl Ring {

@@ -212,9 +212,19 @@ const COMMANDS: [(Option<&str>, &str); 3] = [
 /// Records the three, the first making so many calls of one kind and so many of each other; gives of each what
 /// happened, what was recorded and what was lost. With `rings`, tiny ones, the recorder is hampered as well.
 fn counted(rings: &[(&str, &str)], flood: [&str; 2]) -> Vec<(Counts, Counts, Counts)> {
+    counted_of(COMMANDS, rings, flood, !rings.is_empty())
+}
+
+/// Likewise, of other commands.
+fn counted_of<const N: usize>(
+    commands: [(Option<&str>, &str); N],
+    rings: &[(&str, &str)],
+    flood: [&str; 2],
+    hampered: bool,
+) -> Vec<(Counts, Counts, Counts)> {
     require_root();
     let counter = Counter::start();
-    let containers = COMMANDS.map(|(option, command)| {
+    let containers = commands.map(|(option, command)| {
         let container = Container::new(Runtime::Docker, "counted");
         let container = match option {
             Some(option) => container.option(option),
@@ -234,10 +244,10 @@ fn counted(rings: &[(&str, &str)], flood: [&str; 2]) -> Vec<(Counts, Counts, Cou
         Cgroup::of(c)
     });
     containers.iter_mut().for_each(|c| c.tell("go"));
-    let ended = if rings.is_empty() {
-        containers.map(Running::finish)
-    } else {
+    let ended = if hampered {
         recorder.hampered(|| containers.map(Running::finish))
+    } else {
+        containers.map(Running::finish)
     };
     let recording = recorder.stop();
     let happened = counter.stop(&cgroups);
@@ -288,6 +298,58 @@ fn what_is_recorded_and_what_is_lost_is_all_that_happened() {
             "rings of {ring} bytes: {lost:?} of {happened:?}"
         );
     }
+}
+
+/// Of a container that is as others are: it reads, writes, connects, runs programs and waits.
+const QUIET: &str =
+    "net; for i in $(seq 20); do cat /etc/motd | sort | uniq; ls -lR /etc; sleep 0.05; done";
+
+#[test]
+fn a_container_that_floods_loses_its_own_events_first() {
+    let flood = COMMANDS[0].1;
+    let commands = [flood, QUIET, QUIET, QUIET, QUIET].map(|command| (UNCONFINED, command));
+    let rings = [("CTRACE_RING_BYTES", "1048576")];
+    let counted = counted_of(commands, &rings, ["800000", "200000"], true);
+    for (happened, rows, lost) in &counted {
+        assert_eq!(sum(rows, lost), *happened);
+    }
+    let share =
+        |(happened, _, lost): &(Counts, _, Counts)| total(lost) as f64 / total(happened) as f64;
+    let shares: Vec<f64> = counted.iter().map(share).collect();
+    assert!(shares[0] > 0.05, "{shares:?} lost: the flood was none");
+    for other in &shares[1..] {
+        assert!(*other < 0.01, "{shares:?} lost");
+    }
+}
+
+#[test]
+fn exec_connect_and_the_end_of_a_process_are_the_last_to_be_lost() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "last");
+    let rings = [("CTRACE_RING_BYTES", "131072")];
+    let args = ["--container", container.name()];
+    let recorder = Recorder::start_with("run.parquet", &args, &rings);
+    let script = "calls getppid=600000 & for i in $(seq 30); do cat /etc/motd; wget http://127.0.0.1:1/; done; wait";
+    let ended = recorder.hampered(|| container.run(&["sh", "-c", script]));
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    let recording = recorder.stop();
+    let (_, lost) = recorded(&recording, &ended.name);
+    assert!(total(&lost) > 100_000, "{lost:?}: the flood was none");
+    let count = |what: &str| {
+        let name = &ended.name;
+        recording.count(&format!(
+            "select count(*) from events where container = '{name}' and {what}"
+        ))
+    };
+    for argv in ["cat /etc/motd", "wget http://127.0.0.1:1/"] {
+        let exec = format!("syscall = 'execve' and argv = '{argv}'");
+        assert_eq!(count(&exec), 30, "{argv}");
+        let process = format!("select pid from events where {exec}");
+        let end = format!("kind = 'process' and pid in ({process})");
+        assert_eq!(count(&end), 30, "{argv}");
+    }
+    let connect = "syscall = 'connect' and peer_addr = '127.0.0.1' and peer_port = 1";
+    assert_eq!(count(connect), 30);
 }
 
 #[test]
