@@ -277,7 +277,7 @@ fn ready_questions_have_the_same_answers() {
             assert_eq!(with, ask(dir.path(), &args), "{args:?}");
         }
     }
-    let shown = ask(dir.path(), &["summary", "--show-sql"]);
+    let shown = ask(dir.path(), &["summary", "--show-sql", "-r", "demo.parquet"]);
     let sql = shown.split_once("--- stdout\n").unwrap().1;
     let read = tables(dir.path(), "demo.parquet", sql);
     assert!(
