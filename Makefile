@@ -12,7 +12,7 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Tests that record need root; cargo runs their binary through this.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
-.PHONY: help build demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install clean
+.PHONY: help build static demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -20,6 +20,13 @@ help: ## say what can be made
 build: ## build both programs, optimised
 	@packaging/setup.sh build
 	$(CARGO) build --release
+
+static: ## build ctrace-rec as one static file that runs on any Linux of this architecture, and check that
+	@packaging/setup.sh build
+	$(CARGO) rustc --release --locked --no-default-features --features record --bin ctrace-rec -- \
+		-C target-feature=+crt-static
+	install -D -t $(TARGET)/static $(TARGET)/release/ctrace-rec
+	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/static.sh $(TARGET)/static/ctrace-rec
 
 demo: ## record two containers and answer three questions about them
 	@packaging/demo.sh
@@ -66,7 +73,7 @@ bench-query: ## measure how fast questions are answered, beside other engines (p
 	python3 -m venv $(TARGET)/python-bench && $(TARGET)/python-bench/bin/pip install -q -r benches/query/requirements.txt
 	$(TARGET)/python-bench/bin/python benches/query/run.py $(TARGET)/release --millions $(MILLIONS) --keep $(TARGET)/bench-query
 
-install: ## install the built programs, man pages and completions below PREFIX (/usr/local)
+install: ## install the built programs, man pages, completions and the service below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
 	share=$(DESTDIR)$(PREFIX)/share && \
 	mkdir -p $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d && \
@@ -77,6 +84,11 @@ install: ## install the built programs, man pages and completions below PREFIX (
 		$$run completions zsh >$$share/zsh/site-functions/_$$program && \
 		$$run completions fish >$$share/fish/vendor_completions.d/$$program.fish || exit 1; \
 	done
+
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/ctrace-rec.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ctrace-rec.service
+	@# A configuration that is there is somebody's.
+	test -e $(DESTDIR)/etc/ctrace/ctrace-rec.toml || install -D -m 644 -t $(DESTDIR)/etc/ctrace packaging/ctrace-rec.toml
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -80,6 +80,23 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_place() {
 }
 
 #[test]
+fn the_configuration_that_is_installed_is_right() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ctrace-rec.toml");
+    let mut command = ctrace_rec();
+    command.arg("--config").arg(config);
+    command.arg("--from-raw").arg(fixture());
+    command.args([
+        "--format",
+        "json",
+        "--quiet",
+        "--metrics",
+        &metrics::free_address(),
+    ]);
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
 fn metrics_tell_how_a_replay_goes() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("demo.raw");
