@@ -262,6 +262,11 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		t->call = CALL_IGNORED;
 		return;
 	}
+	if (plan->kept < shed_level) {
+		t->call = CALL_IGNORED;
+		count_loss_as(t->cgroup, plan->class, LOSS_SHED);
+		return;
+	}
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
 	if (config.counts) {
 		t->entered = bpf_ktime_get_boot_ns();

@@ -28,6 +28,9 @@ __u32 definition_epoch = 1;
 /* Incremented by user space each time that it reads the rings. */
 __u64 readings = 1;
 
+/* Set by user space, where the recorder takes more CPU than it may: calls whose plan is kept to less are given up. */
+__u32 shed_level SEC(".data") = 0;
+
 /* Set by user space when the recording ends, before it detaches: a call that began later is not in it. */
 __u64 end_time = ~0ULL;
 
@@ -90,7 +93,7 @@ struct {
 	__type(value, u8);
 } comms SEC(".maps");
 
-/* Events that did not fit the ring, by container and class. */
+/* Events that are not recorded, by container, class and why. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 16384);
@@ -113,9 +116,9 @@ __inline_always void count_miss(u32 why)
 }
 
 /* Counts an event that is lost. */
-static __noinline void count_loss(u64 cgroup, u32 class)
+static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
 {
-	struct loss_key key = {.cgroup = cgroup, .class = class};
+	struct loss_key key = {.cgroup = cgroup, .class = class, .why = why};
 	u64 *n = bpf_map_lookup_elem(&losses, &key), one = 1;
 	if (n) {
 		*n += 1;
@@ -133,6 +136,11 @@ static __noinline void count_loss(u64 cgroup, u32 class)
 		*n += 1;
 	else
 		count_miss(MISS_STORAGE);
+}
+
+__inline_always void count_loss(u64 cgroup, u32 class)
+{
+	count_loss_as(cgroup, class, LOSS_RING);
 }
 
 /* Puts `bytes` of `rec` into a ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */

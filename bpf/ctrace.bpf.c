@@ -32,6 +32,7 @@ struct wire_types {
 	enum addr_how addr_how;
 	enum payload_how payload_how;
 	enum miss miss;
+	enum loss loss;
 	enum v1_controller v1_controller;
 	enum comm_mode comm_mode;
 };

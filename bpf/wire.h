@@ -255,6 +255,7 @@ struct plan {
 	__u8 payload; /* enum payload_how: where the second argument has what is moved */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 	__u8 rank; /* enum rank */
+	__u8 kept; /* given up at levels above this: see `shed_level` */
 };
 
 /* Which calls go first where a ring fills up. */
@@ -309,10 +310,15 @@ enum miss {
 	MISS_COUNT,
 };
 
+enum loss {
+	LOSS_RING, /* it was full */
+	LOSS_SHED, /* user space has given the call up for want of CPU */
+};
+
 struct loss_key {
 	__u64 cgroup;
 	__u32 class;
-	__u32 pad;
+	__u32 why; /* enum loss */
 };
 
 /* What calls are counted by, where they are not sent. */

@@ -239,7 +239,7 @@ impl Strings {
 
     /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.list.len() * 80
+        self.bytes + self.list.len() * 128
     }
 
     fn push(&mut self, text: Arc<str>) -> Text {
@@ -420,13 +420,13 @@ impl Batch {
         self.strings.list = lent.strings.list;
     }
 
-    /// The class and number of events that a gap row says were lost.
-    pub fn lost(&self, row: &Row) -> Option<(&'static str, u64)> {
+    /// The class of the events that a gap row says were lost, why, and how many.
+    pub fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
         if row.kind != Kind::Gap {
             return None;
         }
         let note = self.note(row)?;
-        Some((note.class, note.lost? as u64))
+        Some((note.class, note.action, note.lost? as u64))
     }
 
     /// Gives `row` its arguments.

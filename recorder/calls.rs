@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ctrace_schema::syscalls::{self, Abi, Arg, Class, Names, Ret, Spec, uring};
 
+use crate::shed;
 use crate::wire::types::{
     addr_how, data_slot, limits, payload_how, plan, plan_flag, rank, stat_how,
 };
@@ -284,6 +285,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let is = |wanted: &[&str]| wanted.contains(&spec.name);
     let mut p = plan {
         class: spec.class as u8,
+        kept: shed::kept_to(spec.name, spec.class, spec.ret == Ret::Bytes),
         fd: number(spec.object_arg()),
         rank: rank_of(spec).0 as u8,
         ..plan::default()

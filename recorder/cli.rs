@@ -11,6 +11,7 @@ use crate::containers;
 use crate::filters::Asked;
 use crate::limits::Limits;
 use crate::memory::Memory;
+use crate::shed::Limit;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///
@@ -175,6 +176,10 @@ pub struct Record {
     #[arg(long, value_name = "SIZE", default_value = Memory::DEFAULT, help_heading = "As a service")]
     pub memory: Memory,
 
+    /// Take at most this much of one CPU, such as 5%: above it those calls are given up first that tell least, and counted.
+    #[arg(long, value_name = "PERCENT", help_heading = "As a service")]
+    pub max_cpu: Option<Limit>,
+
     /// Read more flags from this file, in TOML: each long flag is a key. What is given here counts more.
     #[arg(long, value_name = "FILE", help_heading = "As a service")]
     pub config: Option<PathBuf>,
@@ -189,7 +194,7 @@ pub struct Record {
 
     /// Replay a raw capture instead of recording. Needs no privileges; what it holds was decided when it was made.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = [
-        "raw", "duration", "run", "host", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
+        "raw", "duration", "run", "host", "max_cpu", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
         "container", "exclude_container",
     ])]
     pub from_raw: Option<PathBuf>,

@@ -32,6 +32,7 @@ mod rollups;
 mod series;
 mod service;
 mod session;
+mod shed;
 mod sink;
 mod sockets;
 mod status;
@@ -53,6 +54,7 @@ use cli::{Cli, Command};
 struct Closed;
 
 fn main() -> ExitCode {
+    memory::keep_little();
     // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
     match config::parse(std::env::args_os().collect()).and_then(|cli| run(&cli)) {
         Ok(code) => code,

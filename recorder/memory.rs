@@ -9,6 +9,20 @@ pub struct Memory(usize);
 /// Less is not enough for the programs' set-up and one batch.
 const LEAST: usize = 64 << 20;
 
+/// What is allocated in one piece of this size or more is given back to the kernel as soon as it is free, bytes. glibc
+/// raises this by itself up to 32 MiB, and then keeps twice as much for each thread.
+#[cfg(target_env = "gnu")]
+const GIVEN_BACK: i32 = 1 << 20;
+
+/// Has the allocator keep little of what is freed. To be called before there are threads.
+pub fn keep_little() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets numbers of the allocator's, while nobody else allocates.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK);
+    }
+}
+
 impl Memory {
     /// Of a recorder on which nobody has set one.
     pub const DEFAULT: &str = "128MB";
@@ -30,12 +44,12 @@ impl Memory {
 
     /// A batch.
     pub fn batch(self) -> usize {
-        self.0 / 6
+        self.0 / 8
     }
 
     /// All batches that wait for the encoder or are in it.
     pub fn batches(self) -> usize {
-        self.0 / 4
+        self.0 / 6
     }
 }
 

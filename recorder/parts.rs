@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::batch::Batch;
+use rustc_hash::FxHashMap;
+
+use crate::batch::{Batch, Row};
 use crate::columns::ContainerName;
 use crate::resolve::Resolver;
 use crate::sink::{Sink, Summary};
@@ -36,9 +38,9 @@ pub struct Held {
     /// It is handed on then in any case.
     pub until: Instant,
     /// Rows by container.
-    rows: Vec<u64>,
-    /// Container, class and number of events that were lost.
-    lost: Vec<(u32, &'static str, u64)>,
+    rows: FxHashMap<u32, u64>,
+    /// Container, class, reason and number of events that were lost.
+    lost: Vec<(u32, &'static str, &'static str, u64)>,
 }
 
 /// A batch, or a part of one.
@@ -100,20 +102,14 @@ impl Cutter {
 
     /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
     pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> Held {
-        let (mut rows, mut lost) = (vec![], vec![]);
+        let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
         let batch = &mut resolver.batch;
-        for row in &batch.rows {
-            let container = batch.container(row);
-            let index = container as usize;
-            if index >= rows.len() {
-                rows.resize(index + 1, 0);
-            }
-            rows[index] += 1;
-            lost.extend(
-                batch
-                    .lost(row)
-                    .map(|(class, events)| (container, class, events)),
-            );
+        let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
+        for neighbours in batch.rows.chunk_by(same) {
+            let container = batch.container(&neighbours[0]);
+            *rows.entry(container).or_default() += neighbours.len() as u64;
+            let gaps = neighbours.iter().filter_map(|row| batch.lost(row));
+            lost.extend(gaps.map(|(class, why, events)| (container, class, why, events)));
         }
         let batch = if last { resolver.take() } else { batch.part() };
         let now = Instant::now();
@@ -139,16 +135,49 @@ impl Held {
 
     /// Adds what is kept of it to `summary`.
     pub fn count(&self, names: &[ContainerName], summary: &mut Summary) {
-        let kept = |container: usize| names.get(container).is_none_or(|name| name.keep);
-        for (container, rows) in self.rows.iter().enumerate() {
-            if kept(container) {
+        // A loss that is no container's is kept.
+        let kept = |container: u32| {
+            let name = names.get(container as usize);
+            name.is_none_or(|name| name.keep)
+        };
+        for (container, rows) in &self.rows {
+            if kept(*container) {
                 summary.events += rows;
             }
         }
-        for (container, class, events) in &self.lost {
-            if kept(*container as usize) {
-                summary.lose(class, *events);
+        for (container, class, why, events) in &self.lost {
+            if kept(*container) {
+                summary.lose(class, why, *events);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::calls::Calls;
+    use crate::memory::Memory;
+    use crate::registry::Registry;
+    use crate::sink::JsonLines;
+
+    #[test]
+    fn a_loss_of_no_container_counts_and_that_of_the_host_does_not() {
+        let calls = Calls::new("x86_64").expect("is known");
+        let memory = Memory::DEFAULT.parse().expect("is a size");
+        let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
+        resolver.gap(0, "file", "ring full", 7, (1, 2));
+        resolver.registry.enter(5);
+        resolver.gap(5, "network", crate::shed::REASON, 3, (1, 2));
+        let mut cutter = Cutter::new(&JsonLines::new());
+        let held = cutter.cut(&mut resolver, Duration::ZERO, true);
+        let mut summary = Summary::default();
+        held.count(&resolver.registry.names(), &mut summary);
+        assert_eq!(held.len(), 2);
+        assert_eq!(summary.events, 1);
+        assert_eq!(summary.lost.get("file"), Some(&7));
+        assert!(summary.shed.is_empty());
     }
 }

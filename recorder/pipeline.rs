@@ -21,6 +21,7 @@ use crate::parts::{Cutter, Held, Part};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
+use crate::shed;
 use crate::sink::{Sink, Summary};
 use crate::status::Progress;
 
@@ -111,9 +112,12 @@ impl Pipeline {
                 lost,
                 since,
                 until,
+                shed,
             } => {
                 let class = Class::from_name(class).unwrap_or(Class::Other).as_str();
-                self.resolver.gap(*cgroup, class, *lost, *since, *until);
+                let why = if *shed { shed::REASON } else { "ring full" };
+                self.resolver
+                    .gap(*cgroup, class, why, *lost, (*since, *until));
             }
             Note::Counts { since, counts } => {
                 for count in counts {

@@ -91,6 +91,9 @@ pub enum Note {
         lost: u64,
         since: u64,
         until: u64,
+        /// Given up for want of CPU, and not lost for want of room.
+        #[serde(default)]
+        shed: bool,
     },
     Counts {
         since: u64,

@@ -235,13 +235,20 @@ impl Resolver {
         self.batch.push_note(row, note);
     }
 
-    /// Events of `class` were lost between two instants (boot time, ns).
-    pub fn gap(&mut self, cgroup: u64, class: &'static str, lost: u64, since: u64, until: u64) {
+    /// Events of `class` were lost between two instants (boot time, ns), for the reason `why`.
+    pub fn gap(
+        &mut self,
+        cgroup: u64,
+        class: &'static str,
+        why: &'static str,
+        lost: u64,
+        (since, until): (u64, u64),
+    ) {
         let mut row = Row::new(self.clock.wall(since), Kind::Gap);
         row.duration = until.saturating_sub(since);
         let note = Note {
             container: self.registry.index_of_lost(cgroup),
-            action: "ring full",
+            action: why,
             class,
             lost: Some(lost as i64),
             ..Note::default()

@@ -21,6 +21,7 @@ use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
 use crate::registry::{Fact, Is};
 use crate::report::Report;
 use crate::service;
+use crate::shed::{Limit, Shedder};
 use crate::sink::Summary;
 use crate::status::{Progress, warn};
 use crate::watch::Watcher;
@@ -51,16 +52,20 @@ fn read_clocks() -> Note {
 }
 
 /// This machine, for the recording's metadata.
-fn this_machine(filters: &Filters) -> Machine {
+fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
     let uname = rustix::system::uname();
     let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
+    let mut asked = filters.to_json();
+    if let Some(limit) = max_cpu {
+        asked["max-cpu"] = limit.to_string().into();
+    }
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Machine {
         host: text(uname.nodename()),
         boot_id: boot_id.trim().to_string(),
         kernel: text(uname.release()),
         arch: text(uname.machine()),
-        filters: filters.to_json(),
+        filters: asked,
         record_host: filters.host,
     }
 }
@@ -74,7 +79,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let target = Target::new(flags)?;
     let mut report = Report::new(flags, &target.name())?;
     kernel::check()?;
-    let machine = this_machine(&filters);
+    let machine = this_machine(&filters, flags.max_cpu);
     let hierarchies = containers::probe(Path::new("/"))?;
     let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, flags.memory)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
@@ -97,6 +102,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         counts: flags.mode == Mode::Counts,
         lag: 0,
         turn,
+        shedder: flags.max_cpu.map(Shedder::new),
     };
     live.begin(&hierarchies)?;
 
@@ -150,6 +156,7 @@ struct Live {
     lag: u64,
     /// Set when the recording is to go on in another file: SIGHUP.
     turn: Arc<AtomicBool>,
+    shedder: Option<Shedder>,
 }
 
 impl Live {
@@ -254,6 +261,9 @@ impl Live {
             let counts = self.kernel.counts();
             self.note(Note::Counts { since, counts })?;
         }
+        if let Some(shedder) = &mut self.shedder {
+            self.kernel.shed(shedder.look());
+        }
         for loss in self.kernel.losses() {
             let class = loss.class.as_str().to_string();
             self.note(Note::Gap {
@@ -262,6 +272,7 @@ impl Live {
                 lost: loss.events,
                 since,
                 until,
+                shed: loss.shed,
             })?;
         }
         Ok(())

@@ -127,18 +127,13 @@ impl Status {
 
 /// Names what is missing, if anything is.
 pub fn warn(summary: &Summary) {
-    if summary.total_lost() > 0 {
-        let by_class: Vec<_> = summary
-            .lost
-            .iter()
-            .map(|(class, n)| format!("{class} {}", count(*n)))
-            .collect();
-        eprintln!(
-            "warning: {} events were lost because the recorder could not keep up ({}); the recording says when",
-            count(summary.total_lost()),
-            by_class.join(", ")
-        );
+    let mut lost = summary.lost.clone();
+    for (class, shed) in &summary.shed {
+        let all = lost.entry(class).or_default();
+        *all = all.saturating_sub(*shed);
     }
+    warn_of_lost(&lost, "because the recorder could not keep up");
+    warn_of_lost(&summary.shed, "to keep within --max-cpu");
     let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
     let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
     if definitions > 0 {
@@ -161,6 +156,25 @@ pub fn warn(summary: &Summary) {
             count(faults.orphans)
         );
     }
+}
+
+fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, why: &str) {
+    let lost: Vec<_> = lost.iter().filter(|(_, n)| **n > 0).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let total = lost
+        .iter()
+        .fold(0u64, |sum, (_, n)| sum.saturating_add(**n));
+    let by_class: Vec<_> = lost
+        .iter()
+        .map(|(class, n)| format!("{class} {}", count(**n)))
+        .collect();
+    eprintln!(
+        "warning: {} events were lost {why} ({}); the recording says when",
+        count(total),
+        by_class.join(", ")
+    );
 }
 
 fn elapsed(time: Duration) -> String {

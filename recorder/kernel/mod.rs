@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use crate::containers::Hierarchies;
 use crate::filters::Filters;
 use crate::memory::Memory;
-use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
+use crate::wire::types::{cgroup_state, comm_mode, limits, loss, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 pub use counts::Count;
@@ -36,7 +36,7 @@ pub struct Kernel {
     /// By CPU, and at last that for cgroups.
     pub rings: Vec<Ring>,
     uring: uring::Tracepoints,
-    losses: FxHashMap<(u64, u32), u64>,
+    losses: FxHashMap<(u64, u32, u32), u64>,
     counted: Counted,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
@@ -49,6 +49,8 @@ pub struct Loss {
     pub cgroup: u64,
     /// Class of the calls.
     pub class: Class,
+    /// Whether they were given up: see [`Kernel::shed`].
+    pub shed: bool,
     /// How many.
     pub events: u64,
 }
@@ -253,16 +255,26 @@ impl Kernel {
         }
     }
 
+    /// Gives up the calls that are kept to a lower level: each is counted as lost.
+    pub fn shed(&mut self, level: u8) {
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.shed_level = level.into();
+        }
+    }
+
     /// Events lost since the last call.
     pub fn losses(&mut self) -> Vec<Loss> {
         let mut found = vec![];
         for key in self.skel.maps.losses.keys() {
-            // struct loss_key: cgroup, class, padding.
-            let (Some(cgroup), Some(class)) = (key.first_chunk::<8>(), key.get(8..12)) else {
+            // struct loss_key: cgroup, class, why.
+            let Some((cgroup, [class, why])) = key
+                .split_first_chunk::<8>()
+                .and_then(|(cgroup, rest)| Some((cgroup, rest.as_chunks::<4>().0.first_chunk()?)))
+            else {
                 continue;
             };
-            let class = u32::from_ne_bytes(class.try_into().unwrap_or_default());
-            let key_parts = (u64::from_ne_bytes(*cgroup), class);
+            let (class, why) = (u32::from_ne_bytes(*class), u32::from_ne_bytes(*why));
+            let key_parts = (u64::from_ne_bytes(*cgroup), class, why);
             let Ok(Some(values)) = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY) else {
                 continue;
             };
@@ -284,6 +296,7 @@ impl Kernel {
                 found.push(Loss {
                     cgroup: key_parts.0,
                     class,
+                    shed: why == loss::LOSS_SHED.0,
                     events: total - before,
                 });
             }

@@ -10,12 +10,12 @@ use ctrace_schema::columns::{COLUMNS, Type, index};
 use ctrace_schema::rollups::{Facet, POSITIVE, SLICES};
 use rustc_hash::FxHashMap;
 
-use super::MOST;
 use crate::columns::Columns;
 use crate::series::{Series, stretches};
 
-/// Bytes of text to a facet.
-const TEXT_BYTES: usize = 8 << 20;
+/// Sets to a facet, some 200 bytes each, and bytes of its text: what has more, a rollup would hardly make smaller.
+const MOST: usize = 32_768;
+const TEXT_BYTES: usize = 2 << 20;
 /// No number yet.
 const NONE: u32 = u32::MAX;
 
@@ -150,8 +150,10 @@ impl Values {
         }
         let place = self.texts.len() as u32;
         self.bytes += text.len();
+        // A copy: what is kept of a batch keeps the pages from being given back that the rest of it was in.
+        let text: Arc<str> = Arc::from(&**text);
         self.texts.push(text.clone());
-        self.places.insert(text.clone(), place);
+        self.places.insert(text, place);
         place
     }
 

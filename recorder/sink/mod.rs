@@ -23,6 +23,7 @@ use crate::columns::Columns;
 use crate::kernel::Misses;
 use crate::raw::Machine;
 use crate::resolve::Faults;
+use crate::shed;
 
 pub use json::JsonLines;
 pub use parquet::Parquet;
@@ -88,8 +89,9 @@ pub struct Summary {
     pub clocks: Vec<(u64, i64)>,
     /// Events written.
     pub events: u64,
-    /// Events lost, by class.
+    /// Events lost, by class, and of them those that were given up to keep within --max-cpu.
     pub lost: BTreeMap<&'static str, u64>,
+    pub shed: BTreeMap<&'static str, u64>,
     /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
     pub missed: Misses,
     /// What did not come as it should.
@@ -112,14 +114,12 @@ impl Summary {
     }
 
     /// Events were lost.
-    pub fn lose(&mut self, class: &'static str, events: u64) {
-        let lost = self.lost.entry(class).or_default();
-        *lost = lost.saturating_add(events);
-    }
-
-    /// Events lost in all.
-    pub fn total_lost(&self) -> u64 {
-        self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
+    pub fn lose(&mut self, class: &'static str, why: &str, events: u64) {
+        let shed = (why == shed::REASON).then_some(&mut self.shed);
+        for counts in [Some(&mut self.lost), shed].into_iter().flatten() {
+            let lost = counts.entry(class).or_default();
+            *lost = lost.saturating_add(events);
+        }
     }
 
     /// The metadata that is known from the beginning, by the keys of [`ctrace_schema::meta`].
@@ -145,6 +145,9 @@ impl Summary {
         let mut all = self.origin();
         all.push((meta::KEY_EVENTS, self.events.to_string()));
         all.push((meta::KEY_LOST, json!(self.lost).to_string()));
+        if !self.shed.is_empty() {
+            all.push((meta::KEY_SHED, json!(self.shed).to_string()));
+        }
         all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
         all.push((meta::KEY_CLOCKS, json!(self.clocks).to_string()));
         if let Some((start, end)) = self.span {

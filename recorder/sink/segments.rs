@@ -190,12 +190,17 @@ fn count(summary: &mut Summary, columns: &Columns) {
     if lost.nulls() == lost.rows() {
         return;
     }
-    let classes = columns.series("class");
-    for (class, lost) in classes.iter().zip(lost.iter()) {
+    let (classes, reasons) = (columns.series("class"), columns.series("action"));
+    for ((class, why), lost) in classes.iter().zip(reasons.iter()).zip(lost.iter()) {
         let Some(lost) = lost else { continue };
-        let name = class.and_then(|class| columns.texts().get(class as usize));
-        let class = name.and_then(|name| Class::from_name(name));
-        summary.lose(class.unwrap_or(Class::Other).as_str(), lost as u64);
+        let text = |number: Option<i64>| {
+            let text = columns.texts().get(usize::try_from(number?).ok()?)?;
+            Some(&**text)
+        };
+        let class = text(class)
+            .and_then(Class::from_name)
+            .unwrap_or(Class::Other);
+        summary.lose(class.as_str(), text(why).unwrap_or_default(), lost as u64);
     }
 }
 

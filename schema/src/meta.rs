@@ -27,6 +27,9 @@ pub const KEY_FILTERS: &str = "ctrace.filters";
 pub const KEY_EVENTS: &str = "ctrace.events";
 /// JSON object: events that were lost, by class.
 pub const KEY_LOST: &str = "ctrace.lost";
+/// JSON object: those of them that were given up so that the recorder took no more CPU than it might, by class; not there
+/// where nothing was.
+pub const KEY_SHED: &str = "ctrace.shed";
 /// JSON object: parts of events that are missing though the events are there. `definitions`: paths and addresses that
 /// did not fit the ring; `user_memory`: arguments that could not be read; `path_depth`, `argv`: cut; `threads`,
 /// `cgroups`: could not be watched for want of memory; `programs`: the kernel did not run one (Linux 7).

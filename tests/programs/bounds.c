@@ -3,6 +3,7 @@
  *   paths N: looks for N files of different names, which are not there
  *   fds PROCESSES N: so many processes with N fds open each, all at once
  *   forks SECONDS: every process makes as many others as it may
+ *   mix SECONDS: the time, reads, looks for a file, and now and then a process
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,6 +52,7 @@ static void fds(long processes, long n)
 	must(pipe(ready));
 	must(pipe(go));
 	for (long i = 0; i < processes; i++) {
+		all->children++;
 		if (must(fork()))
 			continue;
 		for (long j = 0; j < n; j += 2) {
@@ -92,6 +95,28 @@ static void forks(double seconds)
 		;
 }
 
+static void mix(double seconds)
+{
+	double end = now() + seconds;
+	struct timespec t;
+	char byte;
+	int fd = must(open("/etc/motd", O_RDONLY));
+	for (long i = 1; now() < end; i++) {
+		for (int j = 0; j < 4; j++)
+			must(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t));
+		must(pread(fd, &byte, 1, 0));
+		must(access("/etc/passwd", R_OK));
+		all->calls += 6;
+		if (i % 5000)
+			continue;
+		all->calls++;
+		if (must(fork()) == 0)
+			_exit(0);
+		all->children++;
+		must(wait(0));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	all = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -103,8 +128,10 @@ int main(int argc, char **argv)
 		fds(atol(argv[2]), atol(argv[3]));
 	else if (argc == 3 && !strcmp(argv[1], "forks"))
 		forks(atof(argv[2]));
+	else if (argc == 3 && !strcmp(argv[1], "mix"))
+		mix(atof(argv[2]));
 	else
-		errx(2, "usage: bounds paths N | fds PROCESSES N | forks SECONDS");
+		errx(2, "usage: bounds paths N | fds PROCESSES N | forks SECONDS | mix SECONDS");
 	/* The calls, and the ends of all processes. */
 	printf("%ld %ld\n", all->calls, all->children + 1);
 	return 0;
