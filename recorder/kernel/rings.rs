@@ -46,6 +46,8 @@ pub struct Ring {
     at: u64,
     told: u64,
     end: u64,
+    /// Up to where records have been copied.
+    copied: u64,
     /// Bytes of the record at `at`, if there is one.
     record: Option<usize>,
     /// The record, where it goes on at the ring's beginning.
@@ -129,6 +131,7 @@ impl Ring {
             at: 0,
             told: 0,
             end: 0,
+            copied: 0,
             record: None,
             wrapped: vec![],
         })
@@ -153,13 +156,16 @@ impl Ring {
         }
     }
 
-    /// Adds what is there, framed, without taking it.
+    /// Adds what is there, framed, without taking it: each record once, however often it is still there.
     pub fn copy(&mut self, into: &mut Vec<u8>) {
         let from = self.at;
+        self.at = self.copied.max(from);
+        self.load();
         while let Some(record) = self.peek() {
             merge::frame(into, record);
             self.step();
         }
+        self.copied = self.at;
         self.at = from;
         self.load();
     }
