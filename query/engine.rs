@@ -75,6 +75,11 @@ impl Engine {
             .with_target_partitions(cores)
             .with_batch_size(BATCH);
         config.options_mut().sql_parser.collect_spans = true;
+        // Over a union, what a sort with a limit has seen so far took rows away that belong to the answer.
+        config
+            .options_mut()
+            .optimizer
+            .enable_topk_dynamic_filter_pushdown = false;
         let ctx = SessionContext::new_with_config(config);
         ctx.add_optimizer_rule(Arc::new(UseRollups));
         functions::register(&ctx);

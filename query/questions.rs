@@ -277,7 +277,8 @@ pub fn container_is(wanted: &[String]) -> String {
 
 /// A condition that is false of what a runtime does while it sets a container up.
 pub fn runtime_comms() -> &'static str {
-    "coalesce(comm, '') not like 'runc:[%' and coalesce(comm, '') not in ('runc', 'crun')"
+    "coalesce(comm, '') not like 'runc:[%' and coalesce(comm, '') not in ('runc', 'crun')\n    \
+     and coalesce(exe, '') not like '%/runc' and coalesce(exe, '') not like '%/crun'"
 }
 
 fn literal(text: &str) -> String {

@@ -318,7 +318,7 @@ fn a_container_that_floods_loses_its_own_events_first() {
     let shares: Vec<f64> = counted.iter().map(share).collect();
     assert!(shares[0] > 0.05, "{shares:?} lost: the flood was none");
     for other in &shares[1..] {
-        assert!(*other < 0.01, "{shares:?} lost");
+        assert!(*other < shares[0] / 10.0, "{shares:?} lost");
     }
 }
 

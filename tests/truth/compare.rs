@@ -72,7 +72,20 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
         );
         (i, j) = (i + a, j + b);
     }
-    only_one(thread.tid, &thread.calls[i..], &calls[j..], report);
+    let rest = match calls[j..] {
+        [row] if never_began(thread, row) => {
+            report.rule("killed");
+            &[]
+        }
+        _ => &calls[j..],
+    };
+    only_one(thread.tid, &thread.calls[i..], rest, report);
+}
+
+/// Whether a row is the call that a kill let not begin, of which strace is not told: see the rule `killed`.
+fn never_began(thread: &Thread, row: &Row) -> bool {
+    const ENOSYS: i64 = -38;
+    matches!(thread.end, Some(End::Killed(_))) && row.ret == Some(ENOSYS) && row.duration.is_none()
 }
 
 fn only_one(tid: i64, calls: &[Call], rows: &[&Row], report: &mut Report) {

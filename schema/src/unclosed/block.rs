@@ -166,10 +166,10 @@ mod tests {
         let mut bytes = b"PAR1".to_vec();
         bytes.extend(block(FIRST, b"first").encode().unwrap());
         let first = bytes.len() as u64;
-        bytes.extend([1; 5000]);
+        bytes.extend(vec![1; 5000]);
         bytes.extend(block(first, &[9; 100_000]).encode().unwrap());
         let second = bytes.len() as u64;
-        bytes.extend([2; 3_000_000]);
+        bytes.extend(vec![2; 3_000_000]);
         (bytes, [first, second])
     }
 
