@@ -75,7 +75,8 @@ impl Engine {
             .with_target_partitions(cores)
             .with_batch_size(BATCH);
         config.options_mut().sql_parser.collect_spans = true;
-        // Over a union, what a sort with a limit has seen so far took rows away that belong to the answer.
+        // Beside filters that are pushed into scans, what a sort with a limit has seen so far takes rows away that belong
+        // to the answer (apache/datafusion#24352, and seen here over a union).
         config
             .options_mut()
             .optimizer
