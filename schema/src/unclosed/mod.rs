@@ -1,6 +1,6 @@
 //! Recordings in Parquet that were not closed: read without a footer.
 //!
-//! Between its row groups the file holds blocks that say what is before them ([`block`]); rows that are in no whole row
+//! Between its row groups the file holds blocks that say what is before them ([`mod@block`]); rows that are in no whole row
 //! group yet are in the [`journal`] beside it.
 
 pub mod block;
