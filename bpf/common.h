@@ -166,21 +166,9 @@ __inline_always void set_last_to_go(bool last)
 		*is_last = last;
 }
 
-/* Where the CPU's ring is full: what is the last to be lost goes to its reserve. */
-static __noinline bool send_to_reserve(void *rec, u64 bytes)
-{
-	u32 zero = 0;
-	u64 *is_last = bpf_map_lookup_elem(&last_to_go, &zero);
-	if (!is_last || !*is_last)
-		return false;
-	/* Rings are put in order by time: what was defined meanwhile, perhaps in the other ring, comes before. */
-	((struct head *)rec)->time = bpf_ktime_get_boot_ns();
-	return send_to(config.reserve_ring + bpf_get_smp_processor_id(), rec, bytes);
-}
-
 __inline_always bool send(void *rec, u64 bytes)
 {
-	return send_to(bpf_get_smp_processor_id(), rec, bytes) || send_to_reserve(rec, bytes);
+	return send_to(bpf_get_smp_processor_id(), rec, bytes);
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)
