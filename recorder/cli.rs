@@ -23,6 +23,7 @@ use crate::shed::Limit;
   ctrace-rec --out run.parquet --duration 30s        for half a minute
   ctrace-rec --out run.parquet -- make test          while a command runs
   ctrace-rec --format table --container 'web*'       watch some, live
+  ctrace-rec --out DIR/ --ring 15m                   keep the past in memory, and write it when told: ctrace-rec dump
   ctrace-rec --format json --set net | jq .peer_addr
   ctrace-query -r run.parquet summary                ask")]
 pub struct Cli {
@@ -43,6 +44,16 @@ pub enum Command {
         /// How to print them.
         #[arg(long, value_enum, default_value_t = containers::Format::Table)]
         format: containers::Format,
+    },
+    /// Has the recorder that runs with --ring write its ring out, waits until it has, and prints the file's name.
+    Dump {
+        /// The recorder with this process id, where several run.
+        #[arg(long)]
+        pid: Option<u32>,
+
+        /// Print nothing but the file's name.
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Prints the man page.
     #[command(hide = true)]
@@ -82,6 +93,31 @@ pub struct Record {
     /// Keep so much in the directory, such as 20GB,7d: of the files of this host the oldest are removed.
     #[arg(long, value_name = "SIZE,TIME")]
     pub keep: Option<Limits>,
+
+    /// Keep the last of what happens in memory, such as 15m,64MB of it, and write it out, to a file of its own each time, on
+    /// `ctrace-rec dump`, SIGUSR1 or --trigger. It counts in --memory.
+    #[arg(
+        long,
+        value_name = "TIME,SIZE",
+        conflicts_with = "force",
+        help_heading = "Flight recorder"
+    )]
+    pub ring: Option<Limits>,
+
+    /// Write the ring out when an event meets this condition, in SQLite's SQL over the columns of `events`, such as
+    /// "syscall = 'openat' and path = '/etc/shadow'".
+    #[arg(
+        long,
+        value_name = "CONDITION",
+        requires = "ring",
+        help_heading = "Flight recorder"
+    )]
+    pub trigger: Option<String>,
+
+    /// Go on for this long, into the same file, when the ring is written out. A trigger is armed again when its condition has
+    /// not been met for so long.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Flight recorder")]
+    pub after: Duration,
 
     /// Stop after this long, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -3,23 +3,20 @@
 //! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
 //! a run, not a row.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Field, Int32Type, Int64Type, Schema, TimestampNanosecondType, UInt32Type,
 };
-use arrow::error::ArrowError;
 use ctrace_schema::columns::{COLUMNS, Type};
 
 use crate::batch::{
     Batch, Counted, Description, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text,
 };
 use crate::calls::{CallInfo, Calls};
+use crate::events::Events;
 use crate::order::order;
 use crate::series::Series;
 use crate::wire::types::sys_flag;
@@ -53,7 +50,6 @@ pub fn encoded_schema() -> Schema {
 pub struct Columns {
     batch: Batch,
     calls: Arc<Calls>,
-    schema: Arc<Schema>,
     /// Index in the batch of each kept row.
     order: Vec<u32>,
     rows: Vec<Row>,
@@ -67,8 +63,6 @@ pub struct Columns {
     /// Errno names by number.
     errors: Vec<Text>,
     kinds: [Text; 5],
-    /// The strings as Arrow has them, where somebody asks for that.
-    values: OnceCell<ArrayRef>,
 }
 
 /// Rows of one thread and one call.
@@ -89,7 +83,6 @@ impl Columns {
         calls: &Arc<Calls>,
         containers: &[ContainerName],
         host: &str,
-        schema: &Arc<Schema>,
         cluster: bool,
     ) -> Columns {
         let order = order(&batch, containers, cluster);
@@ -117,13 +110,11 @@ impl Columns {
             errors: errors(&mut batch, &rows),
             batch,
             calls: calls.clone(),
-            schema: schema.clone(),
             order,
             rows,
             host,
             containers,
             kinds,
-            values: OnceCell::new(),
         };
         columns.intern_words();
         columns
@@ -132,96 +123,6 @@ impl Columns {
     /// The batch, with rows and arguments in another order and some words more.
     pub fn into_batch(self) -> Batch {
         self.batch
-    }
-
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// All columns at once.
-    ///
-    /// # Errors
-    /// None that a user can cause: the columns do not fit the schema.
-    pub fn batch(&self) -> Result<RecordBatch, ArrowError> {
-        let columns = COLUMNS.iter().map(|c| self.column(c.name)).collect();
-        RecordBatch::try_new(self.schema.clone(), columns)
-    }
-
-    /// The strings that the values of text columns number.
-    pub fn texts(&self) -> &[Arc<str>] {
-        &self.batch.strings.list
-    }
-
-    /// One column of [`encoded_schema`], by its name.
-    pub fn column(&self, name: &str) -> ArrayRef {
-        let series = self.series(name);
-        let ty = ctrace_schema::columns::index(name).map(|i| COLUMNS[i].ty);
-        let ty = ty.unwrap_or(Type::Text);
-        array(ty, &series).unwrap_or_else(|| {
-            let texts = || Arc::new(StringArray::from_iter_values(self.texts())) as ArrayRef;
-            let texts = self.values.get_or_init(texts).clone();
-            Arc::new(DictionaryArray::new(unsigned(series.iter()), texts))
-        })
-    }
-
-    /// The values of one column, by its name.
-    pub fn series(&self, name: &str) -> Series {
-        match name {
-            "time" => self.by_row(|r| Some(r.time)),
-            "seq" => {
-                let seq = |i: &u32| Some((self.batch.first_seq + u64::from(*i)) as i64);
-                self.order.iter().map(seq).collect()
-            }
-            "duration" => self.by_row(duration),
-            "ret" => self.by_row(ret),
-            "compat" => self.by_run(|r| Some(compat(r)?.into())),
-            "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
-            "arg0" => self.arg(0),
-            "arg1" => self.arg(1),
-            "arg2" => self.arg(2),
-            "arg3" => self.arg(3),
-            "arg4" => self.arg(4),
-            "arg5" => self.arg(5),
-            "flags" => self.by_call(
-                |call, run| call.flags.is_some() || run.named,
-                |call, r| match call.flags {
-                    Some(i) => self.value(call, i, r),
-                    None => self.names(r)?.flags,
-                },
-            ),
-            "mode" => self.by_call(
-                |call, run| call.mode.is_some() || run.named,
-                |call, r| match call.mode {
-                    Some(i) => Some(self.value(call, i, r)? & 0o7777),
-                    None => self.names(r)?.mode.map(Into::into),
-                },
-            ),
-            "bytes" => self.by_call(
-                |call, run| call.moves_bytes || call.moves_messages && run.named,
-                |call, r| match (self.counted(r), call.moves_bytes) {
-                    (Some(counted), _) => Some(counted.bytes),
-                    (None, true) => Some(ret(r)?.max(0)),
-                    (None, false) => self.names(r)?.bytes,
-                },
-            ),
-            "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
-            "inode" => self.by_object(|o| Some(o.inode? as i64)),
-            "lost" => self.by_note(|n| n.lost),
-            "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
-            "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
-            "pid" => self.task(|t| t.pid),
-            "tid" => self.task(|t| t.tid),
-            "ppid" => self.task(|t| t.ppid),
-            "ns_pid" => self.task(|t| t.ns_pid),
-            "uid" => self.task(|t| t.uid),
-            "local_port" => self.by_ends(|e| e.local_port.map(Into::into)),
-            "peer_port" => self.by_ends(|e| e.peer_port.map(Into::into)),
-            "child_pid" => self.by_names(|n| n.child_pid.map(Into::into)),
-            "exit_code" => self.by_note(|n| n.exit_code.map(Into::into)),
-            "exit_signal" => self.by_note(|n| n.exit_signal.map(Into::into)),
-            _ => self.text_series(name),
-        }
     }
 
     fn text_series(&self, name: &str) -> Series {
@@ -431,6 +332,74 @@ impl Columns {
             let description = self.batch.note(r)?.description.as_deref()?;
             self.word(get(description).as_deref()?)
         })
+    }
+}
+
+impl Events for Columns {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        &self.batch.strings.list
+    }
+
+    fn series(&self, name: &str) -> Series {
+        match name {
+            "time" => self.by_row(|r| Some(r.time)),
+            "seq" => {
+                let seq = |i: &u32| Some((self.batch.first_seq + u64::from(*i)) as i64);
+                self.order.iter().map(seq).collect()
+            }
+            "duration" => self.by_row(duration),
+            "ret" => self.by_row(ret),
+            "compat" => self.by_run(|r| Some(compat(r)?.into())),
+            "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
+            "arg0" => self.arg(0),
+            "arg1" => self.arg(1),
+            "arg2" => self.arg(2),
+            "arg3" => self.arg(3),
+            "arg4" => self.arg(4),
+            "arg5" => self.arg(5),
+            "flags" => self.by_call(
+                |call, run| call.flags.is_some() || run.named,
+                |call, r| match call.flags {
+                    Some(i) => self.value(call, i, r),
+                    None => self.names(r)?.flags,
+                },
+            ),
+            "mode" => self.by_call(
+                |call, run| call.mode.is_some() || run.named,
+                |call, r| match call.mode {
+                    Some(i) => Some(self.value(call, i, r)? & 0o7777),
+                    None => self.names(r)?.mode.map(Into::into),
+                },
+            ),
+            "bytes" => self.by_call(
+                |call, run| call.moves_bytes || call.moves_messages && run.named,
+                |call, r| match (self.counted(r), call.moves_bytes) {
+                    (Some(counted), _) => Some(counted.bytes),
+                    (None, true) => Some(ret(r)?.max(0)),
+                    (None, false) => self.names(r)?.bytes,
+                },
+            ),
+            "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
+            "inode" => self.by_object(|o| Some(o.inode? as i64)),
+            "lost" => self.by_note(|n| n.lost),
+            "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
+            "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
+            "pid" => self.task(|t| t.pid),
+            "tid" => self.task(|t| t.tid),
+            "ppid" => self.task(|t| t.ppid),
+            "ns_pid" => self.task(|t| t.ns_pid),
+            "uid" => self.task(|t| t.uid),
+            "local_port" => self.by_ends(|e| e.local_port.map(Into::into)),
+            "peer_port" => self.by_ends(|e| e.peer_port.map(Into::into)),
+            "child_pid" => self.by_names(|n| n.child_pid.map(Into::into)),
+            "exit_code" => self.by_note(|n| n.exit_code.map(Into::into)),
+            "exit_signal" => self.by_note(|n| n.exit_signal.map(Into::into)),
+            _ => self.text_series(name),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod containers;
 mod decode;
 mod definitions;
 mod dns;
+mod events;
 mod filters;
 mod kernel;
 mod limits;
@@ -28,6 +29,7 @@ mod raw;
 mod registry;
 mod report;
 mod resolve;
+mod ring;
 mod rollups;
 mod series;
 mod service;
@@ -74,6 +76,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             containers::print(&running, *format, &mut out)
                 .context("cannot print the containers")?;
         }
+        Some(Command::Dump { pid, quiet }) => ring::ask(*pid, *quiet, &mut out)?,
         Some(Command::Man) => {
             let man = clap_mangen::Man::new(Cli::command());
             man.render(&mut out).context("cannot print the man page")?;

@@ -2,12 +2,17 @@
 
 use std::str::FromStr;
 
+use ctrace_schema::human;
+
 /// The bound, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(usize);
 
 /// Less is not enough for the programs' set-up and one batch.
 const LEAST: usize = 64 << 20;
+
+/// The least that a ring is worth having for.
+const LEAST_RING: u64 = 1_000_000;
 
 /// What is allocated in one piece of this size or more is given back to the kernel as soon as it is free, bytes. glibc
 /// raises this by itself up to 32 MiB, and then keeps twice as much for each thread.
@@ -26,6 +31,24 @@ pub fn keep_little() {
 impl Memory {
     /// Of a recorder on which nobody has set one.
     pub const DEFAULT: &str = "128MB";
+
+    /// What is left beside a ring of `ring` bytes, None: of half of it; and the bytes of the ring.
+    ///
+    /// # Errors
+    /// A sentence for the user: there is not so much.
+    pub fn beside(self, ring: Option<u64>) -> Result<(Memory, u64), String> {
+        let most = self.0.saturating_sub(LEAST);
+        let ring = ring.unwrap_or(most.min(self.0 / 2) as u64);
+        if ring > most as u64 || ring < LEAST_RING {
+            let needed = (LEAST as u64).saturating_add(ring.max(LEAST_RING));
+            return Err(format!(
+                "--ring counts in --memory, of which the recorder itself needs 68MB: a ring of {} needs `--memory {}MB` or more",
+                human::bytes(ring.max(LEAST_RING)),
+                needed.div_ceil(1_000_000)
+            ));
+        }
+        Ok((Memory(self.0 - ring as usize), ring))
+    }
 
     /// All rings together.
     pub fn rings(self) -> usize {

@@ -114,6 +114,19 @@ impl Page<'_> {
             "Bytes of the output so far",
             progress.bytes.unwrap_or(0),
         )?;
+        if let Some(ring) = progress.ring {
+            self.gauge("ctrace_ring_bytes", "Memory of the ring", ring.bytes as i64)?;
+            self.gauge(
+                "ctrace_ring_seconds",
+                "From the oldest event in the ring to the newest",
+                ring.reach.as_secs_f64(),
+            )?;
+            self.counter(
+                "ctrace_dumps",
+                "Times that the ring was written out",
+                ring.dumps,
+            )?;
+        }
         self.gauge(
             "ctrace_lag_seconds",
             "Age of the oldest event when it was taken from the kernel, at most, in the last moment",

@@ -1,17 +1,26 @@
 //! Opens what a recording is written to.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use ctrace_schema::human;
 use ctrace_schema::unclosed::journal;
 
 use crate::cli::{Format, Record};
-use crate::columns::{Columns, encoded_schema};
+use crate::columns::encoded_schema;
+use crate::events::Events;
+use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::raw::Machine;
-use crate::sink::{JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, directory};
+use crate::ring::{Begun, Control, Flight, Open, Trigger, Why};
+use crate::sink::{
+    Directory, JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, of_host, open,
+};
 
 /// Where a recording goes, decided before anything is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,20 +124,170 @@ impl Target {
         Ok(match self {
             Target::Parquet(path) => Box::new(parquet(path, origin, force, flags.sync)?),
             Target::Segments(out) => Box::new(segments(out, machine, origin, flags)?),
-            Target::Sqlite(path) => {
-                let file = create(path, force)?;
-                // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
-                for left in ["-wal", "-shm", "-journal"] {
-                    let mut name = path.clone().into_os_string();
-                    name.push(left);
-                    let _ = std::fs::remove_file(name);
-                }
-                Box::new(Sqlite::new(file, path, &origin)?)
-            }
+            Target::Sqlite(path) => Box::new(sqlite(path, &origin, force)?),
             Target::Json => Box::new(JsonLines::new()),
             Target::Table => Box::new(Table::new(&machine.arch)),
             Target::RawOnly => Box::new(Nothing),
         })
+    }
+}
+
+impl Target {
+    /// What begins a file for each dump of a ring of `machine`. Each has a name that nothing has: that of the target, or it
+    /// with the time in it.
+    ///
+    /// # Errors
+    /// It is nothing that dumps can go to.
+    pub fn dumps(&self, machine: &Machine, flags: &Record) -> Result<Open> {
+        let (owner, sync) = (machine.clone(), flags.sync);
+        let origin = move |why: &Why| Summary::of_dump(&owner, why).origin();
+        if flags.rotate.is_some() {
+            bail!("--rotate and --ring do not go together: each dump is a file of its own");
+        }
+        if let Some(parent) = self.file().and_then(Path::parent)
+            && !parent.as_os_str().is_empty()
+            && !parent.is_dir()
+        {
+            bail!(
+                "there is no directory {} for dumps: make it first",
+                parent.display()
+            );
+        }
+        Ok(match self {
+            Target::Parquet(path) => {
+                let path = path.clone();
+                Box::new(move |why| {
+                    let path = free(&path, why.time)?;
+                    let sink = Box::new(parquet(&path, origin(why), false, sync)?);
+                    let end = Box::new(|| Ok(()));
+                    Ok(Begun { sink, path, end })
+                })
+            }
+            Target::Sqlite(path) => {
+                let path = path.clone();
+                Box::new(move |why| {
+                    let path = free(&path, why.time)?;
+                    let sink = Box::new(sqlite(&path, &origin(why), false)?);
+                    let end = Box::new(|| Ok(()));
+                    Ok(Begun { sink, path, end })
+                })
+            }
+            Target::Segments(out) => {
+                let directory = Arc::new(directory(out, machine, flags)?);
+                Box::new(move |why| {
+                    let path = directory.name()?;
+                    let sink = Box::new(parquet(&open(&path), origin(why), false, sync)?);
+                    let (directory, to) = (directory.clone(), path.clone());
+                    let end = Box::new(move || {
+                        std::fs::rename(open(&to), &to)
+                            .with_context(|| format!("cannot name {}", to.display()))?;
+                        directory.remove_oldest();
+                        Ok(())
+                    });
+                    Ok(Begun { sink, path, end })
+                })
+            }
+            Target::Json | Target::Table | Target::RawOnly => {
+                bail!("--ring needs a file or a directory for its dumps: add `--out DIR/`")
+            }
+        })
+    }
+}
+
+/// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.
+fn free(path: &Path, time: i64) -> Result<PathBuf> {
+    let time = chrono::DateTime::from_timestamp_nanos(time).format("%Y%m%dT%H%M%S%.6fZ");
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, ending) = (text(path.file_stem()), text(path.extension()));
+    let ending = if ending.is_empty() {
+        ending
+    } else {
+        format!(".{ending}")
+    };
+    let mut names = (0..).map(|n| match n {
+        0 => path.to_path_buf(),
+        1 => path.with_file_name(format!("{stem}-{time}{ending}")),
+        n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
+    });
+    let free = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
+    names.find(free).context("no name is left")
+}
+
+/// Begins an SQLite database.
+fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
+    let file = create(path, force)?;
+    // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
+    for left in ["-wal", "-shm", "-journal"] {
+        let mut name = path.to_path_buf().into_os_string();
+        name.push(left);
+        let _ = std::fs::remove_file(name);
+    }
+    Sqlite::new(file, path, origin)
+}
+
+/// What rows go into: the target itself, or a ring from which dumps go there.
+pub struct Into {
+    memory: Memory,
+    /// Its limits, and when it is written out.
+    ring: Option<(Limits, Option<Trigger>)>,
+}
+
+impl Into {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// The ring is too large, or the trigger is no condition.
+    pub fn new(flags: &Record) -> Result<Into> {
+        let Some(limits) = flags.ring else {
+            let (memory, ring) = (flags.memory, None);
+            return Ok(Into { memory, ring });
+        };
+        let (memory, bytes) = flags.memory.beside(limits.bytes).map_err(Error::msg)?;
+        let bytes = Some(bytes);
+        let trigger = flags.trigger.as_deref().map(Trigger::new).transpose()?;
+        let ring = Some((Limits { bytes, ..limits }, trigger));
+        Ok(Into { memory, ring })
+    }
+
+    /// What the recorder may take beside the ring.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// What the progress line calls it.
+    pub fn name(&self, target: &Target) -> String {
+        match &self.ring {
+            None => target.name(),
+            Some((limits, _)) => {
+                let bytes = human::bytes(limits.bytes.unwrap_or(0));
+                let age = limits.age.map(humantime::format_duration);
+                let age = age.map_or(String::new(), |age| format!("{age}, "));
+                format!(
+                    "a ring in memory ({age}{bytes}), its dumps to {}",
+                    target.name()
+                )
+            }
+        }
+    }
+
+    /// Opens it, for a recording of `machine`; and what has the ring written out.
+    ///
+    /// # Errors
+    /// Those of [`Target::open`] and [`Target::dumps`].
+    pub fn open(
+        self,
+        target: &Target,
+        machine: &Machine,
+        flags: &Record,
+    ) -> Result<(Box<dyn Sink>, Option<Control>)> {
+        let Some((limits, trigger)) = self.ring else {
+            return Ok((target.open(machine, flags)?, None));
+        };
+        let open = target.dumps(machine, flags)?;
+        let when = (trigger, flags.after);
+        let flight = Flight::new(limits, self.memory, when, machine, open)?;
+        let control = Control::new(flight.shared(), flags.after)?;
+        Ok((Box::new(flight), Some(control)))
     }
 }
 
@@ -185,17 +344,20 @@ fn segments(
     origin: Vec<(&'static str, String)>,
     flags: &Record,
 ) -> Result<Segments> {
-    let directory = directory(out, &machine.host);
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    let lock = create(&directory.join(".lock"), true)?;
+    let directory = directory(out, machine, flags)?;
     let sync = flags.sync;
     let begin = Box::new(move |path: &Path| parquet(path, origin.clone(), false, sync));
-    let limits = (
-        flags.rotate.unwrap_or_default(),
-        flags.keep.unwrap_or_default(),
-    );
-    Ok(Segments::new(directory, machine, limits, lock, begin))
+    let rotate = flags.rotate.unwrap_or_default();
+    Ok(Segments::new(directory, machine, rotate, begin))
+}
+
+/// The files of this machine in `out`, which have one writer.
+fn directory(out: &Path, machine: &Machine, flags: &Record) -> Result<Directory> {
+    let path = of_host(out, &machine.host);
+    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let lock = create(&path.join(".lock"), true)?;
+    let keep = flags.keep.unwrap_or_default();
+    Ok(Directory::new(path, machine, keep, lock))
 }
 
 /// What must not be overwritten is refused.
@@ -260,7 +422,7 @@ impl Sink for Nothing {
         None
     }
 
-    fn write(&mut self, _: &Columns) -> Result<()> {
+    fn write(&mut self, _: &dyn Events) -> Result<()> {
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::batch::{Batch, Row};
 use crate::columns::ContainerName;
 use crate::resolve::Resolver;
+use crate::ring::Why;
 use crate::sink::{Sink, Summary};
 
 /// A batch that fills within this time is not cut into parts: its rows are written once.
@@ -15,7 +16,7 @@ const SOON: Duration = Duration::from_millis(700);
 const LONGEST: Duration = Duration::from_millis(900);
 
 /// When batches are cut, as the sink wants it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Cutter {
     /// Rows that make a batch.
     pub rows: usize,
@@ -26,8 +27,19 @@ pub struct Cutter {
     turns_after: Option<Duration>,
     /// When the sink turned last.
     turned: Instant,
-    /// Whether somebody wants it to.
-    turn: bool,
+    /// What somebody wants it to do then.
+    turn: Option<Turn>,
+}
+
+/// What a sink does between two batches.
+#[derive(Debug)]
+pub enum Turn {
+    /// It goes on in another file, if it writes several.
+    Next,
+    /// It begins to write what it has in memory.
+    Begin(Why),
+    /// It ends that; what is known of the recording so far.
+    End(Box<Summary>),
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
@@ -50,8 +62,8 @@ pub struct Part {
     pub batch: Batch,
     /// Whether it ends a batch.
     pub last: bool,
-    /// Whether the sink is to turn after it.
-    pub turn: bool,
+    /// What the sink is to do after it.
+    pub turn: Option<Turn>,
 }
 
 impl Cutter {
@@ -64,22 +76,31 @@ impl Cutter {
             began: Instant::now(),
             turns_after: sink.turns_after(),
             turned: Instant::now(),
-            turn: false,
+            turn: None,
         }
     }
 
     /// The sink is to turn after the rows of now.
-    pub fn turn(&mut self) {
-        self.turn = true;
+    pub fn turn(&mut self, turn: Turn) {
+        // Who wants no more than another file gets it with whatever comes first.
+        if !self.is_turning() || !matches!(turn, Turn::Next) {
+            self.turn = Some(turn);
+        }
+    }
+
+    /// Whether it has not been told yet.
+    pub fn is_turning(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
     pub fn due(&mut self, resolver: &mut Resolver, hold: Duration, doubt: bool) -> Option<Held> {
         let old = |after| self.turned.elapsed() >= after;
-        if self.turn || self.turns_after.is_some_and(old) {
-            (self.turn, self.turned) = (false, Instant::now());
+        if self.is_turning() || self.turns_after.is_some_and(old) {
+            self.turned = Instant::now();
+            let turn = self.turn.take().unwrap_or(Turn::Next);
             let mut held = self.cut(resolver, hold, true);
-            held.part.turn = true;
+            held.part.turn = Some(turn);
             return Some(held);
         }
         let waited = self.began.elapsed();
@@ -118,7 +139,7 @@ impl Cutter {
             part: Part {
                 batch,
                 last,
-                turn: false,
+                turn: None,
             },
             until: (now + hold).min(began + LONGEST.max(hold)),
             rows,

@@ -13,11 +13,12 @@ use ctrace_schema::syscalls::Class;
 
 use crate::batch::Batch;
 use crate::calls::Calls;
-use crate::columns::{Columns, ContainerName, encoded_schema};
+use crate::columns::{Columns, ContainerName};
 use crate::decode::{self, Body, Head};
+use crate::events::Events;
 use crate::memory::Memory;
 use crate::merge::{self, Source};
-use crate::parts::{Cutter, Held, Part};
+use crate::parts::{Cutter, Held, Part, Turn};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
@@ -58,6 +59,7 @@ pub struct Pipeline {
     /// What waits until it is known whose rows it has.
     held: VecDeque<Held>,
     clocks: Vec<(u64, i64)>,
+    now: i64,
     summary: Summary,
 }
 
@@ -93,6 +95,7 @@ impl Pipeline {
             cutter,
             held: VecDeque::new(),
             clocks: vec![],
+            now: 0,
             summary: Summary::new(machine),
         })
     }
@@ -105,6 +108,7 @@ impl Pipeline {
                 self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
                 self.summary.span(*wall);
+                self.now = *wall;
             }
             Note::Gap {
                 cgroup,
@@ -193,9 +197,27 @@ impl Pipeline {
         self.release()
     }
 
-    /// What comes from now on goes into another file, where the sink writes several.
-    pub fn turn(&mut self) {
-        self.cutter.turn();
+    /// Has the sink do this after what has come up to now.
+    pub fn turn(&mut self, turn: Turn) {
+        self.cutter.turn(turn);
+    }
+
+    /// Whether the sink has not been told yet.
+    pub fn is_turning(&self) -> bool {
+        self.cutter.is_turning()
+    }
+
+    /// The wall clock as it was read last, ns since 1970 UTC.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// What is known of the recording so far.
+    pub fn summary(&self) -> Summary {
+        let mut summary = self.summary.clone();
+        summary.clocks = self.clocks.clone();
+        summary.faults = self.resolver.faults;
+        summary
     }
 
     /// Whether there is a cgroup in doubt whose processes' rows would be taken for the host's.
@@ -294,6 +316,10 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub fn finish(mut self) -> Result<(Summary, u64)> {
+        if self.is_turning() {
+            self.held
+                .extend(self.cutter.due(&mut self.resolver, HOLD, false));
+        }
         if self.resolver.batch.len() > 0 {
             let last = self.cutter.cut(&mut self.resolver, HOLD, true);
             self.held.push_back(last);
@@ -301,8 +327,7 @@ impl Pipeline {
         while let Some(held) = self.held.pop_front() {
             self.send(held)?;
         }
-        self.summary.clocks = std::mem::take(&mut self.clocks);
-        self.summary.faults = self.resolver.faults;
+        self.summary = self.summary();
         if let Some(encoder) = &self.encoder {
             // An empty batch with the summary as its only content ends the stream: the sink writes its metadata.
             let batch = Batch {
@@ -312,7 +337,7 @@ impl Pipeline {
             let end = Part {
                 batch,
                 last: true,
-                turn: false,
+                turn: None,
             };
             let _ = encoder.parts.send((end, vec![]));
         }
@@ -329,11 +354,9 @@ fn encode(
     mut sink: Box<dyn Sink>,
     in_flight: &AtomicUsize,
 ) -> Result<u64> {
-    let schema = Arc::new(encoded_schema());
     let clusters = sink.gathers();
-    let columns = |batch: Batch, names: &[ContainerName]| {
-        Columns::new(batch, calls, names, host, &schema, clusters)
-    };
+    let columns =
+        |batch: Batch, names: &[ContainerName]| Columns::new(batch, calls, names, host, clusters);
     let (mut gathered, mut bytes) = (Batch::default(), 0);
     for (part, names) in waiting {
         let Part {
@@ -353,8 +376,8 @@ fn encode(
             }
             drop(columns);
             in_flight.fetch_sub(std::mem::take(&mut bytes), Ordering::Release);
-            if turn {
-                sink.turn()?;
+            if let Some(turn) = turn {
+                sink.turn(turn)?;
             }
         } else {
             let columns = columns(gathered.lend(batch), &names);

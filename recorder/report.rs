@@ -61,6 +61,11 @@ impl Report {
         }
     }
 
+    /// Something has happened that is worth a line; `error`: that nobody may silence.
+    pub fn say(&self, text: &str, error: bool) {
+        self.status.say(text, error);
+    }
+
     /// Recording stops; what is left is being written.
     pub fn stopping(&self) {
         self.manager.stopping();

@@ -32,7 +32,7 @@ impl Run {
 }
 
 /// The values of a column.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Series {
     /// Neighbours differ.
     runs: Vec<Run>,

@@ -15,11 +15,13 @@ use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
 use crate::kernel::{self, Kernel};
 use crate::merge::{self, Frames};
-use crate::output::{Target, create_raw};
+use crate::output::{Into, Target, create_raw};
+use crate::parts::Turn;
 use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
 use crate::raw::{Frame, Machine, Note, Reader, When, Writer};
 use crate::registry::{Fact, Is};
 use crate::report::Report;
+use crate::ring::Control;
 use crate::service;
 use crate::shed::{Limit, Shedder};
 use crate::sink::Summary;
@@ -77,11 +79,12 @@ fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
 pub fn record(flags: &Record) -> Result<ExitCode> {
     let filters = Filters::new(&flags.asked())?;
     let target = Target::new(flags)?;
-    let mut report = Report::new(flags, &target.name())?;
+    let into = Into::new(flags)?;
+    let mut report = Report::new(flags, &into.name(&target))?;
     kernel::check()?;
     let machine = this_machine(&filters, flags.max_cpu);
     let hierarchies = containers::probe(Path::new("/"))?;
-    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, flags.memory)?;
+    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, into.memory())?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
     let turn = Arc::new(AtomicBool::new(false));
@@ -89,9 +92,10 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         signal_hook::flag::register(signal_hook::consts::SIGHUP, turn.clone())
             .context("cannot watch for signals")?;
     }
-    let sink = target.open(&machine, flags)?;
+    let memory = into.memory();
+    let (sink, control) = into.open(&target, &machine, flags)?;
     let raw = create_raw(flags, &machine)?;
-    let pipeline = Pipeline::new(&machine, flags.memory, sink)?;
+    let pipeline = Pipeline::new(&machine, memory, sink)?;
     let watcher = Watcher::new(&hierarchies, filters);
     let mut live = Live {
         kernel,
@@ -102,6 +106,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         counts: flags.mode == Mode::Counts,
         lag: 0,
         turn,
+        control,
         shedder: flags.max_cpu.map(Shedder::new),
     };
     live.begin(&hierarchies)?;
@@ -110,9 +115,10 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let child = match start(&flags.run) {
         Ok(child) => child,
         Err(e) => {
+            let ring = live.control.is_some();
             live.end()?;
             // Nothing was recorded of it.
-            if let Some(path) = target.file() {
+            if let Some(path) = target.file().filter(|_| !ring) {
                 let _ = std::fs::remove_file(path);
             }
             return Err(e);
@@ -156,6 +162,8 @@ struct Live {
     lag: u64,
     /// Set when the recording is to go on in another file: SIGHUP.
     turn: Arc<AtomicBool>,
+    /// Has the ring written out, if there is one.
+    control: Option<Control>,
     shedder: Option<Shedder>,
 }
 
@@ -287,11 +295,15 @@ impl Live {
         child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
-        let file = target.file();
+        let file = target.file().filter(|_| self.control.is_none());
         let code = self.until_stopped(flags, &mut report, file, child, stop);
         report.stopping();
         // Whatever stopped it, what was recorded is written.
+        let control = self.control.take();
         let written = self.end();
+        for said in control.into_iter().flat_map(|mut control| control.said()) {
+            report.say(&said.text, said.error);
+        }
         match (code, written) {
             (Ok(code), Ok((summary, bytes))) => {
                 report.end(&summary, file.map(|_| bytes));
@@ -328,15 +340,21 @@ impl Live {
                 (true, _) => break,
             }
             if self.turn.swap(false, Ordering::Relaxed) {
-                self.pipeline.turn();
+                self.pipeline.turn(Turn::Next);
             }
             self.step()?;
+            if let Some(control) = &mut self.control {
+                for said in control.step(boot_now(), &mut self.pipeline) {
+                    report.say(&said.text, said.error);
+                }
+            }
             if report.is_due() {
                 let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
                 report.tell(&Progress {
                     bytes,
                     missed: self.kernel.misses(),
                     lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
+                    ring: self.control.as_ref().map(|c| c.shared().held()),
                     ..self.pipeline.progress()
                 });
             }
@@ -420,10 +438,12 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 /// It is none, or the output cannot be written.
 pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
     let target = Target::new(flags)?;
-    let report = Report::new(flags, &target.name())?;
+    let into = Into::new(flags)?;
+    let (memory, name) = (into.memory(), into.name(&target));
+    let report = Report::new(flags, &name)?;
     let mut reader = Reader::open(path)?;
-    let sink = target.open(&reader.machine, flags)?;
-    let mut pipeline = Pipeline::new(&reader.machine, flags.memory, sink)?;
+    let (sink, mut control) = into.open(&target, &reader.machine, flags)?;
+    let mut pipeline = Pipeline::new(&reader.machine, memory, sink)?;
     let mut rings: Vec<Frames> = vec![];
     // The facts of cgroup records, in the order of the records.
     let mut facts: VecDeque<Fact> = VecDeque::new();
@@ -457,7 +477,13 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 if pipeline.is_full() {
                     pipeline.forget();
                 }
-                report.serve(&pipeline.progress());
+                for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
+                    report.say(&said.text, said.error);
+                }
+                report.serve(&Progress {
+                    ring: control.as_ref().map(|c| c.shared().held()),
+                    ..pipeline.progress()
+                });
             }
             Frame::Note(note) => pipeline.note(&note),
         }
@@ -475,13 +501,16 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         };
         pipeline.advance(&mut rings, u64::MAX, unknown)?;
     }
-    match pipeline.finish() {
+    let finished = pipeline.finish();
+    for said in control.iter_mut().flat_map(Control::said) {
+        report.say(&said.text, said.error);
+    }
+    match finished {
         Ok((summary, _)) if !flags.quiet => {
             eprintln!(
-                "replayed {} events of {} to {}",
+                "replayed {} events of {} to {name}",
                 summary.events,
                 path.display(),
-                target.name()
             );
             warn(&summary);
         }

@@ -27,6 +27,19 @@ pub struct Progress {
     pub bytes: Option<u64>,
     /// How long events waited in the kernel at most, since this was told last.
     pub lag: Duration,
+    /// What is in the ring, if there is one.
+    pub ring: Option<Held>,
+}
+
+/// What a ring holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Bytes of memory.
+    pub bytes: u64,
+    /// From its oldest event to its newest.
+    pub reach: Duration,
+    /// How often it was written out.
+    pub dumps: u64,
 }
 
 impl Progress {
@@ -83,10 +96,10 @@ impl Status {
         self.shown = Instant::now();
         let rate = (p.events.saturating_sub(self.events)) as f64 / since.as_secs_f64();
         self.events = p.events;
-        let size = p
-            .bytes
-            .map(|b| format!(", {}", bytes(b)))
-            .unwrap_or_default();
+        let size = match p.ring {
+            Some(ring) => format!(", {} in {}", elapsed(ring.reach), bytes(ring.bytes)),
+            None => p.bytes.map_or(String::new(), |b| format!(", {}", bytes(b))),
+        };
         let line = format!(
             "{}  {} containers, {} events, {}/s, {} lost{size}",
             elapsed(self.began.elapsed()),
@@ -102,6 +115,17 @@ impl Status {
         };
         // Nobody to tell that stderr is closed.
         let _ = write!(stderr(), "{before}{line}{after}");
+    }
+
+    /// Says something; `error`: that nobody may silence.
+    pub fn say(&self, text: &str, error: bool) {
+        if self.quiet && !error {
+            return;
+        }
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        let warning = if error { "warning: " } else { "" };
+        // Nobody to tell that stderr is closed.
+        let _ = writeln!(stderr(), "{clear}{warning}{text}");
     }
 
     /// Shows the summary.

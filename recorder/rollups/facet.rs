@@ -10,7 +10,7 @@ use ctrace_schema::columns::{COLUMNS, Type, index};
 use ctrace_schema::rollups::{Facet, POSITIVE, SLICES};
 use rustc_hash::FxHashMap;
 
-use crate::columns::Columns;
+use crate::events::Events;
 use crate::series::{Series, stretches};
 
 /// Sets to a facet, some 200 bytes each, and bytes of its text: what has more, a rollup would hardly make smaller.
@@ -67,7 +67,7 @@ impl Values {
     }
 
     /// The number of each row's set. Those beyond the bound have none, and then it is full.
-    pub fn numbers(&mut self, columns: &Columns, slice: i64) -> Series {
+    pub fn numbers(&mut self, columns: &dyn Events, slice: i64) -> Series {
         let mut series: Vec<Series> = vec![];
         for name in self.facet.columns() {
             let values = columns.series(name);

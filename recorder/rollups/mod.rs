@@ -16,7 +16,7 @@ use arrow::ipc::writer::StreamWriter;
 use ctrace_schema::rollups::{Facet, ROLLUPS, SLICES};
 use rustc_hash::FxHashMap;
 
-use crate::columns::Columns;
+use crate::events::Events;
 use crate::series::{Run, Series, stretches};
 use facet::{Values, longer};
 use sums::Sum;
@@ -77,7 +77,7 @@ impl Rollups {
     }
 
     /// Adds the events of a batch.
-    pub fn add(&mut self, columns: &Columns) {
+    pub fn add(&mut self, columns: &dyn Events) {
         self.events += columns.rows();
         let mut facets: Vec<(Facet, Series)> = vec![];
         for facet in Facet::ALL {
@@ -116,7 +116,7 @@ impl Rollups {
         self.tables.iter().any(uses)
     }
 
-    fn numbers(&mut self, facet: Facet, columns: &Columns) -> Series {
+    fn numbers(&mut self, facet: Facet, columns: &dyn Events) -> Series {
         loop {
             let values = &mut self.values[facet as usize];
             let numbers = values.numbers(columns, self.slice);

@@ -7,13 +7,14 @@ use anyhow::Result;
 use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
-use ctrace_schema::columns::COLUMNS;
+use ctrace_schema::columns::{COLUMNS, Column};
 use ctrace_schema::unclosed::journal;
 use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
 use super::medium::{Medium, Whole};
-use crate::columns::{Columns, array, unsigned};
+use crate::columns::{array, unsigned};
+use crate::events::Events;
 use crate::series::{Run, Series};
 
 /// A journal that is being written.
@@ -47,7 +48,7 @@ impl Journal {
     ///
     /// # Errors
     /// They cannot be written; what was in it is.
-    pub fn append(&mut self, columns: &Columns) -> Result<()> {
+    pub fn append(&mut self, columns: &dyn Events) -> Result<()> {
         let frame = journal::frame(&batch(columns)?, &mut self.zstd)?;
         self.out.append(|piece| piece.write_all(&frame))?;
         self.covered = false;
@@ -72,23 +73,26 @@ impl Journal {
 }
 
 /// The columns in which something is.
-fn batch(columns: &Columns) -> Result<RecordBatch, ArrowError> {
+fn batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut arrays) = (vec![], vec![]);
     for column in COLUMNS {
         let series = columns.series(column.name);
-        if series.nulls() == series.rows() {
-            continue;
+        if let Some((field, array)) = field(column, &series, columns.texts()) {
+            fields.push(field);
+            arrays.push(array);
         }
-        let array =
-            array(column.ty, &series).unwrap_or_else(|| dictionary(&series, columns.texts()));
-        fields.push(Field::new(
-            column.name,
-            array.data_type().clone(),
-            column.nullable,
-        ));
-        arrays.push(array);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// A column as a journal has it; None: there is nothing in it.
+pub fn field(column: &Column, series: &Series, texts: &[Arc<str>]) -> Option<(Field, ArrayRef)> {
+    if series.nulls() == series.rows() {
+        return None;
+    }
+    let array = array(column.ty, series).unwrap_or_else(|| dictionary(series, texts));
+    let ty = array.data_type().clone();
+    Some((Field::new(column.name, ty, column.nullable), array))
 }
 
 /// The values of a column of text, each once.

@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
 use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
-use crate::columns::Columns;
+use crate::events::Events;
 
 /// JSON lines on stdout.
 pub struct JsonLines {
@@ -38,7 +38,7 @@ impl Sink for JsonLines {
         Some(SHOWN_AFTER)
     }
 
-    fn write(&mut self, columns: &Columns) -> Result<()> {
+    fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let batch = with_numeric_zone(&columns.batch()?)?;
         let mut lines = Vec::new();
         LineDelimitedWriter::new(&mut lines)

@@ -1,6 +1,7 @@
 //! Where a recording goes.
 
 mod chunk;
+mod directory;
 mod encodings;
 mod journal;
 mod json;
@@ -17,17 +18,23 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ctrace_schema::meta;
+use ctrace_schema::syscalls::Class;
 use serde_json::json;
 
-use crate::columns::Columns;
+use crate::events::Events;
 use crate::kernel::Misses;
+use crate::parts::Turn;
 use crate::raw::Machine;
 use crate::resolve::Faults;
+use crate::ring::Why;
+use crate::series::{Series, stretches};
 use crate::shed;
 
+pub use directory::{Directory, of_host, open};
+pub use journal::field;
 pub use json::JsonLines;
 pub use parquet::Parquet;
-pub use segments::{Segments, directory};
+pub use segments::Segments;
 pub use sqlite::Sqlite;
 pub use table::Table;
 
@@ -45,16 +52,16 @@ pub trait Sink: Send {
         false
     }
 
-    /// After how long it wants a batch to end, whatever it holds, and [`Sink::turn`].
+    /// After how long it wants a batch to end, whatever it holds, and [`Turn::Next`].
     fn turns_after(&self) -> Option<Duration> {
         None
     }
 
-    /// Goes on in another file, if it writes several. What it was given was whole batches.
+    /// Does what is due between batches: what it was given was whole ones.
     ///
     /// # Errors
-    /// The file could not be ended.
-    fn turn(&mut self) -> Result<()> {
+    /// A file could not be ended.
+    fn turn(&mut self, _: Turn) -> Result<()> {
         Ok(())
     }
 
@@ -62,7 +69,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// They cannot be written. What was written before is kept.
-    fn keep(&mut self, _: &Columns) -> Result<()> {
+    fn keep(&mut self, _: &dyn Events) -> Result<()> {
         Ok(())
     }
 
@@ -70,7 +77,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// It cannot be written. What was written before is kept, and can be read.
-    fn write(&mut self, columns: &Columns) -> Result<()>;
+    fn write(&mut self, columns: &dyn Events) -> Result<()>;
 
     /// Ends the output, and returns how many bytes it has.
     ///
@@ -83,6 +90,8 @@ pub trait Sink: Send {
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     machine: Option<Machine>,
+    /// Why a ring was written out, where it is that.
+    dump: Option<String>,
     /// First and last instant, ns since 1970 UTC.
     span: Option<(i64, i64)>,
     /// Clock readings: boot time and wall clock, ns.
@@ -105,6 +114,55 @@ impl Summary {
             machine: Some(machine.clone()),
             ..Summary::default()
         }
+    }
+
+    /// Of a dump that is begun, for this reason.
+    pub fn of_dump(machine: &Machine, why: &Why) -> Summary {
+        Summary {
+            dump: Some(why.to_json()),
+            ..Summary::new(machine)
+        }
+    }
+
+    /// That of a dump, for this reason, whose rows `counted` has counted: what is known beside them is as here.
+    pub fn counting(self, counted: Summary, why: &Why) -> Summary {
+        Summary {
+            machine: self.machine,
+            dump: Some(why.to_json()),
+            clocks: self.clocks,
+            missed: self.missed,
+            faults: self.faults,
+            ..counted
+        }
+    }
+
+    /// Takes rows into account; `spans`: also when they began.
+    pub fn count(&mut self, events: &dyn Events, spans: bool) {
+        self.events += events.rows() as u64;
+        if spans {
+            let times = events.series("time");
+            let times = || times.runs().iter().filter_map(|run| run.value());
+            for time in times().min().into_iter().chain(times().max()) {
+                self.span(time);
+            }
+        }
+        let lost = events.series("lost");
+        if lost.nulls() == lost.rows() {
+            return;
+        }
+        let columns: [Series; 2] = ["class", "action"].map(|name| events.series(name));
+        let text = |number: Option<i64>| {
+            let text = events.texts().get(usize::try_from(number?).ok()?)?;
+            Some(&**text)
+        };
+        let runs = [columns[0].runs(), columns[1].runs(), lost.runs()];
+        stretches(&runs, |values, rows| {
+            let Some(lost) = values[2] else { return };
+            let class = text(values[0]).and_then(Class::from_name);
+            let class = class.unwrap_or(Class::Other).as_str();
+            let lost = (lost as u64).saturating_mul(rows as u64);
+            self.lose(class, text(values[1]).unwrap_or_default(), lost);
+        });
     }
 
     /// The recording reaches to this instant.
@@ -137,6 +195,9 @@ impl Summary {
             all.push((meta::KEY_ARCH, m.arch.clone()));
             all.push((meta::KEY_FILTERS, m.filters.to_string()));
         }
+        if let Some(dump) = &self.dump {
+            all.push((meta::KEY_DUMP, dump.clone()));
+        }
         all
     }
 
@@ -160,7 +221,7 @@ impl Summary {
 
 /// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they
 /// are: together less than a second, which is what a kill may cost.
-const KEPT_AFTER: Duration = Duration::from_millis(250);
+pub const KEPT_AFTER: Duration = Duration::from_millis(250);
 /// How long rows wait that somebody watches.
 const SHOWN_AFTER: Duration = Duration::from_millis(100);
 

@@ -28,7 +28,7 @@ use super::medium::{Medium, Piece, Whole};
 use super::sync::Syncer;
 use super::{KEPT_AFTER, Sink, Summary};
 use crate::batch;
-use crate::columns::Columns;
+use crate::events::Events;
 use crate::rollups::Rollups;
 
 /// What a Parquet file begins with.
@@ -124,7 +124,7 @@ impl Parquet {
     }
 
     /// Writes a row group and its block.
-    fn row_group(&mut self, columns: &Columns) -> Result<()> {
+    fn row_group(&mut self, columns: &dyn Events) -> Result<()> {
         let Parquet {
             out,
             encoder,
@@ -218,7 +218,7 @@ impl Sink for Parquet {
         true
     }
 
-    fn keep(&mut self, columns: &Columns) -> Result<()> {
+    fn keep(&mut self, columns: &dyn Events) -> Result<()> {
         let kept = self
             .empty_journal()
             .and_then(|()| self.journal.append(columns))
@@ -226,7 +226,7 @@ impl Sink for Parquet {
         kept.map_err(|e| self.failed(&e))
     }
 
-    fn write(&mut self, columns: &Columns) -> Result<()> {
+    fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.row_group(columns).and_then(|()| {
             self.journal.cover();
             self.rollups.add(columns);
@@ -264,7 +264,7 @@ fn write_group(
     encoder: &mut Encoder,
     schema: &SchemaDescPtr,
     ordinal: Option<i16>,
-    columns: &Columns,
+    columns: &dyn Events,
 ) -> Result<Group> {
     let start = out.piece.at();
     let (mut chunks, mut pages, mut offsets, mut blooms) = (vec![], vec![], vec![], vec![]);

@@ -13,7 +13,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use super::*;
 use crate::batch::{Batch, Kind, Note, Row};
 use crate::calls::Calls;
-use crate::columns::encoded_schema;
+use crate::columns::{Columns, encoded_schema};
 
 /// How the disk fails.
 #[derive(Clone, Copy, Debug)]
@@ -105,8 +105,7 @@ fn rows(from: u64, to: u64) -> Columns {
         batch.push_note(Row::new(i as i64, Kind::Process), note);
     }
     static CALLS: LazyLock<Arc<Calls>> = LazyLock::new(|| Arc::new(Calls::new("x86_64").unwrap()));
-    let schema = Arc::new(encoded_schema());
-    Columns::new(batch, &CALLS, &[], "host", &schema, true)
+    Columns::new(batch, &CALLS, &[], "host", true)
 }
 
 /// The numbers of the rows that a file and its journal hold, in order, and whether the file has a footer.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use ctrace_schema::sqlite::Writer;
 
 use super::{KEPT_AFTER, Sink, Summary};
-use crate::columns::Columns;
+use crate::events::Events;
 
 /// An SQLite database that is being written.
 pub struct Sqlite {
@@ -49,7 +49,7 @@ impl Sink for Sqlite {
         Some(KEPT_AFTER)
     }
 
-    fn write(&mut self, columns: &Columns) -> Result<()> {
+    fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
         written.with_context(|| self.failed())
     }

@@ -12,7 +12,7 @@ use ctrace_schema::strace::{self, Call};
 use ctrace_schema::{columns, human};
 
 use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
-use crate::columns::Columns;
+use crate::events::Events;
 
 /// A line per event on stdout.
 pub struct Table {
@@ -41,7 +41,7 @@ impl Sink for Table {
         Some(SHOWN_AFTER)
     }
 
-    fn write(&mut self, columns: &Columns) -> Result<()> {
+    fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let batch = &columns.batch()?;
         let rows = Rows { batch };
         let mut lines = String::new();

@@ -35,6 +35,10 @@ pub const KEY_SHED: &str = "ctrace.shed";
 /// `cgroups`: could not be watched for want of memory; `programs`: the kernel did not run one (Linux 7).
 pub const KEY_MISSED: &str = "ctrace.missed";
 
+/// JSON object: of a dump of a ring, why it was written (`reason`, with `condition` for a trigger) and when that was (`time`, ns
+/// since 1970 UTC).
+pub const KEY_DUMP: &str = "ctrace.dump";
+
 /// Whether this build reads recordings of schema `version` (`MAJOR.MINOR`).
 ///
 /// # Errors

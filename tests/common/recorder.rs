@@ -168,7 +168,8 @@ impl Recorder {
         }
     }
 
-    fn wait_until(&mut self, begins: &str) {
+    /// Waits until it has said a line on stderr that begins so.
+    pub fn wait_until(&mut self, begins: &str) {
         loop {
             match self.said.recv_timeout(LIMIT) {
                 Ok(line) => self.stderr.push_str(&line),

@@ -20,6 +20,7 @@ mod limits;
 mod network;
 mod processes;
 mod reuse;
+mod ring;
 mod seccomp;
 mod service;
 

@@ -1,0 +1,122 @@
+//! When the ring is written out: `ctrace-rec dump`, SIGUSR1, or its trigger; and until when a dump goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ctrace_schema::human::{bytes, count};
+
+use super::ask::Door;
+use super::dump::{Reason, Why};
+use super::flight::Shared;
+use crate::parts::Turn;
+use crate::pipeline::Pipeline;
+
+/// Has the ring written out.
+pub struct Control {
+    shared: Arc<Shared>,
+    after: Duration,
+    door: Door,
+    signal: Arc<AtomicBool>,
+    state: State,
+}
+
+enum State {
+    Idle,
+    /// It goes on until then, boot time in ns.
+    Begun(u64),
+    Ending,
+}
+
+/// What somebody is to be told.
+pub struct Said {
+    /// A sentence.
+    pub text: String,
+    /// Whether it is one that nobody may silence.
+    pub error: bool,
+}
+
+impl Control {
+    /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
+    ///
+    /// # Errors
+    /// Signals or a socket cannot be had.
+    pub fn new(shared: Arc<Shared>, after: Duration) -> Result<Control> {
+        let signal = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, signal.clone())
+            .context("cannot watch for signals")?;
+        Ok(Control {
+            shared,
+            after,
+            door: Door::open().context("cannot listen for `ctrace-rec dump`")?,
+            signal,
+            state: State::Idle,
+        })
+    }
+
+    /// What the ring tells.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// To be called now and then; `boot` is the boot time, ns.
+    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
+        let signal = self.signal.swap(false, Ordering::Relaxed);
+        match self.state {
+            State::Idle => {
+                let asked = self.door.look(self.after);
+                let time = pipeline.now();
+                let why = |reason| Some(Why { reason, time });
+                let hit = self.shared.take_hit();
+                let why = hit
+                    .or_else(|| why(Reason::Asked).filter(|_| asked))
+                    .or_else(|| why(Reason::Signal).filter(|_| signal));
+                if let Some(why) = why {
+                    pipeline.turn(Turn::Begin(why));
+                    self.state = State::Begun(boot.saturating_add(self.after.as_nanos() as u64));
+                }
+            }
+            State::Begun(until) => {
+                // Who asks now gets the same.
+                self.door.look(self.after);
+                if boot >= until && !pipeline.is_turning() {
+                    let summary = pipeline.summary();
+                    pipeline.turn(Turn::End(Box::new(summary)));
+                    self.state = State::Ending;
+                }
+            }
+            State::Ending => {}
+        }
+        self.said()
+    }
+
+    /// What there is to say. To be called once more when the recording has ended.
+    pub fn said(&mut self) -> Vec<Said> {
+        let mut said = vec![];
+        if let Some(text) = self.shared.take_warning() {
+            said.push(Said { text, error: true });
+        }
+        if let Some(ended) = self.shared.take_ended() {
+            self.state = State::Idle;
+            self.door.tell(&ended);
+            said.push(match ended {
+                Ok(dump) => Said {
+                    text: format!(
+                        "dumped {} events to {} ({}): {}",
+                        count(dump.events),
+                        dump.path.display(),
+                        bytes(dump.bytes),
+                        dump.why
+                    ),
+                    error: false,
+                },
+                Err(e) => Said {
+                    text: format!("the ring cannot be dumped: {e:#}; it goes on"),
+                    error: true,
+                },
+            });
+        }
+        said
+    }
+}

@@ -1,0 +1,118 @@
+//! Rows that were kept in the journal's form, as sinks take them.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
+use rustc_hash::FxHashMap;
+
+use super::frame::Frame;
+use crate::batch::Strings;
+use crate::events::Events;
+use crate::series::Series;
+
+/// Rows that were kept.
+#[derive(Default)]
+pub struct Kept {
+    parts: Vec<Part>,
+    strings: Strings,
+    rows: usize,
+}
+
+struct Part {
+    batch: RecordBatch,
+    /// For each column of text what its dictionary's values are in [`Kept::strings`].
+    texts: FxHashMap<String, Vec<i64>>,
+}
+
+impl Kept {
+    /// Those of frames, one after the other.
+    ///
+    /// # Errors
+    /// None, unless memory has been damaged.
+    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<Kept> {
+        let mut kept = Kept::default();
+        for frame in frames {
+            kept.push(frame.read()?);
+        }
+        Ok(kept)
+    }
+
+    /// Adds a batch in the form of the journal's.
+    pub fn push(&mut self, batch: RecordBatch) {
+        let mut texts = FxHashMap::default();
+        let schema = batch.schema();
+        for (field, column) in schema.fields().iter().zip(batch.columns()) {
+            let values = column.as_dictionary_opt::<UInt32Type>();
+            if let Some(values) = values.and_then(|d| d.values().as_string_opt::<i32>()) {
+                let intern = |text: Option<&str>| self.strings.intern_opt(text).into();
+                texts.insert(field.name().clone(), values.iter().map(intern).collect());
+            }
+        }
+        self.rows += batch.num_rows();
+        self.parts.push(Part { batch, texts });
+    }
+}
+
+impl Part {
+    fn column(&self, name: &str, series: &mut Series) {
+        let Some(column) = self.batch.column_by_name(name) else {
+            series.push(None, self.batch.num_rows());
+            return;
+        };
+        let mut push = |row: usize, value: i64| {
+            series.push(column.is_valid(row).then_some(value), 1);
+        };
+        let rows = 0..column.len();
+        match column.data_type() {
+            DataType::Timestamp(..) => {
+                let values = column.as_primitive::<TimestampNanosecondType>();
+                rows.for_each(|row| push(row, values.value(row)));
+            }
+            DataType::Int64 => {
+                let values = column.as_primitive::<Int64Type>();
+                rows.for_each(|row| push(row, values.value(row)));
+            }
+            DataType::Int32 => {
+                let values = column.as_primitive::<Int32Type>();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            DataType::UInt32 => {
+                let values = column.as_primitive::<UInt32Type>();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            DataType::Boolean => {
+                let values = column.as_boolean();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            _ => {
+                let keys = column.as_dictionary_opt::<UInt32Type>().map(|d| d.keys());
+                let texts = self.texts.get(name);
+                let text = |row| texts?.get(keys?.value(row) as usize).copied();
+                for row in rows {
+                    let value = column.is_valid(row).then(|| text(row)).flatten();
+                    series.push(value, 1);
+                }
+            }
+        }
+    }
+}
+
+impl Events for Kept {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        &self.strings.list
+    }
+
+    fn series(&self, name: &str) -> Series {
+        let mut series = Series::default();
+        for part in &self.parts {
+            part.column(name, &mut series);
+        }
+        series
+    }
+}

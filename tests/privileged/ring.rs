@@ -1,0 +1,135 @@
+//! The recent past in memory, with the kernel's events.
+
+use crate::common::containers::{Container, Runtime};
+use crate::common::recorder::{Recorder, ctrace_rec, query};
+use crate::common::{require_root, run};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// `ctrace-rec dump`: the file that it names.
+fn dump(recorder: &Recorder) -> PathBuf {
+    let pid = recorder.pid().to_string();
+    let path = run(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
+    path.trim_end().into()
+}
+
+fn number(path: &Path, sql: &str) -> i64 {
+    let row = query(path, sql).remove(0);
+    row["n"].as_i64().unwrap_or_else(|| panic!("{sql}: {row}"))
+}
+
+#[test]
+fn a_noisy_container_evicts_nobody_else() {
+    require_root();
+    let recorder = Recorder::start(&[
+        "--ring",
+        "1MB",
+        "--after",
+        "0s",
+        "--event",
+        "read,write,openat",
+    ]);
+    let quiet = Container::new(Runtime::Runc, "quiet");
+    let said = ["sh", "-c", "cat /tmp/none-1 /tmp/none-2; echo done; cat"];
+    let mut quiet = quiet.start(&said);
+    assert_eq!(quiet.line(), "done");
+    let noisy = Container::new(Runtime::Runc, "noisy");
+    let name = noisy.name().to_string();
+    let reads = 300_000;
+    let dd = format!("dd if=/dev/zero of=/dev/null bs=1 count={reads} 2>/dev/null");
+    noisy.run(&["sh", "-c", &dd]);
+    let path = dump(&recorder);
+    let quiet = quiet.finish().name;
+
+    let sql = format!(
+        "select count(*) as n from events where container = '{quiet}' and path_arg like '/tmp/none-%'"
+    );
+    assert_eq!(number(&path, &sql), 2);
+    let lost = |container: &str| {
+        let sql =
+            format!("select coalesce(sum(lost), 0) as n from gaps where container = '{container}'");
+        number(&path, &sql)
+    };
+    assert_eq!(lost(&quiet), 0);
+    let sql = format!(
+        "select count(*) filter (where syscall in ('read', 'write')) as n, count(*) filter (where syscall = 'openat') as m
+        from events where container = '{name}'"
+    );
+    let kept: Vec<Value> = query(&path, &sql);
+    let kept = kept[0]["n"].as_i64().unwrap();
+    assert!(
+        kept > 1000 && lost(&name) > reads,
+        "{kept} of {name} are kept"
+    );
+    // dd reads and writes one byte after the other; what is beside that are the few calls of a start.
+    let beside = kept + lost(&name) - 2 * reads;
+    assert!((0..500).contains(&beside), "{beside}");
+    assert_eq!(recorder.stop().code, 0);
+}
+
+#[test]
+fn a_trigger_has_what_was_before_and_what_comes_after_and_names_those_who_live() {
+    require_root();
+    let condition = "path = '/etc/shadow' and container like 'ring-%'";
+    let flags = ["--ring", "2s", "--after", "5s", "--trigger", condition];
+    let mut recorder = Recorder::start(&flags);
+    let script = "sleep 1000 & while read file; do cat $file >/dev/null 2>&1; echo $file; done";
+    let mut container = Container::new(Runtime::Runc, "ring").start(&["sh", "-c", script]);
+    let name = container.name.clone();
+    let mut open = |file: &str| {
+        container.tell(file);
+        assert_eq!(container.line(), file);
+    };
+    open("/tmp/ready");
+    // Its start is older than the ring then.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    open("/tmp/before");
+    // It need not be there.
+    open("/etc/shadow");
+    open("/tmp/after");
+    recorder.wait_until("dumped");
+    container.kill();
+    let recording = recorder.kill();
+    let seen = |path: &str| {
+        let sql = format!(
+            "select count(*) as n from events where container = '{name}' and path_arg = '{path}'"
+        );
+        number(&recording.path, &sql)
+    };
+    assert_eq!(seen("/tmp/before"), 1);
+    assert_eq!(seen("/tmp/after"), 1);
+    let sql = format!(
+        "select runtime, started is not null as started from containers where container = '{name}'"
+    );
+    let rows = query(&recording.path, &sql);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(
+        (rows[0]["runtime"].as_str(), &rows[0]["started"]),
+        (Some("runc"), &Value::Bool(true))
+    );
+    let sql = format!(
+        "select argv from processes where container = '{name}' and exited is null order by argv"
+    );
+    let argv: Vec<_> = query(&recording.path, &sql)
+        .iter()
+        .map(|row| row["argv"].to_string())
+        .collect();
+    assert!(
+        argv.iter().any(|argv| argv.contains("sleep 1000")),
+        "{argv:?}"
+    );
+    assert!(
+        argv.iter().any(|argv| argv.contains("while read")),
+        "{argv:?}"
+    );
+}
+
+#[test]
+fn a_kill_leaves_no_file_of_what_was_in_memory_alone() {
+    require_root();
+    let recorder = Recorder::start(&["--ring", "1m"]);
+    Container::new(Runtime::Runc, "gone").run(&["true"]);
+    let recording = recorder.kill();
+    let left = std::fs::read_dir(recording.path.parent().unwrap()).unwrap();
+    assert_eq!(left.count(), 0);
+}
