@@ -1,5 +1,6 @@
 //! The Parquet files of recordings as one table, with the name of its file in each row.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -19,10 +20,9 @@ use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, Tabl
 use datafusion::object_store::ObjectMeta;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use parquet::file::metadata::ParquetMetaData;
 
 use crate::bounds::Bounds;
-use crate::footers::Footers;
+use crate::footers::{Footer, Footers};
 use crate::rollups::Embedded;
 
 /// The name of the column with the name of the file.
@@ -43,7 +43,7 @@ pub struct Segment {
     /// What its store says of it.
     pub object: ObjectMeta,
     /// Its footer.
-    pub footer: Arc<ParquetMetaData>,
+    pub footer: Arc<Footer>,
     /// What it tells in sum.
     pub rollups: Embedded,
 }
@@ -53,8 +53,8 @@ pub struct Segment {
 pub struct Segments {
     store: ObjectStoreUrl,
     segments: Vec<Arc<Segment>>,
-    /// What the footers say of the values, by segment; worked out on the first scan.
-    statistics: Vec<OnceLock<Arc<Statistics>>>,
+    /// First and last time, by segment; worked out when it is asked for.
+    spans: Vec<OnceLock<Option<(i64, i64)>>>,
     /// Without `recording`.
     files: SchemaRef,
     /// With it, at the end.
@@ -71,7 +71,7 @@ impl Segments {
         let columns: Vec<usize> = (0..schema.fields().len() - 1).collect();
         Ok(Segments {
             store,
-            statistics: segments.iter().map(|_| OnceLock::new()).collect(),
+            spans: segments.iter().map(|_| OnceLock::new()).collect(),
             segments,
             files: Arc::new(schema.project(&columns)?),
             schema,
@@ -87,7 +87,7 @@ impl Segments {
     pub fn only(&self, segments: Vec<Arc<Segment>>) -> Segments {
         Segments {
             store: self.store.clone(),
-            statistics: segments.iter().map(|_| OnceLock::new()).collect(),
+            spans: segments.iter().map(|_| OnceLock::new()).collect(),
             segments,
             files: self.files.clone(),
             schema: self.schema.clone(),
@@ -96,42 +96,58 @@ impl Segments {
 
     /// First and last time of the segment at `at`, ns since 1970 UTC; None: its footer does not say.
     pub fn span(&self, at: usize) -> Result<Option<(i64, i64)>> {
+        if let Some(span) = self.spans[at].get() {
+            return Ok(*span);
+        }
         let time = self.files.index_of("time")?;
-        let column = &self.statistics(at)?.column_statistics[time];
+        let column = &self.statistics(at, &[time])?.column_statistics[time];
         let ends = (instant(&column.min_value), instant(&column.max_value));
-        Ok(ends.0.zip(ends.1))
+        Ok(*self.spans[at].get_or_init(|| ends.0.zip(ends.1)))
     }
 
-    fn statistics(&self, at: usize) -> Result<Arc<Statistics>> {
-        let known = &self.statistics[at];
-        Ok(match known.get() {
-            Some(statistics) => statistics.clone(),
-            None => {
-                let footer = &self.segments[at].footer;
-                let read =
-                    DFParquetMetadata::statistics_from_parquet_metadata(footer, &self.files)?;
-                known.get_or_init(|| Arc::new(read)).clone()
-            }
-        })
+    /// What the footer of the segment at `at` says of the values of some columns. Of 50 columns that takes longer than many
+    /// a question.
+    fn statistics(&self, at: usize, columns: &[usize]) -> Result<Statistics> {
+        let footer = self.segments[at].footer.metadata();
+        let some = Arc::new(self.files.project(columns)?);
+        let mut known = DFParquetMetadata::statistics_from_parquet_metadata(footer, &some)?;
+        let mut all = Statistics::unknown_column(&self.files);
+        for (column, known) in columns.iter().zip(known.column_statistics) {
+            all[*column] = known;
+        }
+        known.column_statistics = all;
+        Ok(known)
     }
 
-    /// The segments that hold events between two times.
-    fn matching(&self, bounds: Bounds) -> Result<Vec<PartitionedFile>> {
-        let time = self.files.index_of("time")?;
+    /// The segments that hold events between two times, with what is known of some columns.
+    fn matching(&self, bounds: Bounds, columns: &[usize]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::new();
         for (at, segment) in self.segments.iter().enumerate() {
-            let statistics = self.statistics(at)?;
-            let column = &statistics.column_statistics[time];
-            if bounds.meets(instant(&column.min_value), instant(&column.max_value)) {
+            let (start, end) = self.span(at)?.unzip();
+            if bounds.meets(start, end) {
                 let recording = ScalarValue::Utf8View(Some(segment.name.clone()));
                 files.push(
                     PartitionedFile::new_from_meta(segment.object.clone())
                         .with_partition_values(vec![recording])
-                        .with_statistics(statistics),
+                        .with_statistics(Arc::new(self.statistics(at, columns)?)),
                 );
             }
         }
         Ok(files)
+    }
+
+    /// The columns of the files that a scan is about.
+    fn columns(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Vec<usize> {
+        let all = 0..self.files.fields().len();
+        let Some(projection) = projection else {
+            return all.collect();
+        };
+        let named = filters.iter().flat_map(Expr::column_refs);
+        let named: HashSet<&str> = named.map(|column| column.name.as_str()).collect();
+        let is = |at: &usize| {
+            projection.contains(at) || named.contains(self.files.field(*at).name().as_str())
+        };
+        all.filter(is).collect()
     }
 }
 
@@ -199,7 +215,8 @@ impl TableProvider for Segments {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.matching(Bounds::of(filters))?;
+        let columns = self.columns(projection, filters);
+        let files = self.matching(Bounds::of(filters), &columns)?;
         if files.is_empty() {
             let schema = project_schema(&self.schema, projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
@@ -209,7 +226,7 @@ impl TableProvider for Segments {
         let footers = self.segments.iter();
         let footers = footers.map(|s| (s.object.location.clone(), s.footer.clone()));
         let files_of = session.runtime_env().object_store(&self.store)?;
-        let footers = Arc::new(Footers::new(files_of, footers));
+        let footers = Arc::new(Footers::new(files_of, footers, !filters.is_empty()));
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let table = TableSchemaBuilder::from(&self.files)
             .with_table_partition_cols(vec![Arc::new(recording_field())])

@@ -22,7 +22,9 @@ use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::PageIndexPolicy;
 
+use crate::footers::Footer;
 use crate::rollups::Embedded;
 use crate::segments::{Segment, Segments, recording_field};
 use crate::sqlite::{self, Database, ReadError, SqliteTable};
@@ -169,7 +171,7 @@ impl Recordings {
                 }
                 Content::Unclosed(segment, rows) => {
                     tables.push(unclosed::table(rows, &segment.name, &schema)?);
-                    if segment.footer.num_row_groups() > 0 {
+                    if segment.footer.metadata().num_row_groups() > 0 {
                         store = Some(segment.url.object_store());
                         segments.push(segment.clone());
                     }
@@ -366,7 +368,7 @@ async fn open_parquet(
         .await
         .map_err(|e| damaged(e.to_string()))?;
     let footer = DFParquetMetadata::new(store.as_ref(), &object)
-        .with_file_metadata_cache(Some(runtime.cache_manager.get_file_metadata_cache()));
+        .with_page_index_policy(Some(PageIndexPolicy::Skip));
     let (metadata, rows) = match unclosed {
         Some(unclosed) => (Arc::new(unclosed.metadata), Some(unclosed.rows)),
         // A footer that lies about its own lengths makes the decoder panic.
@@ -392,7 +394,7 @@ async fn open_parquet(
         name,
         url,
         object,
-        footer: metadata.clone(),
+        footer: Arc::new(Footer::new(metadata.clone())),
         rollups: Embedded::new(absolute, metadata.clone()),
     };
     Ok(Source {

@@ -21,6 +21,11 @@ impl Union {
             _ => Arc::new(Union(tables)),
         }
     }
+
+    /// The tables.
+    pub fn tables(&self) -> &[Arc<dyn TableProvider>] {
+        &self.0
+    }
 }
 
 #[async_trait::async_trait]

@@ -404,8 +404,7 @@ impl Events for Columns {
 }
 
 /// The values of a column that is not text.
-pub fn array(ty: Type, series: &Series) -> Option<ArrayRef> {
-    let values = series.iter();
+pub fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Option<ArrayRef> {
     Some(match ty {
         Type::Time => {
             let times: PrimitiveArray<TimestampNanosecondType> = values.collect();

@@ -28,7 +28,7 @@ pub trait Events {
         let texts: ArrayRef = Arc::new(StringArray::from_iter_values(self.texts()));
         let column = |column: &ctrace_schema::columns::Column| {
             let series = self.series(column.name);
-            array(column.ty, &series).unwrap_or_else(|| {
+            array(column.ty, series.iter()).unwrap_or_else(|| {
                 Arc::new(DictionaryArray::new(unsigned(series.iter()), texts.clone()))
             })
         };

@@ -3,7 +3,6 @@
 
 mod calls;
 mod expand;
-mod histogram;
 mod human;
 mod names;
 mod net;
@@ -13,6 +12,9 @@ mod scalar;
 mod time;
 mod values;
 
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::prelude::SessionContext;
 
 pub use expand::{Uses, expand, uses};
@@ -151,6 +153,23 @@ pub fn register(ctx: &SessionContext) {
             }
         }
     }
+}
+
+/// What the percentile `name` is of numbers, of histograms of them.
+pub fn of_histograms(name: &str) -> Option<Arc<AggregateUDF>> {
+    let function = FUNCTIONS.iter().find(|function| function.name() == name)?;
+    match function.kind {
+        Kind::Percentile(percent) => Some(Arc::new(Percentile::of_histograms(
+            function.name(),
+            percent,
+        ))),
+        Kind::Scalar(_) => None,
+    }
+}
+
+/// A histogram of a number, for [`of_histograms`].
+pub fn histogram(number: Expr) -> Expr {
+    percentile::histogram().udf().call(vec![number])
 }
 
 /// The list that `help functions` prints.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use ctrace_schema::histogram::Histogram;
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -13,25 +14,59 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::histogram::Histogram;
+use super::scalar::{Gives, Scalar, Takes};
+use super::values::array;
 
 /// `p99(x)` and its like.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Percentile {
     name: &'static str,
     percent: u8,
+    /// Doubles, or histograms of them.
+    takes: DataType,
     signature: Signature,
 }
 
 impl Percentile {
     /// The function `name` for so many percent.
     pub fn udf(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::of(name, percent, DataType::Float64)
+    }
+
+    /// The same of what [`histogram`] gives.
+    pub fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::of(name, percent, DataType::Binary)
+    }
+
+    fn of(name: &'static str, percent: u8, takes: DataType) -> AggregateUDF {
         AggregateUDF::new_from_impl(Percentile {
             name,
             percent,
-            signature: Signature::uniform(1, vec![DataType::Float64], Volatility::Immutable),
+            signature: Signature::uniform(1, vec![takes.clone()], Volatility::Immutable),
+            takes,
         })
     }
+
+    fn groups(&self, groups: Vec<Histogram>) -> Groups {
+        Groups {
+            percent: self.percent,
+            merges: self.takes == DataType::Binary,
+            groups,
+        }
+    }
+}
+
+/// `histogram(x)`: of one number, as bytes; of null it is empty.
+pub fn histogram() -> Scalar {
+    Scalar::new("histogram", &[Takes::Number], Gives::Bytes, |args, rows| {
+        let numbers = array(args, 0, rows)?;
+        let each = numbers.as_primitive::<Float64Type>().iter().map(|number| {
+            let mut histogram = Histogram::default();
+            number.into_iter().for_each(|n| histogram.add(n));
+            histogram.to_bytes()
+        });
+        Ok(Arc::new(BinaryArray::from_iter_values(each)))
+    })
 }
 
 impl AggregateUDFImpl for Percentile {
@@ -59,10 +94,7 @@ impl AggregateUDFImpl for Percentile {
                 "{name} counts each value as often as it is there: leave `distinct` out"
             );
         }
-        Ok(Box::new(Groups {
-            percent: self.percent,
-            groups: vec![Histogram::default()],
-        }))
+        Ok(Box::new(self.groups(vec![Histogram::default()])))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -70,10 +102,7 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Groups {
-            percent: self.percent,
-            groups: vec![],
-        }))
+        Ok(Box::new(self.groups(vec![])))
     }
 }
 
@@ -81,11 +110,16 @@ impl AggregateUDFImpl for Percentile {
 #[derive(Debug)]
 struct Groups {
     percent: u8,
+    /// Whether it is given histograms.
+    merges: bool,
     groups: Vec<Histogram>,
 }
 
 impl Groups {
     fn add(&mut self, values: &ArrayRef, group: impl Fn(usize) -> Option<usize>) {
+        if self.merges {
+            return self.merge(values, group);
+        }
         let values = values.as_primitive::<Float64Type>();
         for (row, value) in values.iter().enumerate() {
             if let (Some(value), Some(group)) = (value, group(row)) {
@@ -94,42 +128,17 @@ impl Groups {
         }
     }
 
-    fn merge(&mut self, states: &ArrayRef, group: impl Fn(usize) -> usize) {
+    fn merge(&mut self, states: &ArrayRef, group: impl Fn(usize) -> Option<usize>) {
         for (row, state) in states.as_binary::<i32>().iter().enumerate() {
-            let histogram = &mut self.groups[group(row)];
-            read(state.unwrap_or_default(), histogram);
+            if let (Some(state), Some(group)) = (state, group(row)) {
+                self.groups[group].merge_bytes(state);
+            }
         }
     }
 
     fn bytes(&self) -> usize {
-        let heap: usize = self.groups.iter().map(Histogram::size).sum();
+        let heap: usize = self.groups.iter().map(Histogram::heap).sum();
         heap + self.groups.capacity() * size_of::<Histogram>()
-    }
-}
-
-/// Least and greatest number, then buckets with their counts, 12 bytes each.
-fn written(histogram: &Histogram) -> Vec<u8> {
-    let (least, greatest) = histogram.ends();
-    let mut bytes = [least.to_le_bytes(), greatest.to_le_bytes()].concat();
-    for (bucket, count) in histogram.buckets() {
-        bytes.extend(bucket.to_le_bytes());
-        bytes.extend(count.to_le_bytes());
-    }
-    bytes
-}
-
-fn read(bytes: &[u8], histogram: &mut Histogram) {
-    let Some((least, rest)) = bytes.split_first_chunk::<8>() else {
-        return;
-    };
-    let Some((greatest, rest)) = rest.split_first_chunk::<8>() else {
-        return;
-    };
-    histogram.reach((f64::from_le_bytes(*least), f64::from_le_bytes(*greatest)));
-    let (each, _) = rest.as_chunks::<12>();
-    for [a, b, c, d, count @ ..] in each {
-        let bucket = i32::from_le_bytes([*a, *b, *c, *d]);
-        histogram.count(bucket, u64::from_le_bytes(*count));
     }
 }
 
@@ -155,7 +164,7 @@ impl GroupsAccumulator for Groups {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = emit_to.take_needed(&mut self.groups);
-        let states = BinaryArray::from_iter_values(groups.iter().map(written));
+        let states = BinaryArray::from_iter_values(groups.iter().map(Histogram::to_bytes));
         Ok(vec![Arc::new(states)])
     }
 
@@ -166,7 +175,7 @@ impl GroupsAccumulator for Groups {
         total_num_groups: usize,
     ) -> Result<()> {
         self.groups.resize(total_num_groups, Histogram::default());
-        self.merge(&values[0], |row| group_indices[row]);
+        self.merge(&values[0], |row| Some(group_indices[row]));
         Ok(())
     }
 
@@ -177,8 +186,8 @@ impl GroupsAccumulator for Groups {
     ) -> Result<Vec<ArrayRef>> {
         let rows: Vec<usize> = (0..values[0].len()).collect();
         let mut each = Groups {
-            percent: self.percent,
             groups: vec![],
+            ..*self
         };
         GroupsAccumulator::update_batch(&mut each, values, &rows, opt_filter, rows.len())?;
         GroupsAccumulator::state(&mut each, EmitTo::All)
@@ -202,12 +211,12 @@ impl Accumulator for Groups {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let state = written(&self.groups[0]);
+        let state = self.groups[0].to_bytes();
         Ok(vec![ScalarValue::Binary(Some(state))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.merge(&states[0], |_| 0);
+        self.merge(&states[0], |_| Some(0));
         Ok(())
     }
 

@@ -63,6 +63,7 @@ pub enum Gives {
     Text,
     Boolean,
     Time,
+    Bytes,
 }
 
 impl Gives {
@@ -70,6 +71,7 @@ impl Gives {
         match self {
             Gives::Text => DataType::Utf8View,
             Gives::Boolean => DataType::Boolean,
+            Gives::Bytes => DataType::Binary,
             Gives::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         }
     }

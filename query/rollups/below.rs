@@ -11,18 +11,51 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::segments::Segments;
+use crate::union::Union;
 
 /// Expressions larger than this are left alone: each projection may mention the one below several times.
 const LARGEST: usize = 20_000;
 
 /// A plan of nothing but projections, filters and aliases over events.
 pub struct Below {
-    /// The events, a [`Segments`].
-    pub events: Arc<dyn TableProvider>,
+    /// The events.
+    pub events: Events,
     /// All must be true of an event. Columns are those of the events, without a qualifier.
     pub filters: Vec<Expr>,
     /// The columns of the plan, in terms of those of the events.
     columns: Vec<(Column, Expr)>,
+}
+
+/// Events that a question is about.
+#[derive(Clone)]
+pub struct Events {
+    /// A [`Segments`].
+    segments: Arc<dyn TableProvider>,
+    /// Those that are in no finished Parquet file.
+    pub others: Vec<Arc<dyn TableProvider>>,
+}
+
+impl Events {
+    /// Those of `table`, if it has a [`Segments`].
+    fn of(table: Arc<dyn TableProvider>) -> Option<Events> {
+        let is = |table: &Arc<dyn TableProvider>| segments(table).is_some();
+        let all = match (table.as_ref() as &dyn Any).downcast_ref::<Union>() {
+            Some(union) => union.tables(),
+            None => std::slice::from_ref(&table),
+        };
+        let (own, others): (Vec<_>, _) = all.iter().cloned().partition(is);
+        let segments = own.into_iter().next()?;
+        Some(Events { segments, others })
+    }
+
+    /// Those that are in Parquet files.
+    pub fn segments(&self) -> Option<&Segments> {
+        segments(&self.segments)
+    }
+}
+
+fn segments(table: &Arc<dyn TableProvider>) -> Option<&Segments> {
+    (table.as_ref() as &dyn Any).downcast_ref()
 }
 
 impl Below {
@@ -30,8 +63,7 @@ impl Below {
     pub fn of(plan: &LogicalPlan) -> Option<Below> {
         match plan {
             LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
-                let events = source_as_provider(&scan.source).ok()?;
-                (events.as_ref() as &dyn Any).downcast_ref::<Segments>()?;
+                let events = Events::of(source_as_provider(&scan.source).ok()?)?;
                 let own = |column: &Column| {
                     Some(Expr::Column(Column::new_unqualified(column.name.clone())))
                 };

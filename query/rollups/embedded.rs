@@ -32,9 +32,9 @@ struct Place {
 /// The rows of a rollup.
 #[derive(Debug)]
 pub struct Rows {
-    /// As [`Rollup::schema`] has them, with text as views.
-    pub batch: RecordBatch,
-    /// Nanoseconds of a slice; 0 where it has none.
+    /// One for each part, as [`Rollup::schema`] has them, with text as views.
+    pub batches: Vec<RecordBatch>,
+    /// Nanoseconds of a slice, which those of all parts divide; 0 where it has none.
     pub slice: i64,
 }
 
@@ -74,16 +74,18 @@ impl Embedded {
     }
 
     fn read(&self, rollup: &Rollup) -> Option<Rows> {
-        let place = self.places.iter().find(|p| p.name == rollup.name)?;
+        let parts = self.places.iter().filter(|p| p.name == rollup.name);
+        let parts: Vec<&Place> = parts.collect();
+        let batch = |place: &&Place| decode(&self.frame(place)?, place.size, rollup);
         let rows = Rows {
-            batch: decode(&self.frame(place)?, place.size, rollup)?,
+            batches: parts.iter().map(batch).collect::<Option<_>>()?,
             slice: match rollup.facets.contains(&Facet::Slice) {
-                true => place.slice.filter(|slice| *slice > 0)?,
+                true => common(parts.iter().map(|place| place.slice))?,
                 false => 0,
             },
         };
         let counted = self.counted(rollup)?;
-        (total(&rows.batch)? == counted).then_some(rows)
+        (total(&rows.batches)? == counted).then_some(rows)
     }
 
     /// The frame as it stands in the file.
@@ -114,10 +116,12 @@ impl Embedded {
             Only::OneOf(column, names) => {
                 let whole = ROLLUPS.iter().find(|r| r.name == "calls")?;
                 let whole = self.rows(whole)?;
-                let values = whole.batch.column_by_name(column)?.as_string_view_opt()?;
-                let is = values.iter().map(|v| Some(names.contains(&v?)));
-                let of = filter_record_batch(&whole.batch, &is.collect()).ok()?;
-                total(&of)
+                let of = whole.batches.iter().map(|batch| {
+                    let values = batch.column_by_name(column)?.as_string_view_opt()?;
+                    let is = values.iter().map(|v| Some(names.contains(&v?)));
+                    filter_record_batch(batch, &is.collect()).ok()
+                });
+                total(&of.collect::<Option<Vec<_>>>()?)
             }
         }
     }
@@ -153,14 +157,30 @@ fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<RecordBatch> {
     RecordBatch::try_new(schema.clone(), columns.collect::<Option<Vec<_>>>()?).ok()
 }
 
-/// How many events the rows stand for; None: one stands for none.
-fn total(batch: &RecordBatch) -> Option<i64> {
-    let counts = batch.column_by_name(N)?.as_primitive_opt::<Int64Type>()?;
-    if counts.null_count() > 0 || counts.values().iter().any(|n| *n < 1) {
+/// The longest slice, if the others divide it.
+fn common(mut slices: impl Iterator<Item = Option<i64>> + Clone) -> Option<i64> {
+    let longest = slices.clone().max()??;
+    let divides = |slice: Option<i64>| slice.is_some_and(|s| s > 0 && longest % s == 0);
+    slices
+        .map(divides)
+        .all(|divides| divides)
+        .then_some(longest)
+}
+
+/// How many events the rows stand for; None: there are no rows, or one stands for none.
+fn total(batches: &[RecordBatch]) -> Option<i64> {
+    if batches.is_empty() {
         return None;
     }
-    counts
-        .values()
-        .iter()
-        .try_fold(0i64, |sum, n| sum.checked_add(*n))
+    let mut sum = 0i64;
+    for batch in batches {
+        let counts = batch.column_by_name(N)?.as_primitive_opt::<Int64Type>()?;
+        if counts.null_count() > 0 || counts.values().iter().any(|n| *n < 1) {
+            return None;
+        }
+        for n in counts.values() {
+            sum = sum.checked_add(*n)?;
+        }
+    }
+    Some(sum)
 }

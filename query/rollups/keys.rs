@@ -1,12 +1,12 @@
 //! What of an expression over events a rollup can tell, from its keys alone.
 
-use ctrace_schema::rollups::{Facet, Only, POSITIVE, Rollup};
+use ctrace_schema::rollups::{Facet, Only, POSITIVE, Rollup, SLASHES, directory};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
+use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use crate::segments::RECORDING;
@@ -55,6 +55,7 @@ impl Keys {
         match column.name.as_str() {
             RECORDING => true,
             "time" => false,
+            "path" if self.has(Facet::Directory) => false,
             "ret" => self.no_positive && self.has(Facet::Result),
             name => self.rollup.keys().any(|key| key == name),
         }
@@ -64,7 +65,7 @@ impl Keys {
         self.rollup.facets.contains(&facet)
     }
 
-    /// Whether an expression is the same for all positive results, or for all times of a slice.
+    /// Whether an expression is the same for all positive results, all times of a slice, or all paths of a directory.
     fn is_same_over_a_row(&self, expr: &Expr) -> bool {
         match expr {
             Expr::IsNull(of) | Expr::IsNotNull(of) => self.is_cut(of),
@@ -83,7 +84,13 @@ impl Keys {
                 };
                 list.iter().all(known)
             }
-            Expr::ScalarFunction(function) => self.has(Facet::Slice) && self.cuts_time(function),
+            Expr::ScalarFunction(function) => {
+                self.has(Facet::Slice) && self.cuts_time(function)
+                    || self.has(Facet::Directory) && names_directory(function)
+            }
+            Expr::Like(like) if self.has(Facet::Directory) && named(&like.expr, "path") => {
+                begins(like).is_some_and(|begin| directory(begin) == begin)
+            }
             _ => false,
         }
     }
@@ -92,6 +99,7 @@ impl Keys {
     fn is_cut(&self, expr: &Expr) -> bool {
         named(expr, "ret") && self.has(Facet::Result)
             || named(expr, "time") && self.has(Facet::Slice)
+            || named(expr, "path") && self.has(Facet::Directory)
     }
 
     fn compares(&self, column: &Expr, op: Operator, value: &ScalarValue) -> bool {
@@ -106,6 +114,10 @@ impl Keys {
                 _ => None,
             };
             return whole && at(value).is_some_and(|at| at.rem_euclid(self.slice) == 0);
+        }
+        if named(column, "path") && self.has(Facet::Directory) {
+            let text = value.try_as_str().flatten();
+            return text.is_some_and(|text| same_for_directory(op, text));
         }
         false
     }
@@ -182,6 +194,40 @@ fn same_for_positive(op: Operator, value: i64) -> bool {
         Operator::Gt | Operator::LtEq | Operator::Eq | Operator::NotEq => value < POSITIVE,
         _ => false,
     }
+}
+
+/// Whether a comparison with `text` says the same of all paths that a directory stands for.
+fn same_for_directory(op: Operator, text: &str) -> bool {
+    let slashes = text.matches('/').count();
+    match op {
+        // Those of `/usr/lib/` come at or after it, and before what comes after it.
+        Operator::Lt | Operator::GtEq => directory(text) == text,
+        Operator::Gt | Operator::LtEq | Operator::Eq | Operator::NotEq => slashes < SLASHES,
+        _ => false,
+    }
+}
+
+/// `split_part` of a path that takes a part of its directory.
+fn names_directory(function: &ScalarFunction) -> bool {
+    let ("split_part", [path, Expr::Literal(by, _), Expr::Literal(part, _)]) =
+        (function.name(), function.args.as_slice())
+    else {
+        return false;
+    };
+    let parts = 1..=SLASHES as i64;
+    named(path, "path")
+        && by.try_as_str().flatten() == Some("/")
+        && integer(part).is_some_and(|part| parts.contains(&part))
+}
+
+/// How a text begins that is like a pattern which says no more than that.
+fn begins(like: &Like) -> Option<&str> {
+    let Expr::Literal(pattern, _) = &*like.pattern else {
+        return None;
+    };
+    let begin = pattern.try_as_str()??.strip_suffix('%')?;
+    let plain = !like.case_insensitive && like.escape_char.is_none();
+    (plain && !begin.contains(['%', '_', '\\'])).then_some(begin)
 }
 
 /// Whether a condition holds for no positive result.

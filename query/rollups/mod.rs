@@ -3,14 +3,14 @@
 //! An optimizer rule. It looks at each aggregate over nothing but events, filters and projections, takes the first rollup
 //! of which the keys and measures are all that is used, and puts its rows in the place of the events: `count(*)` becomes
 //! `sum(n)`, `min(time)` `min(min_time)`, and so on. A file without that rollup is read itself, beside the rollups of the
-//! others, and so is one of which a condition on `time` takes a part, unless the rollup knows slices of time.
+//! others, as is what is in no file that was closed, and so is one of which a condition on `time` takes a part, unless the
+//! rollup knows slices of time.
 
 mod below;
 mod embedded;
 mod keys;
 mod sums;
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::prelude::col;
 
 use crate::engine::EVENTS;
-
-use crate::segments::{RECORDING, Segment, Segments, recording_field};
-use below::Below;
+use crate::segments::{RECORDING, Segment, recording_field};
+use crate::union::Union;
+use below::{Below, Events};
 pub use embedded::Embedded;
 use embedded::Rows;
 use keys::Keys;
@@ -88,7 +88,7 @@ struct Question<'a> {
     filters: Vec<Expr>,
     /// Those of them that are about `time`.
     bounds: Vec<Bound>,
-    events: Arc<dyn TableProvider>,
+    events: Events,
 }
 
 impl<'a> Question<'a> {
@@ -112,15 +112,11 @@ impl<'a> Question<'a> {
         })
     }
 
-    fn segments(&self) -> Option<&Segments> {
-        (self.events.as_ref() as &dyn Any).downcast_ref()
-    }
-
     /// The plan that answers it from `rollup`; None: that cannot be.
     fn answer(&self, rollup: &'static Rollup) -> Option<Result<LogicalPlan>> {
         // First whether it can be at all, which needs no file.
         Asked::of(self, rollup, 1)?;
-        let segments = self.segments()?;
+        let segments = self.events.segments()?;
         let mut files = vec![];
         for (at, segment) in segments.all().iter().enumerate() {
             let span = segments.span(at).ok()?;
@@ -135,13 +131,17 @@ impl<'a> Question<'a> {
         let slices: BTreeSet<i64> = slices.collect();
         let fits = |slice: &i64| Some((*slice, Asked::of(self, rollup, (*slice).max(1))?));
         let (slice, asked) = slices.iter().rev().find_map(fits)?;
-        let (mut whole, mut rest) = (vec![], vec![]);
+        let (mut whole, mut parts) = (vec![], vec![]);
         for (segment, span, rows) in files {
             let rows = rows.filter(|rows| rows.slice == 0 || slice % rows.slice == 0);
             match (part(&asked.bounds, span), rows) {
                 (Part::Whole, Some(rows)) => whole.push((segment, rows)),
-                _ => rest.push(segment.clone()),
+                _ => parts.push(segment.clone()),
             }
+        }
+        let mut rest = self.events.others.clone();
+        if !parts.is_empty() {
+            rest.push(Arc::new(segments.only(parts)));
         }
         (!whole.is_empty()).then(|| self.plan(rollup, &asked, &whole, rest))
     }
@@ -151,7 +151,7 @@ impl<'a> Question<'a> {
         rollup: &Rollup,
         asked: &Asked,
         whole: &[(&Arc<Segment>, Arc<Rows>)],
-        rest: Vec<Arc<Segment>>,
+        rest: Vec<Arc<dyn TableProvider>>,
     ) -> Result<LogicalPlan> {
         let needed = asked.columns();
         let table = Arc::new(table(rollup, &needed, whole)?);
@@ -162,10 +162,8 @@ impl<'a> Question<'a> {
         )?;
         let own = |name: &String| col(name).alias(name);
         let mut rows = narrowed(scan, &asked.filters)?.project(needed.iter().map(own))?;
-        if !rest.is_empty()
-            && let Some(segments) = self.segments()
-        {
-            let events = provider_as_source(Arc::new(segments.only(rest)));
+        if !rest.is_empty() {
+            let events = provider_as_source(Union::of(rest));
             let scan = LogicalPlanBuilder::scan(EVENTS, events, None)?;
             let own = |name: &String| of_event(rollup, name).alias(name);
             let events = narrowed(scan, &self.filters)?.project(needed.iter().map(own))?;
@@ -215,18 +213,22 @@ fn table(
         fields.push(Arc::new(recording_field()));
     }
     let schema = Arc::new(Schema::new(fields));
-    let batch = |(segment, rows): &(&Arc<Segment>, Arc<Rows>)| {
-        let column = |field: &FieldRef| match rows.batch.column_by_name(field.name()) {
+    let one = |segment: &Segment, rows: &RecordBatch| {
+        let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
             Some(column) => column.clone(),
             None => {
-                let name = std::iter::repeat_n(&segment.name, rows.batch.num_rows());
+                let name = std::iter::repeat_n(&segment.name, rows.num_rows());
                 Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef
             }
         };
         let columns = schema.fields().iter().map(column).collect();
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     };
-    let batches = files.iter().map(batch).collect::<Result<Vec<_>>>()?;
+    let batches = files.iter().flat_map(|(segment, rows)| {
+        let batches = rows.batches.iter();
+        batches.map(|batch| one(segment, batch))
+    });
+    let batches = batches.collect::<Result<Vec<_>>>()?;
     MemTable::try_new(schema.clone(), vec![batches])
 }
 

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{AggregateUDF, Case, Expr, cast, lit, when};
 use datafusion::prelude::{coalesce, col};
 
 use super::keys::Keys;
+use crate::functions;
 
 /// An aggregate over rows of a rollup.
 pub struct Summed {
@@ -73,10 +74,7 @@ pub fn summed(aggregate: &AggregateFunction, rollup: &Rollup, keys: &Keys) -> Op
         }),
         "sum" => Some(one(make(sum_udaf(), measures.of(arg, Stat::Sum)?, false))),
         "avg" => {
-            let arg = match arg {
-                Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => expr,
-                _ => return None,
-            };
+            let arg = as_double(arg)?;
             let sum = make(sum_udaf(), measures.of(arg, Stat::Sum)?, false);
             let count = make(sum_udaf(), measures.of(arg, Stat::Count)?, false);
             Some(Summed {
@@ -88,6 +86,18 @@ pub fn summed(aggregate: &AggregateFunction, rollup: &Rollup, keys: &Keys) -> Op
                 },
             })
         }
+        name => {
+            let merge = functions::of_histograms(name)?;
+            let histograms = measures.of(as_double(arg)?, Stat::Histogram)?;
+            Some(one(make(merge, histograms, false)))
+        }
+    }
+}
+
+/// What is cast to a double.
+fn as_double(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => Some(expr),
         _ => None,
     }
 }
@@ -125,6 +135,7 @@ impl Measures<'_> {
             },
             Stat::Sum => Some(cast(key, DataType::Int64) * col(N)),
             Stat::Min | Stat::Max => Some(key),
+            Stat::Histogram => None,
         }
     }
 
@@ -164,6 +175,7 @@ pub fn of_event(rollup: &Rollup, name: &str) -> Expr {
                 return match stat {
                     Stat::Count => cast(value.is_not_null(), DataType::Int64),
                     Stat::Sum | Stat::Min | Stat::Max => value,
+                    Stat::Histogram => functions::histogram(cast(value, DataType::Float64)),
                 };
             }
         }

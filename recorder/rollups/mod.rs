@@ -7,43 +7,58 @@
 mod facet;
 mod sums;
 mod table;
+mod values;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use ctrace_schema::rollups::{Facet, ROLLUPS, SLICES};
+use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
 use rustc_hash::FxHashMap;
 
 use crate::events::Events;
 use crate::series::{Run, Series, stretches};
-use facet::{Values, longer};
+use facet::{Found, longer};
 use sums::Sum;
-use table::{Sets, Table};
+use table::{NONE, Numbers, Table};
 
-/// Rows of all rollups together, some 100 bytes each: the largest is left out where there are more.
+/// Rows that are in memory of all rollups together, some 100 bytes each. Where there are more, the largest is ended, and what
+/// follows becomes another part of it.
 const MOST: usize = 131_072;
-/// Rows of a rollup by time, and slices that it may have: where there are more, they become longer.
+/// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 16_384;
-const MOST_SLICES: usize = 4096;
-/// Events that a row of a rollup stands for, at least, in the mean: a rollup that is hardly smaller is no use.
+/// Events that a row stands for, at least, in the mean. A rollup that is hardly smaller is no use, and one in parts takes
+/// space: some 15 bytes a row, as much as an event.
 const LEAST: usize = 4;
+const LEAST_IN_PARTS: usize = 64;
+/// Bytes of parts, which are kept until the end: a rollup of which there are more is left out.
+const MOST_BYTES: usize = 4 << 20;
 /// Rows that are grouped at a time, which bounds the memory that groups take.
 const PIECE: usize = 32_768;
 
 /// The rollups of a recording so far.
 #[derive(Debug)]
 pub struct Rollups {
-    /// By facet.
-    values: Vec<Values>,
-    tables: Vec<Table>,
+    /// Rows that may be in memory.
+    most: usize,
+    tables: Vec<Growing>,
     slice: i64,
     events: usize,
 }
 
-/// A rollup as it stands in a file.
+/// A rollup that grows.
 #[derive(Debug)]
+struct Growing {
+    /// Those parts that are ended.
+    parts: Vec<Blob>,
+    /// Events of the recording before the one that is not.
+    before: usize,
+    table: Table,
+}
+
+/// A rollup as it stands in a file, or a part of one.
+#[derive(Clone, Debug)]
 pub struct Blob {
     /// Its name.
     pub name: &'static str,
@@ -58,19 +73,32 @@ pub struct Blob {
 /// Rows of a batch with the same values in all keys.
 #[derive(Default)]
 struct Groups {
-    numbers: FxHashMap<Sets, u32>,
-    sets: Vec<Sets>,
+    index: FxHashMap<Numbers, u32>,
+    numbers: Vec<Numbers>,
     counts: Vec<i64>,
+    /// The group of each row.
+    rows: Series,
     /// By measure, then by group.
     sums: BTreeMap<&'static str, Vec<Sum>>,
 }
 
+impl Default for Rollups {
+    fn default() -> Rollups {
+        Rollups::new(MOST)
+    }
+}
+
 impl Rollups {
-    /// Of no events.
-    pub fn new() -> Rollups {
+    /// Of no events, with so many rows in memory.
+    fn new(most: usize) -> Rollups {
+        let growing = |rollup| Growing {
+            parts: vec![],
+            before: 0,
+            table: Table::new(rollup),
+        };
         Rollups {
-            values: Facet::ALL.map(Values::new).into(),
-            tables: ROLLUPS.iter().map(Table::new).collect(),
+            most,
+            tables: ROLLUPS.iter().map(growing).collect(),
             slice: SLICES[0],
             events: 0,
         }
@@ -79,114 +107,99 @@ impl Rollups {
     /// Adds the events of a batch.
     pub fn add(&mut self, columns: &dyn Events) {
         self.events += columns.rows();
-        let mut facets: Vec<(Facet, Series)> = vec![];
-        for facet in Facet::ALL {
-            if self.uses(facet) {
-                let numbers = self.numbers(facet, columns);
-                if self.values[facet as usize].is_full() {
-                    self.drop_all(facet);
-                } else {
-                    facets.push((facet, numbers));
-                }
-            }
-        }
-        facets.retain(|(facet, _)| self.uses(*facet));
-        let measures = self.tables.iter().flat_map(|table| table.rollup.measures);
+        self.tables.iter_mut().for_each(|g| g.table.turn());
+        let mut found = Found::new(columns);
+        let uses = |facet: &Facet| self.tables.iter().any(|g| g.table.has(*facet));
+        let facets = Facet::ALL.into_iter().filter(uses);
+        let facets = facets.map(|facet| (facet, found.number(facet, columns, self.slice)));
+        let facets: Vec<(Facet, Series)> = facets.collect();
+        let tables = self.tables.iter();
+        let measures = tables.flat_map(|growing| growing.table.rollup.measures);
         let names: BTreeMap<&str, ()> = measures.map(|m| (m.column, ())).collect();
-        let measures: Vec<_> = names
-            .keys()
-            .map(|name| (*name, columns.series(name)))
-            .collect();
+        let names = names.into_keys();
+        let measures: Vec<_> = names.map(|name| (name, columns.series(name))).collect();
 
         let mut keys: Vec<_> = facets.iter().map(|(f, s)| (*f, s.pages(PIECE))).collect();
         let mut values: Vec<_> = measures.iter().map(|(n, s)| (*n, s.pages(PIECE))).collect();
         while let Some(keys) = next(&mut keys) {
-            let mut groups = Groups::default();
-            let rows = groups.of(&keys);
-            for (name, runs) in next(&mut values).unwrap_or_default() {
-                groups.measure(name, &rows, &runs);
+            let mut groups = Groups::of(&keys);
+            let values: BTreeMap<_, _> = next(&mut values).into_iter().flatten().collect();
+            for (name, runs) in &values {
+                groups.measure(name, runs);
             }
-            self.take(&groups);
+            self.take(&groups, &values, &found);
         }
         self.lengthen_slices();
     }
 
-    fn uses(&self, facet: Facet) -> bool {
-        let uses = |table: &Table| table.rollup.facets.contains(&facet);
-        self.tables.iter().any(uses)
-    }
-
-    fn numbers(&mut self, facet: Facet, columns: &dyn Events) -> Series {
-        loop {
-            let values = &mut self.values[facet as usize];
-            let numbers = values.numbers(columns, self.slice);
-            if facet != Facet::Slice || values.len() <= MOST_SLICES || !self.longer_slices() {
-                return numbers;
+    /// Adds a piece of a batch, of which `values` are those of the measures.
+    fn take(
+        &mut self,
+        groups: &Groups,
+        values: &BTreeMap<&'static str, Vec<Run>>,
+        found: &Found<'_>,
+    ) {
+        let mut at = 0;
+        while let Some(Growing { table, .. }) = self.tables.get_mut(at) {
+            let rows = add(table, groups, found);
+            let counted = |m: &&Measure| m.stats.contains(&Stat::Histogram);
+            if let Some(measure) = table.rollup.measures.iter().find(counted)
+                && let Some(runs) = values.get(measure.column)
+            {
+                stretches(&[groups.rows.runs(), runs], |values, times| {
+                    if let [Some(group), Some(value)] = values {
+                        match rows[*group as usize] {
+                            NONE => {}
+                            row => table.count(row, *value, times),
+                        }
+                    }
+                });
             }
-        }
-    }
-
-    /// Leaves out all rollups that have `facet`, which has too many values.
-    fn drop_all(&mut self, facet: Facet) {
-        self.tables
-            .retain(|table| !table.rollup.facets.contains(&facet));
-        self.values[facet as usize] = Values::new(facet);
-    }
-
-    fn take(&mut self, groups: &Groups) {
-        let mut rows: usize = self.tables.iter().map(Table::rows).sum();
-        for (group, sets) in groups.sets.iter().enumerate() {
-            for table in &mut self.tables {
-                if table.takes(sets, &self.values) {
-                    let sum = |measure: &ctrace_schema::rollups::Measure| {
-                        groups.sums.get(measure.column).map(|sums| &sums[group])
-                    };
-                    let sums = table.rollup.measures.iter().filter_map(sum);
-                    rows += usize::from(table.add(sets, groups.counts[group], sums));
+            at += 1;
+            while self.weight() > self.most {
+                let (largest, dropped) = self.end_largest();
+                if dropped && largest < at {
+                    at -= 1;
                 }
             }
-            while rows > MOST {
-                rows -= self.drop_largest();
-            }
         }
     }
 
-    /// Leaves out the largest rollup, and returns how many rows it had.
-    fn drop_largest(&mut self) -> usize {
-        let sizes = self.tables.iter().map(Table::rows).enumerate();
-        let Some((at, rows)) = sizes.max_by_key(|(_, rows)| *rows) else {
-            return usize::MAX;
-        };
-        self.tables.remove(at);
-        for facet in Facet::ALL {
-            if !self.uses(facet) {
-                self.values[facet as usize] = Values::new(facet);
-            }
-        }
-        rows
+    fn weight(&self) -> usize {
+        self.tables.iter().map(|g| g.table.weight()).sum()
     }
 
+    /// Ends the largest rollup, or leaves it out if it is not worth its space: returns which it was, and whether it is gone.
+    fn end_largest(&mut self) -> (usize, bool) {
+        let weights = self.tables.iter().map(|g| g.table.weight()).enumerate();
+        let largest = weights.max_by_key(|(_, weight)| *weight);
+        let largest = largest.map_or(0, |(at, _)| at);
+        let growing = &mut self.tables[largest];
+        let worth = growing.table.rows() * LEAST_IN_PARTS <= self.events - growing.before;
+        if worth && let Ok(part) = blob(&growing.table, self.slice) {
+            growing.parts.push(part);
+            growing.table = Table::new(growing.table.rollup);
+            growing.before = self.events;
+            let bytes: usize = growing.parts.iter().map(|part| part.bytes.len()).sum();
+            if bytes <= MOST_BYTES {
+                return (largest, false);
+            }
+        }
+        self.tables.remove(largest);
+        (largest, true)
+    }
+
+    /// Makes the slices longer where there are too many.
     fn lengthen_slices(&mut self) {
-        let large = |table: &Table| {
-            table.rollup.facets.contains(&Facet::Slice) && table.rows() > MOST_SLICED
-        };
-        while self.tables.iter().any(large) && self.longer_slices() {}
-    }
-
-    /// Makes the slices longer; false: they are as long as can be.
-    fn longer_slices(&mut self) -> bool {
-        let Some(slice) = longer(self.slice) else {
-            return false;
-        };
-        self.slice = slice;
-        let (values, numbers) = self.values[Facet::Slice as usize].lengthened(slice);
-        self.values[Facet::Slice as usize] = values;
-        for table in &mut self.tables {
-            if table.rollup.facets.contains(&Facet::Slice) {
-                *table = table.renumbered(Facet::Slice, &numbers);
+        let large = |g: &Growing| g.table.has(Facet::Slice) && g.table.rows() > MOST_SLICED;
+        while self.tables.iter().any(large)
+            && let Some(slice) = longer(self.slice)
+        {
+            self.slice = slice;
+            for Growing { table, .. } in &mut self.tables {
+                table.lengthen(slice);
             }
         }
-        true
     }
 
     /// What stands in the file.
@@ -194,24 +207,42 @@ impl Rollups {
     /// # Errors
     /// None that a user can cause.
     pub fn blobs(&self) -> Result<Vec<Blob>, ArrowError> {
-        let pays = |table: &&Table| table.rows() * LEAST <= self.events;
-        let tables = self.tables.iter().filter(pays);
-        tables.map(|table| self.blob(table)).collect()
+        let mut blobs = vec![];
+        for Growing { parts, table, .. } in &self.tables {
+            if !parts.is_empty() || table.rows() * LEAST <= self.events {
+                blobs.extend(parts.iter().cloned());
+                blobs.push(blob(table, self.slice)?);
+            }
+        }
+        Ok(blobs)
     }
+}
 
-    fn blob(&self, table: &Table) -> Result<Blob, ArrowError> {
-        let batch = table.batch(&self.values)?;
-        let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
-        stream.write(&batch)?;
-        let stream = stream.into_inner()?;
-        let sliced = table.rollup.facets.contains(&Facet::Slice);
-        Ok(Blob {
-            name: table.rollup.name,
-            bytes: compressed(&stream)?,
-            size: stream.len(),
-            slice: sliced.then_some(self.slice),
-        })
+/// Adds groups to a rollup: returns the row of each, [`NONE`] where it is not of it.
+fn add(table: &mut Table, groups: &Groups, found: &Found<'_>) -> Vec<u32> {
+    let measures = table.rollup.measures.iter();
+    let sums: Vec<_> = measures.map(|m| groups.sums.get(m.column)).collect();
+    let mut rows = vec![NONE; groups.numbers.len()];
+    for (group, numbers) in groups.numbers.iter().enumerate() {
+        if table.takes(numbers, found) {
+            let sums = sums.iter().filter_map(|sums| sums.map(|sums| &sums[group]));
+            rows[group] = table.add(numbers, found, groups.counts[group], sums);
+        }
     }
+    rows
+}
+
+fn blob(table: &Table, slice: i64) -> Result<Blob, ArrowError> {
+    let batch = table.batch()?;
+    let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
+    stream.write(&batch)?;
+    let stream = stream.into_inner()?;
+    Ok(Blob {
+        name: table.rollup.name,
+        bytes: compressed(&stream)?,
+        size: stream.len(),
+        slice: table.has(Facet::Slice).then_some(slice),
+    })
 }
 
 /// With a checksum, so that what is damaged is not read.
@@ -234,32 +265,32 @@ fn next<K: Copy, I: Iterator<Item = Vec<Run>>>(
 }
 
 impl Groups {
-    /// Groups rows, and returns the group of each.
-    fn of(&mut self, keys: &[(Facet, Vec<Run>)]) -> Series {
+    /// Groups rows.
+    fn of(keys: &[(Facet, Vec<Run>)]) -> Groups {
+        let mut groups = Groups::default();
         let runs: Vec<&[Run]> = keys.iter().map(|(_, runs)| runs.as_slice()).collect();
-        let mut rows = Series::default();
         stretches(&runs, |values, length| {
-            let mut sets = Sets::default();
+            let mut numbers = Numbers::default();
             for ((facet, _), value) in keys.iter().zip(values) {
-                // All have a number, for their facet is not full.
-                sets[*facet as usize] = value.unwrap_or(0) as u32;
+                // All have a number.
+                numbers[*facet as usize] = value.unwrap_or(0) as u32;
             }
-            let next = self.sets.len() as u32;
-            let group = *self.numbers.entry(sets).or_insert(next);
+            let next = groups.numbers.len() as u32;
+            let group = *groups.index.entry(numbers).or_insert(next);
             if group == next {
-                self.sets.push(sets);
-                self.counts.push(0);
+                groups.numbers.push(numbers);
+                groups.counts.push(0);
             }
-            self.counts[group as usize] += length as i64;
-            rows.push(Some(group.into()), length);
+            groups.counts[group as usize] += length as i64;
+            groups.rows.push(Some(group.into()), length);
         });
-        rows
+        groups
     }
 
     /// Sums up a measure by group.
-    fn measure(&mut self, name: &'static str, rows: &Series, runs: &[Run]) {
-        let mut sums = vec![Sum::default(); self.sets.len()];
-        stretches(&[rows.runs(), runs], |values, length| {
+    fn measure(&mut self, name: &'static str, runs: &[Run]) {
+        let mut sums = vec![Sum::default(); self.numbers.len()];
+        stretches(&[self.rows.runs(), runs], |values, length| {
             if let [Some(group), Some(value)] = values {
                 sums[*group as usize].add(*value, length as i64);
             }
@@ -267,3 +298,7 @@ impl Groups {
         self.sums.insert(name, sums);
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, PrimitiveArray};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
-use ctrace_schema::rollups::{Measure, Stat};
+use ctrace_schema::rollups::Stat;
 
 /// Count, sum, minimum and maximum of the values that are not null.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,24 +48,21 @@ impl Sum {
             Stat::Sum => Some(self.sum),
             Stat::Min => Some(self.min),
             Stat::Max => Some(self.max),
+            // It is kept beside.
+            Stat::Histogram => None,
         }
     }
 }
 
-/// The columns of a measure, of some sets.
-pub fn columns<'a>(
-    measure: &'a Measure,
-    sums: impl Iterator<Item = &'a Sum> + Clone + 'a,
-) -> impl Iterator<Item = ArrayRef> + 'a {
-    measure.stats.iter().map(move |stat| {
-        let values = sums.clone().map(|sum| sum.stat(*stat));
-        if measure.column == "time" && *stat != Stat::Count {
-            let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
-            Arc::new(times.with_timezone("UTC")) as ArrayRef
-        } else {
-            Arc::new(values.collect::<PrimitiveArray<Int64Type>>())
-        }
-    })
+/// What is known of a column, by set.
+pub fn column<'a>(column: &str, stat: Stat, sums: impl Iterator<Item = &'a Sum>) -> ArrayRef {
+    let values = sums.map(|sum| sum.stat(stat));
+    if column == "time" && stat != Stat::Count {
+        let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
+        Arc::new(times.with_timezone("UTC"))
+    } else {
+        Arc::new(values.collect::<PrimitiveArray<Int64Type>>())
+    }
 }
 
 /// How many events each set has.

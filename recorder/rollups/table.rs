@@ -2,32 +2,46 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use ctrace_schema::rollups::{Facet, Only, Rollup};
+use ctrace_schema::histogram::Histogram;
+use ctrace_schema::rollups::{Facet, Only, Rollup, Stat};
 use rustc_hash::FxHashMap;
 
-use super::facet::Values;
+use super::facet::Found;
 use super::sums::{self, Sum};
+use super::values::Values;
 
 /// Facets of a rollup, at most.
 const WIDTH: usize = 5;
+/// No number yet, or none at all.
+pub const NONE: u32 = u32::MAX;
+/// Bytes that a row takes in memory, about.
+const ROW: usize = 100;
 
-/// The number of a set of values of each facet.
-pub type Sets = [u32; Facet::ALL.len()];
+/// The number of a set of values of each facet, in a batch.
+pub type Numbers = [u32; Facet::ALL.len()];
 
 /// One rollup so far.
 #[derive(Debug)]
 pub struct Table {
     /// What it is of.
     pub rollup: &'static Rollup,
+    /// By its facets.
+    values: Vec<Values>,
     index: FxHashMap<[u32; WIDTH], u32>,
     keys: Vec<[u32; WIDTH]>,
     counts: Vec<i64>,
     /// By row, then by measure.
     sums: Vec<Sum>,
-    /// Whether it is of events with a set of values, by the number of the set; of the facet that decides it.
+    /// By row, where it has them.
+    histograms: Vec<Histogram>,
+    /// Bytes that they take.
+    heap: usize,
+    /// Our number of a set of values of the batch, by facet.
+    known: Vec<Vec<u32>>,
+    /// Whether it is of events with a set of values of the batch; of the facet that decides it.
     takes: Vec<bool>,
 }
 
@@ -37,12 +51,22 @@ impl Table {
         debug_assert!(rollup.facets.len() <= WIDTH);
         Table {
             rollup,
+            values: rollup.facets.iter().copied().map(Values::new).collect(),
             index: FxHashMap::default(),
             keys: vec![],
             counts: vec![],
             sums: vec![],
+            histograms: vec![],
+            heap: 0,
+            known: vec![vec![]; rollup.facets.len()],
             takes: vec![],
         }
+    }
+
+    /// What follows is of another batch.
+    pub fn turn(&mut self) {
+        self.known.iter_mut().for_each(Vec::clear);
+        self.takes.clear();
     }
 
     /// How many rows it has.
@@ -50,95 +74,144 @@ impl Table {
         self.keys.len()
     }
 
+    /// How much memory it takes, in rows.
+    pub fn weight(&self) -> usize {
+        let text: usize = self.values.iter().map(Values::bytes).sum();
+        self.rows() + (text + self.heap) / ROW
+    }
+
+    /// Whether it has a facet.
+    pub fn has(&self, facet: Facet) -> bool {
+        self.rollup.facets.contains(&facet)
+    }
+
     /// Whether it is of events with these values.
-    pub fn takes(&mut self, sets: &Sets, values: &[Values]) -> bool {
+    pub fn takes(&mut self, numbers: &Numbers, found: &Found<'_>) -> bool {
         let (Only::Present(column) | Only::OneOf(column, _)) = self.rollup.only else {
             return true;
         };
-        let has = |facet: &&Facet| facet.columns().contains(&column);
-        let Some(facet) = self.rollup.facets.iter().find(has) else {
+        let place = |facet: &Facet| facet.columns().iter().position(|name| *name == column);
+        let mut facets = self.rollup.facets.iter();
+        let Some((facet, at)) = facets.find_map(|facet| Some((*facet, place(facet)?))) else {
             return false;
         };
-        let (set, values) = (sets[*facet as usize], &values[*facet as usize]);
-        for set in self.takes.len()..=set as usize {
-            let (value, text) = values.value(set as u32, column);
+        let set = numbers[facet as usize];
+        for set in self.takes.len() as u32..=set {
+            let value = found.set(facet, set).get(at).copied().flatten();
             self.takes.push(match self.rollup.only {
-                Only::OneOf(_, names) => text.is_some_and(|text| names.contains(&text)),
+                Only::OneOf(_, names) => {
+                    let text = value.and_then(|value| found.text(value));
+                    text.is_some_and(|text| names.contains(&text.as_ref()))
+                }
                 Only::All | Only::Present(_) => value.is_some(),
             });
         }
         self.takes[set as usize]
     }
 
-    /// Adds events. `sums` are those of its measures. Returns whether that made a row more.
+    /// Adds events. `sums` are those of its measures. Returns their row.
     pub fn add<'a>(
         &mut self,
-        sets: &Sets,
+        numbers: &Numbers,
+        found: &Found<'_>,
         count: i64,
         sums: impl Iterator<Item = &'a Sum>,
-    ) -> bool {
+    ) -> u32 {
         let mut key = [0; WIDTH];
-        for (key, facet) in key.iter_mut().zip(self.rollup.facets) {
-            *key = sets[*facet as usize];
+        for (at, facet) in self.rollup.facets.iter().enumerate() {
+            let (set, known) = (numbers[*facet as usize], &mut self.known[at]);
+            if known.len() <= set as usize {
+                known.resize(set as usize + 1, NONE);
+            }
+            let own = &mut known[set as usize];
+            if *own == NONE {
+                *own = self.values[at].number(found.set(*facet, set), found);
+            }
+            key[at] = *own;
         }
+        self.add_to(key, count, sums)
+    }
+
+    fn add_to<'a>(
+        &mut self,
+        key: [u32; WIDTH],
+        count: i64,
+        sums: impl Iterator<Item = &'a Sum>,
+    ) -> u32 {
         let new = self.keys.len();
-        let row = *self.index.entry(key).or_insert(new as u32) as usize;
-        if row == new {
+        let row = *self.index.entry(key).or_insert(new as u32);
+        if row as usize == new {
             self.keys.push(key);
             self.counts.push(0);
             let width = self.rollup.measures.len();
             self.sums.resize(self.sums.len() + width, Sum::default());
         }
-        self.counts[row] += count;
-        let from = row * self.rollup.measures.len();
+        self.counts[row as usize] += count;
+        let from = row as usize * self.rollup.measures.len();
         for (sum, more) in self.sums[from..].iter_mut().zip(sums) {
             sum.merge(more);
         }
-        row == new
+        row
     }
 
-    /// The same with other numbers for the sets of a facet, of which several may have become one.
-    pub fn renumbered(&self, facet: Facet, numbers: &[u32]) -> Table {
-        let mut table = Table::new(self.rollup);
-        let width = self.rollup.measures.len();
-        for (row, key) in self.keys.iter().enumerate() {
-            let mut sets = Sets::default();
-            for (of, set) in self.rollup.facets.iter().zip(key) {
-                sets[*of as usize] = match *of == facet {
-                    true => numbers[*set as usize],
-                    false => *set,
-                };
-            }
-            let sums = &self.sums[row * width..(row + 1) * width];
-            table.add(&sets, self.counts[row], sums.iter());
+    /// Counts a value of the column that it has histograms of, in a row.
+    pub fn count(&mut self, row: u32, value: i64, times: usize) {
+        if self.histograms.len() < self.rows() {
+            self.heap += (self.rows() - self.histograms.len()) * size_of::<Histogram>();
+            self.histograms.resize(self.rows(), Histogram::default());
         }
-        table
+        let histogram = &mut self.histograms[row as usize];
+        let before = histogram.heap();
+        histogram.add_times(value as f64, times as u64);
+        self.heap += histogram.heap() - before;
+    }
+
+    /// Makes the slices of time longer.
+    pub fn lengthen(&mut self, slice: i64) {
+        let Some(at) = self.rollup.facets.iter().position(|f| *f == Facet::Slice) else {
+            return;
+        };
+        let (values, numbers) = self.values[at].lengthened(slice);
+        let old = std::mem::replace(self, Table::new(self.rollup));
+        let width = self.rollup.measures.len();
+        for (row, key) in old.keys.iter().enumerate() {
+            let mut key = *key;
+            key[at] = numbers[key[at] as usize];
+            let sums = &old.sums[row * width..(row + 1) * width];
+            self.add_to(key, old.counts[row], sums.iter());
+        }
+        self.values = old.values;
+        self.values[at] = values;
     }
 
     /// The rows as Arrow has them.
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn batch(&self, values: &[Values]) -> Result<RecordBatch, ArrowError> {
+    pub fn batch(&self) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![];
         for (at, facet) in self.rollup.facets.iter().enumerate() {
             let sets: Vec<u32> = self.keys.iter().map(|key| key[at]).collect();
-            let values = &values[*facet as usize];
-            columns.extend(
-                facet
-                    .columns()
-                    .iter()
-                    .map(|name| values.column(name, &sets)),
-            );
+            let column = |name: &&str| self.values[at].column(name, &sets);
+            columns.extend(facet.columns().iter().map(column));
         }
         columns.push(sums::counts(&self.counts));
         let width = self.rollup.measures.len();
         for (at, measure) in self.rollup.measures.iter().enumerate() {
             let sums = self.sums.iter().skip(at).step_by(width);
-            columns.extend(sums::columns(measure, sums));
+            columns.extend(measure.stats.iter().map(|stat| match stat {
+                Stat::Histogram => self.histograms(),
+                stat => sums::column(measure.column, *stat, sums.clone()),
+            }));
         }
         let schema = self.rollup.schema(&dictionary());
         RecordBatch::try_new(Arc::new(schema), columns)
+    }
+
+    fn histograms(&self) -> ArrayRef {
+        let none = Histogram::default();
+        let each = (0..self.rows()).map(|row| self.histograms.get(row).unwrap_or(&none));
+        Arc::new(BinaryArray::from_iter_values(each.map(Histogram::to_bytes)))
     }
 }
 

@@ -90,7 +90,7 @@ pub fn field(column: &Column, series: &Series, texts: &[Arc<str>]) -> Option<(Fi
     if series.nulls() == series.rows() {
         return None;
     }
-    let array = array(column.ty, series).unwrap_or_else(|| dictionary(series, texts));
+    let array = array(column.ty, series.iter()).unwrap_or_else(|| dictionary(series, texts));
     let ty = array.data_type().clone();
     Some((Field::new(column.name, ty, column.nullable), array))
 }

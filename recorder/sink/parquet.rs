@@ -112,7 +112,7 @@ impl Parquet {
             sync,
             file,
             encoder: Encoder::new()?,
-            rollups: Rollups::new(),
+            rollups: Rollups::default(),
             schema,
             groups: vec![],
         })

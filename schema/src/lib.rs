@@ -3,6 +3,7 @@
 
 pub mod columns;
 pub mod errno;
+pub mod histogram;
 pub mod human;
 pub mod meta;
 pub mod rollups;

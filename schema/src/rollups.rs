@@ -28,14 +28,18 @@ pub enum Facet {
     State,
     Thread,
     File,
+    /// `path`, cut: see [`directory`].
+    Directory,
     Peer,
+    /// A peer without its port, of which a caller has another each time.
+    Address,
     /// `time`, cut to a multiple of the slice: [`SLICES`].
     Slice,
 }
 
 impl Facet {
     /// All of them, each once.
-    pub const ALL: [Facet; 9] = [
+    pub const ALL: [Facet; 11] = [
         Facet::Who,
         Facet::Call,
         Facet::Kind,
@@ -43,7 +47,9 @@ impl Facet {
         Facet::State,
         Facet::Thread,
         Facet::File,
+        Facet::Directory,
         Facet::Peer,
+        Facet::Address,
         Facet::Slice,
     ];
 
@@ -73,9 +79,20 @@ impl Facet {
                 "peer_path",
                 "dns_name",
             ],
+            Facet::Directory => &["path"],
+            Facet::Address => &["family", "protocol", "peer_addr", "dns_name"],
             Facet::Slice => &["time"],
         }
     }
+}
+
+/// Slashes of a path up to which [`Facet::Directory`] keeps it: it tells two directories, `/usr/lib/`.
+pub const SLASHES: usize = 3;
+
+/// A path up to its third slash and with it, which stands for all paths that begin like this; the whole if it has fewer.
+pub fn directory(path: &str) -> &str {
+    let third = path.match_indices('/').nth(SLASHES - 1);
+    third.map_or(path, |(at, _)| &path[..=at])
 }
 
 /// The result that stands for all positive ones.
@@ -101,6 +118,8 @@ pub enum Stat {
     Min,
     /// The greatest.
     Max,
+    /// How they are distributed: [`crate::histogram::Histogram::to_bytes`] of them as doubles.
+    Histogram,
 }
 
 impl Stat {
@@ -111,6 +130,7 @@ impl Stat {
             Stat::Sum => "sum",
             Stat::Min => "min",
             Stat::Max => "max",
+            Stat::Histogram => "histogram",
         };
         format!("{stat}_{column}")
     }
@@ -132,6 +152,16 @@ const fn measure(column: &'static str, stats: &'static [Stat]) -> Measure {
 const SUMS: &[Stat] = &[Stat::Count, Stat::Sum, Stat::Min, Stat::Max];
 const TIME: Measure = measure("time", &[Stat::Min, Stat::Max]);
 const DURATION: Measure = measure("duration", SUMS);
+const LATENCY: Measure = measure(
+    "duration",
+    &[
+        Stat::Count,
+        Stat::Sum,
+        Stat::Min,
+        Stat::Max,
+        Stat::Histogram,
+    ],
+);
 const BYTES: Measure = measure("bytes", SUMS);
 const LOST: Measure = measure("lost", &[Stat::Count, Stat::Sum]);
 const ERRORS: Measure = measure("error", &[Stat::Count]);
@@ -175,6 +205,12 @@ pub const ROLLUPS: &[Rollup] = &[
         only: Only::All,
     },
     Rollup {
+        name: "latency",
+        facets: &[Facet::Who, Facet::Call],
+        measures: &[TIME, LATENCY, BYTES, ERRORS],
+        only: Only::All,
+    },
+    Rollup {
         name: "activity",
         facets: &[Facet::Who, Facet::Kind, Facet::Slice],
         measures: &[TIME, DURATION, BYTES, LOST, ERRORS],
@@ -201,6 +237,29 @@ pub const ROLLUPS: &[Rollup] = &[
                 "io_uring:sendmsg",
             ],
         ),
+    },
+    Rollup {
+        name: "sources",
+        facets: &[Facet::Who, Facet::Call, Facet::Address],
+        measures: &[TIME, BYTES, ERRORS],
+        only: Only::OneOf(
+            "syscall",
+            &[
+                "accept",
+                "accept4",
+                "recvfrom",
+                "recvmsg",
+                "recvmmsg",
+                "io_uring:accept",
+                "io_uring:recvmsg",
+            ],
+        ),
+    },
+    Rollup {
+        name: "directories",
+        facets: &[Facet::Who, Facet::Directory],
+        measures: &[TIME, ERRORS],
+        only: Only::Present("path"),
     },
     Rollup {
         name: "peers",
@@ -252,6 +311,7 @@ impl Rollup {
                     Stat::Count => Field::new(name, DataType::Int64, false),
                     Stat::Sum => Field::new(name, DataType::Int64, true),
                     Stat::Min | Stat::Max => Field::new(name, ty(measure.column), true),
+                    Stat::Histogram => Field::new(name, DataType::Binary, false),
                 }
             })
         });

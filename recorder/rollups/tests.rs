@@ -1,0 +1,123 @@
+//! What does not fit into memory becomes parts, which add up to the whole, or is left out.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::ipc::reader::StreamReader;
+
+use super::*;
+use crate::batch::{Batch, Counted, Kind, Note, Row};
+use crate::calls::Calls;
+use crate::columns::Columns;
+
+/// Rows of calls that were counted, of threads named by `comm`, one each millisecond.
+fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
+    let mut batch = Batch::default();
+    for i in from..to {
+        let comm = batch.strings.intern(&comm(i));
+        let counted = Counted {
+            comm,
+            calls: 1,
+            bytes: i as i64,
+            errors: 0,
+            latency: comm,
+        };
+        let note = Note {
+            counted: Some(Box::new(counted)),
+            ..Note::default()
+        };
+        batch.push_note(Row::new(i as i64 * 1_000_000, Kind::Counts), note);
+    }
+    let calls = Arc::new(Calls::new("x86_64").unwrap());
+    Columns::new(batch, &calls, &[], "host", true)
+}
+
+fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
+    let blobs = rollups.blobs().unwrap().into_iter();
+    let parts = blobs.filter(|blob| blob.name == name);
+    let batch = |blob: Blob| {
+        let stream = zstd::bulk::decompress(&blob.bytes, blob.size).unwrap();
+        let mut reader = StreamReader::try_new(stream.as_slice(), None).unwrap();
+        reader.next().unwrap().unwrap()
+    };
+    parts.map(batch).collect()
+}
+
+/// How many events there are, by thread name.
+fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
+    let mut counts = BTreeMap::new();
+    for part in parts {
+        let comm = cast(part.column_by_name("comm").unwrap(), &DataType::Utf8).unwrap();
+        let n = part.column_by_name("n").unwrap();
+        for (comm, n) in comm
+            .as_string::<i32>()
+            .iter()
+            .zip(n.as_primitive::<Int64Type>())
+        {
+            *counts.entry(comm.unwrap().to_string()).or_default() += n.unwrap();
+        }
+    }
+    counts
+}
+
+#[test]
+fn parts_add_up_to_the_whole() {
+    const NAMES: usize = 250;
+    let mut rollups = Rollups::new(2 * NAMES);
+    for from in (0..200_000).step_by(50_000) {
+        // Each quarter has threads of its own, and one of all.
+        let comm = |i: usize| match i % 2 {
+            0 => "all".into(),
+            _ => format!("{}-{}", from / 50_000, i % (2 * NAMES)),
+        };
+        rollups.add(&rows(from, from + 50_000, comm));
+    }
+    let threads = parts(&rollups, "threads");
+    assert!(threads.len() > 1, "{}", threads.len());
+    let counts = by_comm(&threads);
+    assert_eq!(counts.len(), 4 * NAMES + 1);
+    assert_eq!(counts["all"], 100_000);
+    assert_eq!(counts["2-77"], 100);
+    assert_eq!(parts(&rollups, "calls").len(), 1);
+}
+
+#[test]
+fn what_is_hardly_smaller_than_the_events_is_left_out() {
+    let mut rollups = Rollups::new(1000);
+    for from in (0..40_000).step_by(10_000) {
+        rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
+    }
+    assert!(parts(&rollups, "threads").is_empty());
+    let calls = parts(&rollups, "calls");
+    let n = calls[0].column_by_name("n").unwrap();
+    assert_eq!(n.as_primitive::<Int64Type>().values(), &[40_000]);
+}
+
+#[test]
+fn slices_become_longer_and_keep_their_events() {
+    let mut rollups = Rollups::new(MOST);
+    let hours = |i: usize| i * 36_000;
+    for from in (0..40_000).step_by(20_000) {
+        let mut batch = Batch::default();
+        for i in from..from + 20_000 {
+            let row = Row::new(hours(i) as i64 * 100_000_000, Kind::Process);
+            batch.push_note(row, Note::default());
+        }
+        let calls = Arc::new(Calls::new("x86_64").unwrap());
+        rollups.add(&Columns::new(batch, &calls, &[], "host", true));
+    }
+    let blobs = rollups.blobs().unwrap();
+    let activity = blobs.iter().find(|blob| blob.name == "activity");
+    assert!(activity.is_none(), "a row for each event");
+    assert_eq!(rollups.slice, SLICES[SLICES.len() - 1]);
+    let growing = rollups.tables.iter().find(|g| g.table.has(Facet::Slice));
+    let batch = growing.unwrap().table.batch().unwrap();
+    let n = batch.column_by_name("n").unwrap();
+    let n: i64 = n.as_primitive::<Int64Type>().values().iter().sum();
+    assert_eq!((batch.num_rows(), n), (40_000, 40_000));
+}
