@@ -11,14 +11,18 @@ use arrow::compute::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ctrace_schema::columns;
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::sqlite::Writer;
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
 
 use crate::cli::Convert;
 use crate::engine::AskError;
 use crate::output::{self, Sink};
+use crate::rollups;
 use crate::segments::recording_field;
 use crate::source;
 
@@ -58,9 +62,8 @@ pub async fn convert(asked: &Convert) -> Result<()> {
         .collect();
     let mut target = Target::create(to, meta)?;
     let failed = |e| AskError::from(e);
-    let table = context
-        .read_table(source.table().map_err(failed)?)
-        .map_err(failed)?;
+    let events = source.table().map_err(failed)?;
+    let table = context.read_table(events.clone()).map_err(failed)?;
     let mut rows = table.execute_stream().await.map_err(failed)?;
     if let Some(unknown) = unknown(&rows.schema()) {
         bail!(
@@ -85,7 +88,7 @@ pub async fn convert(asked: &Convert) -> Result<()> {
         waiting.push(batch);
     }
     target.write(&waiting).with_context(|| cannot(to))?;
-    target.finish().with_context(|| cannot(to))
+    target.finish(&events).await.with_context(|| cannot(to))
 }
 
 fn cannot(path: &Path) -> String {
@@ -181,9 +184,19 @@ impl Target {
         }
     }
 
-    fn finish(self) -> Result<()> {
+    /// Ends a file with these events.
+    async fn finish(self, events: &Arc<dyn TableProvider>) -> Result<()> {
         match self {
-            Target::Parquet(writer, _) => Ok(writer.into_inner()?.done()?),
+            Target::Parquet(mut writer, _) => {
+                let groups = writer.flushed_row_groups().iter();
+                let rows: i64 = groups.map(|group| group.num_rows()).sum();
+                let at = writer.bytes_written();
+                let write = |bytes: &[u8]| writer.write_all(bytes);
+                let places = rollups::make(events, rows as usize, at, write).await?;
+                let places = KeyValue::new(KEY_ROLLUPS.to_string(), places);
+                writer.append_key_value_metadata(places);
+                Ok(writer.into_inner()?.done()?)
+            }
             Target::Sqlite {
                 writer,
                 meta,

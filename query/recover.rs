@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail};
 use arrow::array::AsArray;
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::unclosed::{self, Group, Unclosed, journal};
 use ctrace_schema::{columns, human, meta};
+use datafusion::catalog::TableProvider;
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 
@@ -20,6 +22,7 @@ use crate::cli::Recover;
 use crate::convert::sorted;
 use crate::engine::Engine;
 use crate::output::{self, say};
+use crate::rollups;
 use crate::source::{self, Magic};
 use crate::unclosed::{arranged, is_being_written, read};
 
@@ -38,11 +41,15 @@ pub async fn recover(asked: &Recover) -> Result<()> {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
     let unclosed = read(from)?;
-    let pairs = pairs(from, &unclosed).await?;
+    let engine = Engine::new(vec![from.to_path_buf()], 1).again();
+    let pairs = pairs(&engine, &unclosed).await?;
+    let events = engine.recordings().await?.table()?;
     let to = asked.output.as_deref().unwrap_or(from);
     let failed = || format!("cannot write {name}");
     let rows = match &asked.output {
-        None => finish(from, unclosed, pairs).with_context(failed)?,
+        None => finish(from, unclosed, pairs, &events)
+            .await
+            .with_context(failed)?,
         Some(to) => {
             if to.exists() && !asked.force {
                 bail!(
@@ -54,7 +61,8 @@ pub async fn recover(asked: &Recover) -> Result<()> {
             partial.push(".partial");
             let partial = PathBuf::from(partial);
             std::fs::copy(from, &partial).with_context(failed)?;
-            let finished = finish(&partial, unclosed, pairs).and_then(|rows| {
+            let finished = finish(&partial, unclosed, pairs, &events).await;
+            let finished = finished.and_then(|rows| {
                 std::fs::rename(&partial, to)?;
                 Ok(rows)
             });
@@ -82,8 +90,7 @@ pub async fn recover(asked: &Recover) -> Result<()> {
 }
 
 /// The metadata of the whole: what was known at the beginning, and what the rows tell.
-async fn pairs(from: &Path, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
-    let engine = Engine::new(vec![from.to_path_buf()], 1).again();
+async fn pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
     let events =
         "select count(*), cast(min(time) as bigint), cast(max(time) as bigint) from events";
     let mut pairs = vec![];
@@ -123,8 +130,14 @@ async fn pairs(from: &Path, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
         .collect())
 }
 
-/// Ends the file at `path`, and returns how many events it has. Nothing of what is whole is touched before the end stands.
-fn finish(path: &Path, unclosed: Unclosed, pairs: Vec<KeyValue>) -> Result<u64> {
+/// Ends the file at `path`, which has `events`, and returns how many they are. Nothing of what is whole is touched before the
+/// end stands.
+async fn finish(
+    path: &Path,
+    unclosed: Unclosed,
+    mut pairs: Vec<KeyValue>,
+    events: &Arc<dyn TableProvider>,
+) -> Result<u64> {
     let Unclosed {
         metadata,
         end,
@@ -138,6 +151,11 @@ fn finish(path: &Path, unclosed: Unclosed, pairs: Vec<KeyValue>) -> Result<u64> 
         bytes = encoded;
         groups.extend(last);
     }
+    let count: i64 = groups.iter().map(|(group, ..)| group.num_rows()).sum();
+    let at = end as usize + bytes.len();
+    let write = |frame: &[u8]| bytes.write_all(frame);
+    let places = rollups::make(events, count as usize, at, write).await?;
+    pairs.push(KeyValue::new(KEY_ROLLUPS.to_string(), places));
     let metadata = unclosed::metadata(&schema, pairs, groups);
     bytes.extend(unclosed::footer(&metadata, end + bytes.len() as u64)?);
     let mut file = OpenOptions::new().write(true).open(path)?;

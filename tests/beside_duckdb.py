@@ -2,7 +2,7 @@
 
 Usage: beside_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
 
-Of a synthetic recording, made in DIRECTORY, the twelve questions of benches/query/questions.py; of RECORDING the ready ones.
+Of a synthetic recording, made in DIRECTORY, the twelve questions of benches/query/questions.py; of RECORDING the ready ones; and a directory of segments.
 """
 
 import pathlib
@@ -84,10 +84,21 @@ def ready(query, recording, views):
         compare(name, table(query, recording, name), db.sql(sql).to_arrow_table())
 
 
+def segments(query, recorder, directory):
+    """A directory of segments, of which DuckDB knows host and day from the names."""
+    out = directory / "segments"
+    record = [recorder, "--from-raw", HERE.parent / "fixtures/demo.raw", "--out", f"{out}/", "--quiet"]
+    subprocess.run(record, check=True)
+    events = f"read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
+    theirs = duckdb.sql(f"select host, container, count(*) as n from {events} where date > date '2026-01-01' group by all")
+    compare("segments", table(query, out, "select host, container, count(*) as n from events group by 1, 2"), theirs.to_arrow_table())
+
+
 def main():
     query, recorder, recording, directory = map(pathlib.Path, sys.argv[1:])
     twelve(query, recorder, directory)
     ready(query, recording, HERE.parent / "schema/src/views")
+    segments(query, recorder, directory)
     print(len(questions.QUESTIONS) + len(READY), "questions")
 
 

@@ -288,6 +288,51 @@ fn what_is_in_no_closed_file_is_read_beside_the_others() {
 }
 
 #[test]
+fn what_is_converted_or_recovered_has_them_too() {
+    let dir = TempDir::new().unwrap();
+    let cut = demo(dir.path(), "cut.parquet");
+    demo(dir.path(), "demo.sqlite");
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() - 8]).unwrap();
+    let done = |args: &[&str]| {
+        let said = transcript(ctrace_query(dir.path()).args(args));
+        assert!(said.starts_with("exit code 0"), "{said}");
+    };
+    done(&["recover", "cut.parquet"]);
+    done(&["convert", "demo.sqlite", "converted.parquet"]);
+    demo(dir.path(), "demo.parquet");
+    for made in ["cut.parquet", "converted.parquet"] {
+        let answered = same(dir.path(), &[made], &statements(48));
+        assert!(answered > 10, "{made}: only {answered}");
+        // What both tell is the same.
+        for rollup in ["calls", "latency", "activity", "directories", "files"] {
+            let sql = match rollup {
+                "calls" => {
+                    "select syscall, ret < 0, sum(bytes), max(duration) from events group by 1, 2 order by 1, 2"
+                }
+                "latency" => {
+                    "select syscall, p50(duration), p99(duration) from events group by 1 order by 1"
+                }
+                "activity" => {
+                    "select date_trunc('minute', time), count(error) from events group by 1 order by 1"
+                }
+                "directories" => {
+                    "select split_part(path, '/', 3), min(time) from events where path is not null group by 1 order by 1"
+                }
+                _ => {
+                    "select path, comm, count(*) from events where path is not null group by 1, 2 order by 1, 2"
+                }
+            };
+            let name = [format!("rollup_{rollup}")];
+            assert_eq!(tables(dir.path(), made, sql), name, "{made}");
+            assert_eq!(tables(dir.path(), "demo.parquet", sql), name);
+            let answer = |file| ask(dir.path(), &["-r", file, sql]);
+            assert_eq!(answer(made), answer("demo.parquet"), "{sql}");
+        }
+    }
+}
+
+#[test]
 fn ready_questions_have_the_same_answers() {
     let dir = TempDir::new().unwrap();
     demo(dir.path(), "demo.parquet");

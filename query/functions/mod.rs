@@ -167,6 +167,11 @@ pub fn of_histograms(name: &str) -> Option<Arc<AggregateUDF>> {
     }
 }
 
+/// The histogram of some numbers.
+pub fn histograms() -> AggregateUDF {
+    Percentile::histograms()
+}
+
 /// A histogram of a number, for [`of_histograms`].
 pub fn histogram(number: Expr) -> Expr {
     percentile::histogram().udf().call(vec![number])

@@ -21,7 +21,8 @@ use super::values::array;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Percentile {
     name: &'static str,
-    percent: u8,
+    /// None: it gives the histogram itself.
+    percent: Option<u8>,
     /// Doubles, or histograms of them.
     takes: DataType,
     signature: Signature,
@@ -30,15 +31,20 @@ pub struct Percentile {
 impl Percentile {
     /// The function `name` for so many percent.
     pub fn udf(name: &'static str, percent: u8) -> AggregateUDF {
-        Percentile::of(name, percent, DataType::Float64)
+        Percentile::of(name, Some(percent), DataType::Float64)
     }
 
     /// The same of what [`histogram`] gives.
     pub fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
-        Percentile::of(name, percent, DataType::Binary)
+        Percentile::of(name, Some(percent), DataType::Binary)
     }
 
-    fn of(name: &'static str, percent: u8, takes: DataType) -> AggregateUDF {
+    /// The histogram of some numbers, as bytes.
+    pub fn histograms() -> AggregateUDF {
+        Percentile::of("histograms", None, DataType::Float64)
+    }
+
+    fn of(name: &'static str, percent: Option<u8>, takes: DataType) -> AggregateUDF {
         AggregateUDF::new_from_impl(Percentile {
             name,
             percent,
@@ -79,7 +85,10 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
+        Ok(match self.percent {
+            Some(_) => DataType::Float64,
+            None => DataType::Binary,
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -109,7 +118,7 @@ impl AggregateUDFImpl for Percentile {
 /// A histogram for each group.
 #[derive(Debug)]
 struct Groups {
-    percent: u8,
+    percent: Option<u8>,
     /// Whether it is given histograms.
     merges: bool,
     groups: Vec<Histogram>,
@@ -142,6 +151,11 @@ impl Groups {
     }
 }
 
+fn bytes(groups: &[Histogram]) -> ArrayRef {
+    let each = groups.iter().map(Histogram::to_bytes);
+    Arc::new(BinaryArray::from_iter_values(each))
+}
+
 impl GroupsAccumulator for Groups {
     fn update_batch(
         &mut self,
@@ -158,14 +172,18 @@ impl GroupsAccumulator for Groups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let groups = emit_to.take_needed(&mut self.groups);
-        let percentiles = groups.iter().map(|group| group.percentile(self.percent));
-        Ok(Arc::new(percentiles.collect::<Float64Array>()))
+        Ok(match self.percent {
+            Some(percent) => {
+                let percentiles = groups.iter().map(|group| group.percentile(percent));
+                Arc::new(percentiles.collect::<Float64Array>())
+            }
+            None => bytes(&groups),
+        })
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = emit_to.take_needed(&mut self.groups);
-        let states = BinaryArray::from_iter_values(groups.iter().map(Histogram::to_bytes));
-        Ok(vec![Arc::new(states)])
+        Ok(vec![bytes(&groups)])
     }
 
     fn merge_batch(
@@ -206,8 +224,11 @@ impl Accumulator for Groups {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let percentile = self.groups[0].percentile(self.percent);
-        Ok(ScalarValue::Float64(percentile))
+        let group = &self.groups[0];
+        Ok(match self.percent {
+            Some(percent) => ScalarValue::Float64(group.percentile(percent)),
+            None => ScalarValue::Binary(Some(group.to_bytes())),
+        })
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -161,10 +161,7 @@ fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<RecordBatch> {
 fn common(mut slices: impl Iterator<Item = Option<i64>> + Clone) -> Option<i64> {
     let longest = slices.clone().max()??;
     let divides = |slice: Option<i64>| slice.is_some_and(|s| s > 0 && longest % s == 0);
-    slices
-        .map(divides)
-        .all(|divides| divides)
-        .then_some(longest)
+    slices.all(divides).then_some(longest)
 }
 
 /// How many events the rows stand for; None: there are no rows, or one stands for none.

@@ -9,6 +9,7 @@
 mod below;
 mod embedded;
 mod keys;
+mod make;
 mod sums;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ use below::{Below, Events};
 pub use embedded::Embedded;
 use embedded::Rows;
 use keys::Keys;
+pub use make::make;
 use sums::{Summed, of_event, summed};
 
 /// The rule.
