@@ -25,15 +25,15 @@ use table::{NONE, Numbers, Table};
 
 /// Rows that are in memory of all rollups together, some 100 bytes each. Where there are more, the largest is ended, and what
 /// follows becomes another part of it.
-const MOST: usize = 131_072;
+const MOST: usize = 196_608;
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 16_384;
-/// Events that a row stands for, at least, in the mean. A rollup that is hardly smaller is no use, and one in parts takes
-/// space: some 15 bytes a row, as much as an event.
+/// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
 const LEAST: usize = 4;
-const LEAST_IN_PARTS: usize = 64;
-/// Bytes of parts, which are kept until the end: a rollup of which there are more is left out.
-const MOST_BYTES: usize = 4 << 20;
+/// Events to a byte of a rollup in parts, at least: it should not make a recording much larger.
+const LEAST_TO_BYTE: usize = 8;
+/// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
+const MOST_BYTES: usize = 16 << 20;
 /// Rows that are grouped at a time, which bounds the memory that groups take.
 const PIECE: usize = 32_768;
 
@@ -45,6 +45,8 @@ pub struct Rollups {
     tables: Vec<Growing>,
     slice: i64,
     events: usize,
+    /// Bytes of all parts.
+    bytes: usize,
 }
 
 /// A rollup that grows.
@@ -101,6 +103,7 @@ impl Rollups {
             tables: ROLLUPS.iter().map(growing).collect(),
             slice: SLICES[0],
             events: 0,
+            bytes: 0,
         }
     }
 
@@ -175,16 +178,18 @@ impl Rollups {
         let largest = weights.max_by_key(|(_, weight)| *weight);
         let largest = largest.map_or(0, |(at, _)| at);
         let growing = &mut self.tables[largest];
-        let worth = growing.table.rows() * LEAST_IN_PARTS <= self.events - growing.before;
-        if worth && let Ok(part) = blob(&growing.table, self.slice) {
+        if let Ok(part) = blob(&growing.table, self.slice)
+            && part.bytes.len() * LEAST_TO_BYTE <= self.events - growing.before
+            && self.bytes + part.bytes.len() <= MOST_BYTES
+        {
+            self.bytes += part.bytes.len();
             growing.parts.push(part);
             growing.table = Table::new(growing.table.rollup);
             growing.before = self.events;
-            let bytes: usize = growing.parts.iter().map(|part| part.bytes.len()).sum();
-            if bytes <= MOST_BYTES {
-                return (largest, false);
-            }
+            return (largest, false);
         }
+        let gone = self.tables[largest].parts.iter();
+        self.bytes -= gone.map(|part| part.bytes.len()).sum::<usize>();
         self.tables.remove(largest);
         (largest, true)
     }

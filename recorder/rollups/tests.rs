@@ -15,7 +15,7 @@ use crate::batch::{Batch, Counted, Kind, Note, Row};
 use crate::calls::Calls;
 use crate::columns::Columns;
 
-/// Rows of calls that were counted, of threads named by `comm`, one each millisecond.
+/// Rows of calls that were counted, of threads named by `comm`, a hundred each millisecond.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
     let mut batch = Batch::default();
     for i in from..to {
@@ -31,7 +31,7 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
             counted: Some(Box::new(counted)),
             ..Note::default()
         };
-        batch.push_note(Row::new(i as i64 * 1_000_000, Kind::Counts), note);
+        batch.push_note(Row::new(i as i64 * 10_000, Kind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
     Columns::new(batch, &calls, &[], "host", true)
@@ -67,22 +67,22 @@ fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
 
 #[test]
 fn parts_add_up_to_the_whole() {
-    const NAMES: usize = 250;
+    const NAMES: usize = 100;
     let mut rollups = Rollups::new(2 * NAMES);
-    for from in (0..200_000).step_by(50_000) {
+    for from in (0..800_000).step_by(200_000) {
         // Each quarter has threads of its own, and one of all.
         let comm = |i: usize| match i % 2 {
             0 => "all".into(),
-            _ => format!("{}-{}", from / 50_000, i % (2 * NAMES)),
+            _ => format!("{}-{}", from / 200_000, i % (2 * NAMES)),
         };
-        rollups.add(&rows(from, from + 50_000, comm));
+        rollups.add(&rows(from, from + 200_000, comm));
     }
     let threads = parts(&rollups, "threads");
     assert!(threads.len() > 1, "{}", threads.len());
     let counts = by_comm(&threads);
     assert_eq!(counts.len(), 4 * NAMES + 1);
-    assert_eq!(counts["all"], 100_000);
-    assert_eq!(counts["2-77"], 100);
+    assert_eq!(counts["all"], 400_000);
+    assert_eq!(counts["2-77"], 1000);
     assert_eq!(parts(&rollups, "calls").len(), 1);
 }
 
