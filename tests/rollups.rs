@@ -449,6 +449,41 @@ fn doubled(stream: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn what_few_rows_tell_is_read_from_them() {
+    let dir = TempDir::new().unwrap();
+    demo(dir.path(), "demo.parquet");
+    let prefix = "split_part(path, '/', 2) || '/' || split_part(path, '/', 3)";
+    for (from, group, sum, filter) in [
+        ("latency", "syscall", "p99(duration)", "syscall is not null"),
+        ("programs", "path", "min(time)", "syscall = 'execve'"),
+        (
+            "destinations",
+            "peer_port",
+            "sum(bytes)",
+            "syscall in ('connect', 'sendto')",
+        ),
+        (
+            "sources",
+            "peer_addr",
+            "count(*)",
+            "syscall in ('accept4', 'recvfrom')",
+        ),
+        ("directories", prefix, "max(time)", "path is not null"),
+        (
+            "directories",
+            "container",
+            "count(*)",
+            "path like '/usr/lib/%'",
+        ),
+        ("files", "container", "count(*)", "path like '/usr/lib/x%'"),
+    ] {
+        let sql = format!("select {group}, {sum} from events where {filter} group by 1");
+        let read = tables(dir.path(), "demo.parquet", &sql);
+        assert_eq!(read, [format!("rollup_{from}")], "{sql}");
+    }
+}
+
+#[test]
 fn what_is_damaged_or_forged_is_not_used() {
     let dir = TempDir::new().unwrap();
     let whole = demo(dir.path(), "whole.parquet");
