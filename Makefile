@@ -33,7 +33,7 @@ demo: ## record two containers and answer three questions about them
 
 test: setup fmt-check lint docs features check ## set up, check format, lints and docs, run every test
 
-test-kernels: ## boot Debian's kernels 5.10, 6.1 and 6.12 in QEMU, record in each and compare; part of check
+test-kernels: ## boot Debian's kernels 5.10, 6.1, 6.12 and 7.2 in QEMU, record in each and compare; part of check
 	@packaging/setup.sh test
 	$(CARGO) $(RUN_TESTS) --locked --test privileged_kernels
 

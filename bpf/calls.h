@@ -244,14 +244,26 @@ __inline_always void entry_args(struct task *t, struct pt_regs *regs, bool compa
 		call_args(regs, compat, t->call_rec.args);
 }
 
+VERIFIED_ONCE int miss_return(struct task *t);
+
+/* A call that is not recorded. */
+__inline_always void leave_out(struct task *t, u8 why)
+{
+	t->call = why;
+	if (config.preemptible)
+		t->entered = begin_time; /* see miss_return() */
+}
+
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
 {
 	struct task *t = current_task(task, task_storage(task));
 	if (!t)
 		return;
+	if (config.preemptible && t->call)
+		miss_return(t);
 	t->count = (t->count + 1) & CALL_COUNT;
 	if (!t->record) {
-		t->call = CALL_OUTSIDE;
+		leave_out(t, CALL_OUTSIDE);
 		t->retry = 0;
 		return;
 	}
@@ -259,11 +271,11 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	nr = unfold_number(regs, compat, nr);
 	const volatile struct plan *plan = find_plan(compat, nr);
 	if (!plan || !(plan->flags & PLAN_RECORD)) {
-		t->call = CALL_IGNORED;
+		leave_out(t, CALL_IGNORED);
 		return;
 	}
 	if (plan->kept < shed_level) {
-		t->call = CALL_IGNORED;
+		leave_out(t, CALL_IGNORED);
 		count_loss_as(t->cgroup, plan->class, LOSS_SHED);
 		return;
 	}
@@ -274,7 +286,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	}
 	u8 fd = plan->fd, slots = plan->slots, rank = plan->rank;
 	if (t->pressed && look_at_ring(t, rank)) {
-		t->call = CALL_REFUSED;
+		leave_out(t, CALL_REFUSED);
 		return;
 	}
 	if (rank == RANK_LAST)
@@ -293,11 +305,11 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	t->entered = bpf_ktime_get_boot_ns();
 }
 
-/* Sends the record of a call. */
-__inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile struct plan *plan)
+/* Sends the record of a call, with so many arguments. */
+__inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile struct plan *plan, u32 nargs)
 {
 	struct rec_syscall *rec = &t->call_rec;
-	u64 bytes = __builtin_offsetof(struct rec_syscall, args) + plan->nargs * 8;
+	u64 bytes = __builtin_offsetof(struct rec_syscall, args) + nargs * 8;
 	if (bytes > sizeof(*rec))
 		bytes = sizeof(*rec);
 	rec->head.tid = tid;
@@ -314,8 +326,9 @@ __inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile 
 __inline_always void stop_clock(struct task *t)
 {
 	struct rec_syscall *rec = &t->call_rec;
+	u64 from = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? rec->head.time : t->entered;
 	rec->head.time = bpf_ktime_get_boot_ns();
-	rec->duration = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? 0 : rec->head.time - t->entered;
+	rec->duration = rec->head.time - from;
 }
 
 /*
@@ -404,6 +417,8 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
 	if (!plan || !(plan->flags & PLAN_RECORD))
 		return;
+	if (call == CALL_NONE && (plan->flags & PLAN_FORK) && ret == 0)
+		return; /* a new thread comes from its parent's call, and its birth was not seen */
 	/* An errno that sigreturn(2) has put back into a 32-bit register, as syscall_get_error() of the kernel reads it. */
 	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
 		ret = (s32)ret;
@@ -435,7 +450,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (!t->known)
 		define_current(t);
 	bool pressed = t->pressed;
-	send_call(t, LOAD(task, pid), ret, plan);
+	send_call(t, LOAD(task, pid), ret, plan, plan->nargs);
 	if (rank == RANK_LAST)
 		set_last_to_go(false);
 	if (pressed)
@@ -461,7 +476,10 @@ __inline_always void adopt_call(struct task *t, struct task_struct *task, struct
 		t->call_rec.key = fd_key_of(task, nth(t, plan->fd));
 }
 
-/* A call that does not return: of a thread that dies in it, or that is in it when the recording ends. */
+/*
+ * A call that does not return: of a thread that dies in it, or that is in it when the recording ends. `regs`: those of the
+ * call; null: they are another's by now.
+ */
 __inline_always void abandon_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
 {
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
@@ -479,13 +497,27 @@ __inline_always void abandon_call(struct task *t, struct task_struct *task, stru
 		tally(t, 0, plan);
 		return;
 	}
-	if (!(plan->flags & PLAN_SAVE_ARGS))
+	bool at_entry = plan->fd || plan->slots || (plan->flags & PLAN_SAVE_ARGS);
+	if (regs && !(plan->flags & PLAN_SAVE_ARGS))
 		call_args(regs, compat, t->call_rec.args);
 	t->call_rec.head.flags |= SYS_NO_RETURN;
 	stop_clock(t);
 	if (!t->known)
 		define_task_of(t, task);
-	send_call(t, LOAD(task, pid), 0, plan);
+	send_call(t, LOAD(task, pid), 0, plan, regs || at_entry ? plan->nargs : 0);
+}
+
+/*
+ * A call has returned, and the kernel has not run the program that sees it, because a thread that it had preempted was in
+ * the same one (Linux 7). Not so where the call began before returns were seen at all, or they are not seen any more.
+ */
+VERIFIED_ONCE int miss_return(struct task *t)
+{
+	if (!t || !begin_time || t->entered < begin_time || end_time != ~0ULL)
+		return 0;
+	count_miss(MISS_RETURN);
+	abandon_call(t, this_task(), 0);
+	return 0;
 }
 
 #endif

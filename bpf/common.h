@@ -31,6 +31,9 @@ __u64 readings = 1;
 /* Set by user space, where the recorder takes more CPU than it may: calls whose plan is kept to less are given up. */
 __u32 shed_level SEC(".data") = 0;
 
+/* Set by user space when returns from calls are seen: of a call that began before, the return may have been missed. */
+__u64 begin_time SEC(".data") = 0;
+
 /* Set by user space when the recording ends, before it detaches: a call that began later is not in it. */
 __u64 end_time = ~0ULL;
 

@@ -60,7 +60,7 @@ __inline_always void fork_task(struct task_struct *parent, struct task_struct *c
 {
 	struct task *t = make_storage(child);
 	if (t)
-		t->call = CALL_BORN;
+		leave_out(t, CALL_BORN);
 	t = task_storage(parent);
 	if (t)
 		t->child = child->pid;
@@ -84,6 +84,8 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 		return;
 	if (!seen)
 		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
+	else if (t->call == CALL_BORN)
+		t->call = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
 	if (!t->record || config.counts)
 		return;
 	t->known = 0; /* another executable */
@@ -274,7 +276,10 @@ int end_tasks(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	t = task_storage(task);
-	if (t && t->entered <= end_time)
-		abandon_call(t, task, task_regs(task));
+	if (!t || t->entered > end_time)
+		return 0;
+	struct pt_regs *regs = task_regs(task);
+	/* One that is in no call has returned since, or its return was missed. */
+	abandon_call(t, task, task->on_cpu || is_in_call(task, regs) ? regs : 0);
 	return 0;
 }

@@ -116,8 +116,12 @@ __inline_always void hold_cpu(void)
  */
 __inline_always void release_cpu(void)
 {
-	if (config.preemptible)
-		bpf_preempt_enable();
+	unsigned long flags;
+	if (!config.preemptible)
+		return;
+	bpf_local_irq_save(&flags);
+	bpf_preempt_enable();
+	bpf_local_irq_restore(&flags);
 }
 
 #endif

@@ -52,7 +52,8 @@ enum sys_flag {
 	SYS_COMPAT = 1, /* a 32-bit call */
 	SYS_DENIED = 2, /* no enter was seen: seccomp refused it */
 	SYS_NO_RETURN = 4, /* never came back, or had not when the recording ended */
-	SYS_NO_ENTRY = 8, /* no enter was seen: was in progress when the recording began, or a tracer let it not run */
+	SYS_NO_ENTRY =
+		8, /* no enter was seen: was in progress when the recording began, or a tracer let it not run, or it was missed */
 	SYS_CHILD = 16, /* `key` is the tid of the child that the call made */
 	SYS_RET_KEY = 32, /* `key` is of the fd that the call returned */
 	SYS_NO_FD = 64, /* a request on a file of its ring's table: the first argument is its place there */
@@ -114,7 +115,7 @@ struct head {
 /* Sent up to args[nargs]. */
 struct rec_syscall {
 	struct head head;
-	__u64 duration; /* ns */
+	__u64 duration; /* ns; of one that was refused, since the thread's last return: its entry may have been missed */
 	__s64 ret;
 	__u64 key; /* file or socket that the call is about; 0: none */
 	__u64 args[6];
@@ -307,6 +308,7 @@ enum miss {
 	MISS_ARGV, /* an argument list was cut */
 	MISS_STORAGE, /* no task storage: its events are lost and cannot be counted by class */
 	MISS_CGROUP, /* the map of cgroups was full */
+	MISS_RETURN, /* the return from a call was not seen, which showed when the thread called again */
 	MISS_COUNT,
 };
 

@@ -180,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::calls::Calls;
+    use crate::kernel::Cause;
     use crate::memory::Memory;
     use crate::registry::Registry;
     use crate::sink::JsonLines;
@@ -191,7 +192,7 @@ mod tests {
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
         resolver.gap(0, "file", "ring full", 7, (1, 2));
         resolver.registry.enter(5);
-        resolver.gap(5, "network", crate::shed::REASON, 3, (1, 2));
+        resolver.gap(5, "network", Cause::Shed.as_str(), 3, (1, 2));
         let mut cutter = Cutter::new(&JsonLines::new());
         let held = cutter.cut(&mut resolver, Duration::ZERO, true);
         let mut summary = Summary::default();

@@ -22,7 +22,6 @@ use crate::parts::{Cutter, Held, Part, Turn};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
-use crate::shed;
 use crate::sink::{Sink, Summary};
 use crate::status::Progress;
 
@@ -116,13 +115,16 @@ impl Pipeline {
                 lost,
                 since,
                 until,
-                shed,
+                why,
             } => {
-                let class = Class::from_name(class).unwrap_or(Class::Other).as_str();
-                let why = if *shed { shed::REASON } else { "ring full" };
+                let class = match class.as_str() {
+                    "" => "",
+                    name => Class::from_name(name).unwrap_or(Class::Other).as_str(),
+                };
                 self.resolver
-                    .gap(*cgroup, class, why, *lost, (*since, *until));
+                    .gap(*cgroup, class, why.as_str(), *lost, (*since, *until));
             }
+            Note::EntriesMissed { until } => self.resolver.entries_missed = *until,
             Note::Counts { since, counts } => {
                 for count in counts {
                     self.resolver.count(*since, count);

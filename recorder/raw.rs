@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Count, Misses, Ring};
+use crate::kernel::{Cause, Count, Misses, Ring};
 use crate::registry::Fact;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
@@ -91,9 +91,12 @@ pub enum Note {
         lost: u64,
         since: u64,
         until: u64,
-        /// Given up for want of CPU, and not lost for want of room.
         #[serde(default)]
-        shed: bool,
+        why: Cause,
+    },
+    /// Entries of calls may have been missed until then.
+    EntriesMissed {
+        until: u64,
     },
     Counts {
         since: u64,

@@ -57,6 +57,8 @@ pub struct Resolver {
     pub registry: Registry,
     /// The clock that gives rows their time.
     pub clock: Clock,
+    /// Entries of calls may have been missed until then, boot time.
+    pub entries_missed: u64,
     /// What did not come as it should.
     pub faults: Faults,
     /// The batch that is being filled.
@@ -81,6 +83,7 @@ impl Resolver {
             calls,
             registry,
             clock: Clock::default(),
+            entries_missed: 0,
             faults: Faults::default(),
             batch: Batch::default(),
             generation: 1,
@@ -235,7 +238,7 @@ impl Resolver {
         self.batch.push_note(row, note);
     }
 
-    /// Events of `class` were lost between two instants (boot time, ns), for the reason `why`.
+    /// Events of `class` (empty: of any) were lost between two instants (boot time, ns), for the reason `why`.
     pub fn gap(
         &mut self,
         cgroup: u64,
@@ -349,7 +352,12 @@ impl Resolver {
         self.announce(head.tid, head.count, pending);
     }
 
-    fn syscall(&mut self, head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
+    fn syscall(&mut self, mut head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
+        let denied = sys_flag::SYS_DENIED.0 as u8;
+        // Of such a call `duration` says when the thread was seen last: since then its entry may have been missed.
+        if head.flags & denied != 0 && head.time.saturating_sub(duration) < self.entries_missed {
+            head.flags = head.flags & !denied | sys_flag::SYS_NO_ENTRY.0 as u8;
+        }
         let has = |flag: sys_flag| u32::from(head.flags) & flag.0 != 0;
         let calls = self.calls.clone();
         let Some(call) = calls.get(has(sys_flag::SYS_COMPAT), head.nr) else {

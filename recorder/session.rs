@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cli::{Mode, Record};
 use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Cause, Kernel};
 use crate::merge::{self, Frames};
 use crate::output::{Into, Target, create_raw};
 use crate::parts::Turn;
@@ -108,6 +108,8 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         turn,
         control,
         shedder: flags.max_cpu.map(Shedder::new),
+        skipped: None,
+        unseen: 0,
     };
     live.begin(&hierarchies)?;
 
@@ -165,6 +167,9 @@ struct Live {
     /// Has the ring written out, if there is one.
     control: Option<Control>,
     shedder: Option<Shedder>,
+    /// When programs were not run, from the first time to the last, and how many events left no trace.
+    skipped: Option<(u64, u64)>,
+    unseen: u64,
 }
 
 impl Live {
@@ -182,6 +187,7 @@ impl Live {
         self.tell_kernel(true);
         self.kernel.attach()?;
         self.losses_read = boot_now();
+        self.kernel.begin(self.losses_read);
         Ok(())
     }
 
@@ -209,6 +215,9 @@ impl Live {
     fn step(&mut self) -> Result<()> {
         let boot = boot_now();
         self.note(read_clocks())?;
+        if self.kernel.entries_missed() {
+            self.note(Note::EntriesMissed { until: boot_now() })?;
+        }
         let Live {
             kernel,
             watcher,
@@ -272,6 +281,9 @@ impl Live {
         if let Some(shedder) = &mut self.shedder {
             self.kernel.shed(shedder.look());
         }
+        if self.kernel.programs_skipped() {
+            self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));
+        }
         for loss in self.kernel.losses() {
             let class = loss.class.as_str().to_string();
             self.note(Note::Gap {
@@ -280,7 +292,7 @@ impl Live {
                 lost: loss.events,
                 since,
                 until,
-                shed: loss.shed,
+                why: loss.why,
             })?;
         }
         Ok(())
@@ -365,10 +377,12 @@ impl Live {
 
     /// Detaches, takes in what is left, and writes it: all that can be, though something fails. The first failure counts.
     fn end(mut self) -> Result<(Summary, u64)> {
+        self.unseen = self.kernel.unseen();
         let mut failed = self.kernel.detach(boot_now()).err();
         for last in [
             Live::settle,
             |live: &mut Live| live.read_losses(boot_now()),
+            Live::read_unseen,
             Live::read_misses,
         ] {
             // A raw capture that cannot be written must not keep the recording from being.
@@ -398,6 +412,21 @@ impl Live {
                 return Ok(());
             }
             std::thread::sleep(POLL);
+        }
+    }
+
+    /// Whose what left no trace was, nobody knows.
+    fn read_unseen(&mut self) -> Result<()> {
+        match (self.unseen, self.skipped) {
+            (lost @ 1.., Some((since, until))) => self.note(Note::Gap {
+                cgroup: 0,
+                class: String::new(),
+                lost,
+                since,
+                until,
+                why: Cause::NotRun,
+            }),
+            _ => Ok(()),
         }
     }
 

@@ -35,9 +35,6 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Why such events are lost, in the recording.
-pub const REASON: &str = "max-cpu";
-
 /// The level at which all is given up that ever is.
 const HIGHEST: u8 = 5;
 /// From that level on no call is given up.

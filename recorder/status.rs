@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use ctrace_schema::human::{bytes, count};
+use ctrace_schema::syscalls::Class;
 
 use crate::kernel::Misses;
 use crate::sink::Summary;
@@ -156,7 +157,16 @@ pub fn warn(summary: &Summary) {
         let all = lost.entry(class).or_default();
         *all = all.saturating_sub(*shed);
     }
+    if let Some(other) = lost.get_mut(Class::Other.as_str()) {
+        *other = other.saturating_sub(summary.not_run);
+    }
     warn_of_lost(&lost, "because the recorder could not keep up");
+    if summary.not_run > 0 {
+        eprintln!(
+            "warning: up to {} events were lost because the kernel did not run the programs that see them",
+            count(summary.not_run)
+        );
+    }
     warn_of_lost(&summary.shed, "to keep within --max-cpu");
     let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
     let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
@@ -170,6 +180,12 @@ pub fn warn(summary: &Summary) {
         eprintln!(
             "warning: {} threads or cgroups could not be watched for want of kernel memory",
             count(threads)
+        );
+    }
+    if missed("programs") > 0 {
+        eprintln!(
+            "warning: {} times the kernel did not run a program: so many calls have no duration, or no result",
+            count(missed("programs"))
         );
     }
     let faults = summary.faults;

@@ -72,6 +72,7 @@ mod tests {
             at(".data", "definition_epoch"),
             offset_of!(data, definition_epoch)
         );
+        assert_eq!(at(".data", "begin_time"), offset_of!(data, begin_time));
         assert_eq!(at(".data", "end_time"), offset_of!(data, end_time));
     }
 

@@ -3,11 +3,11 @@
 mod counts;
 mod probe;
 mod rings;
+mod skips;
 mod uring;
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,7 @@ use libbpf_rs::btf::types::{Enum, Func};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::containers::Hierarchies;
 use crate::filters::Filters;
@@ -28,6 +29,7 @@ pub use counts::Count;
 use counts::Counted;
 pub use probe::check;
 pub use rings::Ring;
+use skips::Skips;
 
 /// The loaded programs.
 pub struct Kernel {
@@ -40,6 +42,7 @@ pub struct Kernel {
     counted: Counted,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
+    skips: Skips,
 }
 
 /// Events lost since the last time, of one class and container.
@@ -49,10 +52,34 @@ pub struct Loss {
     pub cgroup: u64,
     /// Class of the calls.
     pub class: Class,
-    /// Whether they were given up: see [`Kernel::shed`].
-    pub shed: bool,
+    /// Why.
+    pub why: Cause,
     /// How many.
     pub events: u64,
+}
+
+/// Why events are lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A ring was full.
+    #[default]
+    Ring,
+    /// They were given up: see [`Kernel::shed`].
+    Shed,
+    /// The kernel did not run the programs: see [`Kernel::unseen`].
+    NotRun,
+}
+
+impl Cause {
+    /// The `action` of their gap rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Ring => "ring full",
+            Cause::Shed => "max-cpu",
+            Cause::NotRun => "program not run",
+        }
+    }
 }
 
 /// What the kernel side could not do, since the beginning, by the names of `enum miss` in `bpf/wire.h`.
@@ -80,9 +107,6 @@ fn has_loop(btf: &Btf<'_>) -> bool {
     let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
     has && std::env::var_os("CTRACE_LEGACY").is_none()
 }
-
-/// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
-const PREEMPTIBLE: (u32, u32) = (6, 19);
 
 impl Kernel {
     /// Loads the programs, without attaching them, with rings that keep within `memory`.
@@ -142,6 +166,7 @@ impl Kernel {
             losses: FxHashMap::default(),
             counted: Counted::default(),
             untold: 0,
+            skips: Skips::default(),
         })
     }
 
@@ -190,6 +215,13 @@ impl Kernel {
             .context("cannot attach to the tracepoint sys_exit")?;
         self.links.push(exit);
         self.uring.attach(&self.skel, &mut self.links)
+    }
+
+    /// Calls that begin from `now` on (boot time, ns) are seen to return.
+    pub fn begin(&mut self, now: u64) {
+        if let Some(data) = &mut self.skel.maps.data_data {
+            data.begin_time = now;
+        }
     }
 
     /// Detaches everything, and has the calls sent that are in progress `now` (boot time, ns).
@@ -296,7 +328,11 @@ impl Kernel {
                 found.push(Loss {
                     cgroup: key_parts.0,
                     class,
-                    shed: why == loss::LOSS_SHED.0,
+                    why: if why == loss::LOSS_SHED.0 {
+                        Cause::Shed
+                    } else {
+                        Cause::Ring
+                    },
                     events: total - before,
                 });
             }
@@ -312,45 +348,22 @@ impl Kernel {
 
     /// What the kernel side could not do, since the beginning; what is zero is left out.
     pub fn misses(&self) -> Misses {
-        let count = |why: miss| -> u64 {
-            let values = self
-                .skel
-                .maps
-                .misses
-                .lookup_percpu(&why.0.to_ne_bytes(), MapFlags::ANY);
-            let Ok(Some(values)) = values else { return 0 };
-            values
-                .iter()
-                .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
-                .sum()
-        };
         let untold = |name: &str| if name == "cgroups" { self.untold } else { 0 };
         let counts = MISSES
             .iter()
-            .map(|&(why, name)| (name.to_string(), count(why) + untold(name)))
+            .map(|&(why, name)| (name.to_string(), self.missed(why) + untold(name)))
             .chain([("programs".to_string(), self.skipped())]);
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// How often the kernel did not run a program because a thread that it had preempted was in the same one.
-    fn skipped(&self) -> u64 {
-        let progs = &self.skel.progs;
-        [
-            &progs.on_sys_enter,
-            &progs.on_sys_exit,
-            &progs.on_fork,
-            &progs.on_exec,
-            &progs.on_exit,
-            &progs.on_cgroup_mkdir,
-            &progs.on_cgroup_rmdir,
-            &progs.on_uring_submit_req,
-            &progs.on_uring_submit_sqe,
-            &progs.on_uring_req_failed,
-            &progs.on_uring_complete,
-        ]
-        .into_iter()
-        .filter_map(|prog| probe::recursion_misses(prog.as_fd()))
-        .sum()
+    fn missed(&self, why: miss) -> u64 {
+        let key = why.0.to_ne_bytes();
+        let values = self.skel.maps.misses.lookup_percpu(&key, MapFlags::ANY);
+        let Ok(Some(values)) = values else { return 0 };
+        values
+            .iter()
+            .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
+            .sum()
     }
 }
 
@@ -412,12 +425,7 @@ fn adapt(
     config.uring_has_cqe = u8::from(uring.has_cqe);
     config.ring_bytes = ring_bytes as u32;
     config.can_cast = u8::from(can_cast(btf));
-    config.preemptible = u8::from(
-        probe::kernel_version() >= PREEMPTIBLE
-            && btf
-                .type_by_name::<Func<'_>>("bpf_preempt_disable")
-                .is_some(),
-    );
+    config.preemptible = u8::from(skips::is_preemptible(btf));
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The tracepoints of io_uring, which differ between kernels in name and arguments, and are missing where it is not built.
 
+use std::os::fd::AsFd;
+
 use anyhow::{Context, Result};
 use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
@@ -104,6 +106,15 @@ impl Tracepoints {
             }
         }
         Ok(())
+    }
+
+    /// How many requests were submitted that no program has seen.
+    pub fn unseen(self, skel: &CtraceSkel<'_>) -> u64 {
+        let submit = match self.submit_req {
+            true => &skel.progs.on_uring_submit_req,
+            false => &skel.progs.on_uring_submit_sqe,
+        };
+        super::skips::skipped([submit.as_fd()])
     }
 
     /// Has the requests sent that are in flight.

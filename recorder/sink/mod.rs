@@ -22,13 +22,12 @@ use ctrace_schema::syscalls::Class;
 use serde_json::json;
 
 use crate::events::Events;
-use crate::kernel::Misses;
+use crate::kernel::{Cause, Misses};
 use crate::parts::Turn;
 use crate::raw::Machine;
 use crate::resolve::Faults;
 use crate::ring::Why;
 use crate::series::{Series, stretches};
-use crate::shed;
 
 pub use directory::{Directory, of_host, open};
 pub use journal::field;
@@ -101,6 +100,8 @@ pub struct Summary {
     /// Events lost, by class, and of them those that were given up to keep within --max-cpu.
     pub lost: BTreeMap<&'static str, u64>,
     pub shed: BTreeMap<&'static str, u64>,
+    /// And of them those for which the kernel did not run the programs.
+    pub not_run: u64,
     /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
     pub missed: Misses,
     /// What did not come as it should.
@@ -171,9 +172,16 @@ impl Summary {
         (*start, *end) = ((*start).min(wall), (*end).max(wall));
     }
 
-    /// Events were lost.
+    /// Events were lost. Those whose class nobody knows are among the others.
     pub fn lose(&mut self, class: &'static str, why: &str, events: u64) {
-        let shed = (why == shed::REASON).then_some(&mut self.shed);
+        let class = match class {
+            "" => Class::Other.as_str(),
+            class => class,
+        };
+        if why == Cause::NotRun.as_str() {
+            self.not_run = self.not_run.saturating_add(events);
+        }
+        let shed = (why == Cause::Shed.as_str()).then_some(&mut self.shed);
         for counts in [Some(&mut self.lost), shed].into_iter().flatten() {
             let lost = counts.entry(class).or_default();
             *lost = lost.saturating_add(events);

@@ -7,6 +7,7 @@ series=$1 dir=$2
 case $series in
 5.10) release=bullseye ;;
 6.1 | 6.12) release=bookworm ;;
+7.2) release=forky ;;
 *)
 	echo "fetch.sh: no release of Debian is known to have Linux $series" >&2
 	exit 1

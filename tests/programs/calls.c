@@ -1,13 +1,19 @@
 /*
- * calls NAME=COUNT...: a child of this program, exec'd, makes COUNT calls of each named syscall, round robin, so that
- * kinds of calls follow each other closely; for each, the number made is printed: `NAME COUNT`.
+ * calls [!]NAME=COUNT...: a child of this program, exec'd, makes COUNT calls of each named syscall, round robin, so that
+ * kinds of calls follow each other closely; for each, the number made is printed: `NAME COUNT`. Those named `!NAME` it has
+ * seccomp refuse, with EPERM.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -52,19 +58,37 @@ static const struct {
 
 #define TABLE (sizeof(table) / sizeof(table[0]))
 
+/* Has seccomp refuse a call from now on. */
+static void refuse(long nr)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+		perror("calls: seccomp");
+		exit(1);
+	}
+}
+
 static void make(int argc, char **argv)
 {
 	unsigned long want[TABLE] = {0}, made[TABLE] = {0};
 	for (int i = 0; i < argc; i++) {
-		char *count = strchr(argv[i], '=');
+		char *name = argv[i] + (argv[i][0] == '!'), *count = strchr(name, '=');
 		size_t at = 0;
-		while (at < TABLE && (strlen(table[at].name) != (size_t)(count - argv[i]) ||
-				      strncmp(table[at].name, argv[i], count - argv[i])))
+		while (at < TABLE && (strlen(table[at].name) != (size_t)(count - name) ||
+				      strncmp(table[at].name, name, count - name)))
 			at++;
 		if (at == TABLE) {
 			fprintf(stderr, "calls: %s: not in the table\n", argv[i]);
 			exit(1);
 		}
+		if (name != argv[i])
+			refuse(table[at].nr);
 		want[at] = strtoul(count + 1, NULL, 10);
 	}
 	for (int more = 1; more;) {

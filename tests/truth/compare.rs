@@ -8,9 +8,12 @@ use ctrace_schema::syscalls::{self, Abi, Arg, Ret, Spec};
 use ctrace_schema::text::{escape, shell_join, unescape};
 use std::collections::HashMap;
 
-/// Compares the whole run.
-pub fn compare(threads: &[Thread], rows: Vec<Row>) -> Report {
-    let mut report = Report::default();
+/// Compares the whole run. `may_skip`: see [`Report::may_skip`].
+pub fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
+    let mut report = Report {
+        may_skip,
+        ..Report::default()
+    };
     let mut by_tid: HashMap<i64, Vec<Row>> = HashMap::new();
     let mut exits = Vec::new();
     for row in rows {
@@ -155,6 +158,18 @@ impl State {
 
 fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
     report.calls += 1;
+    // An exec that has none may be that of the rule `tracer`.
+    let execed = call.name == "execve" && row.ret == Some(0);
+    if report.may_skip && row.duration.is_none() && call.ret != Return::Never && !execed {
+        report.rule("half seen");
+        // What the call changed counts all the same.
+        compare_whole_call(call, row, state, &mut Report::default());
+    } else {
+        compare_whole_call(call, row, state, report);
+    }
+}
+
+fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
     let abi = Abi::of_machine(std::env::consts::ARCH, row.compat).unwrap();
     let number = syscalls::number(abi, &call.name);
     let spec = number.map_or_else(|| syscalls::spec(&call.name), |n| syscalls::spec_of(abi, n));
@@ -384,7 +399,7 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
         let ours = if n == 0 { &row.path } else { &row.path2 };
         let expected = join(&base, &arg);
         report.check("path meant", line, show(Some(&expected)), ours.clone());
-        if row.ret == Some(0) {
+        if call.ret == Return::Value(0, None) {
             state.change(call, expected, report);
         }
     }

@@ -63,7 +63,7 @@ fn differences(rows: &[Value]) -> Vec<String> {
     let rows = rows
         .iter()
         .map(|r| serde_json::from_value::<Row>(r.clone()).unwrap());
-    let report = compare(&[strace::thread(9, STRACE)], rows.collect());
+    let report = compare(&[strace::thread(9, STRACE)], rows.collect(), false);
     report.differences
 }
 
