@@ -289,8 +289,6 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		leave_out(t, CALL_REFUSED);
 		return;
 	}
-	if (rank == RANK_LAST)
-		set_last_to_go(true);
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
 		entry_args(t, regs, compat, plan);
 		if (fd)
@@ -298,10 +296,8 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		if (slots)
 			t->retry = send_slots(t, slots, false);
 	}
-	if (rank == RANK_LAST)
-		set_last_to_go(false);
 	if (t->pressed)
-		charge_share(t);
+		charge_share(t, rank);
 	t->entered = bpf_ktime_get_boot_ns();
 }
 
@@ -433,8 +429,6 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		count_loss(t->cgroup, plan->class);
 		return;
 	}
-	if (rank == RANK_LAST)
-		set_last_to_go(true);
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
 	if (denied)
 		entry_args(t, regs, compat, plan);
@@ -451,10 +445,8 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		define_current(t);
 	bool pressed = t->pressed;
 	send_call(t, LOAD(task, pid), ret, plan, plan->nargs);
-	if (rank == RANK_LAST)
-		set_last_to_go(false);
 	if (pressed)
-		charge_share(t);
+		charge_share(t, rank);
 }
 
 /*
@@ -476,9 +468,15 @@ __inline_always void adopt_call(struct task *t, struct task_struct *task, struct
 		t->call_rec.key = fd_key_of(task, nth(t, plan->fd));
 }
 
+/* Whether events of the thread would be told before it is. */
+__inline_always bool must_define(struct task *t)
+{
+	return t->record && !t->known && !config.counts;
+}
+
 /*
  * A call that does not return: of a thread that dies in it, or that is in it when the recording ends. `regs`: those of the
- * call; null: they are another's by now.
+ * call; null: they are another's by now. The thread has been defined.
  */
 __inline_always void abandon_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
 {
@@ -502,8 +500,6 @@ __inline_always void abandon_call(struct task *t, struct task_struct *task, stru
 		call_args(regs, compat, t->call_rec.args);
 	t->call_rec.head.flags |= SYS_NO_RETURN;
 	stop_clock(t);
-	if (!t->known)
-		define_task_of(t, task);
 	send_call(t, LOAD(task, pid), 0, plan, regs || at_entry ? plan->nargs : 0);
 }
 
@@ -516,6 +512,8 @@ VERIFIED_ONCE int miss_return(struct task *t)
 	if (!t || !begin_time || t->entered < begin_time || end_time != ~0ULL)
 		return 0;
 	count_miss(MISS_RETURN);
+	if (must_define(t))
+		define_current(t);
 	abandon_call(t, this_task(), 0);
 	return 0;
 }

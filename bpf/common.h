@@ -25,9 +25,6 @@ __u32 cgroup_epoch = 1;
 /* Incremented by user space when it forgets definitions: the kernel side sends them again. */
 __u32 definition_epoch = 1;
 
-/* Incremented by user space each time that it reads the rings. */
-__u64 readings = 1;
-
 /* Set by user space, where the recorder takes more CPU than it may: calls whose plan is kept to less are given up. */
 __u32 shed_level SEC(".data") = 0;
 
@@ -70,7 +67,7 @@ enum call {
 	CALL_BORN, /* the thread is new: its first return is of its parent's call */
 };
 
-/* One ring per CPU and its reserve, and one for cgroups, which no flood fills; user space puts them in. */
+/* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
 struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -151,22 +148,6 @@ __inline_always bool send_to(u32 index, void *rec, u64 bytes)
 {
 	void *ring = bpf_map_lookup_elem(&rings, &index);
 	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
-}
-
-/* Whether this CPU is at something that is the last to be lost. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u64);
-} last_to_go SEC(".maps");
-
-__inline_always void set_last_to_go(bool last)
-{
-	u32 zero = 0;
-	u64 *is_last = bpf_map_lookup_elem(&last_to_go, &zero);
-	if (is_last)
-		*is_last = last;
 }
 
 __inline_always bool send(void *rec, u64 bytes)

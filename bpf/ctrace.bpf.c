@@ -92,12 +92,15 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	/* Arguments belong to a row. */
 	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
 		return;
-	set_last_to_go(true);
+	if (t->pressed)
+		look_at_ring(t, RANK_LAST);
+	bool pressed = t->pressed;
 	if (t->retry & (1 << DATA_PATH))
 		send_filename(task, t->count, bprm);
 	t->retry = 0; /* the memory is another program's now */
 	send_exec(task, t->count, old_pid);
-	set_last_to_go(false);
+	if (pressed)
+		charge_share(t, RANK_LAST);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -112,37 +115,46 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
 
+/* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
+VERIFIED_ONCE int send_exit(struct task *t, u32 ends)
+{
+	struct task_struct *task = this_task();
+	struct rec_exit rec = {};
+	if (!t)
+		return 0;
+	struct signal_struct *signal = LOAD(task, signal);
+	fill_head(&rec.head, LOAD(task, pid), REC_EXIT);
+	rec.pid = LOAD(task, tgid);
+	rec.code = LOAD(task, exit_code);
+	if (ends) {
+		rec.head.flags = EXIT_PROCESS;
+		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
+		rec.code = LOAD(signal, flags) & SIGNAL_GROUP_EXIT ? LOAD(signal, group_exit_code)
+								   : LOAD(LOAD(task, group_leader), exit_code);
+	}
+	return t->known && send(&rec, sizeof(rec));
+}
+
 __inline_always void exit_task(struct task_struct *task)
 {
 	struct task *t = task_storage(task);
-	struct rec_exit rec = {};
 	if (!t || !t->record)
 		return;
 	if (t->definition_epoch != definition_epoch)
 		t->known = 0;
+	/* do_exit() has counted this thread out before the tracepoint. */
+	bool ends = task->signal->live.counter == 0;
+	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
+	bool refused = !config.counts && look_at_ring(t, rank), pressed = t->pressed;
+	if (must_define(t) && !refused)
+		define_current(t);
 	abandon_call(t, task, task_regs(task));
 	if (config.counts)
 		return;
-	/* do_exit() has counted this thread out before the tracepoint. */
-	bool ends = task->signal->live.counter == 0;
-	if (ends)
-		set_last_to_go(true);
-	if (!t->known)
-		define_current(t);
-	fill_head(&rec.head, task->pid, REC_EXIT);
-	rec.pid = task->tgid;
-	rec.code = task->exit_code;
-	if (ends) {
-		rec.head.flags = EXIT_PROCESS;
-		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
-		rec.code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
-								   : task->group_leader->exit_code;
-	}
-	/* Only the end of a process is an event; that of a thread lets user space forget it. */
-	if ((!t->known || !send(&rec, sizeof(rec))) && ends)
+	if ((refused || !send_exit(t, ends)) && ends)
 		count_loss(t->cgroup, config.exit_class);
-	if (ends)
-		set_last_to_go(false);
+	if (pressed)
+		charge_share(t, rank);
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -280,6 +292,8 @@ int end_tasks(struct bpf_iter__task *ctx)
 		return 0;
 	struct pt_regs *regs = task_regs(task);
 	/* One that is in no call has returned since, or its return was missed. */
+	if (must_define(t))
+		define_task_of(t, task);
 	abandon_call(t, task, task->on_cpu || is_in_call(task, regs) ? regs : 0);
 	return 0;
 }

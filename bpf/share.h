@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who goes without where the ring of a CPU fills up. Half of it is anybody's. Of the rest a container may have sent so many
- * times what is left, since the rings were read last: the one that floods has had its share soon, and what is left stays for
- * the others. (Known of switches as dynamic thresholds: Choudhury and Hahne, 1998.)
+ * Who goes without where the ring of a CPU fills up. Half of it is anybody's. Of the rest a container may hold so many times
+ * what is left: the one that floods has had its share soon, and what is left stays for the others. (Known of switches as
+ * dynamic thresholds: Choudhury and Hahne, 1998.) The last part of the ring is kept for what is the last to be lost, which
+ * stands in the one ring so that it comes after what defines it.
  */
 #ifndef CTRACE_SHARE_H
 #define CTRACE_SHARE_H
 
 #include "common.h"
 
-/* Of calls of RANK_CHEAP, and of all others but RANK_LAST. */
-#define CHEAP_TIMES 1
-#define USUAL_TIMES 4
+/* Quarters of what is left: of calls of RANK_CHEAP, and of all others, of RANK_LAST too, of which a fork bomb has many. */
+#define CHEAP_QUARTERS 1
+#define USUAL_QUARTERS 4
 
 /* How many calls of a thread go by until it looks again, a power of two: looking costs some nanoseconds. */
 #define LOOK_EVERY 16
 
+/* What is in the ring of a container, about: at least as much as there is. */
+struct held {
+	u64 mark; /* a position in the ring */
+	u64 end; /* and that after the latest */
+	u64 before; /* bytes that were sent before `mark` */
+	u64 since; /* and since */
+};
+
 struct share {
-	u64 reading; /* `readings` when it was counted last */
-	u64 bytes; /* sent since then */
+	struct held usual;
+	struct held last; /* of RANK_LAST */
 };
 
 /* By container. */
@@ -39,8 +48,8 @@ __inline_always u64 ask_ring(u64 what)
 	return ring ? bpf_ringbuf_query(ring, what) : 0;
 }
 
-/* What the thread's container has sent into the ring of this CPU since it was read. Null: there is no room to count it. */
-__inline_always struct share *share_of(struct task *t)
+/* What the thread's container has in the ring of this CPU. Null: there is no room to count it. */
+__inline_always struct held *held_of(struct task *t, u32 rank)
 {
 	u64 key = t->cgroup;
 	struct share *share = bpf_map_lookup_elem(&shares, &key);
@@ -48,11 +57,22 @@ __inline_always struct share *share_of(struct task *t)
 		bpf_map_update_elem(&shares, &key, &no_share, BPF_NOEXIST);
 		share = bpf_map_lookup_elem(&shares, &key);
 	}
-	if (share && share->reading != readings) {
-		share->reading = readings;
-		share->bytes = 0;
+	if (!share)
+		return 0;
+	return rank == RANK_LAST ? &share->last : &share->usual;
+}
+
+/* Bytes of it, where the ring has been read up to a position. */
+__inline_always u64 held_bytes(struct held *held, u64 read)
+{
+	if (held->end <= read) {
+		held->before = held->since = 0;
+	} else if (held->mark <= read) {
+		held->before = held->since;
+		held->since = 0;
+		held->mark = held->end;
 	}
-	return share;
+	return held->before + held->since;
 }
 
 /* Looks at the ring: whether the thread's container has had its share of it, for calls of this rank. */
@@ -60,21 +80,25 @@ VERIFIED_ONCE int look_at_ring(struct task *t, u32 rank)
 {
 	if (!t)
 		return 0;
-	u64 used = ask_ring(BPF_RB_AVAIL_DATA), left = used < config.ring_bytes ? config.ring_bytes - used : 0;
+	u64 used = ask_ring(BPF_RB_AVAIL_DATA);
 	t->pressed = used > config.ring_bytes / 2;
 	if (!t->pressed)
 		return 0;
+	u64 most = rank == RANK_LAST ? config.ring_bytes : config.usual_bytes;
+	u64 quarters = rank == RANK_CHEAP ? CHEAP_QUARTERS : USUAL_QUARTERS;
 	t->sent = ask_ring(BPF_RB_PROD_POS);
-	struct share *share = share_of(t);
-	return rank != RANK_LAST && share && share->bytes > left * (rank == RANK_CHEAP ? CHEAP_TIMES : USUAL_TIMES);
+	struct held *held = held_of(t, rank);
+	return used >= most || (held && held_bytes(held, t->sent - used) > (most - used) * quarters / 4);
 }
 
 /* Counts what was sent since the ring was looked at. */
-VERIFIED_ONCE int charge_share(struct task *t)
+VERIFIED_ONCE int charge_share(struct task *t, u32 rank)
 {
-	struct share *share = t ? share_of(t) : 0;
-	if (share)
-		share->bytes += ask_ring(BPF_RB_PROD_POS) - t->sent;
+	struct held *held = t ? held_of(t, rank) : 0;
+	if (held) {
+		held->end = ask_ring(BPF_RB_PROD_POS);
+		held->since += held->end - t->sent;
+	}
 	return 0;
 }
 

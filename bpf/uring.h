@@ -380,11 +380,13 @@ __inline_always void submit_request(u64 req, u64 refused)
 	const volatile struct plan *plan = uring_plan(op);
 	if (!t || !rec || !t->record || !(plan->flags & PLAN_RECORD))
 		return;
-	if (t->pressed && look_at_ring(t, plan->rank)) {
+	u64 now = bpf_ktime_get_boot_ns();
+	bool look = t->pressed || (now & (LOOK_EVERY - 1)) == 1;
+	if (look && look_at_ring(t, plan->rank)) {
 		count_loss(t->cgroup, plan->class);
 		return;
 	}
-	u64 now = bpf_ktime_get_boot_ns();
+	bool pressed = t->pressed;
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
@@ -415,14 +417,14 @@ __inline_always void submit_request(u64 req, u64 refused)
 	request.op = op;
 	request.epoch = definition_epoch;
 	/* Without its place among those in flight nothing would say how it ended. */
-	if (!t->known || bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST)) {
+	bool placed = t->known && !bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST);
+	if (!placed || !send(rec, sizeof(*rec))) {
 		count_loss(t->cgroup, plan->class);
-		return;
+		if (placed)
+			bpf_map_delete_elem(&requests, &req);
 	}
-	if (!send(rec, sizeof(*rec))) {
-		count_loss(t->cgroup, plan->class);
-		bpf_map_delete_elem(&requests, &req);
-	}
+	if (pressed)
+		charge_share(t, plan->rank);
 }
 
 __inline_always void complete_request(u64 req, s32 ret)

@@ -4,9 +4,8 @@
  * Rust takes every type here from the object's BTF; nothing is typed twice. All numbers are little-endian as the
  * machine has them; times are CLOCK_BOOTTIME in ns; keys are 64-bit hashes that name a definition sent before.
  *
- * Records leave in one ring per CPU, where that is full perhaps in the CPU's reserve, and those of cgroups in one of their
- * own, each ring in the order in which they happened. A thread's records, read over all rings in order of
- * time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
+ * Records leave in one ring per CPU, and those of cgroups in one of their own, each ring in the order in which they
+ * happened. A thread's records, read over all rings in order of time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
  */
 #ifndef CTRACE_WIRE_H
 #define CTRACE_WIRE_H
@@ -263,7 +262,7 @@ struct plan {
 enum rank {
 	RANK_CHEAP, /* many of them tell little */
 	RANK_USUAL,
-	RANK_LAST, /* exec, connect: they have the CPU's reserve, as the end of a process has */
+	RANK_LAST, /* exec, connect: for them and for ends of processes a part of the ring is kept */
 };
 
 enum plan_flag {
@@ -346,8 +345,8 @@ struct config {
 	__u32 v1_hierarchy; /* hierarchy id of the v1 controller that tells containers apart; 0: none */
 	__u32 v1_controller; /* enum v1_controller */
 	__u32 cgroup_ring; /* index of the ring for cgroups */
-	__u32 reserve_ring; /* index of the reserve of CPU 0, after which the others follow */
 	__u32 ring_bytes; /* of a CPU's ring */
+	__u32 usual_bytes; /* of them what others than RANK_LAST may fill */
 	__u8 record_host;
 	__u8 comm_mode; /* enum comm_mode */
 	__u8 exit_class; /* index of the losses' class for exits */

@@ -143,7 +143,7 @@ impl Kernel {
         uring.choose(&mut open)?;
         open.maps
             .rings
-            .set_max_entries(rings::rings_of(cpus) as u32)
+            .set_max_entries(cpus as u32 + 1)
             .context("cannot size the map of rings")?;
         let skel = open
             .load()
@@ -243,9 +243,6 @@ impl Kernel {
     /// Looks what each ring holds now.
     pub fn look(&mut self) {
         self.rings.iter_mut().for_each(Ring::look);
-        if let Some(data) = &mut self.skel.maps.data_data {
-            data.readings += 1;
-        }
     }
 
     /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still
@@ -381,8 +378,7 @@ fn configure(
         .context("the BPF object has no configuration")?;
     rodata.config.recorder = std::process::id();
     rodata.config.record_host = u8::from(filters.host);
-    rodata.config.reserve_ring = cpus as u32;
-    rodata.config.cgroup_ring = 2 * cpus as u32;
+    rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
@@ -424,6 +420,7 @@ fn adapt(
     config.uring_ring_first = u8::from(uring.ring_first);
     config.uring_has_cqe = u8::from(uring.has_cqe);
     config.ring_bytes = ring_bytes as u32;
+    config.usual_bytes = rings::usual_bytes(ring_bytes) as u32;
     config.can_cast = u8::from(can_cast(btf));
     config.preemptible = u8::from(skips::is_preemptible(btf));
     Ok(())

@@ -1,4 +1,4 @@
-//! One ring per CPU with a reserve, and one for cgroups: with one ring for all of them they wait for each other (measured: four times
+//! One ring per CPU, and one for cgroups: with one ring for all of them they wait for each other (measured: four times
 //! the cost of a call when two CPUs are busy).
 //!
 //! What the kernel side writes is read where it stands: a copy would take as much memory again, and time.
@@ -19,9 +19,10 @@ use crate::merge::{self, Source};
 const LARGEST: usize = 8 << 20;
 const SMALLEST: usize = 128 << 10;
 const FOR_CGROUPS: usize = 1 << 20;
-/// A CPU's reserve, for what is the last to be lost: a part of its ring, bytes at least, which hold the longest record.
+/// What is kept of a ring for what is the last to be lost: a part of it, bytes at least, and a part of a tiny one.
 const RESERVE_PART: usize = 16;
 const SMALLEST_RESERVE: usize = 32 << 10;
+const LARGEST_RESERVE_PART: usize = 4;
 
 /// The kernel side is told what has been read after so many bytes: it looks there for each record, and the CPUs would
 /// pass the line to and fro.
@@ -62,7 +63,7 @@ pub fn ring_bytes(cpus: usize, memory: usize) -> usize {
     {
         return bytes.next_power_of_two();
     }
-    let all = memory.saturating_sub(FOR_CGROUPS) / (RESERVE_PART + 1) * RESERVE_PART;
+    let all = memory.saturating_sub(FOR_CGROUPS);
     let each = (all / cpus.max(1)).clamp(SMALLEST, LARGEST);
     1 << each.ilog2()
 }
@@ -83,23 +84,19 @@ fn create(bytes: usize) -> Result<MapHandle> {
     .context("the kernel gives no memory for a ring")
 }
 
-/// How many rings there are.
-pub fn rings_of(cpus: usize) -> usize {
-    2 * cpus + 1
+/// Bytes of a ring that others than what is the last to be lost may fill.
+pub fn usual_bytes(ring: usize) -> usize {
+    let reserve = (ring / RESERVE_PART).max(SMALLEST_RESERVE);
+    ring - reserve.min(ring / LARGEST_RESERVE_PART)
 }
 
-/// Makes the rings of the CPUs, of `each` bytes, then their reserves, then that for cgroups, and puts them into `outer`.
+/// Makes the rings of the CPUs, of `each` bytes, then that for cgroups, and puts them into `outer`.
 ///
 /// # Errors
 /// The kernel has no memory for them.
 pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>> {
-    let reserve = (each / RESERVE_PART).max(SMALLEST_RESERVE).min(each);
     let ring = |index: usize| -> Result<Ring> {
-        let bytes = match index {
-            _ if index < cpus => each,
-            _ if index < 2 * cpus => reserve,
-            _ => FOR_CGROUPS,
-        };
+        let bytes = if index < cpus { each } else { FOR_CGROUPS };
         let map = create(bytes)?;
         outer
             .update(
@@ -110,7 +107,7 @@ pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>
             .with_context(|| format!("cannot set ring {index}"))?;
         Ring::new(map, bytes)
     };
-    (0..rings_of(cpus)).map(ring).collect()
+    (0..=cpus).map(ring).collect()
 }
 
 impl Ring {
