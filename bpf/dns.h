@@ -15,18 +15,27 @@ struct vector {
 	u64 bytes;
 };
 
+/* Reads user memory, by the time of the return: what cannot be read now is counted, and nobody tries again. */
+__inline_always bool read_late(void *to, u32 bytes, u64 from)
+{
+	if (!bpf_probe_read_user(to, bytes, (void *)from))
+		return true;
+	count_miss(MISS_USER_MEMORY);
+	return false;
+}
+
 /* Element `i` of an array of struct iovec. */
 __inline_always bool read_vector(u64 iov, u32 i, bool compat, struct vector *v)
 {
 	if (compat) {
 		u32 both[2];
-		if (bpf_probe_read_user(both, sizeof(both), (void *)iov + i * sizeof(both)))
+		if (!read_late(both, sizeof(both), iov + i * sizeof(both)))
 			return false;
 		v->base = both[0];
 		v->bytes = both[1];
 		return true;
 	}
-	return bpf_probe_read_user(v, sizeof(*v), (void *)iov + i * sizeof(*v)) == 0;
+	return read_late(v, sizeof(*v), iov + i * sizeof(*v));
 }
 
 __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
@@ -36,9 +45,7 @@ __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
 		bytes = PATH_MAX_BYTES;
 	if (!rec || !base || !bytes)
 		return;
-	if (bpf_probe_read_user(rec->bytes, bytes, (void *)base))
-		count_miss(MISS_USER_MEMORY);
-	else
+	if (read_late(rec->bytes, bytes, base))
 		send_data(rec, bytes);
 }
 
@@ -60,7 +67,7 @@ __noinline int send_dns_message(u16 count, u64 msghdr, u64 bytes, u8 compat)
 {
 	u64 iov = 0;
 	/* msg_iov stands after a pointer and a length. */
-	if (!bpf_probe_read_user(&iov, compat ? 4 : 8, (void *)msghdr + (compat ? 8 : 16)))
+	if (read_late(&iov, compat ? 4 : 8, msghdr + (compat ? 8 : 16)))
 		send_dns_vectors(count, iov, bytes, compat);
 	return 0;
 }
@@ -86,7 +93,7 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 		for (u32 i = 0; i < DNS_MESSAGES && i < moved; i++) {
 			u32 bytes = 0;
 			u64 at = pointer + i * MMSGHDR_BYTES(compat);
-			if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)at + MSG_LEN(compat)))
+			if (!read_late(&bytes, sizeof(bytes), at + MSG_LEN(compat)))
 				break;
 			send_dns_message(count, at, bytes, compat);
 		}
@@ -105,7 +112,7 @@ struct messages_walk {
 static long messages_step(u32 i, struct messages_walk *w)
 {
 	u32 bytes = 0;
-	if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)w->at + MSG_LEN(w->compat)))
+	if (!read_late(&bytes, sizeof(bytes), w->at + MSG_LEN(w->compat)))
 		return 1;
 	w->bytes += bytes;
 	w->at += MMSGHDR_BYTES(w->compat);

@@ -322,6 +322,19 @@ fn a_container_that_floods_loses_its_own_events_first() {
     }
 }
 
+/// How many programs with these arguments a container is recorded to have run, and how many of them to have ended.
+fn programs(recording: &Recording, container: &str, argv: &str) -> (i64, i64) {
+    let of = |what: &str| {
+        let sql = format!("select count(*) from events where container = '{container}' and {what}");
+        recording.count(&sql)
+    };
+    let exec = format!("syscall = 'execve' and argv = '{argv}'");
+    let ends = format!(
+        "kind = 'process' and pid in (select pid from events where {exec} and container = '{container}')"
+    );
+    (of(&exec), of(&ends))
+}
+
 #[test]
 fn exec_connect_and_the_end_of_a_process_are_the_last_to_be_lost() {
     require_root();
@@ -342,14 +355,31 @@ fn exec_connect_and_the_end_of_a_process_are_the_last_to_be_lost() {
         ))
     };
     for argv in ["cat /etc/motd", "wget http://127.0.0.1:1/"] {
-        let exec = format!("syscall = 'execve' and argv = '{argv}'");
-        assert_eq!(count(&exec), 30, "{argv}");
-        let process = format!("select pid from events where {exec}");
-        let end = format!("kind = 'process' and pid in ({process})");
-        assert_eq!(count(&end), 30, "{argv}");
+        assert_eq!(programs(&recording, &ended.name, argv), (30, 30), "{argv}");
     }
     let connect = "syscall = 'connect' and peer_addr = '127.0.0.1' and peer_port = 1";
     assert_eq!(count(connect), 30);
+}
+
+#[test]
+fn a_fork_bomb_leaves_room_for_the_processes_of_others() {
+    require_root();
+    let bomb = Container::new(Runtime::Docker, "bomb").option("--pids-limit=300");
+    let other = Container::new(Runtime::Docker, "beside");
+    let rings = [("CTRACE_RING_BYTES", "131072")];
+    let names = format!("{},{}", bomb.name(), other.name());
+    let recorder = Recorder::start_with("run.parquet", &["--container", &names], &rings);
+    let (bomb, ended) = recorder.hampered(|| {
+        let bomb = bomb.start(&["bounds", "forks", "3"]);
+        let script = "for i in $(seq 40); do cat /etc/motd; done";
+        let ended = other.run(&["sh", "-c", script]);
+        (bomb.finish(), ended)
+    });
+    assert_eq!((bomb.code, ended.code), (0, 0), "{}", ended.stdout);
+    let recording = recorder.stop();
+    let (_, lost) = recorded(&recording, &bomb.name);
+    assert!(lost["process"] > 1000, "{lost:?}: the bomb was none");
+    assert_eq!(programs(&recording, &ended.name, "cat /etc/motd"), (40, 40));
 }
 
 #[test]
