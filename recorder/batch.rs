@@ -270,7 +270,7 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Sequence number of the first row.
     pub first_seq: u64,
-    /// Arguments of calls, as they were in the registers.
+    /// Arguments of calls, those that are values, as they were in the registers.
     pub args: Vec<u64>,
     /// Threads that rows refer to.
     pub tasks: Vec<Task>,

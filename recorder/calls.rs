@@ -40,6 +40,8 @@ pub struct CallInfo {
     pub mode: Option<usize>,
     open_flags: Option<usize>,
     widths: [Width; 6],
+    /// Where each argument stands among those that are values, which alone are kept.
+    places: [usize; 6],
 }
 
 /// The width in which the kernel takes an argument.
@@ -83,6 +85,7 @@ impl CallInfo {
         for (width, (_, arg)) in widths.iter_mut().zip(spec.args) {
             *width = Width::of(*arg);
         }
+        let before = |i: usize| widths[..i].iter().filter(|w| **w != Width::Absent).count();
         CallInfo {
             name: name.into(),
             class: spec.class.as_str(),
@@ -97,6 +100,7 @@ impl CallInfo {
                 .iter()
                 .position(|(_, arg)| *arg == Arg::Flags(Names::Open)),
             widths,
+            places: std::array::from_fn(before),
         }
     }
 
@@ -112,9 +116,15 @@ impl CallInfo {
         self.widths[i] != Width::Absent
     }
 
-    /// Argument `i`, from those that the record has; None for a pointer, which means nothing later.
-    pub fn arg(&self, i: usize, args: &[u64]) -> Option<i64> {
-        let value = |i: usize| self.widths[i].value(*args.get(i)?);
+    /// Of all arguments that a record has those that are values: a pointer means nothing later.
+    pub fn values(&self, args: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
+        let args = args.zip(self.widths);
+        args.filter_map(|(arg, width)| (width != Width::Absent).then_some(arg))
+    }
+
+    /// Argument `i`, from [`CallInfo::values`]; None for a pointer.
+    pub fn arg(&self, i: usize, values: &[u64]) -> Option<i64> {
+        let value = |i: usize| self.widths[i].value(*values.get(self.places[i])?);
         // An open that creates nothing passes no mode: what stands in the register is somebody else's.
         if self.mode == Some(i)
             && let Some(flags) = self.open_flags

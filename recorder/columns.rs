@@ -3,6 +3,8 @@
 //! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
 //! a run, not a row.
 
+mod view;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,9 +19,11 @@ use crate::batch::{
 };
 use crate::calls::{CallInfo, Calls};
 use crate::events::Events;
-use crate::order::order;
+use crate::room::Room;
 use crate::series::Series;
 use crate::wire::types::sys_flag;
+
+pub use view::View;
 
 /// What the encoder needs to know of a container when it writes a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,13 +54,12 @@ pub fn encoded_schema() -> Schema {
 pub struct Columns {
     batch: Batch,
     calls: Arc<Calls>,
-    /// Index in the batch of each kept row.
-    order: Vec<u32>,
+    room: Room,
     rows: Vec<Row>,
     /// A row without a thread is a run of its own.
     runs: Vec<Run>,
-    /// Neighbours of one object: its index, and how many.
-    objects: Vec<(u32, usize)>,
+    /// Neighbours of one object: its index, and which they are.
+    objects: Vec<(u32, Span)>,
     host: Text,
     /// Name and id by container.
     containers: Vec<(Text, Text)>,
@@ -65,9 +68,12 @@ pub struct Columns {
     kinds: [Text; 5],
 }
 
+/// From which row to which, the last one not included: small, for there may be as many as rows.
+type Span = Range<u32>;
+
 /// Rows of one thread and one call.
 struct Run {
-    rows: Range<usize>,
+    rows: Span,
     /// Whether some of them have what only some calls have.
     named: bool,
 }
@@ -84,9 +90,10 @@ impl Columns {
         containers: &[ContainerName],
         host: &str,
         cluster: bool,
+        mut room: Room,
     ) -> Columns {
-        let order = order(&batch, containers, cluster);
-        let rows = in_order(&mut batch, &order);
+        room.order(&batch, containers, cluster);
+        let rows = room.arrange(&mut batch);
         let strings = &mut batch.strings;
         let host = strings.intern(host);
         let containers = containers
@@ -110,7 +117,7 @@ impl Columns {
             errors: errors(&mut batch, &rows),
             batch,
             calls: calls.clone(),
-            order,
+            room,
             rows,
             host,
             containers,
@@ -120,59 +127,10 @@ impl Columns {
         columns
     }
 
-    /// The batch, with rows and arguments in another order and some words more.
-    pub fn into_batch(self) -> Batch {
-        self.batch
-    }
-
-    fn text_series(&self, name: &str) -> Series {
-        let container = |r: &Row| {
-            let index = self.batch.container(r) as usize;
-            self.containers.get(index).copied().unwrap_or((NONE, NONE))
-        };
-        match name {
-            "container" => self.by_run(|r| some(container(r).0)),
-            "container_id" => self.by_run(|r| some(container(r).1)),
-            "host" => self.by_run(|_| some(self.host)),
-            "comm" => self.by_run(|r| match self.task_of(r) {
-                Some(task) => some(task.comm),
-                None => some(self.counted(r)?.comm),
-            }),
-            "exe" => self.by_run(|r| some(self.task_of(r)?.exe)),
-            "kind" => self.by_run(|r| some(self.kinds[r.kind as usize])),
-            "action" => self.by_run(|r| self.word(self.batch.note(r)?.action)),
-            "class" => self.by_run(|r| match self.call(r) {
-                Some(call) => self.word(call.class),
-                None => self.word(self.batch.note(r)?.class),
-            }),
-            "syscall" => self.by_run(|r| self.word(&self.call(r)?.name)),
-            "error" => self.by_row(|r| {
-                let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
-                some(*self.errors.get(usize::try_from(number).ok()?)?)
-            }),
-            "path" => self.by_row(|r| match self.object(r) {
-                Some(object) if object.path != NONE => some(object.path),
-                _ => some(self.names(r)?.path),
-            }),
-            "path_arg" => self.by_names(|n| some(n.path_arg)),
-            "path2" => self.by_names(|n| some(n.path2)),
-            "argv" => self.by_names(|n| some(n.argv)),
-            "latency" => self.by_note(|n| some(n.counted.as_ref()?.latency)),
-            "dev" => self.by_object(|o| some(o.dev)),
-            "family" => self.by_ends(|e| some(e.family)),
-            "protocol" => self.by_ends(|e| some(e.protocol)),
-            "local_addr" => self.by_ends(|e| some(e.local_addr)),
-            "peer_addr" => self.by_ends(|e| some(e.peer_addr)),
-            "peer_path" => self.by_ends(|e| some(e.peer_path)),
-            "dns_name" => self.by_ends(|e| some(e.dns_name)),
-            "image" => self.described(|d| &d.image),
-            "runtime" => self.described(|d| &d.runtime),
-            "pod" => self.described(|d| &d.pod),
-            "namespace" => self.described(|d| &d.namespace),
-            "labels" => self.described(|d| &d.labels),
-            // A column that is forgotten here is null, and a test fails.
-            _ => self.by_run(|_| None),
-        }
+    /// The batch, with rows and arguments in another order and some words more, and the room for the next.
+    pub fn into_parts(mut self) -> (Batch, Room) {
+        self.batch.rows = self.rows;
+        (self.batch, self.room)
     }
 
     fn call(&self, row: &Row) -> Option<&CallInfo> {
@@ -222,7 +180,7 @@ impl Columns {
     /// Interns the few fixed words that are not kept as indices.
     fn intern_words(&mut self) {
         for run in &self.runs {
-            let row = &self.rows[run.rows.start];
+            let row = &self.rows[run.rows.start as usize];
             let strings = &mut self.batch.strings;
             if let Some(compat) = compat(row)
                 && let Some(call) = self.calls.get(compat, row.call)
@@ -248,91 +206,6 @@ impl Columns {
             }
         }
     }
-
-    /// A column that is the same over a run.
-    fn by_run(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = Series::default();
-        for run in &self.runs {
-            series.push(get(&self.rows[run.rows.start]), run.rows.len());
-        }
-        series
-    }
-
-    /// A column of its own for each row.
-    fn by_row(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        self.rows.iter().map(get).collect()
-    }
-
-    /// A column of its own for each row of some runs.
-    fn by_some(&self, has: impl Fn(&Run) -> bool, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = Series::default();
-        for run in &self.runs {
-            if has(run) {
-                let rows = &self.rows[run.rows.clone()];
-                rows.iter().for_each(|row| series.push(get(row), 1));
-            } else {
-                series.push(None, run.rows.len());
-            }
-        }
-        series
-    }
-
-    /// A column of what only some calls have.
-    fn by_names(&self, get: impl Fn(&Names) -> Option<i64>) -> Series {
-        self.by_some(|run| run.named, |r| get(self.names(r)?))
-    }
-
-    /// A column of what rows say that are not about calls.
-    fn by_note(&self, get: impl Fn(&Note) -> Option<i64>) -> Series {
-        let has = |run: &Run| self.rows[run.rows.start].kind != Kind::Syscall;
-        self.by_some(has, |r| get(self.batch.note(r)?))
-    }
-
-    /// A column of what an object is.
-    fn by_object(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
-        let mut series = Series::default();
-        for &(object, rows) in &self.objects {
-            series.push(self.batch.objects.get(object as usize).and_then(&get), rows);
-        }
-        series
-    }
-
-    /// A column of what a socket is.
-    fn by_ends(&self, get: impl Fn(&Ends) -> Option<i64>) -> Series {
-        self.by_object(|object| get(self.batch.ends.get(object.ends as usize)?))
-    }
-
-    /// A column of calls, of which only some have it.
-    fn by_call(
-        &self,
-        has: impl Fn(&CallInfo, &Run) -> bool,
-        get: impl Fn(&CallInfo, &Row) -> Option<i64>,
-    ) -> Series {
-        let mut series = Series::default();
-        for run in &self.runs {
-            let rows = &self.rows[run.rows.clone()];
-            match self.call(&rows[0]).filter(|call| has(call, run)) {
-                Some(call) => rows.iter().for_each(|r| series.push(get(call, r), 1)),
-                None => series.push(None, rows.len()),
-            }
-        }
-        series
-    }
-
-    fn arg(&self, i: usize) -> Series {
-        self.by_call(|call, _| call.has_arg(i), |call, r| self.value(call, i, r))
-    }
-
-    fn task(&self, get: impl Fn(&Task) -> u32) -> Series {
-        self.by_run(|r| Some(get(self.task_of(r)?).into()))
-    }
-
-    fn described(&self, get: impl Fn(&Description) -> &Option<String>) -> Series {
-        self.by_run(|r| {
-            let description = self.batch.note(r)?.description.as_deref()?;
-            self.word(get(description).as_deref()?)
-        })
-    }
 }
 
 impl Events for Columns {
@@ -345,61 +218,19 @@ impl Events for Columns {
     }
 
     fn series(&self, name: &str) -> Series {
-        match name {
-            "time" => self.by_row(|r| Some(r.time)),
-            "seq" => {
-                let seq = |i: &u32| Some((self.batch.first_seq + u64::from(*i)) as i64);
-                self.order.iter().map(seq).collect()
-            }
-            "duration" => self.by_row(duration),
-            "ret" => self.by_row(ret),
-            "compat" => self.by_run(|r| Some(compat(r)?.into())),
-            "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
-            "arg0" => self.arg(0),
-            "arg1" => self.arg(1),
-            "arg2" => self.arg(2),
-            "arg3" => self.arg(3),
-            "arg4" => self.arg(4),
-            "arg5" => self.arg(5),
-            "flags" => self.by_call(
-                |call, run| call.flags.is_some() || run.named,
-                |call, r| match call.flags {
-                    Some(i) => self.value(call, i, r),
-                    None => self.names(r)?.flags,
-                },
-            ),
-            "mode" => self.by_call(
-                |call, run| call.mode.is_some() || run.named,
-                |call, r| match call.mode {
-                    Some(i) => Some(self.value(call, i, r)? & 0o7777),
-                    None => self.names(r)?.mode.map(Into::into),
-                },
-            ),
-            "bytes" => self.by_call(
-                |call, run| call.moves_bytes || call.moves_messages && run.named,
-                |call, r| match (self.counted(r), call.moves_bytes) {
-                    (Some(counted), _) => Some(counted.bytes),
-                    (None, true) => Some(ret(r)?.max(0)),
-                    (None, false) => self.names(r)?.bytes,
-                },
-            ),
-            "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
-            "inode" => self.by_object(|o| Some(o.inode? as i64)),
-            "lost" => self.by_note(|n| n.lost),
-            "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
-            "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
-            "pid" => self.task(|t| t.pid),
-            "tid" => self.task(|t| t.tid),
-            "ppid" => self.task(|t| t.ppid),
-            "ns_pid" => self.task(|t| t.ns_pid),
-            "uid" => self.task(|t| t.uid),
-            "local_port" => self.by_ends(|e| e.local_port.map(Into::into)),
-            "peer_port" => self.by_ends(|e| e.peer_port.map(Into::into)),
-            "child_pid" => self.by_names(|n| n.child_pid.map(Into::into)),
-            "exit_code" => self.by_note(|n| n.exit_code.map(Into::into)),
-            "exit_signal" => self.by_note(|n| n.exit_signal.map(Into::into)),
-            _ => self.text_series(name),
-        }
+        View::new(self, 0..self.rows.len()).series(name)
+    }
+
+    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+        Some(Box::new(View::new(self, rows)))
+    }
+
+    fn empty(&self, rows: usize) -> Series {
+        self.room.series(rows)
+    }
+
+    fn reuse(&self, series: Series) {
+        self.room.reuse(series);
     }
 }
 
@@ -491,7 +322,7 @@ fn runs(rows: &[Row]) -> Vec<Run> {
         named |= last.detail != NONE && last.kind == Kind::Syscall;
         let same = |next: &Row| next.task != NONE && run_key(next) == run_key(last);
         if !rows.get(end).is_some_and(same) {
-            let rows = start..end;
+            let rows = start as u32..end as u32;
             runs.push(Run { rows, named });
             (start, named) = (end, false);
         }
@@ -499,23 +330,13 @@ fn runs(rows: &[Row]) -> Vec<Run> {
     runs
 }
 
-fn objects(rows: &[Row]) -> Vec<(u32, usize)> {
+fn objects(rows: &[Row]) -> Vec<(u32, Span)> {
     let same = rows.chunk_by(|a, b| a.object == b.object);
-    same.map(|rows| (rows[0].object, rows.len())).collect()
-}
-
-/// The rows in the order of the file, and their arguments, for a column after the other reads them in that order.
-fn in_order(batch: &mut Batch, order: &[u32]) -> Vec<Row> {
-    let unordered = std::mem::take(&mut batch.rows);
-    let mut args = Vec::with_capacity(batch.args.len());
-    let mut take = |i: &u32| {
-        let mut row = unordered[*i as usize];
-        let from = row.args as usize;
-        row.args = args.len() as u32;
-        args.extend_from_slice(&batch.args[from..from + usize::from(row.nargs)]);
-        row
-    };
-    let rows = order.iter().map(&mut take).collect();
-    batch.args = args;
-    rows
+    let mut end = 0;
+    same.map(|rows| {
+        let start = end;
+        end += rows.len() as u32;
+        (rows[0].object, start..end)
+    })
+    .collect()
 }

@@ -1,5 +1,6 @@
 //! Rows of events as sinks take them: column by column, whether they have just been made or were kept for a while.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
@@ -19,6 +20,19 @@ pub trait Events {
 
     /// The values of one column, by its name.
     fn series(&self, name: &str) -> Series;
+
+    /// Some of the rows, where these cost less to tell than all.
+    fn view(&self, _: Range<usize>) -> Option<Box<dyn Events + '_>> {
+        None
+    }
+
+    /// A column without rows, to fill with so many and to give back.
+    fn empty(&self, _: usize) -> Series {
+        Series::default()
+    }
+
+    /// Takes the memory of a column back that is not needed any more.
+    fn reuse(&self, _: Series) {}
 
     /// All columns at once, as [`encoded_schema`] says.
     ///

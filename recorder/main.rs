@@ -31,6 +31,7 @@ mod report;
 mod resolve;
 mod ring;
 mod rollups;
+mod room;
 mod series;
 mod service;
 mod session;

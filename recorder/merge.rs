@@ -33,8 +33,12 @@ pub struct Frames {
 
 impl Frames {
     /// Adds frames.
-    pub fn extend(&mut self, frames: &[u8]) {
-        self.bytes.extend_from_slice(frames);
+    pub fn extend(&mut self, frames: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = frames;
+        } else {
+            self.bytes.extend(frames);
+        }
     }
 }
 
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn a_torn_frame_is_left_alone() {
         let mut sources = [Frames::default()];
-        sources[0].extend(&[200, 0, 0, 0, 1]);
+        sources[0].extend(vec![200, 0, 0, 0, 1]);
         let mut n = 0;
         drain(&mut sources, u64::MAX, |_| n += 1);
         assert_eq!(n, 0);

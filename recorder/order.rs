@@ -3,36 +3,53 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::batch::{Batch, Row};
+use crate::batch::{Batch, NONE, Row};
 use crate::columns::ContainerName;
 use crate::wire::types::sys_flag;
 
-/// Indices of the rows that are kept, in the order of the file; without `cluster` as they came.
-pub fn order(batch: &Batch, containers: &[ContainerName], cluster: bool) -> Vec<u32> {
-    let keep = |row: &Row| {
-        containers
-            .get(batch.container(row) as usize)
-            .is_none_or(|c| c.keep)
-    };
+/// The group of a row that is not kept.
+const LEFT_OUT: u32 = u32::MAX;
+
+/// Makes `order` the indices of the rows that are kept, in the order of the file; without `cluster` as they came.
+/// `groups` is memory for it to work in.
+pub fn order(
+    batch: &Batch,
+    containers: &[ContainerName],
+    cluster: bool,
+    (order, of): (&mut Vec<u32>, &mut Vec<u32>),
+) {
     let rows = &batch.rows;
-    let kept = (0..rows.len() as u32).filter(|&i| keep(&rows[i as usize]));
+    let mut last = (NONE, false);
+    let mut keep = |row: &Row| {
+        // Neighbours are mostly of one thread.
+        if row.task == NONE || row.task != last.0 {
+            let container = containers.get(batch.container(row) as usize);
+            last = (row.task, container.is_none_or(|c| c.keep));
+        }
+        last.1
+    };
+    order.clear();
     if !cluster {
-        return kept.collect();
+        order.extend((0..rows.len() as u32).filter(|&i| keep(&rows[i as usize])));
+        return;
     }
     // By container, thread and syscall, and in the order of time: each such group has its place, counted first.
     let mut groups = Groups::default();
-    let kept: Vec<(u32, u32)> = kept.map(|i| (i, groups.of(&rows[i as usize]))).collect();
-    let mut next = groups.starts(|task| {
+    of.clear();
+    of.extend(rows.iter().map(|row| match keep(row) {
+        true => groups.of(row),
+        false => LEFT_OUT,
+    }));
+    let (mut next, kept) = groups.starts(|task| {
         let task = batch.tasks.get(task as usize)?;
         Some((task.container, task.tid))
     });
-    let mut order = vec![0; kept.len()];
-    for (i, group) in kept {
-        let at = &mut next[group as usize];
+    order.resize(kept, 0);
+    for (i, group) in (0..).zip(&*of).filter(|(_, group)| **group != LEFT_OUT) {
+        let at = &mut next[*group as usize];
         order[*at] = i;
         *at += 1;
     }
-    order
 }
 
 /// Threads and calls that rows are of, numbered as they come.
@@ -61,8 +78,8 @@ impl Groups {
         self.last
     }
 
-    /// Where each begins when they stand in the order of `key`, which is by task, and then by call.
-    fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> Vec<usize> {
+    /// Where each begins when they stand in the order of `key`, which is by task, and then by call; and where the last ends.
+    fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> (Vec<usize>, usize) {
         let mut sorted: Vec<usize> = (0..self.list.len()).collect();
         sorted.sort_by_cached_key(|&i| {
             let (task, call, _) = self.list[i];
@@ -74,6 +91,6 @@ impl Groups {
             starts[group] = at;
             at += self.list[group].2;
         }
-        starts
+        (starts, at)
     }
 }

@@ -22,6 +22,7 @@ use crate::parts::{Cutter, Held, Part, Turn};
 use crate::raw::{Machine, Note, When};
 use crate::registry::{Fact, Registry};
 use crate::resolve::Resolver;
+use crate::room::Room;
 use crate::sink::{Sink, Summary};
 use crate::status::Progress;
 
@@ -357,9 +358,11 @@ fn encode(
     in_flight: &AtomicUsize,
 ) -> Result<u64> {
     let clusters = sink.gathers();
-    let columns =
-        |batch: Batch, names: &[ContainerName]| Columns::new(batch, calls, names, host, clusters);
+    let columns = |batch: Batch, names: &[ContainerName], room: Room| {
+        Columns::new(batch, calls, names, host, clusters, room)
+    };
     let (mut gathered, mut bytes) = (Batch::default(), 0);
+    let mut room = Room::default();
     for (part, names) in waiting {
         let Part {
             mut batch,
@@ -372,21 +375,25 @@ fn encode(
         bytes += batch.bytes();
         if last {
             gathered.join(batch);
-            let columns = columns(std::mem::take(&mut gathered), &names);
+            let batch = std::mem::take(&mut gathered);
+            let columns = columns(batch, &names, std::mem::take(&mut room));
             if columns.rows() > 0 {
                 sink.write(&columns)?;
             }
-            drop(columns);
+            room = columns.into_parts().1;
             in_flight.fetch_sub(std::mem::take(&mut bytes), Ordering::Release);
             if let Some(turn) = turn {
                 sink.turn(turn)?;
             }
         } else {
-            let columns = columns(gathered.lend(batch), &names);
+            let lent = gathered.lend(batch);
+            let columns = columns(lent, &names, std::mem::take(&mut room));
             if columns.rows() > 0 {
                 sink.keep(&columns)?;
             }
-            gathered.take_back(columns.into_batch());
+            let (lent, emptied) = columns.into_parts();
+            room = emptied;
+            gathered.take_back(lent);
         }
     }
     Err(anyhow!("the recording was not ended"))

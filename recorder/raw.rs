@@ -18,6 +18,8 @@ use crate::registry::Fact;
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// The largest frame that is believed.
 const LARGEST: u32 = 256 << 20;
+/// What a frame is believed to have before it is read, bytes.
+const AT_ONCE: u32 = 16 << 20;
 
 /// What a capture begins with: the machine it is from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,7 +237,7 @@ impl Reader {
         if len > LARGEST {
             return None;
         }
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(len.min(AT_ONCE) as usize);
         let read = self
             .input
             .by_ref()
@@ -255,10 +257,12 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Frame> {
         loop {
-            let (tag, payload) = self.raw_frame()?;
+            let (tag, mut payload) = self.raw_frame()?;
             match (tag, payload.split_first_chunk::<2>()) {
-                (RING, Some((cpu, bytes))) => {
-                    return Some(Frame::Ring(u16::from_le_bytes(*cpu), bytes.to_vec()));
+                (RING, Some((cpu, _))) => {
+                    let cpu = u16::from_le_bytes(*cpu);
+                    payload.drain(..2);
+                    return Some(Frame::Ring(cpu, payload));
                 }
                 (NOTE, _) => match serde_json::from_slice(&payload) {
                     Ok(mut note) => {

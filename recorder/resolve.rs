@@ -12,13 +12,13 @@ use rustc_hash::FxHashMap;
 
 use crate::addrs;
 use crate::batch::{Batch, Counted, Ends, Kind, NONE, Names, Note, Object, Row, Text};
-use crate::calls::{CallInfo, Calls};
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::decode::{self, Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::dns::{Message, Resolved};
 use crate::kernel::Count;
-use crate::memory::Memory;
+use crate::memory::{Memory, roomy};
 use crate::names;
 use crate::paths;
 use crate::registry::{Change, Fact, Is, Registry};
@@ -63,6 +63,8 @@ pub struct Resolver {
     pub faults: Faults,
     /// The batch that is being filled.
     pub batch: Batch,
+    /// What the call has announced whose row is being made.
+    announced: Vec<(u16, Pending)>,
     /// Numbers batches, so that what was sent in an earlier one is sent again.
     generation: u32,
     /// Where a path leads in this batch, by the key of what it starts from and the path.
@@ -86,6 +88,7 @@ impl Resolver {
             entries_missed: 0,
             faults: Faults::default(),
             batch: Batch::default(),
+            announced: vec![],
             generation: 1,
             joined: FxHashMap::default(),
             devices: FxHashMap::default(),
@@ -100,8 +103,8 @@ impl Resolver {
         self.forget_gone(true);
         // The next batch will be much like this one: lists that grow are copied, and touch fresh pages again and again.
         let next = Batch {
-            rows: Vec::with_capacity(self.batch.rows.len()),
-            args: Vec::with_capacity(self.batch.args.len()),
+            rows: roomy(self.batch.rows.len()),
+            args: roomy(self.batch.args.len()),
             first_seq: self.batch.first_seq + self.batch.len() as u64,
             ..Batch::default()
         };
@@ -359,8 +362,7 @@ impl Resolver {
             head.flags = head.flags & !denied | sys_flag::SYS_NO_ENTRY.0 as u8;
         }
         let has = |flag: sys_flag| u32::from(head.flags) & flag.0 != 0;
-        let calls = self.calls.clone();
-        let Some(call) = calls.get(has(sys_flag::SYS_COMPAT), head.nr) else {
+        let Some(call) = self.calls.get(has(sys_flag::SYS_COMPAT), head.nr) else {
             self.faults.broken += 1;
             return;
         };
@@ -371,19 +373,21 @@ impl Resolver {
         row.ret = ret;
         row.flags = head.flags;
         row.call = head.nr;
-        self.batch.set_args(&mut row, args.iter());
+        self.batch.set_args(&mut row, call.values(args.iter()));
         let mut names = Names::NONE;
-        let announced = self.set_task(&mut row, head.tid);
+        self.set_task(&mut row, head.tid);
+        let mut announced = std::mem::take(&mut self.announced);
         if has(sys_flag::SYS_CHILD) {
             names.child_pid = Some(key as i32);
         } else {
             row.object = self.object(key, &row);
         }
         // Those of another number are of a call whose record was lost.
-        let announced = announced
-            .into_iter()
+        let ours = announced
+            .drain(..)
             .filter(|(count, _)| *count == head.count);
-        self.push_call(row, names, announced.map(|(_, pending)| pending), call);
+        self.push_call(row, names, ours.map(|(_, pending)| pending));
+        self.announced = announced;
     }
 
     /// Adds the row of a call, with what was announced of it.
@@ -392,12 +396,11 @@ impl Resolver {
         mut row: Row,
         mut names: Names,
         announced: impl Iterator<Item = Pending>,
-        call: &CallInfo,
     ) {
         let mut named = names.child_pid.is_some();
         for pending in announced {
             named = true;
-            self.set_pending(&mut row, &mut names, pending, call);
+            self.set_pending(&mut row, &mut names, pending);
         }
         if named {
             self.batch.set_names(&mut row, names);
@@ -433,7 +436,9 @@ impl Resolver {
     }
 
     /// What the thread announced of this call.
-    fn set_pending(&mut self, row: &mut Row, names: &mut Names, pending: Pending, call: &CallInfo) {
+    fn set_pending(&mut self, row: &mut Row, names: &mut Names, pending: Pending) {
+        let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
+        let call = self.calls.get(compat, row.call);
         match pending {
             Pending::Path { slot, base, arg } => self.set_path(row, names, slot, base, &arg),
             Pending::Stat { inode, dev } if row.object == NONE => {
@@ -455,10 +460,14 @@ impl Resolver {
                 }
             }
             Pending::Flags { flags, mode } => {
-                (names.flags, names.mode) = call.struct_flags(flags, mode);
+                (names.flags, names.mode) =
+                    call.map_or((None, None), |call| call.struct_flags(flags, mode));
             }
             Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
-            Pending::Address(address) => self.set_address(row, names, &address, call.binds),
+            Pending::Address(address) => {
+                let binds = call.is_some_and(|call| call.binds);
+                self.set_address(row, names, &address, binds);
+            }
             Pending::Bytes(bytes) => names.bytes = Some(bytes as i64),
             Pending::Dns(message) => {
                 let container = self.batch.container(row);
@@ -583,20 +592,22 @@ impl Resolver {
         batch.objects.push(object);
     }
 
-    /// Says who did it, and returns what the thread had announced.
-    fn set_task(&mut self, row: &mut Row, tid: u32) -> Vec<(u16, Pending)> {
+    /// Says who did it, and makes `announced` what the thread had announced.
+    fn set_task(&mut self, row: &mut Row, tid: u32) {
         let Resolver {
             batch,
             registry,
             generation,
+            announced,
             ..
         } = self;
+        announced.clear();
         let Some(thread) = self.threads.get_mut(tid.into()) else {
             self.faults.orphans += 1;
-            return vec![];
+            return;
         };
         row.task = thread.identity.index(tid, *generation, batch, registry);
-        std::mem::take(&mut thread.pending)
+        std::mem::swap(&mut thread.pending, announced);
     }
 
     fn exit(&mut self, head: Head, code: u32) {

@@ -64,6 +64,11 @@ impl Series {
         &self.runs
     }
 
+    /// How many runs there is room for.
+    pub fn capacity(&self) -> usize {
+        self.runs.capacity()
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows
@@ -81,23 +86,48 @@ impl Series {
     }
 
     /// The runs of up to `rows` rows each time: those of a page.
-    pub fn pages(&self, rows: usize) -> impl Iterator<Item = Vec<Run>> {
-        let mut runs = self.runs.iter().copied();
-        let mut rest: Option<Run> = None;
-        std::iter::from_fn(move || {
-            let (mut page, mut left) = (vec![], rows);
-            while left > 0
-                && let Some(run) = rest.take().or_else(|| runs.next())
-            {
-                let taken = run.rows().min(left);
-                page.push(Run::new(run.value(), taken));
-                left -= taken;
-                if taken < run.rows() {
-                    rest = Some(Run::new(run.value(), run.rows() - taken));
-                }
+    pub fn pages(&self, rows: usize) -> Pages<'_> {
+        Pages {
+            runs: &self.runs,
+            taken: 0,
+            rows,
+        }
+    }
+
+    /// Has no rows any more, and keeps its memory for others.
+    pub fn clear(&mut self) {
+        self.runs.clear();
+        (self.rows, self.nulls) = (0, 0);
+    }
+}
+
+/// A column, a page at a time.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    /// Those that are left.
+    runs: &'a [Run],
+    /// Rows of the first of them that are taken.
+    taken: usize,
+    rows: usize,
+}
+
+impl Pages<'_> {
+    /// Makes `page` the runs of the next one; false: there is none.
+    pub fn next(&mut self, page: &mut Vec<Run>) -> bool {
+        page.clear();
+        let mut left = self.rows;
+        while left > 0
+            && let Some(run) = self.runs.first()
+        {
+            let rows = (run.rows() - self.taken).min(left);
+            page.push(Run::new(run.value(), rows));
+            left -= rows;
+            self.taken += rows;
+            if self.taken == run.rows() {
+                (self.runs, self.taken) = (&self.runs[1..], 0);
             }
-            (!page.is_empty()).then_some(page)
-        })
+        }
+        !page.is_empty()
     }
 }
 
@@ -157,11 +187,11 @@ mod tests {
         assert_eq!(series.runs().len(), 4);
         assert_eq!((series.rows(), series.nulls()), (6, 2));
         assert!(series.iter().eq(values));
-        let pages: Vec<Vec<Run>> = series.pages(3).collect();
-        let sizes = |page: &Vec<Run>| page.iter().map(|run| run.rows()).collect::<Vec<_>>();
-        assert_eq!(
-            pages.iter().map(sizes).collect::<Vec<_>>(),
-            [vec![2, 1], vec![1, 1, 1]]
-        );
+        let (mut pages, mut page) = (series.pages(3), vec![]);
+        for sizes in [&[2, 1][..], &[1, 1, 1]] {
+            assert!(pages.next(&mut page));
+            assert!(page.iter().map(|run| run.rows()).eq(sizes.iter().copied()));
+        }
+        assert!(!pages.next(&mut page));
     }
 }

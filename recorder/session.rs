@@ -483,7 +483,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 if rings.len() <= cpu {
                     rings.resize_with(cpu + 1, Frames::default);
                 }
-                rings[cpu].extend(&bytes);
+                rings[cpu].extend(bytes);
             }
             Frame::Note(Note::Fact {
                 when: When::Record,

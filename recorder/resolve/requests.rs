@@ -74,10 +74,9 @@ impl Resolver {
             self.faults.orphans += 1;
             return;
         };
-        let calls = self.calls.clone();
         let compat = u32::from(head.flags) & sys_flag::SYS_COMPAT.0 != 0;
         let number = operation(request.op);
-        let Some(call) = calls.get(compat, number) else {
+        let Some(call) = self.calls.get(compat, number) else {
             self.faults.broken += 1;
             return;
         };
@@ -86,13 +85,14 @@ impl Resolver {
         row.ret = ret;
         row.flags = head.flags;
         row.call = number;
-        self.batch.set_args(&mut row, request.args.iter().copied());
+        let args = call.values(request.args.iter().copied());
+        self.batch.set_args(&mut row, args);
         let (batch, registry) = (&mut self.batch, &mut self.registry);
         row.task = request
             .identity
             .index(head.tid, self.generation, batch, registry);
         row.object = self.object(key, &row);
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
-        self.push_call(row, Names::NONE, announced, call);
+        self.push_call(row, Names::NONE, announced);
     }
 }

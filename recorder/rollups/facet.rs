@@ -63,19 +63,25 @@ impl<'a> Found<'a> {
     pub fn number(&mut self, facet: Facet, columns: &dyn Events, slice: i64) -> Series {
         let series = facet.columns().iter().map(|name| {
             let values = columns.series(name);
-            match (facet, *name) {
-                (Facet::Slice, _) => sliced(&values, slice),
-                (_, "ret") => clamped(&values),
-                _ => values,
+            if facet != Facet::Slice && *name != "ret" {
+                return values;
             }
+            let mut other = columns.empty(values.rows());
+            match facet {
+                Facet::Slice => sliced(&values, slice, &mut other),
+                _ => clamped(&values, &mut other),
+            }
+            columns.reuse(values);
+            other
         });
         let series: Vec<Series> = series.collect();
         let runs: Vec<_> = series.iter().map(Series::runs).collect();
         let sets = &mut self.sets[facet as usize];
-        let mut numbers = Series::default();
+        let mut numbers = columns.empty(columns.rows());
         stretches(&runs, |set, rows| {
             numbers.push(Some(sets.number(set).into()), rows);
         });
+        series.into_iter().for_each(|series| columns.reuse(series));
         numbers
     }
 
@@ -96,17 +102,14 @@ pub fn ty(column: &str) -> Type {
 }
 
 /// A result that is positive, as [`POSITIVE`].
-fn clamped(results: &Series) -> Series {
-    let mut series = Series::default();
+fn clamped(results: &Series, series: &mut Series) {
     for run in results.runs() {
         series.push(run.value().map(|ret| ret.min(POSITIVE)), run.rows());
     }
-    series
 }
 
 /// Times, each as the beginning of its slice.
-fn sliced(times: &Series, slice: i64) -> Series {
-    let mut series = Series::default();
+fn sliced(times: &Series, slice: i64, series: &mut Series) {
     let mut current = 0..0;
     for run in times.runs() {
         let start = run.value().map(|time| {
@@ -119,7 +122,6 @@ fn sliced(times: &Series, slice: i64) -> Series {
         });
         series.push(start, run.rows());
     }
-    series
 }
 
 /// The beginning of the slice that a time is in.

@@ -112,34 +112,42 @@ impl Rollups {
         self.events += columns.rows();
         self.tables.iter_mut().for_each(|g| g.table.turn());
         let mut found = Found::new(columns);
-        let uses = |facet: &Facet| self.tables.iter().any(|g| g.table.has(*facet));
-        let facets = Facet::ALL.into_iter().filter(uses);
-        let facets = facets.map(|facet| (facet, found.number(facet, columns, self.slice)));
-        let facets: Vec<(Facet, Series)> = facets.collect();
-        let tables = self.tables.iter();
-        let measures = tables.flat_map(|growing| growing.table.rollup.measures);
-        let names: BTreeMap<&str, ()> = measures.map(|m| (m.column, ())).collect();
-        let names = names.into_keys();
-        let measures: Vec<_> = names.map(|name| (name, columns.series(name))).collect();
-
-        let mut keys: Vec<_> = facets.iter().map(|(f, s)| (*f, s.pages(PIECE))).collect();
-        let mut values: Vec<_> = measures.iter().map(|(n, s)| (*n, s.pages(PIECE))).collect();
-        while let Some(keys) = next(&mut keys) {
-            let mut groups = Groups::of(&keys);
-            let values: BTreeMap<_, _> = next(&mut values).into_iter().flatten().collect();
-            for (name, runs) in &values {
-                groups.measure(name, runs);
-            }
-            self.take(&groups, &values, &found);
+        for from in (0..columns.rows()).step_by(PIECE) {
+            let until = columns.rows().min(from + PIECE);
+            let Some(view) = columns.view(from..until) else {
+                self.add_piece(columns, &mut found);
+                break;
+            };
+            self.add_piece(&*view, &mut found);
         }
         self.lengthen_slices();
+    }
+
+    fn add_piece(&mut self, piece: &dyn Events, found: &mut Found<'_>) {
+        let uses = |facet: &Facet| self.tables.iter().any(|g| g.table.has(*facet));
+        let facets = Facet::ALL.into_iter().filter(uses);
+        let facets = facets.map(|facet| (facet, found.number(facet, piece, self.slice)));
+        let facets: Vec<(Facet, Series)> = facets.collect();
+        let mut groups = Groups::of(&facets, piece.empty(piece.rows()));
+        let tables = self.tables.iter();
+        let measures = tables.flat_map(|growing| growing.table.rollup.measures);
+        let values = measures.map(|m| (m.column, Series::default()));
+        let mut values: BTreeMap<_, _> = values.collect();
+        for (name, series) in &mut values {
+            *series = piece.series(name);
+            groups.measure(name, series);
+        }
+        self.take(&groups, &values, found);
+        let facets = facets.into_iter().map(|(_, series)| series);
+        let all = facets.chain(values.into_values()).chain([groups.rows]);
+        all.for_each(|series| piece.reuse(series));
     }
 
     /// Adds a piece of a batch, of which `values` are those of the measures.
     fn take(
         &mut self,
         groups: &Groups,
-        values: &BTreeMap<&'static str, Vec<Run>>,
+        values: &BTreeMap<&'static str, Series>,
         found: &Found<'_>,
     ) {
         let mut at = 0;
@@ -147,9 +155,9 @@ impl Rollups {
             let rows = add(table, groups, found);
             let counted = |m: &&Measure| m.stats.contains(&Stat::Histogram);
             if let Some(measure) = table.rollup.measures.iter().find(counted)
-                && let Some(runs) = values.get(measure.column)
+                && let Some(measured) = values.get(measure.column)
             {
-                stretches(&[groups.rows.runs(), runs], |values, times| {
+                stretches(&[groups.rows.runs(), measured.runs()], |values, times| {
                     if let [Some(group), Some(value)] = values {
                         match rows[*group as usize] {
                             NONE => {}
@@ -258,22 +266,14 @@ fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The next piece of each column; None: there is none.
-fn next<K: Copy, I: Iterator<Item = Vec<Run>>>(
-    columns: &mut [(K, I)],
-) -> Option<Vec<(K, Vec<Run>)>> {
-    let pieces = columns
-        .iter_mut()
-        .map(|(name, pieces)| Some((*name, pieces.next()?)));
-    let pieces: Option<Vec<_>> = pieces.collect();
-    pieces.filter(|pieces| !pieces.is_empty())
-}
-
 impl Groups {
-    /// Groups rows.
-    fn of(keys: &[(Facet, Vec<Run>)]) -> Groups {
-        let mut groups = Groups::default();
-        let runs: Vec<&[Run]> = keys.iter().map(|(_, runs)| runs.as_slice()).collect();
+    /// Groups rows. `rows` has none yet.
+    fn of(keys: &[(Facet, Series)], rows: Series) -> Groups {
+        let mut groups = Groups {
+            rows,
+            ..Groups::default()
+        };
+        let runs: Vec<&[Run]> = keys.iter().map(|(_, series)| series.runs()).collect();
         stretches(&runs, |values, length| {
             let mut numbers = Numbers::default();
             for ((facet, _), value) in keys.iter().zip(values) {
@@ -293,9 +293,9 @@ impl Groups {
     }
 
     /// Sums up a measure by group.
-    fn measure(&mut self, name: &'static str, runs: &[Run]) {
+    fn measure(&mut self, name: &'static str, values: &Series) {
         let mut sums = vec![Sum::default(); self.numbers.len()];
-        stretches(&[self.rows.runs(), runs], |values, length| {
+        stretches(&[self.rows.runs(), values.runs()], |values, length| {
             if let [Some(group), Some(value)] = values {
                 sums[*group as usize].add(*value, length as i64);
             }

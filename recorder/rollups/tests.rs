@@ -14,6 +14,7 @@ use super::*;
 use crate::batch::{Batch, Counted, Kind, Note, Row};
 use crate::calls::Calls;
 use crate::columns::Columns;
+use crate::room::Room;
 
 /// Rows of calls that were counted, of threads named by `comm`, a hundred each millisecond.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
@@ -34,7 +35,7 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
         batch.push_note(Row::new(i as i64 * 10_000, Kind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
-    Columns::new(batch, &calls, &[], "host", true)
+    Columns::new(batch, &calls, &[], "host", true, Room::default())
 }
 
 fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
@@ -109,7 +110,14 @@ fn slices_become_longer_and_keep_their_events() {
             batch.push_note(row, Note::default());
         }
         let calls = Arc::new(Calls::new("x86_64").unwrap());
-        rollups.add(&Columns::new(batch, &calls, &[], "host", true));
+        rollups.add(&Columns::new(
+            batch,
+            &calls,
+            &[],
+            "host",
+            true,
+            Room::default(),
+        ));
     }
     let blobs = rollups.blobs().unwrap();
     let activity = blobs.iter().find(|blob| blob.name == "activity");

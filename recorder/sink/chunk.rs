@@ -21,10 +21,10 @@ use parquet::file::metadata::{
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
-use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
-use super::encodings::{Hybrid, delta, split};
+use super::encodings::Hybrid;
+use super::values::Values;
 use crate::series::{Run, Series};
 
 /// Rows to a page: what a question that finds its rows by the page index reads at least.
@@ -33,40 +33,25 @@ const PAGE_ROWS: usize = 20_000;
 const BLOOM: [&str; 3] = ["path", "peer_addr", "container_id"];
 /// How often a bloom filter says yes where it should say no.
 const BLOOM_WRONG: f64 = 0.01;
-/// Readers hold a dictionary in memory; what would need a larger one is written plain, bytes.
-const LARGEST: usize = 32 << 20;
 /// Longer minima and maxima are cut, as Parquet allows.
 const BOUND: usize = 64;
-/// No value, or no number of a value.
-const NONE: u32 = u32::MAX;
 
 /// Encodes columns, one after the other.
 pub struct Encoder {
     zstd: Compressor<'static>,
+    /// The chunk.
+    out: Vec<u8>,
+    /// The runs of a page, and the page before it is compressed.
+    page: Vec<Run>,
+    plain: Vec<u8>,
 }
 
 /// A column, and how its values are told.
 #[derive(Clone, Copy)]
-struct Column<'a> {
+pub struct Column<'a> {
     descr: &'a ColumnDescPtr,
-    texts: &'a [Arc<str>],
-}
-
-/// How the values of a column are encoded.
-enum Values {
-    /// By their number in a dictionary, which is in the order of their first use.
-    Dictionary(Dictionary),
-    Plain,
-    Split,
-    Delta,
-}
-
-#[derive(Default)]
-struct Dictionary {
-    values: Vec<i64>,
-    /// By value where it is small, which most are.
-    small: Vec<u32>,
-    other: FxHashMap<i64, u32>,
+    /// What text's values number.
+    pub texts: &'a [Arc<str>],
 }
 
 /// Minimum and maximum.
@@ -75,7 +60,8 @@ type Bounds = Option<(i64, i64)>;
 /// A column chunk that is being written.
 struct Chunk<'a> {
     zstd: &'a mut Compressor<'static>,
-    out: TrackedWrite<Vec<u8>>,
+    out: TrackedWrite<&'a mut Vec<u8>>,
+    plain: &'a mut Vec<u8>,
     uncompressed: usize,
     column: Column<'a>,
     values: Values,
@@ -90,6 +76,9 @@ impl Encoder {
         // Level 1: 3 makes the file 2 % smaller for a third more CPU.
         Ok(Encoder {
             zstd: Compressor::new(1)?,
+            out: vec![],
+            page: vec![],
+            plain: vec![],
         })
     }
 
@@ -102,26 +91,37 @@ impl Encoder {
         series: &Series,
         texts: &[Arc<str>],
         descr: &ColumnDescPtr,
-    ) -> Result<(Bytes, ColumnCloseResult)> {
+    ) -> Result<(&[u8], ColumnCloseResult)> {
         let column = Column { descr, texts };
+        let values = Values::new(column, series, &mut self.zstd)?;
+        self.out.clear();
         let mut chunk = Chunk {
             zstd: &mut self.zstd,
-            out: TrackedWrite::new(vec![]),
+            out: TrackedWrite::new(&mut self.out),
+            plain: &mut self.plain,
             uncompressed: 0,
             column,
-            values: column.values(series),
+            values,
         };
-        let encoded = chunk.write(series)?;
-        Ok((chunk.out.into_inner()?.into(), encoded))
+        let encoded = chunk.write(series, &mut self.page)?;
+        drop(chunk);
+        Ok((&self.out, encoded))
     }
 }
 
 impl<'a> Column<'a> {
-    fn text(self, value: i64) -> &'a str {
+    /// The text that a value numbers.
+    pub fn text(self, value: i64) -> &'a str {
         self.texts.get(value as usize).map_or("", |text| text)
     }
 
-    fn is_text(self) -> bool {
+    /// Its physical type.
+    pub fn ty(self) -> Type {
+        self.descr.physical_type()
+    }
+
+    /// Whether it is text.
+    pub fn is_text(self) -> bool {
         self.descr.physical_type() == Type::BYTE_ARRAY
     }
 
@@ -146,7 +146,7 @@ impl<'a> Column<'a> {
     }
 
     /// PLAIN, without booleans.
-    fn plain(self, value: i64, out: &mut Vec<u8>) {
+    pub fn plain(self, value: i64, out: &mut Vec<u8>) {
         match self.descr.physical_type() {
             Type::BYTE_ARRAY => {
                 let text = self.text(value);
@@ -155,23 +155,6 @@ impl<'a> Column<'a> {
             }
             Type::INT32 => out.extend_from_slice(&(value as i32).to_le_bytes()),
             _ => out.extend_from_slice(&value.to_le_bytes()),
-        }
-    }
-
-    /// How to encode it: what a dictionary makes smallest most often, and what makes it smaller where it does not.
-    fn values(self, series: &Series) -> Values {
-        match (self.descr.name(), self.descr.physical_type()) {
-            // Times, and inodes, differ in their low bytes only: split by byte, the high ones compress away. In a real mix
-            // 2.5 bytes for a time (plain 2.7, dictionary 5.3), 1.5 for a duration (1.8, 1.9), 0.6 for an inode (0.7, 1.0).
-            ("time" | "duration" | "inode", _) => Values::Split,
-            // It rises by little within a thread's calls: 0.45 bytes, split by byte 0.8.
-            ("seq", _) => Values::Delta,
-            (_, Type::BOOLEAN) => Values::Plain,
-            (_, ty) => match (Dictionary::new(self, series), ty) {
-                (Some(dictionary), _) => Values::Dictionary(dictionary),
-                (None, Type::BYTE_ARRAY) => Values::Plain,
-                (None, _) => Values::Split,
-            },
         }
     }
 
@@ -241,82 +224,8 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Values below this have a place of their own in a dictionary's table.
-const SMALL: i64 = 4096;
-/// So many values may differ in any case.
-const FEW: usize = 64;
-
-impl Dictionary {
-    /// The dictionary of a column. None: it does not pay, for nearly every run has a value of its own, or it is too large.
-    fn new(column: Column<'_>, series: &Series) -> Option<Dictionary> {
-        let table = if column.is_text() {
-            column.texts.len()
-        } else {
-            SMALL as usize
-        };
-        let mut dictionary = Dictionary {
-            small: vec![NONE; if series.runs().len() > 1 { table } else { 0 }],
-            ..Dictionary::default()
-        };
-        let mut bytes = 0;
-        let most = if column.is_text() {
-            usize::MAX
-        } else {
-            FEW + series.runs().len() / 2
-        };
-        for value in series.runs().iter().filter_map(|run| run.value()) {
-            let next = dictionary.values.len() as u32;
-            let id = match dictionary
-                .small
-                .get_mut(usize::try_from(value).unwrap_or(usize::MAX))
-            {
-                Some(id) => id,
-                None => dictionary.other.entry(value).or_insert(NONE),
-            };
-            if *id == NONE {
-                *id = next;
-                dictionary.values.push(value);
-                bytes += if column.is_text() {
-                    column.text(value).len()
-                } else {
-                    8
-                };
-                if bytes > LARGEST || dictionary.values.len() > most {
-                    return None;
-                }
-            }
-        }
-        Some(dictionary)
-    }
-
-    fn id(&self, value: i64) -> u32 {
-        match self.small.get(usize::try_from(value).unwrap_or(usize::MAX)) {
-            Some(id) => *id,
-            None => self.other.get(&value).copied().unwrap_or(NONE),
-        }
-    }
-
-    /// Bits of a number.
-    fn width(&self) -> u32 {
-        u32::BITS - (self.values.len() as u32).saturating_sub(1).leading_zeros()
-    }
-}
-
-impl Values {
-    fn encoding(&self) -> Encoding {
-        match self {
-            // Nothing is in it.
-            Values::Dictionary(dictionary) if dictionary.values.is_empty() => Encoding::PLAIN,
-            Values::Dictionary(_) => Encoding::RLE_DICTIONARY,
-            Values::Plain => Encoding::PLAIN,
-            Values::Split => Encoding::BYTE_STREAM_SPLIT,
-            Values::Delta => Encoding::DELTA_BINARY_PACKED,
-        }
-    }
-}
-
 impl Chunk<'_> {
-    fn write(&mut self, series: &Series) -> Result<ColumnCloseResult> {
+    fn write(&mut self, series: &Series, page: &mut Vec<Run>) -> Result<ColumnCloseResult> {
         let mut index = ColumnIndexBuilder::new(self.column.descr.physical_type());
         let mut offsets = OffsetIndexBuilder::new();
         let dictionary_len = self.dictionary()?;
@@ -328,15 +237,16 @@ impl Chunk<'_> {
         };
         let mut bounds: Bounds = None;
         let mut pages = 0;
-        for page in series.pages(step) {
+        let mut rest = series.pages(step);
+        while rest.next(page) {
             let rows: usize = page.iter().map(|run| run.rows()).sum();
             let nulls: usize = page
                 .iter()
                 .filter(|run| run.value().is_none())
                 .map(|run| run.rows())
                 .sum();
-            let (offset, size) = self.data(&page, rows)?;
-            let within = self.bounds(&page);
+            let (offset, size) = self.data(page, rows)?;
+            let within = self.bounds(page);
             let (min, max) = within.map_or((vec![], vec![]), |(min, max)| {
                 (self.column.lower(min).0, self.column.upper(max).0)
             });
@@ -360,15 +270,16 @@ impl Chunk<'_> {
 
     fn bounds(&self, page: &[Run]) -> Bounds {
         let column = self.column;
-        let mut values: Vec<i64> = page.iter().filter_map(|run| run.value()).collect();
-        if column.is_text() {
-            // To compare each of them once.
-            values.sort_unstable();
-            values.dedup();
+        let present = page.iter().filter_map(|run| run.value());
+        let widen = |bounds, value| column.widen(bounds, value);
+        if !column.is_text() {
+            return present.fold(None, widen);
         }
-        values
-            .into_iter()
-            .fold(None, |bounds, value| column.widen(bounds, value))
+        // To compare each of them once.
+        let mut values: Vec<i64> = present.collect();
+        values.sort_unstable();
+        values.dedup();
+        values.into_iter().fold(None, widen)
     }
 
     fn bloom(&self) -> Result<Option<Sbbf>> {
@@ -417,11 +328,11 @@ impl Chunk<'_> {
             .build()
     }
 
-    /// Compresses a page and writes it; returns where, and its bytes.
-    fn page(&mut self, plain: &[u8], page: impl FnOnce(Bytes) -> Page) -> Result<(u64, usize)> {
-        let page = page(self.zstd.compress(plain)?.into());
+    /// Compresses `plain`, which is a page, and writes it; returns where, and its bytes.
+    fn page(&mut self, page: impl FnOnce(Bytes) -> Page) -> Result<(u64, usize)> {
+        let page = page(self.zstd.compress(self.plain)?.into());
         let mut writer = SerializedPageWriter::new(&mut self.out);
-        let spec = writer.write_page(CompressedPage::new(page, plain.len()))?;
+        let spec = writer.write_page(CompressedPage::new(page, self.plain.len()))?;
         self.uncompressed += spec.uncompressed_size;
         Ok((spec.offset, spec.compressed_size))
     }
@@ -434,13 +345,10 @@ impl Chunk<'_> {
         if dictionary.values.is_empty() {
             return Ok(0);
         }
-        let mut plain = vec![];
-        dictionary
-            .values
-            .iter()
-            .for_each(|value| self.column.plain(*value, &mut plain));
+        self.plain.clear();
+        dictionary.plain(self.column, self.plain);
         let num_values = dictionary.values.len() as u32;
-        let written = self.page(&plain, |buf| Page::DictionaryPage {
+        let written = self.page(|buf| Page::DictionaryPage {
             buf,
             num_values,
             encoding: Encoding::PLAIN,
@@ -451,11 +359,12 @@ impl Chunk<'_> {
 
     /// Writes a page.
     fn data(&mut self, page: &[Run], rows: usize) -> Result<(u64, usize)> {
-        let mut plain = vec![];
+        let plain = &mut *self.plain;
+        plain.clear();
         if self.column.descr.max_def_level() > 0 {
             // Definition levels: their length in four bytes before them.
             plain.extend_from_slice(&[0; 4]);
-            let mut levels = Hybrid::new(1, &mut plain);
+            let mut levels = Hybrid::new(1, plain);
             for run in page {
                 levels.push(run.value().is_some().into(), run.rows());
             }
@@ -463,9 +372,9 @@ impl Chunk<'_> {
             let len = plain.len() as u32 - 4;
             plain[..4].copy_from_slice(&len.to_le_bytes());
         }
-        self.encode(page, &mut plain);
+        self.values.encode(self.column, page, plain);
         let encoding = self.values.encoding();
-        self.page(&plain, |buf| Page::DataPage {
+        self.page(|buf| Page::DataPage {
             buf,
             num_values: rows as u32,
             encoding,
@@ -473,41 +382,6 @@ impl Chunk<'_> {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         })
-    }
-
-    /// The values of a page that are there.
-    fn encode(&self, page: &[Run], out: &mut Vec<u8>) {
-        let present = page
-            .iter()
-            .filter_map(|run| Some((run.value()?, run.rows())));
-        if let Values::Dictionary(dictionary) = &self.values {
-            if !dictionary.values.is_empty() {
-                out.push(dictionary.width() as u8);
-                let mut ids = Hybrid::new(dictionary.width(), out);
-                present.for_each(|(value, rows)| ids.push(dictionary.id(value), rows));
-                ids.finish();
-            }
-            return;
-        }
-        let mut values = Vec::with_capacity(PAGE_ROWS);
-        present.for_each(|(value, rows)| values.resize(values.len() + rows, value));
-        let int32 = self.column.descr.physical_type() == Type::INT32;
-        match &self.values {
-            Values::Split => split(&values, if int32 { 4 } else { 8 }, out),
-            Values::Delta => delta(&values, out),
-            _ if self.column.descr.physical_type() == Type::BOOLEAN => {
-                let bits = |eight: &[i64]| {
-                    (0..)
-                        .zip(eight)
-                        .map(|(i, bit)| (*bit as u8) << i)
-                        .sum::<u8>()
-                };
-                out.extend(values.chunks(8).map(bits));
-            }
-            _ => values
-                .iter()
-                .for_each(|value| self.column.plain(*value, out)),
-        }
     }
 }
 

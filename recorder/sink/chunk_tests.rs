@@ -25,6 +25,7 @@ fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) 
     let mut encoder = Encoder::new().unwrap();
     let (bytes, close) = encoder.chunk(&series, texts, &descr.column(0)).unwrap();
     let mut group = out.next_row_group().unwrap();
+    let bytes = Bytes::copy_from_slice(bytes);
     group.append_column(&bytes, close).unwrap();
     group.close().unwrap();
     out.into_inner().unwrap().into()

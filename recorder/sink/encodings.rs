@@ -16,19 +16,19 @@ fn zigzag(n: i64, out: &mut Vec<u8>) {
 
 /// Packs values of `width` bits, the low bits first.
 fn pack(values: impl IntoIterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    let (mut bits, mut filled) = (0u128, 0);
+    let (mut bits, mut filled) = (0, 0);
     for value in values {
-        bits |= u128::from(value) << filled;
+        bits |= value << filled;
         filled += width;
-        while filled >= 8 {
-            out.push(bits as u8);
-            bits >>= 8;
-            filled -= 8;
+        if filled >= u64::BITS {
+            out.extend_from_slice(&bits.to_le_bytes());
+            filled -= u64::BITS;
+            // What did not fit; all of it did where nothing is left.
+            bits = value.checked_shr(width - filled).unwrap_or(0);
         }
     }
-    if filled > 0 {
-        out.push(bits as u8);
-    }
+    let rest = filled.div_ceil(8) as usize;
+    out.extend_from_slice(&bits.to_le_bytes()[..rest]);
 }
 
 /// RLE: runs, and bit-packed groups of eight between them. A run is at least eight of the same value.
@@ -113,11 +113,13 @@ pub fn delta(values: &[i64], out: &mut Vec<u8>) {
     varint((BLOCK / MINIBLOCK) as u64, out);
     varint(values.len() as u64, out);
     zigzag(values.first().copied().unwrap_or(0), out);
-    let deltas: Vec<i64> = values
-        .windows(2)
-        .map(|pair| pair[1].wrapping_sub(pair[0]))
-        .collect();
-    for block in deltas.chunks(BLOCK) {
+    let mut deltas = [0; BLOCK];
+    for from in (1..values.len()).step_by(BLOCK) {
+        let pairs = values[from - 1..].windows(2).take(BLOCK);
+        let block = &mut deltas[..pairs.len()];
+        for (delta, pair) in block.iter_mut().zip(pairs) {
+            *delta = pair[1].wrapping_sub(pair[0]);
+        }
         let least = block.iter().copied().min().unwrap_or(0);
         zigzag(least, out);
         let above = |delta: &i64| delta.wrapping_sub(least) as u64;

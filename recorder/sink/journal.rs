@@ -4,10 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RunArray, StringArray,
+};
+use arrow::datatypes::{Field, Int32Type, Schema};
 use arrow::error::ArrowError;
-use ctrace_schema::columns::{COLUMNS, Column};
+use ctrace_schema::columns::{COLUMNS, Column, Type};
 use ctrace_schema::unclosed::journal;
 use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
@@ -16,6 +18,9 @@ use super::medium::{Medium, Whole};
 use crate::columns::{array, unsigned};
 use crate::events::Events;
 use crate::series::{Run, Series};
+
+/// Rows to a run, in the mean, from which on a column is told as runs: most are, and then cost next to nothing.
+const LONG: usize = 4;
 
 /// A journal that is being written.
 pub struct Journal {
@@ -77,7 +82,13 @@ fn batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut arrays) = (vec![], vec![]);
     for column in COLUMNS {
         let series = columns.series(column.name);
-        if let Some((field, array)) = field(column, &series, columns.texts()) {
+        let texts = columns.texts();
+        let column = match series.runs().len() * LONG <= series.rows() {
+            true => runs(column, &series, texts)?,
+            false => field(column, &series, texts),
+        };
+        columns.reuse(series);
+        if let Some((field, array)) = column {
             fields.push(field);
             arrays.push(array);
         }
@@ -85,14 +96,43 @@ fn batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-/// A column as a journal has it; None: there is nothing in it.
+/// A column with a value for each row; None: there is nothing in it.
 pub fn field(column: &Column, series: &Series, texts: &[Arc<str>]) -> Option<(Field, ArrayRef)> {
     if series.nulls() == series.rows() {
         return None;
     }
-    let array = array(column.ty, series.iter()).unwrap_or_else(|| dictionary(series, texts));
+    let array = each_row(column.ty, series, texts);
     let ty = array.data_type().clone();
     Some((Field::new(column.name, ty, column.nullable), array))
+}
+
+fn each_row(ty: Type, series: &Series, texts: &[Arc<str>]) -> ArrayRef {
+    array(ty, series.iter()).unwrap_or_else(|| dictionary(series, texts))
+}
+
+/// Likewise, with a value for each run.
+fn runs(
+    column: &Column,
+    series: &Series,
+    texts: &[Arc<str>],
+) -> Result<Option<(Field, ArrayRef)>, ArrowError> {
+    if series.nulls() == series.rows() {
+        return Ok(None);
+    }
+    let mut end = 0;
+    let ends = series.runs().iter().map(|run| {
+        end += run.rows() as i32;
+        end
+    });
+    let ends = Int32Array::from_iter_values(ends);
+    let values: Series = series.runs().iter().map(|run| run.value()).collect();
+    let values = each_row(column.ty, &values, texts);
+    let array = RunArray::<Int32Type>::try_new(&ends, &values)?;
+    let ty = array.data_type().clone();
+    Ok(Some((
+        Field::new(column.name, ty, column.nullable),
+        Arc::new(array),
+    )))
 }
 
 /// The values of a column of text, each once.

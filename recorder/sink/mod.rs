@@ -11,6 +11,7 @@ mod segments;
 mod sqlite;
 mod sync;
 mod table;
+mod values;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -271,8 +271,9 @@ fn write_group(
     for (i, column) in COLUMNS.iter().enumerate() {
         let series = columns.series(column.name);
         let (bytes, close) = encoder.chunk(&series, columns.texts(), &schema.column(i))?;
+        columns.reuse(series);
         let at = out.piece.at();
-        out.write_all(&bytes)?;
+        out.write_all(bytes)?;
         let ColumnCloseResult {
             metadata,
             bloom_filter,

@@ -14,6 +14,7 @@ use super::*;
 use crate::batch::{Batch, Kind, Note, Row};
 use crate::calls::Calls;
 use crate::columns::{Columns, encoded_schema};
+use crate::room::Room;
 
 /// How the disk fails.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +106,7 @@ fn rows(from: u64, to: u64) -> Columns {
         batch.push_note(Row::new(i as i64, Kind::Process), note);
     }
     static CALLS: LazyLock<Arc<Calls>> = LazyLock::new(|| Arc::new(Calls::new("x86_64").unwrap()));
-    Columns::new(batch, &CALLS, &[], "host", true)
+    Columns::new(batch, &CALLS, &[], "host", true, Room::default())
 }
 
 /// The numbers of the rows that a file and its journal hold, in order, and whether the file has a footer.

@@ -2,22 +2,27 @@
 //!
 //! A sequence of frames, each a length of four bytes and a CRC-32 of four, little-endian, of what follows: an Arrow IPC
 //! stream of one record batch, under zstd. The batch has columns of [`crate::columns`], without those that are null in
-//! all of its rows. A frame that is not whole ends it.
+//! all of its rows; one that seldom changes is run-end encoded. A frame that is not whole ends it.
 
 use std::ffi::OsString;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, RecordBatch, RunArray, UInt32Array};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Field, Schema};
+use arrow_select::take::take;
 use zstd::bulk::Compressor;
 
 /// Bytes before each frame.
 const HEAD: usize = 8;
 /// The longest stream of a frame that is believed, bytes.
 const LARGEST: u64 = 1 << 30;
+/// The most rows of a frame that are believed: few bytes may tell of many.
+const MOST: usize = 1 << 22;
 
 /// Where the journal of a recording is.
 pub fn path(recording: &Path) -> PathBuf {
@@ -56,10 +61,48 @@ pub fn read(journal: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
             .take(LARGEST)
             .read_to_end(&mut stream)?;
         for batch in StreamReader::try_new(Cursor::new(stream), None)? {
-            batches.push(batch?);
+            batches.push(expanded(&batch?)?);
         }
     }
     Ok(batches)
+}
+
+/// The same with a value for each row where it has runs.
+fn expanded(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if batch.num_rows() > MOST {
+        let rows = batch.num_rows();
+        return Err(ArrowError::IpcError(format!("a frame of {rows} rows")));
+    }
+    let columns = batch.columns().iter().map(each_row);
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let fields = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(field, column)| {
+            Field::new(
+                field.name(),
+                column.data_type().clone(),
+                field.is_nullable(),
+            )
+        })
+        .collect::<Vec<_>>();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn each_row(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let Some(runs) = column.as_any().downcast_ref::<RunArray<Int32Type>>() else {
+        return Ok(column.clone());
+    };
+    let mut from = 0;
+    let numbers = (0..).zip(runs.run_ends().values()).flat_map(|(run, end)| {
+        let rows = end.saturating_sub(from).max(0) as usize;
+        from = *end;
+        std::iter::repeat_n(run, rows)
+    });
+    let numbers = UInt32Array::from_iter_values(numbers.take(column.len()));
+    take(runs.values(), &numbers, None)
 }
 
 /// The content of the first frame, and what comes after it.
@@ -85,9 +128,7 @@ pub fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::sync::Arc;
-
-    use arrow_array::Int64Array;
+    use arrow_array::{Int32Array, Int64Array, StringArray};
 
     use super::*;
 
@@ -110,6 +151,28 @@ mod tests {
             let whole = ends.iter().filter(|end| **end <= len).count();
             assert_eq!(read(&journal[..len]).unwrap(), batches[..whole], "{len}");
         }
+    }
+
+    #[test]
+    fn runs_are_a_value_for_each_row_again() {
+        let ends = Int32Array::from(vec![2, 3, 6]);
+        let values = StringArray::from(vec![Some("a"), None, Some("b")]);
+        let runs = RunArray::<Int32Type>::try_new(&ends, &values).unwrap();
+        let column = ("comm", Arc::new(runs) as ArrayRef, true);
+        let batch = RecordBatch::try_from_iter_with_nullable([column]).unwrap();
+        let frame = frame(&batch, &mut Compressor::new(1).unwrap()).unwrap();
+        let rows = vec![Some("a"), Some("a"), None, Some("b"), Some("b"), Some("b")];
+        let column = read(&frame).unwrap()[0].column(0).clone();
+        assert_eq!(*column, StringArray::from(rows));
+    }
+
+    #[test]
+    fn a_frame_of_few_bytes_that_tells_of_very_many_rows_is_refused() {
+        let ends = Int32Array::from(vec![i32::MAX]);
+        let runs = RunArray::<Int32Type>::try_new(&ends, &Int64Array::from(vec![1])).unwrap();
+        let batch = RecordBatch::try_from_iter([("seq", Arc::new(runs) as ArrayRef)]).unwrap();
+        let frame = frame(&batch, &mut Compressor::new(1).unwrap()).unwrap();
+        assert!(read(&frame).unwrap_err().to_string().contains("rows"));
     }
 
     #[test]
