@@ -188,6 +188,11 @@ VERIFIED_ONCE int send_slot(struct task *t, u32 slot, u32 last)
 	if (slot <= DATA_PATH2) {
 		u32 dir = plan->dir[slot];
 		s32 dirfd = dir ? (s32)nth(t, dir) : AT_FDCWD;
+		if (plan->stat && dirfd != AT_FDCWD && !last && is_empty(nth(t, plan->path[slot]))) {
+			t->call_rec.key = fd_key(dirfd);
+			t->call_rec.head.flags |= SYS_EMPTY_PATH;
+			return 1;
+		}
 		return send_path(task, t->count, slot, nth(t, plan->path[slot]), dirfd, last);
 	}
 	if (slot == DATA_TEXT)
@@ -360,13 +365,13 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 	}
 	if ((how == ADDR_OUT || how == ADDR_MSG_OUT || how == ADDR_MMSG_OUT) && ret >= 0)
 		slots |= 1 << DATA_ADDR;
-	if (plan->stat && ret == 0)
+	if (plan->stat && ret == 0 && !rec->key)
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
 	/* After an exec the memory is another program's. */
 	bool execed = plan->argv && ret >= 0;
-	if (plan->path[0] && !execed && !(rec->head.flags & SYS_RET_KEY) && shares_memory())
+	if (plan->path[0] && !execed && !(rec->head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)) && shares_memory())
 		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
 	if (slots)
 		send_slots(t, slots, true);
@@ -389,7 +394,9 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 {
 	struct task *t = task_storage(task);
 	bool seen = t != 0; /* one that we have never seen was in this call already */
-	t = current_task(task, t);
+	/* A call whose entry was recorded is the caller's as it was then. */
+	if (!t || t->call != CALL_ACTIVE || told_anew(t))
+		t = current_task(task, t);
 	if (!t)
 		return;
 	u8 call = t->call;
@@ -440,7 +447,8 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 			t->call_rec.key = fd_key(nth(t, plan->fd));
 		t->retry = plan->slots;
 	}
-	finish_call(t, ret, plan);
+	if ((plan->flags & PLAN_FINISH) || t->retry || t->dns || (t->call_rec.key & KEY_DNS))
+		finish_call(t, ret, plan);
 	if (!t->known)
 		define_current(t);
 	bool pressed = t->pressed;

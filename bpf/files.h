@@ -19,6 +19,7 @@ struct {
 /* Where a walk from a file to the root of its mount tree is, and what it has gathered. */
 struct walk {
 	struct mount *mount;
+	struct dentry *root; /* of that mount */
 	struct dentry *dentry;
 	u64 key;
 	u64 done;
@@ -27,6 +28,7 @@ struct walk {
 __inline_always void walk_begin(struct walk *w, struct vfsmount *mnt, struct dentry *dentry)
 {
 	w->mount = CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	w->root = READ(w->mount, mnt.mnt_root);
 	w->dentry = dentry;
 	w->done = 0;
 }
@@ -40,8 +42,9 @@ __inline_always struct dentry *walk_up(struct walk *w)
 {
 	struct mount *mount = w->mount;
 	struct dentry *dentry = w->dentry;
-	if (dentry == READ(mount, mnt.mnt_root)) {
+	if (dentry == w->root) {
 		w->mount = READ(mount, mnt_parent);
+		w->root = READ(w->mount, mnt.mnt_root);
 		w->dentry = READ(mount, mnt_mountpoint);
 		w->done = w->mount == mount;
 		return 0;
@@ -51,11 +54,19 @@ __inline_always struct dentry *walk_up(struct walk *w)
 	return w->done ? 0 : dentry;
 }
 
-static long key_step(u32 i, struct walk *w)
+/* Steps that are no call of a function each: few paths take more. */
+#define NEAR_COMPONENTS 8
+
+__inline_always void key_up(struct walk *w)
 {
 	struct dentry *dentry = walk_up(w);
 	if (dentry)
 		w->key = mix(w->key, READ(dentry, d_name.hash_len));
+}
+
+static long key_step(u32 i, struct walk *w)
+{
+	key_up(w);
 	return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
 }
 
@@ -63,11 +74,14 @@ static long key_step(u32 i, struct walk *w)
  * A key of everything that the path depends on: each name on the way. d_name.hash_len is salted with the parent, so a
  * rename on any level gives another key; no name is read.
  */
-__inline_always u64 path_key(struct vfsmount *mnt, struct dentry *dentry, u64 key)
+__inline_always u64 names_key(struct vfsmount *mnt, struct dentry *dentry, u64 key)
 {
 	struct walk w = {.key = key};
 	walk_begin(&w, mnt, dentry);
-	LOOP(MAX_COMPONENTS, key_step, &w);
+	for (u32 i = 0; i < NEAR_COMPONENTS && !w.done; i++)
+		key_up(&w);
+	if (!w.done)
+		LOOP(MAX_COMPONENTS, key_step, &w);
 	return w.key;
 }
 
@@ -112,8 +126,6 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 	rec = bpf_map_lookup_elem(&file_scratch, &zero);
 	if (!rec)
 		return;
-	inode = CAST(inode, struct inode);
-	dentry = CAST(dentry, struct dentry);
 	fill_head(&rec->head, tid, REC_FILE);
 	rec->key = key;
 	struct super_block *sb = READ(inode, i_sb);
@@ -154,60 +166,62 @@ __inline_always u64 pseudo_key(struct dentry *dentry, u64 key)
 	return key;
 }
 
-/* Its definition has been sent when this returns, or counted as missing. */
-WITHOUT_POINTERS u64 key_of_file(u32 tid, u64 at_mnt, u64 at_dentry, u64 at_inode)
+/*
+ * The key of what a struct path leads to; 0: nothing. Its definition has been sent when this returns, or counted as
+ * missing. It takes the path's address as a number, for a function that takes pointers is verified at each call.
+ */
+__noinline u64 path_key(u32 tid, u64 address)
 {
-	struct vfsmount *mnt = (void *)at_mnt;
-	struct dentry *dentry = (void *)at_dentry;
-	struct inode *inode = (void *)at_inode;
+	struct path *path = CAST((void *)address, struct path);
+	struct dentry *dentry = READ(path, dentry);
+	struct inode *inode = dentry ? READ(dentry, d_inode) : 0;
+	if (!inode)
+		return 0;
+	struct vfsmount *mnt = READ(path, mnt);
 	struct super_block *sb = READ(inode, i_sb);
 	u64 key = mix(READ(inode, i_ino), READ(sb, s_dev));
-	key = path_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
-	/* A pipe has a parent as little, and no name at all. */
-	if (READ(dentry, d_parent) == dentry && READ(dentry, d_name.hash_len))
+	key = names_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
+	/* The root of a filesystem, "/", and a pipe, which has no name at all, have no parent either. */
+	if (READ(dentry, d_parent) == dentry && READ(dentry, d_name.hash_len) >> 32 > 1)
 		key = pseudo_key(dentry, key);
 	key = finish_key(key, false);
 	define_file(tid, key, mnt, dentry, inode);
 	return key;
 }
 
-/* The key of a file. */
-__inline_always u64 file_key(u32 tid, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
+/* The key of a file that is no socket, from its address. */
+__inline_always u64 file_key(u32 tid, u64 file)
 {
-	return key_of_file(tid, (u64)mnt, (u64)dentry, (u64)inode);
+	return file ? path_key(tid, file + bpf_core_field_offset(struct file, f_path)) : 0;
 }
 
-__inline_always u64 dir_key(u32 tid, struct path *path)
+/* The key of the root directory of a task. */
+__inline_always u64 root_key(struct task_struct *task)
 {
-	struct dentry *dentry = LOAD(path, dentry);
-	struct inode *inode = dentry ? LOAD(dentry, d_inode) : 0;
-	return inode ? file_key(tid, LOAD(path, mnt), dentry, inode) : 0;
+	return path_key(LOAD(task, pid), NUMBER(task, fs) + bpf_core_field_offset(struct fs_struct, root));
+}
+
+/* The key of the working directory of a task. */
+__inline_always u64 pwd_key(struct task_struct *task)
+{
+	return path_key(LOAD(task, pid), NUMBER(task, fs) + bpf_core_field_offset(struct fs_struct, pwd));
 }
 
 /* The key of the executable that a task runs; 0: it has none. */
 __inline_always u64 exe_key(struct task_struct *task)
 {
 	struct mm_struct *mm = LOAD(task, mm);
-	struct file *exe = mm ? LOAD(mm, exe_file) : 0;
-	if (!exe)
-		return 0;
-	return file_key(LOAD(task, pid), LOAD(exe, f_path.mnt), LOAD(exe, f_path.dentry), LOAD(exe, f_inode));
+	return mm ? file_key(LOAD(task, pid), NUMBER(mm, exe_file)) : 0;
 }
 
-/* The open file behind an fd of the current task, or null. */
-__inline_always struct file *fd_file(struct task_struct *task, u32 fd)
+/* The address of the open file behind an fd of a task, or 0. */
+__inline_always u64 fd_file(struct task_struct *task, u32 fd)
 {
-	struct file *file = 0;
 	struct files_struct *files = LOAD(task, files);
-	struct fdtable *fdt;
 	if (!files)
 		return 0;
-	fdt = LOAD(files, fdt);
-	if (fd >= LOAD(fdt, max_fds))
-		return 0;
-	if (bpf_probe_read_kernel(&file, sizeof(file), LOAD(fdt, fd) + fd) || !file)
-		return 0;
-	return CAST(file, struct file);
+	struct fdtable *fdt = LOAD(files, fdt);
+	return fd < LOAD(fdt, max_fds) ? WORD(LOAD(fdt, fd) + fd) : 0;
 }
 
 #endif

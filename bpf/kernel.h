@@ -101,6 +101,11 @@ struct mount {
 	struct vfsmount mnt;
 };
 
+/* Begins with 64 bits: see WORD(). */
+struct timespec64 {
+	s64 tv_sec;
+};
+
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;

@@ -31,6 +31,10 @@
  * nanoseconds. The verifier drops the branch that is not ours.
  */
 #define READ(pointer, field) READ_IF(CAN_CAST, pointer, field)
+/* The 64 bits at an address of the kernel's, whatever they are. */
+#define WORD(address) ((u64)READ(CAST((void *)(address), struct timespec64), tv_sec))
+/* A pointer, read as a number: only these go to a function that is verified by itself. */
+#define NUMBER(pointer, field) WORD(&(pointer)->field)
 
 #ifdef LEGACY
 
@@ -66,8 +70,6 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 
 /* A function that takes a pointer, and is verified once if that can be. */
 #define VERIFIED_ONCE static __noinline
-/* A function that takes numbers alone, some of which are pointers here. */
-#define WITHOUT_POINTERS __noinline
 
 #else
 
@@ -93,7 +95,6 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 #define LOOP(times, step, context) bpf_loop(times, step, context, 0)
 /* Functions that are not static are verified once, and not at every call. */
 #define VERIFIED_ONCE __noinline
-#define WITHOUT_POINTERS __inline_always
 
 #endif
 

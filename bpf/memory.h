@@ -77,9 +77,9 @@ __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer,
 __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 {
 	if (first == '/')
-		return dir_key(LOAD(task, pid), &LOAD(task, fs)->root);
+		return root_key(task);
 	if (dirfd == AT_FDCWD)
-		return dir_key(LOAD(task, pid), &LOAD(task, fs)->pwd);
+		return pwd_key(task);
 	return fd_key(dirfd); /* with an empty path it may be a socket */
 }
 
@@ -93,6 +93,13 @@ __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer
 		return fault(rec, last);
 	send_data(rec, sizeof(struct data_flags));
 	return true;
+}
+
+/* Whether a string of the caller is empty, as that of fstat(3) is, which is newfstatat(2). */
+__inline_always bool is_empty(u64 pointer)
+{
+	char first = 1;
+	return !bpf_probe_read_user(&first, sizeof(first), (void *)pointer) && !first;
 }
 
 /* A path of the caller, with the directory that it starts from. False: try again at return. */

@@ -133,19 +133,20 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	return key;
 }
 
-/* The key of an open file, whatever it is. */
-__inline_always u64 object_key(u32 tid, struct file *file)
+/* The key of an open file, whatever it is, from its address. */
+__inline_always u64 object_key(u32 tid, u64 address)
 {
+	struct file *file = CAST((void *)address, struct file);
 	struct inode *inode = READ(file, f_inode);
 	if ((READ(inode, i_mode) & S_IFMT) == S_IFSOCK)
 		return sock_key(tid, file);
-	return file_key(tid, READ(file, f_path.mnt), READ(file, f_path.dentry), inode);
+	return file_key(tid, address);
 }
 
 /* The key of whatever an fd of a task refers to; 0: it is not open. */
 __inline_always u64 fd_key_of(struct task_struct *task, u32 fd)
 {
-	struct file *file = fd_file(task, fd);
+	u64 file = fd_file(task, fd);
 	return file ? object_key(LOAD(task, pid), file) : 0;
 }
 

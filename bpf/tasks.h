@@ -137,14 +137,19 @@ VERIFIED_ONCE int refresh_worker(struct task *t)
 	return 0;
 }
 
+/* Whether user space has decided anew about cgroups or definitions since. */
+__inline_always bool told_anew(struct task *t)
+{
+	return t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
+}
+
 /* Whether anything that its definition tells has changed since. */
 __inline_always bool task_changed(struct task *t, struct task_struct *task)
 {
 	u64 comm[2];
 	read_comm(task, comm);
 	return t->css_set != (u64)LOAD(task, cgroups) || t->cred != (u64)LOAD(task, cred) ||
-	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || t->cgroup_epoch != cgroup_epoch ||
-	       t->definition_epoch != definition_epoch;
+	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || told_anew(t);
 }
 
 /* What we know of the current thread, from what `t` says of it, up to date. Null: no memory. */

@@ -229,14 +229,6 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 	return 0;
 }
 
-/* A pointer, read as a number: only these go to a function that is verified by itself. */
-#define NUMBER(pointer, field)                                                                                         \
-	({                                                                                                             \
-		u64 number_ = 0;                                                                                       \
-		bpf_core_read(&number_, sizeof(number_), &(pointer)->field);                                           \
-		number_;                                                                                               \
-	})
-
 #define PATH(type, field, slot, dirfd)                                                                                 \
 	do {                                                                                                           \
 		struct type *from_path = CAST((void *)req, struct type);                                               \
@@ -336,8 +328,8 @@ __noinline int request_address(u64 req, u32 op, u16 count)
 __noinline u64 request_key(u64 req)
 {
 	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	struct file *file = READ(kiocb, file);
-	return file ? object_key(this_task()->pid, CAST(file, struct file)) : 0;
+	u64 file = NUMBER(kiocb, file);
+	return file ? object_key(this_task()->pid, file) : 0;
 }
 
 /* Sends what became of a request, which is no more. */

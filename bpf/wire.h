@@ -56,6 +56,7 @@ enum sys_flag {
 	SYS_CHILD = 16, /* `key` is the tid of the child that the call made */
 	SYS_RET_KEY = 32, /* `key` is of the fd that the call returned */
 	SYS_NO_FD = 64, /* a request on a file of its ring's table: the first argument is its place there */
+	SYS_EMPTY_PATH = 128, /* its path is empty, and is not told: `key` is of its directory's fd */
 };
 
 /* Slots of a REC_DATA. */
@@ -273,6 +274,7 @@ enum plan_flag {
 	PLAN_FORK = 16,
 	PLAN_UNFOLD = 32, /* of socketcall(2) or ipc(2): the arguments are not where a call's are */
 	PLAN_BYTES = 64, /* the result is a number of bytes */
+	PLAN_FINISH = 128, /* something beside the result is told by the return alone, of whatever the call is about */
 };
 
 enum stat_how {

@@ -60,7 +60,7 @@ pub struct Ends {
 }
 
 /// What only some calls have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct Names {
     /// Counts where the row's object has no path.

@@ -360,13 +360,24 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
         plan_flag::PLAN_SAVE_ARGS,
         is(&["execve", "execveat", "rt_sigreturn", "sigreturn"]),
     );
+    // Of the others none gives a socket an address: a datagram gives one to a socket that has none.
+    let renames_socket = is(&["bind", "connect", "listen", "sendto", "sendmsg", "sendmmsg"]);
+    set(plan_flag::PLAN_SOCK_AT_EXIT, renames_socket);
+    let forks = is(&["fork", "vfork", "clone", "clone3"]);
+    set(plan_flag::PLAN_FORK, forks);
+    let at_return = [
+        addr_how::ADDR_OUT,
+        addr_how::ADDR_MSG_OUT,
+        addr_how::ADDR_MMSG_OUT,
+    ];
     set(
-        plan_flag::PLAN_SOCK_AT_EXIT,
-        spec.class == Class::Network && spec.ret != Ret::Fd && p.fd != 0,
-    );
-    set(
-        plan_flag::PLAN_FORK,
-        is(&["fork", "vfork", "clone", "clone3"]),
+        plan_flag::PLAN_FINISH,
+        spec.ret == Ret::Fd
+            || renames_socket
+            || forks
+            || at_return.iter().any(|how| how.0 as u8 == p.addr_how)
+            || [p.stat, p.argv, p.path[0]] != [0; 3]
+            || payload(spec) == payload_how::PAYLOAD_MESSAGES,
     );
     p.flags = flags;
     let at_entry = [

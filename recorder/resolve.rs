@@ -382,6 +382,9 @@ impl Resolver {
         } else {
             row.object = self.object(key, &row);
         }
+        if has(sys_flag::SYS_EMPTY_PATH) {
+            names.path_arg = self.batch.strings.intern("");
+        }
         // Those of another number are of a call whose record was lost.
         let ours = announced
             .drain(..)
@@ -397,7 +400,7 @@ impl Resolver {
         mut names: Names,
         announced: impl Iterator<Item = Pending>,
     ) {
-        let mut named = names.child_pid.is_some();
+        let mut named = names != Names::NONE;
         for pending in announced {
             named = true;
             self.set_pending(&mut row, &mut names, pending);
