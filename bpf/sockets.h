@@ -98,11 +98,7 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	} else if (rec->family == AF_UNIX) {
 		struct unix_sock *u = CAST(sk, struct unix_sock);
 		peer = CAST(READ(u, peer), struct sock);
-		/* Read as numbers: the verifier allows no arithmetic on a pointer. */
-		u64 ends[2] = {};
-		bpf_probe_read_kernel(&ends[0], sizeof(u64), &u->addr);
-		bpf_probe_read_kernel(&ends[1], sizeof(u64), &u->peer);
-		key = mix(mix(key, ends[0]), ends[1]);
+		key = mix(mix(key, NUMBER(u, addr)), NUMBER(u, peer));
 		key = mix(key, sock_inode(peer));
 	} else if (rec->family == AF_NETLINK) {
 		rec->portid = READ(CAST(sk, struct netlink_sock), portid);
