@@ -23,9 +23,9 @@ use facet::{Found, longer};
 use sums::Sum;
 use table::{NONE, Numbers, Table};
 
-/// Rows that are in memory of all rollups together, some 100 bytes each. Where there are more, the largest is ended, and what
+/// Rows that are in memory of all rollups together, some 400 bytes each. Where there are more, the largest is ended, and what
 /// follows becomes another part of it.
-const MOST: usize = 196_608;
+const MOST: usize = 65_536;
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 16_384;
 /// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
@@ -245,25 +245,43 @@ fn add(table: &mut Table, groups: &Groups, found: &Found<'_>) -> Vec<u32> {
     rows
 }
 
+/// A part is compressed as it is written: as a whole it would be in memory once more.
 fn blob(table: &Table, slice: i64) -> Result<Blob, ArrowError> {
     let batch = table.batch()?;
-    let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
+    // With a checksum, so that what is damaged is not read.
+    let mut encoder = zstd::Encoder::new(vec![], 3)?;
+    encoder.include_checksum(true)?;
+    let to = Counted {
+        to: encoder,
+        size: 0,
+    };
+    let mut stream = StreamWriter::try_new(to, &batch.schema())?;
     stream.write(&batch)?;
-    let stream = stream.into_inner()?;
+    let Counted { to: encoder, size } = stream.into_inner()?;
     Ok(Blob {
         name: table.rollup.name,
-        bytes: compressed(&stream)?,
-        size: stream.len(),
+        bytes: encoder.finish()?,
+        size,
         slice: table.has(Facet::Slice).then_some(slice),
     })
 }
 
-/// With a checksum, so that what is damaged is not read.
-fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(vec![], 3)?;
-    encoder.include_checksum(true)?;
-    encoder.write_all(bytes)?;
-    encoder.finish()
+/// A writer that knows how many bytes it was given.
+struct Counted<W> {
+    to: W,
+    size: usize,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.size += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 impl Groups {

@@ -13,6 +13,8 @@ use crate::columns::{array, unsigned};
 
 /// No number yet.
 const NONE: u32 = u32::MAX;
+/// Bytes that a text takes beside its own, about: its places in both directions, and the set that it makes.
+const TEXT: usize = 300;
 
 /// The values that a facet has had so far.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl Values {
         }
     }
 
-    /// Bytes of their text.
+    /// Bytes that their text takes, about.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -61,7 +63,7 @@ impl Values {
             return i64::from(*place);
         }
         let place = self.texts.len() as u32;
-        self.bytes += text.len();
+        self.bytes += text.len() + TEXT;
         // A copy: what is kept of a batch keeps the pages from being given back that the rest of it was in.
         let text: Arc<str> = Arc::from(text);
         self.texts.push(text.clone());
