@@ -25,9 +25,9 @@ use table::{NONE, Numbers, Table};
 
 /// Rows that are in memory of all rollups together, some 400 bytes each. Where there are more, the largest is ended, and what
 /// follows becomes another part of it.
-const MOST: usize = 65_536;
+const MOST: usize = 24_576;
 /// Rows of a rollup by time: where there are more, its slices become longer.
-const MOST_SLICED: usize = 16_384;
+const MOST_SLICED: usize = 8_192;
 /// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
 const LEAST: usize = 4;
 /// Events to a byte of a rollup in parts, at least: it should not make a recording much larger.
@@ -35,7 +35,7 @@ const LEAST_TO_BYTE: usize = 8;
 /// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
 const MOST_BYTES: usize = 16 << 20;
 /// Rows that are grouped at a time, which bounds the memory that groups take.
-const PIECE: usize = 32_768;
+const PIECE: usize = 16_384;
 
 /// The rollups of a recording so far.
 #[derive(Debug)]
