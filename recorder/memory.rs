@@ -88,6 +88,11 @@ impl Memory {
         self.0 / 8
     }
 
+    /// What cannot be written because the disk is full.
+    pub fn spill(self) -> usize {
+        self.0 / 8
+    }
+
     /// All batches that wait for the encoder or are in it.
     pub fn batches(self) -> usize {
         self.0 / 6

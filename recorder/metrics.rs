@@ -114,6 +114,16 @@ impl Page<'_> {
             "Bytes of the output so far",
             progress.bytes.unwrap_or(0),
         )?;
+        self.gauge(
+            "ctrace_disk_full",
+            "1: what is recorded waits in memory, for the disk is full",
+            i64::from(progress.waiting.is_some()),
+        )?;
+        self.gauge(
+            "ctrace_waiting_bytes",
+            "Memory of what waits until there is room on the disk",
+            progress.waiting.unwrap_or(0) as i64,
+        )?;
         if let Some(ring) = progress.ring {
             self.gauge("ctrace_ring_bytes", "Memory of the ring", ring.bytes as i64)?;
             self.gauge(

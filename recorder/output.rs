@@ -17,7 +17,7 @@ use crate::events::Events;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::raw::Machine;
-use crate::ring::{Begun, Control, Flight, Open, Trigger, Why};
+use crate::ring::{Begun, Control, Flight, Open, Spill, Trigger, Why};
 use crate::sink::{
     Directory, JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, of_host, open,
 };
@@ -270,7 +270,7 @@ impl Into {
         }
     }
 
-    /// Opens it, for a recording of `machine`; and what has the ring written out.
+    /// Opens it, for a recording of `machine`; and what has to be seen to meanwhile.
     ///
     /// # Errors
     /// Those of [`Target::open`] and [`Target::dumps`].
@@ -281,12 +281,20 @@ impl Into {
         flags: &Record,
     ) -> Result<(Box<dyn Sink>, Option<Control>)> {
         let Some((limits, trigger)) = self.ring else {
-            return Ok((target.open(machine, flags)?, None));
+            let sink = target.open(machine, flags)?;
+            return Ok(match target {
+                Target::Parquet(_) | Target::Segments(_) | Target::Sqlite(_) => {
+                    let spill = Spill::new(sink, &machine.host, self.memory)?;
+                    let control = Control::of_disk(spill.disk());
+                    (Box::new(spill), Some(control))
+                }
+                Target::Json | Target::Table | Target::RawOnly => (sink, None),
+            });
         };
         let open = target.dumps(machine, flags)?;
         let when = (trigger, flags.after);
         let flight = Flight::new(limits, self.memory, when, machine, open)?;
-        let control = Control::new(flight.shared(), flags.after)?;
+        let control = Control::of_ring(flight.shared(), flags.after)?;
         Ok((Box::new(flight), Some(control)))
     }
 }
@@ -390,7 +398,7 @@ pub fn create(path: &Path, force: bool) -> Result<File> {
         io::ErrorKind::NotFound => {
             anyhow!("cannot write {name}: its directory does not exist; make it first")
         }
-        _ => anyhow!("cannot write {name}: {e}"),
+        _ => Error::new(e).context(format!("cannot write {name}")),
     })?;
     // Not every file system has locks.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {

@@ -36,6 +36,8 @@ pub struct Cutter {
 pub enum Turn {
     /// It goes on in another file, if it writes several.
     Next,
+    /// It tries again what it could not write.
+    Retry,
     /// It begins to write what it has in memory.
     Begin(Why),
     /// It ends that; what is known of the recording so far.
@@ -82,8 +84,8 @@ impl Cutter {
 
     /// The sink is to turn after the rows of now.
     pub fn turn(&mut self, turn: Turn) {
-        // Who wants no more than another file gets it with whatever comes first.
-        if !self.is_turning() || !matches!(turn, Turn::Next) {
+        // What takes another file goes with the one before.
+        if !self.is_turning() || !matches!(turn, Turn::Next | Turn::Retry) {
             self.turn = Some(turn);
         }
     }

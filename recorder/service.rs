@@ -61,8 +61,12 @@ impl Manager {
         }
         if self.told.is_none_or(|told| told.elapsed() >= EVERY) {
             self.told = Some(Instant::now());
+            let full = match progress.waiting {
+                Some(_) => "the disk is full; ",
+                None => "",
+            };
             self.send(&format!(
-                "STATUS={} containers, {} events, {} lost",
+                "STATUS={full}{} containers, {} events, {} lost",
                 progress.containers,
                 count(progress.events),
                 count(progress.total_lost()),

@@ -117,7 +117,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let child = match start(&flags.run) {
         Ok(child) => child,
         Err(e) => {
-            let ring = live.control.is_some();
+            let ring = live.control.as_ref().is_some_and(Control::is_ring);
             live.end()?;
             // Nothing was recorded of it.
             if let Some(path) = target.file().filter(|_| !ring) {
@@ -164,7 +164,7 @@ struct Live {
     lag: u64,
     /// Set when the recording is to go on in another file: SIGHUP.
     turn: Arc<AtomicBool>,
-    /// Has the ring written out, if there is one.
+    /// What has to be seen to where rows go into memory.
     control: Option<Control>,
     shedder: Option<Shedder>,
     /// When programs were not run, from the first time to the last, and how many events left no trace.
@@ -307,17 +307,19 @@ impl Live {
         child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
-        let file = target.file().filter(|_| self.control.is_none());
+        let ring = self.control.as_ref().is_some_and(Control::is_ring);
+        let file = target.file().filter(|_| !ring);
         let code = self.until_stopped(flags, &mut report, file, child, stop);
         report.stopping();
         // Whatever stopped it, what was recorded is written.
-        let control = self.control.take();
+        let mut control = self.control.take();
         let written = self.end();
-        for said in control.into_iter().flat_map(|mut control| control.said()) {
+        for said in control.iter_mut().flat_map(Control::said) {
             report.say(&said.text, said.error);
         }
         match (code, written) {
-            (Ok(code), Ok((summary, bytes))) => {
+            (Ok(code), Ok((mut summary, bytes))) => {
+                control.iter().for_each(|c| c.correct(&mut summary));
                 report.end(&summary, file.map(|_| bytes));
                 Ok(code)
             }
@@ -362,13 +364,14 @@ impl Live {
             }
             if report.is_due() {
                 let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
-                report.tell(&Progress {
+                let mut progress = Progress {
                     bytes,
                     missed: self.kernel.misses(),
                     lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
-                    ring: self.control.as_ref().map(|c| c.shared().held()),
                     ..self.pipeline.progress()
-                });
+                };
+                self.control.iter().for_each(|c| c.tell(&mut progress));
+                report.tell(&progress);
             }
             std::thread::sleep(POLL);
         }
@@ -509,10 +512,9 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
                     report.say(&said.text, said.error);
                 }
-                report.serve(&Progress {
-                    ring: control.as_ref().map(|c| c.shared().held()),
-                    ..pipeline.progress()
-                });
+                let mut progress = pipeline.progress();
+                control.iter().for_each(|c| c.tell(&mut progress));
+                report.serve(&progress);
             }
             Frame::Note(note) => pipeline.note(&note),
         }
@@ -535,7 +537,8 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         report.say(&said.text, said.error);
     }
     match finished {
-        Ok((summary, _)) if !flags.quiet => {
+        Ok((mut summary, _)) if !flags.quiet => {
+            control.iter().for_each(|c| c.correct(&mut summary));
             eprintln!(
                 "replayed {} events of {} to {name}",
                 summary.events,

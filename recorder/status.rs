@@ -28,6 +28,8 @@ pub struct Progress {
     pub bytes: Option<u64>,
     /// How long events waited in the kernel at most, since this was told last.
     pub lag: Duration,
+    /// Bytes that wait in memory because the disk is full; None: it is not.
+    pub waiting: Option<u64>,
     /// What is in the ring, if there is one.
     pub ring: Option<Held>,
 }
@@ -101,8 +103,11 @@ impl Status {
             Some(ring) => format!(", {} in {}", elapsed(ring.reach), bytes(ring.bytes)),
             None => p.bytes.map_or(String::new(), |b| format!(", {}", bytes(b))),
         };
+        let full = p.waiting.map_or(String::new(), |waiting| {
+            format!(", the disk is full: {} wait", bytes(waiting))
+        });
         let line = format!(
-            "{}  {} containers, {} events, {}/s, {} lost{size}",
+            "{}  {} containers, {} events, {}/s, {} lost{size}{full}",
             elapsed(self.began.elapsed()),
             p.containers,
             count(p.events),
@@ -160,6 +165,10 @@ pub fn warn(summary: &Summary) {
     if let Some(other) = lost.get_mut(Class::Other.as_str()) {
         *other = other.saturating_sub(summary.not_run);
     }
+    for (class, unwritten) in &summary.unwritten {
+        let all = lost.entry(class).or_default();
+        *all = all.saturating_sub(*unwritten);
+    }
     warn_of_lost(&lost, "because the recorder could not keep up");
     if summary.not_run > 0 {
         eprintln!(
@@ -168,6 +177,7 @@ pub fn warn(summary: &Summary) {
         );
     }
     warn_of_lost(&summary.shed, "to keep within --max-cpu");
+    warn_of_lost(&summary.unwritten, "because the disk was full");
     let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
     let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
     if definitions > 0 {

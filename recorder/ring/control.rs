@@ -1,20 +1,95 @@
-//! When the ring is written out: `ctrace-rec dump`, SIGUSR1, or its trigger; and until when a dump goes on.
+//! What has to be seen to while rows go into memory: when the ring is written out, by `ctrace-rec dump`, SIGUSR1 or its
+//! trigger, and until when that goes on; and when a disk that was full is tried again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ctrace_schema::human::{bytes, count};
 
 use super::ask::Door;
+use super::disk::Disk;
 use super::dump::{Reason, Why};
 use super::flight::Shared;
 use crate::parts::Turn;
 use crate::pipeline::Pipeline;
+use crate::sink::Summary;
+use crate::status::Progress;
+
+/// How often a full disk is tried.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What has to be seen to.
+pub enum Control {
+    /// A ring that is written out now and then.
+    Ring(Dumps),
+    /// A disk that may be full, and when it was tried last.
+    Disk(Arc<Disk>, Instant),
+}
+
+impl Control {
+    /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
+    ///
+    /// # Errors
+    /// Signals or a socket cannot be had.
+    pub fn of_ring(shared: Arc<Shared>, after: Duration) -> Result<Control> {
+        Ok(Control::Ring(Dumps::new(shared, after)?))
+    }
+
+    /// Of a disk.
+    pub fn of_disk(disk: Arc<Disk>) -> Control {
+        Control::Disk(disk, Instant::now())
+    }
+
+    /// Whether rows go into a ring.
+    pub fn is_ring(&self) -> bool {
+        matches!(self, Control::Ring(_))
+    }
+
+    /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
+    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
+        match self {
+            Control::Ring(dumps) => dumps.step(boot, pipeline),
+            Control::Disk(disk, tried) => {
+                if disk.is_full() && tried.elapsed() >= RETRY {
+                    *tried = Instant::now();
+                    pipeline.turn(Turn::Retry);
+                }
+                self.said()
+            }
+        }
+    }
+
+    /// What there is to say. To be called once more when the recording has ended.
+    pub fn said(&mut self) -> Vec<Said> {
+        match self {
+            Control::Ring(dumps) => dumps.said(),
+            Control::Disk(disk, _) => {
+                let said = disk.said().into_iter();
+                said.map(|text| Said { text, error: true }).collect()
+            }
+        }
+    }
+
+    /// Adds to `progress` what is known here.
+    pub fn tell(&self, progress: &mut Progress) {
+        match self {
+            Control::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
+            Control::Disk(disk, _) => disk.tell_of(progress),
+        }
+    }
+
+    /// Takes out of a summary what could not be written.
+    pub fn correct(&self, summary: &mut Summary) {
+        if let Control::Disk(disk, _) = self {
+            disk.correct(summary);
+        }
+    }
+}
 
 /// Has the ring written out.
-pub struct Control {
+pub struct Dumps {
     shared: Arc<Shared>,
     after: Duration,
     door: Door,
@@ -37,16 +112,16 @@ pub struct Said {
     pub error: bool,
 }
 
-impl Control {
+impl Dumps {
     /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    pub fn new(shared: Arc<Shared>, after: Duration) -> Result<Control> {
+    fn new(shared: Arc<Shared>, after: Duration) -> Result<Dumps> {
         let signal = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signal.clone())
             .context("cannot watch for signals")?;
-        Ok(Control {
+        Ok(Dumps {
             shared,
             after,
             door: Door::open().context("cannot listen for `ctrace-rec dump`")?,
@@ -55,13 +130,8 @@ impl Control {
         })
     }
 
-    /// What the ring tells.
-    pub fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
     /// To be called now and then; `boot` is the boot time, ns.
-    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
+    fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             State::Idle => {
@@ -92,7 +162,7 @@ impl Control {
     }
 
     /// What there is to say. To be called once more when the recording has ended.
-    pub fn said(&mut self) -> Vec<Said> {
+    fn said(&mut self) -> Vec<Said> {
         let mut said = vec![];
         if let Some(text) = self.shared.take_warning() {
             said.push(Said { text, error: true });

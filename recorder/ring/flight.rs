@@ -268,7 +268,7 @@ impl Sink for Flight {
 
     fn turn(&mut self, turn: Turn) -> Result<()> {
         match turn {
-            Turn::Next => Ok(()),
+            Turn::Next | Turn::Retry => Ok(()),
             Turn::Begin(why) => self.begin(why),
             Turn::End(summary) => {
                 self.end(&summary);

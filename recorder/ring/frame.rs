@@ -32,6 +32,8 @@ pub struct Tally {
     pub class: &'static str,
     /// How many.
     pub events: u64,
+    /// How many of them gap rows tell of.
+    pub told: u64,
     /// Number of one of the rows, which is no other row's.
     pub seq: i64,
 }
@@ -39,10 +41,16 @@ pub struct Tally {
 /// Adds `tally` to those of its class.
 pub fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     match tallies.iter_mut().find(|t| t.class == tally.class) {
-        Some(known) => known.events = known.events.saturating_add(tally.events),
+        Some(known) => {
+            known.events = known.events.saturating_add(tally.events);
+            known.told = known.told.saturating_add(tally.told);
+        }
         None => tallies.push(tally),
     }
 }
+
+/// Rows of a batch: all of their columns are in memory at once before they are compressed.
+const ROWS: usize = 32_768;
 
 /// Bytes of memory that a frame takes beside its rows, about.
 const BESIDE: usize = 320;
@@ -109,14 +117,20 @@ impl Packer {
         })
     }
 
-    /// The frames of the next batch.
+    /// The frames of the next batch, or of several where it is large.
     ///
     /// # Errors
     /// zstd has no memory.
     pub fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
-        self.batches += 1;
-        let pieces = split(events)?;
-        pieces.into_iter().map(|piece| self.frame(piece)).collect()
+        let mut frames = vec![];
+        for from in (0..events.rows()).step_by(ROWS) {
+            self.batches += 1;
+            let rows = ROWS.min(events.rows() - from);
+            for piece in split(&Slice { events, from, rows })? {
+                frames.push(self.frame(piece)?);
+            }
+        }
+        Ok(frames)
     }
 
     fn frame(&mut self, piece: Piece) -> Result<Arc<Frame>> {
@@ -133,6 +147,37 @@ impl Packer {
         };
         self.held.fetch_add(frame.cost(), Ordering::AcqRel);
         Ok(Arc::new(frame))
+    }
+}
+
+/// Some rows of a batch.
+struct Slice<'a> {
+    events: &'a dyn Events,
+    from: usize,
+    rows: usize,
+}
+
+impl Events for Slice<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        self.events.texts()
+    }
+
+    fn series(&self, name: &str) -> Series {
+        let series = self.events.series(name);
+        if series.rows() == self.rows {
+            return series;
+        }
+        let (mut slice, mut at) = (Series::default(), 0);
+        for run in series.runs() {
+            let end = (at + run.rows()).min(self.from + self.rows);
+            slice.push(run.value(), end.saturating_sub(at.max(self.from)));
+            at += run.rows();
+        }
+        slice
     }
 }
 
@@ -192,6 +237,7 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
             let tally = Tally {
                 class: class.unwrap_or(Class::Other).as_str(),
                 events: lost.map_or(rows as u64, |lost| lost as u64),
+                told: lost.map_or(0, |lost| lost as u64),
                 seq: seq.unwrap_or_default(),
             };
             add(&mut piece.tallies, tally);

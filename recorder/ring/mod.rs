@@ -4,12 +4,14 @@
 
 mod ask;
 mod control;
+mod disk;
 mod dump;
 mod flight;
 mod frame;
 mod kept;
 mod lines;
 mod living;
+mod spill;
 mod trigger;
 
 use std::collections::VecDeque;
@@ -25,8 +27,10 @@ use frame::{Frame, Packer, Tally, Whose, add};
 
 pub use ask::ask;
 pub use control::Control;
+pub use disk::DISK_FULL;
 pub use dump::{Begun, Open, Why};
 pub use flight::Flight;
+pub use spill::Spill;
 pub use trigger::Trigger;
 
 /// Stretches of what was evicted that are told apart, for each container.
@@ -59,7 +63,9 @@ pub struct Evicted {
     pub whose: Whose,
     /// First and last `time`, ns since 1970 UTC.
     pub span: (i64, i64),
-    /// How many, by class.
+    /// How many rows.
+    pub rows: u64,
+    /// How many events, by class.
     pub tallies: Vec<Tally>,
 }
 
@@ -134,13 +140,15 @@ impl Ring {
 
     /// Lets go of the oldest frame of the container that holds most.
     fn evict(&mut self) -> Option<Arc<Frame>> {
-        let shelf = self.shelves.values_mut().max_by_key(|shelf| shelf.bytes)?;
+        let shelves = self.shelves.values_mut();
+        let shelf = shelves.max_by_key(|shelf| (shelf.bytes, shelf.frames.len()))?;
         let frame = shelf.frames.pop_front()?;
         shelf.bytes -= frame.cost();
         self.bytes -= frame.cost();
         shelf.evicted.push_back(Evicted {
             whose: frame.whose.clone(),
             span: frame.span,
+            rows: frame.rows as u64,
             tallies: frame.tallies.clone(),
         });
         if shelf.evicted.len() > STRETCHES {
@@ -180,6 +188,47 @@ impl Ring {
         self.shelves.values().filter_map(of).collect()
     }
 
+    /// The oldest batches, whole ones: at least one, and more as long as they have no more than `rows` rows that take no more
+    /// than `bytes` when they are read.
+    pub fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
+        let frames = self.frames();
+        let (mut count, mut of_rows, mut of_bytes) = (0, 0, 0);
+        for batch in frames.chunk_by(|a, b| a.batch == b.batch) {
+            of_rows += batch.iter().map(|frame| frame.rows).sum::<usize>();
+            of_bytes += batch.iter().map(|frame| frame.unpacked).sum::<usize>();
+            if count > 0 && (of_rows > rows || of_bytes > bytes) {
+                break;
+            }
+            count += batch.len();
+        }
+        frames.into_iter().take(count).collect()
+    }
+
+    /// Lets go of the batches up to this one, which are kept elsewhere now.
+    pub fn remove(&mut self, batch: u64) {
+        for shelf in self.shelves.values_mut() {
+            while let Some(frame) = shelf.frames.pop_front_if(|frame| frame.batch <= batch) {
+                shelf.bytes -= frame.cost();
+                self.bytes -= frame.cost();
+            }
+        }
+    }
+
+    /// Lets go of everything, as if there were no room for it.
+    pub fn evict_all(&mut self) -> Vec<Arc<Frame>> {
+        std::iter::from_fn(|| self.evict()).collect()
+    }
+
+    /// Takes what was evicted, and forgets it: one stretch for each container.
+    pub fn take_evicted(&mut self) -> Vec<Evicted> {
+        let evicted = self.evicted(i64::MIN);
+        for shelf in self.shelves.values_mut() {
+            shelf.evicted.clear();
+        }
+        self.shelves.retain(|_, shelf| !shelf.frames.is_empty());
+        evicted
+    }
+
     /// Bytes of its frames.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -203,6 +252,7 @@ impl Evicted {
     fn join(&mut self, next: &Evicted) {
         self.span.0 = self.span.0.min(next.span.0);
         self.span.1 = self.span.1.max(next.span.1);
+        self.rows += next.rows;
         for tally in &next.tallies {
             add(&mut self.tallies, *tally);
         }

@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
+use std::sync::Mutex;
+
 use super::lines::{Lines, Value};
 use super::*;
+use crate::parts::Turn;
+use crate::sink::{Full, Sink, Summary};
 
 /// Calls of a container with the numbers from `from` to `to`, a second each.
 fn calls(container: &str, from: i64, to: i64) -> Lines {
@@ -107,4 +111,98 @@ fn rows_are_the_same_when_they_are_read_again() {
     ring.add(&lines).unwrap();
     let kept = kept::Kept::read(&ring.frames()).unwrap();
     assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
+}
+
+/// A disk that may be full, and what is on it.
+#[derive(Default)]
+struct Store {
+    full: bool,
+    written: Summary,
+    seqs: Vec<i64>,
+    finished: Option<Summary>,
+}
+
+struct Disk(Arc<Mutex<Store>>);
+
+impl Sink for Disk {
+    fn rows(&self) -> usize {
+        1000
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    fn write(&mut self, events: &dyn Events) -> Result<()> {
+        let mut store = self.0.lock().unwrap();
+        if store.full {
+            return Err(Full::or(std::io::Error::from_raw_os_error(28).into()));
+        }
+        store.written.count(events, true);
+        let series = events.series("seq");
+        store.seqs.extend(series.iter().flatten());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {
+        self.0.lock().unwrap().finished = Some(summary.clone());
+        Ok(0)
+    }
+}
+
+#[test]
+fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_counted() {
+    let store = Arc::new(Mutex::new(Store::default()));
+    let full = |full| store.lock().unwrap().full = full;
+    let sink = Box::new(Disk(store.clone()));
+    let mut spill = Box::new(Spill::over(sink, "host", (100_000, 1_000_000)).unwrap());
+    let (mut happened, mut rest) = (Summary::default(), 0);
+    let mut write = |spill: &mut Spill, name: &str, batches: i64| {
+        for _ in 0..batches {
+            let lines = calls(name, rest, rest + 200);
+            happened.count(&lines, true);
+            spill.write(&lines).unwrap();
+            rest += 200;
+        }
+    };
+    write(&mut spill, "web", 3);
+    full(true);
+    write(&mut spill, "quiet", 1);
+    write(&mut spill, "noisy", 3);
+    spill.turn(Turn::Retry).unwrap();
+    assert_eq!(store.lock().unwrap().written.events, 600);
+    full(false);
+    spill.turn(Turn::Retry).unwrap();
+    // All of it fitted.
+    assert_eq!(store.lock().unwrap().written.events, 1400);
+    assert!(store.lock().unwrap().written.lost.is_empty());
+    assert_eq!(spill.disk().said().len(), 2);
+    full(true);
+    write(&mut spill, "quiet", 1);
+    write(&mut spill, "noisy", 200);
+    full(false);
+    spill.turn(Turn::Retry).unwrap();
+    write(&mut spill, "web", 1);
+    let lost = store.lock().unwrap().written.lost["file"];
+    assert!(lost > 10_000, "{lost}");
+    full(true);
+    write(&mut spill, "web", 1);
+    full(false);
+    let mut summary = happened.clone();
+    let disk = spill.disk();
+    spill.finish(&summary).unwrap();
+    disk.correct(&mut summary);
+
+    let store = store.lock().unwrap();
+    let written = &store.written;
+    // A row says what was lost.
+    assert_eq!(written.events - 1 + written.lost["file"], happened.events);
+    for told in [store.finished.as_ref().unwrap(), &summary] {
+        assert_eq!((told.events, &told.lost), (written.events, &written.lost));
+        assert_eq!(told.unwritten, written.lost);
+    }
+    let mut seqs = store.seqs.clone();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len() as u64, written.events);
 }

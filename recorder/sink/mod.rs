@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ctrace_schema::meta;
+use ctrace_schema::sqlite::WriteError;
 use ctrace_schema::syscalls::Class;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ use crate::kernel::{Cause, Misses};
 use crate::parts::Turn;
 use crate::raw::Machine;
 use crate::resolve::Faults;
-use crate::ring::Why;
+use crate::ring::{DISK_FULL, Why};
 use crate::series::{Series, stretches};
 
 pub use directory::{Directory, of_host, open};
@@ -76,7 +77,7 @@ pub trait Sink: Send {
     /// Writes the rows of a batch.
     ///
     /// # Errors
-    /// It cannot be written. What was written before is kept, and can be read.
+    /// It cannot be written. What was written before is kept, and can be read. [`Full`]: it can be tried again.
     fn write(&mut self, columns: &dyn Events) -> Result<()>;
 
     /// Ends the output, and returns how many bytes it has.
@@ -103,6 +104,8 @@ pub struct Summary {
     pub shed: BTreeMap<&'static str, u64>,
     /// And of them those for which the kernel did not run the programs.
     pub not_run: u64,
+    /// Likewise those for which there was no room on the disk.
+    pub unwritten: BTreeMap<&'static str, u64>,
     /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
     pub missed: Misses,
     /// What did not come as it should.
@@ -182,8 +185,12 @@ impl Summary {
         if why == Cause::NotRun.as_str() {
             self.not_run = self.not_run.saturating_add(events);
         }
-        let shed = (why == Cause::Shed.as_str()).then_some(&mut self.shed);
-        for counts in [Some(&mut self.lost), shed].into_iter().flatten() {
+        let of_reason = match why {
+            DISK_FULL => Some(&mut self.unwritten),
+            why if why == Cause::Shed.as_str() => Some(&mut self.shed),
+            _ => None,
+        };
+        for counts in [Some(&mut self.lost), of_reason].into_iter().flatten() {
             let lost = counts.entry(class).or_default();
             *lost = lost.saturating_add(events);
         }
@@ -226,6 +233,33 @@ impl Summary {
         }
         all
     }
+}
+
+/// There is no room on the disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Full(String);
+
+impl Full {
+    /// `e` as it is, or as this where it says that there is no room.
+    pub fn or(e: anyhow::Error) -> anyhow::Error {
+        match no_room(&e) {
+            true => Full(format!("{e:#}")).into(),
+            false => e,
+        }
+    }
+}
+
+/// Whether an error is for want of room.
+fn no_room(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let sqlite = cause.downcast_ref::<WriteError>();
+        matches!(
+            io,
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        ) || sqlite.is_some_and(WriteError::is_full)
+    })
 }
 
 /// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they

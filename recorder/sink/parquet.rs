@@ -26,7 +26,7 @@ use super::chunk::Encoder;
 use super::journal::Journal;
 use super::medium::{Medium, Piece, Whole};
 use super::sync::Syncer;
-use super::{KEPT_AFTER, Sink, Summary};
+use super::{Full, KEPT_AFTER, Sink, Summary};
 use crate::batch;
 use crate::events::Events;
 use crate::rollups::Rollups;
@@ -166,6 +166,7 @@ impl Parquet {
         Ok(())
     }
 
+    /// What to do about an error that ends the recording.
     fn failed(&self, e: &anyhow::Error) -> anyhow::Error {
         let path = self.path.display();
         anyhow!(
@@ -174,17 +175,40 @@ impl Parquet {
         )
     }
 
-    fn close(&mut self, summary: &Summary) -> Result<u64> {
-        let groups = std::mem::take(&mut self.groups);
-        let mut pairs = pairs(summary.metadata());
-        pairs.push(embed(&self.rollups, &mut self.out)?);
-        let metadata = unclosed::metadata(&self.schema, pairs, groups);
-        let footer = unclosed::footer(&metadata, self.out.len())?;
-        self.out.append(|piece| piece.write_all(&footer))?;
-        self.file.sync_all()?;
+    /// Likewise, but where there is no room it can be tried again.
+    fn refused(&self, e: anyhow::Error) -> anyhow::Error {
+        match Full::or(e) {
+            full if full.is::<Full>() => {
+                Full(format!("cannot write {}: {full}", self.path.display())).into()
+            }
+            other => self.failed(&other),
+        }
+    }
+
+    /// Ends the file, or leaves it as it was.
+    ///
+    /// # Errors
+    /// It cannot be written. [`Full`]: it can be tried again.
+    pub fn close(&mut self, summary: &Summary) -> Result<u64> {
+        let start = self.out.len();
+        let closed = self.footer(summary);
+        if closed.is_err() && self.out.len() > start {
+            // Best at once, for the room on the disk.
+            let _ = self.out.cut(start);
+        }
+        closed.map_err(|e| self.refused(e))?;
+        self.file.sync_all().map_err(|e| self.failed(&e.into()))?;
         // Nothing is in it that is not in the file.
         let _ = std::fs::remove_file(journal::path(&self.path));
         Ok(self.out.len())
+    }
+
+    fn footer(&mut self, summary: &Summary) -> Result<()> {
+        let mut pairs = pairs(summary.metadata());
+        pairs.push(embed(&self.rollups, &mut self.out)?);
+        let metadata = unclosed::metadata(&self.schema, pairs, self.groups.clone());
+        let footer = unclosed::footer(&metadata, self.out.len())?;
+        Ok(self.out.append(|piece| piece.write_all(&footer))?)
     }
 }
 
@@ -221,22 +245,24 @@ impl Sink for Parquet {
     fn keep(&mut self, columns: &dyn Events) -> Result<()> {
         let kept = self
             .empty_journal()
-            .and_then(|()| self.journal.append(columns))
-            .and_then(|()| self.written());
-        kept.map_err(|e| self.failed(&e))
+            .and_then(|()| self.journal.append(columns));
+        kept.map_err(|e| self.refused(e))?;
+        self.written().map_err(|e| self.failed(&e))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let written = self.row_group(columns).and_then(|()| {
-            self.journal.cover();
-            self.rollups.add(columns);
-            self.written()
-        });
-        written.map_err(|e| self.failed(&e))
+        self.row_group(columns).map_err(|e| self.refused(e))?;
+        self.journal.cover();
+        self.rollups.add(columns);
+        self.written().map_err(|e| self.failed(&e))
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
-        self.close(summary).map_err(|e| self.failed(&e))
+        let closed = self.close(summary);
+        closed.map_err(|e| match e.downcast::<Full>() {
+            Ok(full) => self.failed(&full.into()),
+            Err(e) => e,
+        })
     }
 }
 

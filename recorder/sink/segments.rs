@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::directory::{Directory, open};
-use super::{KEPT_AFTER, Parquet, Sink, Summary};
+use super::{Full, KEPT_AFTER, Parquet, Sink, Summary};
 use crate::batch;
 use crate::events::Events;
 use crate::limits::Limits;
@@ -52,8 +52,8 @@ impl Segments {
     /// The segment that is being written.
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
-            let path = self.directory.name()?;
-            let sink = Box::new((self.begin)(&open(&path))?);
+            let path = self.directory.name().map_err(Full::or)?;
+            let sink = Box::new((self.begin)(&open(&path)).map_err(Full::or)?);
             let summary = Summary::new(&self.machine);
             self.current = Some(Segment {
                 sink,
@@ -64,17 +64,14 @@ impl Segments {
         self.current.as_mut().context("there is no segment")
     }
 
-    /// Ends the segment that is being written.
+    /// Ends the segment that is being written. Where there is no room for that, it goes on.
     fn end(&mut self) -> Result<()> {
-        let Some(Segment {
-            sink,
-            path,
-            summary,
-        }) = self.current.take()
-        else {
+        let Some(segment) = &mut self.current else {
             return Ok(());
         };
-        self.bytes += (sink as Box<dyn Sink>).finish(&summary)?;
+        self.bytes += segment.sink.close(&segment.summary)?;
+        let path = segment.path.clone();
+        self.current = None;
         fs::rename(open(&path), &path)
             .with_context(|| format!("cannot name {}", path.display()))?;
         self.directory.remove_oldest();
@@ -109,13 +106,18 @@ impl Sink for Segments {
         segment.sink.write(columns)?;
         segment.summary.count(columns, true);
         if most.is_some_and(|most| segment.sink.len() >= most) {
-            self.end()?;
+            let ended = self.end();
+            // The rows are written; the next ones try again.
+            return ended.or_else(|e| if e.is::<Full>() { Ok(()) } else { Err(e) });
         }
         Ok(())
     }
 
-    fn turn(&mut self, _: Turn) -> Result<()> {
-        self.end()
+    fn turn(&mut self, turn: Turn) -> Result<()> {
+        match turn {
+            Turn::Retry => Ok(()),
+            _ => self.end(),
+        }
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ctrace_schema::sqlite::Writer;
 
-use super::{KEPT_AFTER, Sink, Summary};
+use super::{Full, KEPT_AFTER, Sink, Summary};
 use crate::events::Events;
 
 /// An SQLite database that is being written.
@@ -51,7 +51,7 @@ impl Sink for Sqlite {
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
-        written.with_context(|| self.failed())
+        written.with_context(|| self.failed()).map_err(Full::or)
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {

@@ -11,6 +11,7 @@ mod calls;
 mod cli;
 mod containers;
 mod counts;
+mod disk;
 mod dns;
 mod files;
 mod filters;

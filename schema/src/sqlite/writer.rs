@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, ErrorCode, Statement};
 use rustc_hash::FxHashMap;
 
 use super::{OWN, SIDES, Side};
@@ -20,6 +20,17 @@ pub enum WriteError {
     /// A batch that is none of events.
     #[error("its column `{0}` is none of a recording")]
     Column(&'static str),
+}
+
+impl WriteError {
+    /// Whether there is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        let WriteError::Sqlite(rusqlite::Error::SqliteFailure(e, _)) = self else {
+            return false;
+        };
+        // The log's index is a file, too, and has an error of its own.
+        e.code == ErrorCode::DiskFull || e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    }
 }
 
 /// Bytes of one side table that are remembered, so that a row of it is written once. What is forgotten is written again
