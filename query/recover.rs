@@ -34,11 +34,18 @@ use crate::unclosed::{arranged, is_being_written, read};
 pub async fn recover(asked: &Recover) -> Result<()> {
     let from = &asked.recording;
     let name = from.display();
-    if !matches!(source::check_magic(from)?, Magic::Unclosed) {
-        bail!("{name} was closed: there is nothing to recover");
-    }
+    let closed = !matches!(source::check_magic(from)?, Magic::Unclosed);
     if is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
+    }
+    if closed && asked.output.is_none() && is_open(from) {
+        // Its recorder was killed between its end and its name.
+        let to = rename(from).with_context(|| format!("cannot name {name}"))?;
+        say("recovered", &to.display().to_string());
+        return Ok(());
+    }
+    if closed {
+        bail!("{name} was closed: there is nothing to recover");
     }
     let unclosed = read(from)?;
     let engine = Engine::new(vec![from.to_path_buf()], 1).again();
@@ -76,10 +83,8 @@ pub async fn recover(asked: &Recover) -> Result<()> {
     if asked.output.is_none() {
         // Its rows are in the file now.
         let _ = std::fs::remove_file(journal::path(from));
-        // A segment has its name when it is finished.
-        if to.extension().is_some_and(|ending| ending == "open") {
-            to.set_extension("");
-            std::fs::rename(from, &to).with_context(failed)?;
+        if is_open(from) {
+            to = rename(from).with_context(failed)?;
         }
     }
     say(
@@ -87,6 +92,18 @@ pub async fn recover(asked: &Recover) -> Result<()> {
         &format!("{} events to {}", human::count(rows), to.display()),
     );
     Ok(())
+}
+
+/// Whether it is named as segments are that are being written.
+fn is_open(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "open")
+}
+
+/// Gives a segment the name that it has when it is finished.
+fn rename(from: &Path) -> std::io::Result<PathBuf> {
+    let to = from.with_extension("");
+    std::fs::rename(from, &to)?;
+    Ok(to)
 }
 
 /// The metadata of the whole: what was known at the beginning, and what the rows tell.

@@ -70,10 +70,9 @@ impl Segments {
             return Ok(());
         };
         self.bytes += segment.sink.close(&segment.summary)?;
-        let path = segment.path.clone();
+        let path = &segment.path;
+        fs::rename(open(path), path).with_context(|| format!("cannot name {}", path.display()))?;
         self.current = None;
-        fs::rename(open(&path), &path)
-            .with_context(|| format!("cannot name {}", path.display()))?;
         self.directory.remove_oldest();
         Ok(())
     }

@@ -114,6 +114,11 @@ impl Recorder {
         self.child.0.id()
     }
 
+    /// A file beside its recording.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Lets it run for a tenth of the time while `work` is done: it cannot keep up then, however fast the machine is.
     pub fn hampered<T>(&self, work: impl FnOnce() -> T) -> T {
         let pid = self.pid().to_string();

@@ -58,11 +58,12 @@ fn number(path: &Path, sql: &str) -> u64 {
     row["n"].as_u64().unwrap_or_else(|| panic!("{sql}: {row}"))
 }
 
-/// Records to `out` on a disk of `bytes` that fills up, has `more` calls made meanwhile, makes room, and goes on. Returns what
-/// was recorded and what was lost; together they are all that happened.
-fn fill(stem: &str, bytes: u64, out: &str, more: u64, flags: &[&str]) -> (Recording, u64) {
+/// Records to `out` on a disk that the first of these numbers of calls fills up and on which the second finds it full, makes room,
+/// and goes on. Returns what was recorded and what was lost; together they are all that happened.
+fn fill(stem: &str, out: &str, calls_made: [u64; 2], flags: &[&str]) -> (Recording, u64) {
+    let [first, more] = calls_made;
     require_root();
-    let disk = Disk::new(bytes, 400_000);
+    let disk = Disk::new(60_000_000, 400_000);
     let address = metrics::free_address();
     let own = format!("{stem}-*");
     let mut all = vec![
@@ -77,7 +78,7 @@ fn fill(stem: &str, bytes: u64, out: &str, more: u64, flags: &[&str]) -> (Record
     all.extend(flags);
     let recorder = Recorder::start_to(disk.path.join(out).to_str().unwrap(), &all);
     let full = |wanted: f64| metrics::wait_for(&address, |m| m["ctrace_disk_full"] == wanted);
-    calls(stem, 100_000);
+    calls(stem, first);
     full(1.0);
     calls(stem, more);
     fs::remove_file(disk.filler()).unwrap();
@@ -90,6 +91,8 @@ fn fill(stem: &str, bytes: u64, out: &str, more: u64, flags: &[&str]) -> (Record
         said.contains("goes on in memory") && said.contains("room on the disk again"),
         "{said}"
     );
+    // A database that is closed is one file.
+    assert!(!disk.path.join("run.sqlite-wal").exists());
     // What is left goes with the disk.
     let kept = recording.beside("kept");
     run(Command::new("cp")
@@ -107,7 +110,7 @@ fn fill(stem: &str, bytes: u64, out: &str, more: u64, flags: &[&str]) -> (Record
         "select count(*) as n from events where syscall in ('read', 'write')",
     );
     let lost = number(&path, "select coalesce(sum(lost), 0) as n from gaps");
-    let beside = (recorded + lost).checked_sub(2 * (100_000 + more + 1000));
+    let beside = (recorded + lost).checked_sub(2 * (first + more + 1000));
     assert!(
         beside.is_some_and(|n| n < 2000),
         "{recorded} recorded, {lost} lost, {beside:?}"
@@ -128,19 +131,19 @@ fn fill(stem: &str, bytes: u64, out: &str, more: u64, flags: &[&str]) -> (Record
 
 #[test]
 fn a_file_goes_on_when_there_is_room() {
-    let (recording, lost) = fill("file", 40_000_000, "run.parquet", 300_000, &[]);
+    let (recording, lost) = fill("file", "run.parquet", [100_000, 300_000], &[]);
     assert_eq!(lost, 0, "{}", recording.stderr);
 }
 
 #[test]
 fn segments_go_on_when_there_is_room() {
     let flags = ["--rotate", "1s"];
-    let (recording, lost) = fill("segments", 40_000_000, "out/", 50_000, &flags);
+    let (recording, lost) = fill("segments", "out/", [100_000, 50_000], &flags);
     assert_eq!(lost, 0, "{}", recording.stderr);
 }
 
 #[test]
 fn a_database_goes_on_when_there_is_room() {
-    let (recording, lost) = fill("database", 100_000_000, "run.sqlite", 50_000, &[]);
+    let (recording, lost) = fill("database", "run.sqlite", [20_000, 20_000], &[]);
     assert_eq!(lost, 0, "{}", recording.stderr);
 }

@@ -4,7 +4,7 @@
 use crate::common::containers::{Container, Runtime};
 use crate::common::metrics;
 use crate::common::recorder::{KillOnDrop, Recorder, ctrace_rec, query};
-use crate::common::{LIMIT, require_root, run};
+use crate::common::{LIMIT, require_root, run, wait_for};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -115,4 +115,43 @@ fn it_records_with_the_rights_that_its_unit_leaves_it() {
         "select count(*) as n from events where container = '{name}' and syscall = 'write'"
     );
     assert!(query(&path, &sql)[0]["n"].as_i64().unwrap() >= 1);
+}
+
+#[test]
+fn sighup_begins_the_next_file() {
+    require_root();
+    let mut container = Container::new(Runtime::Runc, "reload").start(&["cat"]);
+    let name = container.name.clone();
+    let recorder = Recorder::start_to("out/", &["--event", "write"]);
+    let mut write = |line: &str| {
+        container.tell(line);
+        assert_eq!(container.line(), line);
+    };
+    write("first");
+    let pid = recorder.pid().to_string();
+    run(Command::new("kill").args(["-HUP", &pid]));
+    let out = recorder.beside("out");
+    let files = |ending: &str| {
+        let pattern = format!("*{ending}");
+        let found = run(Command::new("find").arg(&out).args(["-name", &pattern]));
+        found
+            .lines()
+            .map(std::path::PathBuf::from)
+            .collect::<Vec<_>>()
+    };
+    wait_for("a finished file", LIMIT, || files(".parquet").pop());
+    write("second");
+    let recording = recorder.stop();
+    assert_eq!(recording.code, 0);
+    assert!(files(".parquet").len() >= 2 && files(".open").is_empty());
+    let sql = format!(
+        "select count(*) as n, count(distinct recording) as files, count(distinct seq) as numbers from events
+        where container = '{name}' and syscall = 'write'"
+    );
+    let row = query(&out, &sql).remove(0);
+    assert!(
+        row["n"].as_i64() >= Some(2) && row["n"] == row["numbers"],
+        "{row}"
+    );
+    assert!(row["files"].as_i64() >= Some(2), "{row}");
 }
