@@ -262,7 +262,8 @@ impl Live {
             })?;
         }
         self.tell_kernel(false);
-        if boot.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64 {
+        let ending = self.control.as_ref().is_some_and(|c| c.is_ending(boot));
+        if ending || boot.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64 {
             self.read_losses(boot)?;
         }
         if self.pipeline.is_full() {

@@ -72,6 +72,11 @@ impl Control {
         }
     }
 
+    /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
+    pub fn is_ending(&self, boot: u64) -> bool {
+        matches!(self, Control::Ring(Dumps { state: State::Begun(until), .. }) if boot >= *until)
+    }
+
     /// Adds to `progress` what is known here.
     pub fn tell(&self, progress: &mut Progress) {
         match self {
