@@ -50,7 +50,11 @@ fn a_noisy_container_evicts_nobody_else() {
             format!("select coalesce(sum(lost), 0) as n from gaps where container = '{container}'");
         number(&path, &sql)
     };
-    assert_eq!(lost(&quiet), 0);
+    // The kernel's buffers may have been full for everybody.
+    let sql = format!(
+        "select count(*) as n from gaps where container = '{quiet}' and reason = 'evicted'"
+    );
+    assert_eq!(number(&path, &sql), 0);
     let sql = format!(
         "select count(*) filter (where syscall in ('read', 'write')) as n, count(*) filter (where syscall = 'openat') as m
         from events where container = '{name}'"
