@@ -84,6 +84,7 @@ fn every_key_of_the_metadata_has_its_row() {
         meta::KEY_EVENTS,
         meta::KEY_LOST,
         meta::KEY_SHED,
+        meta::KEY_DUMP,
         meta::KEY_MISSED,
     ];
     assert_eq!(keys, expected);
