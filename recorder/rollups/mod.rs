@@ -25,7 +25,7 @@ use table::{NONE, Numbers, Table};
 
 /// Rows that are in memory of all rollups together, some 400 bytes each. Where there are more, the largest is ended, and what
 /// follows becomes another part of it.
-const MOST: usize = 24_576;
+const MOST: usize = 49_152;
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 8_192;
 /// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
@@ -34,6 +34,8 @@ const LEAST: usize = 4;
 const LEAST_TO_BYTE: usize = 8;
 /// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
 const MOST_BYTES: usize = 16 << 20;
+/// Rollups that stay as long as there are others: others are held against them, and most questions are about them.
+const KEPT: [&str; 3] = ["lives", "calls", "activity"];
 /// Rows that are grouped at a time, which bounds the memory that groups take.
 const PIECE: usize = 16_384;
 
@@ -110,9 +112,10 @@ impl Rollups {
     /// Adds the events of a batch.
     pub fn add(&mut self, columns: &dyn Events) {
         self.events += columns.rows();
-        self.tables.iter_mut().for_each(|g| g.table.turn());
-        let mut found = Found::new(columns);
         for from in (0..columns.rows()).step_by(PIECE) {
+            // What is different in each row of a batch would take more memory than all that is kept of it.
+            self.tables.iter_mut().for_each(|g| g.table.turn());
+            let mut found = Found::new(columns);
             let until = columns.rows().min(from + PIECE);
             let Some(view) = columns.view(from..until) else {
                 self.add_piece(columns, &mut found);
@@ -180,7 +183,8 @@ impl Rollups {
         self.tables.iter().map(|g| g.table.weight()).sum()
     }
 
-    /// Ends the largest rollup, or leaves it out if it is not worth its space: returns which it was, and whether it is gone.
+    /// Ends the largest rollup. If that is not worth its space it is left out, or another in place of one of [`KEPT`]: returns
+    /// which it was, and whether it is gone.
     fn end_largest(&mut self) -> (usize, bool) {
         let weights = self.tables.iter().map(|g| g.table.weight()).enumerate();
         let largest = weights.max_by_key(|(_, weight)| *weight);
@@ -196,10 +200,18 @@ impl Rollups {
             growing.before = self.events;
             return (largest, false);
         }
-        let gone = self.tables[largest].parts.iter();
-        self.bytes -= gone.map(|part| part.bytes.len()).sum::<usize>();
-        self.tables.remove(largest);
-        (largest, true)
+        let kept = |at: &usize| KEPT.contains(&self.tables[*at].table.rollup.name);
+        let others = (0..self.tables.len()).filter(|at| !kept(at));
+        let other = others.max_by_key(|at| self.tables[*at].table.weight());
+        let gone = if kept(&largest) {
+            other.unwrap_or(largest)
+        } else {
+            largest
+        };
+        let parts = self.tables[gone].parts.iter();
+        self.bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
+        self.tables.remove(gone);
+        (gone, true)
     }
 
     /// Makes the slices longer where there are too many.
