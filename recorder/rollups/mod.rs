@@ -25,7 +25,7 @@ use table::{NONE, Numbers, Table};
 
 /// Rows that are in memory of all rollups together, some 400 bytes each. Where there are more, the largest is ended, and what
 /// follows becomes another part of it.
-const MOST: usize = 49_152;
+const MOST: usize = 98_304;
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 8_192;
 /// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
