@@ -338,7 +338,7 @@ __inline_always void stop_clock(struct task *t)
  */
 __inline_always bool shares_memory(void)
 {
-	struct mm_struct *mm = LOAD(this_task(), mm);
+	struct mm_struct *mm = LOAD(LOOSE(this_task()), mm);
 	return mm && READ(mm, mm_users.counter) > 1;
 }
 

@@ -118,7 +118,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 /* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
 VERIFIED_ONCE int send_exit(struct task *t, u32 ends)
 {
-	struct task_struct *task = this_task();
+	struct task_struct *task = LOOSE(this_task());
 	struct rec_exit rec = {};
 	if (!t)
 		return 0;

@@ -210,7 +210,7 @@ __inline_always u64 pwd_key(struct task_struct *task)
 /* The key of the executable that a task runs; 0: it has none. */
 __inline_always u64 exe_key(struct task_struct *task)
 {
-	struct mm_struct *mm = LOAD(task, mm);
+	struct mm_struct *mm = LOAD(LOOSE(task), mm);
 	return mm ? file_key(LOAD(task, pid), NUMBER(mm, exe_file)) : 0;
 }
 

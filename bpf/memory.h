@@ -223,7 +223,7 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct mm_struct *mm = LOAD(task, mm);
+	struct mm_struct *mm = LOAD(LOOSE(task), mm);
 	if (!rec || !mm)
 		return;
 	u64 key = exe_key(task);

@@ -73,6 +73,7 @@ __inline_always bool comm_wanted(struct task *t)
 __inline_always void define_task_of(struct task *t, struct task_struct *task)
 {
 	struct rec_task rec = {};
+	task = LOOSE(task);
 	struct pid *pid = LOAD(LOAD(task, signal), pids[PIDTYPE_TGID]);
 	struct upid upid = {};
 
@@ -100,6 +101,7 @@ VERIFIED_ONCE int define_current(struct task *t)
 /* Decides anew who the thread is and whether it is recorded. It goes by the name of `named`. */
 __inline_always void refresh_task_as(struct task *t, struct task_struct *task, struct task_struct *named)
 {
+	task = LOOSE(task);
 	t->css_set = (u64)LOAD(task, cgroups);
 	t->cred = (u64)LOAD(task, cred);
 	name_task(t, named);
@@ -131,7 +133,7 @@ VERIFIED_ONCE int refresh_current(struct task *t)
 /* Likewise, of a thread that the kernel has made in a process: it goes by the name of the process. */
 VERIFIED_ONCE int refresh_worker(struct task *t)
 {
-	struct task_struct *task = this_task();
+	struct task_struct *task = LOOSE(this_task());
 	if (t)
 		refresh_task_as(t, task, LOAD(task, group_leader));
 	return 0;

@@ -5,7 +5,8 @@
  * machine has them; times are CLOCK_BOOTTIME in ns; keys are 64-bit hashes that name a definition sent before.
  *
  * Records leave in one ring per CPU, and those of cgroups in one of their own, each ring in the order in which they
- * happened. A thread's records, read over all rings in order of time, are in the order in which they happened. A definition (task, file, sock) always precedes its first use.
+ * happened. A thread's records, read over all rings in order of time, are in the order in which they happened. A
+ * definition (task, file, sock) always precedes its first use.
  */
 #ifndef CTRACE_WIRE_H
 #define CTRACE_WIRE_H
@@ -27,10 +28,8 @@ enum limits {
 	COUNT_BUCKETS = 32, /* of a latency histogram: each twice as wide as the one before */
 	COUNTS_MAX = 65536, /* container, comm and call that are counted apart */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
-	URING_OPS =
-		128, /* operations of io_uring, a power of two, the last for what is none; in a row they follow calls */
-	REQUEST_COUNT =
-		0x800, /* bit in the number of a call: it is no call's but a request's, and has bits of its time */
+	URING_OPS = 128, /* operations of io_uring, a power of two, the last for none; in a row they follow calls */
+	REQUEST_COUNT = 0x800, /* bit in the number of a call: a request's, which has bits of its time in its place */
 };
 
 enum rec_kind {
@@ -51,8 +50,7 @@ enum sys_flag {
 	SYS_COMPAT = 1, /* a 32-bit call */
 	SYS_DENIED = 2, /* no enter was seen: seccomp refused it */
 	SYS_NO_RETURN = 4, /* never came back, or had not when the recording ended */
-	SYS_NO_ENTRY =
-		8, /* no enter was seen: was in progress when the recording began, or a tracer let it not run, or it was missed */
+	SYS_NO_ENTRY = 8, /* no enter was seen: older than the recording, missed, or kept from running by a tracer */
 	SYS_CHILD = 16, /* `key` is the tid of the child that the call made */
 	SYS_RET_KEY = 32, /* `key` is of the fd that the call returned */
 	SYS_NO_FD = 64, /* a request on a file of its ring's table: the first argument is its place there */

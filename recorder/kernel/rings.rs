@@ -95,19 +95,36 @@ pub fn usual_bytes(ring: usize) -> usize {
 /// # Errors
 /// The kernel has no memory for them.
 pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>> {
-    let ring = |index: usize| -> Result<Ring> {
-        let bytes = if index < cpus { each } else { FOR_CGROUPS };
-        let map = create(bytes)?;
-        outer
-            .update(
-                &(index as u32).to_ne_bytes(),
-                &map.as_fd().as_raw_fd().to_ne_bytes(),
-                MapFlags::ANY,
-            )
-            .with_context(|| format!("cannot set ring {index}"))?;
-        Ring::new(map, bytes)
-    };
-    (0..=cpus).map(ring).collect()
+    let bytes = |index| if index < cpus { each } else { FOR_CGROUPS };
+    let maps: Vec<MapHandle> = (0..=cpus)
+        .map(|index| create(bytes(index)))
+        .collect::<Result<_>>()?;
+    put(outer, &maps).context("cannot set the rings")?;
+    let rings = maps.into_iter().enumerate();
+    rings
+        .map(|(index, map)| Ring::new(map, bytes(index)))
+        .collect()
+}
+
+/// Puts `maps` into `outer`, in this order, and all at once where the kernel can (Linux 5.19): it waits until no program
+/// runs that could see what was there, some 10 ms, each time that it is asked.
+fn put(outer: &impl MapCore, maps: &[MapHandle]) -> libbpf_rs::Result<()> {
+    let keys: Vec<[u8; 4]> = (0..maps.len() as u32).map(u32::to_ne_bytes).collect();
+    let fds: Vec<[u8; 4]> = maps
+        .iter()
+        .map(|map| map.as_fd().as_raw_fd().to_ne_bytes())
+        .collect();
+    let at_once = outer.update_batch(
+        keys.as_flattened(),
+        fds.as_flattened(),
+        maps.len() as u32,
+        MapFlags::ANY,
+        MapFlags::ANY,
+    );
+    at_once.or_else(|_| {
+        let mut each = keys.iter().zip(&fds);
+        each.try_for_each(|(key, fd)| outer.update(key, fd, MapFlags::ANY))
+    })
 }
 
 impl Ring {
