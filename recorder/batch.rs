@@ -102,6 +102,7 @@ pub struct Note {
     pub exit_signal: Option<i32>,
     pub description: Option<Box<Description>>,
     pub lost: Option<i64>,
+    pub cpu: Option<i32>,
     pub counted: Option<Box<Counted>>,
 }
 

@@ -180,9 +180,11 @@ impl Held {
 mod tests {
     use std::sync::Arc;
 
+    use ctrace_schema::syscalls::Class;
+
     use super::*;
     use crate::calls::Calls;
-    use crate::kernel::Cause;
+    use crate::kernel::{Cause, Loss};
     use crate::memory::Memory;
     use crate::registry::Registry;
     use crate::sink::JsonLines;
@@ -192,9 +194,16 @@ mod tests {
         let calls = Calls::new("x86_64").expect("is known");
         let memory = Memory::DEFAULT.parse().expect("is a size");
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
-        resolver.gap(0, "file", "ring full", 7, (1, 2));
+        let loss = |cgroup, class, why, events| Loss {
+            cgroup,
+            class: Some(class),
+            why,
+            cpu: None,
+            events,
+        };
+        resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
         resolver.registry.enter(5);
-        resolver.gap(5, "network", Cause::Shed.as_str(), 3, (1, 2));
+        resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
         let mut cutter = Cutter::new(&JsonLines::new());
         let held = cutter.cut(&mut resolver, Duration::ZERO, true);
         let mut summary = Summary::default();

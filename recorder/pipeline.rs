@@ -16,6 +16,7 @@ use crate::calls::Calls;
 use crate::columns::{Columns, ContainerName};
 use crate::decode::{self, Body, Head};
 use crate::events::Events;
+use crate::kernel::Loss;
 use crate::memory::Memory;
 use crate::merge::{self, Source};
 use crate::parts::{Cutter, Held, Part, Turn};
@@ -117,13 +118,18 @@ impl Pipeline {
                 since,
                 until,
                 why,
+                cpu,
             } => {
-                let class = match class.as_str() {
-                    "" => "",
-                    name => Class::from_name(name).unwrap_or(Class::Other).as_str(),
+                let known = |name: &str| Class::from_name(name).unwrap_or(Class::Other);
+                let class = Some(class.as_str()).filter(|name| !name.is_empty());
+                let loss = Loss {
+                    cgroup: *cgroup,
+                    class: class.map(known),
+                    why: *why,
+                    cpu: *cpu,
+                    events: *lost,
                 };
-                self.resolver
-                    .gap(*cgroup, class, why.as_str(), *lost, (*since, *until));
+                self.resolver.gap(&loss, (*since, *until));
             }
             Note::EntriesMissed { until } => self.resolver.entries_missed = *until,
             Note::Counts { since, counts } => {

@@ -95,6 +95,8 @@ pub enum Note {
         until: u64,
         #[serde(default)]
         why: Cause,
+        #[serde(default)]
+        cpu: Option<u16>,
     },
     /// Entries of calls may have been missed until then.
     EntriesMissed {

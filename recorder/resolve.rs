@@ -8,6 +8,7 @@ mod threads;
 
 use std::sync::Arc;
 
+use ctrace_schema::syscalls::Class;
 use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::decode::{Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::dns::Resolved;
-use crate::kernel::Count;
+use crate::kernel::{Count, Loss};
 use crate::memory::{Memory, roomy};
 use crate::paths;
 use crate::registry::{Change, Fact, Is, Registry};
@@ -240,22 +241,16 @@ impl Resolver {
         self.batch.push_note(row, note);
     }
 
-    /// Events of `class` (empty: of any) were lost between two instants (boot time, ns), for the reason `why`.
-    pub fn gap(
-        &mut self,
-        cgroup: u64,
-        class: &'static str,
-        why: &'static str,
-        lost: u64,
-        (since, until): (u64, u64),
-    ) {
+    /// Events were lost between two instants (boot time, ns).
+    pub fn gap(&mut self, loss: &Loss, (since, until): (u64, u64)) {
         let mut row = Row::new(self.clock.wall(since), Kind::Gap);
         row.duration = until.saturating_sub(since);
         let note = Note {
-            container: self.registry.index_of_lost(cgroup),
-            action: why,
-            class,
-            lost: Some(lost as i64),
+            container: self.registry.index_of_lost(loss.cgroup),
+            action: loss.why.as_str(),
+            class: loss.class.map_or("", Class::as_str),
+            lost: Some(loss.events as i64),
+            cpu: loss.cpu.map(Into::into),
             ..Note::default()
         };
         self.batch.push_note(row, note);

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ctrace_schema::syscalls::Class;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::{Mode, Record};
 use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
-use crate::kernel::{self, Cause, Kernel};
+use crate::kernel::{self, Cause, Kernel, Loss};
 use crate::merge::{self, Frames};
 use crate::output::{Into, Target, create_raw};
 use crate::parts::Turn;
@@ -286,17 +287,22 @@ impl Live {
             self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));
         }
         for loss in self.kernel.losses() {
-            let class = loss.class.as_str().to_string();
-            self.note(Note::Gap {
-                cgroup: loss.cgroup,
-                class,
-                lost: loss.events,
-                since,
-                until,
-                why: loss.why,
-            })?;
+            self.gap(&loss, (since, until))?;
         }
         Ok(())
+    }
+
+    /// Notes that events were lost between two instants (boot time, ns).
+    fn gap(&mut self, loss: &Loss, (since, until): (u64, u64)) -> Result<()> {
+        self.note(Note::Gap {
+            cgroup: loss.cgroup,
+            class: loss.class.map_or("", Class::as_str).to_string(),
+            lost: loss.events,
+            since,
+            until,
+            why: loss.why,
+            cpu: loss.cpu,
+        })
     }
 
     /// Until something ends it.
@@ -422,14 +428,16 @@ impl Live {
     /// Whose what left no trace was, nobody knows.
     fn read_unseen(&mut self) -> Result<()> {
         match (self.unseen, self.skipped) {
-            (lost @ 1.., Some((since, until))) => self.note(Note::Gap {
-                cgroup: 0,
-                class: String::new(),
-                lost,
-                since,
-                until,
-                why: Cause::NotRun,
-            }),
+            (events @ 1.., Some(span)) => {
+                let loss = Loss {
+                    cgroup: 0,
+                    class: None,
+                    why: Cause::NotRun,
+                    cpu: None,
+                    events,
+                };
+                self.gap(&loss, span)
+            }
             _ => Ok(()),
         }
     }

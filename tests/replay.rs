@@ -153,3 +153,95 @@ fn garbage_is_refused_and_never_a_panic() {
         bytes[i] ^= 0x55;
     }
 }
+
+/// The fixture with notes of losses at its end, as JSON.
+fn with_gaps(dir: &Path, gaps: &[&str]) -> PathBuf {
+    let whole = std::fs::read(fixture()).unwrap();
+    let line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let mut frames = zstd::decode_all(&whole[line..]).unwrap();
+    for gap in gaps {
+        let note = format!(r#"{{"gap":{gap}}}"#);
+        frames.push(b'N');
+        frames.extend((note.len() as u32).to_le_bytes());
+        frames.extend(note.as_bytes());
+    }
+    let raw = dir.join("gaps.raw");
+    let frames = zstd::encode_all(&frames[..], 1).unwrap();
+    std::fs::write(&raw, [&whole[..line], &frames].concat()).unwrap();
+    raw
+}
+
+/// What a command says that must succeed.
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    output
+}
+
+#[test]
+fn losses_are_told_by_cpu_and_add_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let gaps = [
+        r#"{"cgroup":0,"class":"file","lost":5,"since":7000,"until":9000,"why":"ring","cpu":0}"#,
+        r#"{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"why":"ring","cpu":3}"#,
+        // As recorders before the column wrote it.
+        r#"{"cgroup":0,"class":"network","lost":2,"since":7000,"until":9000}"#,
+    ];
+    let raw = with_gaps(dir.path(), &gaps);
+    let path = |name: &str| dir.path().join(name);
+    for name in ["a.parquet", "b.sqlite"] {
+        let out = path(name);
+        run(Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+            .args(["--quiet", "--from-raw"])
+            .args([&raw, Path::new("--out"), &out]));
+    }
+    let sqlite3 = |path: &Path, sql: &str| run(Command::new("sqlite3").arg(path).arg(sql)).stdout;
+    for (from, to) in [
+        ("a.parquet", "a.sqlite"),
+        ("b.sqlite", "b.parquet"),
+        ("b.parquet", "old.sqlite"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
+        run(command.arg("convert").args([path(from), path(to)]));
+    }
+    let by_cpu = "select cpu, sum(lost) as lost from gaps group by cpu order by cpu desc";
+    for name in ["a.parquet", "b.sqlite", "a.sqlite", "b.parquet"] {
+        let mut rows = ask(&path(name), by_cpu);
+        rows.sort_unstable();
+        assert_eq!(rows, [",2", "0,5", "3,7"], "{name}");
+        // From the sums beside the events, and together in the ready question.
+        let by_class = "select class, sum(lost) from gaps group by class order by class";
+        assert_eq!(ask(&path(name), by_class), ["file,12", "network,2"]);
+        let listed = ask(&path(name), "gaps");
+        let ends = ["file,12,ring full", "network,2,ring full"];
+        assert!(
+            listed.len() == 2 && listed.iter().zip(ends).all(|(row, end)| row.ends_with(end)),
+            "{listed:?}"
+        );
+    }
+    let plain = String::from_utf8(sqlite3(&path("b.sqlite"), by_cpu)).unwrap();
+    assert_eq!(plain, "3|7\n0|5\n|2\n");
+
+    // Recordings of before have no such column.
+    let views = ctrace_schema::views::VIEWS.iter().map(|view| view.name);
+    let drop: String = views
+        .chain(["events"])
+        .map(|view| format!("drop view {view};"))
+        .collect();
+    let alter = format!("{drop} alter table detail drop column cpu;");
+    sqlite3(&path("old.sqlite"), &alter);
+    let old = path("old.parquet");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
+    run(command
+        .arg("-r")
+        .arg(path("a.parquet"))
+        .args(["--format", "parquet", "--output"])
+        .args([
+            &old,
+            Path::new("select * exclude (cpu, recording) from events"),
+        ]));
+    for old in [old, path("old.sqlite")] {
+        assert_eq!(ask(&old, by_cpu), [",14"], "{}", old.display());
+    }
+}

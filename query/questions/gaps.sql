@@ -1,8 +1,9 @@
-/* What was lost, and when. */
+/* What was lost, and when, on all CPUs together. */
 select time as from_time, to_timestamp_nanos(cast(time as bigint) + coalesce(duration, 0)) as to_time, host, container, class,
-    lost, reason
+    sum(lost) as lost, reason
 from gaps
 where true
     {gaps}
+group by time, duration, host, container, class, reason
 order by time, container, class
 {limit}

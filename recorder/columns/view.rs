@@ -92,6 +92,7 @@ impl Events for View<'_> {
             "fd" => self.by_call(|_, _| true, |call, r| self.fd(call, r).map(Into::into)),
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
             "lost" => self.by_note(|n| n.lost),
+            "cpu" => self.by_note(|n| n.cpu.map(Into::into)),
             "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
             "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
             "pid" => self.task(|t| t.pid),

@@ -1,6 +1,7 @@
 //! The kernel side: loads, attaches and configures the programs, reads their rings and counters.
 
 mod counts;
+mod losses;
 mod probe;
 mod rings;
 mod skips;
@@ -16,17 +17,16 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Enum, Func};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
-use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::containers::Hierarchies;
 use crate::filters::Filters;
 use crate::memory::Memory;
-use crate::wire::types::{cgroup_state, comm_mode, limits, loss, miss, v1_controller};
+use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 pub use counts::Count;
 use counts::Counted;
+pub use losses::{Cause, Loss};
 pub use probe::check;
 pub use rings::Ring;
 use skips::Skips;
@@ -38,48 +38,11 @@ pub struct Kernel {
     /// By CPU, and at last that for cgroups.
     pub rings: Vec<Ring>,
     uring: uring::Tracepoints,
-    losses: FxHashMap<(u64, u32, u32), u64>,
+    losses: losses::Counted,
     counted: Counted,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
     skips: Skips,
-}
-
-/// Events lost since the last time, of one class and container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Key of the container's cgroup; 0: the host.
-    pub cgroup: u64,
-    /// Class of the calls.
-    pub class: Class,
-    /// Why.
-    pub why: Cause,
-    /// How many.
-    pub events: u64,
-}
-
-/// Why events are lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// A ring was full.
-    #[default]
-    Ring,
-    /// They were given up: see [`Kernel::shed`].
-    Shed,
-    /// The kernel did not run the programs: see [`Kernel::unseen`].
-    NotRun,
-}
-
-impl Cause {
-    /// The `action` of their gap rows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Cause::Ring => "ring full",
-            Cause::Shed => "max-cpu",
-            Cause::NotRun => "program not run",
-        }
-    }
 }
 
 /// What the kernel side could not do, since the beginning, by the names of `enum miss` in `bpf/wire.h`.
@@ -163,7 +126,7 @@ impl Kernel {
             links: vec![],
             rings,
             uring,
-            losses: FxHashMap::default(),
+            losses: losses::Counted::default(),
             counted: Counted::default(),
             untold: 0,
             skips: Skips::default(),
@@ -293,48 +256,8 @@ impl Kernel {
 
     /// Events lost since the last call.
     pub fn losses(&mut self) -> Vec<Loss> {
-        let mut found = vec![];
-        for key in self.skel.maps.losses.keys() {
-            // struct loss_key: cgroup, class, why.
-            let Some((cgroup, [class, why])) = key
-                .split_first_chunk::<8>()
-                .and_then(|(cgroup, rest)| Some((cgroup, rest.as_chunks::<4>().0.first_chunk()?)))
-            else {
-                continue;
-            };
-            let (class, why) = (u32::from_ne_bytes(*class), u32::from_ne_bytes(*why));
-            let key_parts = (u64::from_ne_bytes(*cgroup), class, why);
-            let Ok(Some(values)) = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY) else {
-                continue;
-            };
-            let total: u64 = values
-                .iter()
-                .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
-                .sum();
-            let before = self.losses.insert(key_parts, total).unwrap_or(0);
-            // Nobody is left in a container that is gone who could lose more.
-            if total == before && counts::is_gone(&key, &self.skel.maps.cgroups) {
-                if self.skel.maps.losses.delete(&key).is_ok() {
-                    self.losses.remove(&key_parts);
-                }
-            } else if total > before {
-                let class = Class::ALL
-                    .get(class as usize)
-                    .copied()
-                    .unwrap_or(Class::Other);
-                found.push(Loss {
-                    cgroup: key_parts.0,
-                    class,
-                    why: if why == loss::LOSS_SHED.0 {
-                        Cause::Shed
-                    } else {
-                        Cause::Ring
-                    },
-                    events: total - before,
-                });
-            }
-        }
-        found
+        let maps = &self.skel.maps;
+        self.losses.read(&maps.losses, &maps.cgroups)
     }
 
     /// Calls that were counted since the last time; none, unless the filters ask for counts.

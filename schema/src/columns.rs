@@ -133,6 +133,7 @@ pub const COLUMNS: &[Column] = &[
     maybe("latency", Type::Text, "counts rows: JSON array; its element i says how many calls took 2^i ns or more and less than 2^(i+1)"),
     // loss
     maybe("lost", Type::Int64, "gap rows: how many events of `class` were lost between `time` and `time` + `duration`"),
+    maybe("cpu", Type::Int32, "gap rows: number of the CPU on which they were lost; null: it was on none, as where the disk was full"),
 ];
 
 /// The index of a column in [`COLUMNS`].

@@ -1,7 +1,7 @@
 //! The metadata of a recording: the key-value pairs in its Parquet footer, or the table `meta` in SQLite.
 
 /// Major and minor version of the format. A reader refuses a newer major; `docs/schema-changes.md` has a line for each.
-pub const SCHEMA_VERSION: (u32, u32) = (1, 1);
+pub const SCHEMA_VERSION: (u32, u32) = (1, 2);
 
 /// Version of the format, `MAJOR.MINOR`.
 pub const KEY_SCHEMA: &str = "ctrace.schema";

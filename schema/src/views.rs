@@ -155,7 +155,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "gaps",
-        comment: "what was lost and when, one row for each stretch of time",
+        comment: "what was lost and when, one row for each stretch of time and CPU",
         sql: include_str!("views/gaps.sql"),
         own: &[
             ("time", "when the loss began, UTC"),
@@ -166,6 +166,10 @@ pub const VIEWS: &[View] = &[
             ),
             ("class", "class of the calls that were lost"),
             ("lost", "how many events were lost"),
+            (
+                "cpu",
+                "number of the CPU on which they were lost; null: on none, or not known",
+            ),
             ("reason", "why"),
         ],
     },

@@ -300,6 +300,9 @@ fn what_is_recorded_and_what_is_lost_is_all_that_happened() {
     }
 }
 
+/// Many calls of some classes.
+const FLOOD: &str = "calls getppid=200000 chdir=50000 sched_yield=50000";
+
 /// Of a container that is as others are: it reads, writes, connects, runs programs and waits.
 const QUIET: &str =
     "net; for i in $(seq 20); do cat /etc/motd | sort | uniq; ls -lR /etc; sleep 0.05; done";
@@ -319,6 +322,48 @@ fn a_container_that_floods_loses_its_own_events_first() {
     assert!(shares[0] > 0.05, "{shares:?} lost: the flood was none");
     for other in &shares[1..] {
         assert!(*other < 0.01, "{shares:?} lost");
+    }
+}
+
+#[test]
+fn what_is_lost_is_told_by_the_cpu_on_which_it_was() {
+    require_root();
+    // Each stays on a CPU, from before the recording begins.
+    let script = |cpu| {
+        format!(
+            "exec taskset {:x} sh -c 'echo up; read x; {}'",
+            1 << cpu,
+            FLOOD
+        )
+    };
+    let mut containers = [0, 1].map(|cpu| {
+        let container =
+            Container::new(Runtime::Docker, "pinned").start(&["sh", "-c", &script(cpu)]);
+        (cpu, container)
+    });
+    let cgroups = containers.each_mut().map(|(_, c)| {
+        assert_eq!(c.line(), "up");
+        Cgroup::of(c)
+    });
+    let counter = Counter::start();
+    let names = containers.each_ref().map(|(_, c)| c.name.clone()).join(",");
+    let rings = [("CTRACE_RING_BYTES", "65536")];
+    let recorder = Recorder::start_with("run.parquet", &["--container", &names], &rings);
+    containers.iter_mut().for_each(|(_, c)| c.tell("go"));
+    let ended = recorder.hampered(|| containers.map(|(cpu, c)| (cpu, c.finish())));
+    let recording = recorder.stop();
+    let happened = counter.stop(&cgroups);
+    for ((cpu, ended), happened) in ended.iter().zip(happened) {
+        assert_eq!(ended.code, 0, "{}", ended.stdout);
+        let (rows, lost) = recorded(&recording, &ended.name);
+        assert_eq!(sum(&rows, &lost), happened, "of CPU {cpu}");
+        assert!(total(&lost) > 10_000, "{lost:?}: the flood was none");
+        let sql = "select cpu, class, sum(lost) as n from gaps where container =";
+        let sql = format!("{sql} '{}' group by cpu, class", ended.name);
+        for row in recording.query(&sql) {
+            assert_eq!(row["cpu"], *cpu, "{row}");
+            assert_eq!(row["n"], lost[row["class"].as_str().unwrap()], "{row}");
+        }
     }
 }
 
