@@ -12,10 +12,10 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Tests that record need root; cargo runs their binary through this.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
-.PHONY: help build static demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install clean
+.PHONY: help build static demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
 build: ## build both programs, optimised
 	@packaging/setup.sh build
@@ -73,7 +73,7 @@ bench-query: ## measure how fast questions are answered, beside other engines (p
 	python3 -m venv $(TARGET)/python-bench && $(TARGET)/python-bench/bin/pip install -q -r benches/query/requirements.txt
 	$(TARGET)/python-bench/bin/python benches/query/run.py $(TARGET)/release --millions $(MILLIONS) --keep $(TARGET)/bench-query
 
-install: ## install the built programs, man pages, completions and the service below PREFIX (/usr/local)
+install: install-service ## install the built programs, man pages, completions and the service below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
 	share=$(DESTDIR)$(PREFIX)/share && \
 	mkdir -p $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d && \
@@ -85,6 +85,7 @@ install: ## install the built programs, man pages, completions and the service b
 		$$run completions fish >$$share/fish/vendor_completions.d/$$program.fish || exit 1; \
 	done
 
+install-service: ## install the systemd unit and its configuration alone
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/ctrace-rec.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ctrace-rec.service
 	@# A configuration that is there is somebody's.

@@ -11,11 +11,14 @@
 mod common;
 #[path = "kernels/machine.rs"]
 mod machine;
+#[path = "kernels/service.rs"]
+mod service;
 mod truth;
 
 use common::require_root;
-use machine::{Outcome, Workload};
+use machine::{Outcome, Root, Workload, container_id};
 use std::collections::BTreeMap;
+use std::path::Path;
 use truth::recording::{self, Row};
 use truth::{check, strace};
 
@@ -90,7 +93,10 @@ fn on(series: &str) {
     ]
     .map(|(name, command)| Workload { name, command });
     let workloads: Vec<_> = traced.chain(counted).chain(other).collect();
-    let outcome = machine::boot(series, &workloads);
+    let root = Root::new("/usr/bin/ctrace-rec", &workloads);
+    root.program(Path::new("/usr/bin/strace"), "/usr/bin/strace");
+    root.script("record.sh", "/main");
+    let outcome = root.boot(series);
     let kernel = outcome.text("kernel");
     assert!(kernel.starts_with(&format!("{series}.")), "{kernel}");
     let recorder = outcome.text("recorder");
@@ -107,7 +113,7 @@ fn on(series: &str) {
             "0\n",
             "{name}: {told}"
         );
-        let rows = recording::read(&outcome.path("rows"), &workload.id()[..12]);
+        let rows = recording::read(&outcome.path("rows"), &container_id(name)[..12]);
         half += match TRACED.iter().find(|(traced, _, _)| *traced == name) {
             Some((_, _, least)) => check(name, *least, &outcome.path(name), rows, may_skip),
             // Before 5.17 its tracepoints do not say which request they are about.

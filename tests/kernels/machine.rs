@@ -4,7 +4,7 @@ use crate::common::{image, output, run};
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -23,13 +23,11 @@ pub struct Workload {
     pub command: String,
 }
 
-impl Workload {
-    /// The id of its container, as a runtime would have made it.
-    pub fn id(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.name.hash(&mut hasher);
-        format!("{:016x}", hasher.finish()).repeat(4)
-    }
+/// The id of the container of the workload with this name, as a runtime would have made it.
+pub fn container_id(name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    format!("{:016x}", hasher.finish()).repeat(4)
 }
 
 /// What came out of the machine.
@@ -47,20 +45,127 @@ impl Outcome {
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}\n{}", self.console()))
     }
 
-    fn console(&self) -> String {
+    /// Unpacks what the machine sent.
+    fn unpack(&self, series: &str) {
+        let out = self.path("");
+        fs::create_dir(&out).unwrap();
+        let tar = output(
+            Command::new("tar")
+                .arg("-xzf")
+                .arg(self.0.path().join("archive"))
+                .arg("-C")
+                .arg(out),
+        );
+        assert!(
+            tar.status.success(),
+            "Linux {series} sent no whole archive: {}\n{}",
+            String::from_utf8_lossy(&tar.stderr),
+            self.console()
+        );
+    }
+
+    /// What the kernel, and processes that write there, said on its console.
+    pub fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.0.path().join("console")).unwrap()).into_owned()
     }
 }
 
-/// Boots Debian's kernel of the series, such as `6.1`, and runs the workloads one after the other.
-pub fn boot(series: &str, workloads: &[Workload]) -> Outcome {
-    let kernel = Path::new(CACHE).join(series);
-    run(Command::new(Path::new(SCRIPTS).join("fetch.sh"))
-        .arg(series)
-        .arg(&kernel));
-    let dir = tempfile::tempdir().unwrap();
-    let initrd = initrd(dir.path(), workloads);
-    let file = |name: &str| File::create(dir.path().join(name)).unwrap();
+/// What a machine has: the test image, the recorder, and what is added.
+pub struct Root(TempDir);
+
+impl Root {
+    /// With the recorder at this path, and the workloads for the scripts to run.
+    pub fn new(recorder: &str, workloads: &[Workload]) -> Root {
+        let root = Root(tempfile::tempdir().unwrap());
+        run(Command::new("cp")
+            .arg("-a")
+            .arg(image::rootfs())
+            .arg(root.path("/")));
+        for name in ["/new", "/run", "/usr/bin", "/usr/lib", "/usr/lib64"] {
+            fs::create_dir_all(root.path(name)).unwrap();
+        }
+        // As on the machine that the libraries are from.
+        for name in ["lib", "lib64"] {
+            symlink(Path::new("usr").join(name), root.path(&format!("/{name}"))).unwrap();
+        }
+        root.program(Path::new(env!("CARGO_BIN_EXE_ctrace-rec")), recorder);
+        for (script, path) in [
+            ("init.sh", "/init"),
+            ("runtime.sh", "/usr/bin/runc"),
+            ("finish.sh", "/usr/bin/finish"),
+        ] {
+            root.script(script, path);
+        }
+        let mut cases = String::new();
+        for workload in workloads {
+            let (name, command) = (workload.name, &workload.command);
+            let id = container_id(name);
+            writeln!(cases, "{name} {id} {command}").unwrap();
+        }
+        root.text("/cases", &cases);
+        root
+    }
+
+    /// Where a path of the machine is here.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join("root").join(&path[1..])
+    }
+
+    /// Puts a file there.
+    pub fn text(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Puts one of the scripts there.
+    pub fn script(&self, name: &str, path: &str) {
+        let path = self.path(path);
+        fs::copy(Path::new(SCRIPTS).join(name), &path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Puts a program of this machine there, and the libraries that it is linked with where it looks for them.
+    pub fn program(&self, program: &Path, path: &str) {
+        let ldd = output(Command::new("ldd").arg(program));
+        let text = String::from_utf8(ldd.stdout).unwrap();
+        for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
+            let to = self.path(library);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(library, to).unwrap();
+        }
+        let to = self.path(path);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        run(Command::new("strip").arg("-o").arg(to).arg(program));
+    }
+
+    /// Boots Debian's kernel of the series, such as `6.1`, and waits until the machine has finished.
+    pub fn boot(self, series: &str) -> Outcome {
+        let kernel = Path::new(CACHE).join(series);
+        run(Command::new(Path::new(SCRIPTS).join("fetch.sh"))
+            .arg(series)
+            .arg(&kernel));
+        let script = "find . -print0 | cpio --null --create --quiet --format=newc";
+        let dir = self.0;
+        run(Command::new("sh")
+            .args(["-euc", script])
+            .current_dir(dir.path().join("root"))
+            .stdout(File::create(dir.path().join("initrd")).unwrap()));
+        let status = output(&mut qemu(&kernel, dir.path())).status;
+        let outcome = Outcome(dir);
+        assert!(
+            status.success(),
+            "Linux {series}: {status}\n{}\n{}",
+            fs::read_to_string(outcome.0.path().join("qemu")).unwrap(),
+            outcome.console()
+        );
+        outcome.unpack(series);
+        outcome
+    }
+}
+
+/// The machine with this kernel, which reads and writes in the directory.
+fn qemu(kernel: &Path, dir: &Path) -> Command {
     // A processor in software, so that it runs where no KVM is. No network: the machine has none to be reached by.
     let mut qemu = Command::new("timeout");
     // One of them: with more, the kernel's patching of its own code is not emulated faithfully.
@@ -68,86 +173,16 @@ pub fn boot(series: &str, workloads: &[Workload]) -> Outcome {
         .args(["-m", "1024", "-smp", "1", "-nic", "none"])
         .args(["-display", "none", "-no-reboot"])
         .arg("-serial")
-        .arg(format!("file:{}", dir.path().join("console").display()))
+        .arg(format!("file:{}", dir.join("console").display()))
         .arg("-serial")
-        .arg(format!("file:{}", dir.path().join("archive").display()))
+        .arg(format!("file:{}", dir.join("archive").display()))
         .arg("-kernel")
         .arg(kernel.join("vmlinuz"))
         .arg("-initrd")
-        .arg(initrd)
+        .arg(dir.join("initrd"))
         // A busy host ticks too late for the kernel's check of its timer.
         .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
         .stdin(Stdio::null())
-        .stderr(file("qemu"));
-    let status = output(&mut qemu).status;
-    let outcome = Outcome(dir);
-    assert!(
-        status.success(),
-        "Linux {series}: {status}\n{}\n{}",
-        fs::read_to_string(outcome.0.path().join("qemu")).unwrap(),
-        outcome.console()
-    );
-    let out = outcome.0.path().join("out");
-    fs::create_dir(&out).unwrap();
-    let tar = output(
-        Command::new("tar")
-            .arg("-xzf")
-            .arg(outcome.0.path().join("archive"))
-            .arg("-C")
-            .arg(out),
-    );
-    assert!(
-        tar.status.success(),
-        "Linux {series} sent no whole archive: {}\n{}",
-        String::from_utf8_lossy(&tar.stderr),
-        outcome.console()
-    );
-    outcome
-}
-
-/// Builds what the machine runs: the test image, the recorder, strace, and the scripts.
-fn initrd(dir: &Path, workloads: &[Workload]) -> PathBuf {
-    let root = dir.join("root");
-    run(Command::new("cp").arg("-a").arg(image::rootfs()).arg(&root));
-    for name in ["new", "run", "usr/bin"] {
-        fs::create_dir_all(root.join(name)).unwrap();
-    }
-    let recorder = Path::new(env!("CARGO_BIN_EXE_ctrace-rec"));
-    libraries(recorder, &root);
-    run(Command::new("strip")
-        .arg("-o")
-        .arg(root.join("usr/bin/ctrace-rec"))
-        .arg(recorder));
-    let strace = Path::new("/usr/bin/strace");
-    libraries(strace, &root);
-    fs::copy(strace, root.join("usr/bin/strace")).unwrap();
-    for (script, path) in [("init.sh", "init"), ("runtime.sh", "usr/bin/runc")] {
-        let path = root.join(path);
-        fs::copy(Path::new(SCRIPTS).join(script), &path).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let mut cases = String::new();
-    for workload in workloads {
-        let (name, id, command) = (workload.name, workload.id(), &workload.command);
-        writeln!(cases, "{name} {id} {command}").unwrap();
-    }
-    fs::write(root.join("cases"), cases).unwrap();
-    let initrd = dir.join("initrd");
-    let script = "find . -print0 | cpio --null --create --quiet --format=newc";
-    run(Command::new("sh")
-        .args(["-euc", script])
-        .current_dir(&root)
-        .stdout(File::create(&initrd).unwrap()));
-    initrd
-}
-
-/// Copies the libraries that a program is linked with to where it looks for them.
-fn libraries(program: &Path, root: &Path) {
-    let ldd = output(Command::new("ldd").arg(program));
-    let text = String::from_utf8(ldd.stdout).unwrap();
-    for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
-        let to = root.join(&library[1..]);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(library, to).unwrap();
-    }
+        .stderr(File::create(dir.join("qemu")).unwrap());
+    qemu
 }

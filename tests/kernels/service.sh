@@ -1,0 +1,75 @@
+#!/bin/sh
+# Runs where systemd is the first process: uses the service as its page says, and keeps what everybody says.
+export PATH=/usr/local/bin:/usr/bin:/bin
+cd /run/out
+recordings=/var/lib/ctrace
+
+# COMMAND...: what fails is said with what systemd and the recorder say of it, and nothing follows.
+must() {
+	"$@" && return
+	echo "failed: $*" >&2
+	dmesg | grep 'systemd\[1\]' >&2
+	cat recorder >&2
+	finish
+}
+
+# COMMAND...: waits until it succeeds.
+await() {
+	tries=0
+	until "$@"; do
+		[ $tries -lt 300 ] || must false awaiting "$@"
+		sleep 0.1
+		tries=$((tries + 1))
+	done
+}
+
+# NAME: what systemd knows of the service.
+state() {
+	systemctl show ctrace-rec -p ActiveState,SubState,Result,StatusText,NRestarts >$1
+}
+
+# NAME: runs this one of /cases, of which a line is: name, id of the container, command.
+case_() {
+	read -r id command <<-END
+		$(sed -n "s/^$1 //p" /cases)
+	END
+	runc $id $1 $command
+	echo $? >$1/code
+}
+
+pid() {
+	systemctl show ctrace-rec -p MainPID --value
+}
+has_status() {
+	systemctl show ctrace-rec -p StatusText --value | grep -q .
+}
+has_finished() {
+	[ $(find $recordings -name '*.parquet' | wc -l) -ge $1 ]
+}
+is_another() {
+	[ $(systemctl show ctrace-rec -p NRestarts --value) -ge 1 ] && systemctl is-active -q ctrace-rec
+}
+
+case_ idle &
+await [ -e idle/stderr ]
+must systemctl enable --now ctrace-rec
+await has_status
+state started
+cat /proc/$(pid)/status >rights
+cat /proc/$(pid)/mountinfo >mounts
+case_ first
+must wget -q -O metrics http://127.0.0.1:9464/metrics
+must systemctl reload ctrace-rec
+await has_finished 1
+find $recordings -name '*.parquet' >reloaded
+# Killed when that is in a file, it comes again by itself.
+case_ second
+sleep 2
+kill -KILL $(pid)
+await is_another
+state restarted
+case_ third
+must systemctl stop ctrace-rec
+state stopped
+cp -r $recordings recordings
+finish
