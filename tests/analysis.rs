@@ -4,6 +4,10 @@
 // A test that cannot go on stops with the reason.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/programs.rs"]
+mod programs;
+
+use programs::{ctrace_rec, fixture, script};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,27 +28,15 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where the programs are.
-fn programs() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_ctrace-query"))
-        .parent()
-        .unwrap()
-}
-
-/// A script of `tests/`, run by the Python that packaging/setup.sh makes.
-fn script(name: &str) -> Command {
-    let python = programs().parent().unwrap().join("python/bin/python");
-    let mut command = Command::new(python);
-    command.arg("-B").arg(here("tests").join(name));
-    command
-}
-
 /// The recording that the pages are about.
 fn recording(dir: &Path) -> PathBuf {
     let path = dir.join("run.parquet");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
-    command.arg("--from-raw").arg(here("fixtures/demo.raw"));
-    run(command.arg("--out").arg(&path));
+    let mut command = ctrace_rec();
+    run(command
+        .arg("--from-raw")
+        .arg(fixture())
+        .arg("--out")
+        .arg(&path));
     path
 }
 
@@ -64,7 +56,10 @@ fn the_notebook_runs_and_shows_its_plots() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = script("notebook.py");
     command.arg(here("notebooks/first-look.ipynb"));
-    command.arg(recording(dir.path())).arg(programs());
+    let query = Path::new(env!("CARGO_BIN_EXE_ctrace-query"));
+    command
+        .arg(recording(dir.path()))
+        .arg(query.parent().unwrap());
     assert_eq!(run(&mut command).trim(), "4 plots");
 }
 

@@ -1,8 +1,10 @@
 """Asks a recording with ctrace-query and with DuckDB, which knows nothing of its sums: the rows must be the same.
 
 Usage: beside_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
+       beside_duckdb.py CTRACE_QUERY RECORDING
 
 Of a synthetic recording, made in DIRECTORY, the twelve questions of benches/query/questions.py; of RECORDING the ready ones; and a directory of segments.
+With two arguments, all rows and columns of RECORDING.
 """
 
 import pathlib
@@ -94,7 +96,19 @@ def segments(query, recorder, directory):
     compare("segments", table(query, out, "select host, container, count(*) as n from events group by 1, 2"), theirs.to_arrow_table())
 
 
+def whole(query, recording):
+    """Every event with all that is known of it."""
+    theirs = duckdb.sql(f"from '{recording}' order by seq, class").to_arrow_table()
+    ours = table(query, recording, "select * from events order by seq, class").select(theirs.column_names)
+    if not ours.cast(theirs.schema).equals(theirs):
+        compare("events", ours, theirs)
+        sys.exit("events: their times differ by less than a microsecond")
+    print(theirs.num_rows, "events")
+
+
 def main():
+    if len(sys.argv) == 3:
+        return whole(*sys.argv[1:])
     query, recorder, recording, directory = map(pathlib.Path, sys.argv[1:])
     twelve(query, recorder, directory)
     ready(query, recording, HERE.parent / "schema/src/views")

@@ -3,38 +3,17 @@
 // A test that cannot go on stops with the reason.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+#[path = "common/programs.rs"]
+mod programs;
+
+use programs::{ask, ctrace_rec, fixture};
+use std::path::Path;
 use std::process::{Command, Output};
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
-}
-
 fn replay(raw: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
-    command
-        .arg("--from-raw")
-        .arg(raw)
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-/// The answer to a question about the fixture, a line per row.
-fn ask(recording: &Path, sql: &str) -> Vec<String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
-        .arg("-r")
-        .arg(recording)
-        .args(["--format", "csv", sql])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().skip(1).map(str::to_string).collect()
+    let mut command = ctrace_rec();
+    let output = command.arg("--from-raw").arg(raw).args(args).output();
+    output.unwrap()
 }
 
 #[test]

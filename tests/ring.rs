@@ -6,47 +6,17 @@
 
 #[path = "common/capture.rs"]
 mod capture;
+#[path = "common/programs.rs"]
+mod programs;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capture::{Capture, Recorder};
+use programs::{ask, ctrace_rec, fixture, refused, script, succeeds};
 use tempfile::TempDir;
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
-}
-
-fn ctrace_rec() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-}
-
-fn succeeds(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    output
-}
-
-/// The answer to a question, a line per row.
-fn ask(recording: &Path, sql: &str) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
-    command.arg("-r").arg(recording);
-    let output = succeeds(command.args(["--format", "csv", sql]));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().skip(1).map(str::to_string).collect()
-}
-
-/// What a program says that refuses: exit code 2, and nothing on stdout.
-fn refusal(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(output.stdout.is_empty());
-    said.trim_end().to_string()
-}
 
 /// Of rounds.
 const SLOWLY: Duration = Duration::from_millis(200);
@@ -206,17 +176,21 @@ fn what_does_not_fit_is_counted_and_what_is_alive_is_known() {
         ask(&path, containers),
         ["demo-client,true", "demo-web,true"]
     );
+    let mut beside = script("beside_duckdb.py");
+    let said = succeeds(beside.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
+    let rows = ask(&path, "select count(*) from events").remove(0);
+    assert_eq!(String::from_utf8(said).unwrap(), format!("{rows} events\n"));
     let size = path.metadata().unwrap().len();
     assert!(size < 4_000_000, "{size}");
 }
 
 #[test]
 fn what_cannot_be_is_said_before_anything_is_recorded() {
-    let refused = |flags: &[&str]| {
+    let refused_with = |flags: &[&str]| {
         let mut command = ctrace_rec();
-        refusal(command.args(["--out", "/tmp/never/x.parquet"]).args(flags))
+        refused(command.args(["--out", "/tmp/never/x.parquet"]).args(flags))
     };
-    let trigger = |condition: &str| refused(&["--ring", "1m", "--trigger", condition]);
+    let trigger = |condition: &str| refused_with(&["--ring", "1m", "--trigger", condition]);
     let said = trigger("path = '/x' and\n commm = 'cat'");
     assert!(
         said.contains("no such column: commm: did you mean `comm`?"),
@@ -227,17 +201,17 @@ fn what_cannot_be_is_said_before_anything_is_recorded() {
     assert!(said.contains("syntax error"), "{said}");
     let said = trigger("path = \"/etc/shadow\"");
     assert!(said.contains("no such column"), "{said}");
-    let said = refused(&["--ring", "512MB"]);
+    let said = refused_with(&["--ring", "512MB"]);
     assert!(said.contains("`--memory 580MB`"), "{said}");
-    let said = refused(&["--trigger", "true"]);
+    let said = refused_with(&["--trigger", "true"]);
     assert!(said.contains("--ring"), "{said}");
     let raw = fixture();
-    let said = refused(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
+    let said = refused_with(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
     assert!(said.contains("/tmp/never"), "{said}");
     let mut command = ctrace_rec();
     command.arg("--from-raw").arg(&raw);
-    let said = refusal(command.args(["--ring", "1m", "--format", "json"]));
+    let said = refused(command.args(["--ring", "1m", "--format", "json"]));
     assert!(said.contains("--out DIR/"), "{said}");
-    let said = refusal(ctrace_rec().args(["dump", "--pid", "1"]));
+    let said = refused(ctrace_rec().args(["dump", "--pid", "1"]));
     assert!(said.contains("the process 1 is no recorder"), "{said}");
 }

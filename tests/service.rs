@@ -5,20 +5,15 @@
 
 #[path = "common/metrics.rs"]
 mod metrics;
+#[path = "common/programs.rs"]
+mod programs;
 
+use programs::{ctrace_rec, fixture, refusal, refused};
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
-}
-
-fn ctrace_rec() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-}
 
 /// `ctrace-rec --config FILE ARGS`, with a file of this text; and the file.
 fn configured(text: &str, args: &[&str]) -> (Output, String) {
@@ -28,14 +23,6 @@ fn configured(text: &str, args: &[&str]) -> (Output, String) {
     let mut command = ctrace_rec();
     command.arg("--config").arg(&path).args(args);
     (command.output().unwrap(), path.display().to_string())
-}
-
-/// What a program says that refuses: exit code 2, and nothing on stdout.
-fn refusal(output: Output) -> String {
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(output.stdout.is_empty());
-    said.trim_end().to_string()
 }
 
 #[test]
@@ -74,9 +61,9 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_place() {
         "ctrace-rec: {path} and the command line do not go together: the argument '--host' cannot be used with '--from-raw <FILE>'"
     );
     assert_eq!(refusal(output), wanted);
-    let missing = ctrace_rec().args(["--config", "/no/such.toml"]).output();
+    let said = refused(ctrace_rec().args(["--config", "/no/such.toml"]));
     let wanted = "cannot read the configuration /no/such.toml: No such file";
-    assert!(refusal(missing.unwrap()).contains(wanted));
+    assert!(said.contains(wanted));
 }
 
 #[test]
@@ -141,7 +128,7 @@ fn a_port_that_is_in_use_is_said_before_anything_is_written() {
         .arg(fixture())
         .arg("--out")
         .arg(&out);
-    let said = refusal(command.args(["--metrics", &address]).output().unwrap());
+    let said = refused(command.args(["--metrics", &address]));
     let wanted = format!("cannot serve metrics at {address}: Address already in use");
     assert!(
         said.contains(&wanted) && said.contains("another address"),

@@ -99,20 +99,9 @@ fn answer(mut stream: &UnixStream, answer: &Answer) {
 /// # Errors
 /// There is none, there are several, or it cannot write.
 pub fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
-    let pid = match (pid, running()?.as_slice()) {
-        (Some(pid), _) => pid,
-        (None, [pid]) => *pid,
-        (None, []) => bail!(
-            "no recorder with a ring runs that this user may ask: start one with `ctrace-rec --ring 15m --out DIR/`, or ask \
-             with sudo"
-        ),
-        (None, [one, ..]) => {
-            let all: Vec<String> = running()?.iter().map(u32::to_string).collect();
-            bail!(
-                "several recorders with a ring run, of the processes {}: say which, `ctrace-rec dump --pid {one}`",
-                all.join(", ")
-            )
-        }
+    let pid = match pid {
+        Some(pid) => pid,
+        None => only(&running()?)?,
     };
     let name = SocketAddr::from_abstract_name(format!("{NAME}{pid}"))?;
     let stream = UnixStream::connect_addr(&name)
@@ -143,6 +132,24 @@ pub fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
         }
     }
     bail!("the recorder has ended, or does not hear this user: run `sudo ctrace-rec dump`")
+}
+
+/// The one of these recorders.
+fn only(running: &[u32]) -> Result<u32> {
+    match running {
+        [pid] => Ok(*pid),
+        [] => bail!(
+            "no recorder with a ring runs that this user may ask: start one with `ctrace-rec --ring 15m --out DIR/`, or ask \
+             with sudo"
+        ),
+        [one, ..] => {
+            let all: Vec<String> = running.iter().map(u32::to_string).collect();
+            bail!(
+                "several recorders with a ring run, of the processes {}: say which, `ctrace-rec dump --pid {one}`",
+                all.join(", ")
+            )
+        }
+    }
 }
 
 /// The recorders that may be asked, by process id.

@@ -9,6 +9,7 @@ pub mod containers;
 pub mod docker;
 pub mod image;
 pub mod metrics;
+pub mod programs;
 pub mod recorder;
 
 use std::os::unix::fs::MetadataExt;

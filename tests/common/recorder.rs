@@ -1,6 +1,6 @@
 //! The two programs, as a user runs them.
 
-use super::{LIMIT, output, run, wait_for};
+use super::{LIMIT, run, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,17 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// `ctrace-rec`, with no arguments yet.
-pub fn ctrace_rec() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-}
-
-/// `ctrace-query`, with no arguments yet.
-pub fn ctrace_query() -> Command {
-    // Optional, for a test that only records is built without the query program.
-    let path = option_env!("CARGO_BIN_EXE_ctrace-query");
-    Command::new(path.unwrap())
-}
+pub use super::programs::{ctrace_query, ctrace_rec};
 
 /// The rows that `sql` gives on the recording `path`, each a JSON object in which a null has no key.
 pub fn query(path: &Path, sql: &str) -> Vec<Value> {
@@ -206,15 +196,4 @@ impl Recording {
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
-}
-
-/// Runs a program that must refuse: exit code 2, nothing on stdout, a message on stderr, which is given.
-pub fn refused(command: &mut Command) -> String {
-    let output = output(command);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{command:?} wrote to stdout");
-    assert!(!stderr.trim().is_empty(), "{command:?} says nothing");
-    assert!(!stderr.contains("panicked"), "{command:?}: {stderr}");
-    stderr
 }

@@ -1,7 +1,8 @@
 //! How a recording begins and ends, where it goes, and what is refused.
 
 use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, ctrace_rec, query, refused};
+use crate::common::programs::refused;
+use crate::common::recorder::{Recorder, ctrace_rec, query};
 use crate::common::{LIMIT, output, require_root, run, wait_for};
 use serde_json::Value;
 use std::fs;

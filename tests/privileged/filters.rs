@@ -1,7 +1,8 @@
 //! A filter lets through what it says and nothing else.
 
 use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording, ctrace_rec, refused};
+use crate::common::programs::refused;
+use crate::common::recorder::{Recorder, Recording, ctrace_rec};
 use crate::common::require_root;
 use std::collections::BTreeSet;
 
