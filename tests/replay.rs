@@ -6,8 +6,8 @@
 #[path = "common/programs.rs"]
 mod programs;
 
-use programs::{ask, ctrace_rec, fixture};
-use std::path::Path;
+use programs::{ask, ctrace_query, ctrace_rec, fixture, succeeds};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn replay(raw: &Path, args: &[&str]) -> Output {
@@ -150,14 +150,6 @@ fn with_gaps(dir: &Path, gaps: &[&str]) -> PathBuf {
     raw
 }
 
-/// What a command says that must succeed.
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    output
-}
-
 #[test]
 fn losses_are_told_by_cpu_and_add_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,18 +163,20 @@ fn losses_are_told_by_cpu_and_add_up() {
     let path = |name: &str| dir.path().join(name);
     for name in ["a.parquet", "b.sqlite"] {
         let out = path(name);
-        run(Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-            .args(["--quiet", "--from-raw"])
-            .args([&raw, Path::new("--out"), &out]));
+        succeeds(ctrace_rec().args(["--quiet", "--from-raw"]).args([
+            &raw,
+            Path::new("--out"),
+            &out,
+        ]));
     }
-    let sqlite3 = |path: &Path, sql: &str| run(Command::new("sqlite3").arg(path).arg(sql)).stdout;
+    let sqlite3 =
+        |path: &Path, sql: &str| succeeds(Command::new("sqlite3").arg(path).arg(sql)).stdout;
     for (from, to) in [
         ("a.parquet", "a.sqlite"),
         ("b.sqlite", "b.parquet"),
         ("b.parquet", "old.sqlite"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
-        run(command.arg("convert").args([path(from), path(to)]));
+        succeeds(ctrace_query().arg("convert").args([path(from), path(to)]));
     }
     let by_cpu = "select cpu, sum(lost) as lost from gaps group by cpu order by cpu desc";
     for name in ["a.parquet", "b.sqlite", "a.sqlite", "b.parquet"] {
@@ -211,15 +205,16 @@ fn losses_are_told_by_cpu_and_add_up() {
     let alter = format!("{drop} alter table detail drop column cpu;");
     sqlite3(&path("old.sqlite"), &alter);
     let old = path("old.parquet");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
-    run(command
-        .arg("-r")
-        .arg(path("a.parquet"))
-        .args(["--format", "parquet", "--output"])
-        .args([
-            &old,
-            Path::new("select * exclude (cpu, recording) from events"),
-        ]));
+    succeeds(
+        ctrace_query()
+            .arg("-r")
+            .arg(path("a.parquet"))
+            .args(["--format", "parquet", "--output"])
+            .args([
+                &old,
+                Path::new("select * exclude (cpu, recording) from events"),
+            ]),
+    );
     for old in [old, path("old.sqlite")] {
         assert_eq!(ask(&old, by_cpu), [",14"], "{}", old.display());
     }
