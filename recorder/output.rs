@@ -19,7 +19,7 @@ use crate::memory::Memory;
 use crate::raw::Machine;
 use crate::ring::{Begun, Control, Flight, Open, Spill, Trigger, Why};
 use crate::sink::{
-    Directory, JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, of_host, open,
+    Directory, JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, Wants, of_host, open,
 };
 
 /// Where a recording goes, decided before anything is opened.
@@ -122,7 +122,9 @@ impl Target {
     pub fn open(&self, machine: &Machine, flags: &Record) -> Result<Box<dyn Sink>> {
         let (origin, force) = (Summary::new(machine).origin(), flags.force);
         Ok(match self {
-            Target::Parquet(path) => Box::new(parquet(path, origin, force, flags.sync)?),
+            Target::Parquet(path) => {
+                Box::new(parquet(path, origin, force, flags.sync, flags.memory)?)
+            }
             Target::Segments(out) => Box::new(segments(out, machine, origin, flags)?),
             Target::Sqlite(path) => Box::new(sqlite(path, &origin, force)?),
             Target::Json => Box::new(JsonLines::new()),
@@ -133,12 +135,12 @@ impl Target {
 }
 
 impl Target {
-    /// What begins a file for each dump of a ring of `machine`. Each has a name that nothing has: that of the target, or it
-    /// with the time in it.
+    /// What begins a file for each dump of a ring of `machine`, within `memory`. Each has a name that nothing has: that of the
+    /// target, or it with the time in it.
     ///
     /// # Errors
     /// It is nothing that dumps can go to.
-    pub fn dumps(&self, machine: &Machine, flags: &Record) -> Result<Open> {
+    pub fn dumps(&self, machine: &Machine, memory: Memory, flags: &Record) -> Result<Open> {
         let (owner, sync) = (machine.clone(), flags.sync);
         let origin = move |why: &Why| Summary::of_dump(&owner, why).origin();
         if flags.rotate.is_some() {
@@ -158,7 +160,7 @@ impl Target {
                 let path = path.clone();
                 Box::new(move |why| {
                     let path = free(&path, why.time)?;
-                    let sink = Box::new(parquet(&path, origin(why), false, sync)?);
+                    let sink = Box::new(parquet(&path, origin(why), false, sync, memory)?);
                     let end = Box::new(|| Ok(()));
                     Ok(Begun { sink, path, end })
                 })
@@ -176,7 +178,7 @@ impl Target {
                 let directory = Arc::new(directory(out, machine, flags)?);
                 Box::new(move |why| {
                     let path = directory.name()?;
-                    let sink = Box::new(parquet(&open(&path), origin(why), false, sync)?);
+                    let sink = Box::new(parquet(&open(&path), origin(why), false, sync, memory)?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let end = Box::new(move || {
                         std::fs::rename(open(&to), &to)
@@ -291,7 +293,7 @@ impl Into {
                 Target::Json | Target::Table | Target::RawOnly => (sink, None),
             });
         };
-        let open = target.dumps(machine, flags)?;
+        let open = target.dumps(machine, self.memory, flags)?;
         let when = (trigger, flags.after);
         let flight = Flight::new(limits, self.memory, when, machine, open)?;
         let control = Control::of_ring(flight.shared(), flags.after)?;
@@ -314,6 +316,7 @@ fn parquet(
     origin: Vec<(&'static str, String)>,
     force: bool,
     sync: Duration,
+    memory: Memory,
 ) -> Result<Parquet> {
     let beside = journal::path(path);
     let lost = beside.exists() && !path.exists();
@@ -331,13 +334,14 @@ fn parquet(
         partial.as_mut_os_string().push(".partial");
     }
     let files = (create(&partial, true)?, create(&beside, true)?);
-    let begun = Parquet::new(files, path, &encoded_schema(), origin, sync).and_then(|sink| {
-        if !special {
-            std::fs::rename(&partial, path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(sink)
-    });
+    let begun =
+        Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
+            if !special {
+                std::fs::rename(&partial, path)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            Ok(sink)
+        });
     if begun.is_err() && !special {
         let _ = std::fs::remove_file(&partial);
         let _ = std::fs::remove_file(&beside);
@@ -353,8 +357,8 @@ fn segments(
     flags: &Record,
 ) -> Result<Segments> {
     let directory = directory(out, machine, flags)?;
-    let sync = flags.sync;
-    let begin = Box::new(move |path: &Path| parquet(path, origin.clone(), false, sync));
+    let (sync, memory) = (flags.sync, flags.memory);
+    let begin = Box::new(move |path: &Path| parquet(path, origin.clone(), false, sync, memory));
     let rotate = flags.rotate.unwrap_or_default();
     Ok(Segments::new(directory, machine, rotate, begin))
 }
@@ -422,12 +426,8 @@ fn is_locked(path: &Path) -> bool {
 struct Nothing;
 
 impl Sink for Nothing {
-    fn rows(&self) -> usize {
-        8192
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        None
+    fn wants(&self) -> Wants {
+        Wants::batches(8192, None)
     }
 
     fn write(&mut self, _: &dyn Events) -> Result<()> {

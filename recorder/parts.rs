@@ -8,7 +8,7 @@ use crate::batch::{Batch, Row};
 use crate::columns::ContainerName;
 use crate::resolve::Resolver;
 use crate::ring::Why;
-use crate::sink::{Sink, Summary};
+use crate::sink::{Summary, Wants};
 
 /// A batch that fills within this time is not cut into parts: its rows are written once.
 const SOON: Duration = Duration::from_millis(700);
@@ -18,13 +18,10 @@ const LONGEST: Duration = Duration::from_millis(900);
 /// When batches are cut, as the sink wants it.
 #[derive(Debug)]
 pub struct Cutter {
-    /// Rows that make a batch.
-    pub rows: usize,
-    patience: Option<Duration>,
-    gathers: bool,
+    /// What makes a batch.
+    pub wants: Wants,
     /// When the part began that is being filled.
     began: Instant,
-    turns_after: Option<Duration>,
     /// When the sink turned last.
     turned: Instant,
     /// What somebody wants it to do then.
@@ -69,14 +66,11 @@ pub struct Part {
 }
 
 impl Cutter {
-    /// For `sink`.
-    pub fn new(sink: &dyn Sink) -> Cutter {
+    /// For a sink that wants them so.
+    pub fn new(wants: Wants) -> Cutter {
         Cutter {
-            rows: sink.rows(),
-            patience: sink.patience(),
-            gathers: sink.gathers(),
+            wants,
             began: Instant::now(),
-            turns_after: sink.turns_after(),
             turned: Instant::now(),
             turn: None,
         }
@@ -97,8 +91,14 @@ impl Cutter {
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
     pub fn due(&mut self, resolver: &mut Resolver, hold: Duration, doubt: bool) -> Option<Held> {
+        let Wants {
+            rows,
+            patience,
+            gathers,
+            turns_after,
+        } = self.wants;
         let old = |after| self.turned.elapsed() >= after;
-        if self.is_turning() || self.turns_after.is_some_and(old) {
+        if self.is_turning() || turns_after.is_some_and(old) {
             self.turned = Instant::now();
             let turn = self.turn.take().unwrap_or(Turn::Next);
             let mut held = self.cut(resolver, hold, true);
@@ -106,20 +106,20 @@ impl Cutter {
             return Some(held);
         }
         let waited = self.began.elapsed();
-        if self.patience.is_none_or(|patience| waited < patience) {
+        if patience.is_none_or(|patience| waited < patience) {
             return None;
         }
         let batch = &resolver.batch;
-        let missing = self.rows.saturating_sub(batch.len()) as f64;
+        let missing = rows.saturating_sub(batch.len()) as f64;
         let rate = batch.rows.len() as f64 / waited.as_secs_f64();
         let left = SOON.saturating_sub(waited).as_secs_f64();
         if batch.rows.is_empty() {
             self.began = Instant::now();
             None
-        } else if self.gathers && !doubt && rate * left > missing {
+        } else if gathers && !doubt && rate * left > missing {
             None
         } else {
-            Some(self.cut(resolver, hold, !self.gathers))
+            Some(self.cut(resolver, hold, !gathers))
         }
     }
 
@@ -187,7 +187,6 @@ mod tests {
     use crate::kernel::{Cause, Loss};
     use crate::memory::Memory;
     use crate::registry::Registry;
-    use crate::sink::JsonLines;
 
     #[test]
     fn a_loss_of_no_container_counts_and_that_of_the_host_does_not() {
@@ -204,7 +203,7 @@ mod tests {
         resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
         resolver.registry.enter(5);
         resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
-        let mut cutter = Cutter::new(&JsonLines::new());
+        let mut cutter = Cutter::new(Wants::batches(1, None));
         let held = cutter.cut(&mut resolver, Duration::ZERO, true);
         let mut summary = Summary::default();
         held.count(&resolver.registry.names(), &mut summary);

@@ -76,7 +76,7 @@ impl Pipeline {
     /// # Errors
     /// The machine's architecture is none that can be recorded.
     pub fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
-        let cutter = Cutter::new(&*sink);
+        let cutter = Cutter::new(sink.wants());
         let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
@@ -174,7 +174,7 @@ impl Pipeline {
             held,
             ..
         } = self;
-        let rows = cutter.rows;
+        let rows = cutter.wants.rows;
         let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
         if full(&resolver.batch) {
@@ -363,7 +363,7 @@ fn encode(
     mut sink: Box<dyn Sink>,
     in_flight: &AtomicUsize,
 ) -> Result<u64> {
-    let clusters = sink.gathers();
+    let clusters = sink.wants().gathers;
     let columns = |batch: Batch, names: &[ContainerName], room: Room| {
         Columns::new(batch, calls, names, host, clusters, room)
     };

@@ -166,7 +166,7 @@ struct Writer {
 fn run(waiting: &Receiver<Message>, begun: Begun, why: Why, most: usize) -> Result<Dumped> {
     let Begun { sink, path, end } = begun;
     let mut writer = Writer {
-        rows: sink.rows().min(ROWS),
+        rows: sink.wants().rows.min(ROWS),
         sink,
         summary: Summary::default(),
         frames: VecDeque::new(),

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::parts::Turn;
 use crate::raw::Machine;
-use crate::sink::{KEPT_AFTER, Sink, Summary};
+use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
 use crate::status::Held;
 
 /// Why events of a dump are not there, in its gap rows.
@@ -229,20 +229,13 @@ fn number(evicted: &mut [Evicted]) {
 }
 
 impl Sink for Flight {
-    fn rows(&self) -> usize {
-        32_768
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        self.trigger.as_ref().map(|_| KEPT_AFTER)
-    }
-
-    fn gathers(&self) -> bool {
-        true
-    }
-
-    fn turns_after(&self) -> Option<Duration> {
-        Some(self.every)
+    fn wants(&self) -> Wants {
+        Wants {
+            rows: 32_768,
+            patience: self.trigger.as_ref().map(|_| KEPT_AFTER),
+            gathers: true,
+            turns_after: Some(self.every),
+        }
     }
 
     fn keep(&mut self, events: &dyn Events) -> Result<()> {

@@ -2,7 +2,6 @@
 //! has no room for is counted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ctrace_schema::human::{bytes, count};
@@ -15,7 +14,7 @@ use crate::events::Events;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::parts::Turn;
-use crate::sink::{Full, Sink, Summary};
+use crate::sink::{Full, Sink, Summary, Wants};
 
 /// A sink that may have no room at times.
 pub struct Spill {
@@ -82,7 +81,7 @@ impl Spill {
         let mut rows = 1;
         loop {
             let group = self.ring.oldest(rows, self.most.1);
-            rows = self.sink.rows();
+            rows = self.sink.wants().rows;
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
@@ -126,20 +125,8 @@ impl Spill {
 }
 
 impl Sink for Spill {
-    fn rows(&self) -> usize {
-        self.sink.rows()
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        self.sink.patience()
-    }
-
-    fn gathers(&self) -> bool {
-        self.sink.gathers()
-    }
-
-    fn turns_after(&self) -> Option<Duration> {
-        self.sink.turns_after()
+    fn wants(&self) -> Wants {
+        self.sink.wants()
     }
 
     fn keep(&mut self, events: &dyn Events) -> Result<()> {

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use super::lines::{Lines, Value};
 use super::*;
 use crate::parts::Turn;
-use crate::sink::{Full, Sink, Summary};
+use crate::sink::{Full, Sink, Summary, Wants};
 
 /// Calls of a container with the numbers from `from` to `to`, a second each.
 fn calls(container: &str, from: i64, to: i64) -> Lines {
@@ -125,12 +125,8 @@ struct Store {
 struct Disk(Arc<Mutex<Store>>);
 
 impl Sink for Disk {
-    fn rows(&self) -> usize {
-        1000
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        None
+    fn wants(&self) -> Wants {
+        Wants::batches(1000, None)
     }
 
     fn write(&mut self, events: &dyn Events) -> Result<()> {

@@ -18,22 +18,18 @@ use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
 use rustc_hash::FxHashMap;
 
 use crate::events::Events;
+use crate::memory::Memory;
 use crate::series::{Run, Series, stretches};
 use facet::{Found, longer};
 use sums::Sum;
-use table::{NONE, Numbers, Table};
+use table::{NONE, Numbers, ROW, Table};
 
-/// Rows that are in memory of all rollups together, some 400 bytes each. Where there are more, the largest is ended, and what
-/// follows becomes another part of it.
-const MOST: usize = 98_304;
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 8_192;
 /// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
 const LEAST: usize = 4;
 /// Events to a byte of a rollup in parts, at least: it should not make a recording much larger.
 const LEAST_TO_BYTE: usize = 8;
-/// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
-const MOST_BYTES: usize = 16 << 20;
 /// Rollups that stay as long as there are others: others are held against them, and most questions are about them.
 const KEPT: [&str; 3] = ["lives", "calls", "activity"];
 /// Rows that are grouped at a time, which bounds the memory that groups take.
@@ -42,8 +38,11 @@ const PIECE: usize = 16_384;
 /// The rollups of a recording so far.
 #[derive(Debug)]
 pub struct Rollups {
-    /// Rows that may be in memory.
+    /// Rows that may be in memory. Where there are more, the largest rollup is ended, and what follows becomes another part of
+    /// it.
     most: usize,
+    /// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
+    most_bytes: usize,
     tables: Vec<Growing>,
     slice: i64,
     events: usize,
@@ -86,15 +85,14 @@ struct Groups {
     sums: BTreeMap<&'static str, Vec<Sum>>,
 }
 
-impl Default for Rollups {
-    fn default() -> Rollups {
-        Rollups::new(MOST)
-    }
-}
-
 impl Rollups {
-    /// Of no events, with so many rows in memory.
-    fn new(most: usize) -> Rollups {
+    /// Of no events, within `memory`.
+    pub fn new(memory: Memory) -> Rollups {
+        Rollups::within(memory.sums() / ROW, memory.sums() / 2)
+    }
+
+    /// Likewise, with so many rows in memory and so many bytes of parts.
+    fn within(most: usize, most_bytes: usize) -> Rollups {
         let growing = |rollup| Growing {
             parts: vec![],
             before: 0,
@@ -102,6 +100,7 @@ impl Rollups {
         };
         Rollups {
             most,
+            most_bytes,
             tables: ROLLUPS.iter().map(growing).collect(),
             slice: SLICES[0],
             events: 0,
@@ -192,7 +191,7 @@ impl Rollups {
         let growing = &mut self.tables[largest];
         if let Ok(part) = blob(&growing.table, self.slice)
             && part.bytes.len() * LEAST_TO_BYTE <= self.events - growing.before
-            && self.bytes + part.bytes.len() <= MOST_BYTES
+            && self.bytes + part.bytes.len() <= self.most_bytes
         {
             self.bytes += part.bytes.len();
             growing.parts.push(part);

@@ -18,7 +18,7 @@ const WIDTH: usize = 5;
 /// No number yet, or none at all.
 pub const NONE: u32 = u32::MAX;
 /// Bytes that a row takes in memory, about.
-const ROW: usize = 400;
+pub const ROW: usize = 400;
 
 /// The number of a set of values of each facet, in a batch.
 pub type Numbers = [u32; Facet::ALL.len()];

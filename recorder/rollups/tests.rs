@@ -16,6 +16,13 @@ use crate::calls::Calls;
 use crate::columns::Columns;
 use crate::room::Room;
 
+/// Of parts.
+const BYTES: usize = 16 << 20;
+
+fn memory() -> Memory {
+    Memory::DEFAULT.parse().unwrap()
+}
+
 /// Rows of calls that were counted, of threads named by `comm`, a hundred each millisecond.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
     let mut batch = Batch::default();
@@ -69,7 +76,7 @@ fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
 #[test]
 fn parts_add_up_to_the_whole() {
     const NAMES: usize = 100;
-    let mut rollups = Rollups::new(2 * NAMES);
+    let mut rollups = Rollups::within(2 * NAMES, BYTES);
     for from in (0..800_000).step_by(200_000) {
         // Each quarter has threads of its own, and one of all.
         let comm = |i: usize| match i % 2 {
@@ -89,7 +96,7 @@ fn parts_add_up_to_the_whole() {
 
 #[test]
 fn what_is_hardly_smaller_than_the_events_is_left_out() {
-    let mut rollups = Rollups::new(1000);
+    let mut rollups = Rollups::within(1000, BYTES);
     for from in (0..40_000).step_by(10_000) {
         rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
     }
@@ -101,7 +108,7 @@ fn what_is_hardly_smaller_than_the_events_is_left_out() {
 
 #[test]
 fn slices_become_longer_and_keep_their_events() {
-    let mut rollups = Rollups::new(MOST);
+    let mut rollups = Rollups::new(memory());
     let hours = |i: usize| i * 36_000;
     for from in (0..10_000).step_by(5_000) {
         let mut batch = Batch::default();

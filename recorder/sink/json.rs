@@ -2,7 +2,6 @@
 
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -10,7 +9,7 @@ use arrow::datatypes::{Schema, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
-use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
+use super::{Sink, Summary, Wants, closed_pipe_is_the_end};
 use crate::events::Events;
 
 /// JSON lines on stdout.
@@ -30,12 +29,8 @@ impl JsonLines {
 }
 
 impl Sink for JsonLines {
-    fn rows(&self) -> usize {
-        8192
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        Some(SHOWN_AFTER)
+    fn wants(&self) -> Wants {
+        Wants::LINES
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {

@@ -23,6 +23,7 @@ use ctrace_schema::sqlite::WriteError;
 use ctrace_schema::syscalls::Class;
 use serde_json::json;
 
+use crate::batch;
 use crate::events::Events;
 use crate::kernel::{Cause, Misses};
 use crate::parts::Turn;
@@ -41,22 +42,8 @@ pub use table::Table;
 
 /// Something that events are written to.
 pub trait Sink: Send {
-    /// How many rows it wants at a time.
-    fn rows(&self) -> usize;
-
-    /// How long rows may wait until there are so many; `None`: as long as that takes.
-    fn patience(&self) -> Option<Duration>;
-
-    /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
-    /// beside each other; until then they are given to [`Sink::keep`].
-    fn gathers(&self) -> bool {
-        false
-    }
-
-    /// After how long it wants a batch to end, whatever it holds, and [`Turn::Next`].
-    fn turns_after(&self) -> Option<Duration> {
-        None
-    }
+    /// How it wants them.
+    fn wants(&self) -> Wants;
 
     /// Does what is due between batches: what it was given was whole ones.
     ///
@@ -85,6 +72,41 @@ pub trait Sink: Send {
     /// # Errors
     /// It cannot be written.
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64>;
+}
+
+/// How events are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wants {
+    /// Rows at a time.
+    pub rows: usize,
+    /// How long rows may wait until there are so many; `None`: as long as that takes.
+    pub patience: Option<Duration>,
+    /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
+    /// beside each other; until then they are given to [`Sink::keep`].
+    pub gathers: bool,
+    /// After how long a batch is to end, whatever it holds, with [`Turn::Next`].
+    pub turns_after: Option<Duration>,
+}
+
+impl Wants {
+    /// Batches as they come, of so many rows at most.
+    pub const fn batches(rows: usize, patience: Option<Duration>) -> Wants {
+        Wants {
+            rows,
+            patience,
+            gathers: false,
+            turns_after: None,
+        }
+    }
+
+    /// Lines that somebody watches.
+    const LINES: Wants = Wants::batches(8192, Some(SHOWN_AFTER));
+
+    /// Row groups.
+    const GROUPS: Wants = Wants {
+        gathers: true,
+        ..Wants::batches(batch::ROWS, Some(KEPT_AFTER))
+    };
 }
 
 /// What is known at the end.

@@ -26,9 +26,9 @@ use super::chunk::Encoder;
 use super::journal::Journal;
 use super::medium::{Medium, Piece, Whole};
 use super::sync::Syncer;
-use super::{Full, KEPT_AFTER, Sink, Summary};
-use crate::batch;
+use super::{Full, Sink, Summary, Wants};
 use crate::events::Events;
+use crate::memory::Memory;
 use crate::rollups::Rollups;
 
 /// What a Parquet file begins with.
@@ -58,7 +58,7 @@ fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
 
 impl Parquet {
     /// Begins a recording in the empty `file`, which stands at `path`, with its `journal`. `origin` is the metadata of one
-    /// that is not closed. What is written is put on the disk at most `every` so often.
+    /// that is not closed. What is written is put on the disk at most `every` so often; sums keep within `memory`.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -68,6 +68,7 @@ impl Parquet {
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
         every: Duration,
+        memory: Memory,
     ) -> Result<Parquet> {
         let failed = || format!("cannot write {}", path.display());
         let second = || -> io::Result<_> {
@@ -85,14 +86,14 @@ impl Parquet {
         };
         let (sync, second) = second().with_context(failed)?;
         let mediums: (Box<dyn Medium>, Box<dyn Medium>) = (Box::new(file), Box::new(journal));
-        Parquet::over(mediums, second, sync, path, schema, origin).with_context(failed)
+        let rollups = Rollups::new(memory);
+        Parquet::over(mediums, (second, sync, rollups), path, schema, origin).with_context(failed)
     }
 
     /// Likewise, over what it is written through.
     fn over(
         (out, journal): (Box<dyn Medium>, Box<dyn Medium>),
-        file: File,
-        sync: Syncer,
+        (file, sync, rollups): (File, Syncer, Rollups),
         path: &Path,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
@@ -112,7 +113,7 @@ impl Parquet {
             sync,
             file,
             encoder: Encoder::new()?,
-            rollups: Rollups::default(),
+            rollups,
             schema,
             groups: vec![],
         })
@@ -230,16 +231,8 @@ fn embed(rollups: &Rollups, out: &mut Whole) -> Result<KeyValue> {
 }
 
 impl Sink for Parquet {
-    fn rows(&self) -> usize {
-        batch::ROWS
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        Some(KEPT_AFTER)
-    }
-
-    fn gathers(&self) -> bool {
-        true
+    fn wants(&self) -> Wants {
+        Wants::GROUPS
     }
 
     fn keep(&mut self, columns: &dyn Events) -> Result<()> {

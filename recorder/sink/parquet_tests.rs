@@ -152,7 +152,8 @@ fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
     let second = File::open(path).unwrap();
     let sync = Syncer::instant();
     let schema = encoded_schema();
-    let begun = Parquet::over(mediums, second, sync, path, &schema, vec![]);
+    let rollups = Rollups::new(Memory::DEFAULT.parse().unwrap());
+    let begun = Parquet::over(mediums, (second, sync, rollups), path, &schema, vec![]);
     let mut kept = 0;
     let mut closed = false;
     if let Ok(sink) = begun {

@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::directory::{Directory, open};
-use super::{Full, KEPT_AFTER, Parquet, Sink, Summary};
-use crate::batch;
+use super::{Full, Parquet, Sink, Summary, Wants};
 use crate::events::Events;
 use crate::limits::Limits;
 use crate::parts::Turn;
@@ -79,20 +77,11 @@ impl Segments {
 }
 
 impl Sink for Segments {
-    fn rows(&self) -> usize {
-        batch::ROWS
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        Some(KEPT_AFTER)
-    }
-
-    fn gathers(&self) -> bool {
-        true
-    }
-
-    fn turns_after(&self) -> Option<Duration> {
-        self.rotate.age
+    fn wants(&self) -> Wants {
+        Wants {
+            turns_after: self.rotate.age,
+            ..Wants::GROUPS
+        }
     }
 
     fn keep(&mut self, columns: &dyn Events) -> Result<()> {

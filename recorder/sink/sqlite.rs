@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ctrace_schema::sqlite::Writer;
 
-use super::{Full, KEPT_AFTER, Sink, Summary};
+use super::{Full, KEPT_AFTER, Sink, Summary, Wants};
 use crate::events::Events;
 
 /// An SQLite database that is being written.
@@ -41,12 +40,8 @@ impl Sqlite {
 }
 
 impl Sink for Sqlite {
-    fn rows(&self) -> usize {
-        32_768
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        Some(KEPT_AFTER)
+    fn wants(&self) -> Wants {
+        Wants::batches(32_768, Some(KEPT_AFTER))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {

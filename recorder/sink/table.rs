@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
-use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -11,7 +10,7 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type
 use ctrace_schema::strace::{self, Call};
 use ctrace_schema::{columns, human};
 
-use super::{SHOWN_AFTER, Sink, Summary, closed_pipe_is_the_end};
+use super::{Sink, Summary, Wants, closed_pipe_is_the_end};
 use crate::events::Events;
 
 /// A line per event on stdout.
@@ -33,12 +32,8 @@ impl Table {
 }
 
 impl Sink for Table {
-    fn rows(&self) -> usize {
-        8192
-    }
-
-    fn patience(&self) -> Option<Duration> {
-        Some(SHOWN_AFTER)
+    fn wants(&self) -> Wants {
+        Wants::LINES
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
