@@ -21,6 +21,21 @@ impl Medium for File {
     }
 }
 
+/// A file that can be put on the disk.
+pub trait Durable: Send {
+    /// Has what was written put there: fdatasync(2).
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Durable for File {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// What is written, which ends with what is whole.
 pub struct Whole {
     medium: Box<dyn Medium>,

@@ -24,7 +24,7 @@ use serde_json::json;
 
 use super::chunk::Encoder;
 use super::journal::Journal;
-use super::medium::{Medium, Piece, Whole};
+use super::medium::{Durable, Medium, Piece, Whole};
 use super::sync::Syncer;
 use super::{Full, Sink, Summary, Wants};
 use crate::events::Events;
@@ -43,7 +43,7 @@ pub struct Parquet {
     journal: Journal,
     sync: Syncer,
     /// Also the lock that keeps other recorders away.
-    file: File,
+    file: Box<dyn Durable>,
     encoder: Encoder,
     rollups: Rollups,
     schema: SchemaDescPtr,
@@ -77,12 +77,10 @@ impl Parquet {
                 _ => parent,
             });
             let directory = directory.and_then(|directory| File::open(directory).ok());
-            let sync = Syncer::new(
-                every,
-                directory,
-                vec![file.try_clone()?, journal.try_clone()?],
-            )?;
-            Ok((sync, file.try_clone()?))
+            let files: Vec<Box<dyn Durable>> =
+                vec![Box::new(file.try_clone()?), Box::new(journal.try_clone()?)];
+            let sync = Syncer::new(every, directory, files)?;
+            Ok((sync, Box::new(file.try_clone()?)))
         };
         let (sync, second) = second().with_context(failed)?;
         let mediums: (Box<dyn Medium>, Box<dyn Medium>) = (Box::new(file), Box::new(journal));
@@ -93,7 +91,7 @@ impl Parquet {
     /// Likewise, over what it is written through.
     fn over(
         (out, journal): (Box<dyn Medium>, Box<dyn Medium>),
-        (file, sync, rollups): (File, Syncer, Rollups),
+        (file, sync, rollups): (Box<dyn Durable>, Syncer, Rollups),
         path: &Path,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
@@ -151,17 +149,24 @@ impl Parquet {
         Ok(())
     }
 
+    /// Before something is written: whether the disk has taken what was. If not it is asked once more, for the next time.
+    fn ready(&mut self) -> Result<()> {
+        self.sync.check().map_err(|e| {
+            self.sync.ask(self.out.len());
+            self.refused(e.into())
+        })
+    }
+
     /// After something was written: has it put on the disk if it is time to.
-    fn written(&mut self) -> Result<()> {
+    fn written(&mut self) {
         if self.sync.is_due() || self.journal.len() >= JOURNAL_BYTES {
             self.sync.ask(self.out.len());
         }
-        Ok(self.sync.check()?)
     }
 
     /// Empties the journal where its rows are on the disk in row groups.
     fn empty_journal(&mut self) -> Result<()> {
-        if self.sync.done() >= self.out.len() {
+        if self.sync.reached() >= self.out.len() {
             self.journal.empty()?;
         }
         Ok(())
@@ -193,12 +198,12 @@ impl Parquet {
     pub fn close(&mut self, summary: &Summary) -> Result<u64> {
         let start = self.out.len();
         let closed = self.footer(summary);
+        let closed = closed.and_then(|()| Ok(self.file.sync()?));
         if closed.is_err() && self.out.len() > start {
             // Best at once, for the room on the disk.
             let _ = self.out.cut(start);
         }
         closed.map_err(|e| self.refused(e))?;
-        self.file.sync_all().map_err(|e| self.failed(&e.into()))?;
         // Nothing is in it that is not in the file.
         let _ = std::fs::remove_file(journal::path(&self.path));
         Ok(self.out.len())
@@ -236,18 +241,22 @@ impl Sink for Parquet {
     }
 
     fn keep(&mut self, columns: &dyn Events) -> Result<()> {
+        self.ready()?;
         let kept = self
             .empty_journal()
             .and_then(|()| self.journal.append(columns));
         kept.map_err(|e| self.refused(e))?;
-        self.written().map_err(|e| self.failed(&e))
+        self.written();
+        Ok(())
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
+        self.ready()?;
         self.row_group(columns).map_err(|e| self.refused(e))?;
         self.journal.cover();
         self.rollups.add(columns);
-        self.written().map_err(|e| self.failed(&e))
+        self.written();
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {

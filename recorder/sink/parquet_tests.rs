@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Seek, SeekFrom};
-use std::sync::{LazyLock, Mutex};
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use ctrace_schema::unclosed;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
@@ -149,7 +150,7 @@ fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
         Box::new(Faulty { file, plan }) as Box<dyn Medium>
     };
     let mediums = (file(path), file(&journal::path(path)));
-    let second = File::open(path).unwrap();
+    let second = Box::new(File::open(path).unwrap());
     let sync = Syncer::instant();
     let schema = encoded_schema();
     let rollups = Rollups::new(Memory::DEFAULT.parse().unwrap());
@@ -204,4 +205,84 @@ fn whatever_step_fails_what_was_kept_is_read() {
         }
         assert!(at > 100, "{fault:?} has {at} steps");
     }
+}
+
+/// A disk that fails with these errors, the last of them first, and then takes what was written.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<Vec<i32>>>);
+
+impl Disk {
+    fn of(errors: &[i32]) -> Disk {
+        Disk(Arc::new(Mutex::new(errors.to_vec())))
+    }
+}
+
+impl Durable for Disk {
+    fn sync(&self) -> io::Result<()> {
+        match self.0.lock().unwrap().pop() {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A recording at `path` whose disk fails so while it is written, and when it is closed.
+fn recording(path: &Path, written: &[i32], closed: &[i32]) -> Parquet {
+    let file = |path: &Path| Box::new(File::create(path).unwrap()) as Box<dyn Medium>;
+    let mediums = (file(path), file(&journal::path(path)));
+    let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::of(written))];
+    let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
+    let rollups = Rollups::new(Memory::DEFAULT.parse().unwrap());
+    let beside = (Box::new(Disk::of(closed)) as _, sync, rollups);
+    Parquet::over(mediums, beside, path, &encoded_schema(), vec![]).unwrap()
+}
+
+/// Waits until the disk has been asked, and has failed.
+fn wait(sink: &Parquet) {
+    let began = std::time::Instant::now();
+    while sink.sync.check().is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for errno in [libc::ENOSPC, libc::EDQUOT] {
+        let path = dir.path().join("run.parquet");
+        let mut sink = recording(&path, &[errno, errno], &[errno]);
+        sink.write(&rows(0, 100)).unwrap();
+        wait(&sink);
+        assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<Full>());
+        let began = std::time::Instant::now();
+        // What is refused is not written, for it comes again.
+        while let Err(e) = sink.write(&rows(100, 200)) {
+            assert!(e.is::<Full>() && began.elapsed() < Duration::from_secs(60));
+            assert_eq!(held(&path), ((0..100).collect(), false));
+        }
+        // No block says that what the disk did not take once is there.
+        assert_eq!(sink.sync.done(), 0);
+        assert!(sink.close(&Summary::default()).unwrap_err().is::<Full>());
+        assert_eq!(held(&path), ((0..200).collect(), false));
+        sink.write(&rows(200, 300)).unwrap();
+        sink.close(&Summary::default()).unwrap();
+        assert_eq!(held(&path), ((0..300).collect(), true));
+    }
+}
+
+#[test]
+fn a_disk_that_is_broken_ends_the_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.parquet");
+    let mut sink = recording(&path, &[libc::EIO], &[]);
+    sink.write(&rows(0, 100)).unwrap();
+    wait(&sink);
+    let e = sink.write(&rows(100, 200)).unwrap_err();
+    let said = e.to_string();
+    assert!(
+        !e.is::<Full>() && said.contains("what was recorded before is kept"),
+        "{said}"
+    );
+    assert_eq!(held(&path), ((0..100).collect(), false));
 }

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use super::medium::Durable;
 
 /// Calls fdatasync(2) on files, at most so often.
 pub struct Syncer {
@@ -21,7 +23,9 @@ pub struct Syncer {
 #[derive(Default)]
 struct State {
     done: AtomicU64,
-    failed: Mutex<Option<io::Error>>,
+    reached: AtomicU64,
+    /// Of the last time; 0: it was done.
+    errno: AtomicI32,
 }
 
 impl Syncer {
@@ -29,7 +33,11 @@ impl Syncer {
     ///
     /// # Errors
     /// There is no thread.
-    pub fn new(every: Duration, directory: Option<File>, files: Vec<File>) -> io::Result<Syncer> {
+    pub fn new(
+        every: Duration,
+        directory: Option<File>,
+        files: Vec<Box<dyn Durable>>,
+    ) -> io::Result<Syncer> {
         let state = Arc::new(State::default());
         let (ask, asked) = sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -56,6 +64,7 @@ impl Syncer {
     pub fn instant() -> Syncer {
         let state = State::default();
         state.done.store(u64::MAX, Ordering::Release);
+        state.reached.store(u64::MAX, Ordering::Release);
         Syncer {
             every: Duration::MAX,
             last: Instant::now(),
@@ -86,17 +95,21 @@ impl Syncer {
         self.state.done.load(Ordering::Acquire)
     }
 
-    /// What went wrong since the last time.
+    /// Up to how many bytes of it were put on the disk last. After a failure that is not for sure: what a disk did not take
+    /// once it need not be asked for again.
+    pub fn reached(&self) -> u64 {
+        self.state.reached.load(Ordering::Acquire)
+    }
+
+    /// How it went the last time.
     ///
     /// # Errors
     /// The disk did not take what was written.
     pub fn check(&self) -> io::Result<()> {
-        let mut failed = self
-            .state
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        failed.take().map_or(Ok(()), Err)
+        match self.state.errno.load(Ordering::Acquire) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
 }
 
@@ -108,14 +121,18 @@ impl Drop for Syncer {
     }
 }
 
-fn run(asked: &Receiver<u64>, files: &[File], state: &State) {
+fn run(asked: &Receiver<u64>, files: &[Box<dyn Durable>], state: &State) {
+    let mut sure = true;
     for len in asked {
-        match files.iter().try_for_each(File::sync_data) {
-            Ok(()) => state.done.store(len, Ordering::Release),
-            Err(e) => {
-                let mut failed = state.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                *failed = Some(e);
-            }
+        let synced = files.iter().try_for_each(|file| file.sync());
+        let errno = synced.map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+        sure &= errno == 0;
+        if errno == 0 {
+            state.reached.store(len, Ordering::Release);
         }
+        if sure {
+            state.done.store(len, Ordering::Release);
+        }
+        state.errno.store(errno, Ordering::Release);
     }
 }
