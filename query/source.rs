@@ -435,11 +435,20 @@ async fn expand(ctx: &SessionContext, named: &Path) -> Result<Vec<Source>, Sourc
 
 /// Opens one recording, also one that gets its name meanwhile because it is finished.
 async fn segment(ctx: &SessionContext, path: &Path) -> Result<Source, SourceError> {
-    match recording(ctx, path).await {
-        Err(e) if e.is_gone() && path.extension().is_some_and(|ending| ending == "open") => {
+    let failed = match recording(ctx, path).await {
+        Err(e) => e,
+        opened => return opened,
+    };
+    match path.metadata() {
+        Ok(_) => Err(failed),
+        Err(_) if path.extension().is_some_and(|ending| ending == "open") => {
             recording(ctx, &path.with_extension("")).await
         }
-        other => other,
+        // It is gone, whatever could not be done with it.
+        Err(source) => Err(SourceError::Io {
+            path: path.display().to_string(),
+            source,
+        }),
     }
 }
 
