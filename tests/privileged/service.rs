@@ -143,7 +143,12 @@ fn sighup_begins_the_next_file() {
     write("second");
     let recording = recorder.stop();
     assert_eq!(recording.code, 0);
-    assert!(files(".parquet").len() >= 2 && files(".open").is_empty());
+    let (finished, open) = (files(".parquet"), files(".open"));
+    assert!(
+        finished.len() == 2 && open.is_empty(),
+        "{finished:?} {open:?}: {}",
+        recording.stderr
+    );
     let sql = format!(
         "select count(*) as n, count(distinct recording) as files, count(distinct seq) as numbers from events
         where container = '{name}' and syscall = 'write'"
@@ -153,5 +158,5 @@ fn sighup_begins_the_next_file() {
         row["n"].as_i64() >= Some(2) && row["n"] == row["numbers"],
         "{row}"
     );
-    assert!(row["files"].as_i64() >= Some(2), "{row}");
+    assert_eq!(row["files"], 2, "{row}");
 }
