@@ -10,12 +10,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use arrow::array::AsArray;
 use arrow::compute::concat_batches;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::unclosed::{self, Group, Unclosed, journal};
-use ctrace_schema::{columns, human, meta};
+use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 
 use crate::cli::Recover;
@@ -164,7 +164,8 @@ async fn finish(
     let mut bytes = vec![];
     let mut groups = unclosed::groups(metadata);
     if rows.iter().any(|rows| rows.num_rows() > 0) {
-        let (last, encoded) = row_group(&rows, end)?;
+        let columns = parquet_to_arrow_schema(&schema, None)?;
+        let (last, encoded) = row_group(&rows, Arc::new(columns), end)?;
         bytes = encoded;
         groups.extend(last);
     }
@@ -190,9 +191,12 @@ async fn finish(
     Ok(metadata.file_metadata().num_rows() as u64)
 }
 
-/// The rows of a journal as row groups that stand at `end`, and their bytes.
-fn row_group(rows: &[arrow::array::RecordBatch], end: u64) -> Result<(Vec<Group>, Vec<u8>)> {
-    let schema = Arc::new(columns::arrow_schema());
+/// The rows of a journal as row groups with these columns that stand at `end`, and their bytes.
+fn row_group(
+    rows: &[arrow::array::RecordBatch],
+    schema: SchemaRef,
+    end: u64,
+) -> Result<(Vec<Group>, Vec<u8>)> {
     let rows: Result<Vec<_>, _> = rows
         .iter()
         .map(|rows| arranged(rows, "", &schema))

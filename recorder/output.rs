@@ -19,7 +19,8 @@ use crate::memory::Memory;
 use crate::raw::Machine;
 use crate::ring::{Begun, Control, Flight, Open, Spill, Trigger, Why};
 use crate::sink::{
-    Directory, JsonLines, Parquet, Segments, Sink, Sqlite, Summary, Table, Wants, of_host, open,
+    Directory, JsonLines, Left, PARTIAL, Parquet, Segments, Sink, Sqlite, Summary, Table, Wants,
+    of_host, open,
 };
 
 /// Where a recording goes, decided before anything is opened.
@@ -282,6 +283,25 @@ impl Into {
         machine: &Machine,
         flags: &Record,
     ) -> Result<(Box<dyn Sink>, Option<Control>)> {
+        let most = self.memory.batch();
+        let (sink, control) = self.sink(target, machine, flags)?;
+        let control = match target {
+            Target::Segments(out) => {
+                let left = Left::new(&of_host(out, &machine.host), most);
+                control.map(|control| control.finishing(left))
+            }
+            _ => control,
+        };
+        Ok((sink, control))
+    }
+
+    /// Likewise, and no more than what rows go into.
+    fn sink(
+        self,
+        target: &Target,
+        machine: &Machine,
+        flags: &Record,
+    ) -> Result<(Box<dyn Sink>, Option<Control>)> {
         let Some((limits, trigger)) = self.ring else {
             let sink = target.open(machine, flags)?;
             return Ok(match target {
@@ -331,7 +351,7 @@ fn parquet(
     let special = path.metadata().is_ok_and(|m| !m.is_file());
     let mut partial = path.to_path_buf();
     if !special {
-        partial.as_mut_os_string().push(".partial");
+        partial.as_mut_os_string().push(PARTIAL);
     }
     let files = (create(&partial, true)?, create(&beside, true)?);
     let begun =

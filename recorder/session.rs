@@ -321,7 +321,7 @@ impl Live {
         // Whatever stopped it, what was recorded is written.
         let mut control = self.control.take();
         let written = self.end();
-        for said in control.iter_mut().flat_map(Control::said) {
+        for said in control.iter_mut().flat_map(Control::end) {
             report.say(&said.text, said.error);
         }
         match (code, written) {
@@ -542,7 +542,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         pipeline.advance(&mut rings, u64::MAX, unknown)?;
     }
     let finished = pipeline.finish();
-    for said in control.iter_mut().flat_map(Control::said) {
+    for said in control.iter_mut().flat_map(Control::end) {
         report.say(&said.text, said.error);
     }
     match finished {

@@ -324,3 +324,135 @@ fn a_directory_holds_segments_that_sort_by_time_and_survive_a_kill() {
         "{before:?} {after:?}"
     );
 }
+
+/// A directory with a segment whose recorder was killed after it had written a row group and more: its file in it.
+fn left(dir: &TempDir) -> PathBuf {
+    let capture = Arc::new(Capture::read().with_losses());
+    let (out, fifo) = (dir.path().join("out/"), dir.path().join("fifo"));
+    std::fs::create_dir(&out).unwrap();
+    let recorder = Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(20), &[]);
+    let begun = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 200_000);
+    let open = wait_for(|| {
+        let left = files(&out).into_iter().map(|file| out.join(file));
+        left.filter(|path| path.extension() == Some("open".as_ref()))
+            .find(begun)
+    });
+    let journal = PathBuf::from(format!("{}.journal", open.display()));
+    let bytes = || journal.metadata().unwrap().len();
+    // Rows that are in no row group yet.
+    let before = bytes();
+    wait_for(|| (bytes() > 0 && bytes() != before).then_some(()));
+    recorder.kill();
+    open
+}
+
+fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Replays the fixture into a directory, and returns what the recorder says.
+fn replay_into(out: &Path) -> String {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
+    let command = command.arg("--from-raw").arg(fixture);
+    String::from_utf8(output(command.arg("--out").arg(out)).stderr).unwrap()
+}
+
+/// How many rows a recording has, every twentieth of them, and what it says about them.
+fn rows(path: &Path) -> [String; 3] {
+    let ask = |sql: &str| {
+        let mut command = ctrace_query();
+        command.arg("-r").arg(path).args(["--format", "csv", sql]);
+        String::from_utf8(output(&mut command).stdout).unwrap()
+    };
+    let meta = "select key, value from meta where key not in ('ctrace.missed', 'ctrace.clocks') order by key";
+    [
+        ask("select count(*), count(distinct seq), sum(lost) from events"),
+        ask("select * exclude (recording) from events where seq % 20 = 0 order by seq"),
+        ask(meta),
+    ]
+}
+
+#[test]
+fn the_next_recorder_finishes_what_one_that_was_killed_has_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = left(&dir);
+    let copy = dir.path().join("copy.parquet");
+    let mut recover = ctrace_query();
+    let recover = recover.arg("recover").arg(&open).arg("--output").arg(&copy);
+    output(recover);
+    // Recorders that are killed as they finish it change nothing.
+    let capture = Arc::new(Capture::read());
+    let (out, mut kills) = (dir.path().join("out/"), 0);
+    while open.exists() && kills < 20 {
+        let fifo = dir.path().join(format!("kill-{kills}"));
+        let recorder =
+            Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(5), &[]);
+        std::thread::sleep(Duration::from_millis(20 + 10 * kills));
+        recorder.kill();
+        kills += 1;
+    }
+    replay_into(&out);
+    let finished = open.with_extension("");
+    let closed = |file: &String| file.ends_with(".parquet");
+    assert!(files(&out).iter().all(closed), "{:?}", files(&out));
+
+    let (there, expected) = (rows(&finished), rows(&copy));
+    assert_eq!(there[0], expected[0]);
+    assert!(there[1] == expected[1], "rows differ");
+    assert_eq!(there[2], expected[2]);
+    let meta = &there[2];
+    assert!(
+        meta.contains("ctrace.lost") && meta.contains("file"),
+        "{meta}"
+    );
+    // Any program reads it.
+    let file = File::open(&finished).unwrap();
+    let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
+    let metadata = parquet::file::reader::FileReader::metadata(&reader);
+    assert!(metadata.num_row_groups() > 1);
+    assert_eq!(metadata.file_metadata().num_rows() as u64, count(&copy).0);
+}
+
+#[test]
+fn what_is_finished_has_its_name_and_what_somebody_writes_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out/");
+    replay_into(&out);
+    let only = files(&out).remove(0);
+    let day = out.join(only).parent().unwrap().to_path_buf();
+    let path = |name: &str| day.join(name);
+    let finished = day.read_dir().unwrap().next().unwrap().unwrap().path();
+    // Its recorder was killed between its end and its name; another one writes the second; the third is nothing.
+    std::fs::copy(&finished, path("a.parquet.open")).unwrap();
+    std::fs::copy(&finished, path("b.parquet.open")).unwrap();
+    std::fs::write(path("c.parquet.open"), b"nothing of ours").unwrap();
+    // A recorder was killed as it began this one.
+    std::fs::write(path("d.parquet.open.partial"), b"").unwrap();
+    std::fs::write(path("d.parquet.open.journal"), b"").unwrap();
+    let written = File::open(path("b.parquet.open")).unwrap();
+    written.lock().unwrap();
+    let said = replay_into(&out);
+    assert!(path("a.parquet").exists() && !path("a.parquet.open").exists());
+    assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
+    assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
+    assert!(
+        said.contains("a.parquet, which a recorder that was killed has left: 3,113 events")
+            && said.contains("c.parquet.open cannot be finished: nothing in it is whole")
+            && !said.contains("b.parquet"),
+        "{said}"
+    );
+    assert_eq!(
+        std::fs::read(path("c.parquet.open")).unwrap(),
+        b"nothing of ours"
+    );
+    drop(written);
+    assert!(replay_into(&out).contains("b.parquet, which"));
+}

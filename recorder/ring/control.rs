@@ -1,5 +1,5 @@
 //! What has to be seen to while rows go into memory: when the ring is written out, by `ctrace-rec dump`, SIGUSR1 or its
-//! trigger, and until when that goes on; and when a disk that was full is tried again.
+//! trigger, and until when that goes on; when a disk that was full is tried again; and what other recorders have left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,19 @@ use super::dump::{Reason, Why};
 use super::flight::Shared;
 use crate::parts::Turn;
 use crate::pipeline::Pipeline;
-use crate::sink::Summary;
+use crate::sink::{Left, Summary};
 use crate::status::Progress;
 
 /// How often a full disk is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What has to be seen to.
-pub enum Control {
+pub struct Control {
+    of: Of,
+    left: Option<Left>,
+}
+
+enum Of {
     /// A ring that is written out now and then.
     Ring(Dumps),
     /// A disk that may be full, and when it was tried last.
@@ -34,63 +39,83 @@ impl Control {
     /// # Errors
     /// Signals or a socket cannot be had.
     pub fn of_ring(shared: Arc<Shared>, after: Duration) -> Result<Control> {
-        Ok(Control::Ring(Dumps::new(shared, after)?))
+        Ok(Control {
+            of: Of::Ring(Dumps::new(shared, after)?),
+            left: None,
+        })
     }
 
     /// Of a disk.
     pub fn of_disk(disk: Arc<Disk>) -> Control {
-        Control::Disk(disk, Instant::now())
+        Control {
+            of: Of::Disk(disk, Instant::now()),
+            left: None,
+        }
+    }
+
+    /// Also of what other recorders have left.
+    pub fn finishing(self, left: Left) -> Control {
+        Control {
+            left: Some(left),
+            ..self
+        }
     }
 
     /// Whether rows go into a ring.
     pub fn is_ring(&self) -> bool {
-        matches!(self, Control::Ring(_))
+        matches!(self.of, Of::Ring(_))
     }
 
     /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
     pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
-        match self {
-            Control::Ring(dumps) => dumps.step(boot, pipeline),
-            Control::Disk(disk, tried) => {
+        let mut said = match &mut self.of {
+            Of::Ring(dumps) => dumps.step(boot, pipeline),
+            Of::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY {
                     *tried = Instant::now();
                     pipeline.turn(Turn::Retry);
                 }
-                self.said()
+                said_of(disk)
             }
-        }
+        };
+        said.extend(self.left.iter_mut().flat_map(Left::step));
+        said
     }
 
-    /// What there is to say. To be called once more when the recording has ended.
-    pub fn said(&mut self) -> Vec<Said> {
-        match self {
-            Control::Ring(dumps) => dumps.said(),
-            Control::Disk(disk, _) => {
-                let said = disk.said().into_iter();
-                said.map(|text| Said { text, error: true }).collect()
-            }
-        }
+    /// What there is to say when the recording has ended.
+    pub fn end(&mut self) -> Vec<Said> {
+        let mut said = match &mut self.of {
+            Of::Ring(dumps) => dumps.said(),
+            Of::Disk(disk, _) => said_of(disk),
+        };
+        said.extend(self.left.iter_mut().flat_map(Left::join));
+        said
     }
 
     /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
     pub fn is_ending(&self, boot: u64) -> bool {
-        matches!(self, Control::Ring(Dumps { state: State::Begun(until), .. }) if boot >= *until)
+        matches!(&self.of, Of::Ring(Dumps { state: State::Begun(until), .. }) if boot >= *until)
     }
 
     /// Adds to `progress` what is known here.
     pub fn tell(&self, progress: &mut Progress) {
-        match self {
-            Control::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Control::Disk(disk, _) => disk.tell_of(progress),
+        match &self.of {
+            Of::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
+            Of::Disk(disk, _) => disk.tell_of(progress),
         }
     }
 
     /// Takes out of a summary what could not be written.
     pub fn correct(&self, summary: &mut Summary) {
-        if let Control::Disk(disk, _) = self {
+        if let Of::Disk(disk, _) = &self.of {
             disk.correct(summary);
         }
     }
+}
+
+fn said_of(disk: &Disk) -> Vec<Said> {
+    let said = disk.said().into_iter();
+    said.map(|text| Said { text, error: true }).collect()
 }
 
 /// Has the ring written out.

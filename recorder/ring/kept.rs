@@ -39,6 +39,11 @@ impl Kept {
         Ok(kept)
     }
 
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
     /// Adds a batch in the form of the journal's.
     pub fn push(&mut self, batch: RecordBatch) {
         let mut texts = FxHashMap::default();

@@ -26,10 +26,11 @@ use crate::limits::Limits;
 use frame::{Frame, Packer, Tally, Whose, add};
 
 pub use ask::ask;
-pub use control::Control;
+pub use control::{Control, Said};
 pub use disk::DISK_FULL;
 pub use dump::{Begun, Open, Why};
 pub use flight::Flight;
+pub use kept::Kept;
 pub use spill::Spill;
 pub use trigger::Trigger;
 

@@ -109,7 +109,7 @@ fn rows_are_the_same_when_they_are_read_again() {
     let mut ring = ring(Some(1_000_000), None);
     let lines = calls("web", 3, 20);
     ring.add(&lines).unwrap();
-    let kept = kept::Kept::read(&ring.frames()).unwrap();
+    let kept = Kept::read(&ring.frames()).unwrap();
     assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
 }
 

@@ -14,6 +14,8 @@ use crate::raw::Machine;
 
 /// What the name of a file that is being written ends with.
 const OPEN: &str = ".open";
+/// And of one of which there is not enough yet to be opened.
+pub const PARTIAL: &str = ".partial";
 
 /// The files of a machine in a directory.
 pub struct Directory {
@@ -69,7 +71,7 @@ impl Directory {
 
     /// Removes what is beyond the limits, the oldest first. What cannot be removed stays.
     pub fn remove_oldest(&self) {
-        let mut segments = self.files();
+        let mut segments = files(&self.path);
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
         segments.sort();
         let now = SystemTime::now();
@@ -87,26 +89,40 @@ impl Directory {
             }
         }
     }
+}
 
-    /// The files of this host, those that other recorders left unfinished too: bytes, and when they were ended.
-    fn files(&self) -> Vec<(PathBuf, u64, SystemTime)> {
-        let inside = |directory: &Path| {
-            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path())
-        };
-        let days = inside(&self.path).filter(|path| path.is_dir());
-        let files = days.flat_map(|day| inside(&day).collect::<Vec<_>>());
-        files
-            .filter(|path| {
-                let name = path.to_string_lossy();
-                name.ends_with(".parquet") || name.ends_with(".parquet.open")
-            })
-            .filter_map(|path| {
-                let file = path.metadata().ok()?;
-                Some((path, file.len(), file.modified().ok()?))
-            })
-            .collect()
-    }
+/// The files of a host, those that other recorders left unfinished too: bytes, and when they were ended.
+fn files(of_host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let files = paths(of_host).filter(|path| {
+        let name = path.to_string_lossy();
+        name.ends_with(".parquet") || name.ends_with(".parquet.open")
+    });
+    let files = files.filter_map(|path| {
+        let file = path.metadata().ok()?;
+        Some((path, file.len(), file.modified().ok()?))
+    });
+    files.collect()
+}
+
+/// What recorders have left unfinished, the oldest first; also what they had just begun.
+pub fn unfinished(of_host: &Path) -> Vec<PathBuf> {
+    let unfinished = paths(of_host).filter(|path| {
+        let name = path.to_string_lossy();
+        name.ends_with(OPEN) || name.ends_with(PARTIAL)
+    });
+    let mut unfinished: Vec<PathBuf> = unfinished.collect();
+    unfinished.sort();
+    unfinished
+}
+
+/// Whatever is in the directories of a host's days.
+fn paths(of_host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let inside = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
+    };
+    let days = inside(of_host).filter(|path| path.is_dir());
+    days.flat_map(move |day| inside(&day))
 }
 
 /// The name of a file while it is being written.

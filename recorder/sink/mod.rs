@@ -3,8 +3,11 @@
 mod chunk;
 mod directory;
 mod encodings;
+mod finish;
+mod groups;
 mod journal;
 mod json;
+mod left;
 mod medium;
 mod parquet;
 mod segments;
@@ -32,9 +35,10 @@ use crate::resolve::Faults;
 use crate::ring::{DISK_FULL, Why};
 use crate::series::{Series, stretches};
 
-pub use directory::{Directory, of_host, open};
+pub use directory::{Directory, PARTIAL, of_host, open};
 pub use journal::field;
 pub use json::JsonLines;
+pub use left::Left;
 pub use parquet::Parquet;
 pub use segments::Segments;
 pub use sqlite::Sqlite;
@@ -239,20 +243,28 @@ impl Summary {
         all
     }
 
-    /// The metadata of the whole recording.
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
-        let mut all = self.origin();
-        all.push((meta::KEY_EVENTS, self.events.to_string()));
-        all.push((meta::KEY_LOST, json!(self.lost).to_string()));
+    /// The metadata that its rows tell.
+    pub fn counted(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![
+            (meta::KEY_EVENTS, self.events.to_string()),
+            (meta::KEY_LOST, json!(self.lost).to_string()),
+        ];
         if !self.shed.is_empty() {
             all.push((meta::KEY_SHED, json!(self.shed).to_string()));
         }
-        all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
-        all.push((meta::KEY_CLOCKS, json!(self.clocks).to_string()));
         if let Some((start, end)) = self.span {
             all.push((meta::KEY_START, start.to_string()));
             all.push((meta::KEY_END, end.to_string()));
         }
+        all
+    }
+
+    /// The metadata of the whole recording.
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        let mut all = self.origin();
+        all.extend(self.counted());
+        all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
+        all.push((meta::KEY_CLOCKS, json!(self.clocks).to_string()));
         all
     }
 }

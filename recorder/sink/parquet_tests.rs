@@ -11,6 +11,7 @@ use ctrace_schema::unclosed;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::super::finish::finish;
 use super::*;
 use crate::batch::{Batch, Kind, Note, Row};
 use crate::calls::Calls;
@@ -226,15 +227,15 @@ impl Durable for Disk {
     }
 }
 
-/// A recording at `path` whose disk fails so while it is written, and when it is closed.
-fn recording(path: &Path, written: &[i32], closed: &[i32]) -> Parquet {
+/// A recording at `path` with these columns whose disk fails so while it is written, and when it is closed.
+fn recording(path: &Path, schema: &Schema, written: &[i32], closed: &[i32]) -> Parquet {
     let file = |path: &Path| Box::new(File::create(path).unwrap()) as Box<dyn Medium>;
     let mediums = (file(path), file(&journal::path(path)));
     let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::of(written))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
     let rollups = Rollups::new(Memory::DEFAULT.parse().unwrap());
     let beside = (Box::new(Disk::of(closed)) as _, sync, rollups);
-    Parquet::over(mediums, beside, path, &encoded_schema(), vec![]).unwrap()
+    Parquet::over(mediums, beside, path, schema, vec![]).unwrap()
 }
 
 /// Waits until the disk has been asked, and has failed.
@@ -251,7 +252,7 @@ fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() 
     let dir = tempfile::tempdir().unwrap();
     for errno in [libc::ENOSPC, libc::EDQUOT] {
         let path = dir.path().join("run.parquet");
-        let mut sink = recording(&path, &[errno, errno], &[errno]);
+        let mut sink = recording(&path, &encoded_schema(), &[errno, errno], &[errno]);
         sink.write(&rows(0, 100)).unwrap();
         wait(&sink);
         assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<Full>());
@@ -275,7 +276,7 @@ fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() 
 fn a_disk_that_is_broken_ends_the_recording() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.parquet");
-    let mut sink = recording(&path, &[libc::EIO], &[]);
+    let mut sink = recording(&path, &encoded_schema(), &[libc::EIO], &[]);
     sink.write(&rows(0, 100)).unwrap();
     wait(&sink);
     let e = sink.write(&rows(100, 200)).unwrap_err();
@@ -285,4 +286,31 @@ fn a_disk_that_is_broken_ends_the_recording() {
         "{said}"
     );
     assert_eq!(held(&path), ((0..100).collect(), false));
+}
+
+#[test]
+fn what_an_older_recorder_has_left_is_finished_with_the_columns_that_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = dir.path().join("a.parquet.open");
+    let all = encoded_schema();
+    let older = all
+        .project(&(0..all.fields().len() - 1).collect::<Vec<_>>())
+        .unwrap();
+    let mut sink = recording(&open, &older, &[], &[]);
+    sink.write(&rows(0, 100)).unwrap();
+    for from in (100..150).step_by(10) {
+        sink.keep(&rows(from, from + 10)).unwrap();
+    }
+    drop(sink);
+    // A frame of the journal at a time, for there is hardly any memory.
+    let finished = finish(&open, 1).unwrap().unwrap();
+    assert_eq!(finished.events, 150);
+    assert_eq!(held(&finished.path), ((0..150).collect(), true));
+    let file = File::open(&finished.path).unwrap();
+    let metadata = ParquetMetaDataReader::new()
+        .parse_and_finish(&file)
+        .unwrap();
+    assert_eq!(metadata.num_row_groups(), 6);
+    let columns = metadata.file_metadata().schema_descr().num_columns();
+    assert_eq!(columns, older.fields().len());
 }

@@ -39,6 +39,18 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// With a loss of 7 events in each round, which is one event more.
+    pub fn with_losses(mut self) -> Capture {
+        let gap =
+            r#"{"gap":{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"cpu":1}}"#;
+        let head = [&b"N"[..], &(gap.len() as u32).to_le_bytes()].concat();
+        let frame = zstd::encode_all(&[&head, gap.as_bytes()].concat()[..], 1).unwrap();
+        self.round.extend(frame);
+        self
+    }
+}
+
 /// A recorder that replays rounds of a capture as they come.
 pub struct Recorder {
     /// Its process.

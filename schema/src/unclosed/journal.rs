@@ -52,19 +52,29 @@ pub fn frame(batch: &RecordBatch, zstd: &mut Compressor<'_>) -> Result<Vec<u8>, 
 /// # Errors
 /// A frame is whole and holds no batch.
 pub fn read(journal: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut batches = vec![];
-    let mut rest = journal;
-    while let Some((content, after)) = next(rest) {
-        rest = after;
-        let mut stream = vec![];
-        zstd::Decoder::new(content)?
-            .take(LARGEST)
-            .read_to_end(&mut stream)?;
-        for batch in StreamReader::try_new(Cursor::new(stream), None)? {
-            batches.push(expanded(&batch?)?);
-        }
-    }
-    Ok(batches)
+    batches(journal).collect()
+}
+
+/// Likewise, one after the other as they are read.
+pub fn batches(mut journal: impl Read) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    std::iter::from_fn(move || {
+        let content = next(&mut journal).transpose()?;
+        Some(
+            content
+                .map_err(Into::into)
+                .and_then(|content| batch(&content)),
+        )
+    })
+}
+
+fn batch(content: &[u8]) -> Result<RecordBatch, ArrowError> {
+    let mut stream = vec![];
+    zstd::Decoder::new(content)?
+        .take(LARGEST)
+        .read_to_end(&mut stream)?;
+    let mut reader = StreamReader::try_new(Cursor::new(stream), None)?;
+    let batch = reader.next();
+    expanded(&batch.ok_or_else(|| ArrowError::IpcError("a frame of no rows".to_string()))??)
 }
 
 /// The same with a value for each row where it has runs.
@@ -105,12 +115,21 @@ fn each_row(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     take(runs.values(), &numbers, None)
 }
 
-/// The content of the first frame, and what comes after it.
-fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = bytes.split_at_checked(HEAD)?;
-    let number = |i: usize| u32::from_le_bytes(std::array::from_fn(|k| head[i + k]));
-    let (content, after) = rest.split_at_checked(number(0) as usize)?;
-    (!content.is_empty() && crc32fast::hash(content) == number(4)).then_some((content, after))
+/// The content of the next frame; None: it is not whole.
+fn next(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut head = vec![];
+    journal.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    let Some(([len, crc], [])) = head
+        .split_at_checked(HEAD)
+        .map(|(head, _)| head.as_chunks())
+    else {
+        return Ok(None);
+    };
+    let [len, crc] = [len, crc].map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes));
+    let mut content = vec![];
+    journal.take(len.into()).read_to_end(&mut content)?;
+    let whole = len > 0 && content.len() == len as usize && crc32fast::hash(&content) == crc;
+    Ok(whole.then_some(content))
 }
 
 /// The bytes of the journal of a recording; none where there is no journal.

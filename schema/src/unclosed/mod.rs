@@ -7,7 +7,7 @@ pub mod block;
 pub mod journal;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -150,9 +150,25 @@ impl Write for After<'_> {
 /// It cannot be read, or what a block holds makes no sense.
 pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
     // The journal first: what leaves it meanwhile is in a row group by then.
-    let journal = journal::read(&journal::bytes(path)?)?;
-    let mut file = File::open(path)?;
-    let Some(chain) = chain(&mut file)? else {
+    let journal = journal::bytes(path)?;
+    let Some((metadata, end)) = whole(&mut File::open(path)?)? else {
+        return Ok(None);
+    };
+    let rows = rows(journal.as_slice(), &metadata).collect::<Result<_, _>>()?;
+    Ok(Some(Unclosed {
+        metadata,
+        end,
+        rows,
+    }))
+}
+
+/// The row groups of a file that are whole, as a footer would tell them, and where the last of them ends, with its block. None:
+/// it has no block.
+///
+/// # Errors
+/// It cannot be read, or what a block holds makes no sense.
+pub fn whole(file: &mut File) -> Result<Option<(ParquetMetaData, u64)>, Error> {
+    let Some(chain) = chain(file)? else {
         return Ok(None);
     };
     let mut read = vec![];
@@ -164,13 +180,20 @@ pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
     let pairs = first.key_value_metadata().cloned().unwrap_or_default();
     let schema = first.schema_descr_ptr();
     let metadata = metadata(&schema, pairs, read.into_iter().flat_map(groups));
-    let after = last_seq(&metadata);
-    let rows = journal.iter().map(|batch| later(batch, after));
-    Ok(Some(Unclosed {
-        rows: rows.collect::<Result<_, _>>()?,
-        end: chain.last().map_or(FIRST, |found| found.end),
-        metadata,
-    }))
+    let end = chain.last().map_or(FIRST, |found| found.end);
+    Ok(Some((metadata, end)))
+}
+
+/// The rows of a journal that are in none of the row groups of `metadata`, in the order of `seq`.
+///
+/// # Errors
+/// A frame is whole and holds no rows of a recording.
+pub fn rows<R: Read>(
+    journal: R,
+    metadata: &ParquetMetaData,
+) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<R> {
+    let after = last_seq(metadata);
+    journal::batches(journal).map(move |batch| later(&batch?, after))
 }
 
 /// The blocks of a file, the first of them first, up to the last whose bytes are all there: a machine that lost its power
