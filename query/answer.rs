@@ -65,7 +65,10 @@ pub async fn answer(
 }
 
 /// A recording is read-only: `--output` does not replace it.
-fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// That `output` is one that is read.
+pub fn spare_recordings(engine: &Engine, output: &Path) -> anyhow::Result<()> {
     let Ok(target) = output.canonicalize() else {
         return Ok(());
     };

@@ -271,10 +271,11 @@ pub fn help(topic: Option<&str>, screen: To<'_>) -> anyhow::Result<()> {
         None => Ok(Cli::command().print_help()?),
         Some("questions") => print(&crate::help::questions(), screen),
         Some("functions") => print(&functions::help(), screen),
+        Some("cookbook") => print(crate::help::cookbook(), screen),
         Some(other) => match Cli::command().find_subcommand_mut(other) {
             Some(command) => print(command.render_help().to_string().trim_end(), screen),
             None => bail!(
-                "there is no help on `{other}`: try `ctrace-query help questions` or `help functions`"
+                "there is no help on `{other}`: try `ctrace-query help questions`, `help functions` or `help cookbook`"
             ),
         },
     }
@@ -287,5 +288,9 @@ pub fn help(topic: Option<&str>, screen: To<'_>) -> anyhow::Result<()> {
 pub fn print(text: &str, screen: To<'_>) -> anyhow::Result<()> {
     let mut sink = screen.open(Format::Table)?;
     writeln!(sink, "{text}")?;
-    Ok(sink.done()?)
+    sink.done()?;
+    if let To::File(path) = screen {
+        say("wrote", &path.display().to_string());
+    }
+    Ok(())
 }

@@ -114,7 +114,7 @@ pub enum Command {
     Links(Ask),
     /// Which processes ran, who started them, how did they end?
     Processes(Ask),
-    /// What failed, and on what? Not EAGAIN, and not what runc tries while it sets a container up
+    /// What failed, and on what? Not EAGAIN, nor what the kernel makes again, nor what runc tries while it sets a container up
     Errors(Ask),
     /// Which calls did seccomp refuse?
     Denied(Ask),
@@ -130,9 +130,9 @@ pub enum Command {
     Convert(Convert),
     /// Finish a recording that was not closed, because its recorder was killed or the machine went down
     Recover(Recover),
-    /// List the ready questions, or the functions for SQL
+    /// List the ready questions, the functions for SQL, or SQL that answers what people ask
     Help {
-        /// `questions` or `functions`
+        /// `questions`, `functions` or `cookbook`
         topic: Option<String>,
     },
     /// Print the man page

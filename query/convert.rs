@@ -10,9 +10,9 @@ use arrow::compute::{
     take_record_batch,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use ctrace_schema::columns;
 use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::sqlite::Writer;
+use ctrace_schema::{columns, human};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -21,7 +21,7 @@ use parquet::file::metadata::KeyValue;
 
 use crate::cli::Convert;
 use crate::engine::AskError;
-use crate::output::{self, Sink};
+use crate::output::{self, Sink, say};
 use crate::rollups;
 use crate::segments::recording_field;
 use crate::source;
@@ -72,9 +72,10 @@ pub async fn convert(asked: &Convert) -> Result<()> {
         );
     }
     let mut waiting = Vec::new();
-    let mut count = 0;
+    let (mut count, mut all) = (0, 0);
     while let Some(batch) = rows.next().await {
         let mut batch = target.arranged(&batch.map_err(failed)?)?;
+        all += batch.num_rows() as u64;
         // The groups are those of the file, if they are of this size.
         while count + batch.num_rows() >= ROWS {
             let rest = ROWS - count;
@@ -88,7 +89,10 @@ pub async fn convert(asked: &Convert) -> Result<()> {
         waiting.push(batch);
     }
     target.write(&waiting).with_context(|| cannot(to))?;
-    target.finish(&events).await.with_context(|| cannot(to))
+    target.finish(&events).await.with_context(|| cannot(to))?;
+    let written = format!("{} events to {}", human::count(all), to.display());
+    say("converted", &written);
+    Ok(())
 }
 
 fn cannot(path: &Path) -> String {
@@ -109,9 +113,29 @@ enum Target {
         writer: Writer,
         schema: SchemaRef,
         meta: Vec<(String, String)>,
-        partial: PathBuf,
+        partial: Partial,
         path: PathBuf,
     },
+}
+
+/// A file under the name that it has until it is whole. Dropped, it is removed if it is still there.
+struct Partial(PathBuf);
+
+impl Partial {
+    /// That of `path`, without what an earlier try has left.
+    fn of(path: &Path) -> Partial {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = Partial(PathBuf::from(partial));
+        let _ = std::fs::remove_file(&partial.0);
+        partial
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Target {
@@ -124,12 +148,8 @@ impl Target {
                 Ok(Target::Parquet(Box::new(writer), schema))
             }
             Some("sqlite" | "sqlite3" | "db") => {
-                let mut partial = path.as_os_str().to_owned();
-                partial.push(".partial");
-                let partial = PathBuf::from(partial);
-                // What an earlier try has left.
-                let _ = std::fs::remove_file(&partial);
-                let writer = Writer::create(&partial, &[]).with_context(|| cannot(path))?;
+                let partial = Partial::of(path);
+                let writer = Writer::create(&partial.0, &[]).with_context(|| cannot(path))?;
                 Ok(Target::Sqlite {
                     writer,
                     schema: with_dictionaries(&schema),
@@ -206,7 +226,7 @@ impl Target {
             } => {
                 let meta: Vec<_> = meta.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
                 writer.finish(&meta)?;
-                Ok(std::fs::rename(partial, path)?)
+                Ok(std::fs::rename(&partial.0, path)?)
             }
         }
     }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use chrono::DateTime;
+use ctrace_schema::columns;
 use ctrace_schema::views::{VIEWS, view};
-use ctrace_schema::{columns, meta};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
@@ -120,6 +120,12 @@ impl Engine {
         self
     }
 
+    /// The same, for one who knows what warnings would say of the recordings.
+    pub fn without_warnings(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
     /// How many threads it may use.
     pub fn cores(&self) -> usize {
         self.cores
@@ -170,29 +176,21 @@ impl Engine {
             .await
     }
 
-    /// First and last instant of the recordings: from their metadata, else from their events.
+    /// First and last instant of the recordings.
     ///
     /// # Errors
     /// That they cannot be read.
     pub async fn span(&self) -> Result<Span, AskError> {
-        let recordings = self.recordings().await?;
-        let start = recordings.number(meta::KEY_START, i64::min);
-        let end = recordings.number(meta::KEY_END, i64::max);
-        let (start, end) = match (start, end) {
-            (Some(start), Some(end)) => (start, end),
-            _ => {
+        let (start, end) = match self.recordings().await?.span() {
+            Some(span) => span,
+            None => {
                 let sql = "select cast(min(time) as bigint), cast(max(time) as bigint) from events";
                 let batches = self.plan(sql).await?.collect().await?;
                 let column = |i: usize| {
-                    let batch = batches.first()?;
-                    let values: &arrow::array::Int64Array =
-                        batch.column(i).as_any().downcast_ref()?;
-                    values.iter().next().flatten()
+                    let column = batches.first()?.column(i).as_primitive_opt::<Int64Type>()?;
+                    column.iter().next().flatten()
                 };
-                (
-                    start.or(column(0)).unwrap_or(0),
-                    end.or(column(1)).unwrap_or(0),
-                )
+                (column(0).unwrap_or(0), column(1).unwrap_or(0))
             }
         };
         Ok(Span {

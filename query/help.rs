@@ -53,8 +53,8 @@ const GROUPS: &[Group] = &[
                 "ctrace-query \"select distinct container, comm, operation, error from files where path = '/etc/shadow'\"",
             ),
             asked(
-                "What was written below this directory?",
-                "ctrace-query \"select time, container, strace() from events where path_under(path, '/srv') and bytes > 0\"",
+                "What was changed below this directory?",
+                "ctrace-query \"select time, container, comm, operation, path, path2, bytes from files where operation in ('write', 'create', 'delete', 'rename', 'truncate') and error is null and (path_under(path, '/srv') or path_under(path2, '/srv')) order by time, seq\"",
             ),
         ],
     },
@@ -75,11 +75,11 @@ const GROUPS: &[Group] = &[
             ready("ctrace-query errors --container web --since 10m"),
             asked(
                 "Which processes crashed, or were killed?",
-                "ctrace-query \"select container, argv, exited, exit_signal from processes where exit_signal is not null\"",
+                "ctrace-query \"select exited, container, coalesce(argv, exe, comm) as process, signal_name(exit_signal) as signal from processes where exit_signal is not null order by exited\"",
             ),
             asked(
                 "What did it do last, before it ended?",
-                "ctrace-query \"select time, strace() from syscalls where container = 'client' order by time desc limit 20\"",
+                "ctrace-query \"select time, strace() from syscalls where container = 'client' order by time desc, seq desc limit 20\"",
             ),
         ],
     },
@@ -90,7 +90,7 @@ const GROUPS: &[Group] = &[
             ready("ctrace-query seccomp --container web --output web.json"),
             asked(
                 "What was executed?",
-                "ctrace-query \"select time, container, uid, argv from events where syscall = 'execve' and ret = 0\"",
+                "ctrace-query \"select time, container, uid, argv from events where syscall in ('execve', 'execveat') and ret = 0 order by time, seq\"",
             ),
         ],
     },
@@ -100,7 +100,7 @@ const GROUPS: &[Group] = &[
             ready("ctrace-query syscalls --container web --limit 20"),
             asked(
                 "Which calls took longest?",
-                "ctrace-query \"select human_duration(duration), container, strace() from syscalls order by duration desc limit 10\"",
+                "ctrace-query \"select human_duration(duration) as took, container, strace() from syscalls where duration is not null order by duration desc limit 10\"",
             ),
         ],
     },
@@ -137,7 +137,12 @@ pub fn questions() -> String {
         text.push('\n');
     }
     text + "Each of the ready questions takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
-            docs/cookbook.md has thirty more."
+            `ctrace-query help cookbook` has more, with their SQL and answers."
+}
+
+/// The text of `help cookbook`.
+pub fn cookbook() -> &'static str {
+    include_str!("../docs/cookbook.md").trim_end()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod functions;
 mod help;
 mod kept;
 mod losses;
+mod magic;
 mod output;
 mod progress;
 mod questions;
@@ -92,7 +93,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         None => Question::Sql(given_sql(cli.sql.as_deref(), cli.file.as_deref())?),
     };
-    runtime.block_on(ask::ask(&engine, &question, &common, To::Stdout))
+    runtime.block_on(ask::ask(&engine, &question, &common, To::Stdout))?;
+    if let Some(path) = common.output.filter(|_| !question.shows_sql()) {
+        say("wrote", &path.display().to_string());
+    }
+    Ok(())
 }
 
 /// The SQL that the user wrote.

@@ -21,9 +21,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 use crate::cli::Recover;
 use crate::convert::sorted;
 use crate::engine::Engine;
+use crate::magic::{Magic, check_magic};
 use crate::output::{self, say};
 use crate::rollups;
-use crate::source::{self, Magic};
 use crate::unclosed::{arranged, is_being_written, read};
 
 /// Does what `recover` asks for.
@@ -34,7 +34,7 @@ use crate::unclosed::{arranged, is_being_written, read};
 pub async fn recover(asked: &Recover) -> Result<()> {
     let from = &asked.recording;
     let name = from.display();
-    let closed = !matches!(source::check_magic(from)?, Magic::Unclosed);
+    let closed = !matches!(check_magic(from)?, Magic::Unclosed);
     if is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
@@ -48,7 +48,7 @@ pub async fn recover(asked: &Recover) -> Result<()> {
         bail!("{name} was closed: there is nothing to recover");
     }
     let unclosed = read(from)?;
-    let engine = Engine::new(vec![from.to_path_buf()], 1).again();
+    let engine = Engine::new(vec![from.to_path_buf()], 1).without_warnings();
     let pairs = pairs(&engine, &unclosed).await?;
     let events = engine.recordings().await?.table()?;
     let to = asked.output.as_deref().unwrap_or(from);

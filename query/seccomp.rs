@@ -6,7 +6,7 @@ use anyhow::bail;
 use ctrace_schema::{meta, syscalls};
 use serde_json::json;
 
-use crate::answer::To;
+use crate::answer::{To, spare_recordings};
 use crate::ask::{print, texts};
 use crate::cli::Seccomp;
 use crate::engine::Engine;
@@ -149,6 +149,9 @@ pub async fn seccomp(wanted: &Seccomp, engine: &Engine, screen: To<'_>) -> anyho
     let machines = engine.recordings().await?.machines();
     let profile = profile(&own, &compat, machines.into_values())?;
     let to = wanted.common.output.as_deref().map_or(screen, To::File);
+    if let To::File(path) = to {
+        spare_recordings(engine, path)?;
+    }
     print(&serde_json::to_string_pretty(&profile)?, to)
 }
 

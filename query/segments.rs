@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use ctrace_schema::columns::Type;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
@@ -46,6 +47,23 @@ pub struct Segment {
     pub footer: Arc<Footer>,
     /// What it tells in sum.
     pub rollups: Embedded,
+    /// First and last time; worked out when it is asked for.
+    pub span: OnceLock<Option<(i64, i64)>>,
+}
+
+impl Segment {
+    /// First and last time of its events, ns since 1970 UTC; None: its footer does not say.
+    pub fn span(&self) -> Result<Option<(i64, i64)>> {
+        if let Some(span) = self.span.get() {
+            return Ok(*span);
+        }
+        let time = Schema::new(vec![Field::new("time", Type::Time.arrow(), false)]);
+        let footer = self.footer.metadata();
+        let known = DFParquetMetadata::statistics_from_parquet_metadata(footer, &Arc::new(time))?;
+        let column = &known.column_statistics[0];
+        let ends = (instant(&column.min_value), instant(&column.max_value));
+        Ok(*self.span.get_or_init(|| ends.0.zip(ends.1)))
+    }
 }
 
 /// Files in one store, at least one.
@@ -53,8 +71,6 @@ pub struct Segment {
 pub struct Segments {
     store: ObjectStoreUrl,
     segments: Vec<Arc<Segment>>,
-    /// First and last time, by segment; worked out when it is asked for.
-    spans: Vec<OnceLock<Option<(i64, i64)>>>,
     /// Without `recording`.
     files: SchemaRef,
     /// With it, at the end.
@@ -71,7 +87,6 @@ impl Segments {
         let columns: Vec<usize> = (0..schema.fields().len() - 1).collect();
         Ok(Segments {
             store,
-            spans: segments.iter().map(|_| OnceLock::new()).collect(),
             segments,
             files: Arc::new(schema.project(&columns)?),
             schema,
@@ -87,22 +102,10 @@ impl Segments {
     pub fn only(&self, segments: Vec<Arc<Segment>>) -> Segments {
         Segments {
             store: self.store.clone(),
-            spans: segments.iter().map(|_| OnceLock::new()).collect(),
             segments,
             files: self.files.clone(),
             schema: self.schema.clone(),
         }
-    }
-
-    /// First and last time of the segment at `at`, ns since 1970 UTC; None: its footer does not say.
-    pub fn span(&self, at: usize) -> Result<Option<(i64, i64)>> {
-        if let Some(span) = self.spans[at].get() {
-            return Ok(*span);
-        }
-        let time = self.files.index_of("time")?;
-        let column = &self.statistics(at, &[time])?.column_statistics[time];
-        let ends = (instant(&column.min_value), instant(&column.max_value));
-        Ok(*self.spans[at].get_or_init(|| ends.0.zip(ends.1)))
     }
 
     /// What the footer of the segment at `at` says of the values of some columns. Of 50 columns that takes longer than many
@@ -123,7 +126,7 @@ impl Segments {
     fn matching(&self, bounds: Bounds, columns: &[usize]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::new();
         for (at, segment) in self.segments.iter().enumerate() {
-            let (start, end) = self.span(at)?.unzip();
+            let (start, end) = segment.span()?.unzip();
             if bounds.meets(start, end) {
                 let recording = ScalarValue::Utf8View(Some(segment.name.clone()));
                 files.push(

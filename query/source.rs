@@ -1,10 +1,9 @@
 //! Where events come from: finds the recordings, checks that they are what they say, makes tables of them.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -25,9 +24,10 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::PageIndexPolicy;
 
 use crate::footers::Footer;
+use crate::magic::{Magic, check_magic};
 use crate::rollups::Embedded;
 use crate::segments::{Segment, Segments, recording_field};
-use crate::sqlite::{self, Database, ReadError, SqliteTable};
+use crate::sqlite::{Database, ReadError, SqliteTable};
 use crate::unclosed;
 use crate::union::Union;
 
@@ -47,6 +47,8 @@ pub enum SourceError {
         "{0} is neither Parquet nor SQLite: a recording is written by `ctrace-rec --out FILE.parquet` or FILE.sqlite"
     )]
     NotParquet(String),
+    #[error("{0} is a directory, and here one file is meant: name a recording that is in it")]
+    Directory(String),
     #[error(
         "{0} has no end, and nothing in it that could be read without: it was copied in part, or broke off as it began. \
          Copy it again, with {0}.journal if there is one"
@@ -83,6 +85,7 @@ impl SourceError {
             SourceError::NotRecording { .. }
                 | SourceError::NotRecordingSqlite { .. }
                 | SourceError::NotParquet(_)
+                | SourceError::Directory(_)
         )
     }
 }
@@ -187,14 +190,10 @@ impl Recordings {
         Ok(Union::of(tables))
     }
 
-    /// A number from the metadata: summed up over the files by `fold`; `None` where a file lacks it.
-    pub fn number(&self, key: &str, fold: fn(i64, i64) -> i64) -> Option<i64> {
-        let numbers: Option<Vec<i64>> = self
-            .files
-            .iter()
-            .map(|f| f.meta.get(key).and_then(|v| v.parse().ok()))
-            .collect();
-        numbers?.into_iter().reduce(fold)
+    /// First and last instant, ns since 1970 UTC. `None`: a file does not say, and its events must be looked at.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        let spans: Option<Vec<_>> = self.files.iter().map(Source::span).collect();
+        spans?.into_iter().reduce(around)
     }
 
     /// What is to be said of those that were not closed.
@@ -250,7 +249,24 @@ impl Recordings {
     }
 }
 
+/// The stretch of time that holds two.
+fn around(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    (one.0.min(other.0), one.1.max(other.1))
+}
+
 impl Source {
+    /// First and last instant: what its metadata says, and further where its events reach further.
+    fn span(&self) -> Option<(i64, i64)> {
+        let number = |key| self.meta.get(key).and_then(|text| text.parse().ok());
+        let said = number(meta::KEY_START).zip(number(meta::KEY_END));
+        let events = match &self.content {
+            Content::Parquet(segment) => segment.span().ok()?,
+            Content::Sqlite(database) => database.span,
+            Content::Unclosed(..) => return None,
+        };
+        said.into_iter().chain(events).reduce(around)
+    }
+
     /// Whether it has the columns of a recording, in a version that this build reads.
     fn check_recording(self) -> Result<Self, SourceError> {
         let not_recording = |reason| SourceError::NotRecording {
@@ -396,6 +412,7 @@ async fn open_parquet(
         object,
         footer: Arc::new(Footer::new(metadata.clone())),
         rollups: Embedded::new(absolute, metadata.clone()),
+        span: OnceLock::new(),
     };
     Ok(Source {
         path: path.to_path_buf(),
@@ -480,54 +497,6 @@ fn paths(named: &Path) -> Result<Vec<PathBuf>, SourceError> {
     match paths.is_empty() && !named.is_dir() {
         true => Err(no_match(String::new())),
         false => Ok(paths),
-    }
-}
-
-/// What a file's first and last bytes say that it is.
-pub enum Magic {
-    Parquet,
-    /// Parquet, without its end.
-    Unclosed,
-    Sqlite,
-}
-
-/// A Parquet file begins and ends with `PAR1`; the end is written last.
-///
-/// # Errors
-/// That it cannot be read, is empty, or is neither.
-pub fn check_magic(path: &Path) -> Result<Magic, SourceError> {
-    const MAGIC: &[u8; 4] = b"PAR1";
-    let name = path.display().to_string();
-    let io = |source| SourceError::Io {
-        path: name.clone(),
-        source,
-    };
-    let mut file = std::fs::File::open(path).map_err(io)?;
-    let kind = file.metadata().map_err(io)?;
-    if !kind.is_file() {
-        return Err(SourceError::NotParquet(name));
-    }
-    let mut bytes = [0; 4];
-    if kind.len() == 0 {
-        return Err(SourceError::NotClosed(name));
-    }
-    let mut first = [0; sqlite::MAGIC.len()];
-    if file.read_exact(&mut first).is_ok() && first == sqlite::MAGIC {
-        return Ok(Magic::Sqlite);
-    }
-    file.rewind().map_err(io)?;
-    if kind.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
-        return Err(SourceError::NotParquet(name));
-    }
-    // Magic, footer length and magic again are the least.
-    if kind.len() < 12 {
-        return Err(SourceError::NotClosed(name));
-    }
-    file.seek(SeekFrom::End(-4)).map_err(io)?;
-    file.read_exact(&mut bytes).map_err(io)?;
-    match &bytes == MAGIC {
-        true => Ok(Magic::Parquet),
-        false => Ok(Magic::Unclosed),
     }
 }
 

@@ -76,7 +76,7 @@ def twelve(query, recorder, directory):
 
 def ready(query, recording, views):
     db = database(recording, views)
-    stored = table(query, recording, "select key, value from meta")
+    stored = table(query, recording, "select recording, key, value from meta")
     db.execute("create table meta as from stored")
     db.execute("create macro signal_name(n) as case n when 9 then 'SIGKILL' end")
     for name in READY:

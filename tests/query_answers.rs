@@ -179,7 +179,7 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
     }
     story.write(dir.path(), "run.parquet");
     let said = ask(dir.path(), &["report", "--output", "incident.html"]);
-    assert_eq!(said, "exit code 0\n");
+    assert_eq!(said, "exit code 0\n--- stderr\nwrote: incident.html\n");
     let page = std::fs::read_to_string(dir.path().join("incident.html")).unwrap();
     for part in [
         "run.parquet, 2026-11-21 03:12:00 to 2026-11-21 03:13:00 UTC",
@@ -357,5 +357,23 @@ fn gaps_are_warned_of_where_they_touch_the_answer() {
     ];
     for args in spared {
         assert_eq!(warning(args), None, "{args:?}");
+    }
+}
+
+#[test]
+fn what_no_program_saw_fail_is_no_failure() {
+    let dir = TempDir::new().unwrap();
+    let mut story = incident();
+    let who = json!({ "container": "web", "pid": 1, "tid": 1, "comm": "nginx" });
+    for error in ["ERESTARTSYS", "ERESTARTNOHAND", "EAGAIN", "EBADF"] {
+        story.call(20_000, &who, "accept4", -9, json!({ "error": error }));
+    }
+    story.write(dir.path(), "run.parquet");
+    for question in ["errors", "summary"] {
+        let answer = ask(dir.path(), &[question]);
+        assert!(
+            answer.contains("EBADF") && !answer.contains("ERESTART") && !answer.contains("EAGAIN"),
+            "{answer}"
+        );
     }
 }

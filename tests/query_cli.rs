@@ -80,7 +80,10 @@ fn a_part_of_a_recording_is_a_recording() {
         "part.parquet",
         "select * from events where container = 'web'",
     ];
-    assert_eq!(ask(dir.path(), &cut), "exit code 0\n");
+    assert_eq!(
+        ask(dir.path(), &cut),
+        "exit code 0\n--- stderr\nwrote: part.parquet\n"
+    );
     let part = |args: &[&str]| {
         transcript(
             ctrace_query(dir.path())
@@ -104,7 +107,7 @@ fn output_goes_to_a_file_when_it_is_whole() {
             dir.path(),
             &["--format", "csv", "-o", "a.csv", "select 1 as one"]
         ),
-        "exit code 0\n"
+        "exit code 0\n--- stderr\nwrote: a.csv\n"
     );
     assert_eq!(
         fs::read_to_string(dir.path().join("a.csv")).unwrap(),
@@ -185,7 +188,7 @@ fn the_newest_recording_is_found_and_named() {
             dir.path(),
             &["--format", "parquet", "-o", "x.parquet", "select 1 as one"]
         ),
-        "exit code 0\n"
+        "exit code 0\n--- stderr\nwrote: x.parquet\n"
     );
     assert_snapshot!(here());
     let named = transcript(

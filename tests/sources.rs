@@ -7,7 +7,8 @@ mod query_support;
 
 use std::path::Path;
 
-use query_support::{Story, ctrace_query, footer, incident, transcript};
+use ctrace_schema::meta;
+use query_support::{START, Story, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -108,7 +109,10 @@ fn parquet_and_sqlite_mixed_are_one_table() {
     let from = "runs/host=a/date=2026-11-21/0.parquet";
     let to = "runs/host=a/date=2026-11-21/0.sqlite";
     let converted = transcript(ctrace_query(dir.path()).args(["convert", from, to]));
-    assert_eq!(converted, "exit code 0\n");
+    assert_eq!(
+        converted,
+        format!("exit code 0\n--- stderr\nconverted: 60 events to {to}\n")
+    );
     std::fs::remove_file(dir.path().join(from)).unwrap();
     let sql = "select host, count(*), min(pid), max(time) from events group by 1 order by 1";
     let mixed = rows(dir.path(), &["-r", "runs", sql]);
@@ -133,12 +137,12 @@ fn older_recordings_lack_columns() {
     ];
     assert_eq!(
         transcript(ctrace_query(dir.path()).args(args)),
-        "exit code 0\n"
+        "exit code 0\n--- stderr\nwrote: old.parquet\n"
     );
     let convert = ["convert", "old.parquet", "old.sqlite"];
     assert_eq!(
         transcript(ctrace_query(dir.path()).args(convert)),
-        "exit code 0\n"
+        "exit code 0\n--- stderr\nconverted: 40 events to old.sqlite\n"
     );
     let sql = "select recording, count(*) > 0 as rows, count(dns_name) > 0 as names, count(labels) > 0 as labels
         from events group by 1 order by 1";
@@ -166,7 +170,7 @@ fn what_is_no_recording_is_passed_over_in_a_directory_and_named_in_a_pattern() {
     ];
     assert_eq!(
         transcript(ctrace_query(dir.path()).args(other)),
-        "exit code 0\n"
+        "exit code 0\n--- stderr\nwrote: runs/other.parquet\n"
     );
     let count = "select count(*) from events";
     assert_eq!(rows(dir.path(), &["-r", "runs", count]), ["360"]);
@@ -195,4 +199,67 @@ fn what_is_no_recording_is_passed_over_in_a_directory_and_named_in_a_pattern() {
     // A name that looks like a pattern is a name where there is such a file.
     hour("d", 0).write(dir.path(), "odd[1].parquet");
     assert_eq!(rows(dir.path(), &["-r", "odd[1].parquet", count]), ["60"]);
+}
+
+#[test]
+fn the_events_count_where_the_metadata_ends_before_them() {
+    let dir = TempDir::new().unwrap();
+    let mut story = hour("a", 0);
+    story.meta(meta::KEY_END, &START.to_string());
+    story.write(dir.path(), "run.parquet");
+    let convert = ["convert", "run.parquet", "run.sqlite"];
+    transcript(ctrace_query(dir.path()).args(convert));
+    for recording in ["run.parquet", "run.sqlite"] {
+        // The last of an event each minute is at 59.
+        let count = "select count(*) from events where time >= ago('10m')";
+        assert_eq!(rows(dir.path(), &["-r", recording, count]), ["11"]);
+        let last = ["-r", recording, "strace", "--since", "10m"];
+        assert_eq!(rows(dir.path(), &last).len(), 11);
+    }
+}
+
+#[test]
+fn a_summary_of_many_recordings_says_each_fact_once() {
+    let dir = TempDir::new().unwrap();
+    for (i, host) in ["a", "b", "c", "d", "e", "f", "g", "a"].iter().enumerate() {
+        let mut story = hour(host, i as i64);
+        story.meta(meta::KEY_HOST, host);
+        story.write(dir.path(), &format!("{i}.parquet"));
+    }
+    let summary = rows(dir.path(), &["-r", ".", "summary"]);
+    assert_eq!(
+        summary[..8],
+        [
+            "recording,recordings,8",
+            "recording,arch,x86_64",
+            "recording,host,\"a (2), b (1), c (1), d (1), e (1) and 2 more\"",
+            "recording,kernel,6.12.0",
+            "recording,producer,ctrace-rec 0.1.0",
+            "recording,from,2026-11-21 03:12:00.000",
+            "recording,to,2026-11-21 11:11:00.000",
+            "recording,events,480",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_converted_leaves_nothing_behind() {
+    let dir = TempDir::new().unwrap();
+    let path = hour("a", 0).write(dir.path(), "run.parquet");
+    // The pages of the first columns, and not the footer.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8..600].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    for to in ["to.sqlite", "to.parquet"] {
+        let answer = transcript(ctrace_query(dir.path()).args(["convert", "run.parquet", to]));
+        assert!(answer.starts_with("exit code 2"), "{answer}");
+    }
+    let names = std::fs::read_dir(dir.path()).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["run.parquet"]);
+    let answer = transcript(ctrace_query(dir.path()).args(["convert", ".", "to.sqlite"]));
+    assert!(
+        answer.contains("error: . is a directory, and here one file is meant"),
+        "{answer}"
+    );
 }

@@ -10,10 +10,24 @@ calls as (
     from scope
     where kind = 'syscall'
 ),
-parts as (
-    select 1 as part, 'recording' as section, replace(key, 'ctrace.', '') as item, value, 0 as rank
+origins as (
+    -- What the recordings say of themselves, each value once.
+    select replace(key, 'ctrace.', '') as item, value, count(*) as recordings,
+        row_number() over (partition by key order by count(*) desc, value) as number
     from meta
     where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
+    group by key, value
+),
+parts as (
+    select 0 as part, 'recording' as section, 'recordings' as item, cast(count(distinct recording) as varchar) as value, 0 as rank
+    from meta having count(distinct recording) > 1
+    union all
+    select 1, 'recording', item,
+        case when count(*) = 1 then max(value)
+            else string_agg(case when number <= 5 then value || ' (' || cast(recordings as varchar) || ')' end, ', ' order by number)
+                || case when count(*) > 5 then ' and ' || cast(count(*) - 5 as varchar) || ' more' else '' end
+        end, 0
+    from origins group by item
     union all
     select 2, 'recording', 'from', to_char(min(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
     union all
@@ -31,7 +45,7 @@ parts as (
     union all
     select * from (
         select 8, 'top failures', syscall || ' ' || error, cast(count(*) as varchar), -count(*)
-        from calls where error not in ('EAGAIN', 'EINPROGRESS') and not denied
+        from calls where error not in ('EAGAIN', 'EINPROGRESS') and error not like 'ERESTART%' and not denied
         group by syscall, error order by count(*) desc, syscall, error limit 5)
     union all
     select * from (
@@ -39,8 +53,8 @@ parts as (
         from calls where denied group by container, syscall order by count(*) desc, container, syscall limit 5)
     union all
     select * from (
-        select 10, 'peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
-            cast(count(*) as varchar) || ' calls', -count(*)
+        select 10, 'top peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
+            cast(count(*) as varchar), -count(*)
         from scope where kind = 'syscall'
             and syscall in ('connect', 'sendto', 'sendmsg', 'sendmmsg', 'io_uring:connect', 'io_uring:sendmsg')
             and family in ('inet', 'inet6', 'unix') and (peer_addr is not null or peer_path is not null)

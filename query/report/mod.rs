@@ -8,7 +8,7 @@ use anyhow::bail;
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
 
-use crate::answer::To;
+use crate::answer::{To, spare_recordings};
 use crate::ask::{check_container, only_counts, print};
 use crate::cli::{Report, Scope};
 use crate::engine::{AskError, Engine};
@@ -139,6 +139,9 @@ pub async fn report(wanted: &Report, engine: &Engine, screen: To<'_>) -> anyhow:
         )?;
     }
     let to = wanted.common.output.as_deref().map_or(screen, To::File);
+    if let To::File(path) = to {
+        spare_recordings(engine, path)?;
+    }
     print(&page.end(), to)
 }
 

@@ -120,8 +120,8 @@ impl<'a> Question<'a> {
         Asked::of(self, rollup, 1)?;
         let segments = self.events.segments()?;
         let mut files = vec![];
-        for (at, segment) in segments.all().iter().enumerate() {
-            let span = segments.span(at).ok()?;
+        for segment in segments.all() {
+            let span = segment.span().ok()?;
             if !matches!(part(&self.bounds, span), Part::None) {
                 files.push((segment, span, segment.rollups.rows(rollup)));
             }

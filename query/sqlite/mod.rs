@@ -42,6 +42,8 @@ pub struct Database {
     pub path: PathBuf,
     /// The pairs of its table `meta`.
     pub meta: BTreeMap<String, String>,
+    /// First and last time of its events, ns since 1970 UTC.
+    pub span: Option<(i64, i64)>,
     /// The columns that each of [`SIDES`] has: a column may be younger than the file.
     sides: Vec<Vec<String>>,
     /// The last row of `event`.
@@ -72,9 +74,13 @@ impl Database {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         let last: Option<i64> = db.query_one("select max(id) from event", [], |row| row.get(0))?;
+        let span = "select min(start), max(\"end\") from span";
+        let (start, end): (Option<i64>, Option<i64>) =
+            db.query_one(span, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Database {
             path: path.to_path_buf(),
             meta,
+            span: start.zip(end),
             sides,
             last: last.unwrap_or(0),
         })
