@@ -143,7 +143,8 @@ impl Cutter {
                 last,
                 turn: None,
             },
-            until: (now + hold).min(began + LONGEST.max(hold)),
+            // Where the encoder is behind it is late already, but whose they are can still be learnt.
+            until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
             rows,
             lost,
         }

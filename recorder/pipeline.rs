@@ -30,7 +30,7 @@ use crate::status::Progress;
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
 
-/// For how long, and how many, batches wait while a cgroup is in doubt.
+/// For how long batches wait while a cgroup is in doubt, and how many of the largest size.
 pub const HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
 
@@ -237,8 +237,12 @@ impl Pipeline {
     /// Hands held batches on, unless a cgroup is in doubt: the answer is a few milliseconds away. Nothing is held for
     /// long, nor much.
     fn release(&mut self) -> Result<()> {
+        // Of now: while one is sent, which may take long, nobody looks for the answer.
+        let now = Instant::now();
         while let Some(first) = self.held.front() {
-            if self.in_doubt() && Instant::now() < first.until && self.held.len() <= HELD {
+            let bytes: usize = self.held.iter().map(|held| held.part.batch.bytes()).sum();
+            let little = bytes <= HELD * self.memory.batch();
+            if self.in_doubt() && now < first.until && little {
                 break;
             }
             let Some(held) = self.held.pop_front() else {

@@ -238,6 +238,10 @@ impl Registry {
     /// The index that gap rows of `cgroup` refer to. 0 is the host's only where the host is recorded: else these are
     /// events of containers that could not be told apart, and their row has no container.
     pub fn index_of_lost(&mut self, cgroup: u64) -> u32 {
+        // A process has lost them. Of what nobody has told of, nobody will.
+        if self.by_cgroup.contains_key(&cgroup) {
+            self.enter(cgroup);
+        }
         if cgroup == 0 && !self.record_host {
             NONE
         } else {

@@ -212,13 +212,33 @@ impl Live {
         }
     }
 
-    /// Takes in what has come since the last time.
-    fn step(&mut self) -> Result<()> {
+    /// Takes in what has come since the last time, and returns up to when what was lost is known, boot time in ns.
+    fn step(&mut self) -> Result<u64> {
+        // Losses first: when the events up to now have been read, it is known whose they are.
+        let now = boot_now();
+        let ending = self.control.as_ref().is_some_and(|c| c.is_ending(now));
+        let due = ending || now.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64;
+        let lost = if due { self.losses(now) } else { vec![] };
         let boot = boot_now();
         self.note(read_clocks())?;
         if self.kernel.entries_missed() {
             self.note(Note::EntriesMissed { until: boot_now() })?;
         }
+        self.look_again()?;
+        self.read_rings(boot)?;
+        self.tell_kernel(false);
+        for note in lost {
+            self.note(note)?;
+        }
+        if self.pipeline.is_full() {
+            self.pipeline.forget();
+            self.kernel.forget_definitions();
+        }
+        Ok(now)
+    }
+
+    /// Takes in the events up to `boot`.
+    fn read_rings(&mut self, boot: u64) -> Result<()> {
         let Live {
             kernel,
             watcher,
@@ -256,6 +276,12 @@ impl Live {
             }
             raw.note(&Note::Advance { boot })?;
         }
+        Ok(())
+    }
+
+    /// Learns what cgroups are that are undecided yet. Before events are read, for a runtime keeps a container's state
+    /// before it runs anything there: what comes of it then is known for what it is.
+    fn look_again(&mut self) -> Result<()> {
         for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
             self.note(Note::Fact {
                 when: When::Late,
@@ -263,46 +289,30 @@ impl Live {
             })?;
         }
         self.tell_kernel(false);
-        let ending = self.control.as_ref().is_some_and(|c| c.is_ending(boot));
-        if ending || boot.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64 {
-            self.read_losses(boot)?;
-        }
-        if self.pipeline.is_full() {
-            self.pipeline.forget();
-            self.kernel.forget_definitions();
-        }
         Ok(())
     }
 
-    fn read_losses(&mut self, until: u64) -> Result<()> {
+    /// What was lost or counted until now (boot time, ns), since the last time.
+    fn losses(&mut self, until: u64) -> Vec<Note> {
         let since = std::mem::replace(&mut self.losses_read, until);
-        if self.counts {
-            let counts = self.kernel.counts();
-            self.note(Note::Counts { since, counts })?;
-        }
         if let Some(shedder) = &mut self.shedder {
             self.kernel.shed(shedder.look());
         }
         if self.kernel.programs_skipped() {
             self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));
         }
-        for loss in self.kernel.losses() {
-            self.gap(&loss, (since, until))?;
-        }
-        Ok(())
+        let counts = self.counts.then(|| Note::Counts {
+            since,
+            counts: self.kernel.counts(),
+        });
+        let losses = self.kernel.losses();
+        let gaps = losses.iter().map(|loss| gap(loss, (since, until)));
+        counts.into_iter().chain(gaps).collect()
     }
 
-    /// Notes that events were lost between two instants (boot time, ns).
-    fn gap(&mut self, loss: &Loss, (since, until): (u64, u64)) -> Result<()> {
-        self.note(Note::Gap {
-            cgroup: loss.cgroup,
-            class: loss.class.map_or("", Class::as_str).to_string(),
-            lost: loss.events,
-            since,
-            until,
-            why: loss.why,
-            cpu: loss.cpu,
-        })
+    fn read_losses(&mut self) -> Result<()> {
+        let lost = self.losses(boot_now());
+        lost.into_iter().try_for_each(|note| self.note(note))
     }
 
     /// Until something ends it.
@@ -363,9 +373,9 @@ impl Live {
             if self.turn.swap(false, Ordering::Relaxed) {
                 self.pipeline.turn(Turn::Next);
             }
-            self.step()?;
+            let now = self.step()?;
             if let Some(control) = &mut self.control {
-                for said in control.step(boot_now(), &mut self.pipeline) {
+                for said in control.step(now, &mut self.pipeline) {
                     report.say(&said.text, said.error);
                 }
             }
@@ -391,7 +401,7 @@ impl Live {
         let mut failed = self.kernel.detach(boot_now()).err();
         for last in [
             Live::settle,
-            |live: &mut Live| live.read_losses(boot_now()),
+            Live::read_losses,
             Live::read_unseen,
             Live::read_misses,
         ] {
@@ -436,7 +446,7 @@ impl Live {
                     cpu: None,
                     events,
                 };
-                self.gap(&loss, span)
+                self.note(gap(&loss, span))
             }
             _ => Ok(()),
         }
@@ -444,6 +454,19 @@ impl Live {
 
     fn read_misses(&mut self) -> Result<()> {
         self.note(Note::Missed(self.kernel.misses()))
+    }
+}
+
+/// Events were lost between two instants (boot time, ns).
+fn gap(loss: &Loss, (since, until): (u64, u64)) -> Note {
+    Note::Gap {
+        cgroup: loss.cgroup,
+        class: loss.class.map_or("", Class::as_str).to_string(),
+        lost: loss.events,
+        since,
+        until,
+        why: loss.why,
+        cpu: loss.cpu,
     }
 }
 

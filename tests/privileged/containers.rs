@@ -176,3 +176,26 @@ fn the_host_is_recorded_only_on_request_and_the_recorder_never() {
         0
     );
 }
+
+/// Though the recorder comes to look late, and a flood is in many small batches by then.
+#[test]
+fn what_a_container_does_before_it_is_known_is_all_there() {
+    require_root();
+    const COUNT: i64 = 200_000;
+    let flags = ["--event", "read,write", "--container", "early-*"];
+    let recorder = Recorder::start_to("run.sqlite", &flags);
+    let dd = format!("dd if=/dev/zero of=/dev/null bs=1 count={COUNT} 2>/dev/null");
+    let run = |_| Container::new(Runtime::Runc, "early").run(&["sh", "-c", &dd]);
+    let ended: Vec<_> = recorder.hampered(|| (0..8).map(run).collect());
+    let recording = recorder.stop();
+    let beside = ended.iter().map(|container| {
+        let of = format!("from events where container = '{}'", container.name);
+        let recorded = recording.count(&format!("select count(*) {of} and kind = 'syscall'"));
+        let lost = recording.count(&format!("select coalesce(sum(lost), 0) {of}"));
+        recorded + lost - 2 * COUNT
+    });
+    let beside: Vec<_> = beside.collect();
+    // What runc and the shell do there is beside it.
+    let few = 0..1000;
+    assert!(beside.iter().all(|n| few.contains(n)), "{beside:?}");
+}
