@@ -28,7 +28,7 @@ static: ## build ctrace-rec as one static file that runs on any Linux of this ar
 		-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/static.sh $(TARGET)/static/ctrace-rec
 
-demo: ## record two containers and answer three questions about them
+demo: ## record two containers, answer three questions about them, and keep the recording
 	@packaging/demo.sh
 
 test: setup fmt-check lint docs features check ## set up, check format, lints and docs, run every test

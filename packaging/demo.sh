@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Records two containers of its own, a web server and a client, and answers three questions that a person on call has.
-# Arguments go to ctrace-rec. Where BPF may not be used, replays a raw capture of the same run.
+# Keeps the recording in target/demo.parquet. Arguments go to ctrace-rec. Where BPF may not be used, replays a raw capture
+# of the same run. With --containers it runs the two containers, and nothing else.
 set -euo pipefail
 
 rootfs() { # DIR: a root filesystem of busybox, with something to serve and something to run
@@ -93,40 +94,46 @@ ask() { # SQL
 	"$bin/ctrace-query" "$1"
 }
 
-# What the recorder runs while it records: this script again, in the directory of the demo.
+here=$(realpath "$0")
+tree=$(dirname "$(dirname "$here")")
+
+# What the recorder runs while it records, and whoever wants to record it by hand.
 if [ "${1:-}" = --containers ]; then
-	dir=$PWD
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	chmod 755 "$dir"
+	rootfs "$dir/rootfs"
+	cd "$dir"
 	containers
 	exit
 fi
 
 bold='' colour='' plain=''
 if [ -t 1 ]; then bold=$'\e[1m' colour=$'\e[36m' plain=$'\e[0m'; fi
-here=$(realpath "$0")
-tree=$(dirname "$(dirname "$here")")
 cd "$tree"
 packaging/setup.sh demo
-cargo build --locked --quiet
-bin=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
-
-dir=$(mktemp -d)
-cd "$dir"
-export CTRACE_RECORDING=demo.parquet
-as_root=()
-trap '"${as_root[@]}" rm -rf "$dir"' EXIT
+target=${CARGO_TARGET_DIR:-target}
+bin=$target/debug
+[ -x "$bin/ctrace-query" ] || echo "building ctrace-rec and ctrace-query: the first time that takes about a quarter of an hour on two cores" >&2
+cargo build --locked
+export CTRACE_RECORDING=$target/demo.parquet
+rm -f "$CTRACE_RECORDING"
 
 if [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -v; }; then
+	as_root=()
 	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-	chmod 755 "$dir"
-	rootfs rootfs
 	say "Two containers run while we record: a web server, and a client that has troubles."
-	show ctrace-rec --out demo.parquet "$@" -- packaging/demo.sh --containers
-	"${as_root[@]}" "$bin/ctrace-rec" --out demo.parquet "$@" -- "$here" --containers
+	record=("${as_root[@]}" "$bin/ctrace-rec" --out "$CTRACE_RECORDING" "$@" -- packaging/demo.sh --containers)
+	show "${record[@]}"
+	"${record[@]}"
+	"${as_root[@]}" chown "$(id -u):$(id -g)" "$CTRACE_RECORDING"
 else
 	say "Recording needs root, and there is no sudo to give it: this replays a capture of an earlier run."
-	show ctrace-rec --from-raw fixtures/demo.raw --out demo.parquet
-	"$bin/ctrace-rec" --from-raw "$tree/fixtures/demo.raw" --out demo.parquet
+	record=("$bin/ctrace-rec" --from-raw fixtures/demo.raw --out "$CTRACE_RECORDING")
+	show "${record[@]}"
+	"${record[@]}"
 fi
+show "export CTRACE_RECORDING=$CTRACE_RECORDING PATH=$bin:\$PATH"
 
 say "Who touched /etc/shadow?"
 ask "select time, container, comm, pid, operation, error from files
@@ -138,3 +145,8 @@ say "What failed in the client, and why?"
 ask "select comm, syscall, error, coalesce(path, peer_path, peer_addr || ':' || peer_port) as subject,
     count(*) as calls from events where container = 'demo-client' and error is not null and comm not like 'runc%'
     group by 1, 2, 3, 4 order by min(time)"
+
+say "The recording is kept. Go on with"
+show "ctrace-query summary"
+show "ctrace-query report --output $target/demo.html"
+show "ctrace-query    # a shell: try 'files --container demo-client', and \\q to leave"

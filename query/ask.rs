@@ -12,10 +12,11 @@ use clap::CommandFactory;
 use crate::answer::{To, answer};
 use crate::cli::{Cli, Command, Common, Format};
 use crate::engine::{AskError, Engine};
+use crate::help::MAN;
 use crate::output::say;
 use crate::questions::{self, Narrowed, QUESTIONS};
 use crate::sqlerror::nearest;
-use crate::{convert, follow, functions, recover, report, seccomp, window};
+use crate::{convert, follow, functions, man, recover, report, seccomp, window};
 
 /// A question.
 #[derive(Debug)]
@@ -128,9 +129,12 @@ impl Command {
     pub async fn perform(&self, engine: &Engine, screen: To<'_>) -> anyhow::Result<()> {
         match self {
             Command::Help { topic } => help(topic.as_deref(), screen),
-            Command::Man => {
-                Ok(clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?)
-            }
+            Command::Man => Ok(man::write(
+                Cli::command(),
+                "questions",
+                MAN,
+                &mut std::io::stdout(),
+            )?),
             Command::Completions { shell } => {
                 let mut cli = Cli::command();
                 clap_complete::generate(*shell, &mut cli, "ctrace-query", &mut std::io::stdout());

@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use crate::cli::Cli;
+use crate::man;
 
 /// Questions that belong together.
 struct Group {
@@ -115,6 +116,61 @@ const GROUPS: &[Group] = &[
             ready("ctrace-query describe events"),
         ],
     },
+];
+
+/// What the man page says beside the command line.
+pub const MAN: &[man::Section] = &[
+    (
+        "Exit status",
+        &[
+            ("0", "answered, also when the reader of a pipe went away"),
+            (
+                "2",
+                "an error, said on stderr, with its place in the SQL where there is one",
+            ),
+        ],
+    ),
+    (
+        "Environment",
+        &[
+            (
+                "CTRACE_RECORDING",
+                "the recording that is read where no -r names one",
+            ),
+            (
+                "PAGER",
+                "shows answers of the shell that are longer than the terminal; less without it",
+            ),
+            (
+                "RUST_BACKTRACE",
+                "1: show where a reader broke off, for a report of a bug",
+            ),
+        ],
+    ),
+    (
+        "Files",
+        &[
+            (
+                "*.parquet, *.sqlite",
+                "recordings; without -r and CTRACE_RECORDING, the newest in the working directory is read",
+            ),
+            (
+                "*.parquet.journal",
+                "the last events of a recording that was not closed; keep it beside the recording",
+            ),
+            (
+                "$XDG_STATE_HOME/ctrace/query_history, ~/.local/state/ctrace/query_history",
+                "what was typed in the shell",
+            ),
+        ],
+    ),
+    (
+        "See also",
+        &[(
+            "",
+            "ctrace-rec(1); `ctrace-query help questions`, `help functions` and `help cookbook`",
+        )],
+    ),
 ];
 
 /// The text of `help questions`.

@@ -13,6 +13,8 @@ mod help;
 mod kept;
 mod losses;
 mod magic;
+#[path = "../common/man.rs"]
+mod man;
 mod output;
 mod progress;
 mod questions;

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::containers;
 use crate::filters::Asked;
 use crate::limits::Limits;
+use crate::man;
 use crate::memory::Memory;
 use crate::shed::Limit;
 
@@ -24,7 +25,7 @@ use crate::shed::Limit;
   ctrace-rec --out run.parquet -- make test          while a command runs
   ctrace-rec --format table --container 'web*'       watch some, live
   ctrace-rec --out DIR/ --ring 15m                   keep the past in memory, and write it when told: ctrace-rec dump
-  ctrace-rec --format json --set net | jq .peer_addr
+  ctrace-rec --format json --set net | jq -c 'select(.peer_addr) | [.container, .syscall, .peer_addr, .peer_port]'
   ctrace-query -r run.parquet summary                ask")]
 pub struct Cli {
     /// What to do instead of recording.
@@ -35,6 +36,53 @@ pub struct Cli {
     #[command(flatten)]
     pub record: Record,
 }
+
+/// What the man page says beside the command line.
+pub const MAN: &[man::Section] = &[
+    (
+        "Exit status",
+        &[
+            (
+                "0",
+                "done, also with losses, and also when the reader of a pipe went away",
+            ),
+            (
+                "the command's",
+                "with `-- COMMAND`: its own; 128 and the number of the signal that killed it",
+            ),
+            (
+                "2",
+                "an error, said on stderr with what to do next; what was written before is kept",
+            ),
+        ],
+    ),
+    (
+        "Signals",
+        &[
+            ("SIGINT, SIGTERM", "end the recording, and close its file"),
+            ("SIGHUP", "with --out DIR/: begin the next segment"),
+            ("SIGUSR1", "with --ring: write the ring out"),
+        ],
+    ),
+    (
+        "Files",
+        &[
+            (
+                "FILE.parquet.journal",
+                "the last events of a recording that is being written, or was not closed",
+            ),
+            (
+                "/etc/ctrace/ctrace-rec.toml",
+                "the flags of the service, which gives it to --config",
+            ),
+            (
+                "/sys/kernel/btf/vmlinux",
+                "the layout of the kernel, without which nothing can be recorded",
+            ),
+        ],
+    ),
+    ("See also", &[("", "ctrace-query(1), systemd(1)")]),
+];
 
 /// What to do instead of recording.
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,8 @@ mod events;
 mod filters;
 mod kernel;
 mod limits;
+#[path = "../common/man.rs"]
+mod man;
 mod memory;
 mod merge;
 mod metrics;
@@ -79,8 +81,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Some(Command::Dump { pid, quiet }) => ring::ask(*pid, *quiet, &mut out)?,
         Some(Command::Man) => {
-            let man = clap_mangen::Man::new(Cli::command());
-            man.render(&mut out).context("cannot print the man page")?;
+            man::write(Cli::command(), "commands", cli::MAN, &mut out)
+                .context("cannot print the man page")?;
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(*shell, &mut Cli::command(), "ctrace-rec", &mut out);

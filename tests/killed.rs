@@ -144,7 +144,10 @@ fn what_was_not_closed_is_recovered_into_a_plain_file() {
         let mut command = ctrace_query();
         output(command.arg("recover").args(args)).stderr
     };
-    recover(&[&path, Path::new("--output"), &copy]);
+    let recovered = recover(&[&path, Path::new("--output"), &copy]);
+    let recovered = String::from_utf8(recovered).unwrap();
+    // It does not advise what it does.
+    assert!(recovered.starts_with("recovered: "), "{recovered}");
     assert_eq!(count(&copy), (events, String::new()));
     assert_eq!(count(&path), (events, said));
     recover(&[&path]);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ctrace_schema::meta;
 use insta::assert_snapshot;
-use query_support::{QUESTIONS, Story, WEB, ask, footer, incident};
+use query_support::{QUESTIONS, Story, WEB, ask, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -182,12 +182,19 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
     assert_eq!(said, "exit code 0\n--- stderr\nwrote: incident.html\n");
     let page = std::fs::read_to_string(dir.path().join("incident.html")).unwrap();
     for part in [
-        "run.parquet, 2026-11-21 03:12:00 to 2026-11-21 03:13:00 UTC",
+        "<h1>What happened</h1>\n<p class=\"when\">21 November 2026, 03:12:00.000 to 03:13:00.000 UTC (1m 00s)</p>",
+        "<dt>Containers</dt><dd>&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m&quot; onload=&#39;x&#39;, client (curlimages/curl:8), web (nginx:1.27), worker (shop/worker:7)</dd>",
+        "<dt>Recording</dt><dd>run.parquet</dd>",
+        "<dt>Events lost</dt><dd>1,234</dd>",
+        "Killed by a signal</h3>",
         "1,234 events were lost",
         "<svg ",
         "172.17.0.2",
         "/srv/index.html",
         "connect ECONNREFUSED",
+        // Times on the axis, and in the tables without their day.
+        "<span style=\"left:25.00%\">03:12:15</span>",
+        "<td class=\"w\" data-h=\"When\">03:12:00.050</td>",
         "sleep 9",
         "ring full",
         "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
@@ -197,10 +204,20 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
     }
     // Nothing is run, and nothing fetched.
     for markup in [
-        "<script", "onload='", "http://", "https://", "src=", "href=", "\u{1b}",
+        "<script", "onload='", "http://", "https://", "src=", "\u{1b}",
     ] {
         assert!(!page.contains(markup), "{markup}: {page}");
     }
+    // Links lead to what is on the page.
+    for link in page.split("href=\"").skip(1) {
+        let (id, _) = link.strip_prefix('#').unwrap().split_once('"').unwrap();
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    let overwriting = ask(dir.path(), &["report", "-o", "./run.parquet"]);
+    assert!(
+        overwriting.contains("error: ./run.parquet is the recording that is read"),
+        "{overwriting}"
+    );
     let narrow = ask(
         dir.path(),
         &[
@@ -208,7 +225,7 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
         ],
     );
     assert!(
-        narrow.contains("run.parquet, client, 2026-11-21 03:12:01 to")
+        narrow.contains("What happened in client, 21 November 2026, 03:12:01.000 to")
             && !narrow.contains("worker"),
         "{narrow}"
     );
@@ -376,4 +393,18 @@ fn what_no_program_saw_fail_is_no_failure() {
             "{answer}"
         );
     }
+}
+
+#[test]
+fn a_report_of_many_recordings_names_the_first_and_the_last() {
+    let dir = TempDir::new().unwrap();
+    for i in 10..50 {
+        incident().write(dir.path(), &format!("{i}.parquet"));
+    }
+    let page = transcript(ctrace_query(dir.path()).args(["-r", ".", "report"]));
+    assert!(
+        page.contains("<dd>40 files, 10.parquet to 49.parquet</dd>"),
+        "{page}"
+    );
+    assert_eq!(page.matches(".parquet").count(), 2, "{page}");
 }

@@ -451,6 +451,20 @@ fn man_page_and_completions_are_made_from_the_same_definitions() {
         man.contains(".TH ctrace-query 1") && man.contains("\\-\\-show\\-sql"),
         "{man}"
     );
+    for section in [
+        "QUESTIONS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
+    ] {
+        assert!(man.contains(&format!(".SH \"{section}\"\n")), "{man}");
+    }
+    // Its commands have no pages of their own.
+    assert!(
+        !man.contains("EXTRA") && !man.contains("summary(1)"),
+        "{man}"
+    );
     for shell in ["bash", "zsh", "fish"] {
         let text = out(&["completions", shell]);
         assert!(

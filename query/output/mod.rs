@@ -29,7 +29,6 @@ use crate::cli::Format;
 use crate::progress::Progress;
 use crate::sqlerror::plain;
 pub use sink::{Sink, is_closed_pipe, next_reader};
-pub use table::cells;
 
 /// Why an answer was not written.
 #[derive(Debug, thiserror::Error)]

@@ -1,36 +1,34 @@
-//! A page of HTML: headings, notes and tables, all text escaped.
+//! A page of HTML: its head, headings, notes and tables, all text escaped.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 use ctrace_schema::text::printable;
-
-use crate::output::cells;
-use crate::window::Span;
 
 /// The page, as far as it is written.
 pub struct Page(String);
 
 impl Page {
-    /// Begins a page about recordings with these `names`.
-    pub fn new(names: &str, window: Span, containers: &[String]) -> Self {
-        let time =
-            |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S").to_string();
-        let of = match containers.is_empty() {
-            true => String::new(),
-            false => format!(", {}", containers.join(", ")),
-        };
-        let about = escape(&format!(
-            "{names}{of}, {} to {} UTC",
-            time(window.start),
-            time(window.end)
-        ));
+    /// Begins a page: what it is of, and when that was.
+    pub fn new(title: &str, when: &str) -> Self {
+        let (title, when) = (escape(title), escape(when));
         let style = include_str!("style.css");
         Page(format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
              content=\"width=device-width, initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" \
-             content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>ctrace: {about}</title>\n\
-             <style>\n{style}</style>\n</head>\n<body>\n<h1>What happened</h1>\n<p>{about}</p>\n"
+             content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>{title}, {when}</title>\n\
+             <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p class=\"when\">{when}</p>\n"
         ))
+    }
+
+    /// What was recorded, and how much of it; ends the head.
+    pub fn facts(&mut self, facts: &[(&str, String)], numbers: &[(&str, String)]) {
+        self.0 += "<dl class=\"facts\">\n";
+        for (name, value) in facts {
+            self.0 += &format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(value));
+        }
+        self.0 += "</dl>\n</header>\n<dl class=\"numbers\">\n";
+        for (name, value) in numbers {
+            self.0 += &format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(value));
+        }
+        self.0 += "</dl>\n";
     }
 
     /// Says what is missing.
@@ -38,71 +36,22 @@ impl Page {
         self.0 += &format!("<p class=\"lost\">{}</p>\n", escape(text));
     }
 
-    /// A drawing, which is markup already.
-    pub fn drawing(&mut self, title: &str, svg: &str) {
-        self.0 += &format!("<h2>{}</h2>\n{svg}\n", escape(title));
+    /// Links to the sections: id, title, and what is said of how much is there.
+    pub fn contents(&mut self, sections: &[(&str, &str, String)]) {
+        self.0 += "<nav aria-label=\"Contents\">\n";
+        for (id, title, much) in sections {
+            self.0 += &format!("<a href=\"#{id}\">{title}<small>{much}</small></a>\n");
+        }
+        self.0 += "</nav>\n";
     }
 
-    /// A table of at most `limit` rows. `command` tells where there are more.
-    ///
-    /// # Errors
-    /// That a value cannot be shown.
-    pub fn table(
-        &mut self,
-        title: &str,
-        note: &str,
-        batches: &[RecordBatch],
-        limit: usize,
-        command: &str,
-    ) -> anyhow::Result<()> {
-        self.0 += &format!(
-            "<h2>{}</h2>\n<p class=\"note\">{}</p>\n",
-            escape(title),
-            escape(note)
-        );
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let Some(first) = batches.first().filter(|_| rows > 0) else {
-            self.0 += "<p>None.</p>\n";
-            return Ok(());
-        };
-        let schema = first.schema();
-        let fields = schema.fields();
-        let class = |i: usize| match fields[i].data_type().is_numeric() {
-            true => " class=\"n\"",
-            false => "",
-        };
-        self.0 += "<div class=\"wide\"><table>\n<tr>";
-        for (i, field) in fields.iter().enumerate() {
-            let name = printable(field.name()).replace('_', " ");
-            self.0 += &format!("<th{}>{}</th>", class(i), escape(&name));
+    /// A section, the content of which is markup already.
+    pub fn section(&mut self, id: &str, title: &str, note: &str, content: &str) {
+        self.0 += &format!("<section id=\"{id}\">\n<h2>{title}</h2>\n");
+        if !note.is_empty() {
+            self.0 += &format!("<p class=\"note\">{note}</p>\n");
         }
-        self.0 += "</tr>\n";
-        let mut left = limit;
-        for batch in batches {
-            for row in cells(batch)?.into_iter().take(left) {
-                self.0 += "<tr>";
-                for (i, cell) in row.iter().enumerate() {
-                    let time = matches!(fields[i].data_type(), DataType::Timestamp(..));
-                    // To a millisecond: 2026-11-21 03:12:05.123
-                    let cell = if time {
-                        cell.get(..23).unwrap_or(cell)
-                    } else {
-                        cell
-                    };
-                    self.0 += &format!("<td{}>{}</td>", class(i), escape(cell));
-                }
-                self.0 += "</tr>\n";
-                left -= 1;
-            }
-        }
-        self.0 += "</table></div>\n";
-        if rows > limit {
-            self.0 += &format!(
-                "<p class=\"note\">These are the first {limit}; <code>{}</code> has all.</p>\n",
-                escape(command)
-            );
-        }
-        Ok(())
+        self.0 += &format!("{content}</section>\n");
     }
 
     /// The whole page.
@@ -116,7 +65,7 @@ impl Page {
 }
 
 /// Text that is text in HTML, also within an attribute, and that no terminal obeys.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in printable(text).chars() {
         match c {

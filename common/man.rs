@@ -1,0 +1,119 @@
+//! The man page of a program, from the definition of its command line and what that does not know. Both programs have it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use clap::{Arg, Command};
+use clap_mangen::Man;
+
+/// A section beside those that the command line gives: its name, and paragraphs with a tag (which may be empty) and a text.
+pub type Section = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// Writes the page of a program whose commands are called `commands`.
+///
+/// # Errors
+/// That it cannot be written.
+pub fn write(
+    command: Command,
+    commands: &str,
+    sections: &[Section],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut command = command;
+    command.build();
+    let page = Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    heading(commands, out)?;
+    for sub in visible(&command) {
+        let about = sub.get_long_about().or(sub.get_about());
+        tagged(sub.get_name(), &text(about), out)?;
+    }
+    heading(&format!("OPTIONS OF {commands}"), out)?;
+    for ((flags, help), of) in options(&command) {
+        tagged(&flags, &format!("{help} ({})", of.join(", ")), out)?;
+    }
+    for (name, paragraphs) in sections {
+        heading(name, out)?;
+        for (tag, text) in *paragraphs {
+            tagged(tag, text, out)?;
+        }
+    }
+    if let Some(examples) = command.get_after_long_help().or(command.get_after_help()) {
+        heading("EXAMPLES", out)?;
+        let examples = examples.to_string();
+        let examples = examples.strip_prefix("Examples:\n").unwrap_or(&examples);
+        writeln!(out, ".nf\n{}\n.fi", escape(examples))?;
+    }
+    page.render_version_section(out)
+}
+
+/// The commands that help lists.
+fn visible(command: &Command) -> impl Iterator<Item = &Command> {
+    let commands = command.get_subcommands();
+    commands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+}
+
+/// What the options and arguments of commands that are none of the program's mean, with the commands that have them.
+fn options(command: &Command) -> BTreeMap<(String, String), Vec<String>> {
+    let mut options: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let own = |arg: &Arg| {
+        let mut of_all = command.get_arguments();
+        of_all.any(|other| other.get_long().is_some() && other.get_long() == arg.get_long())
+    };
+    for sub in visible(command) {
+        let shown = |arg: &&Arg| !arg.is_hide_set() && !own(arg) && arg.get_id() != "help";
+        for arg in sub.get_arguments().filter(shown) {
+            let help = text(arg.get_long_help().or(arg.get_help()));
+            let of = options.entry((flags(arg), help)).or_default();
+            of.push(sub.get_name().to_string());
+        }
+    }
+    options
+}
+
+/// An option as it is given: `-c, --container <NAME>`.
+fn flags(arg: &Arg) -> String {
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    let flags: Vec<_> = short.into_iter().chain(long).collect();
+    let takes = arg.get_action().takes_values();
+    let values = arg.get_value_names().unwrap_or_default().iter();
+    let values: Vec<_> = values
+        .filter(|_| takes)
+        .map(|name| format!("<{name}>"))
+        .collect();
+    let parts = [flags.join(", "), values.join(" ")];
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+fn text(styled: Option<&clap::builder::StyledStr>) -> String {
+    styled.map(ToString::to_string).unwrap_or_default()
+}
+
+fn heading(name: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, ".SH \"{}\"", name.to_uppercase())
+}
+
+fn tagged(tag: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    match tag {
+        "" => writeln!(out, ".PP\n{}", escape(text)),
+        tag => writeln!(out, ".TP\n\\fB{}\\fR\n{}", escape(tag), escape(text)),
+    }
+}
+
+/// Text that roff takes for nothing else.
+fn escape(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with(['.', '\'']) {
+            true => format!("\\&{line}"),
+            false => line.to_string(),
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
