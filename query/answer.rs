@@ -1,11 +1,17 @@
 //! Answers one statement: plans it, writes the answer where it should go, and warns of what it may lack.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
+use arrow::error::ArrowError;
 use ctrace_schema::{columns, meta};
 use datafusion::dataframe::DataFrame;
-use datafusion::physical_plan::execute_stream;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
 
 use crate::cli::Format;
 use crate::engine::{AskError, Engine};
@@ -55,13 +61,59 @@ pub async fn answer(
     let plan = frame.clone().create_physical_plan().await;
     let plan = plan.map_err(|e| engine.explain(sql, &e))?;
     let sink = to.open(format)?;
-    let rows = execute_stream(plan.clone(), frame.task_ctx().into()).map_err(AskError::from)?;
+    let rows = rows_of(plan.clone(), frame.task_ctx().into());
     let written = output::write(rows, format, sink, meta, Progress::of(plan)).await;
     let read = written.is_ok() || output::is_closed_pipe();
     if read && let Some(losses) = losses::of(engine, &frame).await.map_err(AskError::from)? {
         say("warning", &losses.to_string());
     }
-    Ok(written?)
+    written.map_err(|error| match &error {
+        OutputError::Query(cause) if is_damage(cause) => {
+            anyhow!("{}: {error}", damaged(engine))
+        }
+        _ => error.into(),
+    })
+}
+
+/// Batches that are ready before they are asked for.
+const READY: usize = 2;
+
+/// The rows of a plan. Another thread works on it: the one that waits for them sees Ctrl-C, however long a step takes.
+fn rows_of(plan: Arc<dyn ExecutionPlan>, ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+    let mut ready = RecordBatchReceiverStream::builder(plan.schema(), READY);
+    let send = ready.tx();
+    ready.spawn(async move {
+        let mut rows = execute_stream(plan, ctx)?;
+        while let Some(batch) = rows.next().await {
+            // Nobody waits any more.
+            if send.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    ready.build()
+}
+
+/// Whether an answer broke off because of what stands in a recording.
+fn is_damage(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ParquetError(_) => true,
+        DataFusionError::ArrowError(error, _) => matches!(**error, ArrowError::ParquetError(_)),
+        _ => false,
+    }
+}
+
+/// What is to be said of recordings of which a part cannot be read.
+fn damaged(engine: &Engine) -> String {
+    let files = engine.opened().map_or(&[][..], |r| &r.files);
+    let what = match files {
+        [one] => one.path.display().to_string(),
+        several => format!("one of the {} recordings", several.len()),
+    };
+    format!(
+        "{what} is damaged where this question reads it; other columns, and other times (--since, --until), may be whole"
+    )
 }
 
 /// A recording is read-only: `--output` does not replace it.

@@ -76,7 +76,8 @@ fn broke_off(panic: &(dyn Any + Send)) -> anyhow::Error {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores)
+        // One more than a question has to do: some of its steps take long, and the clock and the next question do not wait.
+        .worker_threads(cores + 1)
         .enable_all()
         .build()
         .context("cannot start threads")?;
@@ -91,7 +92,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Some(command) => Question::Ready(command),
         None if cli.sql.is_none() && cli.file.is_none() && shell::is_wanted() => {
-            return shell::run(&runtime, engine, &common);
+            let left = shell::run(&runtime, engine, &common);
+            // A query that was stopped may still be in a step of its work.
+            runtime.shutdown_background();
+            return left;
         }
         None => Question::Sql(given_sql(cli.sql.as_deref(), cli.file.as_deref())?),
     };

@@ -51,6 +51,40 @@ fn the_same_capture_gives_the_same_rows() {
 }
 
 #[test]
+fn what_was_damaged_is_an_error_and_never_another_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("demo.parquet");
+    let replayed = replay(&fixture(), &["--out", out.to_str().unwrap()]);
+    assert!(replayed.status.success());
+    let all = || {
+        let mut command = ctrace_query();
+        let sql = "select * from events order by seq";
+        command.args(["--no-rollups", "--format", "csv", sql, "-r"]);
+        command.arg(&out).output().unwrap()
+    };
+    let (whole, right) = (std::fs::read(&out).unwrap(), all());
+    assert!(right.status.success());
+    let mut found = 0;
+    // Not the footer, which has no checksum.
+    for at in (100..whole.len() / 2).step_by(whole.len() / 32) {
+        let mut damaged = whole.clone();
+        damaged[at..at + 8]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&out, damaged).unwrap();
+        let answer = all();
+        if answer.status.code() == Some(2) {
+            let error = String::from_utf8(answer.stderr).unwrap();
+            assert!(error.contains("demo.parquet is damaged"), "{at}: {error}");
+            found += 1;
+        } else {
+            assert!(answer.stdout == right.stdout, "another answer, from {at}");
+        }
+    }
+    assert!(found > 4, "{found} places");
+}
+
+#[test]
 fn calls_in_sql_are_those_of_the_live_table() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("demo.parquet");

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -22,8 +23,9 @@ use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::ctrl_c;
+use tokio::sync::Notify;
 
 use crate::answer::To;
 use crate::ask::{Question, ask, engine, help, print, took};
@@ -84,6 +86,8 @@ enum Next {
 
 struct Shell<'a> {
     runtime: &'a Runtime,
+    /// Tells of Ctrl-C.
+    stop: Arc<Notify>,
     engine: Engine,
     editor: Editor<Typing, FileHistory>,
     history: History,
@@ -100,8 +104,7 @@ impl<'a> Shell<'a> {
     fn new(runtime: &'a Runtime, engine: Engine, common: &Common) -> anyhow::Result<Self> {
         // It says which recording it reads, and what is wrong with it, before the first prompt.
         runtime.block_on(engine.recordings())?;
-        // From here on Ctrl-C ends nothing but what waits for it.
-        runtime.block_on(async { ctrl_c().now_or_never() });
+        let stop = watch_ctrl_c()?;
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
@@ -114,6 +117,7 @@ impl<'a> Shell<'a> {
         let history = History::load(&mut editor);
         Ok(Shell {
             runtime,
+            stop,
             engine,
             editor,
             history,
@@ -287,7 +291,7 @@ impl<'a> Shell<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                _ = ctrl_c() => {
+                () = self.stop.notified() => {
                     // Over what shows the progress.
                     let _ = writeln!(stderr(), "\r\x1b[Kstopped");
                     Ok(None)
@@ -361,6 +365,29 @@ impl<'a> Shell<'a> {
         text += "\nTab completes, Ctrl-R searches in what you asked before, Ctrl-C stops a query.";
         print(&text, self.screen())
     }
+}
+
+/// From here on Ctrl-C ends nothing but what waits for it. It is seen by a thread of its own: those of the runtime may all
+/// be at work.
+///
+/// # Errors
+/// That there is no thread to be had.
+fn watch_ctrl_c() -> anyhow::Result<Arc<Notify>> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    // The handler is there when this returns.
+    runtime.block_on(async { ctrl_c().now_or_never() });
+    let stop = Arc::new(Notify::new());
+    let pressed = stop.clone();
+    let watch = async move {
+        while ctrl_c().await.is_ok() {
+            pressed.notify_waiters();
+        }
+    };
+    std::thread::Builder::new()
+        .name("ctrl-c".into())
+        .spawn(move || runtime.block_on(watch))
+        .context("cannot watch for Ctrl-C")?;
+    Ok(stop)
 }
 
 /// The words that begin a line without SQL.
