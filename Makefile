@@ -23,7 +23,7 @@ build: ## build both programs, optimised
 
 static: ## build ctrace-rec as one static file that runs on any Linux of this architecture, and check that
 	@packaging/setup.sh build
-	LIBSQLITE3_FLAGS="$(addprefix -USQLITE_ENABLE_,FTS3 FTS3_PARENTHESIS FTS5 RTREE STAT4)" \
+	CFLAGS=-fno-asynchronous-unwind-tables LIBSQLITE3_FLAGS="$(addprefix -USQLITE_ENABLE_,FTS3 FTS3_PARENTHESIS FTS5 RTREE STAT4)" \
 		$(CARGO) rustc --profile static --locked --no-default-features --features record --bin ctrace-rec -- \
 		-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/static.sh $(TARGET)/static/ctrace-rec

@@ -1,5 +1,5 @@
-//! Compiles the kernel side (`bpf/`) into a skeleton in `OUT_DIR`. Does nothing without the feature `record`, so that
-//! the query program builds with no clang.
+//! Compiles the kernel side (`bpf/`) into a skeleton and two objects in `OUT_DIR`. Does nothing without the feature
+//! `record`, so that the query program builds with no clang.
 
 fn main() {
     #[cfg(feature = "record")]
@@ -13,8 +13,8 @@ mod skeleton {
 
     pub fn build() {
         println!("cargo::rerun-if-changed=bpf");
-        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
-            .join("ctrace.skel.rs");
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+        let skeleton = out.join("ctrace.skel.rs");
         let arch = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
             Ok("x86_64") => "x86",
             Ok("aarch64") => "arm64",
@@ -25,17 +25,28 @@ mod skeleton {
         // v3 has 32-bit jumps and ALU, which every kernel from 5.10 on takes.
         let target = format!("-D__TARGET_ARCH_{arch}");
         let args = ["-mcpu=v3", "-Wall", "-Werror", &target];
-        let mut builder = libbpf_cargo::SkeletonBuilder::new();
-        builder.source("bpf/ctrace.bpf.c").clang_args(args);
-        must(builder.build_and_generate(&out));
-        let legacy = args.into_iter().chain(["-DLEGACY"]);
-        let mut builder = libbpf_cargo::SkeletonBuilder::new();
-        builder
-            .source("bpf/ctrace.bpf.c")
-            .clang_args(legacy)
-            .obj(out.with_file_name("legacy.bpf.o"));
-        must(builder.build());
-        either_object(&out);
+        for (name, more) in [("ctrace", None), ("legacy", Some("-DLEGACY"))] {
+            let object = out.join(name).with_extension("bpf.o");
+            let mut builder = libbpf_cargo::SkeletonBuilder::new();
+            builder
+                .source("bpf/ctrace.bpf.c")
+                .clang_args(args.into_iter().chain(more))
+                .obj(&object);
+            must(builder.build());
+            // Both have the same maps and programs: one skeleton serves both.
+            if more.is_none() {
+                must(builder.generate(&skeleton));
+            }
+            compress(&object);
+        }
+        either_object(&skeleton);
+    }
+
+    /// The objects are a tenth of the program as they are, and a fifth of that compressed.
+    fn compress(object: &Path) {
+        let bytes = fs::read(object).expect("the object was compiled");
+        let small = zstd::bulk::compress(&bytes, 19).expect("bytes can be compressed");
+        fs::write(object.with_extension("o.zst"), small).expect("the object can be written");
     }
 
     fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
@@ -44,12 +55,12 @@ mod skeleton {
         })
     }
 
-    /// Has the skeleton open the object that `object()` of recorder/wire.rs gives: both have the same maps and programs.
+    /// Has the skeleton open the object that `object()` of recorder/wire.rs gives, and not the copy in itself.
     fn either_object(skeleton: &Path) {
         let text = fs::read_to_string(skeleton).expect("the skeleton was generated");
         let changed = text.replacen(
             "ConfigBuilder::new(&DATA)",
-            "ConfigBuilder::new(super::object(&DATA))",
+            "ConfigBuilder::new(super::object())",
             1,
         );
         assert_ne!(text, changed, "libbpf-cargo generates another skeleton");

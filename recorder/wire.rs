@@ -1,5 +1,6 @@
 //! The wire format, generated from `bpf/wire.h` through the object's BTF, and the skeleton of the kernel side.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[allow(
@@ -18,8 +19,9 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/ctrace.skel.rs"));
 }
 
-/// The object for kernels before Linux 5.17: see `bpf/kernels.h`.
-const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o"));
+/// The object, and that for kernels before Linux 5.17 (see `bpf/kernels.h`): each compressed.
+const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ctrace.bpf.o.zst"));
+const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o.zst"));
 
 static IS_LEGACY: AtomicBool = AtomicBool::new(false);
 
@@ -28,13 +30,13 @@ pub fn use_legacy() {
     IS_LEGACY.store(true, Ordering::Relaxed);
 }
 
-/// What the skeleton opens: `modern`, or the other object.
-fn object(modern: &'static [u8]) -> &'static [u8] {
-    if IS_LEGACY.load(Ordering::Relaxed) {
-        LEGACY
-    } else {
-        modern
-    }
+/// What the skeleton opens. Nothing, which libbpf says is no object, if it cannot be had.
+fn object() -> &'static [u8] {
+    static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
+    OBJECT.get_or_init(|| {
+        let legacy = IS_LEGACY.load(Ordering::Relaxed);
+        zstd::decode_all(if legacy { LEGACY } else { MODERN }).unwrap_or_default()
+    })
 }
 
 pub use generated::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel, types};
@@ -52,7 +54,8 @@ mod tests {
     /// The skeleton's types of the variables are those of the one object, and are used for both.
     #[test]
     fn both_objects_have_their_variables_at_the_same_places() {
-        let btf = Btf::from_raw("legacy", LEGACY).unwrap().unwrap();
+        let legacy = zstd::decode_all(LEGACY).unwrap();
+        let btf = Btf::from_raw("legacy", &legacy).unwrap().unwrap();
         let at = |section: &str, variable: &str| {
             let section: DataSec<'_> = btf.type_by_name(section).unwrap();
             let name = |ty| btf.type_by_id::<BtfType<'_>>(ty).unwrap().name();

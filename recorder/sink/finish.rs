@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::Int64Type;
 use ctrace_schema::syscalls::Class;
 use ctrace_schema::unclosed::{self, journal};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{ByteArrayType, DataType, Int64Type};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
 use super::Summary;
@@ -64,7 +63,7 @@ pub fn finish(open: &Path, most: usize) -> Result<Option<Finished>> {
 fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
     let whole = unclosed::whole(&mut file.try_clone()?)?;
     let (metadata, end) = whole.context("nothing in it is whole")?;
-    let mut summary = summary(file, &metadata)?;
+    let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
     let origin = metadata.file_metadata().key_value_metadata().cloned();
     let journal: Box<dyn Read> = match File::open(journal::path(open)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
@@ -97,7 +96,7 @@ fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
 }
 
 /// What the row groups tell: when events began, and how many were lost.
-fn summary(file: &File, metadata: &ParquetMetaData) -> Result<Summary> {
+fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
     let mut summary = Summary::default();
     let columns = metadata.file_metadata().schema_descr().columns();
     let at = |name: &str| columns.iter().position(|column| column.name() == name);
@@ -106,55 +105,50 @@ fn summary(file: &File, metadata: &ParquetMetaData) -> Result<Summary> {
         let column = group.columns().get(at?)?;
         column.statistics().cloned()
     };
-    let mut with_losses = vec![];
-    for (i, group) in metadata.row_groups().iter().enumerate() {
+    for group in metadata.row_groups() {
         if let Some(Statistics::Int64(times)) = known(group, time) {
             let bounds = [times.min_opt(), times.max_opt()].into_iter().flatten();
             bounds.for_each(|time| summary.span(*time));
         }
         let nulls = known(group, lost).and_then(|lost| lost.null_count_opt());
         if nulls != Some(group.num_rows() as u64) {
-            with_losses.push(i);
+            count_losses(file, group, &mut summary)?;
         }
-    }
-    if !with_losses.is_empty() {
-        count_losses(file, metadata, with_losses, &mut summary)?;
     }
     Ok(summary)
 }
 
-/// Adds what gap rows in these row groups tell.
-fn count_losses(
-    file: &File,
-    metadata: &ParquetMetaData,
-    groups: Vec<usize>,
-    summary: &mut Summary,
-) -> Result<()> {
-    let schema = metadata.file_metadata().schema_descr();
-    let projection = ProjectionMask::columns(schema, ["class", "action", "lost"]);
-    let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata.clone()), Default::default())?;
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata)
-        .with_row_groups(groups)
-        .with_projection(projection);
-    for rows in reader.build()? {
-        let rows = rows?;
-        let text = |name| rows.column_by_name(name)?.as_string_opt::<i32>();
-        let lost = rows.column_by_name("lost");
-        let lost = lost.and_then(|lost| lost.as_primitive_opt::<Int64Type>());
-        let (Some(classes), Some(actions), Some(lost)) = (text("class"), text("action"), lost)
-        else {
-            continue;
-        };
-        for row in (0..rows.num_rows()).filter(|row| lost.is_valid(*row)) {
-            let class = value(classes, row).and_then(Class::from_name);
-            let why = value(actions, row).unwrap_or_default();
-            let class = class.unwrap_or(Class::Other).as_str();
-            summary.lose(class, why, lost.value(row) as u64);
-        }
+/// Adds what gap rows in this row group tell.
+fn count_losses(file: &Arc<File>, group: &RowGroupMetaData, summary: &mut Summary) -> Result<()> {
+    let text = |name| values::<ByteArrayType>(file, group, name);
+    let lost = values::<Int64Type>(file, group, "lost")?;
+    for ((class, why), lost) in text("class")?.iter().zip(&text("action")?).zip(lost) {
+        let Some(lost) = lost else { continue };
+        let class = class.as_ref().and_then(|class| class.as_utf8().ok());
+        let class = class.and_then(Class::from_name).unwrap_or(Class::Other);
+        let why = why.as_ref().and_then(|why| why.as_utf8().ok());
+        summary.lose(class.as_str(), why.unwrap_or_default(), lost as u64);
     }
     Ok(())
 }
 
-fn value(texts: &StringArray, row: usize) -> Option<&str> {
-    texts.is_valid(row).then(|| texts.value(row))
+/// The values of a column of a row group: of one that is not there, none. Read without Arrow's reader, which is a megabyte of
+/// program.
+fn values<T: DataType>(
+    file: &Arc<File>,
+    group: &RowGroupMetaData,
+    name: &str,
+) -> Result<Vec<Option<T::T>>> {
+    let mut columns = group.columns().iter();
+    let Some(column) = columns.find(|c| c.column_descr().name() == name) else {
+        return Ok(vec![]);
+    };
+    let rows = group.num_rows() as usize;
+    let pages = SerializedPageReader::new(file.clone(), column, rows, None)?;
+    let mut reader = ColumnReaderImpl::<T>::new(column.column_descr_ptr(), Box::new(pages));
+    let (mut defined, mut values) = (vec![], vec![]);
+    reader.read_records(rows, Some(&mut defined), None, &mut values)?;
+    let mut values = values.into_iter();
+    let value = |defined| if defined > 0 { values.next() } else { None };
+    Ok(defined.into_iter().map(value).collect())
 }
