@@ -9,7 +9,7 @@ use clap_mangen::Man;
 /// A section beside those that the command line gives: its name, and paragraphs with a tag (which may be empty) and a text.
 pub type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// Writes the page of a program whose commands are called `commands`.
+/// Writes the page of a program whose commands are called `commands`. The last of `sections` ends it.
 ///
 /// # Errors
 /// That it cannot be written.
@@ -36,19 +36,26 @@ pub fn write(
     for ((flags, help), of) in options(&command) {
         tagged(&flags, &format!("{help} ({})", of.join(", ")), out)?;
     }
-    for (name, paragraphs) in sections {
-        heading(name, out)?;
-        for (tag, text) in *paragraphs {
-            tagged(tag, text, out)?;
-        }
-    }
+    let (sections, end) = sections.split_at(sections.len().saturating_sub(1));
+    written(sections, out)?;
     if let Some(examples) = command.get_after_long_help().or(command.get_after_help()) {
         heading("EXAMPLES", out)?;
         let examples = examples.to_string();
         let examples = examples.strip_prefix("Examples:\n").unwrap_or(&examples);
         writeln!(out, ".nf\n{}\n.fi", escape(examples))?;
     }
-    page.render_version_section(out)
+    page.render_version_section(out)?;
+    written(end, out)
+}
+
+fn written(sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
+    for (name, paragraphs) in sections {
+        heading(name, out)?;
+        for (tag, text) in *paragraphs {
+            tagged(tag, text, out)?;
+        }
+    }
+    Ok(())
 }
 
 /// The commands that help lists.

@@ -306,6 +306,32 @@ fn counts_answer_what_they_can_and_say_what_they_cannot() {
 }
 
 #[test]
+fn the_most_frequent_calls_are_those_of_the_greatest_numbers() {
+    let dir = TempDir::new().unwrap();
+    let mut story = counts();
+    for calls in 6..11 {
+        let row = json!({ "kind": "counts", "container": "web", "syscall": format!("call{calls}"), "calls": calls,
+            "errors": calls, "duration": calls });
+        story.row(500, row);
+    }
+    story.write(dir.path(), "run.parquet");
+    let summary = ask(dir.path(), &["--format", "csv", "summary"]);
+    for row in [
+        "top calls,read,100",
+        "top calls,openat,20",
+        "failed calls,web call10,10",
+    ] {
+        assert!(summary.contains(row), "{row}: {summary}");
+    }
+    assert!(!summary.contains("top calls,call6"), "{summary}");
+    let page = ask(dir.path(), &["report"]);
+    for part in ["Most frequent calls</h3>", "<dt>Calls</dt><dd>160</dd>"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("EAGAIN"), "{page}");
+}
+
+#[test]
 fn two_recordings_are_one_table() {
     let dir = recording();
     incident().write(dir.path(), "again.parquet");

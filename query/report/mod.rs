@@ -157,7 +157,9 @@ pub async fn report(wanted: &Report, engine: &Engine, screen: To<'_>) -> anyhow:
                 section.question
             );
         }
-        page.section(section.question, section.title, section.note, &content);
+        // What is counted is less than what the sentence says.
+        let note = if asked.counts { "" } else { section.note };
+        page.section(section.question, section.title, note, &content);
     }
     print(&page.end(), to)
 }

@@ -40,16 +40,16 @@ parts as (
     select 6, 'calls of container', container, cast(sum(calls) as varchar), -sum(calls) from calls group by container
     union all
     select * from (
-        select 7, 'top calls', syscall, cast(sum(calls) as varchar), -sum(calls)
-        from calls group by syscall order by sum(calls) desc, syscall limit 5)
+        select 7, 'top calls', syscall, cast(sum(calls) as varchar) as value, -sum(calls) as rank
+        from calls group by syscall order by rank, syscall limit 5)
     union all
     select * from (
-        select 8, 'time in calls', syscall, human_duration(sum(duration)), -sum(duration)
-        from calls where duration > 0 group by syscall order by sum(duration) desc, syscall limit 5)
+        select 8, 'time in calls', syscall, human_duration(sum(duration)) as value, -sum(duration) as rank
+        from calls where duration > 0 group by syscall order by rank, syscall limit 5)
     union all
     select * from (
-        select 9, 'failed calls', container || ' ' || syscall, cast(sum(errors) as varchar), -sum(errors)
-        from calls where errors > 0 group by container, syscall order by sum(errors) desc, container, syscall limit 5)
+        select 9, 'failed calls', container || ' ' || syscall, cast(sum(errors) as varchar) as value, -sum(errors) as rank
+        from calls where errors > 0 group by container, syscall order by rank, container, syscall limit 5)
 )
 select section, item, value
 from parts
