@@ -119,11 +119,11 @@ enum Target {
 }
 
 /// A file under the name that it has until it is whole. Dropped, it is removed if it is still there.
-struct Partial(PathBuf);
+pub struct Partial(pub PathBuf);
 
 impl Partial {
     /// That of `path`, without what an earlier try has left.
-    fn of(path: &Path) -> Partial {
+    pub fn of(path: &Path) -> Partial {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = Partial(PathBuf::from(partial));

@@ -19,7 +19,7 @@ use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 
 use crate::cli::Recover;
-use crate::convert::sorted;
+use crate::convert::{Partial, sorted};
 use crate::engine::Engine;
 use crate::magic::{Magic, check_magic};
 use crate::output::{self, say};
@@ -64,19 +64,13 @@ pub async fn recover(asked: &Recover) -> Result<()> {
                     to.display()
                 );
             }
-            let mut partial = to.clone().into_os_string();
-            partial.push(".partial");
-            let partial = PathBuf::from(partial);
-            std::fs::copy(from, &partial).with_context(failed)?;
-            let finished = finish(&partial, unclosed, pairs, &events).await;
-            let finished = finished.and_then(|rows| {
-                std::fs::rename(&partial, to)?;
-                Ok(rows)
-            });
-            if finished.is_err() {
-                let _ = std::fs::remove_file(&partial);
-            }
-            finished.with_context(failed)?
+            let partial = Partial::of(to);
+            std::fs::copy(from, &partial.0).with_context(failed)?;
+            let rows = finish(&partial.0, unclosed, pairs, &events)
+                .await
+                .with_context(failed)?;
+            std::fs::rename(&partial.0, to).with_context(failed)?;
+            rows
         }
     };
     let mut to = to.to_path_buf();

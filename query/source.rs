@@ -21,7 +21,7 @@ use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{FileMetaData, PageIndexPolicy};
 
 use crate::footers::Footer;
 use crate::magic::{Magic, check_magic};
@@ -395,14 +395,6 @@ async fn open_parquet(
             .map(|metadata| (metadata, None))
             .map_err(|e| damaged(e.strip_backtrace()))?,
     };
-    let pairs = metadata.file_metadata().key_value_metadata();
-    let meta = pairs
-        .into_iter()
-        .flatten()
-        // Where something stands in the file is nothing that the recording says about itself.
-        .filter(|pair| pair.key != KEY_ROLLUPS)
-        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
-        .collect();
     let file = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
         .map_err(|e| damaged(e.to_string()))?;
@@ -416,13 +408,22 @@ async fn open_parquet(
     };
     Ok(Source {
         path: path.to_path_buf(),
-        meta,
+        meta: pairs(file),
         schema: Arc::new(schema),
         content: match rows {
             Some(rows) => Content::Unclosed(Arc::new(segment), rows),
             None => Content::Parquet(Arc::new(segment)),
         },
     })
+}
+
+/// What the recording says about itself: not where something stands in the file.
+fn pairs(file: &FileMetaData) -> BTreeMap<String, String> {
+    let pairs = file.key_value_metadata().into_iter().flatten();
+    pairs
+        .filter(|pair| pair.key != KEY_ROLLUPS)
+        .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
+        .collect()
 }
 
 /// How many files are opened at once.
