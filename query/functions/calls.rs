@@ -1,6 +1,5 @@
 //! Calls as strace prints them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder,
 };
 use arrow::datatypes::Int64Type;
-use ctrace_schema::strace::{Call, end};
+use ctrace_schema::strace::{Call, End, Socket};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, Expr};
@@ -17,13 +16,15 @@ use datafusion::logical_expr::{ColumnarValue, Expr};
 use super::scalar::{Gives, Scalar, Takes};
 use super::values::{array, text_of, views};
 
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 11] = [
     "host",
     "syscall",
     "path",
     "path_arg",
     "path2",
     "argv",
+    "family",
+    "protocol",
     "peer_addr",
     "peer_path",
     "local_addr",
@@ -139,6 +140,8 @@ impl Calls {
             path_arg,
             path2,
             argv,
+            family,
+            protocol,
             peer_addr,
             peer_path,
             local_addr,
@@ -157,17 +160,21 @@ impl Calls {
         let machine = host
             .and_then(|h| machines.get(h))
             .map_or("", String::as_str);
-        let port = |port: Option<i64>| port.and_then(|p| i32::try_from(p).ok());
-        let addr = end(peer_addr, port(peer_port))
-            .or(peer_path.map(Cow::Borrowed))
-            .or_else(|| end(local_addr, port(local_port)));
+        let end = |addr, port| End { addr, port };
+        let socket = Socket {
+            family,
+            protocol,
+            local: end(local_addr, local_port),
+            peer: end(peer_addr, peer_port),
+            peer_path,
+        };
         Some(Call {
             args,
             ret,
             path,
             path_arg,
             path2,
-            addr,
+            socket,
             argv,
             denied,
             ..Call::of_machine(syscall?, machine, compat)

@@ -1,13 +1,12 @@
 //! Lines as strace(1) prints them, live.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
 
 use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
-use ctrace_schema::strace::{self, Call};
+use ctrace_schema::strace::{Call, End, Socket};
 use ctrace_schema::{columns, human};
 
 use super::{Sink, Summary, Wants, closed_pipe_is_the_end};
@@ -144,7 +143,7 @@ impl<'a> Rows<'a> {
         call.path = self.text("path", row);
         call.path_arg = self.text("path_arg", row);
         call.path2 = self.text("path2", row);
-        call.addr = self.address(row);
+        call.socket = self.socket(row);
         call.argv = self.text("argv", row);
         call.denied = self.bool("denied", row).unwrap_or(false);
         write!(out, "{call}")?;
@@ -154,9 +153,17 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn address(&self, row: usize) -> Option<Cow<'a, str>> {
-        strace::end(self.text("peer_addr", row), self.int("peer_port", row))
-            .or_else(|| self.text("peer_path", row).map(Cow::Borrowed))
-            .or_else(|| strace::end(self.text("local_addr", row), self.int("local_port", row)))
+    fn socket(&self, row: usize) -> Socket<'a> {
+        let end = |addr, port| End {
+            addr: self.text(addr, row),
+            port: self.int(port, row).map(i64::from),
+        };
+        Socket {
+            family: self.text("family", row),
+            protocol: self.text("protocol", row),
+            local: end("local_addr", "local_port"),
+            peer: end("peer_addr", "peer_port"),
+            peer_path: self.text("peer_path", row),
+        }
     }
 }

@@ -15,12 +15,34 @@ pub fn count(n: u64) -> String {
 
 /// A number of bytes: `1.5 kB`, of 1,000 bytes each.
 pub fn bytes(n: u64) -> String {
-    match n {
-        ..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        1_000_000_000..1_000_000_000_000 => format!("{:.2} GB", n as f64 / 1e9),
-        _ => format!("{:.2} TB", n as f64 / 1e12),
+    bytes_of(n as f64)
+}
+
+/// The same of any number, also a negative one.
+pub fn bytes_of(n: f64) -> String {
+    /// With the digits behind the point.
+    const UNITS: [(&str, usize); 6] = [
+        ("B", 0),
+        ("kB", 1),
+        ("MB", 1),
+        ("GB", 2),
+        ("TB", 2),
+        ("PB", 2),
+    ];
+    if n < 0.0 {
+        return format!("-{}", bytes_of(-n));
+    }
+    let mut rest = n;
+    for (unit, digits) in UNITS {
+        // As it is rounded: 999,999 are 1.0 MB.
+        if rest + 0.5 / 10_f64.powi(digits as i32) < 1e3 {
+            return format!("{rest:.digits$} {unit}");
+        }
+        rest /= 1e3;
+    }
+    match rest < 1e6 {
+        true => format!("{rest:.2} EB"),
+        false => format!("{rest:.2e} EB"),
     }
 }
 
@@ -29,13 +51,16 @@ pub fn duration(ns: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
+    // Where a unit ends, less what is rounded up to the next one.
+    const SECOND_NS: i64 = 1_000_000_000 - 50_000;
+    const MINUTE_NS: i64 = 60_000_000_000 - 5_000_000;
     match ns {
         ..0 => format!("-{}", duration(ns.saturating_neg())),
         0..1_000 => format!("{ns}ns"),
         1_000..1_000_000 => format!("{}µs", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
-        1_000_000_000..60_000_000_000 => format!("{:.2}s", ns as f64 / 1e9),
-        _ => match ns / 1_000_000_000 {
+        1_000_000..SECOND_NS => format!("{:.1}ms", ns as f64 / 1e6),
+        SECOND_NS..MINUTE_NS => format!("{:.2}s", ns as f64 / 1e9),
+        _ => match (ns / 1_000_000_000).max(MINUTE) {
             s @ ..HOUR => format!("{}m {:02}s", s / MINUTE, s % MINUTE),
             s @ ..DAY => format!("{}h {:02}m", s / HOUR, s % HOUR / MINUTE),
             s => format!("{}d {:02}h", s / DAY, s % DAY / HOUR),
@@ -55,6 +80,11 @@ mod tests {
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_500), "1.5 kB");
         assert_eq!(bytes(3_000_000_000_000), "3.00 TB");
+        assert_eq!(bytes(999_949), "999.9 kB");
+        assert_eq!(bytes(999_999), "1.0 MB");
+        assert_eq!(bytes(u64::MAX), "18.45 EB");
+        assert_eq!(bytes_of(-1_500.4), "-1.5 kB");
+        assert_eq!(bytes_of(1e300), "1.00e282 EB");
     }
 
     #[test]
@@ -69,6 +99,10 @@ mod tests {
             (185 * second, "3m 05s"),
             (3_720 * second, "1h 02m"),
             (99 * 3_600 * second, "4d 03h"),
+            (999_940_000, "999.9ms"),
+            (second - 1, "1.00s"),
+            (60 * second - 1, "1m 00s"),
+            (60 * second, "1m 00s"),
             (-25_000, "-25µs"),
             (i64::MIN, "-106751d 23h"),
         ] {

@@ -21,7 +21,7 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => out.push_str("\\\\"),
-                c if c.is_control() || is_format(c) => {
+                c if is_control(c) => {
                     let mut buf = [0; 4];
                     c.encode_utf8(&mut buf)
                         .bytes()
@@ -37,13 +37,12 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Text of unknown origin, safe to show: control characters as [`escape`] writes them, all else, backslashes too, as it is.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let unsafe_to_show = |c: char| c.is_control() || is_format(c);
-    if !text.contains(unsafe_to_show) {
+    if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if unsafe_to_show(c) {
+        if is_control(c) {
             let mut buf = [0; 4];
             c.encode_utf8(&mut buf)
                 .bytes()
@@ -53,6 +52,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Whether a character may drive a terminal or hide in a line.
+pub fn is_control(c: char) -> bool {
+    c.is_control() || is_format(c)
 }
 
 /// Characters that are no control characters by Unicode's category and yet turn a line of text around or hide in it:
@@ -111,6 +115,28 @@ pub fn shell_join(argv: &[u8]) -> String {
     out
 }
 
+/// The arguments that [`shell_join`] wrote, each as [`escape`] writes it.
+pub fn shell_split(argv: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    let mut rest = argv.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            // Outside of quotes it stands before a quote alone.
+            '\\' if !quoted => word.get_or_insert_default().extend(rest.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,5 +175,16 @@ mod tests {
             shell_join(b"sh\0-c\0echo 'hi' $X\0\0"),
             r"sh -c 'echo '\''hi'\'' $X' ''"
         );
+    }
+    #[test]
+    fn argv_comes_back() {
+        for argv in [&b"sh\0-c\0echo 'hi' $X\0\0"[..], b"'\0a b\0\\\0\x1b[m"] {
+            let words = argv.strip_suffix(b"\0").unwrap_or(argv);
+            let want: Vec<_> = words
+                .split(|b| *b == 0)
+                .map(|w| escape(w).into_owned())
+                .collect();
+            assert_eq!(shell_split(&shell_join(argv)), want);
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! A call as strace would print it.
 
 mod names;
+mod socket;
 
 pub use names::signal;
+pub use socket::{End, Socket};
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
@@ -11,12 +13,14 @@ use linux_raw_sys::{general, prctl};
 
 use crate::errno;
 use crate::syscalls::{self, Abi, Arg, Names, Ret, Spec};
+use crate::text::shell_split;
 
 /// One call, to be printed in a line as strace(1) prints it:
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
 ///
 /// The texts are those of the columns of the same names, escaped as [`crate::text`] says, so that the line cannot
-/// drive a terminal. What user memory held is not recorded and printed `...`.
+/// drive a terminal. What user memory held is not recorded, nor are pointers, not even whether they were null: `...`.
+/// Behind an fd stands its file, and behind that of a socket both ends, as `-yy` has it.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
     /// Name of the call; of one that the tables do not know, what stands in the column `syscall`.
@@ -35,8 +39,8 @@ pub struct Call<'a> {
     pub path_arg: Option<&'a str>,
     /// The second path or text.
     pub path2: Option<&'a str>,
-    /// The socket address that was passed or came back.
-    pub addr: Option<Cow<'a, str>>,
+    /// The socket that the call was about.
+    pub socket: Socket<'a>,
     /// The arguments of an exec, as a shell would read them.
     pub argv: Option<&'a str>,
     /// Whether seccomp refused it.
@@ -55,7 +59,7 @@ impl<'a> Call<'a> {
             path: None,
             path_arg: None,
             path2: None,
-            addr: None,
+            socket: Socket::default(),
             argv: None,
             denied: false,
         }
@@ -124,13 +128,10 @@ impl<'a> Call<'a> {
         match (arg, self.like(), i) {
             (Arg::Path, ..) => self.path_argument(i),
             (Arg::Text, ..) => self.path2.map_or_else(|| self.pointer(i), quoted),
-            (Arg::Argv, ..) => self
-                .argv
-                .map_or_else(|| self.pointer(i), |a| format!("[{a}]").into()),
-            (Arg::SockAddrIn | Arg::SockAddrOut | Arg::MsgIn | Arg::MsgOut, ..) => self
-                .addr
-                .as_ref()
-                .map_or_else(|| self.pointer(i), |a| format!("{{{a}}}").into()),
+            (Arg::Argv, ..) => self.argv.map_or_else(|| self.pointer(i), words),
+            (Arg::SockAddrIn | Arg::SockAddrOut, ..) => {
+                self.address(i).map_or_else(|| self.pointer(i), Cow::Owned)
+            }
             (arg, ..) if arg.is_pointer() => self.pointer(i),
             _ => self.args[i].map_or("?".into(), |v| self.number(i, arg, v).into()),
         }
@@ -147,6 +148,24 @@ impl<'a> Call<'a> {
         text.map_or_else(|| self.pointer(i), quoted)
     }
 
+    /// The address that argument `i` points to. Only some calls always have one: accept(2), recvfrom(2) and the like may be
+    /// passed a null pointer, which is not told from another.
+    fn address(&self, i: usize) -> Option<String> {
+        match self.like() {
+            "bind" => self.socket.local_argument(self.path),
+            "getsockname" if self.ret? >= 0 => self.socket.local_argument(self.path),
+            "connect" => self.socket.peer_argument(),
+            "getpeername" if self.ret? >= 0 => self.socket.peer_argument(),
+            "sendto" if self.has_address(i) => self.socket.peer_argument(),
+            _ => None,
+        }
+    }
+
+    /// Whether the length that follows an address says that there is one.
+    fn has_address(&self, i: usize) -> bool {
+        self.low(i + 1).is_some_and(|length| length != 0)
+    }
+
     fn pointer(&self, i: usize) -> Cow<'a, str> {
         match self.args[i] {
             Some(0) => "NULL".into(),
@@ -156,7 +175,7 @@ impl<'a> Call<'a> {
 
     fn number(&self, i: usize, arg: Arg, v: i64) -> String {
         match arg {
-            Arg::Fd | Arg::DirFd => self.fd(i, v as i32),
+            Arg::Fd | Arg::DirFd => self.fd(i, arg, v as i32),
             Arg::Flags(names) | Arg::Const(names) => self.named(i, names, v),
             Arg::Signal => signal(i64::from(v as i32)),
             Arg::Mode => mode(v as u32, self.like().starts_with("mknod")),
@@ -184,13 +203,32 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn fd(&self, i: usize, fd: i32) -> String {
-        // The column `path` is that of the fd only where the call takes no path.
-        let about = self.spec.object_arg() == Some(i);
+    fn fd(&self, i: usize, arg: Arg, fd: i32) -> String {
+        // The column `path` is that of the fd only where the call takes no path, or an empty one (AT_EMPTY_PATH).
+        let about = match self.spec.object_arg() {
+            // It had no name before.
+            Some(object) => object == i && self.like() != "bind",
+            None => arg == Arg::DirFd && i == 0 && self.path_arg == Some(""),
+        };
         match self.path.filter(|_| about && fd >= 0) {
             _ if fd == general::AT_FDCWD => "AT_FDCWD".into(),
             Some(path) => format!("{fd}<{path}>"),
-            None => fd.to_string(),
+            None => match self.ends().filter(|_| about) {
+                Some(ends) => format!("{fd}<{ends}>"),
+                None => fd.to_string(),
+            },
+        }
+    }
+
+    /// The ends of the socket whose fd is passed; none where the call changes them, or is about another socket.
+    fn ends(&self) -> Option<String> {
+        match self.like() {
+            "bind" | "connect" | "accept" | "accept4" => None,
+            // A socket that is passed where to send to is most likely not connected.
+            "sendto" => self.socket.ends(self.has_address(4)),
+            // What it gave may stand in the columns of the other end, too.
+            "getsockname" => self.socket.ends(self.socket.peer == self.socket.local),
+            _ => self.socket.ends(false),
         }
     }
 
@@ -256,10 +294,21 @@ impl<'a> Call<'a> {
             Ret::Ptr => write!(f, "{}", hex(self.unsigned(ret))),
             Ret::Fd => match self.path.filter(|_| self.result_has_path()) {
                 Some(path) => write!(f, "{ret}<{path}>"),
-                None => write!(f, "{ret}"),
+                None => match self.returned() {
+                    Some(ends) => write!(f, "{ret}<{ends}>"),
+                    None => write!(f, "{ret}"),
+                },
             },
             _ if self.like() == "umask" => f.write_str(&mode(ret as u32, false)),
             _ => write!(f, "{ret}"),
+        }
+    }
+
+    /// The ends of the socket whose fd was returned.
+    fn returned(&self) -> Option<String> {
+        match self.like() {
+            "accept" | "accept4" | "dup" | "dup2" | "dup3" => self.socket.ends(false),
+            _ => None,
         }
     }
 
@@ -293,16 +342,6 @@ impl Display for Call<'_> {
     }
 }
 
-/// One end of a connection, as the columns hold it.
-pub fn end<'a>(addr: Option<&'a str>, port: Option<i32>) -> Option<Cow<'a, str>> {
-    let addr = addr?;
-    Some(match port {
-        Some(port) if addr.contains(':') => format!("[{addr}]:{port}").into(),
-        Some(port) => format!("{addr}:{port}").into(),
-        None => addr.into(),
-    })
-}
-
 /// A failed result: `-1 ENOENT (No such file or directory)`. The kernel's own 512 to 516 never reach the caller: the
 /// call is restarted or ends with EINTR, so that there is no result yet.
 fn failure(f: &mut Formatter<'_>, errno: i32) -> fmt::Result {
@@ -320,6 +359,12 @@ fn failure(f: &mut Formatter<'_>, errno: i32) -> fmt::Result {
 /// A text that is escaped already, in quotes.
 fn quoted<'a>(text: &str) -> Cow<'a, str> {
     format!("\"{}\"", text.replace('"', "\\\"")).into()
+}
+
+/// The arguments of an exec, each in quotes.
+fn words<'a>(argv: &str) -> Cow<'a, str> {
+    let words: Vec<_> = shell_split(argv).iter().map(|word| quoted(word)).collect();
+    format!("[{}]", words.join(", ")).into()
 }
 
 /// As C's `%#x`, which writes zero as `0`.
@@ -461,5 +506,7 @@ fn prctl_arguments(op: u32) -> usize {
     }
 }
 
+#[cfg(test)]
+mod socket_tests;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use super::*;
 use crate::syscalls::{self, spec};
 
 /// A call on x86-64 with these arguments and result.
-fn call<'a>(name: &'a str, args: &[i64], ret: i64) -> Call<'a> {
+pub(super) fn call<'a>(name: &'a str, args: &[i64], ret: i64) -> Call<'a> {
     let mut call = Call::new(name, spec(name), Abi::X86_64);
     for (slot, arg) in call.args.iter_mut().zip(args) {
         *slot = Some(*arg);
@@ -288,14 +288,6 @@ fn network_calls() {
     ] {
         assert_eq!(line("socket", args, ret), shown);
     }
-    let connect = Call {
-        addr: Some("10.0.0.2:80".into()),
-        ..call("connect", &[5, 0, 16], -115)
-    };
-    assert_eq!(
-        connect.to_string(),
-        "connect(5, {10.0.0.2:80}, 16) = -1 EINPROGRESS (Operation now in progress)"
-    );
     assert_eq!(
         line("accept4", &[4, 0, 0, 0o2000000], 6),
         "accept4(4, ..., ..., SOCK_CLOEXEC) = 6"
@@ -316,11 +308,6 @@ fn network_calls() {
         line("sendto", &[7, 0, 5, 0x4040, 0, 0], -32),
         "sendto(7, ..., 5, MSG_DONTWAIT|MSG_NOSIGNAL, ..., 0) = -1 EPIPE (Broken pipe)"
     );
-    let reply = Call {
-        addr: Some("127.0.0.1:53".into()),
-        ..call("recvmsg", &[7, 0, 0], 40)
-    };
-    assert_eq!(reply.to_string(), "recvmsg(7, {127.0.0.1:53}, 0) = 40");
     assert_eq!(line("shutdown", &[7, 1], 0), "shutdown(7, SHUT_WR) = 0");
 }
 
@@ -378,10 +365,30 @@ fn processes_and_signals() {
     );
     let exec = Call {
         path_arg: Some("/bin/ls"),
-        argv: Some("ls -l"),
+        argv: Some(r"ls -l 'a b'\''c\x1b\\'"),
         ..call("execve", &[], 0)
     };
-    assert_eq!(exec.to_string(), r#"execve("/bin/ls", [ls -l], ...) = 0"#);
+    assert_eq!(
+        exec.to_string(),
+        r#"execve("/bin/ls", ["ls", "-l", "a b'c\x1b\\"], ...) = 0"#
+    );
+    assert_eq!(
+        line("arch_prctl", &[0x1002], 0),
+        "arch_prctl(ARCH_SET_FS, ...) = 0"
+    );
+    assert_eq!(
+        line("arch_prctl", &[0x3001], -22),
+        "arch_prctl(0x3001 /* ARCH_??? */, ...) = -1 EINVAL (Invalid argument)"
+    );
+    assert_eq!(
+        line("pipe2", &[0, 0o2000000], 0),
+        "pipe2(..., O_CLOEXEC) = 0"
+    );
+    assert_eq!(line("pipe2", &[0, 0], 0), "pipe2(..., 0) = 0");
+    assert_eq!(
+        line("dup3", &[3, 4, 0o2000000], 4),
+        "dup3(3, 4, O_CLOEXEC) = 4"
+    );
 }
 
 #[test]
@@ -523,12 +530,4 @@ fn every_call_prints_with_any_arguments() {
             }
         }
     }
-}
-
-#[test]
-fn ends_are_addresses_with_a_port() {
-    assert_eq!(end(Some("10.0.0.2"), Some(80)).unwrap(), "10.0.0.2:80");
-    assert_eq!(end(Some("fe80::1"), Some(53)).unwrap(), "[fe80::1]:53");
-    assert_eq!(end(Some("fe80::1"), None).unwrap(), "fe80::1");
-    assert_eq!(end(None, Some(53)), None);
 }

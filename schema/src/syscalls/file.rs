@@ -17,7 +17,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("close_range", &[("first", UInt), ("last", UInt), ("flags", Flags(CloseRange))], Ret::Num),
     file("dup", &[("oldfd", Fd)], Ret::Fd),
     file("dup2", &[("oldfd", Fd), ("newfd", Fd)], Ret::Fd),
-    file("dup3", &[("oldfd", Fd), ("newfd", Fd), ("flags", Flags(Open))], Ret::Fd),
+    file("dup3", &[("oldfd", Fd), ("newfd", Fd), ("flags", Flags(FdOpen))], Ret::Fd),
     file("fcntl", &[("fd", Fd), ("op", Const(Fcntl)), ("arg", Long)], Ret::Num),
     file("fcntl64", &[("fd", Fd), ("op", Const(Fcntl)), ("arg", Long)], Ret::Num),
     file("flock", &[("fd", Fd), ("op", Flags(Flock))], Ret::Num),

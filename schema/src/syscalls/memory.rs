@@ -40,7 +40,7 @@ pub(super) static CALLS: &[Spec] = &[
     memory("move_pages", &[("pid", Pid), ("count", Size), ("pages", Ptr), ("nodes", Ptr), ("status", Ptr), ("flags", Hex)], Ret::Num),
     memory("membarrier", &[("cmd", Const(Membarrier)), ("flags", Hex), ("cpu_id", Int)], Ret::Num),
     memory("memfd_create", &[("name", Ptr), ("flags", Flags(Memfd))], Ret::Fd),
-    memory("memfd_secret", &[("flags", Flags(Open))], Ret::Fd),
-    memory("userfaultfd", &[("flags", Flags(Open))], Ret::Fd),
+    memory("memfd_secret", &[("flags", Flags(FdOpen))], Ret::Fd),
+    memory("userfaultfd", &[("flags", Flags(FdOpen))], Ret::Fd),
     memory("cacheflush", &[("start", Ptr), ("end", Ptr), ("flags", Hex)], Ret::Num),
 ];

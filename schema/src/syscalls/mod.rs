@@ -206,8 +206,8 @@ impl Arg {
 #[allow(missing_docs, reason = "each is named after its constants' prefix or its call")]
 #[rustfmt::skip]
 pub enum Names {
-    Access, At, AtAccess, AtUnlink, Clock, Clone, CloseRange, Domain, Epoll, EpollOp, Eventfd, Fadvise, Fallocate,
-    Fcntl, FdFlags, Flock, Fsopen, Futex, Getrandom, IdType, Inotify, InotifyMask, Ioctl, IpcGet, ItimerWhich,
+    Access, ArchPrctl, At, AtAccess, AtUnlink, Clock, Clone, CloseRange, Domain, Epoll, EpollOp, Eventfd, Fadvise,
+    Fallocate, Fcntl, FdFlags, FdOpen, Flock, Fsopen, Futex, Getrandom, IdType, Inotify, InotifyMask, Ioctl, IpcGet, ItimerWhich,
     Madvise, Map, Membarrier, Memfd, Mlock, Mlockall, Mount, MoveMount, Mremap, Msg, Msync, Namespace, Open,
     OpenTree, Pidfd, Prctl, PrioWhich, Prot, Protocol, Ptrace, Rename, Resource, RusageWho, Rwf, Sched, Seccomp,
     Shutdown, SigHow, Signalfd, Socketcall, SockFlags, SockLevel, SockOpt, SockType, Splice, SyncRange, Timer, Timerfd, Umount,

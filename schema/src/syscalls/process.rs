@@ -43,7 +43,7 @@ pub(super) static CALLS: &[Spec] = &[
     process("kcmp", &[("pid1", Pid), ("pid2", Pid), ("type", UInt), ("idx1", Hex), ("idx2", Hex)], Ret::Num),
     // what a thread is
     process("prctl", &[("op", Const(Prctl)), ("arg2", Long), ("arg3", Long), ("arg4", Long), ("arg5", Long)], Ret::Num),
-    process("arch_prctl", &[("op", Hex), ("addr", Ptr)], Ret::Num),
+    process("arch_prctl", &[("op", Const(ArchPrctl)), ("addr", Ptr)], Ret::Num),
     process("personality", &[("persona", Hex)], Ret::Num),
     process("modify_ldt", &[("func", Int), ("ptr", Ptr), ("bytecount", Size)], Ret::Num),
     process("set_thread_area", &[("u_info", Ptr)], Ret::Num),

@@ -23,7 +23,7 @@ const fn poll(name: &'static str, args: &'static [(&'static str, Arg)], ret: Ret
 pub(super) static IPC: &[Spec] = &[
     // The two new fds are in an array that the kernel fills in.
     ipc("pipe", &[("pipefd", Ptr)], Ret::Num),
-    ipc("pipe2", &[("pipefd", Ptr), ("flags", Flags(Open))], Ret::Num),
+    ipc("pipe2", &[("pipefd", Ptr), ("flags", Flags(FdOpen))], Ret::Num),
     ipc("eventfd", &[("initval", UInt)], Ret::Fd),
     ipc("eventfd2", &[("initval", UInt), ("flags", Flags(Eventfd))], Ret::Fd),
     ipc("futex", &[("uaddr", Ptr), ("futex_op", Const(Futex)), ("val", UInt), ("timeout", Ptr), ("uaddr2", Ptr), ("val3", Hex)], Ret::Num),
