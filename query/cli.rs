@@ -171,8 +171,13 @@ pub struct Scope {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// At most this many rows
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
     pub limit: Option<u64>,
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "write a number of rows, such as 20".into())
 }
 
 /// `seccomp`.

@@ -370,6 +370,73 @@ fn control_characters_of_a_stranger_are_shown_and_not_obeyed() {
     assert_snapshot!(ask(dir.path(), &[sql]));
     assert_snapshot!(ask(dir.path(), &["--format", "markdown", sql]));
     assert_snapshot!(ask(dir.path(), &["select \"x\u{1b}[2J\" from events"]));
+    for format in ["csv", "tsv", "json", "ndjson"] {
+        let sql = "select container, path, chr(155) || chr(127) as \"c\u{9b}\" from events";
+        let output = ctrace_query(dir.path())
+            .args(["--format", format, sql])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_snapshot!(format!("controls_{format}"), text);
+        let drives = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(drives), "{format}: {text:?}");
+    }
+    // What is for programs alone is exact.
+    let output = ctrace_query(dir.path())
+        .args(["--format", "arrow", "select container from events"])
+        .output()
+        .unwrap();
+    let mut batches = StreamReader::try_new(&output.stdout[..], None).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    let texts = arrow::array::AsArray::as_string::<i32>(batch.column(0));
+    assert_eq!(texts.value(0), "evil\u{1b}[2J\u{202e}");
+}
+
+/// A name in a message is on one line, whatever it holds.
+#[test]
+fn a_name_of_a_stranger_makes_no_line_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let mut story = Story::default();
+    footer(&mut story);
+    let row = json!({ "kind": "syscall", "syscall": "read", "container": "evil\nerror: forged" });
+    story.row(0, row);
+    story.gap(1, Some("evil\nwarning: forged"), "file", 3);
+    story.write(dir.path(), "run.parquet");
+    for args in [
+        &["files", "--container", "web"][..],
+        &["select count(*) from events"],
+    ] {
+        let said = ask(dir.path(), args);
+        assert!(said.contains("forged"), "{said}");
+        assert!(
+            !said.contains("\nerror: forged") && !said.contains("\nwarning: forged"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_named_once() {
+    let dir = recording();
+    for format in ["table", "csv", "json", "arrow", "parquet"] {
+        let args = ["summary", "--format", format, "-o", "/dev/full"];
+        assert_eq!(
+            ask(dir.path(), &args),
+            "exit code 2\n--- stderr\nerror: cannot write /dev/full: No space left on device (os error 28)\n",
+            "{format}"
+        );
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = ctrace_query(dir.path())
+        .arg("summary")
+        .stdout(full)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("error: cannot write stdout: No space left on device (os error 28)\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -384,6 +451,10 @@ fn questions_and_options_are_checked() {
         &["help", "nothing"],
         &["-f", "missing.sql"],
         &["describe", "evnts"],
+        &["files", "--since", "03:20", "--until", "03:10"],
+        &["files", "--since", "1h", "--until", "2h"],
+        &["gaps", "--since", "2h", "--until", "1h"],
+        &["files", "--limit", "-1"],
     ] {
         said += &format!("$ {}\n{}\n", args.join(" "), ask(dir.path(), args));
     }

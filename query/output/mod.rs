@@ -1,5 +1,7 @@
 //! Writes an answer: to stdout or a file, in the format that was asked for.
 
+mod escape;
+mod layout;
 pub mod pager;
 mod sink;
 mod table;
@@ -33,11 +35,8 @@ pub use sink::{Sink, is_closed_pipe, next_reader};
 /// Why an answer was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    #[error("cannot write {name}")]
-    Io {
-        name: String,
-        source: std::io::Error,
-    },
+    #[error("{0}")]
+    Io(String),
     #[error("this answer cannot be written as {format}")]
     Format { format: String, source: ArrowError },
     #[error("--format {0} is not for a terminal: add `--output FILE`, or pipe it into a program")]
@@ -68,9 +67,13 @@ pub async fn write(
     meta: Vec<(String, String)>,
     progress: Option<Progress>,
 ) -> Result<usize, OutputError> {
-    let failed = |source| OutputError::Format {
-        format: format!("{format:?}").to_lowercase(),
-        source,
+    let fault = sink.fault();
+    let failed = |source| match fault.get() {
+        Some(fault) => OutputError::Io(fault.clone()),
+        None => OutputError::Format {
+            format: format!("{format:?}").to_lowercase(),
+            source,
+        },
     };
     let schema = match format {
         Format::Arrow | Format::Parquet => plain_strings(&rows.schema()),
@@ -131,52 +134,63 @@ fn writer(
     meta: Vec<(String, String)>,
 ) -> Result<Box<dyn BatchWriter>, ArrowError> {
     Ok(match format {
+        Format::Table | Format::Vertical if is_plan(schema) => Box::new(table::Plans::new(sink)),
         Format::Table => Box::new(table::Table::new(schema, sink)),
         Format::Vertical => Box::new(table::Vertical::new(schema, sink)),
         Format::Markdown => Box::new(table::Markdown::new(schema, sink)?),
         Format::Csv => Box::new(delimited(b',', schema, sink)?),
         Format::Tsv => Box::new(delimited(b'\t', schema, sink)?),
         Format::Json => Box::new(Json(
-            json::WriterBuilder::new().build::<_, json::writer::JsonArray>(sink),
+            json::WriterBuilder::new().build::<_, json::writer::JsonArray>(escape::Json::new(sink)),
         )),
         Format::Ndjson => Box::new(Ndjson(
-            json::WriterBuilder::new().build::<_, json::writer::LineDelimited>(sink),
+            json::WriterBuilder::new()
+                .build::<_, json::writer::LineDelimited>(escape::Json::new(sink)),
         )),
         Format::Arrow => Box::new(StreamWriter::try_new(sink, schema)?),
         Format::Parquet => Box::new(parquet(schema, sink, meta)?),
     })
 }
 
-fn cell_format() -> FormatOptions<'static> {
-    FormatOptions::new()
-        .with_display_error(true)
-        .with_timestamp_format(Some(TIME))
-        .with_timestamp_tz_format(Some(TIME))
+/// Whether an answer is that of `explain`: plans of many lines.
+fn is_plan(schema: &SchemaRef) -> bool {
+    let names = schema.fields().iter().map(|f| f.name().as_str());
+    names.eq(["plan_type", "plan"])
 }
 
+/// How values are written for people.
+static CELLS: FormatOptions<'static> = FormatOptions::new()
+    .with_display_error(true)
+    .with_timestamp_format(Some(TIME))
+    .with_timestamp_tz_format(Some(TIME));
+
 /// An answer without rows has a header all the same.
-struct Delimited(csv::Writer<Sink>);
+struct Delimited {
+    to: csv::Writer<Sink>,
+    schema: SchemaRef,
+}
 
 fn delimited(delimiter: u8, schema: &SchemaRef, sink: Sink) -> Result<Delimited, ArrowError> {
-    let mut writer = csv::WriterBuilder::new()
+    let mut to = csv::WriterBuilder::new()
         .with_delimiter(delimiter)
         .with_timestamp_format(TIME.into())
         .with_timestamp_tz_format(TIME.into())
         .build(sink);
-    writer.write(&RecordBatch::new_empty(schema.clone()))?;
-    Ok(Delimited(writer))
+    let schema = escape::schema(schema);
+    to.write(&RecordBatch::new_empty(schema.clone()))?;
+    Ok(Delimited { to, schema })
 }
 
 impl BatchWriter for Delimited {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        self.0.write(batch)
+        self.to.write(&escape::batch(batch, &self.schema)?)
     }
     fn finish(self: Box<Self>) -> Result<(), ArrowError> {
-        Ok(self.0.into_inner().done()?)
+        Ok(self.to.into_inner().done()?)
     }
 }
 
-struct Json(json::Writer<Sink, json::writer::JsonArray>);
+struct Json(json::Writer<escape::Json, json::writer::JsonArray>);
 
 impl BatchWriter for Json {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
@@ -184,13 +198,13 @@ impl BatchWriter for Json {
     }
     fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
         self.0.finish()?;
-        let mut sink = self.0.into_inner();
+        let mut sink = self.0.into_inner().into_inner();
         sink.write_all(b"\n")?;
         Ok(sink.done()?)
     }
 }
 
-struct Ndjson(json::Writer<Sink, json::writer::LineDelimited>);
+struct Ndjson(json::Writer<escape::Json, json::writer::LineDelimited>);
 
 impl BatchWriter for Ndjson {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
@@ -198,7 +212,7 @@ impl BatchWriter for Ndjson {
     }
     fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
         self.0.finish()?;
-        Ok(self.0.into_inner().done()?)
+        Ok(self.0.into_inner().into_inner().done()?)
     }
 }
 

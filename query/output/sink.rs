@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ctrace_schema::text::printable;
 
@@ -27,6 +28,10 @@ pub fn next_reader() {
 /// A place to write to. Dropped before [`Sink::done`], it leaves no file behind.
 pub struct Sink {
     to: To,
+    /// What an error calls it.
+    name: String,
+    /// What went wrong with it: writers of formats make other errors of it.
+    fault: Arc<OnceLock<String>>,
     /// Columns of the terminal, if it is one.
     pub width: Option<usize>,
     /// Whether a reader waits for each row, which is not kept back then.
@@ -53,24 +58,29 @@ impl Sink {
     pub fn stdout(format: Format) -> Result<Self, OutputError> {
         let stdout = io::stdout();
         if !stdout.is_terminal() {
-            return Ok(Sink {
-                to: To::Pipe(BufWriter::new(stdout)),
-                width: None,
-                live: false,
-            });
+            return Ok(Sink::to(To::Pipe(BufWriter::new(stdout)), "stdout".into()));
         }
         if matches!(format, Format::Arrow | Format::Parquet) {
             return Err(OutputError::Binary(format!("{format:?}").to_lowercase()));
         }
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-        Ok(Sink {
-            to: To::Terminal(Terminal {
-                to: Out::Plain(BufWriter::new(stdout)),
-                line: Vec::new(),
-            }),
-            width: Some(width),
+        let terminal = Terminal {
+            to: Out::Plain(BufWriter::new(stdout)),
+            line: Vec::new(),
+        };
+        let mut sink = Sink::to(To::Terminal(terminal), "stdout".into());
+        sink.width = Some(width);
+        Ok(sink)
+    }
+
+    fn to(to: To, name: String) -> Self {
+        Sink {
+            to,
+            name,
+            fault: Arc::default(),
+            width: None,
             live: false,
-        })
+        }
     }
 
     /// Stdout, through a pager where the answer is longer than the terminal.
@@ -91,10 +101,8 @@ impl Sink {
     /// # Errors
     /// That it cannot be made.
     pub fn file(path: &Path) -> Result<Self, OutputError> {
-        let failed = |source| OutputError::Io {
-            name: path.display().to_string(),
-            source,
-        };
+        let name = path.display().to_string();
+        let failed = |e| OutputError::Io(format!("cannot write {name}: {e}"));
         // A device or a pipe is written to; only a file can be replaced.
         let special = path.metadata().is_ok_and(|m| !m.is_file());
         let to = if special {
@@ -110,11 +118,7 @@ impl Sink {
                 path: path.to_path_buf(),
             }
         };
-        Ok(Sink {
-            to,
-            width: None,
-            live: false,
-        })
+        Ok(Sink::to(to, name))
     }
 
     /// The same, for a reader who waits for each row.
@@ -123,19 +127,34 @@ impl Sink {
         self
     }
 
+    /// Where it is said what went wrong with writing.
+    pub fn fault(&self) -> Arc<OnceLock<String>> {
+        self.fault.clone()
+    }
+
     /// Ends the output.
     ///
     /// # Errors
     /// That its last bytes cannot be written.
     pub fn done(mut self) -> io::Result<()> {
         self.flush()?;
-        if let To::Terminal(terminal) = &mut self.to {
-            terminal.end()?;
-        }
-        if let To::Partial { partial, path, .. } = &self.to {
-            std::fs::rename(partial, path)?;
-        }
-        Ok(())
+        let ended = match &mut self.to {
+            To::Terminal(terminal) => terminal.end(),
+            To::Partial { partial, path, .. } => std::fs::rename(partial, path),
+            To::Pipe(_) | To::File(_) => Ok(()),
+        };
+        self.note(ended)
+    }
+
+    /// An error that says what could not be written.
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| {
+            if e.kind() == io::ErrorKind::BrokenPipe {
+                CLOSED_PIPE.store(true, Ordering::Relaxed);
+            }
+            let what = format!("cannot write {}: {e}", self.name);
+            io::Error::new(e.kind(), self.fault.get_or_init(|| what).clone())
+        })
     }
 
     fn writer(&mut self) -> &mut dyn Write {
@@ -158,24 +177,17 @@ impl Drop for Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = note(self.writer().write(bytes))?;
+        let written = self.writer().write(bytes);
+        let written = self.note(written)?;
         if self.live {
             self.flush()?;
         }
         Ok(written)
     }
     fn flush(&mut self) -> io::Result<()> {
-        note(self.writer().flush())
+        let flushed = self.writer().flush();
+        self.note(flushed)
     }
-}
-
-fn note<T>(result: io::Result<T>) -> io::Result<T> {
-    if let Err(e) = &result
-        && e.kind() == io::ErrorKind::BrokenPipe
-    {
-        CLOSED_PIPE.store(true, Ordering::Relaxed);
-    }
-    result
 }
 
 /// A terminal, which shows control characters instead of obeying them.

@@ -7,145 +7,147 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::util::display::ArrayFormatter;
 use ctrace_schema::text::printable;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
-use super::{BatchWriter, Sink, cell_format};
+use super::layout::{GAP, Kind, Layout, Row};
+use super::{BatchWriter, CELLS, Sink};
 
-/// Rows that decide how wide the columns are. Later rows stream by in the same widths, so that memory stays bounded.
+/// Rows that decide the layout. Later rows stream by in the same one, so that memory stays bounded.
 const SAMPLE: usize = 1000;
-const GAP: &str = "  ";
-/// Cutting takes no column of text below this, and none of numbers below its numbers: a number in part is another number.
-const NARROWEST: usize = 8;
-const NARROWEST_NUMBER: usize = 5;
 
-type Row = Vec<String>;
-
-/// Aligned columns below their names: numbers to the right, text to the left, null as nothing. On a terminal, cells are
-/// cut so that each row is one line.
+/// Aligned columns below their names: numbers to the right, text to the left, null as nothing. On a terminal, each row is
+/// one line, as [`Layout`] says; where it cannot be, rows are lists as those of [`Vertical`].
 pub struct Table {
     sink: Sink,
     names: Row,
-    numbers: Vec<bool>,
+    kinds: Vec<Kind>,
     sample: Vec<Row>,
-    widths: Option<Vec<usize>>,
+    shape: Option<Shape>,
+}
+
+enum Shape {
+    Table(Layout),
+    List(Lists),
 }
 
 impl Table {
     pub fn new(schema: &SchemaRef, sink: Sink) -> Self {
-        let fields = schema.fields();
         Table {
             sink,
-            names: fields
+            names: names(schema),
+            kinds: schema
+                .fields()
                 .iter()
-                .map(|f| printable(f.name()).into_owned())
+                .map(|f| Kind::of(f.data_type()))
                 .collect(),
-            numbers: fields.iter().map(|f| f.data_type().is_numeric()).collect(),
             sample: Vec::new(),
-            widths: None,
+            shape: None,
         }
     }
 
-    /// Decides the widths, and writes the names and the rows so far.
-    fn begin(&mut self) -> std::io::Result<()> {
-        let mut cells = vec![0; self.names.len()];
-        for row in &self.sample {
-            for (width, cell) in cells.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
-            }
-        }
-        let names = self.names.iter().map(|n| n.width());
-        let mut widths: Vec<usize> = cells
-            .iter()
-            .zip(names)
-            .map(|(cell, name)| name.max(*cell))
-            .collect();
-        if let Some(terminal) = self.sink.width {
-            let least = |(cell, number): (&usize, &bool)| {
-                if *number {
-                    (*cell).max(NARROWEST_NUMBER)
-                } else {
-                    NARROWEST
+    /// Decides the shape, and writes what stands above the rows, and the rows so far; `complete`: there are no more.
+    fn begin(&mut self, complete: bool) -> std::io::Result<()> {
+        let sample = std::mem::take(&mut self.sample);
+        let (names, kinds) = (&self.names, &self.kinds);
+        let layout = match self.sink.width {
+            Some(room) => Layout::fitted(names, kinds, &sample, complete, room),
+            None => Some(Layout::whole(names, kinds, &sample)),
+        };
+        let shape = match layout {
+            Some(layout) => {
+                for line in layout.head(self.sink.width) {
+                    writeln!(self.sink, "{line}")?;
                 }
-            };
-            let floors: Vec<usize> = cells.iter().zip(&self.numbers).map(least).collect();
-            narrow(&mut widths, &floors, terminal);
-        }
-        let rule: Row = widths.iter().map(|w| "-".repeat(*w)).collect();
-        self.widths = Some(widths);
-        let names = self.names.clone();
-        self.line(&names)?;
-        self.line(&rule)?;
-        for row in std::mem::take(&mut self.sample) {
-            self.line(&row)?;
-        }
-        Ok(())
+                Shape::Table(layout)
+            }
+            None => {
+                writeln!(self.sink, "as lists, for want of room for a table:")?;
+                Shape::List(Lists::of(names.clone()))
+            }
+        };
+        self.shape = Some(shape);
+        sample.iter().try_for_each(|row| self.row(row))
     }
 
-    fn line(&mut self, row: &Row) -> std::io::Result<()> {
-        let mut line = String::new();
-        for (i, (cell, width)) in row.iter().zip(self.widths.iter().flatten()).enumerate() {
-            if i > 0 {
-                line.push_str(GAP);
-            }
-            let cell = match self.sink.width {
-                // A later row may hold a longer number than the first ones.
-                Some(_) if !(self.numbers[i] && is_number(cell)) => cut(cell, *width),
-                _ => cell.clone(),
-            };
-            let pad = " ".repeat(width.saturating_sub(cell.width()));
-            let (before, after) = if self.numbers[i] {
-                (pad.as_str(), "")
-            } else {
-                ("", pad.as_str())
-            };
-            line.extend([before, &cell, after]);
+    fn row(&mut self, row: &Row) -> std::io::Result<()> {
+        match &mut self.shape {
+            Some(Shape::Table(layout)) => writeln!(self.sink, "{}", layout.row(row)),
+            Some(Shape::List(lists)) => lists.row(&mut self.sink, row),
+            None => Ok(()),
         }
-        writeln!(self.sink, "{}", line.trim_end())
     }
 }
 
 impl BatchWriter for Table {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         for row in cells(batch)? {
-            match self.widths {
-                Some(_) => self.line(&row)?,
+            match self.shape {
+                Some(_) => self.row(&row)?,
                 None => self.sample.push(row),
             }
             if self.sample.len() >= SAMPLE {
-                self.begin()?;
+                self.begin(false)?;
             }
         }
-        if self.sink.live && self.widths.is_none() {
-            self.begin()?;
+        if self.sink.live && self.shape.is_none() {
+            self.begin(false)?;
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
-        if self.widths.is_none() {
-            self.begin()?;
+        if self.shape.is_none() {
+            self.begin(true)?;
         }
         Ok(self.sink.done()?)
+    }
+}
+
+/// The names of the columns, safe to show.
+fn names(schema: &SchemaRef) -> Row {
+    let fields = schema.fields().iter();
+    fields.map(|f| printable(f.name()).into_owned()).collect()
+}
+
+/// Rows as lists of columns and values.
+struct Lists {
+    names: Row,
+    width: usize,
+    rows: usize,
+}
+
+impl Lists {
+    fn of(names: Row) -> Self {
+        Lists {
+            width: names.iter().map(|n| n.width()).max().unwrap_or(0),
+            names,
+            rows: 0,
+        }
+    }
+
+    fn row(&mut self, sink: &mut Sink, row: &Row) -> std::io::Result<()> {
+        self.rows += 1;
+        writeln!(sink, "-- row {} --", self.rows)?;
+        let cells = self.names.iter().zip(row);
+        for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
+            let pad = " ".repeat(self.width - name.width());
+            writeln!(sink, "{name}{pad}{GAP}{cell}")?;
+        }
+        Ok(())
     }
 }
 
 /// Each row as a list of columns and values, which are not cut; null is left out.
 pub struct Vertical {
     sink: Sink,
-    names: Row,
-    width: usize,
-    rows: usize,
+    lists: Lists,
 }
 
 impl Vertical {
     pub fn new(schema: &SchemaRef, sink: Sink) -> Self {
-        let fields = schema.fields().iter();
-        let names: Row = fields.map(|f| printable(f.name()).into_owned()).collect();
         Vertical {
             sink,
-            width: names.iter().map(|n| n.width()).max().unwrap_or(0),
-            names,
-            rows: 0,
+            lists: Lists::of(names(schema)),
         }
     }
 }
@@ -153,16 +155,39 @@ impl Vertical {
 impl BatchWriter for Vertical {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         for row in cells(batch)? {
-            self.rows += 1;
-            writeln!(self.sink, "-- row {} --", self.rows)?;
-            for (name, cell) in self
-                .names
-                .iter()
-                .zip(row)
-                .filter(|(_, cell)| !cell.is_empty())
-            {
-                let pad = " ".repeat(self.width - name.width());
-                writeln!(self.sink, "{name}{pad}{GAP}{cell}")?;
+            self.lists.row(&mut self.sink, &row)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
+        Ok(self.sink.done()?)
+    }
+}
+
+/// What `explain` says: each plan below its name, line by line.
+pub struct Plans {
+    sink: Sink,
+}
+
+impl Plans {
+    pub fn new(sink: Sink) -> Self {
+        Plans { sink }
+    }
+}
+
+impl BatchWriter for Plans {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let formatters = formatters(batch)?;
+        let Some((plan, names)) = formatters.split_last() else {
+            return Ok(());
+        };
+        for row in 0..batch.num_rows() {
+            for name in names {
+                writeln!(self.sink, "{}", printable(&name.value(row).to_string()))?;
+            }
+            for line in plan.value(row).to_string().lines() {
+                writeln!(self.sink, "{GAP}{}", printable(line))?;
             }
         }
         Ok(())
@@ -181,11 +206,7 @@ pub struct Markdown {
 impl Markdown {
     pub fn new(schema: &SchemaRef, sink: Sink) -> Result<Self, ArrowError> {
         let mut markdown = Markdown { sink };
-        let names = schema
-            .fields()
-            .iter()
-            .map(|f| printable(f.name()).into_owned());
-        markdown.line(&names.collect())?;
+        markdown.line(&names(schema))?;
         let rule: Vec<&str> = schema
             .fields()
             .iter()
@@ -237,22 +258,12 @@ fn markdown(text: &str) -> String {
     out
 }
 
-/// Whether a cell of a column of numbers is one: the name and the rule are not.
-fn is_number(cell: &str) -> bool {
-    cell.bytes().any(|b| b.is_ascii_digit())
-}
-
 /// The rows of a batch as text that is safe to show.
 ///
 /// # Errors
 /// That a value cannot be shown.
-pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
-    let options = cell_format();
-    let formatters = batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-        .collect::<Result<Vec<_>, _>>()?;
+pub fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
+    let formatters = formatters(batch)?;
     let row = |row| {
         formatters
             .iter()
@@ -266,62 +277,16 @@ pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Takes from the widest columns until all fit into `terminal`, or are down to their `floors`.
-fn narrow(widths: &mut [usize], floors: &[usize], terminal: usize) {
-    let room = terminal.saturating_sub(GAP.len() * widths.len().saturating_sub(1));
-    while widths.iter().sum::<usize>() > room {
-        let wide = widths
-            .iter_mut()
-            .zip(floors)
-            .filter(|(width, floor)| **width > **floor);
-        match wide.map(|(width, _)| width).max() {
-            Some(widest) => *widest -= 1,
-            None => break,
-        }
-    }
-}
-
-/// `text` in at most `width` columns, with … for what is left out.
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_string();
-    }
-    let mut out = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        let wide = c.width().unwrap_or(0);
-        if used + wide >= width {
-            break;
-        }
-        used += wide;
-        out.push(c);
-    }
-    out.push('…');
-    out
+fn formatters(batch: &RecordBatch) -> Result<Vec<ArrayFormatter<'_>>, ArrowError> {
+    let columns = batch.columns().iter();
+    columns
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &CELLS))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cells_are_cut_to_the_column() {
-        assert_eq!(cut("/etc/hosts", 10), "/etc/hosts");
-        assert_eq!(cut("/etc/hosts.allow", 10), "/etc/host…");
-        // A wide character takes two columns.
-        assert_eq!(cut("漢字漢字", 5), "漢字…");
-    }
-
-    #[test]
-    fn the_widest_columns_give_way() {
-        let mut widths = [4, 60, 30];
-        narrow(&mut widths, &[8, 8, 8], 64);
-        assert_eq!(widths, [4, 28, 28]);
-        // The numbers of the last column stay whole.
-        let mut widths = [12, 8, 13];
-        narrow(&mut widths, &[8, 8, 10], 10);
-        assert_eq!(widths, [8, 8, 10]);
-    }
 
     #[test]
     fn markdown_shows_text_as_it_is() {

@@ -88,7 +88,7 @@ fn what_is_wrong_is_said_and_the_shell_goes_on() {
         .expect("ctrace-query only reads");
     shell
         .enter("\\r nothing.parquet")
-        .expect("error: cannot read nothing.parquet");
+        .expect("error: there is no file nothing.parquet: there are run.parquet");
     // What was open is open still. What follows an error on a line is not asked.
     shell
         .enter("select x; select 'never' as n;")
@@ -376,9 +376,68 @@ fn a_narrow_terminal_is_enough() {
     shell.enter(
         "select container, path, syscall from files where path = '/srv/index.html' limit 1;",
     );
-    shell.expect("\nweb ").expect("…");
+    // Nothing is cut that can be read otherwise.
+    shell
+        .expect("\nas lists, for want of room")
+        .expect("\npath       /srv/index.html");
     shell.enter("\\q");
     assert_eq!(shell.left().0, 0);
+}
+
+/// No line is longer than the terminal, and what is shown of a number, a time or a name can be read.
+#[test]
+fn answers_fit_the_terminal() {
+    let dir = recording();
+    for columns in [80, 110, 160] {
+        let mut shell = Terminal::of_size(dir.path(), "-r run.parquet", columns, 200);
+        for question in [
+            "containers",
+            "files",
+            "peers",
+            "links",
+            "errors",
+            "processes",
+            "strace",
+        ] {
+            shell.enter(&format!("{question};"));
+        }
+        shell.enter("\\q");
+        let (code, shown) = shell.left();
+        assert_eq!(code, 0);
+        for line in shown.lines().filter(|line| !line.contains("ctrace> ")) {
+            assert!(line.chars().count() <= columns.into(), "{columns}: {line}");
+            assert!(
+                !line.contains("2026-11-2…") && !line.contains("2026…"),
+                "{columns}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_shell_says_what_it_does() {
+    let dir = recording();
+    let mut shell = shell(dir.path());
+    shell
+        .enter("sumary")
+        .expect("`sumary` is no question: did you mean `summary`?");
+    shell.enter("\\timing").expect("\nTiming is on.");
+    shell.enter("\\timing off").expect("\nTiming is off.");
+    shell.enter("\\pager").expect("\nThe pager is off.");
+    shell
+        .enter("\\h strace")
+        .expect("Usage: ctrace-query strace [OPTIONS]");
+    shell
+        .enter("\\d filez")
+        .expect("error: there is no table `filez`\nDid you mean `files`?");
+    shell.enter("explain select count(*) from events where pid = 1;");
+    shell
+        .expect("\nlogical_plan\n  ")
+        .expect("\nphysical_plan\n  ");
+    shell.enter("exit");
+    let (code, rest) = shell.left();
+    assert_eq!(code, 0);
+    assert!(!rest.contains("x0a"), "{rest}");
 }
 
 #[test]
@@ -427,7 +486,7 @@ fn names_of_a_stranger_do_nothing_to_the_terminal() {
     shell.press("\\timing").press(ENTER);
     shell
         .enter("select container, comm, syscall, path from events where pid = 9;")
-        .expect("web\\x1b[31mred");
+        .expect("web\\x1b[31m…");
     shell
         .enter("\\r run*.parquet")
         .expect("run\\x1b[31m.parquet is damaged");
@@ -446,7 +505,10 @@ fn without_a_recording_there_is_no_shell() {
     let dir = TempDir::new().unwrap();
     for (args, why) in [
         ("", "error: no recording here"),
-        ("-r nothing.parquet", "error: cannot read nothing.parquet"),
+        (
+            "-r nothing.parquet",
+            "error: there is no file nothing.parquet",
+        ),
         ("--follow", "error: --follow goes with a question"),
     ] {
         let (code, said) = Terminal::new(dir.path(), args).left();
