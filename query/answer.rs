@@ -18,6 +18,7 @@ use crate::engine::{AskError, Engine};
 use crate::losses;
 use crate::output::{self, OutputError, Sink, say};
 use crate::progress::Progress;
+use crate::sqlerror::plain;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug)]
@@ -67,11 +68,12 @@ pub async fn answer(
     if read && let Some(losses) = losses::of(engine, &frame).await.map_err(AskError::from)? {
         say("warning", &losses.to_string());
     }
-    written.map_err(|error| match &error {
-        OutputError::Query(cause) if is_damage(cause) => {
-            anyhow!("{}: {error}", damaged(engine))
+    written.map_err(|error| match error {
+        OutputError::Query(cause) if is_damage(&cause) => {
+            anyhow!("{}: {}", damaged(engine), plain(&cause))
         }
-        _ => error.into(),
+        OutputError::Query(cause) => engine.explain(sql, &cause).into(),
+        other => other.into(),
     })
 }
 

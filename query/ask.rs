@@ -8,6 +8,7 @@ use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use clap::CommandFactory;
+use ctrace_schema::text::printable;
 
 use crate::answer::{To, answer};
 use crate::cli::{Cli, Command, Common, Format};
@@ -15,7 +16,7 @@ use crate::engine::{AskError, Engine};
 use crate::help::MAN;
 use crate::output::say;
 use crate::questions::{self, Narrowed, QUESTIONS};
-use crate::sqlerror::nearest;
+use crate::sqlerror::{SqlError, nearest};
 use crate::{convert, follow, functions, man, recover, report, seccomp, window};
 
 /// A question.
@@ -83,12 +84,34 @@ pub async fn ask(
     }
     for _ in 0..common.times.unwrap_or(1) {
         let start = Instant::now();
-        answer(engine, &question.sql(engine).await?, format, to).await?;
+        let answered = answer(engine, &question.sql(engine).await?, format, to).await;
+        answered.map_err(|error| match question {
+            // Nobody typed its SQL.
+            Question::Ready(_) => without_place(error),
+            Question::Sql(_) => error,
+        })?;
         if common.times.is_some() {
             took(start);
         }
     }
     Ok(())
+}
+
+/// An error in a statement without its place.
+fn without_place(error: anyhow::Error) -> anyhow::Error {
+    let error = match error.downcast::<AskError>() {
+        Ok(AskError::Sql(error)) => error.into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    };
+    match error.downcast::<SqlError>() {
+        Ok(error) => SqlError {
+            place: None,
+            ..error
+        }
+        .into(),
+        Err(error) => error,
+    }
 }
 
 /// Says how long something took.
@@ -157,6 +180,7 @@ async fn command_sql(command: &Command, engine: &Engine) -> anyhow::Result<Strin
             true => engine.span().await?,
             false => window::Span::NONE,
         };
+        narrowed.check(span).map_err(anyhow::Error::msg)?;
         let counts = question.takes_counts() && only_counts(engine).await;
         return Ok(questions::sql(question, &narrowed, span, counts));
     }
@@ -178,7 +202,7 @@ pub async fn only_counts(engine: &Engine) -> bool {
 /// Checks what a ready question is about, and says what it cannot answer.
 ///
 /// # Errors
-/// That there is no such container.
+/// That there is no such container, or no time between `--since` and `--until`.
 async fn check(command: &Command, engine: &Engine) -> anyhow::Result<()> {
     let Some((question, ask)) = command.ready() else {
         return Ok(());
@@ -186,6 +210,13 @@ async fn check(command: &Command, engine: &Engine) -> anyhow::Result<()> {
     let narrowed = Narrowed::parse(&ask.scope).map_err(anyhow::Error::msg)?;
     for wanted in narrowed.containers() {
         check_container(engine, wanted).await?;
+    }
+    if narrowed.since.or(narrowed.until).is_some() {
+        let span = engine.span().await?;
+        narrowed.check(span).map_err(anyhow::Error::msg)?;
+        if let Some(missed) = narrowed.misses(span) {
+            say("warning", &missed);
+        }
     }
     let recordings = engine.recordings().await?;
     let (counted, all) = (recordings.counted(), recordings.files.len());
@@ -235,7 +266,13 @@ pub async fn check_container(engine: &Engine, wanted: &str) -> anyhow::Result<()
 async fn no_container(engine: &Engine, wanted: &str) -> anyhow::Result<String> {
     const SHOWN: usize = 10;
     let sql = "select container from events where container is not null group by container order by container";
+    // A name may hold what would make a line of its own.
     let names = texts(engine, sql).await?;
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| printable(name).into_owned())
+        .collect();
+    let wanted = &*printable(wanted);
     let what = match wanted.contains(['*', '?']) {
         true => format!("no container in the recording is named like `{wanted}`"),
         false => format!("there is no container `{wanted}` in the recording"),
@@ -276,13 +313,20 @@ pub fn help(topic: Option<&str>, screen: To<'_>) -> anyhow::Result<()> {
         Some("questions") => print(&crate::help::questions(), screen),
         Some("functions") => print(&functions::help(), screen),
         Some("cookbook") => print(crate::help::cookbook(), screen),
-        Some(other) => match Cli::command().find_subcommand_mut(other) {
+        // As `ctrace-query files --help` has it, with the name of the program.
+        Some(other) => match built().find_subcommand_mut(other) {
             Some(command) => print(command.render_help().to_string().trim_end(), screen),
             None => bail!(
                 "there is no help on `{other}`: try `ctrace-query help questions`, `help functions` or `help cookbook`"
             ),
         },
     }
+}
+
+fn built() -> clap::Command {
+    let mut cli = Cli::command();
+    cli.build();
+    cli
 }
 
 /// Shows a text as an answer is shown.

@@ -23,13 +23,13 @@ use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::functions;
 use crate::kept::Kept;
 use crate::output::say;
 use crate::rollups::UseRollups;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
 use crate::window::Span;
+use crate::{functions, headers, missing, types};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +225,7 @@ impl Engine {
         let recursive = matches!(&statement, Statement::Statement(s)
             if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
         self.register(sql, &statement, recursive).await?;
+        headers::name(&mut statement);
         self.expand(sql, &mut statement).await?;
         let state = self.ctx.state();
         let plan = state.statement_to_plan(statement).await.map_err(located)?;
@@ -290,14 +291,28 @@ impl Engine {
             }
             let provider = match self.known(table, keep).await? {
                 Some(provider) => provider,
-                None if is_file_name(table) => source::open(&self.ctx, Path::new(table.as_ref()))
-                    .await?
-                    .table()?,
+                None if is_file_name(table) => self.file(sql, table).await?,
                 None => return Err(no_table(sql, table).into()),
             };
             self.ctx.register_table(reference, provider)?;
         }
         Ok(())
+    }
+
+    /// A file that stands where a table does.
+    async fn file(&self, sql: &str, name: &str) -> Result<Arc<dyn TableProvider>, AskError> {
+        let opened = source::open(&self.ctx, Path::new(name)).await;
+        let opened = opened.map_err(|error| {
+            let mut message = match error.is_gone() {
+                true => missing::sentence(Path::new(name)),
+                false => error.to_string(),
+            };
+            if let Some(cause) = std::error::Error::source(&error).filter(|_| !error.is_gone()) {
+                message = format!("{message}: {cause}");
+            }
+            SqlError::about(sql, name, message, None)
+        })?;
+        Ok(opened.table()?)
     }
 
     /// The table `name` of the recordings. `keep`: the statement is recursive and would work a view out at each turn.
@@ -386,7 +401,7 @@ impl Engine {
             .map(|f| {
                 [
                     f.name().clone(),
-                    type_name(f.data_type()),
+                    types::name(f.data_type()),
                     comment(f.name()).unwrap_or_default().to_string(),
                 ]
             })
@@ -497,17 +512,4 @@ fn texts<const N: usize>(
         Arc::new(Schema::new(fields)),
         columns.collect(),
     )?)
-}
-
-/// The name of a type in SQL.
-fn type_name(ty: &DataType) -> String {
-    match ty {
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".into(),
-        DataType::Timestamp(..) => "timestamp".into(),
-        DataType::Int64 => "bigint".into(),
-        DataType::Int32 => "integer".into(),
-        DataType::UInt32 => "integer unsigned".into(),
-        DataType::Boolean => "boolean".into(),
-        other => other.to_string().to_lowercase(),
-    }
 }

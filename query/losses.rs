@@ -7,6 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use chrono::DateTime;
 use ctrace_schema::human;
+use ctrace_schema::text::printable;
 use ctrace_schema::views::view;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
@@ -191,7 +192,8 @@ impl fmt::Display for Losses {
 /// `container web`, `containers a, b, c and 4 more`.
 fn some(one: &str, many: &str, names: &BTreeSet<String>) -> String {
     const SHOWN: usize = 3;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    // A name may hold what would make a line of its own.
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|n| printable(n)).collect();
     let what = if names.len() == 1 { one } else { many };
     match names.len().saturating_sub(SHOWN) {
         0 => format!("{what} {}", shown.join(", ")),

@@ -101,6 +101,37 @@ impl Narrowed {
         })
     }
 
+    /// Checks that some time lies between the two.
+    ///
+    /// # Errors
+    /// A sentence that says that `--until` is before `--since`.
+    pub fn check(&self, span: Span) -> Result<(), String> {
+        let (Some(since), Some(until)) = (self.since, self.until) else {
+            return Ok(());
+        };
+        let since = window::resolve(since, Bound::Since, span);
+        let until = window::resolve(until, Bound::Until, span);
+        match until < since {
+            true => Err(format!(
+                "--until ({}) is before --since ({}): turn them around",
+                shown(until),
+                shown(since)
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// What is to be said where no part of the recording lies in that time.
+    pub fn misses(&self, span: Span) -> Option<String> {
+        let resolved = |given: Option<Given>, bound| given.map(|g| window::resolve(g, bound, span));
+        let before = resolved(self.until, Bound::Until).is_some_and(|until| until < span.start);
+        let after = resolved(self.since, Bound::Since).is_some_and(|since| since > span.end);
+        (before || after).then(|| {
+            let (start, end) = (shown(span.start), shown(span.end));
+            format!("the recording is of {start} to {end} UTC: nothing of it lies in that time")
+        })
+    }
+
     /// The containers that were asked for.
     pub fn containers(&self) -> &[String] {
         &self.containers
@@ -111,6 +142,10 @@ impl Narrowed {
         let relative = |given: &Option<Given>| !matches!(given, None | Some(Given::Instant(_)));
         relative(&self.since) || relative(&self.until)
     }
+}
+
+fn shown(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Which rows a condition is written for.
@@ -321,6 +356,31 @@ mod tests {
                 assert!(sql.contains("= 'web'"), "{sql}");
             }
         }
+    }
+
+    #[test]
+    fn a_time_that_ends_before_it_begins_is_none() {
+        let mut wanted = narrowed(&[]);
+        assert_eq!(wanted.check(span()), Ok(()));
+        std::mem::swap(&mut wanted.since, &mut wanted.until);
+        let said = wanted.check(span()).unwrap_err();
+        assert!(
+            said.contains("03:10:00) is before --since (2026-11-21 03:20:00)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_time_may_miss_the_recording() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let of = |start, end| {
+            let (start, end) = (at(start), at(end));
+            narrowed(&[]).misses(Span { start, end })
+        };
+        assert_eq!(of("2026-11-21T03:00:00Z", "2026-11-21T03:10:00Z"), None);
+        assert_eq!(of("2026-11-21T03:20:00Z", "2026-11-21T04:00:00Z"), None);
+        assert!(of("2026-11-21T03:00:00Z", "2026-11-21T03:09:00Z").is_some());
+        assert!(of("2026-11-21T03:21:00Z", "2026-11-21T04:00:00Z").is_some());
     }
 
     #[test]

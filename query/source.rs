@@ -25,6 +25,7 @@ use parquet::file::metadata::{FileMetaData, PageIndexPolicy};
 
 use crate::footers::Footer;
 use crate::magic::{Magic, check_magic};
+use crate::missing;
 use crate::rollups::Embedded;
 use crate::segments::{Segment, Segments, recording_field};
 use crate::sqlite::{Database, ReadError, SqliteTable};
@@ -39,6 +40,8 @@ pub enum SourceError {
         path: String,
         source: std::io::Error,
     },
+    #[error("{0}")]
+    Missing(String),
     #[error("there is no recording in {0}: those of a directory end in .parquet or .sqlite")]
     NoneIn(String),
     #[error("nothing is named like `{pattern}`{why}")]
@@ -74,7 +77,7 @@ pub enum SourceError {
 
 impl SourceError {
     /// Whether the file is not there (any more): that of a directory may have been removed.
-    fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
@@ -442,6 +445,7 @@ async fn expand(ctx: &SessionContext, named: &Path) -> Result<Vec<Source>, Sourc
         match source {
             // Beside recordings, a directory may hold other things.
             Err(e) if in_directory && (e.is_no_recording() || e.is_gone()) => {}
+            Err(e) if e.is_gone() => return Err(SourceError::Missing(missing::sentence(named))),
             other => sources.push(other?),
         }
     }

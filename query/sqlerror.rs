@@ -5,6 +5,8 @@ use std::fmt;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::types;
+
 /// An error in a statement, with its place.
 #[derive(Debug, thiserror::Error)]
 pub struct SqlError {
@@ -103,18 +105,57 @@ impl SqlError {
                 let all = plain(other);
                 let text = readable(diagnostic.map_or(&all, |d| &d.message));
                 let text = text.split("\nDid you mean").next().unwrap_or_default();
-                // DataFusion suggests a function for any name, however far.
-                let help = match text.strip_prefix("Invalid function '") {
-                    Some(name) => nearest(
-                        name.trim_end_matches('\''),
-                        functions.iter().map(String::as_str),
-                    )
-                    .map(|name| format!("Did you mean `{name}`?")),
-                    None => diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone())),
-                };
-                Self::at(sql, span.or_else(|| find_named(sql, text)), text, help)
+                let help = diagnostic.and_then(|d| d.helps.first().map(|h| h.message.clone()));
+                Self::said(sql, text, span, help, functions)
             }
         }
+    }
+
+    /// What DataFusion says in a text alone, in the user's words where that is known.
+    fn said(
+        sql: &str,
+        text: &str,
+        span: Option<(usize, usize)>,
+        help: Option<String>,
+        functions: &[String],
+    ) -> Self {
+        let quoted = text.split('\'').nth(1).unwrap_or_default();
+        let at = || span.or_else(|| find_named(sql, text));
+        if text.starts_with("Invalid function '") {
+            // DataFusion suggests a function for any name, however far.
+            let help = match nearest(quoted, functions.iter().map(String::as_str)) {
+                Some(name) => format!("Did you mean `{name}`?"),
+                None => "`ctrace-query help functions` lists those that there are.".into(),
+            };
+            let message = format!("there is no function `{quoted}`");
+            return Self::at(
+                sql,
+                span.or_else(|| find_word(sql, quoted)),
+                message,
+                Some(help),
+            );
+        }
+        if text.contains("Error parsing timestamp from '") {
+            let help =
+                "Write '2026-11-21 03:12:05', or ago('1d'): a day before the end of the recording.";
+            return Self::at(
+                sql,
+                at(),
+                format!("`{quoted}` is no time"),
+                Some(help.into()),
+            );
+        }
+        if text.contains("Divide by zero") || text.contains("divide by zero") {
+            let help = "Divide by nullif(x, 0), which gives null where x is 0.";
+            let message = "this divides by zero";
+            return Self::at(
+                sql,
+                span.or_else(|| the_division(sql)),
+                message,
+                Some(help.into()),
+            );
+        }
+        Self::at(sql, at(), types::spelled(text), help)
     }
 
     fn from_schema(sql: &str, error: &SchemaError, span: Option<(usize, usize)>) -> Self {
@@ -148,7 +189,24 @@ impl SqlError {
                     help,
                 )
             }
-            other => Self::at(sql, span, other.to_string(), None),
+            SchemaError::AmbiguousReference { field } => {
+                let at = span.or_else(|| find_word(sql, &field.name));
+                match at.is_some_and(|at| word_at(sql, at).eq_ignore_ascii_case("strace")) {
+                    true => Self::at(
+                        sql,
+                        at,
+                        "`strace` does not know of which table here",
+                        Some("Write strace(t) for the calls of the table with the name or alias `t`.".into()),
+                    ),
+                    false => Self::at(
+                        sql,
+                        at,
+                        format!("more than one table has a column `{}`", field.name),
+                        Some(format!("Write t.{} for that of the table with the name or alias `t`.", field.name)),
+                    ),
+                }
+            }
+            other => Self::at(sql, span, types::spelled(&other.to_string()), None),
         }
     }
 }
@@ -219,6 +277,17 @@ fn split_place(text: &str) -> (&str, Option<(usize, usize)>) {
         Some((message, place)) => (message, Some(place)),
         None => (text, None),
     }
+}
+
+/// The place of the only division in a statement; none: there are several.
+fn the_division(sql: &str) -> Option<(usize, usize)> {
+    let divides = |(_, c): &(usize, char)| matches!(c, '/' | '%');
+    let lines = sql.lines().enumerate();
+    let mut found = lines.flat_map(|(number, line)| {
+        let columns = line.chars().enumerate().filter(divides);
+        columns.map(move |(column, _)| (number + 1, column + 1))
+    });
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// What follows a line and column, from 1, on that line.

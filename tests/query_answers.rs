@@ -434,3 +434,55 @@ fn a_report_of_many_recordings_names_the_first_and_the_last() {
     );
     assert_eq!(page.matches(".parquet").count(), 2, "{page}");
 }
+
+#[test]
+fn columns_are_named_as_they_are_written() {
+    let dir = recording();
+    let first = |sql: &str| {
+        let said = ask(dir.path(), &["--format", "csv", sql]);
+        let line = said.lines().nth(2).map(String::from);
+        line.unwrap_or_else(|| panic!("{sql}: {said}"))
+    };
+    for (sql, want) in [
+        ("select 1", "1"),
+        (
+            "select errno_name(13), path, count(*) from events group by path",
+            "errno_name(13),path,count(*)",
+        ),
+        (
+            "select strace() from events where error = 'ENOENT' order by strace()",
+            "strace()",
+        ),
+        ("select strace(e), e.pid as p from events e", "strace(e),p"),
+        (
+            "select p50(duration) filter (where ret > 0) from syscalls",
+            "p50(duration) FILTER (WHERE ret > 0)",
+        ),
+        (
+            "select time >= ago('10m') from events",
+            "time >= ago('10m')",
+        ),
+        ("select human_bytes(1e300)", "human_bytes(1e300)"),
+        ("select interval '1 day'", "INTERVAL '1 day'"),
+        ("(select 1 + 1) union all select 3", "1 + 1"),
+        (
+            "with c as (select count(*) from events) select * from c",
+            "count(*)",
+        ),
+        (
+            "select distinct lower(comm) from events order by lower(comm)",
+            "lower(comm)",
+        ),
+        (
+            "select lower(comm), count(*) from events group by lower(comm) having count(*) > 1 order by count(*) desc",
+            "lower(comm),count(*)",
+        ),
+        (
+            "select * exclude (time), 1 from (select time, seq from events)",
+            "seq,1",
+        ),
+    ] {
+        let got = first(sql);
+        assert_eq!(got.replace('"', ""), want, "{sql}");
+    }
+}

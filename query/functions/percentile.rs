@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 
 use super::scalar::{Gives, Scalar, Takes};
 use super::values::array;
+use crate::types;
 
 /// `p99(x)` and its like.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -48,7 +49,7 @@ impl Percentile {
         AggregateUDF::new_from_impl(Percentile {
             name,
             percent,
-            signature: Signature::uniform(1, vec![takes.clone()], Volatility::Immutable),
+            signature: Signature::user_defined(Volatility::Immutable),
             takes,
         })
     }
@@ -82,6 +83,18 @@ impl AggregateUDFImpl for Percentile {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.name;
+        match given {
+            [ty] if ty == &self.takes => Ok(given.to_vec()),
+            [ty] if (ty.is_numeric() || ty.is_null()) && self.takes.is_numeric() => {
+                Ok(vec![self.takes.clone()])
+            }
+            [ty] => plan_err!("`{name}` takes a number, not {}", types::name(ty)),
+            _ => plan_err!("`{name}` takes 1 argument, not {}", given.len()),
+        }
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

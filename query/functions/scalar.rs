@@ -3,13 +3,15 @@
 use std::hash::{Hash, Hasher};
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use crate::types;
 
 /// What an argument may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Takes {
     Integer,
     /// Any number, as a double.
     Number,
+    /// Any number, as a double, or a span of time.
+    NumberOrInterval,
     /// A whole number or text.
     IntegerOrText,
     /// True or false.
@@ -35,11 +39,17 @@ impl Takes {
             other => other.is_string().then_some(DataType::Utf8View),
         };
         let integer = (given.is_integer() || given.is_null()).then_some(DataType::Int64);
+        let number = (given.is_numeric() || given.is_null()).then_some(DataType::Float64);
         match self {
             Takes::Text => text,
             Takes::Integer => integer,
             Takes::IntegerOrText => integer.or(text),
-            Takes::Number => (given.is_numeric() || given.is_null()).then_some(DataType::Float64),
+            Takes::Number => number,
+            Takes::NumberOrInterval => match given {
+                DataType::Duration(_) => Some(DataType::Duration(TimeUnit::Nanosecond)),
+                DataType::Interval(_) => Some(DataType::Interval(IntervalUnit::MonthDayNano)),
+                _ => number,
+            },
             Takes::Boolean => {
                 (given == &DataType::Boolean || given.is_null()).then_some(DataType::Boolean)
             }
@@ -51,6 +61,7 @@ impl Takes {
             Takes::Text => "text",
             Takes::Integer => "a whole number",
             Takes::Number => "a number",
+            Takes::NumberOrInterval => "a number of nanoseconds or an interval",
             Takes::IntegerOrText => "a whole number or text",
             Takes::Boolean => "true or false",
         }
@@ -182,10 +193,11 @@ impl ScalarUDFImpl for Scalar {
             .map(|(i, (given, takes))| match takes.coerced(given) {
                 Some(ty) => Ok(ty),
                 None => plan_err!(
-                    "`{}` takes {} as argument {}, not {given}",
+                    "`{}` takes {} as argument {}, not {}",
                     self.name,
                     takes.words(),
-                    i + 1
+                    i + 1,
+                    types::name(given)
                 ),
             })
             .collect()

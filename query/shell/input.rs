@@ -22,7 +22,7 @@ pub fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<Item<'_>>, &s
         let line = rest.lines().next().unwrap_or_default();
         let (item, used) = if let Some(command) = line.strip_prefix('\\') {
             (Item::Command(without_end(command)), line.len())
-        } else if is_ready(first_word(line)) {
+        } else if is_ready(first_word(line)) || is_lone_word(rest) {
             (Item::Ready(without_end(line)), line.len())
         } else {
             let all = tokens(rest);
@@ -44,6 +44,19 @@ pub fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<Item<'_>>, &s
     }
     (items, "")
 }
+
+/// Whether it is one word and no more, which begins no statement: a ready question, mistyped.
+fn is_lone_word(text: &str) -> bool {
+    let word = text.trim_end().trim_end_matches(';').trim_end();
+    let is_name = word.starts_with(char::is_alphabetic) && first_word(word) == word;
+    is_name && !BEGIN.iter().any(|begin| begin.eq_ignore_ascii_case(word))
+}
+
+/// The words that begin a statement, also one that is refused.
+const BEGIN: &[&str] = &[
+    "select", "with", "explain", "describe", "show", "values", "table", "from", "create", "insert",
+    "update", "delete", "drop", "alter", "set", "copy",
+];
 
 /// The word that a line begins with.
 pub fn first_word(line: &str) -> &str {
@@ -118,6 +131,15 @@ mod tests {
                 ""
             )
         );
+    }
+
+    #[test]
+    fn a_word_that_begins_nothing_is_no_statement() {
+        assert_eq!(of("sumary\n"), (vec![Item::Ready("sumary")], ""));
+        assert_eq!(of("sumary;"), (vec![Item::Ready("sumary")], ""));
+        assert_eq!(of("SELECT"), (vec![], "SELECT"));
+        assert_eq!(of("sumary of"), (vec![], "sumary of"));
+        assert_eq!(of("select 1\nfrom"), (vec![], "select 1\nfrom"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -201,8 +201,14 @@ impl<'a> Shell<'a> {
                     To::Stdout,
                 )?;
             }
-            C::Timing(on) => self.timing = on.unwrap_or(!self.timing),
-            C::Pager(on) => self.pager = on.unwrap_or(!self.pager),
+            C::Timing(on) => {
+                self.timing = on.unwrap_or(!self.timing);
+                switched("Timing", self.timing)?;
+            }
+            C::Pager(on) => {
+                self.pager = on.unwrap_or(!self.pager);
+                switched("The pager", self.pager)?;
+            }
             C::Watch(period) => self.watch(period)?,
             C::Help(topic) => self.help(topic.as_deref())?,
             C::Other(words) => self.ready(&words)?,
@@ -235,7 +241,11 @@ impl<'a> Shell<'a> {
                 self.until_ctrl_c(command.perform(engine, self.screen()))?;
                 Ok(())
             }
-            None => bail!("`{}` is no question: `\\?` helps", words.join(" ")),
+            // One that is no statement either says so.
+            None => bail!(match crate::given_sql(cli.sql.as_deref(), None) {
+                Err(error) if words.len() == 1 => error,
+                _ => anyhow!("`{}` is no question: `\\?` helps", words.join(" ")),
+            }),
         }
     }
 
@@ -388,6 +398,12 @@ fn watch_ctrl_c() -> anyhow::Result<Arc<Notify>> {
         .spawn(move || runtime.block_on(watch))
         .context("cannot watch for Ctrl-C")?;
     Ok(stop)
+}
+
+/// Says what a switch is set to.
+fn switched(what: &str, on: bool) -> anyhow::Result<()> {
+    let state = if on { "on" } else { "off" };
+    print(&format!("{what} is {state}."), To::Stdout)
 }
 
 /// The words that begin a line without SQL.
