@@ -169,6 +169,39 @@ fn columns_on_both_sides_and_constants_give_the_same() {
 }
 
 #[test]
+fn what_lies_at_an_edge() {
+    let dir = recording();
+    for (call, want) in [
+        ("human_bytes(999999)", "1.0 MB"),
+        ("human_bytes(1e300)", "1.00e282 EB"),
+        ("human_bytes(-2048)", "-2.0 kB"),
+        ("human_duration(999999999)", "1.00s"),
+        ("human_duration(1.5)", "1.5ns"),
+        ("human_duration(interval '90 seconds')", "1m 30s"),
+        (
+            "human_duration(timestamp '2026-01-02' - timestamp '2026-01-01')",
+            "1d 00h",
+        ),
+        ("signal_name(0) is null", "true"),
+        ("signal_name(99) is null", "true"),
+        ("signal_name(35)", "SIGRT_3"),
+        ("path_under('/x', '')", "false"),
+        ("path_under('/etc/../root', '/etc')", "false"),
+        ("path_under('/etc/a/../b', '/etc')", "true"),
+        ("ago('99999999999d') = timestamp '1970-01-01'", "true"),
+    ] {
+        // `ago` knows the end of the recording where there is one.
+        assert_eq!(value(&dir, &format!("select {call}")), want, "{call}");
+    }
+    let longest = "select human_duration(max(time) - min(time)) from events";
+    assert!(value(&dir, longest).ends_with('s'));
+    // The same of a column, which is compared as a range first.
+    let paths = "(values ('/etc/../root'), ('/etc/a/../b'), ('/etc'), ('/etcetera')) as t(p)";
+    let sql = format!("select count(*) from {paths} where path_under(p, '/etc')");
+    assert_eq!(value(&dir, &sql), "2");
+}
+
+#[test]
 fn percentiles_are_exact_to_a_part_in_64() {
     let dir = recording();
     let numbers =
@@ -204,6 +237,13 @@ fn a_wrong_use_is_explained() {
         "select ago()",
         "select cidr_contains('10.0/8', peer_addr) from events",
         "select isprivate(peer_addr) from events",
+        "select p99(path) from events",
+        "select p99(duration, 2) from events",
+        "select p42(duration) from events",
+        "select cidr_contains('10.0.0.0/33', peer_addr) from events",
+        "select glob(path, '[') from events",
+        "select human_duration('long')",
+        "select strace() from events a join events b using (seq)",
     ] {
         said += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
     }

@@ -89,7 +89,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "path_under(path text, directory text) -> boolean",
-        about: "whether a path is a directory or below it",
+        about: "whether a path is a directory or below it, and does not leave it again by `..`",
         example: "select container, path, operation from files where path_under(path, '/etc') order by time, seq",
         kind: Kind::Scalar(paths::path_under),
     },
@@ -106,8 +106,8 @@ pub const FUNCTIONS: &[Function] = &[
         kind: Kind::Scalar(human::human_bytes),
     },
     Function {
-        signature: "human_duration(ns number) -> text",
-        about: "a span of nanoseconds as people read it",
+        signature: "human_duration(ns number or interval) -> text",
+        about: "a span of nanoseconds, or a difference of times, as people read it",
         example: "select syscall, human_duration(max(duration)) as longest from syscalls group by syscall order by max(duration) desc, syscall limit 3",
         kind: Kind::Scalar(human::human_duration),
     },

@@ -33,7 +33,7 @@ pub fn signal_name() -> Scalar {
         |args, rows| {
             let numbers = array(args, 0, rows)?;
             let names = numbers.as_primitive::<Int64Type>().iter();
-            let names = names.map(|n| n.map(strace::signal));
+            let names = names.map(|n| n.map(strace::signal).filter(|n| n.starts_with("SIG")));
             Ok(std::sync::Arc::new(names.collect::<StringViewArray>()))
         },
     )

@@ -28,7 +28,8 @@ pub fn ago() -> Scalar {
                 );
             };
             let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-            times.push(Some(end.saturating_sub(span)));
+            // Nothing was recorded before 1970.
+            times.push(Some(end.saturating_sub(span).max(0)));
         }
         Ok(Arc::new(
             TimestampNanosecondArray::from(times).with_timezone("UTC"),
