@@ -1,6 +1,6 @@
 //! `--follow`: answers again as a recording grows, until Ctrl-C.
 
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::answer::{To, answer};
@@ -46,13 +47,14 @@ pub async fn follow(
         return events(engine, sql, frame, format).await;
     }
     let mut watch = Watch::of(engine);
+    let mut first = true;
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let round = async {
             let engine = watch.next().await?;
             let sql = question(&engine).await?;
-            if matches!(to, To::Stdout) && stdout().is_terminal() {
-                print!("\x1b[H\x1b[2J");
+            if matches!(to, To::Stdout) {
+                begin(format, std::mem::take(&mut first));
             }
             answer(&engine, &sql, format, to).await
         };
@@ -62,6 +64,18 @@ pub async fn follow(
             _ = &mut interrupt => return Ok(()),
             answered = round => answered?,
         };
+    }
+}
+
+/// What stands between two answers: an empty line, where the format has lines of its own; on a terminal, nothing of the
+/// one before is left.
+fn begin(format: Format, first: bool) {
+    use Format::{Csv, Markdown, Table, Tsv, Vertical};
+    if stdout().is_terminal() {
+        print!("\x1b[H\x1b[2J");
+    } else if !first && matches!(format, Table | Vertical | Csv | Tsv | Markdown) {
+        // That nobody reads any more is found out by the answer.
+        let _ = writeln!(stdout());
     }
 }
 
@@ -84,7 +98,7 @@ async fn events(
             if let Some(losses) = losses::of(&part, &frame).await? {
                 say("warning", &losses.to_string());
             }
-            let rows = frame.execute_stream().await?;
+            let rows = in_order(frame).execute_stream().await?;
             Ok::<_, DataFusionError>(Some((rows, (watch, newest))))
         }
     });
@@ -93,6 +107,17 @@ async fn events(
     let rows: SendableRecordBatchStream = Box::pin(rows);
     output::write(rows, format, Sink::stdout(format)?.live(), Vec::new(), None).await?;
     Ok(())
+}
+
+/// Events in the order in which they began, where the statement says no other.
+fn in_order(frame: DataFrame) -> DataFrame {
+    let is_sort = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Sort(_)));
+    if frame.logical_plan().exists(is_sort).unwrap_or(true) {
+        return frame;
+    }
+    let order = ["time", "seq"].map(|name| col(name).sort(true, false));
+    // What has lost these columns has no order either.
+    frame.clone().sort(order.to_vec()).unwrap_or(frame)
 }
 
 /// The number of the event that finished last.

@@ -97,6 +97,29 @@ impl Follower {
     }
 }
 
+/// Events are recorded as they end, and told as they begin.
+#[test]
+fn new_events_come_in_the_order_of_time() {
+    let dir = TempDir::new().unwrap();
+    let write = |count: i64| {
+        let mut story = Story::default();
+        footer(&mut story);
+        for i in 0..count {
+            let who = json!({ "container": "web", "pid": 1, "tid": 1 });
+            // Of each two the second began first.
+            story.call(i ^ 1, &who, "getpid", i, json!({ "class": "process" }));
+        }
+        story.write(dir.path(), "next");
+        std::fs::rename(dir.path().join("next"), dir.path().join("run.parquet")).unwrap();
+    };
+    write(2);
+    let follower = Follower::new(dir.path(), &["select ret, strace() from syscalls"]);
+    follower.expect(&["ret,strace()", "1,getpid() = 1", "0,getpid() = 0"]);
+    write(4);
+    follower.expect(&["3,getpid() = 3", "2,getpid() = 2"]);
+    follower.end();
+}
+
 #[test]
 fn new_events_follow_those_before() {
     let dir = TempDir::new().unwrap();
@@ -192,7 +215,8 @@ fn what_is_counted_is_counted_again() {
     let follower = Follower::new(dir.path(), &["select count(*) as n from events"]);
     follower.expect(&["n", "2"]);
     calls(dir.path(), 5);
-    follower.expect(&["n", "5"]);
+    // An empty line stands between two answers.
+    follower.expect(&["", "n", "5"]);
     follower.end();
     // A ready question too.
     let follower = Follower::new(dir.path(), &["syscalls", "--limit", "1"]);
