@@ -77,6 +77,29 @@ def replay(options):
     commands([("replayed", replays), ("captured", captures)], options.directory)
 
 
+# Beside the 68 MB of the recorder itself.
+RING = ["--ring", "1h,60MB", "--memory", "128MB"]
+
+
+def ring(options):
+    """The same into a ring that nobody asks for, in turns with a file."""
+    header("load", "CPU-s per million events, into a file", "into a ring", "memory, MB, into a file", "into a ring")
+    out = options.directory / "replay.parquet"
+    into = {"a file": ["--force"], "a ring": RING}
+    for name in ["getppid", "loop_files", "mix"]:
+        replays = [options.recorder, "--from-raw", capture(options, name), "--out", out]
+        cpu, memory = ({kind: [] for kind in into} for _ in range(2))
+        for _ in range(options.rounds):
+            for kind, flags in into.items():
+                events, seconds, peak = replayed([*replays, *flags])
+                cpu[kind].append(seconds / events * 1e6)
+                memory[kind].append(peak)
+                out.unlink(missing_ok=True)
+        row(name, *(spread(cpu[kind], 3) for kind in into), *(spread(memory[kind], 0) for kind in into))
+    replays = [options.recorder, "--from-raw", "mix.raw", "--out", "replay.parquet"]
+    commands([(f"into {kind}", [*replays, *flags]) for kind, flags in into.items()], options.directory)
+
+
 def compressed(path):
     """Bytes under zstd -3."""
     return len(subprocess.run(["zstd", "-3cq", path], check=True, capture_output=True).stdout)

@@ -24,6 +24,7 @@ TABLES = {
     "services": ("What recording takes from a service", beside.services),
     "flood": ("How much is recorded without loss", beside.flood),
     "replay": ("What recording costs above the kernel", above.replay),
+    "ring": ("What a ring in memory costs", above.ring),
     "size": ("What a call takes on disk", above.size),
     "start": ("How soon it records, and what it is", beside.start),
 }

@@ -96,7 +96,12 @@ impl Memory {
 
     /// What cannot be written because the disk is full.
     pub fn spill(self) -> usize {
-        self.0 / 8
+        self.0 / 16
+    }
+
+    /// Of that, rows that are unpacked at once when there is room again. The sums grow then, too.
+    pub fn unpacked(self) -> usize {
+        self.0 / 32
     }
 
     /// All batches that wait for the encoder or are in it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use ctrace_schema::columns::COLUMNS;
 use ctrace_schema::syscalls::Class;
@@ -54,6 +54,9 @@ const ROWS: usize = 32_768;
 
 /// Bytes of memory that a frame takes beside its rows, about.
 const BESIDE: usize = 320;
+
+/// Bytes that a text takes when it is read, beside its own.
+const TEXT: usize = 128;
 
 /// Rows of a container.
 #[derive(Debug)]
@@ -141,13 +144,30 @@ impl Packer {
             rows: batch.num_rows(),
             span: piece.span,
             tallies: piece.tallies,
-            unpacked: batch.get_array_memory_size(),
+            unpacked: unpacked(&batch),
             bytes: journal::frame(&batch, &mut self.zstd)?.into_boxed_slice(),
             held: self.held.clone(),
         };
         self.held.fetch_add(frame.cost(), Ordering::AcqRel);
         Ok(Arc::new(frame))
     }
+}
+
+/// Bytes that the rows of a batch take when they are read: there is a value for each row then, also where they have runs.
+fn unpacked(batch: &RecordBatch) -> usize {
+    let width = |field: &Arc<Field>| {
+        let ty = match field.data_type() {
+            DataType::RunEndEncoded(_, values) => values.data_type(),
+            ty => ty,
+        };
+        // The number of a text, or less.
+        ty.primitive_width().unwrap_or(4)
+    };
+    let widths: usize = batch.schema().fields().iter().map(width).sum();
+    let columns = batch.columns().iter();
+    let texts = columns.filter_map(|c| Some(c.as_any_dictionary_opt()?.values()));
+    let texts = texts.map(|values| values.get_array_memory_size() + values.len() * TEXT);
+    batch.num_rows() * widths + texts.sum::<usize>()
 }
 
 /// Some rows of a batch.

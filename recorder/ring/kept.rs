@@ -1,5 +1,6 @@
 //! Rows that were kept in the journal's form, as sinks take them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -58,18 +59,32 @@ impl Kept {
         self.rows += batch.num_rows();
         self.parts.push(Part { batch, texts });
     }
+
+    /// The values of some rows of a column.
+    fn some(&self, name: &str, rows: Range<usize>) -> Series {
+        let (mut series, mut before) = (Series::default(), 0);
+        for part in &self.parts {
+            let until = before + part.batch.num_rows();
+            let (from, to) = (rows.start.max(before), rows.end.min(until));
+            if from < to {
+                part.column(name, from - before..to - before, &mut series);
+            }
+            before = until;
+        }
+        series
+    }
 }
 
 impl Part {
-    fn column(&self, name: &str, series: &mut Series) {
+    /// Adds the values of some rows of a column.
+    fn column(&self, name: &str, rows: Range<usize>, series: &mut Series) {
         let Some(column) = self.batch.column_by_name(name) else {
-            series.push(None, self.batch.num_rows());
+            series.push(None, rows.len());
             return;
         };
         let mut push = |row: usize, value: i64| {
             series.push(column.is_valid(row).then_some(value), 1);
         };
-        let rows = 0..column.len();
         match column.data_type() {
             DataType::Timestamp(..) => {
                 let values = column.as_primitive::<TimestampNanosecondType>();
@@ -114,10 +129,30 @@ impl Events for Kept {
     }
 
     fn series(&self, name: &str) -> Series {
-        let mut series = Series::default();
-        for part in &self.parts {
-            part.column(name, &mut series);
-        }
-        series
+        self.some(name, 0..self.rows)
+    }
+
+    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+        Some(Box::new(View { kept: self, rows }))
+    }
+}
+
+/// Some of the rows.
+struct View<'a> {
+    kept: &'a Kept,
+    rows: Range<usize>,
+}
+
+impl Events for View<'_> {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        self.kept.texts()
+    }
+
+    fn series(&self, name: &str) -> Series {
+        self.kept.some(name, self.rows.clone())
     }
 }

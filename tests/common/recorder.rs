@@ -129,10 +129,33 @@ impl Recorder {
         })
     }
 
+    /// Its memory at its highest up to now, bytes.
+    pub fn memory(&self) -> u64 {
+        memory(self.pid()).unwrap()
+    }
+
     /// Ends it as Ctrl-C does.
     pub fn stop(self) -> Recording {
         run(Command::new("kill").args(["-INT", &self.pid().to_string()]));
         self.finish()
+    }
+
+    /// Likewise; its memory at its highest, to the end, is less than `bound` bytes.
+    pub fn stop_within(self, bound: u64) -> Recording {
+        let (pid, before) = (self.pid(), self.memory());
+        let watch = std::thread::spawn(move || {
+            let mut most = before;
+            while let Some(now) = memory(pid) {
+                most = most.max(now);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            most
+        });
+        let recording = self.stop();
+        let most = watch.join().unwrap();
+        eprintln!("{} MB of memory at most", most / 1_000_000);
+        assert!(most < bound, "{most} bytes of memory");
+        recording
     }
 
     /// Kills it, and leaves its file as it is.
@@ -175,6 +198,14 @@ impl Recorder {
             }
         }
     }
+}
+
+/// What proc_pid_status(5) says, in bytes; None: there is no such process.
+fn memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 impl Recording {

@@ -7,36 +7,9 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// The default of --memory, bytes.
 const BOUND: u64 = 128_000_000;
-
-/// Ends the recorder; its memory at its highest, to the end, is within the bound.
-fn stop_within_bound(recorder: Recorder) -> Recording {
-    let status = format!("/proc/{}/status", recorder.pid());
-    let highest = move || {
-        let status = fs::read_to_string(&status).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    };
-    let before = highest().unwrap();
-    let watch = std::thread::spawn(move || {
-        let mut most = before;
-        while let Some(now) = highest() {
-            most = most.max(now);
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        most * 1024
-    });
-    let recording = recorder.stop();
-    let most = watch.join().unwrap();
-    assert!(most < BOUND, "{most} bytes of memory");
-    eprintln!("{} MB of memory at most", most / 1_000_000);
-    recording
-}
 
 /// What `bounds ARGS` says that it did in a container: calls, and processes that ended; and the recording of `--event CALLS`
 /// there and of the ends of processes, in which all of them are recorded or counted as lost.
@@ -54,7 +27,7 @@ fn run(container: Container, calls: &str, args: &[&str], flags: &[&str]) -> ([i6
     assert_eq!(ended.code, 0);
     let mut said = ended.stdout.split_whitespace().map(|n| n.parse().unwrap());
     let did = [said.next().unwrap(), said.next().unwrap()];
-    let recording = stop_within_bound(recorder);
+    let recording = recorder.stop_within(BOUND);
     let whole = recording.count("select count(*) from events where kind in ('syscall', 'process')")
         + recording.count("select coalesce(sum(lost), 0) from gaps");
     assert_eq!(whole, did[0] + did[1]);
@@ -159,7 +132,7 @@ fn a_thousand_containers_that_come_and_go() {
         let ran = cat.arg("/etc/hostname").output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
     }
-    let recording = stop_within_bound(recorder);
+    let recording = recorder.stop_within(BOUND);
     for what in [
         "kind = 'container' and action = 'started'",
         "kind = 'container' and action = 'stopped'",
