@@ -108,7 +108,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         signature: "human_duration(ns number or interval) -> text",
         about: "a span of nanoseconds, or a difference of times, as people read it",
-        example: "select syscall, human_duration(max(duration)) as longest from syscalls group by syscall order by max(duration) desc, syscall limit 3",
+        example: "select syscall, human_duration(max(duration)) as longest from syscalls where duration is not null group by syscall order by max(duration) desc, syscall limit 3",
         kind: Kind::Scalar(human::human_duration),
     },
     Function {
