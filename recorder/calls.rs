@@ -31,7 +31,7 @@ pub struct CallInfo {
     /// Whether it moves several messages, whose bytes are announced.
     pub moves_messages: bool,
     /// Whether the address that it takes is that of its own end.
-    pub binds: bool,
+    pub own_end: bool,
     /// The argument that is the fd which it is about, from 0.
     pub fd: Option<usize>,
     /// The argument that is its flags.
@@ -91,7 +91,7 @@ impl CallInfo {
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
             moves_messages: payload(spec) == payload_how::PAYLOAD_MESSAGES,
-            binds: spec.name == "bind",
+            own_end: matches!(spec.name, "bind" | "getsockname"),
             fd: spec.fd_arg(),
             flags: spec.flags_arg(),
             mode: spec.mode_arg(),

@@ -109,8 +109,8 @@ impl Resolver {
             }
             Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
             Pending::Address(address) => {
-                let binds = call.is_some_and(|call| call.binds);
-                self.set_address(row, names, &address, binds);
+                let own_end = call.is_some_and(|call| call.own_end);
+                self.set_address(row, names, &address, own_end);
             }
             Pending::Bytes(bytes) => names.bytes = Some(bytes as i64),
             Pending::Dns(message) => {
@@ -183,7 +183,7 @@ impl Resolver {
         row: &mut Row,
         names: &mut Names,
         address: &addrs::Address,
-        binds: bool,
+        own_end: bool,
     ) {
         let container = self.batch.container(row);
         let peer = address.addr.as_deref();
@@ -213,7 +213,7 @@ impl Resolver {
                 dns_name: NONE,
             },
         };
-        if binds {
+        if own_end {
             if ends.local_addr == NONE && ends.local_port.is_none_or(|p| p == 0) {
                 (ends.local_addr, ends.local_port) = (addr, address.port);
             }

@@ -462,7 +462,9 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     let line = call.line.as_str();
     match call.name.as_str() {
         "bind" | "getsockname" => {
-            compare_end_of_socket("local passed", &address, &local(row), line, report)
+            compare_end_of_socket("local passed", &address, &local(row), line, report);
+            let both = address.addr.is_some() && peer(row) == local(row);
+            report.check("another end than its own", line, false, both);
         }
         _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
     }
