@@ -85,13 +85,13 @@ impl Memory {
 
     /// A batch.
     pub fn batch(self) -> usize {
-        self.0 / 8
+        self.0 / 10
     }
 
     /// Sums by which questions are answered; of those that are in memory until a file ends, half as much again.
     pub fn sums(self) -> usize {
         // Fewer lose the sums by path of a recording of 50 million events.
-        self.0 / 16 * 5
+        self.0 / 10 * 3
     }
 
     /// What cannot be written because the disk is full.

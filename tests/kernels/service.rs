@@ -128,7 +128,7 @@ fn a_service_under_systemd() {
 }
 
 /// Every call is recorded, with the name that the container has; those from before the reload are in the file that it ended,
-/// those from before the kill in one that has no end.
+/// those from before the kill in one that the next recorder has finished.
 fn check_recordings(outcome: &Outcome) {
     let rows = query(
         &outcome.path("recordings"),
@@ -149,14 +149,8 @@ fn check_recordings(outcome: &Outcome) {
     let files = rows.iter().map(|row| row["file"].as_str().unwrap());
     let files: Vec<_> = files.map(|f| f.rsplit('/').next().unwrap()).collect();
     assert!(files.is_sorted_by(|a, b| a < b), "{files:?}");
-    let open = [false, true, false];
-    assert_eq!(
-        files
-            .iter()
-            .map(|f| f.ends_with(".open"))
-            .collect::<Vec<_>>(),
-        open
-    );
+    // The recorder that came after the kill has finished what that left.
+    assert!(!files.iter().any(|f| f.ends_with(".open")), "{files:?}");
     let reloaded = outcome.text("reloaded");
     assert!(reloaded.trim_end().ends_with(files[0]), "{reloaded}");
 }
