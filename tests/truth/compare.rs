@@ -191,15 +191,16 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_exe(call, state, report);
 }
 
+/// Whether a call that strace did not see return may have ended so, because its thread was killed.
+fn ended_killed(call: &Call, ret: i64) -> bool {
+    // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK; ENOSYS: killed before it ran
+    (-516..=-512).contains(&ret) || ret == -38 || (ret == 0 && call.name == "futex") // woken, and killed before it was on
+}
+
 fn compare_return(call: &Call, row: &Row, report: &mut Report) {
     let line = call.line.as_str();
     match &call.ret {
-        // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK; ENOSYS: killed before it ran
-        Return::Never
-            if row
-                .ret
-                .is_some_and(|r| (-516..=-512).contains(&r) || r == -38) =>
-        {
+        Return::Never if row.ret.is_some_and(|ret| ended_killed(call, ret)) => {
             report.rule("killed");
         }
         Return::Never => report.check("result", line, None, row.ret),
