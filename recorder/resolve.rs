@@ -6,6 +6,7 @@ mod announced;
 mod requests;
 mod threads;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ctrace_schema::syscalls::Class;
@@ -26,6 +27,9 @@ use crate::resolve::requests::Requests;
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::sockets::{Socket, socket};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
+
+/// The last processes that ended, so many.
+const ENDED: usize = 64;
 
 #[derive(Debug)]
 struct File {
@@ -52,6 +56,8 @@ pub struct Resolver {
     sockets: Definitions<Socket>,
     requests: Requests,
     resolved: Resolved,
+    /// Processes that have just ended: of two threads that end at once, each may take itself for the last.
+    ended: VecDeque<u32>,
     calls: Arc<Calls>,
     /// The containers.
     pub registry: Registry,
@@ -82,6 +88,7 @@ impl Resolver {
             sockets: Definitions::new(memory.definitions()),
             requests: Requests::new(memory.threads()),
             resolved: Resolved::default(),
+            ended: VecDeque::new(),
             calls,
             registry,
             clock: Clock::default(),
@@ -385,8 +392,20 @@ impl Resolver {
         std::mem::swap(&mut thread.pending, announced);
     }
 
+    /// Whether the process of a thread ends with it, which is told once.
+    fn ends(&mut self, head: Head) -> bool {
+        let thread = self.threads.get(head.tid.into());
+        let pid = thread.map_or(head.tid, |thread| thread.identity.pid);
+        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 || self.ended.contains(&pid) {
+            return false;
+        }
+        self.ended.truncate(ENDED - 1);
+        self.ended.push_front(pid);
+        true
+    }
+
     fn exit(&mut self, head: Head, code: u32) {
-        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 != 0 {
+        if self.ends(head) {
             let mut row = Row::new(self.clock.wall(head.time), Kind::Process);
             // wait(2): the signal in the low seven bits, the code above them.
             let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
