@@ -56,8 +56,8 @@ pub struct Resolver {
     sockets: Definitions<Socket>,
     requests: Requests,
     resolved: Resolved,
-    /// Processes that have just ended: of two threads that end at once, each may take itself for the last.
-    ended: VecDeque<u32>,
+    /// Processes that have just ended, by id and start: of two threads that end at once, each may take itself for the last.
+    ended: VecDeque<(u32, u64)>,
     calls: Arc<Calls>,
     /// The containers.
     pub registry: Registry,
@@ -158,6 +158,7 @@ impl Resolver {
                 ppid,
                 ns_pid,
                 uid,
+                start_time,
                 cgroup,
                 exe,
                 comm,
@@ -177,6 +178,7 @@ impl Resolver {
                     ppid,
                     ns_pid,
                     uid,
+                    start_time,
                     comm: escape(comm).into(),
                     exe,
                     sent: Sent::default(),
@@ -394,13 +396,21 @@ impl Resolver {
 
     /// Whether the process of a thread ends with it, which is told once.
     fn ends(&mut self, head: Head) -> bool {
+        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 {
+            return false;
+        }
         let thread = self.threads.get(head.tid.into());
-        let pid = thread.map_or(head.tid, |thread| thread.identity.pid);
-        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 || self.ended.contains(&pid) {
+        let Some(process) = thread
+            .map(|thread| (thread.identity.pid, thread.identity.start_time))
+            .filter(|(_, start)| *start > 0)
+        else {
+            return true;
+        };
+        if self.ended.contains(&process) {
             return false;
         }
         self.ended.truncate(ENDED - 1);
-        self.ended.push_front(pid);
+        self.ended.push_front(process);
         true
     }
 
@@ -421,5 +431,45 @@ impl Resolver {
             self.batch.push_note(row, note);
         }
         self.threads.remove(head.tid.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_is_told_once_and_that_of_the_next_with_its_id_too() {
+        let calls = Calls::new("x86_64").unwrap();
+        let memory = Memory::DEFAULT.parse().unwrap();
+        let mut resolver = Resolver::new(Arc::new(calls), Registry::new(true), memory);
+        let head = |tid| Head {
+            time: 1,
+            tid,
+            nr: 0,
+            count: 0,
+            flags: exit_flag::EXIT_PROCESS.0 as u8,
+        };
+        let begins = |start_time| Body::Task {
+            pid: 7,
+            ppid: 1,
+            ns_pid: 7,
+            uid: 0,
+            start_time,
+            cgroup: 0,
+            exe: 0,
+            comm: b"sh",
+        };
+        for (start_time, threads) in [(100, [7, 8]), (200, [7, 9])] {
+            for tid in threads {
+                resolver.record(head(tid), begins(start_time));
+            }
+            for tid in threads {
+                resolver.record(head(tid), Body::Exit { code: 0 });
+            }
+        }
+        assert_eq!(resolver.take().len(), 2);
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Identity {
     pub(super) ppid: u32,
     pub(super) ns_pid: u32,
     pub(super) uid: u32,
+    /// When its process began, boot time in ns: with `pid`, that process and no other. 0: it is not known.
+    pub(super) start_time: u64,
     pub(super) comm: Arc<str>,
     pub(super) exe: Option<Arc<str>>,
     /// Where it stands in a batch's list of tasks.
@@ -40,6 +42,7 @@ impl Thread {
                 ppid: 0,
                 ns_pid: 0,
                 uid: 0,
+                start_time: 0,
                 comm: "".into(),
                 exe: None,
                 sent: Sent::default(),
