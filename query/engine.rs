@@ -57,6 +57,7 @@ pub struct Engine {
     part: Option<(i64, i64)>,
     rollups: bool,
     recordings: OnceCell<Recordings>,
+    span: OnceCell<Span>,
     /// Whether it was said of recordings that they were not closed.
     told: bool,
 }
@@ -91,6 +92,7 @@ impl Engine {
             part: None,
             rollups: true,
             recordings: OnceCell::new(),
+            span: OnceCell::new(),
             told: false,
         }
     }
@@ -181,6 +183,11 @@ impl Engine {
     /// # Errors
     /// That they cannot be read.
     pub async fn span(&self) -> Result<Span, AskError> {
+        let found = self.span.get_or_try_init(|| self.find_span());
+        found.await.copied()
+    }
+
+    async fn find_span(&self) -> Result<Span, AskError> {
         let (start, end) = match self.recordings().await?.span() {
             Some(span) => span,
             None => {

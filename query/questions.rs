@@ -12,11 +12,15 @@ use crate::window::{self, Bound, Given, Span};
 pub struct Question {
     /// Its name on the command line.
     pub name: &'static str,
-    /// The query. `{limit}` stands for the limit, the other names in braces for what [`Filter`] says.
+    /// The query. `{limit}` stands for the limit, `{recording}` for [`RECORDING`], the other names in braces for what
+    /// [`Filter`] says.
     template: &'static str,
     /// The query over recordings of counts (`ctrace-rec --mode counts`); none: they cannot answer it.
     counts: Option<&'static str>,
 }
+
+/// What recordings say of themselves, whatever they record: a common table expression over another, `scope`.
+const RECORDING: &str = include_str!("questions/recording.sql");
 
 macro_rules! question {
     ($name:literal) => {
@@ -226,6 +230,8 @@ pub fn sql(question: &Question, narrowed: &Narrowed, span: Span, counts: bool) -
             if let Some(limit) = narrowed.limit {
                 let _ = writeln!(sql, "limit {limit}");
             }
+        } else if place == "{recording}" {
+            sql += RECORDING;
         } else if let Some(filter) = FILTERS.iter().find(|f| f.place == place) {
             for condition in conditions(filter, narrowed, span) {
                 let _ = writeln!(sql, "{indent}and {condition}");

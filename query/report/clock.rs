@@ -28,6 +28,14 @@ impl Clock {
         }
     }
 
+    /// The format of a time of the day.
+    fn second(self) -> &'static str {
+        match self.millis {
+            true => "%H:%M:%S%.3f",
+            false => "%H:%M:%S",
+        }
+    }
+
     /// A time in ns since 1970: `03:12:05`, with its day if that is another.
     pub fn time(self, ns: i64) -> String {
         let time = DateTime::from_timestamp_nanos(ns);
@@ -35,11 +43,7 @@ impl Clock {
             true => "",
             false => "%Y-%m-%d ",
         };
-        let second = if self.millis {
-            "%H:%M:%S%.3f"
-        } else {
-            "%H:%M:%S"
-        };
+        let second = self.second();
         time.format(&format!("{day}{second}")).to_string()
     }
 
@@ -61,11 +65,7 @@ impl Clock {
     pub fn window(self) -> String {
         let Span { start, end } = self.window;
         let length = human::duration(length(self.window));
-        let second = if self.millis {
-            "%H:%M:%S%.3f"
-        } else {
-            "%H:%M:%S"
-        };
+        let second = self.second();
         let day = "%-d %B %Y";
         match self.day {
             Some(_) => format!(

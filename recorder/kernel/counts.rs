@@ -39,11 +39,7 @@ impl Counted {
     /// it who could add to it: `cgroups` has those that are there.
     pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {
         let mut found = vec![];
-        let keys: Vec<Vec<u8>> = map.keys().collect();
-        for key in keys {
-            let Ok(Some(values)) = map.lookup_percpu(&key, MapFlags::ANY) else {
-                continue;
-            };
+        for (key, values) in entries(map) {
             let now = sum(&values);
             let before = self.0.entry(key.clone()).or_insert([0; 4 + BUCKETS]);
             if *before != now {
@@ -59,6 +55,15 @@ impl Counted {
         }
         found
     }
+}
+
+/// Each key of a map per CPU, with the values of all CPUs. It may be deleted meanwhile.
+pub fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<Vec<u8>>)> {
+    let keys: Vec<Vec<u8>> = map.keys().collect();
+    keys.into_iter().filter_map(|key| {
+        let values = map.lookup_percpu(&key, MapFlags::ANY).ok()??;
+        Some((key, values))
+    })
 }
 
 /// Whether the container of a `struct count_key` or `struct loss_key` is gone. The host, 0, stays.

@@ -1,11 +1,11 @@
 //! Events that the kernel side has counted as lost: what has come since the last reading, by the CPU on which it was.
 
 use ctrace_schema::syscalls::Class;
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::MapCore;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::counts::is_gone;
+use super::counts::{entries, is_gone};
 use crate::wire::types::loss;
 
 /// Events of one class and container that were lost on one CPU.
@@ -56,11 +56,7 @@ impl Counted {
     /// could lose more: `cgroups` has those that are there.
     pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Loss> {
         let mut found = vec![];
-        let keys: Vec<Vec<u8>> = map.keys().collect();
-        for key in keys {
-            let Ok(Some(values)) = map.lookup_percpu(&key, MapFlags::ANY) else {
-                continue;
-            };
+        for (key, values) in entries(map) {
             let before = found.len();
             let known = self.0.entry(key.clone()).or_default();
             for (cpu, value) in (0..).zip(&values) {

@@ -10,32 +10,11 @@ calls as (
     from scope
     where kind = 'counts'
 ),
-origins as (
-    -- What the recordings say of themselves, each value once.
-    select replace(key, 'ctrace.', '') as item, value, count(*) as recordings,
-        row_number() over (partition by key order by count(*) desc, value) as number
-    from meta
-    where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
-    group by key, value
-),
+{recording}
 parts as (
-    select 0 as part, 'recording' as section, 'recordings' as item, cast(count(distinct recording) as varchar) as value, 0 as rank
-    from meta having count(distinct recording) > 1
-    union all
-    select 1, 'recording', item,
-        case when count(*) = 1 then max(value)
-            else string_agg(case when number <= 5 then value || ' (' || cast(recordings as varchar) || ')' end, ', ' order by number)
-                || case when count(*) > 5 then ' and ' || cast(count(*) - 5 as varchar) || ' more' else '' end
-        end, 0
-    from origins group by item
-    union all
-    select 2, 'recording', 'from', to_char(min(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
-    union all
-    select 3, 'recording', 'to', to_char(max(time), '%Y-%m-%d %H:%M:%S%.3f'), 0 from scope
+    select * from facts
     union all
     select 4, 'recording', 'calls counted', cast(coalesce(sum(calls), 0) as varchar), 0 from calls
-    union all
-    select 5, 'recording', 'lost', cast(coalesce(sum(lost), 0) as varchar), 0 from scope
     union all
     select 6, 'calls of container', container, cast(sum(calls) as varchar), -sum(calls) from calls group by container
     union all
