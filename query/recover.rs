@@ -169,7 +169,7 @@ async fn finish(
     let places = rollups::make(events, count as usize, at, write).await?;
     pairs.push(KeyValue::new(KEY_ROLLUPS.to_string(), places));
     let metadata = unclosed::metadata(&schema, pairs, groups);
-    bytes.extend(unclosed::footer(&metadata, end + bytes.len() as u64)?);
+    unclosed::write_footer(&metadata, end + bytes.len() as u64, &mut bytes)?;
     let mut file = OpenOptions::new().write(true).open(path)?;
     let write = |file: &mut File| -> std::io::Result<()> {
         file.set_len(end)?;

@@ -1,15 +1,31 @@
 //! `--memory`: how much the recorder may take, and who may have how much of it.
+//!
+//! Each has a share, which it seldom needs, and all of them together are more than there is. So what can do with less,
+//! batches and sums, looks at what is left, and does with less where others have taken it.
 
+use std::fs;
 use std::str::FromStr;
 
 use ctrace_schema::human;
+use rustix::param::page_size;
 
-/// The bound, bytes.
+/// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory(usize);
+pub struct Memory {
+    /// The bound, bytes.
+    bound: usize,
+    /// What of it is neither the program's own nor a ring's, bytes: shares are of this.
+    shared: usize,
+}
 
 /// Less is not enough for the programs' set-up and one batch.
-const LEAST: usize = 64 << 20;
+const LEAST: usize = 80_000_000;
+
+/// What the program itself takes, its code and what the kernel's loader leaves, bytes.
+const OWN: usize = 24 << 20;
+
+/// What a batch may take in any case, bytes.
+const LEAST_BATCH: usize = 1 << 20;
 
 /// The least that a ring is worth having for.
 const LEAST_RING: u64 = 1_000_000;
@@ -28,6 +44,23 @@ pub fn keep_little() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK);
         libc::mallopt(libc::M_TRIM_THRESHOLD, GIVEN_BACK);
     }
+}
+
+/// Gives back to the kernel what has been freed in between.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it changes nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+/// Bytes of memory that this process holds: the second number of /proc/self/statm, in pages (proc_pid_statm(5)). None: the
+/// kernel does not say.
+pub fn resident() -> Option<usize> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * page_size())
 }
 
 /// A page of the large ones that kernels have, bytes.
@@ -55,58 +88,70 @@ impl Memory {
     /// # Errors
     /// A sentence for the user: there is not so much.
     pub fn beside(self, ring: Option<u64>) -> Result<(Memory, u64), String> {
-        let most = self.0.saturating_sub(LEAST);
-        let ring = ring.unwrap_or(most.min(self.0 / 2) as u64);
+        let most = self.bound.saturating_sub(LEAST);
+        let ring = ring.unwrap_or(most.min(self.bound / 2) as u64);
         if ring > most as u64 || ring < LEAST_RING {
             let needed = (LEAST as u64).saturating_add(ring.max(LEAST_RING));
             return Err(format!(
-                "--ring counts in --memory, of which the recorder itself needs 68MB: a ring of {} needs `--memory {}MB` or more",
+                "--ring counts in --memory, of which the recorder itself needs 80MB: a ring of {} needs `--memory {}MB` or more",
                 human::bytes(ring.max(LEAST_RING)),
                 needed.div_ceil(1_000_000)
             ));
         }
-        Ok((Memory(self.0 - ring as usize), ring))
+        let shared = self.shared - ring as usize;
+        Ok((Memory { shared, ..self }, ring))
+    }
+
+    /// What is left now, bytes.
+    pub fn left(self) -> usize {
+        self.bound.saturating_sub(resident().unwrap_or(0))
     }
 
     /// All rings together.
     pub fn rings(self) -> usize {
-        self.0 / 4
+        self.shared / 4
     }
 
     /// Files, and as much again for sockets.
     pub fn definitions(self) -> usize {
-        self.0 / 16
+        self.shared / 16
     }
 
     /// Threads, and as much again for requests of io_uring.
     pub fn threads(self) -> usize {
-        self.0 / 32
+        self.shared / 32
     }
 
-    /// A batch.
+    /// A batch: less where little is left, for it is in memory twice as it is encoded.
     pub fn batch(self) -> usize {
-        self.0 / 10
+        let share = self.shared / 8;
+        share.min(self.left() / 2).max(LEAST_BATCH)
     }
 
     /// Sums by which questions are answered; of those that are in memory until a file ends, half as much again.
     pub fn sums(self) -> usize {
         // Fewer lose the sums by path of a recording of 50 million events.
-        self.0 / 10 * 3
+        self.shared / 8 * 3
+    }
+
+    /// What sums leave to batches and to what comes and goes.
+    pub fn kept_from_sums(self) -> usize {
+        self.shared / 5
     }
 
     /// What cannot be written because the disk is full.
     pub fn spill(self) -> usize {
-        self.0 / 16
+        self.shared / 16
     }
 
     /// Of that, rows that are unpacked at once when there is room again. The sums grow then, too.
     pub fn unpacked(self) -> usize {
-        self.0 / 32
+        self.shared / 32
     }
 
     /// All batches that wait for the encoder or are in it.
     pub fn batches(self) -> usize {
-        self.0 / 6
+        self.shared / 5
     }
 }
 
@@ -116,9 +161,12 @@ impl FromStr for Memory {
     fn from_str(text: &str) -> Result<Memory, String> {
         let bytes = bytes(text)?;
         if bytes < LEAST as f64 {
-            return Err("at least 68MB".to_string());
+            return Err("at least 80MB".to_string());
         }
-        Ok(Memory(bytes as usize))
+        Ok(Memory {
+            bound: bytes as usize,
+            shared: bytes as usize - OWN,
+        })
     }
 }
 

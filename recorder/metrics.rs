@@ -1,7 +1,6 @@
 //! What a monitoring system may ask: `--metrics ADDRESS` serves the recorder's numbers as Prometheus reads them.
 
 use std::fmt;
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +16,7 @@ use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 use tiny_http::{Header, Method, Request, Response, Server};
 
+use crate::memory;
 use crate::status::Progress;
 
 /// Serves the numbers of a recording until the program ends.
@@ -152,11 +152,11 @@ impl Page<'_> {
             "CPU time of the recorder, user and kernel",
             cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
         )?;
-        if let Some(bytes) = resident() {
+        if let Some(bytes) = memory::resident() {
             self.gauge(
                 "process_resident_memory_bytes",
                 "Memory of the recorder",
-                bytes,
+                bytes as i64,
             )?;
         }
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -204,11 +204,4 @@ impl Page<'_> {
         }
         Ok(())
     }
-}
-
-/// Bytes of memory that this process holds: the second number of /proc/self/statm, in pages.
-fn resident() -> Option<i64> {
-    let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: i64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as i64)
 }

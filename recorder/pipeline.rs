@@ -267,13 +267,14 @@ impl Pipeline {
         }
     }
 
-    /// Waits until the encoder has let go of so much that `bytes` more are within the bound. Meanwhile the rings fill up, and
-    /// what they do not hold is counted as lost.
+    /// Waits until the encoder has let go of so much that `bytes` more are within the bound, and as much again for their
+    /// encoding. Meanwhile the rings fill up, and what they do not hold is counted as lost.
     fn wait_for_room(&self, bytes: usize) {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
         loop {
             let in_flight = self.in_flight.load(Ordering::Acquire);
-            if in_flight == 0 || in_flight + bytes <= self.memory.batches() || ended() {
+            let fits = || in_flight + bytes <= self.memory.batches() && bytes <= self.memory.left();
+            if in_flight == 0 || fits() || ended() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -202,7 +202,7 @@ fn what_cannot_be_is_said_before_anything_is_recorded() {
     let said = trigger("path = \"/etc/shadow\"");
     assert!(said.contains("no such column"), "{said}");
     let said = refused_with(&["--ring", "512MB"]);
-    assert!(said.contains("`--memory 580MB`"), "{said}");
+    assert!(said.contains("`--memory 592MB`"), "{said}");
     let said = refused_with(&["--trigger", "true"]);
     assert!(said.contains("--ring"), "{said}");
     let raw = fixture();

@@ -32,7 +32,7 @@ struct Place {
 /// The rows of a rollup.
 #[derive(Debug)]
 pub struct Rows {
-    /// One for each part, as [`Rollup::schema`] has them, with text as views.
+    /// Those of all parts, as [`Rollup::schema`] has them, with text as views.
     pub batches: Vec<RecordBatch>,
     /// Nanoseconds of a slice, which those of all parts divide; 0 where it has none.
     pub slice: i64,
@@ -76,9 +76,10 @@ impl Embedded {
     fn read(&self, rollup: &Rollup) -> Option<Rows> {
         let parts = self.places.iter().filter(|p| p.name == rollup.name);
         let parts: Vec<&Place> = parts.collect();
-        let batch = |place: &&Place| decode(&self.frame(place)?, place.size, rollup);
+        let of = |place: &&Place| decode(&self.frame(place)?, place.size, rollup);
+        let batches: Vec<Vec<RecordBatch>> = parts.iter().map(of).collect::<Option<_>>()?;
         let rows = Rows {
-            batches: parts.iter().map(batch).collect::<Option<_>>()?,
+            batches: batches.into_iter().flatten().collect(),
             slice: match rollup.facets.contains(&Facet::Slice) {
                 true => common(parts.iter().map(|place| place.slice))?,
                 false => 0,
@@ -128,14 +129,15 @@ impl Embedded {
 }
 
 /// The rows in a frame, if they are those of `rollup`.
-fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<RecordBatch> {
+fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<Vec<RecordBatch>> {
     let size = usize::try_from(size.min(MOST_SIZE)).ok()?;
     let stream = zstd::bulk::decompress(frame, size).ok()?;
-    let mut reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
-    let batch = reader.next()?.ok()?;
-    if reader.next().is_some() {
-        return None;
-    }
+    let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
+    reader.map(|batch| typed(&batch.ok()?, rollup)).collect()
+}
+
+/// The rows of a batch, if they have the columns of `rollup`.
+fn typed(batch: &RecordBatch, rollup: &Rollup) -> Option<RecordBatch> {
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
     let found = batch.schema();
     let names = |schema: &Schema| {

@@ -9,6 +9,7 @@ mod sums;
 mod table;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -18,7 +19,7 @@ use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
 use rustc_hash::FxHashMap;
 
 use crate::events::Events;
-use crate::memory::Memory;
+use crate::memory::{Memory, give_back};
 use crate::series::{Run, Series, stretches};
 use facet::{Found, longer};
 use sums::Sum;
@@ -32,8 +33,10 @@ const LEAST: usize = 4;
 const LEAST_TO_BYTE: usize = 8;
 /// Rollups that stay as long as there are others: others are held against them, and most questions are about them.
 const KEPT: [&str; 3] = ["lives", "calls", "activity"];
+/// The part of its rows that may be in memory in any case.
+const LEAST_PART: usize = 4;
 /// Rows that are grouped at a time, which bounds the memory that groups take.
-const PIECE: usize = 16_384;
+const PIECE: usize = 8_192;
 
 /// The rollups of a recording so far.
 #[derive(Debug)]
@@ -43,6 +46,7 @@ pub struct Rollups {
     most: usize,
     /// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
     most_bytes: usize,
+    memory: Memory,
     tables: Vec<Growing>,
     slice: i64,
     events: usize,
@@ -88,11 +92,11 @@ struct Groups {
 impl Rollups {
     /// Of no events, within `memory`.
     pub fn new(memory: Memory) -> Rollups {
-        Rollups::within(memory.sums() / ROW, memory.sums() / 2)
+        Rollups::within(memory, memory.sums() / ROW, memory.sums() / 2)
     }
 
     /// Likewise, with so many rows in memory and so many bytes of parts.
-    fn within(most: usize, most_bytes: usize) -> Rollups {
+    fn within(memory: Memory, most: usize, most_bytes: usize) -> Rollups {
         let growing = |rollup| Growing {
             parts: vec![],
             before: 0,
@@ -101,6 +105,7 @@ impl Rollups {
         Rollups {
             most,
             most_bytes,
+            memory,
             tables: ROLLUPS.iter().map(growing).collect(),
             slice: SLICES[0],
             events: 0,
@@ -152,6 +157,7 @@ impl Rollups {
         values: &BTreeMap<&'static str, Series>,
         found: &Found<'_>,
     ) {
+        let most = self.most_now();
         let mut at = 0;
         while let Some(Growing { table, .. }) = self.tables.get_mut(at) {
             let rows = add(table, groups, found);
@@ -169,13 +175,20 @@ impl Rollups {
                 });
             }
             at += 1;
-            while self.weight() > self.most {
+            while self.weight() > most {
                 let (largest, dropped) = self.end_largest();
                 if dropped && largest < at {
                     at -= 1;
                 }
             }
         }
+    }
+
+    /// Rows that may be in memory now: no more than others have left.
+    fn most_now(&self) -> usize {
+        let left = self.weight() + self.memory.left() / ROW;
+        let rows = left.saturating_sub(self.memory.kept_from_sums() / ROW);
+        rows.clamp(self.most / LEAST_PART, self.most)
     }
 
     fn weight(&self) -> usize {
@@ -197,6 +210,7 @@ impl Rollups {
             growing.parts.push(part);
             growing.table = Table::new(growing.table.rollup);
             growing.before = self.events;
+            give_back();
             return (largest, false);
         }
         let kept = |at: &usize| KEPT.contains(&self.tables[*at].table.rollup.name);
@@ -210,6 +224,7 @@ impl Rollups {
         let parts = self.tables[gone].parts.iter();
         self.bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
         self.tables.remove(gone);
+        give_back();
         (gone, true)
     }
 
@@ -230,15 +245,13 @@ impl Rollups {
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn blobs(&self) -> Result<Vec<Blob>, ArrowError> {
-        let mut blobs = vec![];
-        for Growing { parts, table, .. } in &self.tables {
-            if !parts.is_empty() || table.rows() * LEAST <= self.events {
-                blobs.extend(parts.iter().cloned());
-                blobs.push(blob(table, self.slice)?);
-            }
-        }
-        Ok(blobs)
+    pub fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
+        let worth = |g: &&Growing| !g.parts.is_empty() || g.table.rows() * LEAST <= self.events;
+        self.tables.iter().filter(worth).flat_map(|growing| {
+            let last = std::iter::once_with(|| Ok(Cow::Owned(blob(&growing.table, self.slice)?)));
+            let parts = growing.parts.iter().map(|part| Ok(Cow::Borrowed(part)));
+            parts.chain(last)
+        })
     }
 }
 
@@ -256,9 +269,8 @@ fn add(table: &mut Table, groups: &Groups, found: &Found<'_>) -> Vec<u32> {
     rows
 }
 
-/// A part is compressed as it is written: as a whole it would be in memory once more.
+/// A rollup or a part of one is compressed as it is written: as a whole it would be in memory once more.
 fn blob(table: &Table, slice: i64) -> Result<Blob, ArrowError> {
-    let batch = table.batch()?;
     // With a checksum, so that what is damaged is not read.
     let mut encoder = zstd::Encoder::new(vec![], 3)?;
     encoder.include_checksum(true)?;
@@ -266,8 +278,10 @@ fn blob(table: &Table, slice: i64) -> Result<Blob, ArrowError> {
         to: encoder,
         size: 0,
     };
-    let mut stream = StreamWriter::try_new(to, &batch.schema())?;
-    stream.write(&batch)?;
+    let mut stream = StreamWriter::try_new(to, &table.schema())?;
+    for batch in table.batches() {
+        stream.write(&batch?)?;
+    }
     let Counted { to: encoder, size } = stream.into_inner()?;
     Ok(Blob {
         name: table.rollup.name,

@@ -1,9 +1,10 @@
 //! The rows of one rollup.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use ctrace_schema::histogram::Histogram;
 use ctrace_schema::rollups::{Facet, Only, Rollup, Stat};
@@ -19,6 +20,9 @@ const WIDTH: usize = 5;
 pub const NONE: u32 = u32::MAX;
 /// Bytes that a row takes in memory, about.
 pub const ROW: usize = 400;
+
+/// Rows that are made columns of at a time.
+const AT_ONCE: usize = 8_192;
 
 /// The number of a set of values of each facet, in a batch.
 pub type Numbers = [u32; Facet::ALL.len()];
@@ -184,33 +188,45 @@ impl Table {
         self.values[at] = values;
     }
 
-    /// The rows as Arrow has them.
+    /// Its columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(self.rollup.schema(&dictionary()))
+    }
+
+    /// The rows as Arrow has them, [`AT_ONCE`] at a time: all of them would be in memory once more.
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn batch(&self) -> Result<RecordBatch, ArrowError> {
+    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+        // Of none one batch without rows: it says that there are none.
+        let begins = (0..self.rows().max(1)).step_by(AT_ONCE);
+        begins.map(|from| self.batch(from..self.rows().min(from + AT_ONCE)))
+    }
+
+    fn batch(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![];
         for (at, facet) in self.rollup.facets.iter().enumerate() {
-            let sets: Vec<u32> = self.keys.iter().map(|key| key[at]).collect();
+            let keys = self.keys[rows.clone()].iter();
+            let sets: Vec<u32> = keys.map(|key| key[at]).collect();
             let column = |name: &&str| self.values[at].column(name, &sets);
             columns.extend(facet.columns().iter().map(column));
         }
-        columns.push(sums::counts(&self.counts));
+        columns.push(sums::counts(&self.counts[rows.clone()]));
         let width = self.rollup.measures.len();
+        let sums = &self.sums[rows.start * width..rows.end * width];
         for (at, measure) in self.rollup.measures.iter().enumerate() {
-            let sums = self.sums.iter().skip(at).step_by(width);
+            let sums = sums.iter().skip(at).step_by(width);
             columns.extend(measure.stats.iter().map(|stat| match stat {
-                Stat::Histogram => self.histograms(),
+                Stat::Histogram => self.histograms(rows.clone()),
                 stat => sums::column(measure.column, *stat, sums.clone()),
             }));
         }
-        let schema = self.rollup.schema(&dictionary());
-        RecordBatch::try_new(Arc::new(schema), columns)
+        RecordBatch::try_new(self.schema(), columns)
     }
 
-    fn histograms(&self) -> ArrayRef {
+    fn histograms(&self, rows: Range<usize>) -> ArrayRef {
         let none = Histogram::default();
-        let each = (0..self.rows()).map(|row| self.histograms.get(row).unwrap_or(&none));
+        let each = rows.map(|row| self.histograms.get(row).unwrap_or(&none));
         Arc::new(BinaryArray::from_iter_values(each.map(Histogram::to_bytes)))
     }
 }

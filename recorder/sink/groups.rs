@@ -1,6 +1,6 @@
 //! The row groups of a Parquet file, with a block after each that says what it holds ([`ctrace_schema::unclosed`]), and its end.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -28,7 +28,9 @@ pub struct Groups {
     out: Whole,
     encoder: Encoder,
     schema: SchemaDescPtr,
-    groups: Vec<Group>,
+    /// Their blocks, of which the end is made: what these say takes ten times the memory when it is unpacked.
+    blocks: Vec<Vec<u8>>,
+    rows: u64,
 }
 
 /// The pairs of a footer.
@@ -59,7 +61,8 @@ impl Groups {
             out,
             encoder: Encoder::new()?,
             schema,
-            groups: vec![],
+            blocks: vec![],
+            rows: 0,
         })
     }
 
@@ -67,18 +70,21 @@ impl Groups {
     ///
     /// # Errors
     /// What is not whole cannot be cut off.
-    pub fn resume(
-        medium: Box<dyn Medium>,
-        metadata: ParquetMetaData,
-        end: u64,
-    ) -> io::Result<Groups> {
+    pub fn resume(medium: Box<dyn Medium>, metadata: ParquetMetaData, end: u64) -> Result<Groups> {
         let mut out = Whole::new(medium);
         out.cut(end)?;
+        let schema = metadata.file_metadata().schema_descr_ptr();
+        let rows = metadata.file_metadata().num_rows() as u64;
+        let blocks = unclosed::groups(metadata).into_iter().map(|group| {
+            let metadata = unclosed::metadata(&schema, vec![], [group]);
+            unclosed::block(&metadata, 0, 0, 0)
+        });
         Ok(Groups {
             out,
             encoder: Encoder::new()?,
-            schema: metadata.file_metadata().schema_descr_ptr(),
-            groups: unclosed::groups(metadata),
+            blocks: blocks.collect::<Result<_, _>>()?,
+            schema,
+            rows,
         })
     }
 
@@ -89,11 +95,7 @@ impl Groups {
 
     /// Rows that are written.
     pub fn rows(&self) -> u64 {
-        let rows = self
-            .groups
-            .iter()
-            .map(|(group, ..)| group.num_rows() as u64);
-        rows.sum()
+        self.rows
     }
 
     /// Writes a row group and its block, which says that so many bytes before are on the disk.
@@ -105,22 +107,25 @@ impl Groups {
             out,
             encoder,
             schema,
-            groups,
+            blocks,
+            ..
         } = self;
-        let group = out.append(|piece| {
+        let block = out.append(|piece| {
             let start = piece.at();
             let mut piece = Checked {
                 piece,
                 crc: Hasher::new(),
             };
-            let ordinal = i16::try_from(groups.len()).ok();
+            let ordinal = i16::try_from(blocks.len()).ok();
             let group = write_group(&mut piece, encoder, schema, ordinal, columns)?;
-            let metadata = unclosed::metadata(schema, vec![], [group.clone()]);
+            let metadata = unclosed::metadata(schema, vec![], [group]);
             let crc = piece.crc.clone().finalize();
-            piece.write_all(&unclosed::block(&metadata, start, synced, crc)?)?;
-            Ok::<_, anyhow::Error>(group)
+            let block = unclosed::block(&metadata, start, synced, crc)?;
+            piece.write_all(&block)?;
+            Ok::<_, anyhow::Error>(block)
         })?;
-        groups.push(group);
+        blocks.push(block);
+        self.rows += columns.rows() as u64;
         Ok(())
     }
 
@@ -148,16 +153,25 @@ impl Groups {
         if let Some(rollups) = rollups {
             pairs.push(embed(rollups, &mut self.out)?);
         }
-        let metadata = unclosed::metadata(&self.schema, pairs, self.groups.clone());
-        let footer = unclosed::footer(&metadata, self.out.len())?;
-        Ok(self.out.append(|piece| piece.write_all(&footer))?)
+        let mut groups = vec![];
+        for block in &self.blocks {
+            groups.extend(unclosed::of_block(block, &self.schema)?);
+        }
+        let metadata = unclosed::metadata(&self.schema, pairs, groups);
+        let len = self.out.len();
+        self.out.append(|piece| {
+            let mut out = BufWriter::new(piece);
+            unclosed::write_footer(&metadata, len, &mut out)?;
+            Ok(out.flush()?)
+        })
     }
 }
 
 /// Writes the rollups, and returns what says where they stand.
 fn embed(rollups: &Rollups, out: &mut Whole) -> Result<KeyValue> {
     let mut places = vec![];
-    for blob in rollups.blobs()? {
+    for blob in rollups.blobs() {
+        let blob = blob?;
         places.push(json!({
             "name": blob.name,
             "offset": out.len(),

@@ -60,6 +60,39 @@ fn a_fork_bomb() {
     assert!(ends > 100 && calls > 1000, "{ends} {calls}");
 }
 
+/// What each of the others does, in four containers at the same time, of which everything is recorded; once within
+/// the least that --memory takes, and once within its default.
+#[test]
+fn all_of_it_at_once() {
+    require_root();
+    for bound in [80_000_000, BOUND] {
+        let stem = unique("once");
+        let (own, memory) = (format!("{stem}-*"), format!("{}MB", bound / 1_000_000));
+        let recorder = Recorder::start(&["--container", &own, "--memory", &memory]);
+        std::thread::scope(|scope| {
+            let loads: [&[&str]; 4] = [
+                &["paths", "2000000"],
+                &["fds", "6", "17000"],
+                &["forks", "2"],
+                &["mix", "3"],
+            ];
+            for load in loads {
+                let name = format!("{stem}-{}", load[0]);
+                scope.spawn(move || {
+                    let container = Container::new(Runtime::Docker, &name);
+                    let ran = container
+                        .option("--pids-limit=200")
+                        .run(&[&["bounds"], load].concat());
+                    assert_eq!(ran.code, 0);
+                });
+            }
+        });
+        let recording = recorder.stop_within(bound);
+        let containers = "select count(distinct container) from events where kind = 'syscall'";
+        assert_eq!(recording.count(containers), 4);
+    }
+}
+
 #[test]
 fn what_costs_too_much_cpu_is_given_up_and_counted() {
     require_root();

@@ -62,6 +62,14 @@ impl Block {
     }
 }
 
+/// The metadata in a block as [`Block::encode`] makes it.
+///
+/// # Errors
+/// It is none.
+pub fn metadata(block: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::decompress(&block[..block.len().saturating_sub(TRAILER)], LARGEST)
+}
+
 /// The last whole block of the first `len` bytes of a file.
 ///
 /// # Errors
@@ -209,6 +217,10 @@ mod tests {
     #[test]
     fn a_chain_leads_to_the_beginning() {
         let (bytes, [first, second]) = file();
+        assert_eq!(
+            metadata(&bytes[FIRST as usize..first as usize]).unwrap(),
+            b"first"
+        );
         let mut file = Cursor::new(bytes);
         let found = ending(&mut file, second).unwrap().unwrap();
         assert_eq!(found.block.before, first);

@@ -17,8 +17,8 @@ use arrow_schema::ArrowError;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     FileMetaData, KeyValue, PageIndexPolicy, ParquetColumnIndex, ParquetMetaData,
-    ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter, ParquetOffsetIndex,
-    RowGroupMetaData,
+    ParquetMetaDataBuilder, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetMetaDataWriter,
+    ParquetOffsetIndex, RowGroupMetaData,
 };
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
@@ -102,17 +102,16 @@ pub fn block(
     Ok(block.encode()?)
 }
 
-/// The end of a file of `len` bytes: `metadata`, with the indices of the pages before it.
+/// Writes the end of a file of `len` bytes: `metadata`, with the indices of the pages before it.
 ///
 /// # Errors
-/// None that a user can cause.
-pub fn footer(metadata: &ParquetMetaData, len: u64) -> Result<Vec<u8>, ParquetError> {
-    let mut bytes = vec![];
-    let after = After {
-        out: &mut bytes,
-        skip: len,
-    };
-    let mut tracked = TrackedWrite::new(after);
+/// Those of `out`.
+pub fn write_footer(
+    metadata: &ParquetMetaData,
+    len: u64,
+    out: impl Write + Send,
+) -> Result<(), ParquetError> {
+    let mut tracked = TrackedWrite::new(After { out, skip: len });
     let nothing = vec![0; 1 << 16];
     let mut left = len;
     while left > 0 {
@@ -120,26 +119,25 @@ pub fn footer(metadata: &ParquetMetaData, len: u64) -> Result<Vec<u8>, ParquetEr
         tracked.write_all(&nothing[..some as usize])?;
         left -= some;
     }
-    ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()?;
-    Ok(bytes)
+    ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()
 }
 
 /// Drops the first bytes: the metadata's writer counts places from what it was given.
-struct After<'a> {
-    out: &'a mut Vec<u8>,
+struct After<W> {
+    out: W,
     skip: u64,
 }
 
-impl Write for After<'_> {
+impl<W: Write> Write for After<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skip = self.skip.min(bytes.len() as u64);
         self.skip -= skip;
-        self.out.extend_from_slice(&bytes[skip as usize..]);
+        self.out.write_all(&bytes[skip as usize..])?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.out.flush()
     }
 }
 
@@ -171,17 +169,20 @@ pub fn whole(file: &mut File) -> Result<Option<(ParquetMetaData, u64)>, Error> {
     let Some(chain) = chain(file)? else {
         return Ok(None);
     };
-    let mut read = vec![];
-    for found in &chain {
-        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        read.push(reader.parse_and_finish(&bytes::Bytes::from(found.block.metadata.clone()))?);
-    }
-    let first = read[0].file_metadata();
+    let end = chain.last().map_or(FIRST, |found| found.end);
+    let mut blocks = chain.into_iter().map(|found| found.block.metadata);
+    let Some(first) = blocks.next() else {
+        return Ok(None);
+    };
+    let first = parsed(first, None)?;
+    let first = first.file_metadata();
     let pairs = first.key_value_metadata().cloned().unwrap_or_default();
     let schema = first.schema_descr_ptr();
-    let metadata = metadata(&schema, pairs, read.into_iter().flat_map(groups));
-    let end = chain.last().map_or(FIRST, |found| found.end);
-    Ok(Some((metadata, end)))
+    let mut all = vec![];
+    for block in blocks {
+        all.extend(groups(parsed(block, Some(&schema))?));
+    }
+    Ok(Some((metadata(&schema, pairs, all), end)))
 }
 
 /// The rows of a journal that are in none of the row groups of `metadata`, in the order of `seq`.
@@ -226,7 +227,30 @@ fn chain(file: &mut File) -> io::Result<Option<Vec<Found>>> {
     Ok(None)
 }
 
-/// The row groups of a file or a block.
+/// The metadata in a block; of a file that is known to have this schema, which all share then.
+fn parsed(
+    metadata: Vec<u8>,
+    schema: Option<&SchemaDescPtr>,
+) -> Result<ParquetMetaData, ParquetError> {
+    let mut options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+    if let Some(schema) = schema {
+        options.set_schema(schema.clone());
+    }
+    ParquetMetaDataReader::new()
+        .with_page_index_policy(PageIndexPolicy::Optional)
+        .with_metadata_options(Some(options))
+        .parse_and_finish(&bytes::Bytes::from(metadata))
+}
+
+/// The row groups that a block tells of, which [`block`] has made, in a file with this schema.
+///
+/// # Errors
+/// It is none.
+pub fn of_block(block: &[u8], schema: &SchemaDescPtr) -> Result<Vec<Group>, Error> {
+    Ok(groups(parsed(block::metadata(block)?, Some(schema))?))
+}
+
+/// The row groups of a file.
 pub fn groups(metadata: ParquetMetaData) -> Vec<Group> {
     let mut builder = metadata.into_builder();
     let columns: ParquetColumnIndex = builder.take_column_index().unwrap_or_default();
