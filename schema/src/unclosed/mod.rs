@@ -242,7 +242,7 @@ fn parsed(
         .parse_and_finish(&bytes::Bytes::from(metadata))
 }
 
-/// The row groups that a block tells of, which [`block`] has made, in a file with this schema.
+/// The row groups that a block tells of, which [`block()`] has made, in a file with this schema.
 ///
 /// # Errors
 /// It is none.
