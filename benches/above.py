@@ -77,8 +77,8 @@ def replay(options):
     commands([("replayed", replays), ("captured", captures)], options.directory)
 
 
-# Beside the 68 MB of the recorder itself.
-RING = ["--ring", "1h,60MB", "--memory", "128MB"]
+# Beside the 80 MB of the recorder itself.
+RING = ["--ring", "1h,60MB", "--memory", "140MB"]
 
 
 def ring(options):

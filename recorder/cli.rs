@@ -142,7 +142,7 @@ pub struct Record {
     #[arg(long, value_name = "SIZE,TIME")]
     pub keep: Option<Limits>,
 
-    /// Keep the last of what happens in memory, such as 15m,64MB of it, and write it out, to a file of its own each time, on
+    /// Keep the last of what happens in memory, such as 15m,40MB of it, and write it out, to a file of its own each time, on
     /// `ctrace-rec dump`, SIGUSR1 or --trigger. It counts in --memory.
     #[arg(
         long,

@@ -21,7 +21,7 @@ pub struct Memory {
 /// Less is not enough for the programs' set-up and one batch.
 const LEAST: usize = 80_000_000;
 
-/// What the program itself takes, its code and what the kernel's loader leaves, bytes.
+/// What the program itself takes, its code and what libbpf keeps, bytes.
 const OWN: usize = 24 << 20;
 
 /// What a batch may take in any case, bytes.
@@ -122,7 +122,8 @@ impl Memory {
         self.shared / 32
     }
 
-    /// A batch: less where little is left, for it is in memory twice as it is encoded.
+    /// A batch. It is in memory twice as it is encoded, so where little is left it takes no more than a third of that: by half of
+    /// what it leaves it is full.
     pub fn batch(self) -> usize {
         let share = self.shared / 8;
         share.min(self.left() / 2).max(LEAST_BATCH)

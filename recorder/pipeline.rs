@@ -54,14 +54,22 @@ pub struct Pipeline {
     resolver: Resolver,
     encoder: Option<Encoder>,
     memory: Memory,
-    /// Bytes of the batches that the encoder has, or that wait for it.
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<InFlight>,
     cutter: Cutter,
     /// What waits until it is known whose rows it has.
     held: VecDeque<Held>,
     clocks: Vec<(u64, i64)>,
     now: i64,
     summary: Summary,
+}
+
+/// What has been sent to the encoder.
+#[derive(Debug, Default)]
+struct InFlight {
+    /// Parts with which it is not done.
+    parts: AtomicUsize,
+    /// Bytes of these, and of those that it has gathered.
+    bytes: AtomicUsize,
 }
 
 /// The thread that encodes, compresses and writes.
@@ -80,7 +88,7 @@ impl Pipeline {
         let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
-        let in_flight = Arc::new(AtomicUsize::new(0));
+        let in_flight = Arc::new(InFlight::default());
         let thread = std::thread::Builder::new()
             .name("encoder".to_string())
             .spawn({
@@ -271,15 +279,16 @@ impl Pipeline {
     /// encoding. Meanwhile the rings fill up, and what they do not hold is counted as lost.
     fn wait_for_room(&self, bytes: usize) {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
-        loop {
-            let in_flight = self.in_flight.load(Ordering::Acquire);
-            let fits = || in_flight + bytes <= self.memory.batches() && bytes <= self.memory.left();
-            if in_flight == 0 || fits() || ended() {
-                break;
-            }
+        let fits = || {
+            let in_flight = self.in_flight.bytes.load(Ordering::Relaxed);
+            in_flight + bytes <= self.memory.batches() && bytes <= self.memory.left()
+        };
+        // One that has nothing to do lets go of nothing: what it has gathered waits for what is to be sent.
+        while self.in_flight.parts.load(Ordering::Acquire) > 0 && !fits() && !ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        self.in_flight.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.in_flight.parts.fetch_add(1, Ordering::Relaxed);
     }
 
     fn join(&mut self) -> Result<u64> {
@@ -366,7 +375,7 @@ fn encode(
     host: &str,
     calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
-    in_flight: &AtomicUsize,
+    in_flight: &InFlight,
 ) -> Result<u64> {
     let clusters = sink.wants().gathers;
     let columns = |batch: Batch, names: &[ContainerName], room: Room| {
@@ -392,7 +401,9 @@ fn encode(
                 sink.write(&columns)?;
             }
             room = columns.into_parts().1;
-            in_flight.fetch_sub(std::mem::take(&mut bytes), Ordering::Release);
+            in_flight
+                .bytes
+                .fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
             if let Some(turn) = turn {
                 sink.turn(turn)?;
             }
@@ -406,6 +417,7 @@ fn encode(
             room = emptied;
             gathered.take_back(lent);
         }
+        in_flight.parts.fetch_sub(1, Ordering::Release);
     }
     Err(anyhow!("the recording was not ended"))
 }

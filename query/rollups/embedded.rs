@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use ctrace_schema::rollups::{Facet, KEY_ROLLUPS, N, Only, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
@@ -18,6 +18,8 @@ use serde::Deserialize;
 /// The largest frame that is read, and the most that it may hold, bytes. The recorder's are far smaller.
 const MOST_LENGTH: u64 = 64 << 20;
 const MOST_SIZE: u64 = 512 << 20;
+/// The most batches of a stream: few bytes may tell of many, which are of no rows.
+const MOST_BATCHES: usize = 4096;
 
 /// Where a rollup stands: see [`KEY_ROLLUPS`].
 #[derive(Clone, Debug, Deserialize)]
@@ -76,6 +78,10 @@ impl Embedded {
     fn read(&self, rollup: &Rollup) -> Option<Rows> {
         let parts = self.places.iter().filter(|p| p.name == rollup.name);
         let parts: Vec<&Place> = parts.collect();
+        let size = parts.iter().fold(0u64, |all, p| all.saturating_add(p.size));
+        if size > MOST_SIZE {
+            return None;
+        }
         let of = |place: &&Place| decode(&self.frame(place)?, place.size, rollup);
         let batches: Vec<Vec<RecordBatch>> = parts.iter().map(of).collect::<Option<_>>()?;
         let rows = Rows {
@@ -132,13 +138,15 @@ impl Embedded {
 fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<Vec<RecordBatch>> {
     let size = usize::try_from(size.min(MOST_SIZE)).ok()?;
     let stream = zstd::bulk::decompress(frame, size).ok()?;
-    let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
-    reader.map(|batch| typed(&batch.ok()?, rollup)).collect()
+    let mut reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
+    let schema = Arc::new(rollup.schema(&DataType::Utf8View));
+    let batches = reader.by_ref().take(MOST_BATCHES);
+    let batches: Option<_> = batches.map(|b| typed(&b.ok()?, &schema)).collect();
+    batches.filter(|_| reader.next().is_none())
 }
 
-/// The rows of a batch, if they have the columns of `rollup`.
-fn typed(batch: &RecordBatch, rollup: &Rollup) -> Option<RecordBatch> {
-    let schema = Arc::new(rollup.schema(&DataType::Utf8View));
+/// The rows of a batch, if they have the columns of `schema`.
+fn typed(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
     let found = batch.schema();
     let names = |schema: &Schema| {
         schema
@@ -147,7 +155,7 @@ fn typed(batch: &RecordBatch, rollup: &Rollup) -> Option<RecordBatch> {
             .map(|f| f.name().clone())
             .collect::<Vec<_>>()
     };
-    if names(&schema) != names(&found) {
+    if names(schema) != names(&found) {
         return None;
     }
     let columns = schema.fields().iter().zip(batch.columns());

@@ -33,8 +33,8 @@ const LEAST: usize = 4;
 const LEAST_TO_BYTE: usize = 8;
 /// Rollups that stay as long as there are others: others are held against them, and most questions are about them.
 const KEPT: [&str; 3] = ["lives", "calls", "activity"];
-/// The part of its rows that may be in memory in any case.
-const LEAST_PART: usize = 4;
+/// Of the rows that may be in memory one in so many may in any case.
+const ONE_IN: usize = 4;
 /// Rows that are grouped at a time, which bounds the memory that groups take.
 const PIECE: usize = 8_192;
 
@@ -188,7 +188,7 @@ impl Rollups {
     fn most_now(&self) -> usize {
         let left = self.weight() + self.memory.left() / ROW;
         let rows = left.saturating_sub(self.memory.kept_from_sums() / ROW);
-        rows.clamp(self.most / LEAST_PART, self.most)
+        rows.clamp(self.most / ONE_IN, self.most)
     }
 
     fn weight(&self) -> usize {

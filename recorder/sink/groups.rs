@@ -1,6 +1,6 @@
 //! The row groups of a Parquet file, with a block after each that says what it holds ([`ctrace_schema::unclosed`]), and its end.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -159,11 +159,8 @@ impl Groups {
         }
         let metadata = unclosed::metadata(&self.schema, pairs, groups);
         let len = self.out.len();
-        self.out.append(|piece| {
-            let mut out = BufWriter::new(piece);
-            unclosed::write_footer(&metadata, len, &mut out)?;
-            Ok(out.flush()?)
-        })
+        self.out
+            .append(|piece| Ok(unclosed::write_footer(&metadata, len, piece)?))
     }
 }
 

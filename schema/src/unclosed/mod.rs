@@ -111,7 +111,13 @@ pub fn write_footer(
     len: u64,
     out: impl Write + Send,
 ) -> Result<(), ParquetError> {
-    let mut tracked = TrackedWrite::new(After { out, skip: len });
+    let mut written = Ok(());
+    let after = After {
+        out,
+        skip: len,
+        written: &mut written,
+    };
+    let mut tracked = TrackedWrite::new(after);
     let nothing = vec![0; 1 << 16];
     let mut left = len;
     while left > 0 {
@@ -119,25 +125,30 @@ pub fn write_footer(
         tracked.write_all(&nothing[..some as usize])?;
         left -= some;
     }
-    ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()
+    ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()?;
+    Ok(written?)
 }
 
 /// Drops the first bytes: the metadata's writer counts places from what it was given.
-struct After<W> {
+struct After<'a, W> {
     out: W,
     skip: u64,
+    /// The first error: the metadata's writer writes its last bytes when it is dropped, where nobody hears of one.
+    written: &'a mut io::Result<()>,
 }
 
-impl<W: Write> Write for After<W> {
+impl<W: Write> Write for After<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skip = self.skip.min(bytes.len() as u64);
         self.skip -= skip;
-        self.out.write_all(&bytes[skip as usize..])?;
+        if self.written.is_ok() {
+            *self.written = self.out.write_all(&bytes[skip as usize..]);
+        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        Ok(())
     }
 }
 
