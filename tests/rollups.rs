@@ -5,6 +5,7 @@
 
 mod query_support;
 
+use std::iter::{once, repeat_n};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -419,15 +420,17 @@ fn stream(bytes: &[u8], places: &Value, name: &str) -> Vec<u8> {
     zstd::decode_all(frame).unwrap()
 }
 
-/// Some of the rows.
-fn some(stream: &[u8], rows: std::ops::Range<usize>) -> Vec<u8> {
+/// Some of the rows, each of these stretches in a batch of its own.
+fn some(stream: &[u8], stretches: impl IntoIterator<Item = std::ops::Range<usize>>) -> Vec<u8> {
     let batch = StreamReader::try_new(stream, None)
         .unwrap()
         .next()
         .unwrap()
         .unwrap();
     let mut writer = StreamWriter::try_new(vec![], &batch.schema()).unwrap();
-    writer.write(&batch.slice(rows.start, rows.len())).unwrap();
+    for rows in stretches {
+        writer.write(&batch.slice(rows.start, rows.len())).unwrap();
+    }
     writer.into_inner().unwrap()
 }
 
@@ -518,7 +521,7 @@ fn what_is_damaged_or_forged_is_not_used() {
         (
             "huge",
             |_, places| each(places, "size", json!(u64::MAX)),
-            "rollup_calls",
+            "events",
         ),
         ("tiny", |_, places| each(places, "size", json!(9)), "events"),
         (
@@ -547,15 +550,36 @@ fn what_is_damaged_or_forged_is_not_used() {
                     .unwrap()
                     .unwrap()
                     .num_rows();
-                put(bytes, places, "calls", &some(&whole, 0..rows / 2));
+                put(bytes, places, "calls", &some(&whole, once(0..rows / 2)));
                 places
                     .as_array_mut()
                     .unwrap()
                     .push(json!({ "name": "rest" }));
-                put(bytes, places, "rest", &some(&whole, rows / 2..rows));
+                put(bytes, places, "rest", &some(&whole, once(rows / 2..rows)));
                 places.as_array_mut().unwrap().last_mut().unwrap()["name"] = json!("calls");
             },
             "rollup_calls",
+        ),
+        (
+            "in a batch for each row",
+            |bytes, places| {
+                let whole = stream(bytes, places, "calls");
+                let batches = StreamReader::try_new(&whole[..], None).unwrap();
+                let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
+                let each = (0..rows).map(|row| row..row + 1);
+                put(bytes, places, "calls", &some(&whole, each));
+            },
+            "rollup_calls",
+        ),
+        (
+            "in very many batches of no rows",
+            |bytes, places| {
+                for name in ["calls", "latency", "threads", "activity"] {
+                    let whole = stream(bytes, places, name);
+                    put(bytes, places, name, &some(&whole, repeat_n(0..0, 10_000)));
+                }
+            },
+            "events",
         ),
         (
             "twice as many",
