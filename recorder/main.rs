@@ -61,7 +61,7 @@ struct Closed;
 fn main() -> ExitCode {
     memory::keep_little();
     // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
-    match config::parse(std::env::args_os().collect()).and_then(|cli| run(&cli)) {
+    match config::parse(std::env::args_os().collect()).and_then(run) {
         Ok(code) => code,
         Err(error) => {
             // Nobody to tell that stderr is closed.
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<ExitCode> {
+fn run(mut cli: Cli) -> Result<ExitCode> {
     let mut out = Vec::new();
     match &cli.command {
         Some(Command::Containers { format }) => {
@@ -89,7 +89,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         None => {
             return match &cli.record.from_raw {
-                Some(path) => session::replay(&cli.record, path),
+                Some(path) => {
+                    cli.record.memory = cli.record.memory.unwatched();
+                    session::replay(&cli.record, path)
+                }
                 None => session::record(&cli.record),
             };
         }

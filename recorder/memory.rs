@@ -16,6 +16,8 @@ pub struct Memory {
     bound: usize,
     /// What of it is neither the program's own nor a ring's, bytes: shares are of this.
     shared: usize,
+    /// Whether what is left is looked at.
+    watched: bool,
 }
 
 /// Less is not enough for the programs' set-up and one batch.
@@ -102,9 +104,20 @@ impl Memory {
         Ok((Memory { shared, ..self }, ring))
     }
 
+    /// The same for a replay, which keeps to the shares and does not look at what is left: it comes out the same each time.
+    pub fn unwatched(self) -> Memory {
+        Memory {
+            watched: false,
+            ..self
+        }
+    }
+
     /// What is left now, bytes.
     pub fn left(self) -> usize {
-        self.bound.saturating_sub(resident().unwrap_or(0))
+        match self.watched {
+            true => self.bound.saturating_sub(resident().unwrap_or(0)),
+            false => usize::MAX,
+        }
     }
 
     /// All rings together.
@@ -156,6 +169,15 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// The default, whatever else is in this process.
+    pub fn of_tests() -> Memory {
+        let memory: Result<Memory, _> = Memory::DEFAULT.parse();
+        memory.expect("is a size").unwatched()
+    }
+}
+
 impl FromStr for Memory {
     type Err = String;
 
@@ -167,6 +189,7 @@ impl FromStr for Memory {
         Ok(Memory {
             bound: bytes as usize,
             shared: bytes as usize - OWN,
+            watched: true,
         })
     }
 }

@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn the_end_of_a_process_is_told_once_and_that_of_the_next_with_its_id_too() {
         let calls = Calls::new("x86_64").unwrap();
-        let memory = Memory::DEFAULT.parse().unwrap();
+        let memory = Memory::of_tests();
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(true), memory);
         let head = |tid| Head {
             time: 1,
