@@ -146,6 +146,7 @@ impl Pipeline {
                 }
             }
             Note::Missed(misses) => self.summary.missed = misses.clone(),
+            Note::Forget { threads } => self.resolver.forget(*threads),
             Note::Advance { .. } => {}
         }
     }
@@ -302,14 +303,10 @@ impl Pipeline {
             .map_err(|_| anyhow!("the encoder has failed; please report this"))?
     }
 
-    /// Whether the definitions fill so much memory that the kernel side should send them anew.
-    pub fn is_full(&self) -> bool {
-        self.resolver.is_full()
-    }
-
-    /// Forgets definitions that have not been used for long.
-    pub fn forget(&mut self) {
-        self.resolver.forget();
+    /// What is to be noted where definitions fill so much memory that the kernel side should send them anew.
+    pub fn full(&self) -> Option<Note> {
+        let (full, threads) = self.resolver.is_full();
+        full.then_some(Note::Forget { threads })
     }
 
     /// Whether it is undecided what a cgroup is, and a process has been in it.

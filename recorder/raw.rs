@@ -110,6 +110,11 @@ pub enum Note {
         boot: u64,
     },
     Missed(Misses),
+    /// Definitions that were not used for long are forgotten, of files and sockets, and of `threads` too; the kernel side sends
+    /// again what it uses. A replay does so where the recorder did, for a capture does not hold them again elsewhere.
+    Forget {
+        threads: bool,
+    },
 }
 
 const RING: u8 = b'R';

@@ -129,17 +129,19 @@ impl Resolver {
         }
     }
 
-    /// Whether definitions fill so much memory that the kernel side should be told to start anew.
-    pub fn is_full(&self) -> bool {
-        self.files.is_full() || self.sockets.is_full() || self.threads.is_full()
+    /// Whether definitions fill so much memory that the kernel side should send them anew, and whether those of threads do.
+    pub fn is_full(&self) -> (bool, bool) {
+        let threads = self.threads.is_full();
+        let any = threads || self.files.is_full() || self.sockets.is_full();
+        (any, threads)
     }
 
-    /// Forgets the older half of the definitions. The kernel side sends those again that it uses.
-    pub fn forget(&mut self) {
+    /// Forgets the older half of the definitions, of `threads` too if they are to go: one may do nothing for long, and those
+    /// that are gone are forgotten when they go, unless that was lost. The kernel side sends those again that it uses.
+    pub fn forget(&mut self, threads: bool) {
         self.files.age();
         self.sockets.age();
-        // A thread may do nothing for long; those that are gone are forgotten when they go, unless that was lost.
-        if self.threads.is_full() {
+        if threads {
             self.threads.age();
         }
     }

@@ -230,8 +230,8 @@ impl Live {
         for note in lost {
             self.note(note)?;
         }
-        if self.pipeline.is_full() {
-            self.pipeline.forget();
+        if let Some(forget) = self.pipeline.full() {
+            self.note(forget)?;
             self.kernel.forget_definitions();
         }
         Ok(now)
@@ -537,9 +537,6 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 });
                 if let Err(e) = advanced {
                     return closed(e);
-                }
-                if pipeline.is_full() {
-                    pipeline.forget();
                 }
                 for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
                     report.say(&said.text, said.error);

@@ -236,6 +236,36 @@ fn two_recorders_see_the_same() {
     assert!(counts[0].len() > 2, "{:?}", counts[0]);
 }
 
+/// What the kernel side sends again because its recorder has forgotten it stands in the capture there and nowhere else.
+#[test]
+fn a_replay_forgets_where_its_recorder_did() {
+    require_root();
+    let raw = tempfile::tempdir().unwrap();
+    let file = raw.path().join("run.raw");
+    let flags = ["--event", "openat,socket", "--raw"];
+    let recorder = Recorder::start(&[&flags, &[file.to_str().unwrap()][..]].concat());
+    let ended = Container::new(Runtime::Runc, "forgets").run(&["bounds", "fds", "4", "17000"]);
+    let live = recorder.stop();
+    let bytes = std::fs::read(&file).unwrap();
+    let line = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let frames = zstd::decode_all(&bytes[line..]).unwrap();
+    let forgets = |at: &[u8]| at.starts_with(br#"{"forget""#);
+    assert!(frames.windows(16).any(forgets), "nothing was forgotten");
+    let sql = format!(
+        "select syscall, path, family, count(*) as n from events where container = '{}' group by 1, 2, 3 order by 1, 2, 3",
+        ended.name
+    );
+    let rows = live.query(&sql);
+    assert!(rows.len() > 1, "{rows:?}");
+    for memory in ["80MB", "1GB"] {
+        let again = live.beside(&format!("{memory}.parquet"));
+        let mut replay = ctrace_rec();
+        let replay = replay.args(["--memory", memory, "--from-raw"]);
+        run(replay.arg(&file).arg("--out").arg(&again));
+        assert_eq!(query(&again, &sql), rows, "{memory}");
+    }
+}
+
 #[test]
 fn a_replayed_capture_gives_the_same_rows() {
     require_root();
