@@ -15,6 +15,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::optimizer::OptimizerRule;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -28,6 +29,7 @@ use crate::output::say;
 use crate::rollups::UseRollups;
 use crate::source::{self, Recordings, SourceError};
 use crate::sqlerror::{SqlError, nearest, plain};
+use crate::topk::OneHeap;
 use crate::window::Span;
 use crate::{functions, headers, missing, types};
 
@@ -77,12 +79,16 @@ impl Engine {
             .with_batch_size(BATCH);
         config.options_mut().sql_parser.collect_spans = true;
         // Beside filters that are pushed into scans, what a sort with a limit has seen so far takes rows away that belong
-        // to the answer (apache/datafusion#24352, and seen here over a union).
+        // to the answer (apache/datafusion#24352).
         config
             .options_mut()
             .optimizer
             .enable_topk_dynamic_filter_pushdown = false;
-        let ctx = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_physical_optimizer_rule(Arc::new(OneHeap))
+            .build();
+        let ctx = SessionContext::new_with_state(state);
         ctx.add_optimizer_rule(Arc::new(UseRollups));
         functions::register(&ctx);
         Engine {

@@ -29,6 +29,7 @@ mod shell;
 mod source;
 mod sqlerror;
 mod sqlite;
+mod topk;
 mod types;
 mod unclosed;
 mod union;

@@ -228,8 +228,7 @@ impl TableProvider for Segments {
         let statistics = Statistics::try_merge_iter(known, &self.schema)?;
         let footers = self.segments.iter();
         let footers = footers.map(|s| (s.object.location.clone(), s.footer.clone()));
-        let files_of = session.runtime_env().object_store(&self.store)?;
-        let footers = Arc::new(Footers::new(files_of, footers, !filters.is_empty()));
+        let footers = Arc::new(Footers::new(footers, !filters.is_empty()));
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         let table = TableSchemaBuilder::from(&self.files)
             .with_table_partition_cols(vec![Arc::new(recording_field())])

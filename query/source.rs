@@ -405,7 +405,7 @@ async fn open_parquet(
         name,
         url,
         object,
-        footer: Arc::new(Footer::new(metadata.clone())),
+        footer: Arc::new(Footer::new(absolute.clone(), metadata.clone())),
         rollups: Embedded::new(absolute, metadata.clone()),
         span: OnceLock::new(),
     };

@@ -53,6 +53,24 @@ fn sql_that_is_shown_gives_the_same_answer() {
     }
 }
 
+/// Parts of a union that are sorted by which part it is.
+#[test]
+fn a_limit_takes_the_first_rows() {
+    let dir = recording();
+    let ask = |limit: &str| {
+        let args = ["summary", "--format", "tsv", "--limit", limit];
+        ask(dir.path(), &args)
+    };
+    let whole = ask("1000");
+    // After the exit code, what stdout is called, and the header.
+    let first = |rows: usize| whole.lines().take(3 + rows).collect::<Vec<_>>();
+    for rows in [1, 2, 3, 4, 5, 6, 8, 10, 12].repeat(3) {
+        let limited = ask(&rows.to_string());
+        let limited: Vec<&str> = limited.lines().take(3 + rows).collect();
+        assert_eq!(limited, first(rows));
+    }
+}
+
 #[test]
 fn views() {
     let dir = recording();
