@@ -1,8 +1,22 @@
 //! Sorts with a limit whose partitions are told apart by a key.
 //!
-//! Each partition of such a sort has a heap of its own, and they share what the fullest has seen: a row that is greater is
-//! dropped (DataFusion's `TopKDynamicFilters`). A key that is constant in each partition, as that of the parts of a union is,
-//! is left out of what a heap sorts by, and then rows of one partition are dropped for those of another that come after them.
+//! Each partition of such a sort has a heap of its own, and where one is full, rows of all that are greater than its greatest
+//! are dropped (DataFusion's `TopKDynamicFilters`). By a key that is constant in each partition, as that which tells the parts
+//! of a union apart, no heap sorts; so rows of one partition are dropped for those of another that come after them. Of
+//!
+//! ```text
+//! SortPreservingMergeExec: [part, item], fetch=4
+//!   SortExec: TopK(fetch=4), expr=[item], preserve_partitioning=[true]
+//!     UnionExec
+//! ```
+//!
+//! it makes
+//!
+//! ```text
+//! SortExec: TopK(fetch=4), expr=[part, item], preserve_partitioning=[false]
+//!   CoalescePartitionsExec
+//!     UnionExec
+//! ```
 
 use std::sync::Arc;
 
@@ -49,11 +63,12 @@ impl PhysicalOptimizerRule for OneHeap {
     }
 }
 
-/// What is below a sort with a limit that is by fewer than `keys`, with the projections above it. None: there is no such.
+/// What is below a sort with a limit, of partitions each, that is by fewer than `keys`, with the projections above it. None: there is no such.
 fn unsorted(plan: &Arc<dyn ExecutionPlan>, keys: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
-        let by_fewer = sort.fetch().is_some() && sort.expr().len() < keys;
-        return Ok(by_fewer.then(|| sort.input().clone()));
+        let shares = sort.fetch().is_some() && sort.preserve_partitioning();
+        let wrong = shares && sort.expr().len() < keys;
+        return Ok(wrong.then(|| sort.input().clone()));
     }
     let Some(projection) = plan.downcast_ref::<ProjectionExec>() else {
         return Ok(None);

@@ -130,9 +130,17 @@ impl Memory {
         self.shared / 16
     }
 
-    /// Threads, and as much again for requests of io_uring.
+    /// Threads.
     pub fn threads(self) -> usize {
         self.shared / 32
+    }
+
+    /// Requests of io_uring in flight. A replay knows them for at least as long as its recorder did.
+    pub fn requests(self) -> usize {
+        match self.watched {
+            true => self.shared / 32,
+            false => usize::MAX,
+        }
     }
 
     /// A batch. It is in memory twice as it is encoded, so where little is left it takes no more than a third of that: by half of

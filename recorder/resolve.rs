@@ -86,7 +86,7 @@ impl Resolver {
             threads: Definitions::new(memory.threads()),
             files: Definitions::new(memory.definitions()),
             sockets: Definitions::new(memory.definitions()),
-            requests: Requests::new(memory.threads()),
+            requests: Requests::new(memory.requests()),
             resolved: Resolved::default(),
             ended: VecDeque::new(),
             calls,

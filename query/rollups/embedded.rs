@@ -18,7 +18,7 @@ use serde::Deserialize;
 /// The largest frame that is read, and the most that it may hold, bytes. The recorder's are far smaller.
 const MOST_LENGTH: u64 = 64 << 20;
 const MOST_SIZE: u64 = 512 << 20;
-/// The most batches of a stream: few bytes may tell of many, which are of no rows.
+/// The most batches of a rollup: few bytes may tell of many, which are of no rows.
 const MOST_BATCHES: usize = 4096;
 
 /// Where a rollup stands: see [`KEY_ROLLUPS`].
@@ -82,10 +82,12 @@ impl Embedded {
         if size > MOST_SIZE {
             return None;
         }
-        let of = |place: &&Place| decode(&self.frame(place)?, place.size, rollup);
-        let batches: Vec<Vec<RecordBatch>> = parts.iter().map(of).collect::<Option<_>>()?;
+        let mut batches = vec![];
+        for place in &parts {
+            decode(&self.frame(place)?, place.size, rollup, &mut batches)?;
+        }
         let rows = Rows {
-            batches: batches.into_iter().flatten().collect(),
+            batches,
             slice: match rollup.facets.contains(&Facet::Slice) {
                 true => common(parts.iter().map(|place| place.slice))?,
                 false => 0,
@@ -134,15 +136,19 @@ impl Embedded {
     }
 }
 
-/// The rows in a frame, if they are those of `rollup`.
-fn decode(frame: &[u8], size: u64, rollup: &Rollup) -> Option<Vec<RecordBatch>> {
+/// Adds the rows in a frame to `batches`, if they are those of `rollup`.
+fn decode(frame: &[u8], size: u64, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
     let size = usize::try_from(size.min(MOST_SIZE)).ok()?;
     let stream = zstd::bulk::decompress(frame, size).ok()?;
-    let mut reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
+    let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
-    let batches = reader.by_ref().take(MOST_BATCHES);
-    let batches: Option<_> = batches.map(|b| typed(&b.ok()?, &schema)).collect();
-    batches.filter(|_| reader.next().is_none())
+    for batch in reader {
+        if batches.len() == MOST_BATCHES {
+            return None;
+        }
+        batches.push(typed(&batch.ok()?, &schema)?);
+    }
+    Some(())
 }
 
 /// The rows of a batch, if they have the columns of `schema`.

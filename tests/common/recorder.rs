@@ -1,6 +1,7 @@
 //! The two programs, as a user runs them.
 
 use super::{LIMIT, run, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -111,14 +112,13 @@ impl Recorder {
 
     /// Lets it run for a tenth of the time while `work` is done: it cannot keep up then, however fast the machine is.
     pub fn hampered<T>(&self, work: impl FnOnce() -> T) -> T {
-        let pid = self.pid().to_string();
-        let signal = |name: &str| run(Command::new("kill").args([name, &pid]));
+        let pid = Pid::from_child(&self.child.0);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    for (name, ms) in [("-STOP", 90), ("-CONT", 10)] {
-                        signal(name);
+                    for (signal, ms) in [(Signal::STOP, 90), (Signal::CONT, 10)] {
+                        kill_process(pid, signal).unwrap();
                         std::thread::sleep(Duration::from_millis(ms));
                     }
                 }
