@@ -122,9 +122,10 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
-        let path = self.footer.path.clone();
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        self.read_unnamed(range).map_err(named)
+        self.read_unnamed(range).map_err(|e| {
+            let path = self.footer.path.display();
+            io::Error::new(e.kind(), format!("{path}: {e}"))
+        })
     }
 
     fn read_unnamed(&mut self, range: Range<u64>) -> io::Result<Bytes> {

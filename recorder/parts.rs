@@ -157,6 +157,17 @@ impl Held {
         self.part.batch.rows.len()
     }
 
+    /// Events by container, those that its gap rows say were lost included.
+    pub fn events(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.rows.iter().map(|(container, rows)| {
+            let gaps = self.lost.iter().filter(|(of, ..)| of == container);
+            let gaps = gaps.map(|(.., lost)| *lost);
+            let all = |(n, sum): (u64, u64), lost| (n + 1, sum.saturating_add(lost));
+            let (rows_of_gaps, lost) = gaps.fold((0, 0), all);
+            (*container, (rows - rows_of_gaps).saturating_add(lost))
+        })
+    }
+
     /// Adds what is kept of it to `summary`.
     pub fn count(&self, names: &[ContainerName], summary: &mut Summary) {
         // A loss that is no container's is kept.

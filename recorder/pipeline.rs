@@ -263,7 +263,11 @@ impl Pipeline {
     }
 
     fn send(&mut self, held: Held) -> Result<()> {
-        let names = self.resolver.registry.names();
+        let registry = &mut self.resolver.registry;
+        for (container, events) in held.events() {
+            registry.hand_on(container, events);
+        }
+        let names = registry.names();
         held.count(&names, &mut self.summary);
         self.wait_for_room(held.part.batch.bytes());
         match &self.encoder {

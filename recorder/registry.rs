@@ -158,6 +158,8 @@ pub struct Registry {
     gone: VecDeque<Gone>,
     /// Indices that nobody refers to.
     free: Vec<u32>,
+    /// Events of cgroups in doubt, by index, that were left out: nobody could wait any longer for what these are.
+    left_out: FxHashMap<u32, u64>,
     record_host: bool,
     alive: usize,
 }
@@ -172,6 +174,7 @@ impl Registry {
             by_id: FxHashMap::default(),
             gone: VecDeque::new(),
             free: vec![],
+            left_out: FxHashMap::default(),
             record_host,
             alive: 0,
         }
@@ -230,6 +233,7 @@ impl Registry {
         for &index in &forgotten {
             self.states[index as usize] = State::Undecided(false);
             self.used[index as usize] = false;
+            self.left_out.remove(&index);
         }
         self.free.extend(&forgotten);
         forgotten
@@ -247,6 +251,22 @@ impl Registry {
         } else {
             self.index(cgroup)
         }
+    }
+
+    /// Events of the container `index` are handed on now. If it is not known what it is, they are taken for the host's.
+    pub fn hand_on(&mut self, index: u32, events: u64) {
+        let doubtful = matches!(self.states.get(index as usize), Some(State::Undecided(_)));
+        if doubtful && !self.record_host {
+            let left_out = self.left_out.entry(index).or_default();
+            *left_out = left_out.saturating_add(events);
+        }
+    }
+
+    /// How many events of `cgroup` were left out, of which it is told now that it is a container's.
+    pub fn take_left_out(&mut self, cgroup: u64) -> u64 {
+        let index = self.by_cgroup.get(&cgroup);
+        let events = index.and_then(|index| self.left_out.remove(index));
+        events.unwrap_or(0)
     }
 
     /// Containers that are there now.
@@ -402,6 +422,17 @@ mod tests {
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
         assert_eq!(r.learn(&container(5, "abc", Some("web"))), Change::None);
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn what_was_handed_on_too_early_is_counted_when_it_is_known() {
+        let mut r = Registry::new(false);
+        let row = r.index(5);
+        r.hand_on(row, 7);
+        r.hand_on(0, 9);
+        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(row));
+        r.hand_on(row, 100);
+        assert_eq!([5, 5, 6].map(|cgroup| r.take_left_out(cgroup)), [7, 0, 0]);
     }
 
     #[test]

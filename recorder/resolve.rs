@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::decode::{Args, Body, Head};
 use crate::definitions::{Definitions, Sent};
 use crate::dns::Resolved;
-use crate::kernel::{Count, Loss};
+use crate::kernel::{Cause, Count, Loss};
 use crate::memory::{Memory, roomy};
 use crate::paths;
 use crate::registry::{Change, Fact, Is, Registry};
@@ -236,6 +236,25 @@ impl Resolver {
         if fact.is == Is::Removed {
             self.forget_gone(false);
         }
+        let late = match fact.is {
+            Is::Container(_) => self.registry.take_left_out(fact.cgroup),
+            _ => 0,
+        };
+        self.describe(fact, found);
+        if late > 0 {
+            let loss = Loss {
+                cgroup: fact.cgroup,
+                class: None,
+                why: Cause::Ring,
+                cpu: None,
+                events: late,
+            };
+            self.gap(&loss, (fact.boot, self.clock.boot()));
+        }
+    }
+
+    /// Adds the row of a container that comes or goes by a fact.
+    fn describe(&mut self, fact: &Fact, found: bool) {
         let (index, action) = match self.registry.learn(fact) {
             Change::None => return,
             Change::Appeared(index) if found => (index, "found"),
