@@ -521,7 +521,7 @@ fn what_is_damaged_or_forged_is_not_used() {
         (
             "huge",
             |_, places| each(places, "size", json!(u64::MAX)),
-            "events",
+            "rollup_calls",
         ),
         ("tiny", |_, places| each(places, "size", json!(9)), "events"),
         (

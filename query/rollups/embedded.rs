@@ -15,7 +15,7 @@ use ctrace_schema::rollups::{Facet, KEY_ROLLUPS, N, Only, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
 use serde::Deserialize;
 
-/// The largest frame that is read, and the most that it may hold, bytes. The recorder's are far smaller.
+/// The largest frame that is read, and the most that those of a rollup may hold together, bytes. The recorder's are far smaller.
 const MOST_LENGTH: u64 = 64 << 20;
 const MOST_SIZE: u64 = 512 << 20;
 /// The most batches of a rollup: few bytes may tell of many, which are of no rows.
@@ -78,13 +78,12 @@ impl Embedded {
     fn read(&self, rollup: &Rollup) -> Option<Rows> {
         let parts = self.places.iter().filter(|p| p.name == rollup.name);
         let parts: Vec<&Place> = parts.collect();
-        let size = parts.iter().fold(0u64, |all, p| all.saturating_add(p.size));
-        if size > MOST_SIZE {
-            return None;
-        }
-        let mut batches = vec![];
+        let (mut batches, mut left) = (vec![], MOST_SIZE);
         for place in &parts {
-            decode(&self.frame(place)?, place.size, rollup, &mut batches)?;
+            let size = usize::try_from(place.size.min(left)).ok()?;
+            let stream = zstd::bulk::decompress(&self.frame(place)?, size).ok()?;
+            left -= stream.len() as u64;
+            decode(stream, rollup, &mut batches)?;
         }
         let rows = Rows {
             batches,
@@ -136,10 +135,8 @@ impl Embedded {
     }
 }
 
-/// Adds the rows in a frame to `batches`, if they are those of `rollup`.
-fn decode(frame: &[u8], size: u64, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
-    let size = usize::try_from(size.min(MOST_SIZE)).ok()?;
-    let stream = zstd::bulk::decompress(frame, size).ok()?;
+/// Adds the rows of a stream to `batches`, if they are those of `rollup`.
+fn decode(stream: Vec<u8>, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
     let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
     for batch in reader {
