@@ -385,8 +385,7 @@ fn programs(recording: &Recording, container: &str, argv: &str) -> (i64, i64) {
 fn exec_connect_and_the_end_of_a_process_are_the_last_to_be_lost() {
     require_root();
     let container = Container::new(Runtime::Docker, "last");
-    // Of which a sixteenth is for what is the last to be lost: for longer than the recorder is held back.
-    let rings = [("CTRACE_RING_BYTES", "1048576")];
+    let rings = [("CTRACE_RING_BYTES", "131072")];
     let args = ["--container", container.name()];
     let recorder = Recorder::start_with("run.parquet", &args, &rings);
     let script = "calls getppid=600000 & for i in $(seq 30); do cat /etc/motd; wget http://127.0.0.1:1/; done; wait";
