@@ -1,0 +1,3 @@
+//! Parts that both command-line programs share.
+
+pub mod man;

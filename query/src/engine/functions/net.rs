@@ -1,0 +1,117 @@
+//! Addresses of peers.
+
+use std::net::IpAddr;
+
+use arrow::array::BooleanArray;
+use datafusion::common::exec_datafusion_err;
+use ipnet::IpNet;
+
+use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::values::{array, each_tested, each_text};
+
+/// `cidr_contains(network, address)`.
+pub fn cidr_contains() -> Scalar {
+    let takes = &[Takes::Text, Takes::Text];
+    Scalar::new("cidr_contains", takes, Gives::Boolean, |args, rows| {
+        let read = |text: &str| {
+            network(text).ok_or_else(|| {
+                exec_datafusion_err!("`{text}` is no network: write one such as 10.0.0.0/8")
+            })
+        };
+        let test = |network: &IpNet, text: &str| address(text).map(|a| network.contains(&a));
+        each_tested(args, (0, 1), rows, read, test)
+    })
+}
+
+/// `is_private(address)`.
+pub fn is_private() -> Scalar {
+    Scalar::new(
+        "is_private",
+        &[Takes::Text],
+        Gives::Boolean,
+        |args, rows| {
+            let private = |text: &str| address(text).map(private);
+            each_text::<bool, BooleanArray>(&array(args, 0, rows)?, private)
+        },
+    )
+}
+
+/// A network; one address is a network too.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|a: IpAddr| a.to_canonical().into()))
+}
+
+/// An IPv4 address that is mapped into IPv6 is the IPv4 address.
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok().map(|a: IpAddr| a.to_canonical())
+}
+
+/// Whether the internet does not route an address: private (RFC 1918, RFC 4193), loopback, link-local, shared (RFC 6598),
+/// or unspecified.
+fn private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || shared
+        }
+        IpAddr::V6(v6) => {
+            v6.is_unique_local()
+                || v6.is_loopback()
+                || v6.is_unicast_link_local()
+                || v6.is_unspecified()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    // A test that cannot unwrap its own constants should fail there.
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn private_addresses() {
+        for (text, want) in [
+            ("10.1.2.3", true),
+            ("172.31.0.1", true),
+            ("172.32.0.1", false),
+            ("192.168.0.1", true),
+            ("127.0.0.53", true),
+            ("169.254.169.254", true),
+            ("100.64.0.1", true),
+            ("100.128.0.1", false),
+            ("8.8.8.8", false),
+            ("::ffff:10.0.0.1", true),
+            ("::ffff:8.8.8.8", false),
+            ("::1", true),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("2606:4700::1111", false),
+        ] {
+            assert_eq!(private(address(text).unwrap()), want, "{text}");
+        }
+        assert_eq!(address("web"), None);
+    }
+
+    #[test]
+    fn networks_contain_addresses() {
+        let contains =
+            |net: &str, addr: &str| network(net).unwrap().contains(&address(addr).unwrap());
+        assert!(contains("10.0.0.0/8", "10.200.0.1"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(contains("10.0.0.1", "10.0.0.1"));
+        assert!(contains("fd00::/8", "fd12::1"));
+        assert!(!contains("fd00::/8", "10.0.0.1"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4"));
+        assert_eq!(network("10.0.0.0/33"), None);
+        assert_eq!(network("ten"), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! Percentiles under the names that dashboards give them, read from a histogram: where t-digests take most of a question's
+//! time, this counts.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use ctrace_schema::histogram::Histogram;
+use datafusion::common::{ScalarValue, plan_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+
+use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::values::array;
+use crate::engine::types;
+
+/// `p99(x)` and its like.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Percentile {
+    name: &'static str,
+    /// None: it gives the histogram itself.
+    percent: Option<u8>,
+    /// Doubles, or histograms of them.
+    takes: DataType,
+    signature: Signature,
+}
+
+impl Percentile {
+    /// The function `name` for so many percent.
+    pub fn udf(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::of(name, Some(percent), DataType::Float64)
+    }
+
+    /// The same of what [`histogram`] gives.
+    pub fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::of(name, Some(percent), DataType::Binary)
+    }
+
+    /// The histogram of some numbers, as bytes.
+    pub fn histograms() -> AggregateUDF {
+        Percentile::of("histograms", None, DataType::Float64)
+    }
+
+    fn of(name: &'static str, percent: Option<u8>, takes: DataType) -> AggregateUDF {
+        AggregateUDF::new_from_impl(Percentile {
+            name,
+            percent,
+            signature: Signature::user_defined(Volatility::Immutable),
+            takes,
+        })
+    }
+
+    fn groups(&self, groups: Vec<Histogram>) -> Groups {
+        Groups {
+            percent: self.percent,
+            merges: self.takes == DataType::Binary,
+            groups,
+        }
+    }
+}
+
+/// `histogram(x)`: of one number, as bytes; of null it is empty.
+pub fn histogram() -> Scalar {
+    Scalar::new("histogram", &[Takes::Number], Gives::Bytes, |args, rows| {
+        let numbers = array(args, 0, rows)?;
+        let each = numbers.as_primitive::<Float64Type>().iter().map(|number| {
+            let mut histogram = Histogram::default();
+            number.into_iter().for_each(|n| histogram.add(n));
+            histogram.to_bytes()
+        });
+        Ok(Arc::new(BinaryArray::from_iter_values(each)))
+    })
+}
+
+impl AggregateUDFImpl for Percentile {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let name = self.name;
+        match given {
+            [ty] if ty == &self.takes => Ok(given.to_vec()),
+            [ty] if (ty.is_numeric() || ty.is_null()) && self.takes.is_numeric() => {
+                Ok(vec![self.takes.clone()])
+            }
+            [ty] => plan_err!("`{name}` takes a number, not {}", types::name(ty)),
+            _ => plan_err!("`{name}` takes 1 argument, not {}", given.len()),
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(match self.percent {
+            Some(_) => DataType::Float64,
+            None => DataType::Binary,
+        })
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let name = format_state_name(args.name, "histogram");
+        Ok(vec![Arc::new(Field::new(name, DataType::Binary, true))])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            let name = self.name;
+            return plan_err!(
+                "{name} counts each value as often as it is there: leave `distinct` out"
+            );
+        }
+        Ok(Box::new(self.groups(vec![Histogram::default()])))
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(self.groups(vec![])))
+    }
+}
+
+/// A histogram for each group.
+#[derive(Debug)]
+struct Groups {
+    percent: Option<u8>,
+    /// Whether it is given histograms.
+    merges: bool,
+    groups: Vec<Histogram>,
+}
+
+impl Groups {
+    fn add(&mut self, values: &ArrayRef, group: impl Fn(usize) -> Option<usize>) {
+        if self.merges {
+            return self.merge(values, group);
+        }
+        let values = values.as_primitive::<Float64Type>();
+        for (row, value) in values.iter().enumerate() {
+            if let (Some(value), Some(group)) = (value, group(row)) {
+                self.groups[group].add(value);
+            }
+        }
+    }
+
+    fn merge(&mut self, states: &ArrayRef, group: impl Fn(usize) -> Option<usize>) {
+        for (row, state) in states.as_binary::<i32>().iter().enumerate() {
+            if let (Some(state), Some(group)) = (state, group(row)) {
+                self.groups[group].merge_bytes(state);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let heap: usize = self.groups.iter().map(Histogram::heap).sum();
+        heap + self.groups.capacity() * size_of::<Histogram>()
+    }
+}
+
+fn bytes(groups: &[Histogram]) -> ArrayRef {
+    let each = groups.iter().map(Histogram::to_bytes);
+    Arc::new(BinaryArray::from_iter_values(each))
+}
+
+impl GroupsAccumulator for Groups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.groups.resize(total_num_groups, Histogram::default());
+        let takes = |row| opt_filter.is_none_or(|is| is.is_valid(row) && is.value(row));
+        self.add(&values[0], |row| takes(row).then(|| group_indices[row]));
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let groups = emit_to.take_needed(&mut self.groups);
+        Ok(match self.percent {
+            Some(percent) => {
+                let percentiles = groups.iter().map(|group| group.percentile(percent));
+                Arc::new(percentiles.collect::<Float64Array>())
+            }
+            None => bytes(&groups),
+        })
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let groups = emit_to.take_needed(&mut self.groups);
+        Ok(vec![bytes(&groups)])
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.groups.resize(total_num_groups, Histogram::default());
+        self.merge(&values[0], |row| Some(group_indices[row]));
+        Ok(())
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows: Vec<usize> = (0..values[0].len()).collect();
+        let mut each = Groups {
+            groups: vec![],
+            ..*self
+        };
+        GroupsAccumulator::update_batch(&mut each, values, &rows, opt_filter, rows.len())?;
+        GroupsAccumulator::state(&mut each, EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        self.bytes()
+    }
+}
+
+/// Of one group.
+impl Accumulator for Groups {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.add(&values[0], |_| Some(0));
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let group = &self.groups[0];
+        Ok(match self.percent {
+            Some(percent) => ScalarValue::Float64(group.percentile(percent)),
+            None => ScalarValue::Binary(Some(group.to_bytes())),
+        })
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let state = self.groups[0].to_bytes();
+        Ok(vec![ScalarValue::Binary(Some(state))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.merge(&states[0], |_| Some(0));
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.bytes()
+    }
+}

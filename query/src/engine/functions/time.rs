@@ -1,0 +1,42 @@
+//! Times relative to the recording.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, TimestampNanosecondArray};
+use arrow::datatypes::Int64Type;
+use datafusion::common::exec_err;
+use datafusion::logical_expr::Expr;
+
+use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::values::{array, views};
+
+/// `ago(span)`, with a second argument that [`super::expand()`] adds: the end of the recording, ns since 1970.
+pub fn ago() -> Scalar {
+    let takes = &[Takes::Text, Takes::Integer];
+    Scalar::new("ago", takes, Gives::Time, |args, rows| {
+        let spans = views(&array(args, 0, rows)?)?;
+        let ends = array(args, 1, rows)?;
+        let mut times = Vec::with_capacity(rows);
+        for (span, end) in spans.iter().zip(ends.as_primitive::<Int64Type>()) {
+            let (Some(span), Some(end)) = (span, end) else {
+                times.push(None);
+                continue;
+            };
+            let Ok(span) = humantime::parse_duration(span) else {
+                return exec_err!(
+                    "`{span}` is no span of time: write one such as 10m, 90s or 1h 30m"
+                );
+            };
+            let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+            // Nothing was recorded before 1970.
+            times.push(Some(end.saturating_sub(span).max(0)));
+        }
+        Ok(Arc::new(
+            TimestampNanosecondArray::from(times).with_timezone("UTC"),
+        ))
+    })
+    .named(|args| match args {
+        [Expr::Literal(span, _), ..] => Some(format!("ago({span})")),
+        _ => None,
+    })
+}

@@ -1,0 +1,109 @@
+//! Text for other programs that may end on a terminal: control characters are escaped in it, too.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use ctrace_schema::text::{is_control, printable};
+
+use crate::output::Sink;
+
+/// A schema with names that are safe to show, and text that [`batch`] makes.
+pub fn schema(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let ty = match is_text(field.data_type()) {
+            true => DataType::Utf8View,
+            false => field.data_type().clone(),
+        };
+        Field::new(printable(field.name()), ty, field.is_nullable())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The same rows, with text as [`printable`] shows it. `schema` is what [`schema()`] made.
+pub fn batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(column);
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
+}
+
+fn is_text(ty: &DataType) -> bool {
+    match ty {
+        DataType::Dictionary(_, value) => is_text(value),
+        ty => ty.is_string(),
+    }
+}
+
+fn column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if !is_text(column.data_type()) {
+        return Ok(column.clone());
+    }
+    let texts = cast(column, &DataType::Utf8View)?;
+    let views = texts.as_string_view();
+    let shown = |text: &str| matches!(printable(text), Cow::Borrowed(_));
+    if views.iter().flatten().all(shown) {
+        return Ok(texts);
+    }
+    let texts = views.iter().map(|text| text.map(printable));
+    Ok(Arc::new(texts.collect::<StringViewArray>()))
+}
+
+/// JSON, in which every control character is escaped: those above ASCII are not by its grammar.
+pub struct Json {
+    to: Sink,
+    /// The beginning of a character, whose end comes with the next bytes.
+    part: Vec<u8>,
+}
+
+impl Json {
+    pub fn new(to: Sink) -> Self {
+        let part = Vec::new();
+        Json { to, part }
+    }
+
+    pub fn into_inner(self) -> Sink {
+        self.to
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        let mut rest = text;
+        while let Some(at) =
+            rest.find(|c: char| !c.is_ascii_control() && is_control(c) || c == '\x7f')
+        {
+            self.to.write_all(&rest.as_bytes()[..at])?;
+            let mut chars = rest[at..].chars();
+            let c = chars.next().map_or(0, u32::from);
+            // All of them are of the first 65,536.
+            write!(self.to, "\\u{c:04x}")?;
+            rest = chars.as_str();
+        }
+        self.to.write_all(rest.as_bytes())
+    }
+}
+
+impl Write for Json {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.part.is_empty() && bytes.iter().all(|b| *b < 0x7f) {
+            self.to.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        self.part.extend_from_slice(bytes);
+        let held = std::mem::take(&mut self.part);
+        let whole = match std::str::from_utf8(&held) {
+            Ok(_) => held.len(),
+            Err(e) => e.valid_up_to(),
+        };
+        let (text, part) = held.split_at(whole);
+        self.part = part.to_vec();
+        self.text(&String::from_utf8_lossy(text))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

@@ -1,0 +1,167 @@
+// A test that cannot unwrap its own constants should fail there.
+#![allow(clippy::unwrap_used)]
+use crate::output::layout::*;
+
+fn rows(cells: &[&[&str]]) -> Vec<Row> {
+    let row = |cells: &&[&str]| cells.iter().map(|c| c.to_string()).collect();
+    cells.iter().map(row).collect()
+}
+
+fn shown(columns: &[(&str, Kind)], rows: &[Row], room: usize) -> Option<String> {
+    let names: Vec<_> = columns.iter().map(|(name, _)| name.to_string()).collect();
+    let kinds: Vec<_> = columns.iter().map(|(_, kind)| *kind).collect();
+    let layout = Layout::fitted(&names, &kinds, rows, true, room)?;
+    let mut lines = layout.head(Some(room));
+    lines.extend(rows.iter().map(|row| layout.row(row)));
+    for line in &lines {
+        assert!(line.width() <= room, "{line}");
+    }
+    Some(lines.join("\n"))
+}
+
+#[test]
+fn cells_are_cut_in_the_middle() {
+    assert_eq!(cut("/etc/hosts", 10), "/etc/hosts");
+    assert_eq!(cut("/etc/hosts.allow", 10), "/etc/h…low");
+    // A wide character takes two columns.
+    assert_eq!(cut("漢字漢字", 5), "漢…");
+    assert_eq!(cut("漢字漢字", 6), "漢…字");
+    assert_eq!(cut("ab", 1), "…");
+}
+
+#[test]
+fn what_fits_is_shown_whole() {
+    let rows = rows(&[&["2026-11-21 03:12:05.000000000", "7"]]);
+    let columns = [("time", Kind::Time), ("n", Kind::Number)];
+    assert_eq!(
+        shown(&columns, &rows, 32).unwrap(),
+        "time                           n\n-----------------------------  -\n2026-11-21 03:12:05.000000000  7"
+    );
+}
+
+#[test]
+fn times_lose_what_tells_nothing() {
+    let rows = rows(&[
+        &[
+            "2026-11-21 03:12:05.123456789",
+            "2026-11-21 03:12:05.000000000",
+        ],
+        &["2026-11-21 03:12:05.123999789", ""],
+    ]);
+    let columns = [("first_seen", Kind::Time), ("exited", Kind::Time)];
+    assert_eq!(
+        shown(&columns, &rows, 40).unwrap(),
+        "times are of 2026-11-21 UTC\n\
+         first_seen       exited\n\
+         ---------------  --------\n\
+         03:12:05.123456  03:12:05\n\
+         03:12:05.123999"
+    );
+    // Milliseconds are left where there is no room for more.
+    assert!(
+        shown(&columns, &rows, 22)
+            .unwrap()
+            .contains("\n03:12:05.123  03:12:05\n")
+    );
+}
+
+#[test]
+fn times_of_several_days_keep_them() {
+    let rows = rows(&[
+        &["2026-11-21 23:59:59.100000000"],
+        &["2026-11-22 00:00:00.200000000"],
+    ]);
+    let shown = shown(&[("time", Kind::Time)], &rows, 25).unwrap();
+    assert!(shown.ends_with("\n2026-11-21 23:59:59.100\n2026-11-22 00:00:00.200"));
+}
+
+#[test]
+fn ids_are_as_docker_prints_them() {
+    let id = "2a3b30b270cf".to_string() + &"0".repeat(52);
+    let rows = rows(&[&[&id]]);
+    let shown = shown(&[("container_id", Kind::Text)], &rows, 20).unwrap();
+    assert!(shown.ends_with("\n2a3b30b270cf"), "{shown}");
+}
+
+#[test]
+fn what_all_rows_have_is_said_once_where_room_is_short() {
+    let rows = rows(&[
+        &[
+            "demo-client",
+            "docker",
+            "",
+            "/usr/share/nginx/html/index.html",
+            "1633",
+        ],
+        &["demo-web", "docker", "", "/etc/hosts", "7"],
+    ]);
+    let columns = [
+        ("container", Kind::Text),
+        ("runtime", Kind::Text),
+        ("pod", Kind::Text),
+        ("path", Kind::Text),
+        ("bytes_received", Kind::Number),
+    ];
+    assert_eq!(
+        shown(&columns, &rows, 40).unwrap(),
+        "every row: runtime docker\n\
+         empty: pod\n\
+         \u{20}                                 bytes_\n\
+         container    path               received\n\
+         -----------  -----------------  --------\n\
+         demo-client  /usr/share…x.html      1633\n\
+         demo-web     /etc/hosts                7"
+    );
+}
+
+#[test]
+fn numbers_stay_whole_and_text_keeps_its_least_width() {
+    let long = "x".repeat(80);
+    let rows = rows(&[&[&long, &long, "1234567890123"]]);
+    let columns = [("a", Kind::Text), ("b", Kind::Text), ("n", Kind::Number)];
+    let table = shown(&columns, &rows, 49).unwrap();
+    assert!(table.ends_with("  1234567890123"), "{table}");
+    // One row is better read as a list than cut further.
+    assert_eq!(shown(&columns, &rows, 48), None);
+}
+
+#[test]
+fn of_many_rows_columns_are_left_out_times_first() {
+    let row = |i: usize| {
+        let second = format!("2026-11-21 03:12:{i:02}.123456789");
+        vec![
+            format!("container-{i:010}"),
+            i.to_string(),
+            second.clone(),
+            second,
+        ]
+    };
+    let rows: Vec<Row> = (10..30).map(row).collect();
+    let columns = [
+        ("container", Kind::Text),
+        ("calls", Kind::Number),
+        ("first_seen", Kind::Time),
+        ("last_seen", Kind::Time),
+    ];
+    let table = shown(&columns, &rows, 40).unwrap();
+    assert!(table.starts_with(
+        "times are of 2026-11-21 UTC\nleft out, for want of room: last_seen\n  (`--format vertical` has them)\n"
+    ), "{table}");
+    assert!(
+        table.ends_with("\ncontainer-0…0000029     29  03:12:29.123"),
+        "{table}"
+    );
+    // With only the first left of them it is no answer any more.
+    assert_eq!(shown(&columns, &rows, 12), None);
+}
+
+#[test]
+fn a_row_that_comes_later_is_not_cut_in_its_numbers_and_times() {
+    let first = rows(&[&["2026-11-21 03:12:05.100000000", "1"]]);
+    let kinds = [Kind::Time, Kind::Number];
+    let names = ["time", "n"].map(String::from);
+    let layout = Layout::fitted(&names, &kinds, &first, false, 20).unwrap();
+    assert_eq!(layout.row(&first[0]), "03:12:05.100  1");
+    let later = &rows(&[&["2026-11-22 03:12:05.100000000", "12345678"]])[0];
+    assert_eq!(layout.row(later), "2026-11-22 03:12:05.100  12345678");
+}

@@ -1,0 +1,173 @@
+//! Makes the rollups of a recording that this program writes, by asking for what the recorder keeps as it goes.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use arrow::ipc::writer::StreamWriter;
+use ctrace_schema::rollups::{Facet, N, Only, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat};
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::functions::datetime::date_bin;
+use datafusion::functions::regex::regexp_replace;
+use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::logical_expr::{Expr, lit, when};
+use datafusion::prelude::{SessionConfig, SessionContext, col};
+use serde_json::{Value, json};
+
+use crate::engine::functions;
+
+/// Rows of a rollup by time: where there are more, its slices are longer.
+const MOST_SLICED: usize = 16_384;
+/// Rows of any other.
+const MOST: usize = 131_072;
+/// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
+const LEAST: usize = 4;
+/// Bytes that making one may take: what takes more is left out.
+const MEMORY: usize = 256 << 20;
+
+/// Writes the rollups of so many events to the end of a file that has `at` bytes: returns what
+/// [`ctrace_schema::rollups::KEY_ROLLUPS`] says of them.
+///
+/// # Errors
+/// The events cannot be read, or the file cannot be written.
+pub async fn make(
+    events: &Arc<dyn TableProvider>,
+    count: usize,
+    mut at: usize,
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<String> {
+    let mut places: Vec<Value> = vec![];
+    for rollup in ROLLUPS {
+        let Some((batch, slice)) = of(rollup, events, count / LEAST).await? else {
+            continue;
+        };
+        let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
+        stream.write(&batch)?;
+        let stream = stream.into_inner()?;
+        let mut encoder = zstd::Encoder::new(vec![], 3)?;
+        // So that what is damaged is not read.
+        encoder.include_checksum(true)?;
+        encoder.write_all(&stream)?;
+        let frame = encoder.finish()?;
+        write(&frame)?;
+        places.push(json!({
+            "name": rollup.name,
+            "offset": at,
+            "length": frame.len(),
+            "size": stream.len(),
+            "slice": slice,
+        }));
+        at += frame.len();
+    }
+    Ok(serde_json::to_string(&places)?)
+}
+
+/// The rows of a rollup, and its slice; None: there would be more than `most`.
+async fn of(
+    rollup: &Rollup,
+    events: &Arc<dyn TableProvider>,
+    most: usize,
+) -> Result<Option<(RecordBatch, Option<i64>)>> {
+    if !rollup.facets.contains(&Facet::Slice) {
+        let rows = rows(rollup, events, 1).await?;
+        let rows = rows.filter(|rows| rows.num_rows() <= most.min(MOST));
+        return Ok(rows.map(|rows| (rows, None)));
+    }
+    for slice in SLICES {
+        if let Some(rows) = rows(rollup, events, slice).await?
+            && rows.num_rows() <= most.min(MOST_SLICED)
+        {
+            return Ok(Some((rows, Some(slice))));
+        }
+    }
+    Ok(None)
+}
+
+/// The rows of a rollup; None: they take too much memory.
+async fn rows(
+    rollup: &Rollup,
+    events: &Arc<dyn TableProvider>,
+    slice: i64,
+) -> Result<Option<RecordBatch>> {
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_limit(MEMORY, 1.0)
+        .with_disk_manager_builder(no_disk)
+        .build_arc()?;
+    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+    let frame = context.read_table(events.clone())?;
+    let frame = match rollup.only {
+        Only::All => frame,
+        Only::Present(column) => frame.filter(col(column).is_not_null())?,
+        Only::OneOf(column, names) => {
+            let names = names.iter().map(|name| lit(*name)).collect();
+            frame.filter(col(column).in_list(names, false))?
+        }
+    };
+    let facets = rollup.facets.iter();
+    let keys = facets.flat_map(|facet| {
+        let columns = facet.columns().iter();
+        columns.map(|name| key(*facet, name, slice).alias(*name))
+    });
+    let measures = rollup.measures.iter();
+    let measures = measures.flat_map(|measure| {
+        let stats = measure.stats.iter();
+        stats.map(|stat| known(measure.column, *stat).alias(stat.name(measure.column)))
+    });
+    let n = count(lit(1i64)).alias(N);
+    let frame = frame.aggregate(keys.collect(), std::iter::once(n).chain(measures).collect())?;
+    let large =
+        |e: &DataFusionError| matches!(e.find_root(), DataFusionError::ResourcesExhausted(_));
+    let batches = match frame.collect().await {
+        Err(e) if large(&e) => return Ok(None),
+        other => other?,
+    };
+    let text = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+    let schema = Arc::new(rollup.schema(&text));
+    let batches = batches.iter().map(|batch| {
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| cast(column, field.data_type()));
+        RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
+    });
+    let batches = batches.collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(concat_batches(&schema, &batches)?))
+}
+
+/// A key, of an event.
+fn key(facet: Facet, column: &str, slice: i64) -> Expr {
+    match (facet, column) {
+        (Facet::Slice, _) => {
+            let length = IntervalMonthDayNano::new(0, 0, slice);
+            let length = ScalarValue::IntervalMonthDayNano(Some(length));
+            date_bin().call(vec![lit(length), col(column)])
+        }
+        (Facet::Directory, _) => {
+            let directory = format!("(?s)^(([^/]*/){{{SLASHES}}}).*$");
+            regexp_replace().call(vec![col(column), lit(directory), lit("$1")])
+        }
+        (_, "ret") => {
+            let mut positive = when(col(column).gt(lit(POSITIVE)), lit(POSITIVE));
+            positive.otherwise(col(column)).unwrap_or(col(column))
+        }
+        _ => col(column),
+    }
+}
+
+/// What is known of the values of a column in some events.
+fn known(column: &str, stat: Stat) -> Expr {
+    let column = col(column);
+    match stat {
+        Stat::Count => count(column),
+        Stat::Sum => sum(column),
+        Stat::Min => min(column),
+        Stat::Max => max(column),
+        Stat::Histogram => functions::histograms().call(vec![column]),
+    }
+}

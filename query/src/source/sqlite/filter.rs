@@ -1,0 +1,147 @@
+//! Conditions that SQLite can decide, exactly as DataFusion would.
+
+use ctrace_schema::columns::{self, COLUMNS, Type};
+use ctrace_format::sqlite::{OWN, SIDES};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use rusqlite::types::Value;
+
+/// A condition over the table `event`, with its parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// SQL, a `?` for each parameter.
+    pub sql: String,
+    /// In the order of the SQL.
+    pub parameters: Vec<Value>,
+}
+
+impl Condition {
+    fn new(sql: impl Into<String>, parameters: Vec<Value>) -> Condition {
+        Condition {
+            sql: sql.into(),
+            parameters,
+        }
+    }
+
+    fn join(self, word: &str, other: Condition) -> Condition {
+        let parameters = [self.parameters, other.parameters].concat();
+        Condition::new(format!("({} {word} {})", self.sql, other.sql), parameters)
+    }
+
+    /// All of several.
+    pub fn all(conditions: Vec<Condition>) -> Condition {
+        let all = conditions.into_iter().reduce(|a, b| a.join("and", b));
+        all.unwrap_or_else(|| Condition::new("true", vec![]))
+    }
+}
+
+/// What `filter` is in SQLite, where a row passes just if it passes `filter`; `None`: SQLite cannot decide it.
+pub fn condition(filter: &Expr) -> Option<Condition> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::And => Some(condition(left)?.join("and", condition(right)?)),
+            Operator::Or => Some(condition(left)?.join("or", condition(right)?)),
+            _ => comparison(left, *op, right),
+        },
+        Expr::Between(Between {
+            expr,
+            negated: false,
+            low,
+            high,
+        }) => {
+            let low = comparison(expr, Operator::GtEq, low)?;
+            Some(low.join("and", comparison(expr, Operator::LtEq, high)?))
+        }
+        Expr::InList(list) => {
+            let name = column(&list.expr)?;
+            let values = list.list.iter().map(|value| literal(name, value));
+            let values: Vec<Value> = values.collect::<Option<_>>()?;
+            let not = if list.negated { "not " } else { "" };
+            let marks = vec!["?"; values.len()].join(", ");
+            about(name, &format!("{not}in ({marks})"), values)
+        }
+        Expr::IsNotNull(expr) => about(column(expr)?, "is not null", vec![]),
+        Expr::IsNull(expr) => {
+            let name = column(expr)?;
+            let null = about(name, "is null", vec![])?;
+            let Some(side) = SIDES
+                .iter()
+                .find(|s| s.columns.iter().any(|c| c.name == name))
+            else {
+                return Some(null);
+            };
+            let none = Condition::new(format!("{} is null", side.reference()), vec![]);
+            Some(none.join("or", null))
+        }
+        Expr::Column(_) => flag(filter, true),
+        Expr::Not(expr) => flag(expr, false),
+        _ => None,
+    }
+}
+
+fn comparison(left: &Expr, op: Operator, right: &Expr) -> Option<Condition> {
+    let (name, op, value) = match (column(left), column(right)) {
+        (Some(name), None) => (name, op, right),
+        (None, Some(name)) => (name, op.swap()?, left),
+        _ => return None,
+    };
+    let sign = match op {
+        Operator::Eq => "=",
+        Operator::NotEq => "<>",
+        Operator::Lt => "<",
+        Operator::LtEq => "<=",
+        Operator::Gt => ">",
+        Operator::GtEq => ">=",
+        _ => return None,
+    };
+    about(name, &format!("{sign} ?"), vec![literal(name, value)?])
+}
+
+/// A column of booleans as a condition.
+fn flag(expr: &Expr, value: bool) -> Option<Condition> {
+    let name = column(expr)?;
+    let is_flag = COLUMNS[columns::index(name)?].ty == Type::Bool;
+    is_flag.then_some(())?;
+    about(name, "= ?", vec![Value::Integer(value.into())])
+}
+
+/// What SQLite has to say of a column. Of one in a side table: which rows of that have it.
+fn about(name: &str, what: &str, parameters: Vec<Value>) -> Option<Condition> {
+    if name == "seq" {
+        return Some(Condition::new(format!("(id + seq) {what}"), parameters));
+    }
+    if OWN.contains(&name) {
+        return Some(Condition::new(format!("{name} {what}"), parameters));
+    }
+    let side = SIDES
+        .iter()
+        .find(|s| s.columns.iter().any(|c| c.name == name))?;
+    let (reference, table) = (side.reference(), side.table);
+    let sql = format!("{reference} in (select id from {table} where {name} {what})");
+    Some(Condition::new(sql, parameters))
+}
+
+/// The name of a column of a recording.
+fn column(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Column(column) => columns::index(&column.name).map(|i| COLUMNS[i].name),
+        _ => None,
+    }
+}
+
+/// A literal of the column's own type: of any other, the two may compare differently.
+fn literal(column: &str, expr: &Expr) -> Option<Value> {
+    let Expr::Literal(value, _) = expr else {
+        return None;
+    };
+    let ty = COLUMNS[columns::index(column)?].ty;
+    Some(match (ty, value) {
+        (Type::Time, ScalarValue::TimestampNanosecond(Some(value), _)) => Value::Integer(*value),
+        (Type::Int64, ScalarValue::Int64(Some(value))) => Value::Integer(*value),
+        (Type::Int32, ScalarValue::Int32(Some(value))) => Value::Integer((*value).into()),
+        (Type::UInt32, ScalarValue::UInt32(Some(value))) => Value::Integer((*value).into()),
+        (Type::Bool, ScalarValue::Boolean(Some(value))) => Value::Integer((*value).into()),
+        (Type::Text, value) => Value::Text(value.try_as_str()??.to_string()),
+        _ => return None,
+    })
+}

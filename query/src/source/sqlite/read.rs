@@ -1,0 +1,299 @@
+//! From the rows of an SQLite database to Arrow columns.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringViewArray, StringViewBuilder, TimestampNanosecondArray, UInt32Array, new_null_array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{Schema, SchemaRef};
+use ctrace_schema::columns::{Column, Type};
+use ctrace_format::sqlite::{OWN, SIDES, Side};
+use rusqlite::Connection;
+use rusqlite::types::{Value, ValueRef};
+
+use crate::source::sqlite::filter::Condition;
+use crate::source::sqlite::{Database, ReadError};
+use crate::source::parquet::segments::recording_field;
+
+/// The side tables that a scan needs, in memory: they are small beside the events.
+pub struct Sides(Vec<Option<Rows>>);
+
+/// A side table: of its columns, those that are asked for.
+struct Rows {
+    ids: Vec<i64>,
+    columns: Vec<(&'static str, ArrayRef)>,
+}
+
+impl Sides {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// That they hold what is none of a recording.
+    pub fn read(db: &Connection, database: &Database, schema: &Schema) -> Result<Sides, ReadError> {
+        let sides = SIDES.iter().zip(&database.sides).map(|(side, has)| {
+            let wanted = |c: &&&'static Column| {
+                schema.column_with_name(c.name).is_some() && has.iter().any(|h| h == c.name)
+            };
+            let columns: Vec<&Column> = side.columns.iter().filter(wanted).copied().collect();
+            match columns.is_empty() {
+                true => Ok(None),
+                false => Rows::read(db, side, &columns).map(Some),
+            }
+        });
+        Ok(Sides(sides.collect::<Result<_, ReadError>>()?))
+    }
+}
+
+impl Rows {
+    fn read(db: &Connection, side: &Side, columns: &[&'static Column]) -> Result<Rows, ReadError> {
+        let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
+        let sql = format!(
+            "select id, {} from {} order by id",
+            names.join(", "),
+            side.table
+        );
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut ids = Vec::new();
+        let mut cells: Vec<Cells> = columns.iter().map(|c| Cells::new(c.ty)).collect();
+        while let Some(row) = rows.next()? {
+            ids.push(row.get(0)?);
+            for (i, cells) in cells.iter_mut().enumerate() {
+                cells.push(row.get_ref(i + 1)?).map_err(|what| {
+                    let (table, column) = (side.table, names[i]);
+                    ReadError::Damaged(format!(
+                        "column `{column}` of its table `{table}` holds {what}"
+                    ))
+                })?;
+            }
+        }
+        let columns = names.into_iter().zip(cells.into_iter().map(Cells::finish));
+        Ok(Rows {
+            ids,
+            columns: columns.collect(),
+        })
+    }
+
+    /// The place of each row that is referred to.
+    fn places(&self, side: &Side, ids: &[Option<i64>]) -> Result<UInt32Array, ReadError> {
+        let place = |id: i64| {
+            // They count up from 1, unless somebody else wrote them.
+            let likely = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+            let likely = likely.filter(|&place| self.ids.get(place) == Some(&id));
+            let place = likely.or_else(|| self.ids.binary_search(&id).ok());
+            place.and_then(|place| u32::try_from(place).ok())
+        };
+        let places = ids.iter().map(|id| match id.map(|id| (id, place(id))) {
+            None => Ok(None),
+            Some((_, Some(place))) => Ok(Some(place)),
+            Some((id, None)) => Err(ReadError::Damaged(format!(
+                "its table `event` refers to row {id} of `{}`, which is not there",
+                side.table
+            ))),
+        });
+        places.collect()
+    }
+}
+
+/// Values of one column on their way into an array.
+enum Cells {
+    Integers(Type, Vec<Option<i64>>),
+    Texts(StringViewBuilder),
+}
+
+impl Cells {
+    fn new(ty: Type) -> Cells {
+        match ty {
+            Type::Text => Cells::Texts(StringViewBuilder::new()),
+            other => Cells::Integers(other, Vec::new()),
+        }
+    }
+
+    /// Adds a value. The error says what it is instead.
+    fn push(&mut self, value: ValueRef<'_>) -> Result<(), String> {
+        match (self, value) {
+            (Cells::Integers(_, cells), ValueRef::Null) => cells.push(None),
+            (Cells::Integers(ty, cells), ValueRef::Integer(value)) => {
+                let fits = match ty {
+                    Type::Int32 => i32::try_from(value).is_ok(),
+                    Type::UInt32 => u32::try_from(value).is_ok(),
+                    Type::Bool => value == 0 || value == 1,
+                    Type::Time | Type::Int64 | Type::Text => true,
+                };
+                if !fits {
+                    return Err(format!("the number {value}"));
+                }
+                cells.push(Some(value));
+            }
+            (Cells::Texts(cells), ValueRef::Null) => cells.append_null(),
+            (Cells::Texts(cells), ValueRef::Text(text)) => {
+                let text = std::str::from_utf8(text).map_err(|_| "text that is not UTF-8")?;
+                cells.append_value(text);
+            }
+            (_, other) => return Err(format!("a value of type {}", other.data_type())),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> ArrayRef {
+        let (ty, cells) = match self {
+            Cells::Texts(mut cells) => return Arc::new(cells.finish()),
+            Cells::Integers(ty, cells) => (ty, cells),
+        };
+        // They fit: `push` has seen to it.
+        match ty {
+            Type::Time => Arc::new(TimestampNanosecondArray::from(cells).with_timezone("UTC")),
+            Type::Int32 => Arc::new(
+                cells
+                    .into_iter()
+                    .map(|c| c.map(|c| c as i32))
+                    .collect::<Int32Array>(),
+            ),
+            Type::UInt32 => Arc::new(
+                cells
+                    .into_iter()
+                    .map(|c| c.map(|c| c as u32))
+                    .collect::<UInt32Array>(),
+            ),
+            Type::Bool => Arc::new(
+                cells
+                    .into_iter()
+                    .map(|c| c.map(|c| c != 0))
+                    .collect::<BooleanArray>(),
+            ),
+            Type::Int64 | Type::Text => Arc::new(Int64Array::from(cells)),
+        }
+    }
+}
+
+/// Reads rows of `event`.
+pub struct Reader<'a> {
+    schema: &'a SchemaRef,
+    sides: &'a Sides,
+    /// The value of `recording`.
+    name: String,
+    /// What is selected: the columns of `event` itself that are asked for, then references.
+    own: Vec<(&'static str, Type)>,
+    selected: String,
+}
+
+impl<'a> Reader<'a> {
+    /// Of rows of `database` with the columns of `schema`.
+    pub fn new(database: &Database, schema: &'a SchemaRef, sides: &'a Sides) -> Reader<'a> {
+        let wanted = ctrace_schema::columns::COLUMNS
+            .iter()
+            .filter(|c| OWN.contains(&c.name) && schema.column_with_name(c.name).is_some());
+        let own: Vec<_> = wanted.map(|c| (c.name, c.ty)).collect();
+        let references = SIDES.iter().zip(&sides.0);
+        let references =
+            references.filter_map(|(side, rows)| rows.as_ref().map(|_| side.reference()));
+        let names = own.iter().map(|(name, _)| match *name {
+            "seq" => "id + seq".to_string(),
+            name => name.to_string(),
+        });
+        let selected: Vec<String> = names.chain(references).collect();
+        Reader {
+            schema,
+            sides,
+            name: database.path.display().to_string(),
+            own,
+            // A count alone needs no column.
+            selected: match selected.is_empty() {
+                true => "null".into(),
+                false => selected.join(", "),
+            },
+        }
+    }
+
+    /// Reads those of `rows` that pass `condition`, in batches, until `hand_on` says that it is enough.
+    ///
+    /// # Errors
+    /// That they hold what is none of a recording.
+    pub fn read(
+        &self,
+        db: &Connection,
+        rows: RangeInclusive<i64>,
+        condition: &Condition,
+        limit: Option<usize>,
+        size: usize,
+        mut hand_on: impl FnMut(RecordBatch) -> bool,
+    ) -> Result<(), ReadError> {
+        let limit = limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let sql = format!(
+            "select {} from event where id between ? and ? and {} order by id limit ?",
+            self.selected, condition.sql
+        );
+        let mut parameters = vec![Value::Integer(*rows.start()), Value::Integer(*rows.end())];
+        parameters.extend(condition.parameters.iter().cloned());
+        parameters.push(Value::Integer(limit));
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+        loop {
+            let mut batch = self.begin();
+            let mut count = 0;
+            while count < size {
+                let Some(row) = rows.next()? else {
+                    break;
+                };
+                for (i, cells) in batch.iter_mut().enumerate() {
+                    cells.push(row.get_ref(i)?).map_err(|what| {
+                        let column = self.own.get(i).map_or("a reference", |(name, _)| name);
+                        ReadError::Damaged(format!("its table `event` holds {what} for {column}"))
+                    })?;
+                }
+                count += 1;
+            }
+            if count == 0 || !hand_on(self.batch(batch, count)?) || count < size {
+                return Ok(());
+            }
+        }
+    }
+
+    fn begin(&self) -> Vec<Cells> {
+        let own = self.own.iter().map(|(_, ty)| Cells::new(*ty));
+        let references = self.sides.0.iter().flatten();
+        own.chain(references.map(|_| Cells::new(Type::Int64)))
+            .collect()
+    }
+
+    fn batch(&self, cells: Vec<Cells>, count: usize) -> Result<RecordBatch, ReadError> {
+        let mut cells = cells.into_iter();
+        let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
+        for ((name, _), cells) in self.own.iter().zip(cells.by_ref()) {
+            columns.push((name, cells.finish()));
+        }
+        let sides = SIDES.iter().zip(&self.sides.0);
+        let sides = sides.filter_map(|(side, rows)| Some((side, rows.as_ref()?)));
+        for ((side, rows), cells) in sides.zip(cells) {
+            let Cells::Integers(_, ids) = cells else {
+                continue;
+            };
+            let places = rows.places(side, &ids)?;
+            for (name, values) in &rows.columns {
+                let column = take(values, &places, None).map_err(damaged)?;
+                columns.push((name, column));
+            }
+        }
+        let column = |field: &Arc<arrow::datatypes::Field>| {
+            if field.name() == recording_field().name() {
+                let name = std::iter::repeat_n(&self.name, count);
+                return Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef;
+            }
+            let known = columns.iter().find(|(name, _)| name == field.name());
+            match known {
+                Some((_, column)) => column.clone(),
+                None => new_null_array(field.data_type(), count),
+            }
+        };
+        let all = self.schema.fields().iter().map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(damaged)
+    }
+}
+
+fn damaged(error: arrow::error::ArrowError) -> ReadError {
+    ReadError::Damaged(error.to_string())
+}

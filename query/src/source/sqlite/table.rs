@@ -1,0 +1,204 @@
+//! A recording in SQLite as a table of DataFusion.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::SchemaRef;
+use ctrace_format::sqlite::SIDES;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::project_schema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::PartitionStream;
+
+use crate::source::sqlite::filter::{Condition, condition};
+use crate::source::sqlite::read::{Reader, Sides};
+use crate::source::sqlite::{Database, ReadError, connect};
+use crate::source::time_bounds::Bounds;
+
+/// Rows that are worth a thread of their own.
+const WORTH: i64 = 50_000;
+
+/// The events of a recording in SQLite.
+#[derive(Debug)]
+pub struct SqliteTable {
+    database: Arc<Database>,
+    schema: SchemaRef,
+}
+
+impl SqliteTable {
+    /// Its columns are those of `schema`, of which those that the file does not have are null; `recording` is its name.
+    pub fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
+        SqliteTable { database, schema }
+    }
+
+    fn condition(&self, filter: &Expr) -> Option<Condition> {
+        let sides = SIDES.iter().zip(&self.database.sides);
+        let missing = |name: &str| {
+            let mut sides = sides.clone();
+            sides.any(|(side, has)| {
+                side.columns.iter().any(|c| c.name == name) && !has.iter().any(|h| h == name)
+            })
+        };
+        if filter.column_refs().iter().any(|c| missing(&c.name)) {
+            return None;
+        }
+        condition(filter)
+    }
+
+    /// The rows that may lie between two times.
+    fn rows(&self, bounds: Bounds) -> Result<RangeInclusive<i64>, ReadError> {
+        if bounds == Bounds::ALL {
+            return Ok(1..=self.database.last);
+        }
+        let db = connect(&self.database.path)?;
+        let sql = "select min(first), max(last) from span where \"end\" >= ? and start <= ?";
+        let rows = db.query_one(sql, [bounds.start, bounds.end], |row| {
+            Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let (first, last) = (rows.0.unwrap_or(1), rows.1.unwrap_or(0));
+        Ok(first.max(1)..=last.min(self.database.last))
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for SqliteTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let supported = |filter: &&Expr| match self.condition(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(supported).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = project_schema(&self.schema, projection)?;
+        let conditions = filters.iter().filter_map(|f| self.condition(f)).collect();
+        let rows = self
+            .rows(Bounds::of(filters))
+            .map_err(|e| failed(&self.database, &e))?;
+        let scan = Arc::new(Scan {
+            database: self.database.clone(),
+            schema: schema.clone(),
+            condition: Condition::all(conditions),
+            limit,
+            sides: OnceLock::new(),
+        });
+        let partitions = split(rows, session.config().target_partitions())
+            .into_iter()
+            .map(|rows| {
+                Arc::new(Partition {
+                    scan: scan.clone(),
+                    rows,
+                }) as Arc<dyn PartitionStream>
+            });
+        let table = StreamingTable::try_new(schema, partitions.collect())?;
+        table.scan(session, None, &[], None).await
+    }
+}
+
+/// The rows in as many parts as are worth it, and one at least.
+fn split(rows: RangeInclusive<i64>, most: usize) -> Vec<RangeInclusive<i64>> {
+    let (first, last) = (*rows.start(), *rows.end());
+    let count = last.saturating_sub(first).saturating_add(1).max(0);
+    let parts = (count / WORTH).clamp(1, most.max(1) as i64);
+    let size = count / parts;
+    (0..parts)
+        .map(|i| {
+            let start = first.saturating_add(i * size);
+            let end = if i + 1 == parts {
+                last
+            } else {
+                start.saturating_add(size - 1)
+            };
+            start..=end
+        })
+        .collect()
+}
+
+/// What all partitions of a scan have in common.
+struct Scan {
+    database: Arc<Database>,
+    schema: SchemaRef,
+    condition: Condition,
+    limit: Option<usize>,
+    /// Read once, by the partition that comes first.
+    sides: OnceLock<Result<Sides, String>>,
+}
+
+impl Scan {
+    /// Reads the rows of a partition, and hands them on.
+    fn read(
+        &self,
+        rows: RangeInclusive<i64>,
+        batch: usize,
+        mut hand_on: impl FnMut(arrow::array::RecordBatch) -> bool,
+    ) -> Result<(), ReadError> {
+        let db = connect(&self.database.path)?;
+        let sides = self.sides.get_or_init(|| {
+            Sides::read(&db, &self.database, &self.schema).map_err(|e| e.to_string())
+        });
+        let sides = sides.as_ref().map_err(|e| ReadError::Damaged(e.clone()))?;
+        let reader = Reader::new(&self.database, &self.schema, sides);
+        reader.read(&db, rows, &self.condition, self.limit, batch, |batch| {
+            hand_on(batch)
+        })
+    }
+}
+
+struct Partition {
+    scan: Arc<Scan>,
+    rows: RangeInclusive<i64>,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, sql) = (&self.scan.database.path, &self.scan.condition.sql);
+        write!(f, "{} rows {:?} where {sql}", path.display(), self.rows)
+    }
+}
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        &self.scan.schema
+    }
+
+    fn execute(&self, ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStreamBuilder::new(self.scan.schema.clone(), 2);
+        let sender = stream.tx();
+        let (scan, rows) = (self.scan.clone(), self.rows.clone());
+        let batch = ctx.session_config().batch_size();
+        stream.spawn_blocking(move || {
+            scan.read(rows, batch, |batch| sender.blocking_send(Ok(batch)).is_ok())
+                .map_err(|e| failed(&scan.database, &e))
+        });
+        stream.build()
+    }
+}
+
+fn failed(database: &Database, error: &ReadError) -> DataFusionError {
+    let path = database.path.display();
+    DataFusionError::Execution(format!("{path} is damaged, or cannot be read: {error}"))
+}

@@ -1,0 +1,200 @@
+//! The runtimes' API sockets, for what their state on disk does not hold. Blocking: ask from a thread of its own.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::containers::state::{Inspect, rootless_uid};
+use crate::containers::{Description, Runtime};
+
+/// How long an answer may take, all in all.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a socket is left alone that did not answer.
+const REST: Duration = Duration::from_secs(30);
+/// Most bytes of an answer. An inspection is some 10 KiB.
+const LIMIT: u64 = 4 << 20;
+
+/// A client of Docker's and podman's API.
+#[derive(Debug)]
+pub struct Api {
+    root: PathBuf,
+    /// Sockets that did not answer, and when.
+    failed: HashMap<PathBuf, Instant>,
+}
+
+impl Api {
+    /// A client of the runtimes on the machine whose root directory is `root`.
+    pub fn new(root: &Path) -> Api {
+        Api {
+            root: root.to_path_buf(),
+            failed: HashMap::new(),
+        }
+    }
+
+    /// What the runtime says about the container `id` in the cgroup at `path`. None: no such runtime runs here, it
+    /// does not know the container, or it did not answer within two seconds.
+    pub fn describe(&mut self, id: &str, hint: Option<Runtime>, path: &str) -> Option<Description> {
+        // Only what can stand in a URL as it is; every id of Docker's and podman's can.
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return None;
+        }
+        let sockets = self.sockets(hint, path);
+        sockets.into_iter().find_map(|(runtime, socket)| {
+            let body = self.ask(&socket, id)?;
+            let inspect: Inspect = serde_json::from_slice(&body).ok()?;
+            Some(inspect.describe(id, runtime))
+        })
+    }
+
+    /// Where to ask: a user's own runtime about that user's cgroups, else the machine's.
+    fn sockets(&self, hint: Option<Runtime>, path: &str) -> Vec<(Runtime, PathBuf)> {
+        let run = match rootless_uid(path) {
+            Some(uid) => self.root.join(format!("run/user/{uid}")),
+            None => self.root.join("run"),
+        };
+        let known = [
+            (Runtime::Docker, "docker.sock"),
+            (Runtime::Podman, "podman/podman.sock"),
+        ];
+        known
+            .into_iter()
+            .filter(|(runtime, _)| hint.is_none_or(|hint| hint == *runtime))
+            .map(|(runtime, name)| (runtime, run.join(name)))
+            .collect()
+    }
+
+    fn ask(&mut self, socket: &Path, id: &str) -> Option<Vec<u8>> {
+        let resting = |failed: &Instant| failed.elapsed() < REST;
+        if self.failed.get(socket).is_some_and(resting) {
+            return None;
+        }
+        match get(socket, &format!("/containers/{id}/json")) {
+            Ok(body) => body,
+            Err(_) => {
+                self.failed.insert(socket.to_path_buf(), Instant::now());
+                None
+            }
+        }
+    }
+}
+
+/// One HTTP GET over a unix socket; the body if the status is 200. HTTP/1.0, so that the answer ends with the
+/// connection and is never chunked: with that, this is all of HTTP that is needed, and a client library would bring
+/// a TLS stack or an async runtime.
+fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
+    let deadline = Instant::now() + TIMEOUT;
+    // Not std's UnixStream, whose connect waits for ever at a listener that no longer accepts.
+    let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.connect(&SockAddr::unix(socket)?)?;
+    // In one piece: a server may answer and close as soon as it has read the first line.
+    stream.write_all(format!("GET {url} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || answer.len() as u64 > LIMIT {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer)? {
+            0 => break,
+            read => answer.extend_from_slice(&buffer[..read]),
+        }
+    }
+    Ok(body(&answer).map(<[u8]>::to_vec))
+}
+
+/// The body of an HTTP answer whose status is 200.
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let status = answer[..end].split(|b| *b == b'\r').next()?;
+    let ok = status.starts_with(b"HTTP/1.") && status.get(8..12) == Some(b" 200");
+    ok.then_some(&answer[end + 4..])
+}
+
+#[cfg(test)]
+mod tests {
+    // A test that cannot set up should stop there.
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// Answers one request with `answer` and gives the request back.
+    fn serve(root: &Path, answer: &'static [u8]) -> std::thread::JoinHandle<String> {
+        std::fs::create_dir_all(root.join("run")).unwrap();
+        let listener = UnixListener::bind(root.join("run/docker.sock")).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).unwrap();
+            stream.write_all(answer).unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        })
+    }
+
+    #[test]
+    fn asks_and_understands() {
+        let root = tempfile::tempdir().unwrap();
+        let server = serve(
+            root.path(),
+            b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n\
+              {\"Id\":\"abc\",\"Name\":\"/web\",\"Config\":{\"Image\":\"nginx\",\"Labels\":{\"a\":\"b\"}}}",
+        );
+        let mut api = Api::new(root.path());
+        let found = api
+            .describe("abc", Some(Runtime::Docker), "/docker/abc")
+            .unwrap();
+        assert_eq!(found.name.as_deref(), Some("web"));
+        assert_eq!(found.image.as_deref(), Some("nginx"));
+        assert_eq!(found.labels["a"], "b");
+        assert!(found.complete);
+        assert!(
+            server
+                .join()
+                .unwrap()
+                .starts_with("GET /containers/abc/json HTTP/1.0\r\n")
+        );
+    }
+
+    #[test]
+    fn not_found_and_nonsense_are_none() {
+        for answer in [
+            b"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}".as_slice(),
+            b"HTTP/1.0 200 OK\r\n\r\n{\"Name\":",
+            b"\xff\xff",
+            b"",
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let server = serve(root.path(), answer);
+            let mut api = Api::new(root.path());
+            assert_eq!(api.describe("abc", None, "/abc"), None);
+            server.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("run")).unwrap();
+        let _listener = UnixListener::bind(root.path().join("run/docker.sock")).unwrap();
+        let mut api = Api::new(root.path());
+        let begin = Instant::now();
+        assert_eq!(api.describe("abc", Some(Runtime::Docker), "/"), None);
+        assert!(begin.elapsed() >= TIMEOUT);
+        let again = Instant::now();
+        assert_eq!(api.describe("abc", Some(Runtime::Docker), "/"), None);
+        assert!(again.elapsed() < TIMEOUT / 2);
+    }
+
+    #[test]
+    fn an_id_cannot_change_the_request() {
+        let mut api = Api::new(Path::new("/nonexistent"));
+        for id in ["", "../images", "a b", "a\r\nX: y", "a?x=1"] {
+            assert_eq!(api.describe(id, None, "/"), None);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `ctrace-rec containers`: what runs now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use ctrace_schema::text::escape;
+use serde::Serialize;
+
+use crate::containers::cgroups::Cgroup;
+use crate::containers::{Api, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan};
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Columns, for people.
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A container with a process in it. Text is escaped as [`ctrace_schema::text`] says, as in a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// The id that the runtime gave it.
+    pub container_id: String,
+    /// Its name; the short id where the name is not known.
+    pub container: String,
+    /// Image it runs.
+    pub image: Option<String>,
+    /// What made it.
+    pub runtime: Option<Runtime>,
+    /// How many processes are in it.
+    pub pids: usize,
+    /// Kubernetes pod.
+    pub pod: Option<String>,
+    /// Kubernetes namespace.
+    pub namespace: Option<String>,
+    /// When the oldest of its processes began, RFC 3339, UTC.
+    pub since: Option<String>,
+    /// Its cgroup, below the mount of the hierarchy.
+    pub cgroup: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is found out about a container before it is described.
+struct Found {
+    hint: Option<Runtime>,
+    cgroup: String,
+    pids: BTreeSet<u32>,
+}
+
+/// The containers that run on the machine whose root directory is `root`, by name.
+///
+/// # Errors
+/// There are no cgroups to look at.
+pub fn list(root: &Path) -> Result<Vec<Running>, Error> {
+    let hierarchies = probe(root)?;
+    let mut resolver = Resolver::new(root, &hierarchies);
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    for cgroup in scan(&hierarchies) {
+        let Some((id, hint, own)) = identify(&mut resolver, &cgroup) else {
+            continue;
+        };
+        // A container has a cgroup in each hierarchy, with the same processes in it.
+        let container = found.entry(id).or_insert_with(|| Found {
+            hint,
+            cgroup: own,
+            pids: BTreeSet::new(),
+        });
+        container.pids.extend(processes(&cgroup));
+    }
+    let mut api = Api::new(root);
+    let mut running: Vec<Running> = found
+        .into_iter()
+        .filter(|(_, container)| !container.pids.is_empty())
+        .map(|(id, container)| describe(root, &resolver, &mut api, &id, &container))
+        .collect();
+    running.sort_by(|a, b| (&a.container, &a.container_id).cmp(&(&b.container, &b.container_id)));
+    Ok(running)
+}
+
+fn identify(resolver: &mut Resolver, cgroup: &Cgroup) -> Option<(String, Option<Runtime>, String)> {
+    match classify(&cgroup.path) {
+        Verdict::Container {
+            id,
+            runtime_hint,
+            cgroup,
+        } => Some((id, runtime_hint, cgroup)),
+        Verdict::Host => None,
+        Verdict::Undecided => {
+            let owner = resolver.find_undecided(&cgroup.path)?;
+            Some((owner.id, Some(owner.runtime), owner.cgroup))
+        }
+    }
+}
+
+/// Processes in the cgroup itself. A threaded cgroup of v2 refuses to list them, and a parent has them.
+fn processes(cgroup: &Cgroup) -> Vec<u32> {
+    let list = fs::read_to_string(cgroup.dir.join("cgroup.procs")).unwrap_or_default();
+    // 0 stands for a process outside this pid namespace, which cannot be told apart from others.
+    list.lines()
+        .filter_map(|pid| pid.parse().ok())
+        .filter(|pid| *pid != 0)
+        .collect()
+}
+
+fn describe(
+    root: &Path,
+    resolver: &Resolver,
+    api: &mut Api,
+    id: &str,
+    container: &Found,
+) -> Running {
+    let known = resolver.describe(id, container.hint, &container.cgroup);
+    let known = match known {
+        Some(known) if known.complete => Some(known),
+        partial => api
+            .describe(id, container.hint, &container.cgroup)
+            .or(partial),
+    };
+    let safe = |text: &Option<String>| {
+        let text = text.as_ref()?;
+        Some(escape(text.as_bytes()).into_owned())
+    };
+    let get =
+        |field: fn(&Description) -> &Option<String>| known.as_ref().and_then(|k| safe(field(k)));
+    let labels = known.iter().flat_map(|k| &k.labels).map(|(key, value)| {
+        let safe = |text: &str| escape(text.as_bytes()).into_owned();
+        (safe(key), safe(value))
+    });
+    let container_id = escape(id.as_bytes()).into_owned();
+    Running {
+        container: get(|k| &k.name).unwrap_or_else(|| short(&container_id).to_string()),
+        image: get(|k| &k.image),
+        runtime: known.as_ref().map(|k| k.runtime).or(container.hint),
+        pids: container.pids.len(),
+        pod: get(|k| &k.pod),
+        namespace: get(|k| &k.namespace),
+        since: since(root, &container.pids),
+        cgroup: escape(container.cgroup.as_bytes()).into_owned(),
+        labels: labels.collect(),
+        container_id,
+    }
+}
+
+/// The first twelve characters, as Docker shows ids. Names that serve as ids (runc, LXC) are longer and stay whole.
+fn short(id: &str) -> &str {
+    let hex = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex { &id[..12] } else { id }
+}
+
+/// When the oldest of the processes began.
+fn since(root: &Path, pids: &BTreeSet<u32>) -> Option<String> {
+    let uptime = fs::read_to_string(root.join("proc/uptime")).ok()?;
+    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let start = pids.iter().filter_map(|pid| start(root, *pid)).min()?;
+    let age = Duration::try_from_secs_f64(uptime)
+        .ok()?
+        .checked_sub(start)?;
+    let since = SystemTime::now().checked_sub(age)?;
+    Some(humantime::format_rfc3339_seconds(since).to_string())
+}
+
+/// When a process began, since boot: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+fn start(root: &Path, pid: u32) -> Option<Duration> {
+    /// The kernel's USER_HZ, which is 100 on x86 and ARM.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // Field 2, the name in parentheses, may itself have spaces and parentheses in it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks: u32 = rest.split_whitespace().nth(19)?.parse().ok()?;
+    TICK.checked_mul(ticks)
+}
+
+/// Prints a list.
+///
+/// # Errors
+/// `out` cannot be written to.
+pub fn print(running: &[Running], format: Format, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        Format::Table => print_table(running, out),
+        Format::Json => running.iter().try_for_each(|container| {
+            serde_json::to_writer(&mut *out, container)?;
+            out.write_all(b"\n")
+        }),
+    }
+}
+
+const HEAD: [&str; 7] = [
+    "CONTAINER ID",
+    "NAME",
+    "IMAGE",
+    "RUNTIME",
+    "PIDS",
+    "POD/NAMESPACE",
+    "SINCE",
+];
+
+fn print_table(running: &[Running], out: &mut impl Write) -> io::Result<()> {
+    let mut rows = vec![HEAD.map(str::to_string)];
+    rows.extend(running.iter().map(row));
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
+    let widths: [usize; 7] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", line.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(container: &Running) -> [String; 7] {
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_string();
+    let pod = match (&container.pod, &container.namespace) {
+        (Some(pod), Some(namespace)) => Some(format!("{pod}/{namespace}")),
+        (pod, _) => pod.clone(),
+    };
+    [
+        short(&container.container_id).to_string(),
+        container.container.clone(),
+        or_dash(container.image.as_deref()),
+        or_dash(container.runtime.map(Runtime::as_str)),
+        container.pids.to_string(),
+        or_dash(pod.as_deref()),
+        or_dash(container.since.as_deref()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Docker: `<data root>/containers/<id>/config.v2.json`, and the same from its API.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::containers::state::users::User;
+use crate::containers::state::{Description, Runtime, files, oci};
+
+/// A container as Docker's `config.v2.json` and the answer of `GET /containers/<id>/json` both have it; podman's
+/// API answers in the same shape.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspect {
+    name: Option<String>,
+    config: Option<Config>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    image: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Inspect {
+    /// What it says about the container `id`.
+    pub fn describe(self, id: &str, runtime: Runtime) -> Description {
+        let (image, labels) = match self.config {
+            Some(config) => (config.image, config.labels.unwrap_or_default()),
+            None => (None, BTreeMap::new()),
+        };
+        // cri-dockerd names a container k8s_NAME_POD_... and says in labels what it means.
+        let kubernetes = oci::kubernetes(&labels);
+        let name = self.name.map(|n| n.trim_start_matches('/').to_string());
+        Description {
+            name: kubernetes.container.or(name),
+            image,
+            pod: kubernetes.pod,
+            namespace: kubernetes.namespace,
+            labels,
+            complete: true,
+            ..Description::new(id, runtime)
+        }
+        .tidy()
+    }
+}
+
+#[derive(Deserialize)]
+struct Daemon {
+    #[serde(rename = "data-root")]
+    data_root: Option<String>,
+    /// What data-root was called before Docker 17.05.
+    graph: Option<String>,
+}
+
+/// Docker's data directories: the default, the one that its configuration names, and the snap's.
+pub fn data_roots(root: &Path) -> Vec<PathBuf> {
+    let daemon: Option<Daemon> = files::json(&root.join("etc/docker/daemon.json"));
+    let configured = daemon.and_then(|d| d.data_root.or(d.graph));
+    let known = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
+    configured
+        .iter()
+        .map(|path| path.trim_start_matches('/'))
+        .chain(known)
+        .map(|path| root.join(path))
+        .collect()
+}
+
+/// What Docker's state says about the container `id`.
+pub fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<Description> {
+    let rootless = user
+        .and_then(|u| u.home.as_ref())
+        .map(|home| home.join(".local/share/docker"));
+    let places = match user {
+        Some(_) => rootless.as_slice(),
+        None => roots,
+    };
+    let inspect: Inspect = places
+        .iter()
+        .find_map(|place| files::json(&place.join("containers").join(id).join("config.v2.json")))?;
+    Some(inspect.describe(id, Runtime::Docker))
+}

@@ -1,0 +1,53 @@
+//! LXC and systemd-nspawn: containers that go by the name that their user gave them.
+
+use std::path::Path;
+
+use crate::containers::state::{Description, Runtime, files};
+
+/// An LXC container. Where LXC's own configuration is (LXD and Incus have none), its comments name the template.
+pub fn lxc(root: &Path, name: &str) -> Description {
+    let config = files::text(&root.join("var/lib/lxc").join(name).join("config"));
+    Description {
+        image: config.as_deref().and_then(lxc_image),
+        ..Description::named(name, Runtime::Lxc)
+    }
+}
+
+/// The image of an LXC container from the two comments that lxc-create(1) writes: what the `download` template
+/// fetched (`debian/bookworm`), else the template's name.
+fn lxc_image(config: &str) -> Option<String> {
+    let comment = |head: &str| {
+        let line = config.lines().find_map(|line| line.strip_prefix(head));
+        line.map(str::trim).filter(|rest| !rest.is_empty())
+    };
+    let template = comment("# Template used to create this container:")?;
+    let parameters: Vec<&str> = comment("# Parameters passed to the template:")
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let option = |long: &str, short: &str| {
+        let found = parameters
+            .windows(2)
+            .find(|w| w[0] == long || w[0] == short);
+        found.map(|w| w[1])
+    };
+    match (option("--dist", "-d"), option("--release", "-r")) {
+        (Some(dist), Some(release)) => Some(format!("{dist}/{release}")),
+        _ => {
+            let file = template.rsplit('/').next()?;
+            Some(file.strip_prefix("lxc-").unwrap_or(file).to_string())
+        }
+    }
+}
+
+/// A container that systemd-machined has registered, or that nspawn's own unit runs: its image is its directory.
+pub fn nspawn(root: &Path, name: &str) -> Description {
+    let machine = files::text(&root.join("run/systemd/machines").join(name));
+    let directory = machine
+        .as_deref()
+        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("ROOT=")));
+    Description {
+        image: directory.map(str::to_string),
+        ..Description::named(name, Runtime::Nspawn)
+    }
+}

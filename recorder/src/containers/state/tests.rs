@@ -1,0 +1,267 @@
+//! Against `testdata`, whose README says where it comes from.
+// A test that cannot set up should stop there.
+#![allow(clippy::unwrap_used)]
+
+use crate::containers::probe;
+use crate::containers::state::*;
+use Runtime::*;
+
+const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
+const PODMAN: &str = "efc1d39e3855264bcf153b0dd46c5d7c960d9537c6224975d2d8bfbe8978cf8d";
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorder/containers/testdata")
+}
+
+fn resolver() -> Resolver {
+    Resolver::new(&testdata(), &probe(&testdata()).unwrap())
+}
+
+/// Name, image, runtime, pod/namespace, complete.
+type Short = (String, String, Runtime, String, bool);
+
+fn short(d: Description) -> Short {
+    let text = |t: Option<String>| t.unwrap_or("-".to_string());
+    let pod = format!("{}/{}", text(d.pod), text(d.namespace));
+    (text(d.name), text(d.image), d.runtime, pod, d.complete)
+}
+
+/// Id, hint, path, and what is known.
+type Sample = (String, Option<Runtime>, &'static str, Known);
+/// [`Short`], as it stands in a table.
+type Known = (&'static str, &'static str, Runtime, &'static str, bool);
+
+#[rustfmt::skip]
+fn samples() -> Vec<Sample> {
+    let twice = |byte: &str| byte.repeat(32);
+    vec![
+        (DOCKER.into(), Some(Docker), "/docker/x", ("cont-web", "cbusy:1.0", Docker, "-/-", true)),
+        (DOCKER.into(), None, "/mygroup/x", ("cont-web", "cbusy:1.0", Docker, "-/-", true)),
+        (PODMAN.into(), Some(Podman), "/libpod_parent/x", ("cont-pod", "localhost/cbusy:1.0", Podman, "-/-", false)),
+        (PODMAN.into(), None, "/x", ("cont-pod", "localhost/cbusy:1.0", Podman, "-/-", false)),
+        ("cont-runc".into(), Some(Runc), "/cont-runc", ("cont-runc", "-", Runc, "-/-", true)),
+        ("cont-crun".into(), Some(Crun), "/x", ("cont-crun", "-", Crun, "-/-", true)),
+        ("cont-ctr".into(), Some(Containerd), "/x", ("cont-ctr", "-", Containerd, "-/-", true)),
+        (twice("2d"), Some(Containerd), "/x", ("nginx", "docker.io/library/nginx:1.25", Containerd, "web-7d4b9c6f5-abcde/shop", true)),
+        (twice("2d"), None, "/kubepods/x", ("nginx", "docker.io/library/nginx:1.25", Containerd, "web-7d4b9c6f5-abcde/shop", true)),
+        (twice("1c"), None, "/kubepods/x", ("POD", "-", Containerd, "web-7d4b9c6f5-abcde/shop", true)),
+        (twice("6b"), Some(Containerd), "/default/x", ("redis-1", "-", Containerd, "-/-", true)),
+        (twice("3e"), Some(CriO), "/x", ("app", "quay.io/shop/pay:2.1", CriO, "pay-0/shop", true)),
+        (twice("5a"), Some(Podman), "/user.slice/user-1000.slice/x", ("alices-db", "docker.io/library/postgres:16", Podman, "-/-", false)),
+        ("alices-job".into(), Some(Crun), "/user.slice/user-1000.slice/x", ("alices-job", "job:3", Crun, "-/-", true)),
+        ("cont-lxc".into(), Some(Lxc), "/x", ("cont-lxc", "busybox", Lxc, "-/-", true)),
+        ("mail".into(), Some(Lxc), "/x", ("mail", "debian/bookworm", Lxc, "-/-", true)),
+        ("in-lxd".into(), Some(Lxc), "/x", ("in-lxd", "-", Lxc, "-/-", true)),
+        ("deb-12".into(), Some(Nspawn), "/x", ("deb-12", "/var/lib/machines/deb-12", Nspawn, "-/-", true)),
+    ]
+}
+
+#[test]
+fn descriptions() {
+    let resolver = resolver();
+    for (id, hint, path, expected) in samples() {
+        let found = resolver.describe(&id, hint, path).map(short);
+        let (name, image, runtime, pod, complete) = expected;
+        let expected = (name.into(), image.into(), runtime, pod.into(), complete);
+        assert_eq!(found, Some(expected), "{id}");
+    }
+}
+
+#[test]
+fn labels() {
+    let resolver = resolver();
+    let labels = |id: &str, hint| {
+        let found = resolver.describe(id, Some(hint), "/x").unwrap();
+        found.labels.into_iter().collect::<Vec<_>>()
+    };
+    let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
+    assert_eq!(
+        labels(DOCKER, Docker),
+        [pair("app", "web"), pair("tier", "front")]
+    );
+    let team = [pair("com.example.team", "pay")];
+    assert_eq!(labels("cont-crun", Crun), team);
+    assert_eq!(labels("cont-ctr", Containerd), team);
+    assert!(labels(&"3e".repeat(32), CriO).contains(&pair("tier", "back")));
+    assert_eq!(labels("cont-runc", Runc), []);
+}
+
+#[test]
+fn what_is_not_there_is_none() {
+    let resolver = resolver();
+    for hint in [
+        None,
+        Some(Docker),
+        Some(Podman),
+        Some(Containerd),
+        Some(Runc),
+    ] {
+        assert_eq!(resolver.describe(&"00".repeat(32), hint, "/x"), None);
+    }
+}
+
+#[test]
+fn a_users_state_is_for_that_users_cgroups() {
+    let id = "5a".repeat(32);
+    let resolver = resolver();
+    let describe = |path| resolver.describe(&id, Some(Podman), path);
+    assert_eq!(describe("/machine.slice/x"), None);
+    assert_eq!(describe("/user.slice/user-1001.slice/x"), None);
+    assert!(describe("/user.slice/user-1000.slice/user@1000.service/x").is_some());
+}
+
+#[test]
+fn undecided_cgroups() {
+    let mut resolver = resolver();
+    let session = "/user.slice/user-1000.slice/session-3.scope/alices-job";
+    let samples = [
+        ("/cont-runc", "cont-runc", Runc, "/cont-runc"),
+        ("/cont-runc/init.scope", "cont-runc", Runc, "/cont-runc"),
+        ("/somewhere/deep", "cont-runc3", Runc, "/somewhere/deep"),
+        (
+            "/cont-crun-group/inner",
+            "cont-crun",
+            Crun,
+            "/cont-crun-group/inner",
+        ),
+        (
+            "/default/cont-ctr",
+            "cont-ctr",
+            Containerd,
+            "/default/cont-ctr",
+        ),
+        (session, "alices-job", Crun, session),
+    ];
+    // Twice: read, and remembered.
+    for (path, id, runtime, cgroup) in samples.iter().chain(&samples) {
+        let expected = Owner {
+            id: id.to_string(),
+            runtime: *runtime,
+            cgroup: cgroup.to_string(),
+        };
+        assert_eq!(resolver.find_undecided(path), Some(expected), "{path}");
+    }
+    for path in [
+        "/",
+        "/somewhere",
+        "/deep",
+        "/cont-runc2",
+        "/cont-crun-group",
+        "/batch/nightly",
+        "/unknown",
+    ] {
+        assert_eq!(resolver.find_undecided(path), None, "{path}");
+    }
+}
+
+#[test]
+fn state_that_changes_is_read_again() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("run/runc/a");
+    std::fs::create_dir_all(&dir).unwrap();
+    let hierarchies = Hierarchies {
+        v2: Some(root.path().join("sys/fs/cgroup")),
+        v1: None,
+    };
+    let mut resolver = Resolver::new(root.path(), &hierarchies);
+    let write = |cgroup: &str| {
+        let json = format!(r#"{{"cgroup_paths":{{"":"/sys/fs/cgroup{cgroup}"}}}}"#);
+        std::fs::write(dir.join("state.json"), json).unwrap();
+    };
+    std::fs::write(dir.join("state.json"), r#"{"cgroup_pa"#).unwrap();
+    assert_eq!(resolver.find_undecided("/one"), None);
+    write("/one");
+    assert_eq!(resolver.find_undecided("/one").unwrap().id, "a");
+    write("/other");
+    assert_eq!(resolver.find_undecided("/one"), None);
+    assert_eq!(resolver.find_undecided("/other").unwrap().id, "a");
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(resolver.find_undecided("/other"), None);
+}
+
+#[test]
+fn dockers_data_root_is_configurable() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("srv/docker/containers/abc");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::create_dir_all(root.path().join("etc/docker")).unwrap();
+    let daemon = r#"{"data-root": "/srv/docker"}"#;
+    std::fs::write(root.path().join("etc/docker/daemon.json"), daemon).unwrap();
+    std::fs::write(
+        dir.join("config.v2.json"),
+        r#"{"Name":"/k8s_app_pay-0_shop_1_0","Config":{"Image":"pay","Labels":{
+            "io.kubernetes.container.name":"app","io.kubernetes.pod.name":"pay-0",
+            "io.kubernetes.pod.namespace":"shop"}}}"#,
+    )
+    .unwrap();
+    let resolver = Resolver::new(root.path(), &Hierarchies::default());
+    let found = resolver.describe("abc", Some(Docker), "/docker/abc");
+    let expected = (
+        "app".into(),
+        "pay".into(),
+        Docker,
+        "pay-0/shop".into(),
+        true,
+    );
+    assert_eq!(found.map(short), Some(expected));
+}
+
+#[test]
+fn hostile_state() {
+    let root = tempfile::tempdir().unwrap();
+    let containers = root.path().join("var/lib/docker/containers");
+    let file = |id: &str, content: &[u8]| {
+        std::fs::create_dir_all(containers.join(id)).unwrap();
+        std::fs::write(containers.join(id).join("config.v2.json"), content).unwrap();
+    };
+    file("secret", br#"{"Name":"/secret"}"#);
+    file("broken", b"{\"Name\":");
+    file("other", b"[1,2,3]");
+    file("deep", &b"[".repeat(100_000));
+    file("huge", &[b" ".repeat(5 << 20), b"{}".to_vec()].concat());
+    let long = format!(r#"{{"Name":"/{}"}}"#, "é".repeat(100_000));
+    file("long", long.as_bytes());
+    std::fs::create_dir_all(containers.join("link")).unwrap();
+    std::os::unix::fs::symlink(
+        containers.join("secret/config.v2.json"),
+        containers.join("link/config.v2.json"),
+    )
+    .unwrap();
+    std::fs::create_dir_all(containers.join("directory/config.v2.json")).unwrap();
+    let resolver = Resolver::new(root.path(), &Hierarchies::default());
+    let describe = |id| resolver.describe(id, Some(Docker), "/x");
+    assert!(describe("secret").is_some());
+    for id in [
+        "broken",
+        "other",
+        "deep",
+        "huge",
+        "link",
+        "directory",
+        "",
+        ".",
+        "..",
+        "x/../secret",
+        "../containers/secret",
+        "/etc",
+        "secret\0",
+    ] {
+        assert_eq!(describe(id), None, "{id:?}");
+    }
+    let name = describe("long").unwrap().name.unwrap();
+    assert!(name.len() <= NAME_LIMIT && name.starts_with('é'));
+}
+
+#[test]
+fn a_fifo_in_a_files_place_does_not_block() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("run/crun/a");
+    std::fs::create_dir_all(&dir).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .args([dir.join("status"), dir.join("state.json")])
+        .status();
+    assert!(made.unwrap().success());
+    let mut resolver = Resolver::new(root.path(), &Hierarchies::default());
+    assert_eq!(resolver.find_undecided("/a"), None);
+    assert_eq!(resolver.describe("a", None, "/a"), None);
+}

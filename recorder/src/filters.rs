@@ -1,0 +1,266 @@
+//! What is recorded: the flags `--event`, `--set`, `--comm`, `--container` and their opposites.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use ctrace_schema::syscalls::{self, Class};
+
+use crate::resolve::registry::Known;
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// What runs outside containers too.
+    pub host: bool,
+    /// Calls are counted, and not recorded one by one.
+    pub counts: bool,
+    events: BTreeSet<String>,
+    events_excluded: BTreeSet<String>,
+    sets: BTreeSet<Class>,
+    sets_excluded: BTreeSet<Class>,
+    /// Thread names that are recorded, or left out.
+    pub comms: BTreeSet<String>,
+    /// Whether `comms` are left out.
+    pub comms_excluded: bool,
+    containers: Vec<String>,
+    containers_excluded: Vec<String>,
+}
+
+/// The values of the flags, lists taken apart.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "named after the flags")]
+pub struct Asked<'a> {
+    pub counts: bool,
+    pub host: bool,
+    pub event: &'a [String],
+    pub exclude_event: &'a [String],
+    pub set: &'a [String],
+    pub exclude_set: &'a [String],
+    pub comm: &'a [String],
+    pub exclude_comm: &'a [String],
+    pub container: &'a [String],
+    pub exclude_container: &'a [String],
+}
+
+impl Filters {
+    /// Checks what was asked for.
+    ///
+    /// # Errors
+    /// An event or a set does not exist; the nearest name is suggested.
+    pub fn new(asked: &Asked<'_>) -> Result<Filters> {
+        if !asked.comm.is_empty() && !asked.exclude_comm.is_empty() {
+            bail!(
+                "--comm and --exclude-comm together say the same twice: give the one or the other"
+            );
+        }
+        let comms = if asked.comm.is_empty() {
+            asked.exclude_comm
+        } else {
+            asked.comm
+        };
+        Ok(Filters {
+            host: asked.host,
+            counts: asked.counts,
+            events: events(asked.event)?,
+            events_excluded: events(asked.exclude_event)?,
+            sets: sets(asked.set)?,
+            sets_excluded: sets(asked.exclude_set)?,
+            comms: comms.iter().cloned().collect(),
+            comms_excluded: asked.comm.is_empty(),
+            containers: asked.container.to_vec(),
+            containers_excluded: asked.exclude_container.to_vec(),
+        })
+    }
+
+    /// Whether a call is recorded: it is among the events or in one of the sets that were asked for (all, if none
+    /// were), and neither it nor its set is excluded. `--set fs --event execve` records both; what names a call
+    /// counts more than what names its set: `--exclude-set fs --event read` records read, and nothing else.
+    pub fn wants(&self, name: &str, class: Class) -> bool {
+        let all = self.events.is_empty() && self.sets.is_empty();
+        if self.events_excluded.contains(name) {
+            return false;
+        }
+        self.events.contains(name)
+            || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
+    }
+
+    /// Whether it takes the container's name to say whether it is recorded, and the name is not known.
+    pub fn needs_name(&self, known: &Known) -> bool {
+        let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
+        let by_id = self
+            .containers
+            .iter()
+            .any(|pattern| known.id.starts_with(pattern.as_str()));
+        by_name && known.name.is_none() && !by_id
+    }
+
+    /// Whether a container is recorded: by name, id prefix or glob.
+    pub fn wants_container(&self, known: &Known) -> bool {
+        let matches = |pattern: &String| {
+            let name = known.name.as_deref().unwrap_or_default();
+            pattern == name
+                || (pattern.len() >= 2 && known.id.starts_with(pattern.as_str()))
+                || (pattern.contains(['*', '?', '['])
+                    && (fast_glob::glob_match(pattern, name)
+                        || fast_glob::glob_match(pattern, &known.id)))
+        };
+        let wanted = self.containers.is_empty() || self.containers.iter().any(matches);
+        wanted && !self.containers_excluded.iter().any(matches)
+    }
+
+    /// The filters as JSON, for the recording's metadata.
+    pub fn to_json(&self) -> serde_json::Value {
+        let classes = |set: &BTreeSet<Class>| set.iter().map(|c| c.as_str()).collect::<Vec<_>>();
+        let comm = if self.comms_excluded {
+            "exclude-comm"
+        } else {
+            "comm"
+        };
+        let mut all = serde_json::Map::new();
+        let mut add = |flag: &str, value: serde_json::Value| {
+            if value != serde_json::json!([]) && value != serde_json::json!(false) {
+                all.insert(flag.to_string(), value);
+            }
+        };
+        add("host", self.host.into());
+        if self.counts {
+            add("mode", "counts".into());
+        }
+        add("event", serde_json::json!(self.events));
+        add("exclude-event", serde_json::json!(self.events_excluded));
+        add("set", serde_json::json!(classes(&self.sets)));
+        add(
+            "exclude-set",
+            serde_json::json!(classes(&self.sets_excluded)),
+        );
+        add(comm, serde_json::json!(self.comms));
+        add("container", serde_json::json!(self.containers));
+        add(
+            "exclude-container",
+            serde_json::json!(self.containers_excluded),
+        );
+        all.into()
+    }
+}
+
+fn events(names: &[String]) -> Result<BTreeSet<String>> {
+    let all = syscalls::events();
+    for name in names {
+        if all.binary_search(&name.as_str()).is_err() {
+            bail!(
+                "there is no event `{name}`{}",
+                suggest(name, all.iter().copied())
+            );
+        }
+    }
+    Ok(names.iter().cloned().collect())
+}
+
+fn sets(names: &[String]) -> Result<BTreeSet<Class>> {
+    let all = || Class::ALL.iter().map(|c| c.as_str());
+    names
+        .iter()
+        .map(|name| match Class::from_name(name) {
+            Some(class) => Ok(class),
+            None => bail!(
+                "there is no set `{name}`{}; the sets are {}",
+                suggest(name, all()),
+                all().collect::<Vec<_>>().join(", ")
+            ),
+        })
+        .collect()
+}
+
+/// `: did you mean ...?`, where a name is near.
+pub fn suggest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
+    let nearest = all
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .min();
+    match nearest {
+        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
+            format!(": did you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn everything_but_reads_of_fs() {
+        let (set, event) = (list(&["fs"]), list(&["read"]));
+        let f = Filters::new(&Asked {
+            set: &set,
+            exclude_event: &event,
+            ..Asked::default()
+        })
+        .expect("is valid");
+        assert!(f.wants("openat", Class::File));
+        assert!(!f.wants("read", Class::File));
+        assert!(!f.wants("connect", Class::Network));
+    }
+
+    #[test]
+    fn a_set_and_an_event_beside_it() {
+        let (set, event) = (list(&["network"]), list(&["execve"]));
+        let f = Filters::new(&Asked {
+            set: &set,
+            event: &event,
+            ..Asked::default()
+        })
+        .expect("is valid");
+        assert!(f.wants("connect", Class::Network) && f.wants("execve", Class::Process));
+        assert!(!f.wants("read", Class::File));
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let event = list(&["opnat"]);
+        let e = Filters::new(&Asked {
+            event: &event,
+            ..Asked::default()
+        })
+        .expect_err("is none");
+        assert_eq!(
+            e.to_string(),
+            "there is no event `opnat`: did you mean `openat`?"
+        );
+        let set = list(&["netwrk"]);
+        let e = Filters::new(&Asked {
+            set: &set,
+            ..Asked::default()
+        })
+        .expect_err("is none");
+        assert!(e.to_string().contains("did you mean `network`?"), "{e}");
+    }
+
+    #[test]
+    fn containers_by_name_prefix_and_glob() {
+        let known = Known {
+            id: "deadbeef01".into(),
+            name: Some("web-1".into()),
+            ..Known::default()
+        };
+        for (pattern, wanted) in [
+            ("web-1", true),
+            ("dead", true),
+            ("web-*", true),
+            ("web", false),
+            ("beef", false),
+        ] {
+            let container = list(&[pattern]);
+            let f = Filters::new(&Asked {
+                container: &container,
+                ..Asked::default()
+            })
+            .expect("is valid");
+            assert_eq!(f.wants_container(&known), wanted, "{pattern}");
+        }
+    }
+}

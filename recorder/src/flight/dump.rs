@@ -1,0 +1,232 @@
+//! Writing the ring out: in a thread of its own, while the recording goes on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::flight::Shared;
+use crate::ring::frame::Frame;
+use crate::rows::stored::Kept;
+use crate::rows::single::Lines;
+use crate::rows::Events;
+use crate::sink::{Sink, Summary};
+
+/// Rows that are written together at most.
+const ROWS: usize = 131_072;
+/// How long frames wait for more that are to be written with them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What had the ring written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `ctrace-rec dump`.
+    Asked,
+    /// SIGUSR1.
+    Signal,
+    /// An event met this condition.
+    Trigger(String),
+}
+
+/// Why it is written out, and when that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Why.
+    pub reason: Reason,
+    /// Then, ns since 1970 UTC: of a condition, the `time` of the event that met it.
+    pub time: i64,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Reason::Asked => f.write_str("ctrace-rec dump"),
+            Reason::Signal => f.write_str("SIGUSR1"),
+            Reason::Trigger(condition) => write!(f, "--trigger {condition}"),
+        }
+    }
+}
+
+impl Why {
+    /// As [`ctrace_schema::meta::KEY_DUMP`] says it.
+    pub fn to_json(&self) -> String {
+        let (reason, condition) = match &self.reason {
+            Reason::Asked => ("dump", None),
+            Reason::Signal => ("SIGUSR1", None),
+            Reason::Trigger(condition) => ("trigger", Some(condition)),
+        };
+        let mut why = json!({"reason": reason, "time": self.time});
+        if let Some(condition) = condition {
+            why["condition"] = json!(condition);
+        }
+        why.to_string()
+    }
+}
+
+/// A file that a dump goes into.
+pub struct Begun {
+    /// What writes it.
+    pub sink: Box<dyn Sink>,
+    /// Where it is when it is finished.
+    pub path: PathBuf,
+    /// To be called when it is finished.
+    pub end: Box<dyn FnOnce() -> Result<()> + Send>,
+}
+
+/// Begins a file.
+pub type Open = Box<dyn FnMut(&Why) -> Result<Begun> + Send>;
+
+/// A dump that is written.
+#[derive(Clone, Debug)]
+pub struct Dumped {
+    /// Its file.
+    pub path: PathBuf,
+    /// Events in it.
+    pub events: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Why it was written.
+    pub why: Why,
+}
+
+/// A dump that is being written.
+pub struct Dump {
+    parts: Sender<Message>,
+    thread: JoinHandle<()>,
+}
+
+enum Message {
+    Lines(Lines),
+    Frames(Vec<Arc<Frame>>),
+    End(Box<Summary>),
+}
+
+impl Dump {
+    /// Begins one in `begun`, and tells `shared` what becomes of it. Rows that take no more than `most` bytes are in memory
+    /// at a time.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub fn begin(begun: Begun, why: Why, most: usize, shared: Arc<Shared>) -> Result<Dump> {
+        let (parts, waiting) = channel();
+        let thread = std::thread::Builder::new()
+            .name("dump".to_string())
+            .spawn(move || shared.ended(run(&waiting, begun, why, most)))
+            .context("cannot start a thread")?;
+        Ok(Dump { parts, thread })
+    }
+
+    /// Adds rows that are no ring's: what was there before, and what is missing.
+    pub fn lines(&self, lines: Lines) {
+        self.send(Message::Lines(lines));
+    }
+
+    /// Adds frames.
+    pub fn frames(&self, frames: Vec<Arc<Frame>>) {
+        self.send(Message::Frames(frames));
+    }
+
+    /// Has it finished. `summary` says what is known beside its rows.
+    pub fn end(&self, summary: &Summary) {
+        self.send(Message::End(Box::new(summary.clone())));
+    }
+
+    fn send(&self, message: Message) {
+        // Where it has failed, it has said so.
+        let _ = self.parts.send(message);
+    }
+
+    /// Whether something is still being written.
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Waits until it is.
+    pub fn join(self) {
+        drop(self.parts);
+        let _ = self.thread.join();
+    }
+}
+
+/// What has come and is not written.
+struct Writer {
+    sink: Box<dyn Sink>,
+    summary: Summary,
+    frames: VecDeque<Arc<Frame>>,
+    rows: usize,
+    most: usize,
+}
+
+fn run(waiting: &Receiver<Message>, begun: Begun, why: Why, most: usize) -> Result<Dumped> {
+    let Begun { sink, path, end } = begun;
+    let mut writer = Writer {
+        rows: sink.wants().rows.min(ROWS),
+        sink,
+        summary: Summary::default(),
+        frames: VecDeque::new(),
+        most,
+    };
+    let summary = loop {
+        match waiting.recv_timeout(PATIENCE) {
+            Ok(Message::Lines(lines)) => writer.lines(&lines)?,
+            Ok(Message::Frames(frames)) => {
+                writer.frames.extend(frames);
+                writer.write(false)?;
+            }
+            Ok(Message::End(summary)) => break *summary,
+            Err(RecvTimeoutError::Timeout) => writer.write(true)?,
+            Err(RecvTimeoutError::Disconnected) => break Summary::default(),
+        }
+    };
+    writer.write(true)?;
+    let counted = summary.counting(writer.summary, &why);
+    let bytes = writer.sink.finish(&counted)?;
+    end()?;
+    Ok(Dumped {
+        path,
+        events: counted.events,
+        bytes,
+        why,
+    })
+}
+
+impl Writer {
+    fn lines(&mut self, lines: &Lines) -> Result<()> {
+        if lines.rows() > 0 {
+            self.sink.write(lines)?;
+            // When they began says nothing of when the dump does.
+            self.summary.count(lines, false);
+        }
+        Ok(())
+    }
+
+    /// Writes the frames that are enough for a row group; `all`: also if they are not.
+    fn write(&mut self, all: bool) -> Result<()> {
+        loop {
+            let (mut rows, mut bytes, mut count) = (0, 0, 0);
+            for frame in &self.frames {
+                (rows, bytes) = (rows + frame.rows, bytes + frame.unpacked);
+                if count > 0 && (rows > self.rows || bytes > self.most) {
+                    break;
+                }
+                count += 1;
+            }
+            if count == 0 || count == self.frames.len() && !all {
+                return Ok(());
+            }
+            let mut group: Vec<_> = self.frames.drain(..count).collect();
+            // Rows of a container stand together.
+            group.sort_by(|a, b| a.whose.container_id.cmp(&b.whose.container_id));
+            let kept = Kept::read(&group)?;
+            drop(group);
+            self.sink.write(&kept)?;
+            self.summary.count(&kept, true);
+        }
+    }
+}

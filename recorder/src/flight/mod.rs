@@ -1,0 +1,291 @@
+//! The flight recorder: keeps the recent past in a ring, and writes it out when it is told to.
+
+pub mod alive;
+pub mod dump;
+pub mod socket;
+pub mod trigger;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::flight::dump::{Dump, Dumped, Open, Reason, Why};
+use crate::flight::alive::Living;
+use crate::ring::{Evicted, Ring};
+use crate::flight::trigger::Trigger;
+use crate::rows::Events;
+use crate::limits::files::Limits;
+use crate::limits::memory::Memory;
+use crate::pipeline::cutter::Turn;
+use crate::records::capture::Machine;
+use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
+use crate::report::terminal::Held;
+
+/// Why events of a dump are not there, in its gap rows.
+const EVICTED: &str = "evicted";
+/// What may take how much of the ring: rows of what is alive, one part of so many.
+const LIVING: u64 = 16;
+/// A trigger is armed again when its condition has not been met for so long, at least.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often a batch ends at least and at most: what is in one is compressed together, and is let go of together.
+const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+
+/// What the recorder and its ring tell each other.
+#[derive(Default)]
+pub struct Shared {
+    told: Mutex<Told>,
+    bytes: AtomicU64,
+    reach: AtomicU64,
+    dumps: AtomicU64,
+}
+
+#[derive(Default)]
+struct Told {
+    hit: Option<Why>,
+    ended: Option<Result<Dumped>>,
+    warning: Option<String>,
+}
+
+impl Shared {
+    fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
+        with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The event that has met the condition since the last time.
+    pub fn take_hit(&self) -> Option<Why> {
+        self.told(|told| told.hit.take())
+    }
+
+    /// What has become of a dump since the last time.
+    pub fn take_ended(&self) -> Option<Result<Dumped>> {
+        self.told(|told| told.ended.take())
+    }
+
+    /// What somebody should be told.
+    pub fn take_warning(&self) -> Option<String> {
+        self.told(|told| told.warning.take())
+    }
+
+    /// This has become of a dump.
+    pub fn ended(&self, dumped: Result<Dumped>) {
+        if dumped.is_ok() {
+            self.dumps.fetch_add(1, Ordering::Relaxed);
+        }
+        self.told(|told| told.ended = Some(dumped));
+    }
+
+    /// What there is in the ring.
+    pub fn held(&self) -> Held {
+        Held {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
+            dumps: self.dumps.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A ring that events go into, and out of which dumps are made.
+pub struct Flight {
+    ring: Ring,
+    living: Living,
+    trigger: Option<Trigger>,
+    /// How long a dump goes on.
+    after: Duration,
+    shared: Arc<Shared>,
+    open: Open,
+    dump: Option<Dump>,
+    /// Whether the dump takes what comes.
+    grows: bool,
+    host: String,
+    /// The last row that the trigger has seen, by its number.
+    seen: i64,
+    /// When its condition was met last, ns since 1970 UTC.
+    met: Option<i64>,
+    every: Duration,
+    /// Bytes of rows that a dump may unpack.
+    unpacked: usize,
+}
+
+impl Flight {
+    /// Keeps what `limits` say of `machine`, with `memory` beside the ring, and begins dumps with `open`.
+    ///
+    /// # Errors
+    /// zstd has no memory.
+    pub fn new(
+        limits: Limits,
+        memory: Memory,
+        (trigger, after): (Option<Trigger>, Duration),
+        machine: &Machine,
+        open: Open,
+    ) -> Result<Flight> {
+        let bytes = limits.bytes.unwrap_or(0);
+        let living = bytes / LIVING;
+        let ring = Ring::new(Limits {
+            bytes: Some(bytes - living),
+            ..limits
+        })?;
+        let every = limits.age.map_or(EVERY.1, |age| age / 60);
+        Ok(Flight {
+            ring,
+            living: Living::new(living as usize),
+            trigger,
+            after,
+            shared: Arc::default(),
+            open,
+            dump: None,
+            grows: false,
+            host: machine.host.clone(),
+            seen: -1,
+            met: None,
+            every: every.clamp(EVERY.0, EVERY.1),
+            unpacked: memory.batches(),
+        })
+    }
+
+    /// What it tells.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Looks whether an event meets the condition.
+    fn look(&mut self, events: &dyn Events) {
+        let Some(trigger) = &self.trigger else {
+            return;
+        };
+        let found = trigger.first(events, self.seen);
+        let last = events
+            .series("seq")
+            .runs()
+            .iter()
+            .filter_map(|run| run.value())
+            .max();
+        self.seen = self.seen.max(last.unwrap_or(-1));
+        let time = match found {
+            Ok(Some(time)) => time,
+            Ok(None) => return,
+            Err(e) => {
+                // Once; the recording goes on without it.
+                self.shared.told(|told| told.warning = Some(e.to_string()));
+                self.trigger = None;
+                return;
+            }
+        };
+        let quiet = self.after.max(QUIET).as_nanos() as i64;
+        let armed = self.met.is_none_or(|met| time.saturating_sub(met) >= quiet);
+        self.met = Some(self.met.unwrap_or(time).max(time));
+        if armed && self.dump.as_ref().is_none_or(|dump| !dump.is_running()) {
+            let reason = Reason::Trigger(trigger.condition().to_string());
+            self.shared
+                .told(|told| told.hit = Some(Why { reason, time }));
+        }
+    }
+
+    /// Begins to write what there is.
+    fn begin(&mut self, why: Why) -> Result<()> {
+        // Whatever else was to have it written has it by this.
+        let _ = self.shared.take_hit();
+        let gone = self.ring.expire(why.time);
+        self.living.learn(&gone)?;
+        let begun = match (self.open)(&why) {
+            Ok(begun) => begun,
+            Err(e) => {
+                self.shared.ended(Err(e));
+                return Ok(());
+            }
+        };
+        let mut lines = self.living.lines();
+        let mut evicted = self.ring.evicted(self.ring.start().unwrap_or(i64::MIN));
+        number(&mut evicted);
+        for evicted in &mut evicted {
+            self.living.take_from(evicted);
+            lines.push_gaps(evicted, &self.host, EVICTED);
+        }
+        let dump = Dump::begin(begun, why, self.unpacked, self.shared.clone())?;
+        dump.lines(lines);
+        dump.frames(self.ring.frames());
+        (self.dump, self.grows) = (Some(dump), true);
+        Ok(())
+    }
+
+    fn end(&mut self, summary: &Summary) {
+        if std::mem::take(&mut self.grows)
+            && let Some(dump) = &self.dump
+        {
+            dump.end(summary);
+        }
+    }
+
+    fn tell(&self) {
+        let bytes = self.ring.bytes() + self.living.bytes();
+        self.shared.bytes.store(bytes as u64, Ordering::Relaxed);
+        self.shared
+            .reach
+            .store(self.ring.reach(), Ordering::Relaxed);
+    }
+}
+
+/// Gives the rows numbers that no event has: they stand before all of them.
+fn number(evicted: &mut [Evicted]) {
+    let tallies = evicted.iter_mut().flat_map(|e| &mut e.tallies);
+    for (tally, seq) in tallies.zip((i64::MIN..=-1).rev()) {
+        tally.seq = seq;
+    }
+}
+
+impl Sink for Flight {
+    fn wants(&self) -> Wants {
+        Wants {
+            rows: 32_768,
+            patience: self.trigger.as_ref().map(|_| KEPT_AFTER),
+            gathers: true,
+            turns_after: Some(self.every),
+        }
+    }
+
+    fn keep(&mut self, events: &dyn Events) -> Result<()> {
+        self.look(events);
+        Ok(())
+    }
+
+    fn write(&mut self, events: &dyn Events) -> Result<()> {
+        self.look(events);
+        let change = self.ring.add(events)?;
+        self.living.learn(&change.gone)?;
+        if let Some(dump) = self.dump.as_ref().filter(|_| self.grows) {
+            dump.frames(change.new);
+        }
+        drop(change.gone);
+        // A dump holds what it has not written: where that is too much, the kernel's buffers fill up, and losses are counted.
+        while self.ring.is_over() && self.dump.as_ref().is_some_and(Dump::is_running) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn turn(&mut self, turn: Turn) -> Result<()> {
+        match turn {
+            Turn::Next | Turn::Retry => Ok(()),
+            Turn::Begin(why) => self.begin(why),
+            Turn::End(summary) => {
+                self.end(&summary);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
+        if !self.grows
+            && let Some(why) = self.shared.take_hit()
+        {
+            self.begin(why)?;
+        }
+        self.end(summary);
+        if let Some(dump) = self.dump.take() {
+            dump.join();
+        }
+        Ok(0)
+    }
+}

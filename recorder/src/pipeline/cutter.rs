@@ -1,0 +1,227 @@
+//! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
+
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use crate::rows::batch::{Batch, Row};
+use crate::rows::batch::ContainerName;
+use crate::resolve::Resolver;
+use crate::flight::dump::Why;
+use crate::sink::{Summary, Wants};
+
+/// A batch that fills within this time is not cut into parts: its rows are written once.
+const SOON: Duration = Duration::from_millis(700);
+/// How long a row may wait in all, unless the encoder is behind: less than a second, which is what a kill may cost.
+const LONGEST: Duration = Duration::from_millis(900);
+
+/// When batches are cut, as the sink wants it.
+#[derive(Debug)]
+pub struct Cutter {
+    /// What makes a batch.
+    pub wants: Wants,
+    /// When the part began that is being filled.
+    began: Instant,
+    /// When the sink turned last.
+    turned: Instant,
+    /// What somebody wants it to do then.
+    turn: Option<Turn>,
+}
+
+/// What a sink does between two batches.
+#[derive(Debug)]
+pub enum Turn {
+    /// It goes on in another file, if it writes several.
+    Next,
+    /// It tries again what it could not write.
+    Retry,
+    /// It begins to write what it has in memory.
+    Begin(Why),
+    /// It ends that; what is known of the recording so far.
+    End(Box<Summary>),
+}
+
+/// A batch or a part of one, with whom its rows belong to still to be decided.
+#[derive(Debug)]
+pub struct Held {
+    /// Its rows.
+    pub part: Part,
+    /// It is handed on then in any case.
+    pub until: Instant,
+    /// Rows by container.
+    rows: FxHashMap<u32, u64>,
+    /// Container, class, reason and number of events that were lost.
+    lost: Vec<(u32, &'static str, &'static str, u64)>,
+}
+
+/// A batch, or a part of one.
+#[derive(Debug)]
+pub struct Part {
+    /// Its rows.
+    pub batch: Batch,
+    /// Whether it ends a batch.
+    pub last: bool,
+    /// What the sink is to do after it.
+    pub turn: Option<Turn>,
+}
+
+impl Cutter {
+    /// For a sink that wants them so.
+    pub fn new(wants: Wants) -> Cutter {
+        Cutter {
+            wants,
+            began: Instant::now(),
+            turned: Instant::now(),
+            turn: None,
+        }
+    }
+
+    /// The sink is to turn after the rows of now.
+    pub fn turn(&mut self, turn: Turn) {
+        // What takes another file goes with the one before.
+        if !self.is_turning() || !matches!(turn, Turn::Next | Turn::Retry) {
+            self.turn = Some(turn);
+        }
+    }
+
+    /// Whether it has not been told yet.
+    pub fn is_turning(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
+    pub fn due(&mut self, resolver: &mut Resolver, hold: Duration, doubt: bool) -> Option<Held> {
+        let Wants {
+            rows,
+            patience,
+            gathers,
+            turns_after,
+        } = self.wants;
+        let old = |after| self.turned.elapsed() >= after;
+        if self.is_turning() || turns_after.is_some_and(old) {
+            self.turned = Instant::now();
+            let turn = self.turn.take().unwrap_or(Turn::Next);
+            let mut held = self.cut(resolver, hold, true);
+            held.part.turn = Some(turn);
+            return Some(held);
+        }
+        let waited = self.began.elapsed();
+        if patience.is_none_or(|patience| waited < patience) {
+            return None;
+        }
+        let batch = &resolver.batch;
+        let missing = rows.saturating_sub(batch.len()) as f64;
+        let rate = batch.rows.len() as f64 / waited.as_secs_f64();
+        let left = SOON.saturating_sub(waited).as_secs_f64();
+        if batch.rows.is_empty() {
+            self.began = Instant::now();
+            None
+        } else if gathers && !doubt && rate * left > missing {
+            None
+        } else {
+            Some(self.cut(resolver, hold, !gathers))
+        }
+    }
+
+    /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
+    pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> Held {
+        let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
+        let batch = &mut resolver.batch;
+        let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
+        for neighbours in batch.rows.chunk_by(same) {
+            let container = batch.container(&neighbours[0]);
+            *rows.entry(container).or_default() += neighbours.len() as u64;
+            let gaps = neighbours.iter().filter_map(|row| batch.lost(row));
+            lost.extend(gaps.map(|(class, why, events)| (container, class, why, events)));
+        }
+        let batch = if last { resolver.take() } else { batch.part() };
+        let now = Instant::now();
+        let began = std::mem::replace(&mut self.began, now);
+        Held {
+            part: Part {
+                batch,
+                last,
+                turn: None,
+            },
+            // Where the encoder is behind it is late already, but whose they are can still be learnt.
+            until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
+            rows,
+            lost,
+        }
+    }
+}
+
+impl Held {
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.part.batch.rows.len()
+    }
+
+    /// Events by container, those that its gap rows say were lost included.
+    pub fn events(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.rows.iter().map(|(container, rows)| {
+            let gaps = self.lost.iter().filter(|(of, ..)| of == container);
+            let gaps = gaps.map(|(.., lost)| *lost);
+            let all = |(n, sum): (u64, u64), lost| (n + 1, sum.saturating_add(lost));
+            let (rows_of_gaps, lost) = gaps.fold((0, 0), all);
+            (*container, (rows - rows_of_gaps).saturating_add(lost))
+        })
+    }
+
+    /// Adds what is kept of it to `summary`.
+    pub fn count(&self, names: &[ContainerName], summary: &mut Summary) {
+        // A loss that is no container's is kept.
+        let kept = |container: u32| {
+            let name = names.get(container as usize);
+            name.is_none_or(|name| name.keep)
+        };
+        for (container, rows) in &self.rows {
+            if kept(*container) {
+                summary.events += rows;
+            }
+        }
+        for (container, class, why, events) in &self.lost {
+            if kept(*container) {
+                summary.lose(class, why, *events);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ctrace_schema::syscalls::Class;
+
+    use super::*;
+    use crate::calls::Calls;
+    use crate::kernel::{Cause, Loss};
+    use crate::limits::memory::Memory;
+    use crate::resolve::registry::Registry;
+
+    #[test]
+    fn a_loss_of_no_container_counts_and_that_of_the_host_does_not() {
+        let calls = Calls::new("x86_64").expect("is known");
+        let memory = Memory::of_tests();
+        let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
+        let loss = |cgroup, class, why, events| Loss {
+            cgroup,
+            class: Some(class),
+            why,
+            cpu: None,
+            events,
+        };
+        resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
+        resolver.registry.enter(5);
+        resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
+        let mut cutter = Cutter::new(Wants::batches(1, None));
+        let held = cutter.cut(&mut resolver, Duration::ZERO, true);
+        let mut summary = Summary::default();
+        held.count(&resolver.registry.names(), &mut summary);
+        assert_eq!(held.len(), 2);
+        assert_eq!(summary.events, 1);
+        assert_eq!(summary.lost.get("file"), Some(&7));
+        assert!(summary.shed.is_empty());
+    }
+}

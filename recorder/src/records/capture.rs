@@ -1,0 +1,288 @@
+//! Raw captures: what the kernel side sent, as it came, with what was learnt beside it. Replaying one goes through the
+//! whole pipeline above the kernel, with no privileges; a bug report with one can be reproduced.
+//!
+//! The file is a line that names the format, then one zstd stream of frames: a tag, a length of four bytes
+//! (little-endian), and the payload. A capture that breaks off is good up to its last whole frame.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use ctrace_schema::text::printable;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Cause, Count, Misses, Ring};
+use crate::resolve::registry::Fact;
+
+const MAGIC: &[u8] = b"ctrace-raw-1\n";
+/// The largest frame that is believed.
+const LARGEST: u32 = 256 << 20;
+/// What a frame is believed to have before it is read, bytes.
+const AT_ONCE: u32 = 16 << 20;
+
+/// What a capture begins with: the machine it is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the metadata of a recording; see ctrace_schema::meta"
+)]
+pub struct Machine {
+    pub host: String,
+    pub boot_id: String,
+    pub kernel: String,
+    pub arch: String,
+    pub filters: serde_json::Value,
+    pub record_host: bool,
+}
+
+impl Machine {
+    /// A capture may come from a stranger: nothing of it may drive a terminal.
+    fn tame(&mut self) {
+        for text in [
+            &mut self.host,
+            &mut self.boot_id,
+            &mut self.kernel,
+            &mut self.arch,
+        ] {
+            *text = printable(text).into_owned();
+        }
+    }
+}
+
+/// When a fact was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Before the recording began.
+    Found,
+    /// By a cgroup record.
+    Record,
+    /// About a cgroup that was there already.
+    Late,
+}
+
+/// One step of a recording.
+#[derive(Debug)]
+pub enum Frame {
+    /// Framed records of the ring of a CPU.
+    Ring(u16, Vec<u8>),
+    /// Anything else.
+    Note(Note),
+}
+
+/// What was learnt beside the records, stored as JSON. Times are CLOCK_BOOTTIME in ns.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(
+    missing_docs,
+    reason = "named after the pipeline's functions that take them"
+)]
+pub enum Note {
+    Fact {
+        when: When,
+        fact: Fact,
+    },
+    Clock {
+        boot: u64,
+        wall: i64,
+    },
+    Gap {
+        cgroup: u64,
+        class: String,
+        lost: u64,
+        since: u64,
+        until: u64,
+        #[serde(default)]
+        why: Cause,
+        #[serde(default)]
+        cpu: Option<u16>,
+    },
+    /// Entries of calls may have been missed until then.
+    EntriesMissed {
+        until: u64,
+    },
+    Counts {
+        since: u64,
+        counts: Vec<Count>,
+    },
+    Advance {
+        boot: u64,
+    },
+    Missed(Misses),
+    /// Definitions that were not used for long are forgotten, of files and sockets, and of `threads` too; the kernel side sends
+    /// again what it uses. A replay does so where the recorder did, for a capture does not hold them again elsewhere.
+    Forget {
+        threads: bool,
+    },
+}
+
+const RING: u8 = b'R';
+const NOTE: u8 = b'N';
+
+/// Writes a capture.
+pub struct Writer {
+    out: zstd::Encoder<'static, File>,
+    /// To put a ring's records together in.
+    frames: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a capture in `file`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn new(mut file: File, machine: &Machine) -> io::Result<Writer> {
+        file.write_all(MAGIC)?;
+        let mut writer = Writer {
+            out: zstd::Encoder::new(file, 3)?,
+            frames: vec![],
+        };
+        writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
+        Ok(writer)
+    }
+
+    fn frame(&mut self, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.out.write_all(&[tag])?;
+        self.out.write_all(&(len as u32).to_le_bytes())?;
+        parts.iter().try_for_each(|part| self.out.write_all(part))
+    }
+
+    /// Adds what the rings hold, by CPU.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn rings(&mut self, rings: &mut [Ring]) -> io::Result<()> {
+        let mut frames = std::mem::take(&mut self.frames);
+        for (cpu, ring) in (0u16..).zip(rings) {
+            frames.clear();
+            ring.copy(&mut frames);
+            if !frames.is_empty() {
+                self.frame(RING, &[&cpu.to_le_bytes(), &frames])?;
+            }
+        }
+        self.frames = frames;
+        Ok(())
+    }
+
+    /// Adds a note.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.frame(NOTE, &[&serde_json::to_vec(note)?])
+    }
+
+    /// Ends the capture.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> io::Result<()> {
+        self.out.finish()?.sync_all()
+    }
+}
+
+/// Reads a capture.
+pub struct Reader {
+    input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
+    /// The machine it is from.
+    pub machine: Machine,
+    /// Whether it broke off.
+    pub torn: bool,
+}
+
+impl Reader {
+    /// Opens a capture.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub fn open(path: &Path) -> Result<Reader> {
+        let name = path.display();
+        let mut file =
+            BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
+        let mut magic = [0; MAGIC.len()];
+        if file.read_exact(&mut magic).is_err() || magic != MAGIC {
+            bail!("{name} is no raw capture: `ctrace-rec --raw FILE` writes one");
+        }
+        let input = zstd::Decoder::new(file).with_context(|| format!("cannot read {name}"))?;
+        let machine = Machine {
+            host: String::new(),
+            boot_id: String::new(),
+            kernel: String::new(),
+            arch: String::new(),
+            filters: serde_json::Value::Null,
+            record_host: false,
+        };
+        let mut reader = Reader {
+            input,
+            machine,
+            torn: false,
+        };
+        let Some((b'M', payload)) = reader.raw_frame() else {
+            bail!("{name} breaks off before it begins")
+        };
+        reader.machine = serde_json::from_slice(&payload)
+            .with_context(|| format!("{name} has a broken header"))?;
+        reader.machine.tame();
+        Ok(reader)
+    }
+
+    fn raw_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 5];
+        match self.input.read(&mut head[..1]) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(_) => {
+                self.torn = true;
+                return None;
+            }
+        }
+        self.torn = true; // until the frame is whole
+        self.input.read_exact(&mut head[1..]).ok()?;
+        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
+        if len > LARGEST {
+            return None;
+        }
+        let mut payload = Vec::with_capacity(len.min(AT_ONCE) as usize);
+        let read = self
+            .input
+            .by_ref()
+            .take(u64::from(len))
+            .read_to_end(&mut payload)
+            .ok()?;
+        if read < len as usize {
+            return None;
+        }
+        self.torn = false;
+        Some((head[0], payload))
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        loop {
+            let (tag, mut payload) = self.raw_frame()?;
+            match (tag, payload.split_first_chunk::<2>()) {
+                (RING, Some((cpu, _))) => {
+                    let cpu = u16::from_le_bytes(*cpu);
+                    payload.drain(..2);
+                    return Some(Frame::Ring(cpu, payload));
+                }
+                (NOTE, _) => match serde_json::from_slice(&payload) {
+                    Ok(mut note) => {
+                        if let Note::Fact { fact, .. } = &mut note {
+                            fact.tame();
+                        }
+                        return Some(Frame::Note(note));
+                    }
+                    Err(_) => self.torn = true,
+                },
+                // A later version may add frames.
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! All who want to know how a recording goes: whoever reads stderr, a service manager, a monitoring system.
+
+pub mod prometheus;
+pub mod systemd;
+pub mod terminal;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::cli::Record;
+use crate::report::prometheus::Metrics;
+use crate::report::systemd::Manager;
+use crate::sink::Summary;
+use crate::report::terminal::{Progress, Status};
+
+/// How often they are told.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// They.
+pub struct Report {
+    status: Status,
+    manager: Manager,
+    metrics: Option<Metrics>,
+    told: Instant,
+}
+
+impl Report {
+    /// Those whom the flags and the environment name, for a recording to `target`.
+    ///
+    /// # Errors
+    /// Nobody can listen where metrics are to be served.
+    pub fn new(flags: &Record, target: &str) -> Result<Report> {
+        Ok(Report {
+            status: Status::new(flags.quiet, target),
+            manager: Manager::from_env(),
+            metrics: flags.metrics.map(Metrics::serve).transpose()?,
+            told: Instant::now(),
+        })
+    }
+
+    /// Recording has begun.
+    pub fn begin(&mut self) {
+        self.status.begin();
+        self.manager.ready();
+    }
+
+    /// Whether it is time to [`Report::tell`].
+    pub fn is_due(&self) -> bool {
+        self.told.elapsed() >= EVERY
+    }
+
+    /// Recording goes on.
+    pub fn tell(&mut self, progress: &Progress) {
+        self.told = Instant::now();
+        self.status.show(progress);
+        self.manager.tell(progress);
+        self.serve(progress);
+    }
+
+    /// Likewise, but to the monitoring system alone.
+    pub fn serve(&self, progress: &Progress) {
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(progress);
+        }
+    }
+
+    /// Something has happened that is worth a line; `error`: that nobody may silence.
+    pub fn say(&self, text: &str, error: bool) {
+        self.status.say(text, error);
+    }
+
+    /// Recording stops; what is left is being written.
+    pub fn stopping(&self) {
+        self.manager.stopping();
+    }
+
+    /// Recording has ended.
+    pub fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
+        self.status.end(summary, bytes_written);
+    }
+}

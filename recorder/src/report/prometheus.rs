@@ -1,0 +1,207 @@
+//! What a monitoring system may ask: `--metrics ADDRESS` serves the recorder's numbers as Prometheus reads them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+use ctrace_schema::syscalls::Class;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::prometheus_text::{CONTENT_TYPE, encode};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use rustix::time::{ClockId, clock_gettime};
+use tiny_http::{Header, Method, Request, Response, Server};
+
+use crate::limits::memory;
+use crate::report::terminal::Progress;
+
+/// Serves the numbers of a recording until the program ends.
+#[derive(Debug)]
+pub struct Metrics(Arc<Numbers>);
+
+/// What was told last.
+#[derive(Debug, Default)]
+struct Numbers(Mutex<Progress>);
+
+impl Metrics {
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    /// Nobody can listen there.
+    pub fn serve(address: SocketAddr) -> Result<Metrics> {
+        let server = Server::http(address).map_err(|e| {
+            anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
+        })?;
+        let numbers = Arc::new(Numbers::default());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(numbers.clone()));
+        // Ends with the program.
+        std::thread::Builder::new()
+            .name("metrics".to_string())
+            .spawn(move || {
+                for request in server.incoming_requests() {
+                    answer(request, &registry);
+                }
+            })?;
+        Ok(Metrics(numbers))
+    }
+
+    /// How the recording goes.
+    pub fn tell(&self, progress: &Progress) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
+    }
+}
+
+fn answer(request: Request, registry: &Registry) {
+    let mut text = String::new();
+    let found = request.url() == "/metrics" && *request.method() == Method::Get;
+    let (status, body, content) = if !found {
+        (404, "the metrics are at /metrics\n", "text/plain")
+    } else if encode(&mut text, registry).is_ok() {
+        (200, text.as_str(), CONTENT_TYPE)
+    } else {
+        (500, "", "text/plain")
+    };
+    let mut response = Response::from_string(body).with_status_code(status);
+    if let Ok(header) = Header::from_bytes("Content-Type", content) {
+        response.add_header(header);
+    }
+    // Who asked may have gone.
+    let _ = request.respond(response);
+}
+
+impl Collector for Numbers {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let progress = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let mut page = Page(encoder);
+        page.recording(&progress)?;
+        page.process()
+    }
+}
+
+/// The answer.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn recording(&mut self, progress: &Progress) -> fmt::Result {
+        self.counter("ctrace_events", "Events recorded", progress.events)?;
+        // All classes from the beginning: a first loss is then seen as an increase.
+        let lost = Class::ALL.map(|class| class.as_str());
+        let lost = lost.map(|class| (class, progress.lost.get(class).unwrap_or(&0)));
+        self.counters("ctrace_lost_events", "Events lost", "class", lost)?;
+        let missed = progress.missed.iter().map(|(part, n)| (part.as_str(), n));
+        self.counters(
+            "ctrace_missed",
+            "Parts of events that could not be recorded, by what",
+            "part",
+            missed,
+        )?;
+        self.gauge(
+            "ctrace_containers",
+            "Containers that are there",
+            progress.containers as i64,
+        )?;
+        self.counter(
+            "ctrace_written_bytes",
+            "Bytes of the output so far",
+            progress.bytes.unwrap_or(0),
+        )?;
+        self.gauge(
+            "ctrace_disk_full",
+            "1: what is recorded waits in memory, for the disk is full",
+            i64::from(progress.waiting.is_some()),
+        )?;
+        self.gauge(
+            "ctrace_waiting_bytes",
+            "Memory of what waits until there is room on the disk",
+            progress.waiting.unwrap_or(0) as i64,
+        )?;
+        if let Some(ring) = progress.ring {
+            self.gauge("ctrace_ring_bytes", "Memory of the ring", ring.bytes as i64)?;
+            self.gauge(
+                "ctrace_ring_seconds",
+                "From the oldest event in the ring to the newest",
+                ring.reach.as_secs_f64(),
+            )?;
+            self.counter(
+                "ctrace_dumps",
+                "Times that the ring was written out",
+                ring.dumps,
+            )?;
+        }
+        self.gauge(
+            "ctrace_lag_seconds",
+            "Age of the oldest event when it was taken from the kernel, at most, in the last moment",
+            progress.lag.as_secs_f64(),
+        )
+    }
+
+    /// By the names that every client of Prometheus gives to these.
+    fn process(&mut self) -> fmt::Result {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        self.counter(
+            "process_cpu_seconds",
+            "CPU time of the recorder, user and kernel",
+            cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+        )?;
+        if let Some(bytes) = memory::resident() {
+            self.gauge(
+                "process_resident_memory_bytes",
+                "Memory of the recorder",
+                bytes as i64,
+            )?;
+        }
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let encoder =
+            self.0
+                .encode_descriptor("ctrace_build", "What records", None, build.metric_type())?;
+        build.encode(encoder)
+    }
+
+    fn counter<N>(&mut self, name: &str, help: &str, value: N) -> fmt::Result
+    where
+        ConstCounter<N>: EncodeMetric,
+    {
+        let counter = ConstCounter::new(value);
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, counter.metric_type())?;
+        counter.encode(encoder)
+    }
+
+    fn gauge<N>(&mut self, name: &str, help: &str, value: N) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
+        let gauge = ConstGauge::new(value);
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, gauge.metric_type())?;
+        gauge.encode(encoder)
+    }
+
+    /// A counter for each value of a label.
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (impl AsRef<str>, &'a u64)>,
+    ) -> fmt::Result {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for (value, n) in values {
+            let labels = [(label, value.as_ref())];
+            ConstCounter::new(*n).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! What is told of a call before its own record: paths, addresses, arguments and all else that the kernel side read in the
+//! caller's memory.
+
+use ctrace_schema::text::{escape, shell_join};
+
+use crate::resolve::Resolver;
+use crate::resolve::threads::{Pending, Thread};
+use crate::resolve::addresses;
+use crate::rows::batch::{Ends, NONE, Names, Object, Row};
+use crate::records::decode::{self, Head};
+use crate::resolve::dns::Message;
+use crate::resolve::constants;
+use crate::resolve::paths;
+use crate::wire::types::{data_flag, data_slot, sys_flag};
+
+impl Resolver {
+    pub(super) fn announce(&mut self, tid: u32, count: u16, pending: Pending) {
+        // A thread's first call may announce before the thread is defined: its definition comes with its first return.
+        if self.threads.get(tid.into()).is_none() {
+            self.threads.put(tid.into(), Thread::undefined(tid), 0);
+        }
+        if let Some(thread) = self.threads.get_mut(tid.into()) {
+            thread.announce(count, pending);
+        }
+    }
+
+    /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
+    pub(super) fn take_over(&mut self, tid: u32, caller: u32) {
+        if caller == tid {
+            return;
+        }
+        for (count, pending) in self
+            .threads
+            .remove(caller.into())
+            .map_or(vec![], |t| t.pending)
+        {
+            self.announce(tid, count, pending);
+        }
+    }
+
+    pub(super) fn data(&mut self, head: Head, base: u64, bytes: &[u8]) {
+        if u32::from(head.flags) & data_flag::DATA_FAULT.0 != 0 {
+            return;
+        }
+        let text = || decode::until_nul(bytes).into();
+        let pending = match data_slot(u32::from(head.nr)) {
+            data_slot::DATA_PATH | data_slot::DATA_PATH2 => Pending::Path {
+                slot: head.nr,
+                base,
+                arg: text(),
+            },
+            data_slot::DATA_STAT => match decode::stat(bytes) {
+                Some((inode, dev)) => Pending::Stat { inode, dev },
+                None => return,
+            },
+            data_slot::DATA_FLAGS => match decode::flags(bytes) {
+                Some((flags, mode)) => Pending::Flags { flags, mode },
+                None => return,
+            },
+            data_slot::DATA_FD2 => Pending::Second(base),
+            data_slot::DATA_TEXT => Pending::Text(text()),
+            data_slot::DATA_ADDR => match addrs::sockaddr(bytes) {
+                Some(address) => Pending::Address(address),
+                None => return,
+            },
+            data_slot::DATA_DNS => match Message::parse(bytes) {
+                Some(message) => Pending::Dns(message),
+                None => return,
+            },
+            data_slot::DATA_BYTES => match decode::number(bytes) {
+                Some(bytes) => Pending::Bytes(bytes),
+                None => return,
+            },
+            _ => {
+                self.faults.broken += 1;
+                return;
+            }
+        };
+        self.announce(head.tid, head.count, pending);
+    }
+
+    /// What the thread announced of this call.
+    pub(super) fn set_pending(&mut self, row: &mut Row, names: &mut Names, pending: Pending) {
+        let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
+        let call = self.calls.get(compat, row.call);
+        match pending {
+            Pending::Path { slot, base, arg } => self.set_path(row, names, slot, base, &arg),
+            Pending::Stat { inode, dev } if row.object == NONE => {
+                let strings = &mut self.batch.strings;
+                let text = self.devices.entry(dev);
+                let dev = *text.or_insert_with(|| strings.intern(&paths::dev_text(dev)));
+                row.object = self.batch.objects.len() as u32;
+                self.batch.objects.push(Object {
+                    path: NONE,
+                    dev,
+                    inode: Some(inode),
+                    ends: NONE,
+                });
+            }
+            Pending::Stat { .. } => {}
+            Pending::Second(key) => {
+                if let Some(file) = self.files.get(key) {
+                    names.path2 = self.batch.strings.intern_shared(&file.path);
+                }
+            }
+            Pending::Flags { flags, mode } => {
+                (names.flags, names.mode) =
+                    call.map_or((None, None), |call| call.struct_flags(flags, mode));
+            }
+            Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
+            Pending::Address(address) => {
+                let own_end = call.is_some_and(|call| call.own_end);
+                self.set_address(row, names, &address, own_end);
+            }
+            Pending::Bytes(bytes) => names.bytes = Some(bytes as i64),
+            Pending::Dns(message) => {
+                let container = self.batch.container(row);
+                self.resolved.learn(container, &message, row.time);
+                self.set_question(row, &message);
+            }
+            Pending::Exec { exe, argv } => {
+                names.argv = self.batch.strings.intern(&shell_join(&argv));
+                let object = self.object(exe, row);
+                if object != NONE {
+                    row.object = object;
+                }
+            }
+        }
+    }
+
+    fn set_path(&mut self, row: &mut Row, names: &mut Names, slot: u16, base: u64, arg: &[u8]) {
+        let Resolver {
+            batch,
+            files,
+            joined,
+            ..
+        } = self;
+        let arg_text = batch.strings.intern(&escape(arg));
+        let path = match (joined.get(&(base, arg_text)), files) {
+            (Some(path), _) => *path,
+            (None, files) => match files.get(base) {
+                Some(base_file) => {
+                    let path = batch.strings.intern(&paths::join(&base_file.path, arg));
+                    joined.insert((base, arg_text), path);
+                    path
+                }
+                None => NONE,
+            },
+        };
+        if u32::from(slot) == data_slot::DATA_PATH2.0 {
+            names.path2 = path;
+            return;
+        }
+        names.path_arg = arg_text;
+        if arg.is_empty() && row.object == NONE {
+            // AT_EMPTY_PATH: the call is about the directory fd itself.
+            row.object = self.object(base, row);
+        } else {
+            names.path = path;
+        }
+    }
+
+    /// The name that a name server is asked for stands where that of the peer would.
+    fn set_question(&mut self, row: &mut Row, message: &Message) {
+        let batch = &mut self.batch;
+        let Some(mut object) = batch.objects.get(row.object as usize).copied() else {
+            return;
+        };
+        let Some(mut ends) = batch.ends.get(object.ends as usize).copied() else {
+            return;
+        };
+        ends.dns_name = batch.strings.intern_shared(&message.name);
+        object.ends = batch.ends.len() as u32;
+        batch.ends.push(ends);
+        row.object = batch.objects.len() as u32;
+        batch.objects.push(object);
+    }
+
+    /// An address that the caller passed or got. It counts where the socket itself does not know better: a UDP socket
+    /// that is not connected, a connect that failed.
+    fn set_address(
+        &mut self,
+        row: &mut Row,
+        names: &mut Names,
+        address: &addrs::Address,
+        own_end: bool,
+    ) {
+        let container = self.batch.container(row);
+        let peer = address.addr.as_deref();
+        let name = peer.and_then(|peer| self.resolved.name(container, peer, row.time));
+        let batch = &mut self.batch;
+        let addr = batch.strings.intern_opt(address.addr.as_deref());
+        let path = batch.strings.intern_opt(address.path.as_deref());
+        let mut object = match batch.objects.get(row.object as usize) {
+            Some(object) => *object,
+            None => Object {
+                path: NONE,
+                dev: NONE,
+                inode: None,
+                ends: NONE,
+            },
+        };
+        let mut ends = match batch.ends.get(object.ends as usize) {
+            Some(ends) => *ends,
+            None => Ends {
+                family: batch.strings.intern_opt(names::family(address.family)),
+                protocol: NONE,
+                local_addr: NONE,
+                local_port: None,
+                peer_addr: NONE,
+                peer_port: None,
+                peer_path: NONE,
+                dns_name: NONE,
+            },
+        };
+        if own_end {
+            if ends.local_addr == NONE && ends.local_port.is_none_or(|p| p == 0) {
+                (ends.local_addr, ends.local_port) = (addr, address.port);
+            }
+            names.path = path;
+        } else if ends.peer_addr == addr && ends.peer_port.is_none() {
+            // The kernel forgets the port of a connection that was refused.
+            ends.peer_port = address.port;
+            if ends.peer_path == NONE {
+                ends.peer_path = path;
+            }
+        } else if ends.peer_addr == NONE && ends.peer_path == NONE {
+            (ends.peer_addr, ends.peer_port, ends.peer_path) = (addr, address.port, path);
+            ends.dns_name = name.map_or(NONE, |name| batch.strings.intern_shared(name));
+        } else {
+            return;
+        }
+        object.ends = batch.ends.len() as u32;
+        batch.ends.push(ends);
+        row.object = batch.objects.len() as u32;
+        batch.objects.push(object);
+    }
+}

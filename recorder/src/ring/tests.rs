@@ -1,0 +1,204 @@
+//! Who is evicted, and how that is counted.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use std::sync::Mutex;
+
+use crate::rows::single::{Lines, Value};
+use crate::ring::*;
+use crate::pipeline::cutter::Turn;
+use crate::sink::{Full, Sink, Summary, Wants};
+
+/// Calls of a container with the numbers from `from` to `to`, a second each.
+fn calls(container: &str, from: i64, to: i64) -> Lines {
+    let mut lines = Lines::new();
+    for seq in from..to {
+        // Knuth's MMIX generator: what does not compress.
+        let random = seq.wrapping_mul(6_364_136_223_846_793_005);
+        let values = [
+            ("time", Value::Number(seq * 1_000_000_000)),
+            ("duration", Value::Number(random)),
+            ("seq", Value::Number(seq)),
+            ("container", Value::Text(container.into())),
+            ("host", Value::Text("host".into())),
+            ("kind", Value::Text("syscall".into())),
+            ("class", Value::Text("file".into())),
+        ];
+        let column = |(name, value)| (ctrace_schema::columns::index(name).unwrap(), value);
+        lines.push(&values.map(column));
+    }
+    lines
+}
+
+fn ring(bytes: Option<u64>, age: Option<u64>) -> Ring {
+    let age = age.map(Duration::from_secs);
+    Ring::new(Limits { bytes, age }).unwrap()
+}
+
+/// Rows of a container.
+fn rows(ring: &Ring, container: &str) -> usize {
+    let frames = ring.frames();
+    let of = |frame: &&Arc<Frame>| frame.whose.container.as_deref() == Some(container);
+    frames.iter().filter(of).map(|frame| frame.rows).sum()
+}
+
+#[test]
+fn who_holds_most_is_evicted_first_and_each_event_is_counted() {
+    let mut ring = ring(Some(300_000), None);
+    ring.add(&calls("quiet", 0, 5)).unwrap();
+    let (mut from, mut gone) = (5, 0);
+    for _ in 0..200 {
+        let change = ring.add(&calls("noisy", from, from + 500)).unwrap();
+        gone += change.gone.iter().map(|frame| frame.rows).sum::<usize>();
+        drop(change);
+        assert!(ring.bytes() <= 300_000 && !ring.is_over());
+        from += 500;
+    }
+    assert_eq!(rows(&ring, "quiet"), 5);
+    let kept = rows(&ring, "noisy");
+    assert!(kept > 5_000 && kept + gone == 100_000, "{kept} and {gone}");
+    let evicted = ring.evicted(ring.start().unwrap());
+    assert_eq!(evicted.len(), 1);
+    assert_eq!(evicted[0].tallies[0].events as usize, gone);
+    assert_eq!(evicted[0].tallies[0].class, "file");
+    assert_eq!(evicted[0].span.0, 5_000_000_000);
+    assert_eq!(evicted[0].span.1, (4 + gone as i64) * 1_000_000_000);
+    // Two who are alike share.
+    for _ in 0..200 {
+        ring.add(&calls("second", from, from + 500)).unwrap();
+        from += 500;
+    }
+    let (noisy, second) = (rows(&ring, "noisy"), rows(&ring, "second"));
+    assert!(noisy.abs_diff(second) <= 1000, "{noisy} and {second}");
+    assert_eq!(rows(&ring, "quiet"), 5);
+}
+
+#[test]
+fn what_is_too_old_goes_and_is_no_loss() {
+    let mut ring = ring(Some(10_000_000), Some(100));
+    for i in 0..50 {
+        ring.add(&calls("web", i * 10, i * 10 + 10)).unwrap();
+    }
+    // The newest is of second 499, and a frame of which a row is young enough stays.
+    assert_eq!(rows(&ring, "web"), 110);
+    assert_eq!(ring.reach(), 109_000_000_000);
+    assert!(ring.evicted(i64::MIN).is_empty());
+    ring.expire(1_000_000_000_000);
+    assert!(ring.frames().is_empty() && ring.bytes() == 0 && ring.start().is_none());
+}
+
+#[test]
+fn what_is_evicted_counts_as_long_as_somebody_holds_it() {
+    let mut ring = ring(Some(100_000), None);
+    let mut held = vec![];
+    let mut from = 0;
+    while !ring.is_over() {
+        ring.add(&calls("web", from, from + 500)).unwrap();
+        held = if held.is_empty() { ring.frames() } else { held };
+        from += 500;
+        assert!(from < 100_000);
+    }
+    held.clear();
+    assert!(!ring.is_over());
+}
+
+#[test]
+fn rows_are_the_same_when_they_are_read_again() {
+    let mut ring = ring(Some(1_000_000), None);
+    let lines = calls("web", 3, 20);
+    ring.add(&lines).unwrap();
+    let kept = Kept::read(&ring.frames()).unwrap();
+    assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
+}
+
+/// A disk that may be full, and what is on it.
+#[derive(Default)]
+struct Store {
+    full: bool,
+    written: Summary,
+    seqs: Vec<i64>,
+    finished: Option<Summary>,
+}
+
+struct Disk(Arc<Mutex<Store>>);
+
+impl Sink for Disk {
+    fn wants(&self) -> Wants {
+        Wants::batches(1000, None)
+    }
+
+    fn write(&mut self, events: &dyn Events) -> Result<()> {
+        let mut store = self.0.lock().unwrap();
+        if store.full {
+            return Err(Full::or(std::io::Error::from_raw_os_error(28).into()));
+        }
+        store.written.count(events, true);
+        let series = events.series("seq");
+        store.seqs.extend(series.iter().flatten());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {
+        self.0.lock().unwrap().finished = Some(summary.clone());
+        Ok(0)
+    }
+}
+
+#[test]
+fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_counted() {
+    let store = Arc::new(Mutex::new(Store::default()));
+    let full = |full| store.lock().unwrap().full = full;
+    let sink = Box::new(Disk(store.clone()));
+    let mut spill = Box::new(Spill::over(sink, "host", (100_000, 1_000_000)).unwrap());
+    let (mut happened, mut rest) = (Summary::default(), 0);
+    let mut write = |spill: &mut Spill, name: &str, batches: i64| {
+        for _ in 0..batches {
+            let lines = calls(name, rest, rest + 200);
+            happened.count(&lines, true);
+            spill.write(&lines).unwrap();
+            rest += 200;
+        }
+    };
+    write(&mut spill, "web", 3);
+    full(true);
+    write(&mut spill, "quiet", 1);
+    write(&mut spill, "noisy", 3);
+    spill.turn(Turn::Retry).unwrap();
+    assert_eq!(store.lock().unwrap().written.events, 600);
+    full(false);
+    spill.turn(Turn::Retry).unwrap();
+    // All of it fitted.
+    assert_eq!(store.lock().unwrap().written.events, 1400);
+    assert!(store.lock().unwrap().written.lost.is_empty());
+    assert_eq!(spill.disk().said().len(), 2);
+    full(true);
+    write(&mut spill, "quiet", 1);
+    write(&mut spill, "noisy", 200);
+    full(false);
+    spill.turn(Turn::Retry).unwrap();
+    write(&mut spill, "web", 1);
+    let lost = store.lock().unwrap().written.lost["file"];
+    assert!(lost > 10_000, "{lost}");
+    full(true);
+    write(&mut spill, "web", 1);
+    full(false);
+    let mut summary = happened.clone();
+    let disk = spill.disk();
+    spill.finish(&summary).unwrap();
+    disk.correct(&mut summary);
+
+    let store = store.lock().unwrap();
+    let written = &store.written;
+    // A row says what was lost.
+    assert_eq!(written.events - 1 + written.lost["file"], happened.events);
+    for told in [store.finished.as_ref().unwrap(), &summary] {
+        assert_eq!((told.events, &told.lost), (written.events, &written.lost));
+        assert_eq!(told.unwritten, written.lost);
+    }
+    let mut seqs = store.seqs.clone();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len() as u64, written.events);
+}

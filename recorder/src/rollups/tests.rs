@@ -1,0 +1,141 @@
+//! What does not fit into memory becomes parts, which add up to the whole, or is left out.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::ipc::reader::StreamReader;
+
+use crate::rollups::*;
+use crate::rows::batch::{Batch, Counted, Kind, Note, Row};
+use crate::calls::Calls;
+use crate::rows::columns::Columns;
+use crate::rows::buffers::Room;
+
+/// Of parts.
+const BYTES: usize = 16 << 20;
+
+/// Rows of calls that were counted, of threads named by `comm`, a hundred each millisecond.
+fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
+    let mut batch = Batch::default();
+    for i in from..to {
+        let comm = batch.strings.intern(&comm(i));
+        let counted = Counted {
+            comm,
+            calls: 1,
+            bytes: i as i64,
+            errors: 0,
+            latency: comm,
+        };
+        let note = Note {
+            counted: Some(Box::new(counted)),
+            ..Note::default()
+        };
+        batch.push_note(Row::new(i as i64 * 10_000, Kind::Counts), note);
+    }
+    let calls = Arc::new(Calls::new("x86_64").unwrap());
+    Columns::new(batch, &calls, &[], "host", true, Room::default())
+}
+
+fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
+    let blobs = rollups.blobs().map(Result::unwrap);
+    let parts = blobs.filter(|blob| blob.name == name);
+    let batch = |blob: Cow<'_, Blob>| {
+        let stream = zstd::bulk::decompress(&blob.bytes, blob.size).unwrap();
+        let reader = StreamReader::try_new(stream.as_slice(), None).unwrap();
+        let schema = reader.schema();
+        let batches: Vec<_> = reader.map(Result::unwrap).collect();
+        concat_batches(&schema, &batches).unwrap()
+    };
+    parts.map(batch).collect()
+}
+
+/// How many events there are, by thread name.
+fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
+    let mut counts = BTreeMap::new();
+    for part in parts {
+        let comm = cast(part.column_by_name("comm").unwrap(), &DataType::Utf8).unwrap();
+        let n = part.column_by_name("n").unwrap();
+        for (comm, n) in comm
+            .as_string::<i32>()
+            .iter()
+            .zip(n.as_primitive::<Int64Type>())
+        {
+            *counts.entry(comm.unwrap().to_string()).or_default() += n.unwrap();
+        }
+    }
+    counts
+}
+
+#[test]
+fn parts_add_up_to_the_whole() {
+    const NAMES: usize = 100;
+    let mut rollups = Rollups::within(Memory::of_tests(), 2 * NAMES, BYTES);
+    for from in (0..800_000).step_by(200_000) {
+        // Each quarter has threads of its own, and one of all.
+        let comm = |i: usize| match i % 2 {
+            0 => "all".into(),
+            _ => format!("{}-{}", from / 200_000, i % (2 * NAMES)),
+        };
+        rollups.add(&rows(from, from + 200_000, comm));
+    }
+    let threads = parts(&rollups, "threads");
+    assert!(threads.len() > 1, "{}", threads.len());
+    let counts = by_comm(&threads);
+    assert_eq!(counts.len(), 4 * NAMES + 1);
+    assert_eq!(counts["all"], 400_000);
+    assert_eq!(counts["2-77"], 1000);
+    assert_eq!(parts(&rollups, "calls").len(), 1);
+}
+
+#[test]
+fn what_is_hardly_smaller_than_the_events_is_left_out() {
+    let mut rollups = Rollups::within(Memory::of_tests(), 1000, BYTES);
+    for from in (0..40_000).step_by(10_000) {
+        rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
+    }
+    assert!(parts(&rollups, "threads").is_empty());
+    let calls = parts(&rollups, "calls");
+    let n = calls[0].column_by_name("n").unwrap();
+    assert_eq!(n.as_primitive::<Int64Type>().values(), &[40_000]);
+}
+
+#[test]
+fn slices_become_longer_and_keep_their_events() {
+    let mut rollups = Rollups::new(Memory::of_tests());
+    let hours = |i: usize| i * 36_000;
+    for from in (0..10_000).step_by(5_000) {
+        let mut batch = Batch::default();
+        for i in from..from + 5_000 {
+            let row = Row::new(hours(i) as i64 * 100_000_000, Kind::Process);
+            batch.push_note(row, Note::default());
+        }
+        let calls = Arc::new(Calls::new("x86_64").unwrap());
+        rollups.add(&Columns::new(
+            batch,
+            &calls,
+            &[],
+            "host",
+            true,
+            Room::default(),
+        ));
+    }
+    let mut blobs = rollups.blobs().map(Result::unwrap);
+    let activity = blobs.any(|blob| blob.name == "activity");
+    assert!(!activity, "a row for each event");
+    assert_eq!(rollups.slice, SLICES[SLICES.len() - 1]);
+    let growing = rollups.tables.iter().find(|g| g.table.has(Facet::Slice));
+    let batches = growing.unwrap().table.batches().map(Result::unwrap);
+    let batches: Vec<_> = batches.collect();
+    assert!(batches.len() > 1);
+    let of = |batch: &RecordBatch| {
+        let n = batch.column_by_name("n").unwrap();
+        n.as_primitive::<Int64Type>().values().iter().sum::<i64>()
+    };
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    assert_eq!((rows, batches.iter().map(of).sum()), (10_000, 10_000));
+}

@@ -1,0 +1,483 @@
+//! Events, as the resolver makes them: small rows, and lists of what repeats.
+//!
+//! A row costs 48 bytes and its arguments, and no allocation: strings, threads, files and sockets are kept once and
+//! referred to by index. [`crate::rows::columns`] makes Arrow columns of them.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::sink::Summary;
+
+/// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
+/// that needs one group read more.
+pub const ROWS: usize = 262_144;
+
+/// Index of a string in [`Batch::strings`]; `NONE`: null.
+pub type Text = u32;
+/// No string, no task, no file: null.
+pub const NONE: u32 = u32::MAX;
+
+/// A thread, as it was when it did something.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Task {
+    /// Index of its container in the resolver's list; it gets its name when the batch is encoded.
+    pub container: u32,
+    pub pid: u32,
+    pub tid: u32,
+    pub ppid: u32,
+    pub ns_pid: u32,
+    pub uid: u32,
+    pub comm: Text,
+    pub exe: Text,
+}
+
+/// What an fd or a path refers to: a file, or a socket.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Object {
+    pub path: Text,
+    /// Device, `major:minor`. A socket has none.
+    pub dev: Text,
+    pub inode: Option<u64>,
+    /// Index in [`Batch::ends`], of a socket.
+    pub ends: u32,
+}
+
+/// The two ends of a socket.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Ends {
+    pub family: Text,
+    pub protocol: Text,
+    pub local_addr: Text,
+    pub local_port: Option<u16>,
+    pub peer_addr: Text,
+    pub peer_port: Option<u16>,
+    pub peer_path: Text,
+    pub dns_name: Text,
+}
+
+/// What only some calls have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Names {
+    /// Counts where the row's object has no path.
+    pub path: Text,
+    pub path_arg: Text,
+    pub path2: Text,
+    pub argv: Text,
+    pub child_pid: Option<i32>,
+    /// Of a call that takes its flags in a struct.
+    pub flags: Option<i64>,
+    pub mode: Option<i32>,
+    /// Of a call that moved several messages.
+    pub bytes: Option<i64>,
+}
+
+impl Names {
+    /// Nothing.
+    pub const NONE: Names = Names {
+        path: NONE,
+        path_arg: NONE,
+        path2: NONE,
+        argv: NONE,
+        child_pid: None,
+        flags: None,
+        mode: None,
+        bytes: None,
+    };
+}
+
+/// What a row says that is not about a call.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Note {
+    /// Of a row that has no task: index of its container.
+    pub container: u32,
+    pub action: &'static str,
+    pub class: &'static str,
+    pub exit_code: Option<i32>,
+    pub exit_signal: Option<i32>,
+    pub description: Option<Box<Description>>,
+    pub lost: Option<i64>,
+    pub cpu: Option<i32>,
+    pub counted: Option<Box<Counted>>,
+}
+
+/// What a row of kind `counts` says of the calls of one thread name and syscall.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Counted {
+    pub comm: Text,
+    pub calls: i64,
+    pub errors: i64,
+    pub bytes: i64,
+    pub latency: Text,
+}
+
+/// What a row of kind `container` says beside its id.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "named after the columns")]
+pub struct Description {
+    pub image: Option<String>,
+    pub runtime: Option<String>,
+    pub pod: Option<String>,
+    pub namespace: Option<String>,
+    pub labels: Option<String>,
+}
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A call.
+    Syscall,
+    /// The exit of a process.
+    Process,
+    /// A container came or went.
+    Container,
+    /// Events were lost.
+    Gap,
+    /// Calls that were counted.
+    Counts,
+}
+
+impl Kind {
+    /// The value of the column `kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Syscall => "syscall",
+            Kind::Process => "process",
+            Kind::Container => "container",
+            Kind::Gap => "gap",
+            Kind::Counts => "counts",
+        }
+    }
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Wall clock, ns since 1970 UTC.
+    pub time: i64,
+    /// How long it took, ns; whether that is known, the flags say.
+    pub duration: u64,
+    /// Result of a call, likewise.
+    pub ret: i64,
+    /// Index in [`Batch::tasks`].
+    pub task: u32,
+    /// Index in [`Batch::objects`].
+    pub object: u32,
+    /// Index in [`Batch::names`] of a call, else in [`Batch::notes`].
+    pub detail: u32,
+    /// Where its arguments begin in [`Batch::args`].
+    pub args: u32,
+    /// How many it has.
+    pub nargs: u8,
+    /// What it is about.
+    pub kind: Kind,
+    /// `SYS_*` of `bpf/wire.h`.
+    pub flags: u8,
+    /// Number of the call.
+    pub call: u16,
+}
+
+impl Row {
+    /// A row with nothing in it but when and what.
+    pub fn new(time: i64, kind: Kind) -> Row {
+        Row {
+            time,
+            duration: 0,
+            ret: 0,
+            task: NONE,
+            object: NONE,
+            detail: NONE,
+            args: 0,
+            nargs: 0,
+            kind,
+            flags: 0,
+            call: 0,
+        }
+    }
+}
+
+/// Strings, each once.
+#[derive(Debug, Default)]
+pub struct Strings {
+    /// By index.
+    pub list: Vec<Arc<str>>,
+    index: FxHashMap<Arc<str>, Text>,
+    bytes: usize,
+}
+
+impl Strings {
+    /// The index of `text`, which is added if it is new.
+    pub fn intern(&mut self, text: &str) -> Text {
+        if let Some(&i) = self.index.get(text) {
+            return i;
+        }
+        self.push(text.into())
+    }
+
+    /// Like [`Strings::intern`], without a copy.
+    pub fn intern_shared(&mut self, text: &Arc<str>) -> Text {
+        if let Some(&i) = self.index.get(text) {
+            return i;
+        }
+        self.push(text.clone())
+    }
+
+    /// Those from `from` on, without their index.
+    fn tail(&self, from: usize) -> Strings {
+        let list = self.list[from..].to_vec();
+        Strings {
+            bytes: list.iter().map(|text| text.len()).sum(),
+            list,
+            ..Strings::default()
+        }
+    }
+
+    /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.list.len() * 128
+    }
+
+    fn push(&mut self, text: Arc<str>) -> Text {
+        self.bytes += text.len();
+        let i = self.list.len() as Text;
+        self.list.push(text.clone());
+        self.index.insert(text, i);
+        i
+    }
+
+    /// The index of `text`, if it is there and not empty.
+    pub fn get(&self, text: &str) -> Option<Text> {
+        self.index.get(text).copied().filter(|_| !text.is_empty())
+    }
+
+    /// Like [`Strings::intern`], of text that may not be there.
+    pub fn intern_opt(&mut self, text: Option<&str>) -> Text {
+        text.map_or(NONE, |text| self.intern(text))
+    }
+}
+
+/// What the encoder needs to know of a container when it writes a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerName {
+    /// The value of the column `container`.
+    pub name: Option<String>,
+    /// The value of `container_id`.
+    pub id: Option<String>,
+    /// Whether its rows are kept.
+    pub keep: bool,
+}
+
+/// Events on their way to the encoder.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// How much of each list has been handed on in parts.
+    pub given: Given,
+    /// In the order in which they finished.
+    pub rows: Vec<Row>,
+    /// Sequence number of the first row.
+    pub first_seq: u64,
+    /// Arguments of calls, those that are values, as they were in the registers.
+    pub args: Vec<u64>,
+    /// Threads that rows refer to.
+    pub tasks: Vec<Task>,
+    /// Files and sockets that rows refer to.
+    pub objects: Vec<Object>,
+    /// Addresses that sockets refer to.
+    pub ends: Vec<Ends>,
+    /// What only some calls have.
+    pub names: Vec<Names>,
+    /// What rows say that are not about calls.
+    pub notes: Vec<Note>,
+    /// Strings that all of these refer to.
+    pub strings: Strings,
+    /// Ends the stream of batches: what the sink writes at the end. Such a batch has no rows.
+    pub summary: Option<Box<Summary>>,
+}
+
+/// Lengths of what a batch has handed on in parts. Rows, arguments, names and notes are not in it any more; its other
+/// lists are whole as long as it is filled.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "named after the lists")]
+pub struct Given {
+    pub rows: usize,
+    pub args: usize,
+    pub names: usize,
+    pub notes: usize,
+    pub tasks: usize,
+    pub objects: usize,
+    pub ends: usize,
+    pub strings: usize,
+}
+
+impl Batch {
+    /// Bytes of memory that it takes, about; of what was handed on in parts nothing.
+    pub fn bytes(&self) -> usize {
+        fn list<T>(list: &[T]) -> usize {
+            size_of_val(list)
+        }
+        let lists = list(&self.rows) + list(&self.args) + list(&self.tasks) + list(&self.objects);
+        let rare = list(&self.ends) + list(&self.names) + list(&self.notes);
+        lists + rare + self.strings.bytes()
+    }
+
+    /// The same, with what was handed on in parts.
+    pub fn whole_bytes(&self) -> usize {
+        let Given {
+            rows,
+            args,
+            names,
+            notes,
+            ..
+        } = self.given;
+        let given = rows * size_of::<Row>() + args * size_of::<u64>();
+        self.bytes() + given + names * size_of::<Names>() + notes * size_of::<Note>()
+    }
+
+    /// How many rows it has, those that were handed on included.
+    pub fn len(&self) -> usize {
+        self.given.rows + self.rows.len()
+    }
+
+    /// What has been added since the last time, for [`Batch::join`].
+    pub fn part(&mut self) -> Batch {
+        let given = self.given;
+        let part = Batch {
+            given,
+            rows: std::mem::take(&mut self.rows),
+            first_seq: self.first_seq + given.rows as u64,
+            args: std::mem::take(&mut self.args),
+            tasks: self.tasks[given.tasks..].to_vec(),
+            objects: self.objects[given.objects..].to_vec(),
+            ends: self.ends[given.ends..].to_vec(),
+            names: std::mem::take(&mut self.names),
+            notes: std::mem::take(&mut self.notes),
+            strings: self.strings.tail(given.strings),
+            summary: None,
+        };
+        self.given = Given {
+            rows: given.rows + part.rows.len(),
+            args: given.args + part.args.len(),
+            names: given.names + part.names.len(),
+            notes: given.notes + part.notes.len(),
+            tasks: self.tasks.len(),
+            objects: self.objects.len(),
+            ends: self.ends.len(),
+            strings: self.strings.list.len(),
+        };
+        part
+    }
+
+    /// Adds the part that follows.
+    pub fn join(&mut self, part: Batch) {
+        if self.rows.is_empty() {
+            *self = part;
+            return;
+        }
+        self.rows.extend(part.rows);
+        self.args.extend(part.args);
+        self.tasks.extend(part.tasks);
+        self.objects.extend(part.objects);
+        self.ends.extend(part.ends);
+        self.names.extend(part.names);
+        self.notes.extend(part.notes);
+        self.strings.list.extend(part.strings.list);
+    }
+
+    /// Adds the part that follows, and lends its rows as a batch that has the other lists of this one until
+    /// [`Batch::take_back`].
+    pub fn lend(&mut self, part: Batch) -> Batch {
+        let before = self.args.len() as u32;
+        let alone = |row: &Row| Row {
+            args: row.args.saturating_sub(before),
+            ..*row
+        };
+        let rows = part.rows.iter().map(alone).collect();
+        let (args, first_seq) = (part.args.clone(), part.first_seq);
+        self.join(part);
+        Batch {
+            given: Given {
+                strings: self.strings.list.len(),
+                ..Given::default()
+            },
+            rows,
+            first_seq,
+            args,
+            tasks: std::mem::take(&mut self.tasks),
+            objects: std::mem::take(&mut self.objects),
+            ends: std::mem::take(&mut self.ends),
+            names: std::mem::take(&mut self.names),
+            notes: std::mem::take(&mut self.notes),
+            strings: Strings {
+                list: std::mem::take(&mut self.strings.list),
+                ..Strings::default()
+            },
+            summary: None,
+        }
+    }
+
+    /// Takes the lists back that were lent, without the words that were added meanwhile.
+    pub fn take_back(&mut self, mut lent: Batch) {
+        lent.strings.list.truncate(lent.given.strings);
+        self.tasks = lent.tasks;
+        self.objects = lent.objects;
+        self.ends = lent.ends;
+        self.names = lent.names;
+        self.notes = lent.notes;
+        self.strings.list = lent.strings.list;
+    }
+
+    /// The class of the events that a gap row says were lost, why, and how many.
+    pub fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
+        if row.kind != Kind::Gap {
+            return None;
+        }
+        let note = self.note(row)?;
+        Some((note.class, note.action, note.lost? as u64))
+    }
+
+    /// Gives `row` its arguments.
+    pub fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
+        let before = self.args.len();
+        row.args = (self.given.args + before) as u32;
+        self.args.extend(args);
+        row.nargs = (self.args.len() - before) as u8;
+    }
+
+    /// Adds a row that is not about a call.
+    pub fn push_note(&mut self, mut row: Row, note: Note) {
+        row.detail = (self.given.notes + self.notes.len()) as u32;
+        self.notes.push(note);
+        self.rows.push(row);
+    }
+
+    /// Gives `row` what only some calls have.
+    pub fn set_names(&mut self, row: &mut Row, names: Names) {
+        row.detail = (self.given.names + self.names.len()) as u32;
+        self.names.push(names);
+    }
+
+    /// The note of a row that is not about a call.
+    pub fn note(&self, row: &Row) -> Option<&Note> {
+        match row.kind {
+            Kind::Syscall => None,
+            _ => self
+                .notes
+                .get((row.detail as usize).checked_sub(self.given.notes)?),
+        }
+    }
+
+    /// Index of the container that a row is of. That of the host, 0, for a call of a thread that was never defined.
+    pub fn container(&self, row: &Row) -> u32 {
+        match (self.tasks.get(row.task as usize), self.note(row)) {
+            (Some(task), _) => task.container,
+            (None, Some(note)) => note.container,
+            (None, None) => 0,
+        }
+    }
+}

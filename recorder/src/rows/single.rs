@@ -1,0 +1,96 @@
+//! Single rows, value by value: those that are kept of what is gone, and those that say what is missing.
+
+use std::sync::Arc;
+
+use ctrace_schema::columns::COLUMNS;
+
+use crate::ring::Evicted;
+use crate::rows::batch::Strings;
+use crate::rows::Events;
+use crate::rows::runs::Series;
+
+/// A value; text is any text, truth 0 or 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Of a column that is not text.
+    Number(i64),
+    /// Of one that is.
+    Text(Arc<str>),
+}
+
+/// Rows that are put together one by one.
+pub struct Lines {
+    rows: usize,
+    strings: Strings,
+    /// By column.
+    series: Vec<Series>,
+}
+
+impl Lines {
+    /// None yet.
+    pub fn new() -> Lines {
+        Lines {
+            rows: 0,
+            strings: Strings::default(),
+            series: COLUMNS.iter().map(|_| Series::default()).collect(),
+        }
+    }
+
+    /// Adds a row that has these values, and no others, by column.
+    pub fn push(&mut self, values: &[(usize, Value)]) {
+        for (i, series) in self.series.iter_mut().enumerate() {
+            let value = values.iter().find(|(column, _)| *column == i);
+            let value = value.map(|(_, value)| match value {
+                Value::Number(number) => *number,
+                Value::Text(text) => self.strings.intern_shared(text).into(),
+            });
+            series.push(value, 1);
+        }
+        self.rows += 1;
+    }
+
+    /// Adds the rows that say that events are not there, for the reason `why`: one for each class of them.
+    pub fn push_gaps(&mut self, evicted: &Evicted, host: &str, why: &str) {
+        for tally in evicted.tallies.iter().filter(|tally| tally.events > 0) {
+            let (start, end) = evicted.span;
+            let text = |text: &str| Some(Value::Text(text.into()));
+            let values = [
+                ("time", Some(Value::Number(start))),
+                ("duration", Some(Value::Number(end.saturating_sub(start)))),
+                ("seq", Some(Value::Number(tally.seq))),
+                (
+                    "container",
+                    evicted.whose.container.clone().map(Value::Text),
+                ),
+                (
+                    "container_id",
+                    evicted.whose.container_id.clone().map(Value::Text),
+                ),
+                ("host", text(host)),
+                ("kind", text("gap")),
+                ("action", text(why)),
+                ("class", text(tally.class)),
+                ("lost", Some(Value::Number(tally.events as i64))),
+            ];
+            let values = values
+                .into_iter()
+                .filter_map(|(name, value)| Some((ctrace_schema::columns::index(name)?, value?)));
+            self.push(&values.collect::<Vec<_>>());
+        }
+    }
+}
+
+impl Events for Lines {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        &self.strings.list
+    }
+
+    fn series(&self, name: &str) -> Series {
+        let column = ctrace_schema::columns::index(name);
+        column.map_or_else(Series::default, |i| self.series[i].clone())
+    }
+}

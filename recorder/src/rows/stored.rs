@@ -1,0 +1,158 @@
+//! Rows that were kept in the journal's form, as sinks take them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
+use rustc_hash::FxHashMap;
+
+use crate::ring::frame::Frame;
+use crate::rows::batch::Strings;
+use crate::rows::Events;
+use crate::rows::runs::Series;
+
+/// Rows that were kept.
+#[derive(Default)]
+pub struct Kept {
+    parts: Vec<Part>,
+    strings: Strings,
+    rows: usize,
+}
+
+struct Part {
+    batch: RecordBatch,
+    /// For each column of text what its dictionary's values are in [`Kept::strings`].
+    texts: FxHashMap<String, Vec<i64>>,
+}
+
+impl Kept {
+    /// Those of frames, one after the other.
+    ///
+    /// # Errors
+    /// None, unless memory has been damaged.
+    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<Kept> {
+        let mut kept = Kept::default();
+        for frame in frames {
+            kept.push(frame.read()?);
+        }
+        Ok(kept)
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a batch in the form of the journal's.
+    pub fn push(&mut self, batch: RecordBatch) {
+        let mut texts = FxHashMap::default();
+        let schema = batch.schema();
+        for (field, column) in schema.fields().iter().zip(batch.columns()) {
+            let values = column.as_dictionary_opt::<UInt32Type>();
+            if let Some(values) = values.and_then(|d| d.values().as_string_opt::<i32>()) {
+                let intern = |text: Option<&str>| self.strings.intern_opt(text).into();
+                texts.insert(field.name().clone(), values.iter().map(intern).collect());
+            }
+        }
+        self.rows += batch.num_rows();
+        self.parts.push(Part { batch, texts });
+    }
+
+    /// The values of some rows of a column.
+    fn some(&self, name: &str, rows: Range<usize>) -> Series {
+        let (mut series, mut before) = (Series::default(), 0);
+        for part in &self.parts {
+            let until = before + part.batch.num_rows();
+            let (from, to) = (rows.start.max(before), rows.end.min(until));
+            if from < to {
+                part.column(name, from - before..to - before, &mut series);
+            }
+            before = until;
+        }
+        series
+    }
+}
+
+impl Part {
+    /// Adds the values of some rows of a column.
+    fn column(&self, name: &str, rows: Range<usize>, series: &mut Series) {
+        let Some(column) = self.batch.column_by_name(name) else {
+            series.push(None, rows.len());
+            return;
+        };
+        let mut push = |row: usize, value: i64| {
+            series.push(column.is_valid(row).then_some(value), 1);
+        };
+        match column.data_type() {
+            DataType::Timestamp(..) => {
+                let values = column.as_primitive::<TimestampNanosecondType>();
+                rows.for_each(|row| push(row, values.value(row)));
+            }
+            DataType::Int64 => {
+                let values = column.as_primitive::<Int64Type>();
+                rows.for_each(|row| push(row, values.value(row)));
+            }
+            DataType::Int32 => {
+                let values = column.as_primitive::<Int32Type>();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            DataType::UInt32 => {
+                let values = column.as_primitive::<UInt32Type>();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            DataType::Boolean => {
+                let values = column.as_boolean();
+                rows.for_each(|row| push(row, values.value(row).into()));
+            }
+            _ => {
+                let keys = column.as_dictionary_opt::<UInt32Type>().map(|d| d.keys());
+                let texts = self.texts.get(name);
+                let text = |row| texts?.get(keys?.value(row) as usize).copied();
+                for row in rows {
+                    let value = column.is_valid(row).then(|| text(row)).flatten();
+                    series.push(value, 1);
+                }
+            }
+        }
+    }
+}
+
+impl Events for Kept {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        &self.strings.list
+    }
+
+    fn series(&self, name: &str) -> Series {
+        self.some(name, 0..self.rows)
+    }
+
+    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+        Some(Box::new(View { kept: self, rows }))
+    }
+}
+
+/// Some of the rows.
+struct View<'a> {
+    kept: &'a Kept,
+    rows: Range<usize>,
+}
+
+impl Events for View<'_> {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        self.kept.texts()
+    }
+
+    fn series(&self, name: &str) -> Series {
+        self.kept.some(name, self.rows.clone())
+    }
+}

@@ -1,0 +1,588 @@
+//! A recording from its beginning to its end: live, or replayed from a raw capture.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ctrace_schema::syscalls::Class;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::cli::{Mode, Record};
+use crate::containers::{self, Hierarchies};
+use crate::filters::Filters;
+use crate::kernel::{self, Cause, Kernel, Loss};
+use crate::records::merge::{self, Frames};
+use crate::output::{Into, Target, create_raw};
+use crate::pipeline::cutter::Turn;
+use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
+use crate::records::capture::{Frame, Machine, Note, Reader, When, Writer};
+use crate::resolve::registry::{Fact, Is};
+use crate::report::Report;
+use crate::output::upkeep::Control;
+use crate::report::systemd;
+use crate::limits::cpu::{Limit, Shedder};
+use crate::sink::Summary;
+use crate::report::terminal::{Progress, warn};
+use crate::session::watcher::Watcher;
+
+/// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
+/// the event.
+const POLL: Duration = Duration::from_millis(10);
+/// How often losses are read, which is how exactly a gap has a time.
+const LOSSES: Duration = Duration::from_secs(1);
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let t = clock_gettime(clock);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+fn boot_now() -> u64 {
+    nanoseconds(ClockId::Boottime) as u64
+}
+
+/// Boot time and wall clock at one instant: the tightest of three tries, for the machine may look away in between.
+fn read_clocks() -> Note {
+    let read = |_| {
+        let (before, wall, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
+        (after - before, before + (after - before) / 2, wall)
+    };
+    let (_, boot, wall) = (0..3).map(read).min().unwrap_or_default();
+    Note::Clock { boot, wall }
+}
+
+/// This machine, for the recording's metadata.
+fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
+    let uname = rustix::system::uname();
+    let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
+    let mut asked = filters.to_json();
+    if let Some(limit) = max_cpu {
+        asked["max-cpu"] = limit.to_string().into();
+    }
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Machine {
+        host: text(uname.nodename()),
+        boot_id: boot_id.trim().to_string(),
+        kernel: text(uname.release()),
+        arch: text(uname.machine()),
+        filters: asked,
+        record_host: filters.host,
+    }
+}
+
+/// Records this machine as the flags say.
+///
+/// # Errors
+/// It cannot be recorded, or the output cannot be written.
+pub fn record(flags: &Record) -> Result<ExitCode> {
+    let filters = Filters::new(&flags.asked())?;
+    let target = Target::new(flags)?;
+    let into = Into::new(flags)?;
+    let mut report = Report::new(flags, &into.name(&target))?;
+    kernel::check()?;
+    let machine = this_machine(&filters, flags.max_cpu);
+    let hierarchies = containers::probe(Path::new("/"))?;
+    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, into.memory())?;
+    // Before the output is made: a recording that cannot begin leaves nothing behind.
+    let stop = stop_on_signals()?;
+    let turn = Arc::new(AtomicBool::new(false));
+    if matches!(target, Target::Segments(_)) {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, turn.clone())
+            .context("cannot watch for signals")?;
+    }
+    let memory = into.memory();
+    let (sink, control) = into.open(&target, &machine, flags)?;
+    let raw = create_raw(flags, &machine)?;
+    let pipeline = Pipeline::new(&machine, memory, sink)?;
+    let watcher = Watcher::new(&hierarchies, filters);
+    let mut live = Live {
+        kernel,
+        watcher,
+        pipeline,
+        raw,
+        losses_read: boot_now(),
+        counts: flags.mode == Mode::Counts,
+        lag: 0,
+        turn,
+        control,
+        shedder: flags.max_cpu.map(Shedder::new),
+        skipped: None,
+        unseen: 0,
+    };
+    live.begin(&hierarchies)?;
+
+    report.begin();
+    let child = match start(&flags.run) {
+        Ok(child) => child,
+        Err(e) => {
+            let ring = live.control.as_ref().is_some_and(Control::is_ring);
+            live.end()?;
+            // Nothing was recorded of it.
+            if let Some(path) = target.file().filter(|_| !ring) {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(e);
+        }
+    };
+    let code = live.run(flags, &target, report, child, &stop)?;
+    Ok(code)
+}
+
+/// Set when the recording is to end: SIGINT, SIGTERM.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone()).context("cannot watch for signals")?;
+    }
+    Ok(stop)
+}
+
+fn start(command: &[String]) -> Result<Option<Child>> {
+    let Some((program, args)) = command.split_first() else {
+        return Ok(None);
+    };
+    let child = Command::new(program)
+        .args(args)
+        .env_remove(service::SOCKET) // the service is we
+        .spawn();
+    Ok(Some(
+        child.with_context(|| format!("cannot run `{program}`"))?,
+    ))
+}
+
+struct Live {
+    kernel: Kernel,
+    watcher: Watcher,
+    pipeline: Pipeline,
+    raw: Option<Writer>,
+    losses_read: u64,
+    /// Whether calls are counted, and not recorded one by one.
+    counts: bool,
+    /// How long records waited in the kernel at most since that was told last, ns.
+    lag: u64,
+    /// Set when the recording is to go on in another file: SIGHUP.
+    turn: Arc<AtomicBool>,
+    /// What has to be seen to where rows go into memory.
+    control: Option<Control>,
+    shedder: Option<Shedder>,
+    /// When programs were not run, from the first time to the last, and how many events left no trace.
+    skipped: Option<(u64, u64)>,
+    unseen: u64,
+}
+
+impl Live {
+    /// Attaches. What runs already is known before the first event comes, and what starts meanwhile is not missed.
+    fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
+        self.kernel.attach_cgroups()?;
+        let boot = boot_now();
+        self.note(read_clocks())?;
+        for fact in self.watcher.scan(boot, hierarchies) {
+            self.note(Note::Fact {
+                when: When::Found,
+                fact,
+            })?;
+        }
+        self.tell_kernel(true);
+        self.kernel.attach()?;
+        self.losses_read = boot_now();
+        self.kernel.begin(self.losses_read);
+        Ok(())
+    }
+
+    fn note(&mut self, note: Note) -> Result<()> {
+        if let Some(raw) = &mut self.raw {
+            raw.note(&note).context("cannot write the raw capture")?;
+        }
+        self.pipeline.note(&note);
+        Ok(())
+    }
+
+    /// Tells the kernel side what the watcher has found out.
+    fn tell_kernel(&mut self, first_look: bool) {
+        let mut told = false;
+        for v in self.watcher.verdicts() {
+            self.kernel.set_cgroup(v.cgroup, v.state, first_look);
+            told = true;
+        }
+        if told {
+            self.kernel.cgroups_changed();
+        }
+    }
+
+    /// Takes in what has come since the last time, and returns up to when what was lost is known, boot time in ns.
+    fn step(&mut self) -> Result<u64> {
+        // Losses first: when the events up to now have been read, it is known whose they are.
+        let now = boot_now();
+        let ending = self.control.as_ref().is_some_and(|c| c.is_ending(now));
+        let due = ending || now.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64;
+        let lost = if due { self.losses(now) } else { vec![] };
+        let boot = boot_now();
+        self.note(read_clocks())?;
+        if self.kernel.entries_missed() {
+            self.note(Note::EntriesMissed { until: boot_now() })?;
+        }
+        self.look_again()?;
+        self.read_rings(boot)?;
+        self.tell_kernel(false);
+        for note in lost {
+            self.note(note)?;
+        }
+        if let Some(forget) = self.pipeline.full() {
+            self.note(forget)?;
+            self.kernel.forget_definitions();
+        }
+        Ok(now)
+    }
+
+    /// Takes in the events up to `boot`.
+    fn read_rings(&mut self, boot: u64) -> Result<()> {
+        let Live {
+            kernel,
+            watcher,
+            pipeline,
+            raw,
+            ..
+        } = self;
+        kernel.look();
+        if let Some(raw) = raw {
+            raw.rings(&mut kernel.rings)
+                .context("cannot write the raw capture")?;
+        }
+        if let Some(oldest) = merge::oldest(&kernel.rings) {
+            self.lag = self.lag.max(boot.saturating_sub(oldest));
+        }
+        let mut learnt = vec![];
+        pipeline.advance(&mut kernel.rings, boot, |record| {
+            let facts = watcher.on_cgroup(&record);
+            for (i, fact) in facts.iter().enumerate() {
+                let when = if i + 1 == facts.len() {
+                    When::Record
+                } else {
+                    When::Late
+                };
+                learnt.push(Note::Fact {
+                    when,
+                    fact: fact.clone(),
+                });
+            }
+            facts
+        })?;
+        if let Some(raw) = raw {
+            for note in learnt {
+                raw.note(&note)?;
+            }
+            raw.note(&Note::Advance { boot })?;
+        }
+        Ok(())
+    }
+
+    /// Learns what cgroups are that are undecided yet. Before events are read, for a runtime keeps a container's state
+    /// before it runs anything there: what comes of it then is known for what it is.
+    fn look_again(&mut self) -> Result<()> {
+        for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
+            self.note(Note::Fact {
+                when: When::Late,
+                fact,
+            })?;
+        }
+        self.tell_kernel(false);
+        Ok(())
+    }
+
+    /// What was lost or counted until now (boot time, ns), since the last time.
+    fn losses(&mut self, until: u64) -> Vec<Note> {
+        let since = std::mem::replace(&mut self.losses_read, until);
+        if let Some(shedder) = &mut self.shedder {
+            self.kernel.shed(shedder.look());
+        }
+        if self.kernel.programs_skipped() {
+            self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));
+        }
+        let counts = self.counts.then(|| Note::Counts {
+            since,
+            counts: self.kernel.counts(),
+        });
+        let losses = self.kernel.losses();
+        let gaps = losses.iter().map(|loss| gap(loss, (since, until)));
+        counts.into_iter().chain(gaps).collect()
+    }
+
+    fn read_losses(&mut self) -> Result<()> {
+        let lost = self.losses(boot_now());
+        lost.into_iter().try_for_each(|note| self.note(note))
+    }
+
+    /// Until something ends it.
+    fn run(
+        mut self,
+        flags: &Record,
+        target: &Target,
+        mut report: Report,
+        child: Option<Child>,
+        stop: &AtomicBool,
+    ) -> Result<ExitCode> {
+        let ring = self.control.as_ref().is_some_and(Control::is_ring);
+        let file = target.file().filter(|_| !ring);
+        let code = self.until_stopped(flags, &mut report, file, child, stop);
+        report.stopping();
+        // Whatever stopped it, what was recorded is written.
+        let mut control = self.control.take();
+        let written = self.end();
+        for said in control.iter_mut().flat_map(Control::end) {
+            report.say(&said.text, said.error);
+        }
+        match (code, written) {
+            (Ok(code), Ok((mut summary, bytes))) => {
+                control.iter().for_each(|c| c.correct(&mut summary));
+                report.end(&summary, file.map(|_| bytes));
+                Ok(code)
+            }
+            (Err(e), _) | (_, Err(e)) => closed(e),
+        }
+    }
+
+    /// Until something ends it; the exit code is that of the command.
+    fn until_stopped(
+        &mut self,
+        flags: &Record,
+        report: &mut Report,
+        file: Option<&Path>,
+        mut child: Option<Child>,
+        stop: &AtomicBool,
+    ) -> Result<ExitCode> {
+        let began = Instant::now();
+        let mut told = false;
+        while flags.duration.is_none_or(|d| began.elapsed() < d) {
+            if let Some(running) = &mut child
+                && let Some(exit) = running.try_wait().context("cannot wait for the command")?
+            {
+                return Ok(ExitCode::from(exit_code(exit)));
+            }
+            match (stop.swap(false, Ordering::Relaxed), &child) {
+                (false, _) => {}
+                // The recording ends with the command; a second signal does not wait for it.
+                (true, Some(running)) if !told => {
+                    told = true;
+                    terminate(running);
+                }
+                (true, _) => break,
+            }
+            if self.turn.swap(false, Ordering::Relaxed) {
+                self.pipeline.turn(Turn::Next);
+            }
+            let now = self.step()?;
+            if let Some(control) = &mut self.control {
+                for said in control.step(now, &mut self.pipeline) {
+                    report.say(&said.text, said.error);
+                }
+            }
+            if report.is_due() {
+                let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
+                let mut progress = Progress {
+                    bytes,
+                    missed: self.kernel.misses(),
+                    lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
+                    ..self.pipeline.progress()
+                };
+                self.control.iter().for_each(|c| c.tell(&mut progress));
+                report.tell(&progress);
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Detaches, takes in what is left, and writes it: all that can be, though something fails. The first failure counts.
+    fn end(mut self) -> Result<(Summary, u64)> {
+        self.unseen = self.kernel.unseen();
+        let mut failed = self.kernel.detach(boot_now()).err();
+        for last in [
+            Live::settle,
+            Live::read_losses,
+            Live::read_unseen,
+            Live::read_misses,
+        ] {
+            // A raw capture that cannot be written must not keep the recording from being.
+            if let Err(e) = last(&mut self) {
+                failed.get_or_insert(e);
+                self.raw = None;
+            }
+        }
+        let captured = self
+            .raw
+            .take()
+            .map_or(Ok(()), Writer::finish)
+            .context("cannot write the raw capture");
+        let written = self.pipeline.finish();
+        match failed {
+            Some(e) => Err(e),
+            None => captured.and(written),
+        }
+    }
+
+    /// Takes in what is left, until it is known whose it is: a container that has just begun has no state yet.
+    fn settle(&mut self) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            self.step()?;
+            if !self.pipeline.in_doubt() || since.elapsed() >= HOLD {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Whose what left no trace was, nobody knows.
+    fn read_unseen(&mut self) -> Result<()> {
+        match (self.unseen, self.skipped) {
+            (events @ 1.., Some(span)) => {
+                let loss = Loss {
+                    cgroup: 0,
+                    class: None,
+                    why: Cause::NotRun,
+                    cpu: None,
+                    events,
+                };
+                self.note(gap(&loss, span))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_misses(&mut self) -> Result<()> {
+        self.note(Note::Missed(self.kernel.misses()))
+    }
+}
+
+/// Events were lost between two instants (boot time, ns).
+fn gap(loss: &Loss, (since, until): (u64, u64)) -> Note {
+    Note::Gap {
+        cgroup: loss.cgroup,
+        class: loss.class.map_or("", Class::as_str).to_string(),
+        lost: loss.events,
+        since,
+        until,
+        why: loss.why,
+        cpu: loss.cpu,
+    }
+}
+
+/// A reader of stdout that has gone ends the recording, and is no error.
+fn closed(error: anyhow::Error) -> Result<ExitCode> {
+    if error.is::<crate::Closed>() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(error)
+    }
+}
+
+/// Passes the signal on that is to end the recording. From a terminal the command has it already, and twice is once.
+fn terminate(command: &Child) {
+    if let Some(pid) = rustix::process::Pid::from_raw(command.id() as i32) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// As a shell tells it: the code, or 128 and the signal.
+fn exit_code(status: std::process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.unwrap_or(255) as u8
+}
+
+/// Replays a raw capture through the whole pipeline.
+///
+/// # Errors
+/// It is none, or the output cannot be written.
+pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
+    let target = Target::new(flags)?;
+    let into = Into::new(flags)?;
+    let (memory, name) = (into.memory(), into.name(&target));
+    let report = Report::new(flags, &name)?;
+    let mut reader = Reader::open(path)?;
+    let (sink, mut control) = into.open(&target, &reader.machine, flags)?;
+    let mut pipeline = Pipeline::new(&reader.machine, memory, sink)?;
+    let mut rings: Vec<Frames> = vec![];
+    // The facts of cgroup records, in the order of the records.
+    let mut facts: VecDeque<Fact> = VecDeque::new();
+    for frame in reader.by_ref() {
+        match frame {
+            Frame::Ring(cpu, bytes) => {
+                let cpu = usize::from(cpu);
+                if rings.len() <= cpu {
+                    rings.resize_with(cpu + 1, Frames::default);
+                }
+                rings[cpu].extend(bytes);
+            }
+            Frame::Note(Note::Fact {
+                when: When::Record,
+                fact,
+                ..
+            }) => facts.push_back(fact),
+            Frame::Note(Note::Advance { boot }) => {
+                let advanced = pipeline.advance(&mut rings, boot, |record| {
+                    let unknown = || Fact {
+                        boot: record.head.time,
+                        cgroup: record.cgroup,
+                        path: String::new(),
+                        is: Is::Undecided,
+                    };
+                    vec![facts.pop_front().unwrap_or_else(unknown)]
+                });
+                if let Err(e) = advanced {
+                    return closed(e);
+                }
+                for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
+                    report.say(&said.text, said.error);
+                }
+                let mut progress = pipeline.progress();
+                control.iter().for_each(|c| c.tell(&mut progress));
+                report.serve(&progress);
+            }
+            Frame::Note(note) => pipeline.note(&note),
+        }
+    }
+    if reader.torn {
+        // What came after the last step that is whole.
+        let unknown = |record: CgroupRecord<'_>| {
+            let undecided = Fact {
+                boot: record.head.time,
+                cgroup: record.cgroup,
+                path: String::new(),
+                is: Is::Undecided,
+            };
+            vec![facts.pop_front().unwrap_or(undecided)]
+        };
+        pipeline.advance(&mut rings, u64::MAX, unknown)?;
+    }
+    let finished = pipeline.finish();
+    for said in control.iter_mut().flat_map(Control::end) {
+        report.say(&said.text, said.error);
+    }
+    match finished {
+        Ok((mut summary, _)) if !flags.quiet => {
+            control.iter().for_each(|c| c.correct(&mut summary));
+            eprintln!(
+                "replayed {} events of {} to {name}",
+                summary.events,
+                path.display(),
+            );
+            warn(&summary);
+        }
+        Ok(_) => {}
+        Err(e) => return closed(e),
+    }
+    if reader.torn && !flags.quiet {
+        eprintln!(
+            "warning: {} breaks off: what it holds up to there was replayed",
+            path.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,4 @@
+//! A recording from its beginning to its end.
+
+pub mod live;
+pub mod watcher;

@@ -1,0 +1,169 @@
+//! Lines as strace(1) prints them, live.
+
+use std::fmt::Write as _;
+use std::io::{BufWriter, Stdout, Write};
+
+use anyhow::Result;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
+use ctrace_schema::strace::{Call, End, Socket};
+use ctrace_schema::{columns, human};
+
+use crate::sink::{Sink, Summary, Wants, closed_pipe_is_the_end};
+use crate::rows::Events;
+
+/// A line per event on stdout.
+pub struct Table {
+    out: BufWriter<Stdout>,
+    bytes: u64,
+    arch: String,
+}
+
+impl Table {
+    /// Writes to stdout what happens on a machine of this architecture (`uname -m`).
+    pub fn new(arch: &str) -> Table {
+        Table {
+            out: BufWriter::new(std::io::stdout()),
+            bytes: 0,
+            arch: arch.to_string(),
+        }
+    }
+}
+
+impl Sink for Table {
+    fn wants(&self) -> Wants {
+        Wants::LINES
+    }
+
+    fn write(&mut self, columns: &dyn Events) -> Result<()> {
+        let batch = &columns.batch()?;
+        let rows = Rows { batch };
+        let mut lines = String::new();
+        for row in 0..batch.num_rows() {
+            rows.line(row, &self.arch, &mut lines);
+        }
+        self.bytes += lines.len() as u64;
+        closed_pipe_is_the_end(
+            self.out
+                .write_all(lines.as_bytes())
+                .and_then(|()| self.out.flush()),
+        )
+    }
+
+    fn finish(mut self: Box<Self>, _: &Summary) -> Result<u64> {
+        closed_pipe_is_the_end(self.out.flush())?;
+        Ok(self.bytes)
+    }
+}
+
+/// Reads columns of an encoded batch by name.
+struct Rows<'a> {
+    batch: &'a RecordBatch,
+}
+
+impl<'a> Rows<'a> {
+    fn text(&self, name: &str, row: usize) -> Option<&'a str> {
+        let column = self
+            .batch
+            .column(columns::index(name)?)
+            .as_dictionary_opt::<UInt32Type>()?;
+        let key = column.key(row)?;
+        Some(column.values().as_string_opt::<i32>()?.value(key))
+    }
+
+    fn long(&self, name: &str, row: usize) -> Option<i64> {
+        let column = self.batch.column(columns::index(name)?);
+        if let Some(column) = column.as_primitive_opt::<TimestampNanosecondType>() {
+            return column.is_valid(row).then(|| column.value(row));
+        }
+        let column = column.as_primitive_opt::<Int64Type>()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    fn int(&self, name: &str, row: usize) -> Option<i32> {
+        let column = self
+            .batch
+            .column(columns::index(name)?)
+            .as_primitive_opt::<Int32Type>()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    fn bool(&self, name: &str, row: usize) -> Option<bool> {
+        let column = self.batch.column(columns::index(name)?).as_boolean_opt()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    fn line(&self, row: usize, arch: &str, out: &mut String) {
+        let time = self
+            .long("time", row)
+            .map(chrono::DateTime::from_timestamp_nanos);
+        let clock = time
+            .map(|t| t.format("%H:%M:%S%.6f").to_string())
+            .unwrap_or_default();
+        let text = |name| self.text(name, row).unwrap_or_default();
+        let tid = self
+            .int("tid", row)
+            .map(|tid| tid.to_string())
+            .unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            "{clock} {:<15} {:<15} {tid:>7} ",
+            text("container"),
+            text("comm")
+        );
+        let _ = match text("kind") {
+            "syscall" => self.call(row, arch, out),
+            "process" => match (self.int("exit_code", row), self.int("exit_signal", row)) {
+                (_, Some(signal)) => write!(out, "+++ killed by signal {signal} +++"),
+                (code, None) => write!(out, "+++ exited with {} +++", code.unwrap_or(0)),
+            },
+            "gap" => write!(
+                out,
+                "--- {} {} events lost ---",
+                self.long("lost", row).unwrap_or(0),
+                text("class")
+            ),
+            kind => write!(out, "--- {kind} {} {} ---", text("action"), text("image")),
+        };
+        out.push('\n');
+    }
+
+    fn call(&self, row: usize, arch: &str, out: &mut String) -> std::fmt::Result {
+        let name = self.text("syscall", row).unwrap_or_default();
+        let compat = self.bool("compat", row).unwrap_or(false);
+        let mut call = Call::of_machine(name, arch, compat);
+        for (i, name) in ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"]
+            .iter()
+            .enumerate()
+        {
+            call.args[i] = self.long(name, row);
+        }
+        call.ret = self.long("ret", row);
+        call.path = self.text("path", row);
+        call.path_arg = self.text("path_arg", row);
+        call.path2 = self.text("path2", row);
+        call.socket = self.socket(row);
+        call.argv = self.text("argv", row);
+        call.denied = self.bool("denied", row).unwrap_or(false);
+        write!(out, "{call}")?;
+        match self.long("duration", row) {
+            Some(ns) => write!(out, " <{}>", human::duration(ns)),
+            None => Ok(()),
+        }
+    }
+
+    fn socket(&self, row: usize) -> Socket<'a> {
+        let end = |addr, port| End {
+            addr: self.text(addr, row),
+            port: self.int(port, row).map(i64::from),
+        };
+        Socket {
+            family: self.text("family", row),
+            protocol: self.text("protocol", row),
+            local: end("local_addr", "local_port"),
+            peer: end("peer_addr", "peer_port"),
+            peer_path: self.text("peer_path", row),
+        }
+    }
+}
