@@ -1,3 +1,4 @@
 //! Parts that both command-line programs share.
 
 pub mod man;
+pub mod nearest;

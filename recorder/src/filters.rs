@@ -1,11 +1,11 @@
 //! What is recorded: the flags `--event`, `--set`, `--comm`, `--container` and their opposites.
 
+use crate::containers::facts::Known;
+use ctrace_common::nearest::suggest;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use ctrace_schema::syscalls::{self, Class};
-
-use crate::resolve::registry::Known;
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,19 +169,6 @@ fn sets(names: &[String]) -> Result<BTreeSet<Class>> {
             ),
         })
         .collect()
-}
-
-/// `: did you mean ...?`, where a name is near.
-pub fn suggest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
-    let nearest = all
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .min();
-    match nearest {
-        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
-            format!(": did you mean `{known}`?")
-        }
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

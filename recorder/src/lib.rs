@@ -10,6 +10,7 @@ mod kernel;
 mod limits;
 mod output;
 mod pipeline;
+mod progress;
 mod records;
 mod report;
 mod resolve;
@@ -29,11 +30,6 @@ use clap::CommandFactory;
 use ctrace_common::man;
 
 use cli::{Cli, Command};
-
-/// The reader of stdout has gone.
-#[derive(Debug, thiserror::Error)]
-#[error("the reader of the output has gone")]
-struct Closed;
 
 /// Runs `ctrace-rec` with the command line of this process.
 pub fn run() -> ExitCode {
@@ -69,7 +65,7 @@ fn perform(mut cli: Cli) -> Result<ExitCode> {
             return match &cli.record.from_raw {
                 Some(path) => {
                     cli.record.memory = cli.record.memory.unwatched();
-                    session::live::replay(&cli.record, path)
+                    session::replay::replay(&cli.record, path)
                 }
                 None => session::live::record(&cli.record),
             };

@@ -106,7 +106,9 @@ pub fn ddl() -> String {
             "create table {table} (id integer primary key{columns}) strict;"
         );
     }
-    let own = OWN.iter().filter_map(|name| ctrace_schema::columns::index(name));
+    let own = OWN
+        .iter()
+        .filter_map(|name| ctrace_schema::columns::index(name));
     let own: String = own.map(|i| definition(&COLUMNS[i])).collect();
     let refs: String = SIDES
         .iter()

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::Cli;
-use crate::filters::suggest;
+use ctrace_common::nearest::suggest;
 
 /// The command line `argv`, and what the file that it names with --config adds.
 ///

@@ -11,10 +11,10 @@ use clap_complete::Shell;
 
 use crate::containers;
 use crate::filters::Asked;
-use crate::limits::files::Limits;
-use crate::man;
-use crate::limits::memory::Memory;
 use crate::limits::cpu::Limit;
+use crate::limits::files::Limits;
+use crate::limits::memory::Memory;
+use crate::man;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///

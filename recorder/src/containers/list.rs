@@ -10,7 +10,9 @@ use ctrace_schema::text::escape;
 use serde::Serialize;
 
 use crate::containers::cgroups::Cgroup;
-use crate::containers::{Api, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan};
+use crate::containers::{
+    Api, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan,
+};
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

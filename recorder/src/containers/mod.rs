@@ -8,6 +8,7 @@
 mod api;
 mod cgroups;
 mod classify;
+pub mod facts;
 mod list;
 mod state;
 

@@ -3,6 +3,7 @@
 //!
 //! It is fed what the ring lets go of.
 
+use crate::ring::evicted::Evicted;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,12 +12,11 @@ use ctrace_schema::columns::{COLUMNS, Type};
 use ctrace_schema::syscalls::Class;
 use rustc_hash::FxHashMap;
 
-use crate::ring::Evicted;
 use crate::ring::frame::{Frame, Whose};
-use crate::rows::stored::Kept;
-use crate::rows::single::{Lines, Value};
 use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};
+use crate::rows::single::{Lines, Value};
+use crate::rows::stored::Kept;
 
 /// CLONE_THREAD of clone(2): what was made is no process.
 const CLONE_THREAD: i64 = 0x10000;

@@ -1,7 +1,10 @@
 //! Writing the ring out: in a thread of its own, while the recording goes on.
 
+use crate::flight::shared::Dumped;
+use crate::flight::shared::Shared;
+use crate::sink::summary::Summary;
+use crate::sink::summary::Why;
 use std::collections::VecDeque;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,65 +12,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
-use crate::flight::Shared;
 use crate::ring::frame::Frame;
-use crate::rows::stored::Kept;
-use crate::rows::single::Lines;
 use crate::rows::Events;
-use crate::sink::{Sink, Summary};
+use crate::rows::single::Lines;
+use crate::rows::stored::Kept;
+use crate::sink::Sink;
 
 /// Rows that are written together at most.
 const ROWS: usize = 131_072;
 /// How long frames wait for more that are to be written with them.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What had the ring written out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// `ctrace-rec dump`.
-    Asked,
-    /// SIGUSR1.
-    Signal,
-    /// An event met this condition.
-    Trigger(String),
-}
-
-/// Why it is written out, and when that was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// Why.
-    pub reason: Reason,
-    /// Then, ns since 1970 UTC: of a condition, the `time` of the event that met it.
-    pub time: i64,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            Reason::Asked => f.write_str("ctrace-rec dump"),
-            Reason::Signal => f.write_str("SIGUSR1"),
-            Reason::Trigger(condition) => write!(f, "--trigger {condition}"),
-        }
-    }
-}
-
-impl Why {
-    /// As [`ctrace_schema::meta::KEY_DUMP`] says it.
-    pub fn to_json(&self) -> String {
-        let (reason, condition) = match &self.reason {
-            Reason::Asked => ("dump", None),
-            Reason::Signal => ("SIGUSR1", None),
-            Reason::Trigger(condition) => ("trigger", Some(condition)),
-        };
-        let mut why = json!({"reason": reason, "time": self.time});
-        if let Some(condition) = condition {
-            why["condition"] = json!(condition);
-        }
-        why.to_string()
-    }
-}
 
 /// A file that a dump goes into.
 pub struct Begun {
@@ -81,19 +36,6 @@ pub struct Begun {
 
 /// Begins a file.
 pub type Open = Box<dyn FnMut(&Why) -> Result<Begun> + Send>;
-
-/// A dump that is written.
-#[derive(Clone, Debug)]
-pub struct Dumped {
-    /// Its file.
-    pub path: PathBuf,
-    /// Events in it.
-    pub events: u64,
-    /// Bytes of it.
-    pub bytes: u64,
-    /// Why it was written.
-    pub why: Why,
-}
 
 /// A dump that is being written.
 pub struct Dump {

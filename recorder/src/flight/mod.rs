@@ -2,26 +2,31 @@
 
 pub mod alive;
 pub mod dump;
+pub mod shared;
 pub mod socket;
 pub mod trigger;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::flight::shared::Shared;
+use crate::records::machine::Machine;
+use crate::ring::evicted::Evicted;
+use crate::sink::Turn;
+use crate::sink::summary::Reason;
+use crate::sink::summary::Summary;
+use crate::sink::summary::Why;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::flight::dump::{Dump, Dumped, Open, Reason, Why};
 use crate::flight::alive::Living;
-use crate::ring::{Evicted, Ring};
+use crate::flight::dump::{Dump, Open};
 use crate::flight::trigger::Trigger;
-use crate::rows::Events;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
-use crate::pipeline::cutter::Turn;
-use crate::records::capture::Machine;
-use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
-use crate::report::terminal::Held;
+use crate::ring::Ring;
+use crate::rows::Events;
+use crate::sink::{KEPT_AFTER, Sink, Wants};
 
 /// Why events of a dump are not there, in its gap rows.
 const EVICTED: &str = "evicted";
@@ -31,60 +36,6 @@ const LIVING: u64 = 16;
 const QUIET: Duration = Duration::from_secs(1);
 /// How often a batch ends at least and at most: what is in one is compressed together, and is let go of together.
 const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-
-/// What the recorder and its ring tell each other.
-#[derive(Default)]
-pub struct Shared {
-    told: Mutex<Told>,
-    bytes: AtomicU64,
-    reach: AtomicU64,
-    dumps: AtomicU64,
-}
-
-#[derive(Default)]
-struct Told {
-    hit: Option<Why>,
-    ended: Option<Result<Dumped>>,
-    warning: Option<String>,
-}
-
-impl Shared {
-    fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
-        with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The event that has met the condition since the last time.
-    pub fn take_hit(&self) -> Option<Why> {
-        self.told(|told| told.hit.take())
-    }
-
-    /// What has become of a dump since the last time.
-    pub fn take_ended(&self) -> Option<Result<Dumped>> {
-        self.told(|told| told.ended.take())
-    }
-
-    /// What somebody should be told.
-    pub fn take_warning(&self) -> Option<String> {
-        self.told(|told| told.warning.take())
-    }
-
-    /// This has become of a dump.
-    pub fn ended(&self, dumped: Result<Dumped>) {
-        if dumped.is_ok() {
-            self.dumps.fetch_add(1, Ordering::Relaxed);
-        }
-        self.told(|told| told.ended = Some(dumped));
-    }
-
-    /// What there is in the ring.
-    pub fn held(&self) -> Held {
-        Held {
-            bytes: self.bytes.load(Ordering::Relaxed),
-            reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
-            dumps: self.dumps.load(Ordering::Relaxed),
-        }
-    }
-}
 
 /// A ring that events go into, and out of which dumps are made.
 pub struct Flight {
@@ -200,7 +151,7 @@ impl Flight {
         number(&mut evicted);
         for evicted in &mut evicted {
             self.living.take_from(evicted);
-            lines.push_gaps(evicted, &self.host, EVICTED);
+            evicted.push_gaps(&mut lines, &self.host, EVICTED);
         }
         let dump = Dump::begin(begun, why, self.unpacked, self.shared.clone())?;
         dump.lines(lines);

@@ -16,9 +16,9 @@ use rusqlite::vtab::{
 };
 use rusqlite::{Connection, Error, OptionalExtension};
 
-use crate::rows::single::Value;
 use crate::rows::Events;
-use crate::filters::suggest;
+use crate::rows::single::Value;
+use ctrace_common::nearest::suggest;
 
 /// What stands before the condition.
 const BEFORE: &str = "select time from events where seq > ?1 and (\n";

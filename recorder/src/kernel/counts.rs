@@ -1,34 +1,12 @@
 //! Calls that the kernel side counts: what has come since the last reading.
 
+use crate::records::count::Count;
 use libbpf_rs::{MapCore, MapFlags};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::wire::types::limits;
 
 const BUCKETS: usize = limits::COUNT_BUCKETS.0 as usize;
-/// The calls of one number, of threads of one name, in one container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// Key of the container's cgroup; 0: the host.
-    pub cgroup: u64,
-    /// Name of the threads, as the kernel has it.
-    pub comm: Vec<u8>,
-    /// Number of the call.
-    pub nr: u16,
-    /// Whether 32-bit calls are meant.
-    pub compat: bool,
-    /// How many.
-    pub calls: u64,
-    /// How many of them failed.
-    pub errors: u64,
-    /// Bytes that they moved.
-    pub bytes: u64,
-    /// Time that they took together, ns.
-    pub duration: u64,
-    /// How many took 2^i ns or more and less than 2^(i+1); of calls whose entry and return were seen.
-    pub latency: Vec<u64>,
-}
 
 /// What was read last: the numbers of each `struct count`.
 #[derive(Debug, Default)]

@@ -1,51 +1,13 @@
 //! Events that the kernel side has counted as lost: what has come since the last reading, by the CPU on which it was.
 
+use crate::records::loss::Cause;
+use crate::records::loss::Loss;
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::MapCore;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::kernel::counts::{entries, is_gone};
 use crate::wire::types::loss;
-
-/// Events of one class and container that were lost on one CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Key of the container's cgroup; 0: the host.
-    pub cgroup: u64,
-    /// Class of the calls; None: nobody knows.
-    pub class: Option<Class>,
-    /// Why.
-    pub why: Cause,
-    /// Where; None: nobody knows.
-    pub cpu: Option<u16>,
-    /// How many.
-    pub events: u64,
-}
-
-/// Why events are lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// A ring was full.
-    #[default]
-    Ring,
-    /// They were given up: see [`super::Kernel::shed`].
-    Shed,
-    /// The kernel did not run the programs: see [`super::Kernel::unseen`].
-    NotRun,
-}
-
-impl Cause {
-    /// The `action` of their gap rows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Cause::Ring => "ring full",
-            Cause::Shed => "max-cpu",
-            Cause::NotRun => "program not run",
-        }
-    }
-}
 
 /// What was read last, by `struct loss_key`: the number of each CPU on which something was lost.
 #[derive(Debug, Default)]

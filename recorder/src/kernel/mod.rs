@@ -2,12 +2,15 @@
 
 mod counts;
 mod losses;
+pub mod plans;
 mod probe;
 mod rings;
 mod skips;
 mod uring;
 
-use std::collections::BTreeMap;
+use crate::records::count::Count;
+use crate::records::loss::Loss;
+use crate::records::loss::Misses;
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
@@ -24,9 +27,7 @@ use crate::limits::memory::Memory;
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
-pub use counts::Count;
 use counts::Counted;
-pub use losses::{Cause, Loss};
 pub use probe::check;
 pub use rings::Ring;
 use skips::Skips;
@@ -44,9 +45,6 @@ pub struct Kernel {
     untold: u64,
     skips: Skips,
 }
-
-/// What the kernel side could not do, since the beginning, by the names of `enum miss` in `bpf/wire.h`.
-pub type Misses = BTreeMap<String, u64>;
 
 /// The counters, and what the recording calls them.
 const MISSES: [(miss, &str); 6] = [
@@ -322,9 +320,9 @@ fn configure(
         }
         .0;
     }
-    let plans = crate::calls::plans(machine, |name, class| filters.wants(name, class))?;
+    let plans = plans::plans(machine, |name, class| filters.wants(name, class))?;
     rodata.plans.copy_from_slice(&plans);
-    let plans = crate::calls::uring_plans(machine, |name, class| filters.wants(name, class))?;
+    let plans = plans::uring_plans(machine, |name, class| filters.wants(name, class))?;
     rodata.uring_plans.copy_from_slice(&plans);
     Ok(())
 }

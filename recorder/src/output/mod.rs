@@ -1,36 +1,32 @@
 //! Opens what a recording is written to.
 
+pub mod create;
 pub mod upkeep;
 
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use crate::output::create::{Nothing, create, ending, free, parquet, sqlite};
+use crate::records::machine::Machine;
+use crate::sink::summary::Summary;
+use crate::sink::summary::Why;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, bail};
 use ctrace_schema::human;
-use ctrace_format::unclosed::journal;
 
 use crate::cli::{Format, Record};
-use crate::rows::arrow::encoded_schema;
-use crate::rows::Events;
+use crate::flight::Flight;
+use crate::flight::dump::{Begun, Open};
+use crate::flight::trigger::Trigger;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
-use crate::records::capture::Machine;
-use crate::flight::dump::{Begun, Open, Why};
 use crate::output::upkeep::Control;
-use crate::flight::Flight;
-use crate::sink::spill::Spill;
-use crate::flight::trigger::Trigger;
-use crate::sink::segments::directory::{Directory, PARTIAL, of_host, open};
+use crate::rows::Events;
+use crate::sink::Sink;
 use crate::sink::json::JsonLines;
-use crate::sink::segments::unfinished::Left;
-use crate::sink::parquet::Parquet;
 use crate::sink::segments::Segments;
-use crate::sink::{Sink, Summary, Wants};
-use crate::sink::sqlite::Sqlite;
+use crate::sink::segments::directory::{Directory, of_host, open};
+use crate::sink::segments::unfinished::Left;
+use crate::sink::spill::Spill;
 use crate::sink::strace::Table;
 
 /// Where a recording goes, decided before anything is opened.
@@ -207,37 +203,6 @@ impl Target {
     }
 }
 
-/// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.
-fn free(path: &Path, time: i64) -> Result<PathBuf> {
-    let time = chrono::DateTime::from_timestamp_nanos(time).format("%Y%m%dT%H%M%S%.6fZ");
-    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let (stem, ending) = (text(path.file_stem()), text(path.extension()));
-    let ending = if ending.is_empty() {
-        ending
-    } else {
-        format!(".{ending}")
-    };
-    let mut names = (0..).map(|n| match n {
-        0 => path.to_path_buf(),
-        1 => path.with_file_name(format!("{stem}-{time}{ending}")),
-        n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
-    });
-    let free = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
-    names.find(free).context("no name is left")
-}
-
-/// Begins an SQLite database.
-fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
-    let file = create(path, force)?;
-    // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
-    for left in ["-wal", "-shm", "-journal"] {
-        let mut name = path.to_path_buf().into_os_string();
-        name.push(left);
-        let _ = std::fs::remove_file(name);
-    }
-    Sqlite::new(file, path, origin)
-}
-
 /// What rows go into: the target itself, or a ring from which dumps go there.
 pub struct Into {
     memory: Memory,
@@ -331,54 +296,6 @@ impl Into {
     }
 }
 
-/// The format that a file's ending says.
-fn ending(out: &Path) -> Option<Format> {
-    match out.extension()?.to_str()? {
-        "parquet" => Some(Format::Parquet),
-        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
-        _ => None,
-    }
-}
-
-/// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
-fn parquet(
-    path: &Path,
-    origin: Vec<(&'static str, String)>,
-    force: bool,
-    sync: Duration,
-    memory: Memory,
-) -> Result<Parquet> {
-    let beside = journal::path(path);
-    let lost = beside.exists() && !path.exists();
-    if lost && !force {
-        bail!(
-            "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
-             --force to drop it",
-            beside.display()
-        );
-    }
-    refuse(path, force)?;
-    let special = path.metadata().is_ok_and(|m| !m.is_file());
-    let mut partial = path.to_path_buf();
-    if !special {
-        partial.as_mut_os_string().push(PARTIAL);
-    }
-    let files = (create(&partial, true)?, create(&beside, true)?);
-    let begun =
-        Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
-            if !special {
-                std::fs::rename(&partial, path)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-            Ok(sink)
-        });
-    if begun.is_err() && !special {
-        let _ = std::fs::remove_file(&partial);
-        let _ = std::fs::remove_file(&beside);
-    }
-    begun
-}
-
 /// Begins segments in a directory, which has one writer for each host.
 fn segments(
     out: &Path,
@@ -402,78 +319,14 @@ fn directory(out: &Path, machine: &Machine, flags: &Record) -> Result<Directory>
     Ok(Directory::new(path, machine, keep, lock))
 }
 
-/// What must not be overwritten is refused.
-fn refuse(path: &Path, force: bool) -> Result<()> {
-    let name = path.display();
-    if is_locked(path) {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
-    }
-    if path.exists() && !force {
-        bail!("{name} exists: add --force to overwrite it, or choose another name");
-    }
-    Ok(())
-}
-
-/// Makes a file, which must not be there unless `force` is given, and locks it: it has one writer.
-///
-/// # Errors
-/// It exists, another recorder writes to it, or it cannot be made.
-pub fn create(path: &Path, force: bool) -> Result<File> {
-    refuse(path, force)?;
-    let name = path.display();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    if force {
-        options.create(true);
-    } else {
-        options.create_new(true);
-    }
-    let file = options.open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => {
-            anyhow!("cannot write {name}: its directory does not exist; make it first")
-        }
-        _ => Error::new(e).context(format!("cannot write {name}")),
-    })?;
-    // Not every file system has locks.
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
-    }
-    // What is no file, such as a pipe, has no length.
-    if file.metadata().is_ok_and(|m| m.is_file()) {
-        file.set_len(0)
-            .with_context(|| format!("cannot write {name}"))?;
-    }
-    Ok(file)
-}
-
-/// Whether a recorder writes to it.
-fn is_locked(path: &Path) -> bool {
-    File::open(path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
-/// A sink for a recording of which only the raw capture is wanted.
-struct Nothing;
-
-impl Sink for Nothing {
-    fn wants(&self) -> Wants {
-        Wants::batches(8192, None)
-    }
-
-    fn write(&mut self, _: &dyn Events) -> Result<()> {
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>, _: &Summary) -> Result<u64> {
-        Ok(0)
-    }
-}
-
 /// Makes the raw capture that was asked for.
 ///
 /// # Errors
 /// It exists, or cannot be made.
-pub fn create_raw(flags: &Record, machine: &Machine) -> Result<Option<crate::records::capture::Writer>> {
+pub fn create_raw(
+    flags: &Record,
+    machine: &Machine,
+) -> Result<Option<crate::records::capture::Writer>> {
     let Some(path) = &flags.raw else {
         return Ok(None);
     };

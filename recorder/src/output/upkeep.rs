@@ -1,6 +1,13 @@
 //! What has to be seen to while rows go into memory: when the ring is written out, by `ctrace-rec dump`, SIGUSR1 or its
 //! trigger, and until when that goes on; when a disk that was full is tried again; and what other recorders have left.
 
+use crate::flight::shared::Shared;
+use crate::progress::Progress;
+use crate::progress::Said;
+use crate::sink::Turn;
+use crate::sink::summary::Reason;
+use crate::sink::summary::Summary;
+use crate::sink::summary::Why;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,14 +16,9 @@ use anyhow::{Context, Result};
 use ctrace_schema::human::{bytes, count};
 
 use crate::flight::socket::Door;
-use crate::sink::spill::disk::Disk;
-use crate::flight::dump::{Reason, Why};
-use crate::flight::Shared;
-use crate::pipeline::cutter::Turn;
 use crate::pipeline::Pipeline;
 use crate::sink::segments::unfinished::Left;
-use crate::sink::Summary;
-use crate::report::terminal::Progress;
+use crate::sink::spill::disk::Disk;
 
 /// How often a full disk is tried.
 const RETRY: Duration = Duration::from_secs(1);
@@ -133,14 +135,6 @@ enum State {
     /// It goes on until then, boot time in ns.
     Begun(u64),
     Ending,
-}
-
-/// What somebody is to be told.
-pub struct Said {
-    /// A sentence.
-    pub text: String,
-    /// Whether it is one that nobody may silence.
-    pub error: bool,
 }
 
 impl Dumps {

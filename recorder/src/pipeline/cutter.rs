@@ -1,14 +1,15 @@
 //! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
 
+use crate::sink::Turn;
+use crate::sink::summary::Summary;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use crate::rows::batch::{Batch, Row};
-use crate::rows::batch::ContainerName;
 use crate::resolve::Resolver;
-use crate::flight::dump::Why;
-use crate::sink::{Summary, Wants};
+use crate::rows::batch::ContainerName;
+use crate::rows::batch::{Batch, Row};
+use crate::sink::Wants;
 
 /// A batch that fills within this time is not cut into parts: its rows are written once.
 const SOON: Duration = Duration::from_millis(700);
@@ -26,19 +27,6 @@ pub struct Cutter {
     turned: Instant,
     /// What somebody wants it to do then.
     turn: Option<Turn>,
-}
-
-/// What a sink does between two batches.
-#[derive(Debug)]
-pub enum Turn {
-    /// It goes on in another file, if it writes several.
-    Next,
-    /// It tries again what it could not write.
-    Retry,
-    /// It begins to write what it has in memory.
-    Begin(Why),
-    /// It ends that; what is known of the recording so far.
-    End(Box<Summary>),
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.

@@ -2,33 +2,36 @@
 //! resolve, batch, encode, sink.
 
 pub mod cutter;
+pub mod encoder;
 
+use crate::containers::facts::Fact;
+use crate::pipeline::encoder::{Encoder, InFlight, encode};
+use crate::progress::Progress;
+use crate::records::loss::Loss;
+use crate::records::machine::Machine;
+use crate::records::note::Note;
+use crate::records::note::When;
+use crate::sink::Turn;
+use crate::sink::summary::Summary;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
-use crate::rows::batch::Batch;
 use crate::calls::Calls;
-use crate::rows::columns::Columns;
-use crate::rows::batch::ContainerName;
-use crate::records::decode::{self, Body, Head};
-use crate::rows::Events;
-use crate::kernel::Loss;
 use crate::limits::memory::Memory;
+use crate::pipeline::cutter::{Cutter, Held, Part};
+use crate::records::decode::{self, Body, Head};
 use crate::records::merge::{self, Source};
-use crate::pipeline::cutter::{Cutter, Held, Part, Turn};
-use crate::records::capture::{Machine, Note, When};
-use crate::resolve::registry::{Fact, Registry};
 use crate::resolve::Resolver;
-use crate::rows::buffers::Room;
-use crate::sink::{Sink, Summary};
-use crate::report::terminal::Progress;
+use crate::resolve::registry::Registry;
+use crate::rows::Events;
+use crate::rows::batch::Batch;
+use crate::sink::Sink;
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
@@ -64,21 +67,6 @@ pub struct Pipeline {
     clocks: Vec<(u64, i64)>,
     now: i64,
     summary: Summary,
-}
-
-/// What has been sent to the encoder.
-#[derive(Debug, Default)]
-struct InFlight {
-    /// Parts with which it is not done.
-    parts: AtomicUsize,
-    /// Bytes of these, and of those that it has gathered.
-    bytes: AtomicUsize,
-}
-
-/// The thread that encodes, compresses and writes.
-struct Encoder {
-    parts: SyncSender<(Part, Vec<ContainerName>)>,
-    thread: JoinHandle<Result<u64>>,
 }
 
 impl Pipeline {
@@ -371,57 +359,4 @@ impl Pipeline {
         let bytes = self.join()?;
         Ok((self.summary, bytes))
     }
-}
-
-/// The encoder's thread: until the recording ends or the sink fails.
-fn encode(
-    waiting: &Receiver<(Part, Vec<ContainerName>)>,
-    host: &str,
-    calls: &Arc<Calls>,
-    mut sink: Box<dyn Sink>,
-    in_flight: &InFlight,
-) -> Result<u64> {
-    let clusters = sink.wants().gathers;
-    let columns = |batch: Batch, names: &[ContainerName], room: Room| {
-        Columns::new(batch, calls, names, host, clusters, room)
-    };
-    let (mut gathered, mut bytes) = (Batch::default(), 0);
-    let mut room = Room::default();
-    for (part, names) in waiting {
-        let Part {
-            mut batch,
-            last,
-            turn,
-        } = part;
-        if let Some(summary) = batch.summary.take() {
-            return sink.finish(&summary);
-        }
-        bytes += batch.bytes();
-        if last {
-            gathered.join(batch);
-            let batch = std::mem::take(&mut gathered);
-            let columns = columns(batch, &names, std::mem::take(&mut room));
-            if columns.rows() > 0 {
-                sink.write(&columns)?;
-            }
-            room = columns.into_parts().1;
-            in_flight
-                .bytes
-                .fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
-            if let Some(turn) = turn {
-                sink.turn(turn)?;
-            }
-        } else {
-            let lent = gathered.lend(batch);
-            let columns = columns(lent, &names, std::mem::take(&mut room));
-            if columns.rows() > 0 {
-                sink.keep(&columns)?;
-            }
-            let (lent, emptied) = columns.into_parts();
-            room = emptied;
-            gathered.take_back(lent);
-        }
-        in_flight.parts.fetch_sub(1, Ordering::Release);
-    }
-    Err(anyhow!("the recording was not ended"))
 }

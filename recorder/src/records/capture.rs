@@ -4,63 +4,21 @@
 //! The file is a line that names the format, then one zstd stream of frames: a tag, a length of four bytes
 //! (little-endian), and the payload. A capture that breaks off is good up to its last whole frame.
 
+use crate::records::machine::Machine;
+use crate::records::note::Note;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use ctrace_schema::text::printable;
-use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Cause, Count, Misses, Ring};
-use crate::resolve::registry::Fact;
+use crate::kernel::Ring;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// The largest frame that is believed.
 const LARGEST: u32 = 256 << 20;
 /// What a frame is believed to have before it is read, bytes.
 const AT_ONCE: u32 = 16 << 20;
-
-/// What a capture begins with: the machine it is from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the metadata of a recording; see ctrace_schema::meta"
-)]
-pub struct Machine {
-    pub host: String,
-    pub boot_id: String,
-    pub kernel: String,
-    pub arch: String,
-    pub filters: serde_json::Value,
-    pub record_host: bool,
-}
-
-impl Machine {
-    /// A capture may come from a stranger: nothing of it may drive a terminal.
-    fn tame(&mut self) {
-        for text in [
-            &mut self.host,
-            &mut self.boot_id,
-            &mut self.kernel,
-            &mut self.arch,
-        ] {
-            *text = printable(text).into_owned();
-        }
-    }
-}
-
-/// When a fact was learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum When {
-    /// Before the recording began.
-    Found,
-    /// By a cgroup record.
-    Record,
-    /// About a cgroup that was there already.
-    Late,
-}
 
 /// One step of a recording.
 #[derive(Debug)]
@@ -69,52 +27,6 @@ pub enum Frame {
     Ring(u16, Vec<u8>),
     /// Anything else.
     Note(Note),
-}
-
-/// What was learnt beside the records, stored as JSON. Times are CLOCK_BOOTTIME in ns.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(
-    missing_docs,
-    reason = "named after the pipeline's functions that take them"
-)]
-pub enum Note {
-    Fact {
-        when: When,
-        fact: Fact,
-    },
-    Clock {
-        boot: u64,
-        wall: i64,
-    },
-    Gap {
-        cgroup: u64,
-        class: String,
-        lost: u64,
-        since: u64,
-        until: u64,
-        #[serde(default)]
-        why: Cause,
-        #[serde(default)]
-        cpu: Option<u16>,
-    },
-    /// Entries of calls may have been missed until then.
-    EntriesMissed {
-        until: u64,
-    },
-    Counts {
-        since: u64,
-        counts: Vec<Count>,
-    },
-    Advance {
-        boot: u64,
-    },
-    Missed(Misses),
-    /// Definitions that were not used for long are forgotten, of files and sockets, and of `threads` too; the kernel side sends
-    /// again what it uses. A replay does so where the recorder did, for a capture does not hold them again elsewhere.
-    Forget {
-        threads: bool,
-    },
 }
 
 const RING: u8 = b'R';

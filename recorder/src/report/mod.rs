@@ -3,7 +3,10 @@
 pub mod prometheus;
 pub mod systemd;
 pub mod terminal;
+pub mod warnings;
 
+use crate::progress::Progress;
+use crate::sink::summary::Summary;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,8 +14,7 @@ use anyhow::Result;
 use crate::cli::Record;
 use crate::report::prometheus::Metrics;
 use crate::report::systemd::Manager;
-use crate::sink::Summary;
-use crate::report::terminal::{Progress, Status};
+use crate::report::terminal::Status;
 
 /// How often they are told.
 const EVERY: Duration = Duration::from_millis(500);

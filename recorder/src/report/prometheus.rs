@@ -1,5 +1,6 @@
 //! What a monitoring system may ask: `--metrics ADDRESS` serves the recorder's numbers as Prometheus reads them.
 
+use crate::progress::Progress;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,6 @@ use rustix::time::{ClockId, clock_gettime};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::limits::memory;
-use crate::report::terminal::Progress;
 
 /// Serves the numbers of a recording until the program ends.
 #[derive(Debug)]

@@ -3,14 +3,14 @@
 
 use ctrace_schema::text::{escape, shell_join};
 
-use crate::resolve::Resolver;
-use crate::resolve::threads::{Pending, Thread};
-use crate::resolve::addresses;
-use crate::rows::batch::{Ends, NONE, Names, Object, Row};
 use crate::records::decode::{self, Head};
-use crate::resolve::dns::Message;
+use crate::resolve::Resolver;
+use crate::resolve::addresses;
 use crate::resolve::constants;
+use crate::resolve::dns::Message;
 use crate::resolve::paths;
+use crate::resolve::threads::{Pending, Thread};
+use crate::rows::batch::{Ends, NONE, Names, Object, Row};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 
 impl Resolver {
@@ -59,7 +59,7 @@ impl Resolver {
             },
             data_slot::DATA_FD2 => Pending::Second(base),
             data_slot::DATA_TEXT => Pending::Text(text()),
-            data_slot::DATA_ADDR => match addrs::sockaddr(bytes) {
+            data_slot::DATA_ADDR => match addresses::sockaddr(bytes) {
                 Some(address) => Pending::Address(address),
                 None => return,
             },
@@ -182,7 +182,7 @@ impl Resolver {
         &mut self,
         row: &mut Row,
         names: &mut Names,
-        address: &addrs::Address,
+        address: &addresses::Address,
         own_end: bool,
     ) {
         let container = self.batch.container(row);
@@ -203,7 +203,7 @@ impl Resolver {
         let mut ends = match batch.ends.get(object.ends as usize) {
             Some(ends) => *ends,
             None => Ends {
-                family: batch.strings.intern_opt(names::family(address.family)),
+                family: batch.strings.intern_opt(constants::family(address.family)),
                 protocol: NONE,
                 local_addr: NONE,
                 local_port: None,

@@ -8,12 +8,20 @@ pub mod clock;
 pub mod constants;
 pub mod definitions;
 pub mod dns;
+mod in_flight;
 pub mod paths;
 pub mod registry;
 pub mod sockets;
 mod threads;
 mod uring;
 
+use crate::containers::facts::Fact;
+use crate::containers::facts::Is;
+use crate::records::count::Count;
+use crate::records::loss::Cause;
+use crate::records::loss::Faults;
+use crate::records::loss::Loss;
+use crate::resolve::in_flight::Requests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,18 +29,16 @@ use ctrace_schema::syscalls::Class;
 use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 
-use crate::rows::batch::{Batch, Counted, Kind, NONE, Names, Note, Object, Row, Text};
 use crate::calls::Calls;
-use crate::resolve::clock::Clock;
+use crate::limits::memory::{Memory, roomy};
 use crate::records::decode::{Args, Body, Head};
+use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{Definitions, Sent};
 use crate::resolve::dns::Resolved;
-use crate::kernel::{Cause, Count, Loss};
-use crate::limits::memory::{Memory, roomy};
-use crate::resolve::registry::{Change, Fact, Is, Registry};
-use crate::resolve::uring::Requests;
-use crate::resolve::threads::{Identity, Pending, Thread};
+use crate::resolve::registry::{Change, Registry};
 use crate::resolve::sockets::{Socket, socket};
+use crate::resolve::threads::{Identity, Pending, Thread};
+use crate::rows::batch::{Batch, Counted, Kind, NONE, Names, Note, Object, Row, Text};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
 /// The last processes that ended, so many.
@@ -44,15 +50,6 @@ struct File {
     dev: u32,
     inode: u64,
     sent: Sent,
-}
-
-/// What did not come as it should, for the summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Records that could not be decoded.
-    pub broken: u64,
-    /// Calls of a thread that was never defined.
-    pub orphans: u64,
 }
 
 /// The state between records and rows.

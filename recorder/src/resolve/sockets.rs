@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::resolve::addresses;
-use crate::rows::batch::{Batch, Ends, NONE, Object};
 use crate::records::decode::Sock;
-use crate::resolve::definitions::Sent;
+use crate::resolve::addresses;
 use crate::resolve::constants;
+use crate::resolve::definitions::Sent;
+use crate::rows::batch::{Batch, Ends, NONE, Object};
 
 /// What a socket is, and between whom.
 #[derive(Debug)]
@@ -66,11 +66,11 @@ pub fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
     let (local, peer) = if inet {
         (
             (
-                addrs::ip_text(sock.family, &sock.local),
+                addresses::ip_text(sock.family, &sock.local),
                 port(sock.local_port),
             ),
             (
-                addrs::ip_text(sock.family, &sock.peer),
+                addresses::ip_text(sock.family, &sock.peer),
                 port(sock.peer_port),
             ),
         )
@@ -80,17 +80,17 @@ pub fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
         ((None, None), (None, None))
     };
     // An accepted socket has the listener's name, and its other end most often none: the name is what both ends share.
-    let local_path = addrs::unix_text(sock.local_name);
+    let local_path = addresses::unix_text(sock.local_name);
     let shared = if connected { local_path.clone() } else { None };
     Socket {
-        family: names::family(sock.family),
+        family: constants::family(sock.family),
         number: sock.family,
-        protocol: names::protocol(sock.family, sock.ty, sock.protocol),
+        protocol: constants::protocol(sock.family, sock.ty, sock.protocol),
         inode: sock.inode,
         local,
         peer,
         local_path,
-        peer_path: addrs::unix_text(sock.peer_name).or(shared),
+        peer_path: addresses::unix_text(sock.peer_name).or(shared),
         name: None,
         sent: Sent::default(),
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::resolve::addresses;
-use crate::rows::batch::{Batch, NONE, Task};
 use crate::resolve::definitions::Sent;
 use crate::resolve::dns::Message;
 use crate::resolve::registry::Registry;
+use crate::rows::batch::{Batch, NONE, Task};
 
 /// Who a thread is.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ pub(super) enum Pending {
     },
     /// The second fd of the call.
     Second(u64),
-    Address(addrs::Address),
+    Address(addresses::Address),
     /// What a name server was asked, or has answered.
     Dns(Message),
     /// Bytes of all messages.

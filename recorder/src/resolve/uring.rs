@@ -1,44 +1,14 @@
 //! Requests of io_uring: a row each, when they have completed.
 
-use std::collections::BTreeMap;
+use crate::resolve::in_flight::Request;
+use crate::resolve::in_flight::Requests;
 
-use crate::resolve::Resolver;
-use crate::resolve::threads::{Identity, Pending};
-use crate::rows::batch::{Kind, Names, Row};
 use crate::calls::operation;
 use crate::records::decode::{Args, Head};
+use crate::resolve::Resolver;
+use crate::resolve::threads::Pending;
+use crate::rows::batch::{Kind, Names, Row};
 use crate::wire::types::{limits, sys_flag};
-
-/// What was told of a request when it was submitted.
-#[derive(Debug)]
-struct Request {
-    /// Who submitted it: the thread may be gone, or be another, when it completes.
-    identity: Identity,
-    op: u16,
-    args: Vec<u64>,
-    announced: Vec<(u16, Pending)>,
-}
-
-/// Requests in flight, by when and by which thread they were submitted. Where there are too many the oldest is forgotten.
-/// The kernel side keeps 32,768 in flight; beyond that are those whose completion was lost.
-#[derive(Debug)]
-pub(super) struct Requests {
-    all: BTreeMap<(u64, u32), Request>,
-    most: usize,
-}
-
-/// What a request takes, with its arguments and what was announced of it, bytes.
-const BYTES: usize = size_of::<Request>() + 2 * size_of::<(u16, Pending)>() + 64;
-
-impl Requests {
-    /// None yet; they may take up to `memory` bytes.
-    pub(super) fn new(memory: usize) -> Requests {
-        Requests {
-            all: BTreeMap::new(),
-            most: memory / BYTES,
-        }
-    }
-}
 
 /// The number under which a thread announces what a request is about.
 fn count(submitted: u64) -> u16 {

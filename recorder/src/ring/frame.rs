@@ -1,5 +1,6 @@
 //! Frames: rows of one container, compressed as the journal's are, with what has to be known when they are let go.
 
+use crate::rows::stored::Kept;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,15 +8,15 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
+use ctrace_format::unclosed::journal;
 use ctrace_schema::columns::COLUMNS;
 use ctrace_schema::syscalls::Class;
-use ctrace_format::unclosed::journal;
 use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
 use crate::rows::Events;
-use crate::rows::runs::{Run, Series, stretches};
 use crate::rows::arrow::field;
+use crate::rows::runs::{Run, Series, stretches};
 
 /// Whose rows they are, as the columns `container` and `container_id` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -275,4 +276,18 @@ fn parted(series: &Series, whose: &Series, count: usize) -> Vec<Series> {
         }
     });
     parts
+}
+
+impl Kept {
+    /// Those of frames, one after the other.
+    ///
+    /// # Errors
+    /// None, unless memory has been damaged.
+    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<Kept> {
+        let mut kept = Kept::default();
+        for frame in frames {
+            kept.push(frame.read()?);
+        }
+        Ok(kept)
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Each container has a fair share: the one that holds most lets go first, so that one that is noisy evicts nobody else.
 
-mod frame;
+pub mod evicted;
+pub mod frame;
 
+use crate::ring::evicted::Evicted;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use rustc_hash::FxHashMap;
 
-use crate::rows::Events;
 use crate::limits::files::Limits;
-use frame::{Frame, Packer, Tally, Whose, add};
+use crate::rows::Events;
+use frame::{Frame, Packer, Whose};
 
 /// Stretches of what was evicted that are told apart, for each container.
 const STRETCHES: usize = 64;
@@ -36,19 +38,6 @@ struct Shelf {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     evicted: VecDeque<Evicted>,
-}
-
-/// Events that are there no more because there were too many.
-#[derive(Clone, Debug)]
-pub struct Evicted {
-    /// Whose they were.
-    pub whose: Whose,
-    /// First and last `time`, ns since 1970 UTC.
-    pub span: (i64, i64),
-    /// How many rows.
-    pub rows: u64,
-    /// How many events, by class.
-    pub tallies: Vec<Tally>,
 }
 
 /// What changed by a batch.
@@ -226,18 +215,6 @@ impl Ring {
     pub fn is_over(&self) -> bool {
         let held = self.held.load(Ordering::Acquire) as u64;
         held > self.limits.bytes.unwrap_or(u64::MAX) && held > self.bytes as u64
-    }
-}
-
-impl Evicted {
-    /// Takes what was evicted next.
-    fn join(&mut self, next: &Evicted) {
-        self.span.0 = self.span.0.min(next.span.0);
-        self.span.1 = self.span.1.max(next.span.1);
-        self.rows += next.rows;
-        for tally in &next.tallies {
-            add(&mut self.tallies, *tally);
-        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use std::sync::Mutex;
 
-use crate::rows::single::{Lines, Value};
-use crate::ring::*;
 use crate::pipeline::cutter::Turn;
+use crate::ring::*;
+use crate::rows::single::{Lines, Value};
 use crate::sink::{Full, Sink, Summary, Wants};
 
 /// Calls of a container with the numbers from `from` to `to`, a second each.

@@ -18,8 +18,8 @@ use arrow::ipc::writer::StreamWriter;
 use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
 use rustc_hash::FxHashMap;
 
-use crate::rows::Events;
 use crate::limits::memory::{Memory, give_back};
+use crate::rows::Events;
 use crate::rows::runs::{Run, Series, stretches};
 use facet::{Found, longer};
 use sums::Sum;

@@ -10,11 +10,11 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::ipc::reader::StreamReader;
 
+use crate::calls::Calls;
 use crate::rollups::*;
 use crate::rows::batch::{Batch, Counted, Kind, Note, Row};
-use crate::calls::Calls;
-use crate::rows::columns::Columns;
 use crate::rows::buffers::Room;
+use crate::rows::columns::Columns;
 
 /// Of parts.
 const BYTES: usize = 16 << 20;

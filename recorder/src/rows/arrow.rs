@@ -17,7 +17,7 @@ use crate::rows::runs::{Run, Series};
 
 /// The Arrow schema of encoded batches: that of `events`, with dictionaries for text.
 pub fn encoded_schema() -> Schema {
-    let field = |c: &ctrace_schema::columns::Column| {
+    let field = |c: &Column| {
         let ty = match c.ty {
             Type::Text => {
                 DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))

@@ -3,11 +3,11 @@
 //! A row costs 48 bytes and its arguments, and no allocation: strings, threads, files and sockets are kept once and
 //! referred to by index. [`crate::rows::columns`] makes Arrow columns of them.
 
+use crate::containers::facts::Known;
+use crate::sink::summary::Summary;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-
-use crate::sink::Summary;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
 /// that needs one group read more.
@@ -100,7 +100,7 @@ pub struct Note {
     pub class: &'static str,
     pub exit_code: Option<i32>,
     pub exit_signal: Option<i32>,
-    pub description: Option<Box<Description>>,
+    pub description: Option<Box<Known>>,
     pub lost: Option<i64>,
     pub cpu: Option<i32>,
     pub counted: Option<Box<Counted>>,
@@ -115,17 +115,6 @@ pub struct Counted {
     pub errors: i64,
     pub bytes: i64,
     pub latency: Text,
-}
-
-/// What a row of kind `container` says beside its id.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct Description {
-    pub image: Option<String>,
-    pub runtime: Option<String>,
-    pub pod: Option<String>,
-    pub namespace: Option<String>,
-    pub labels: Option<String>,
 }
 
 /// What a row is about.

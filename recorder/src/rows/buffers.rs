@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 
-use crate::rows::batch::{Batch, Row};
 use crate::rows::batch::ContainerName;
+use crate::rows::batch::{Batch, Row};
 use crate::rows::order;
 use crate::rows::runs::Series;
 

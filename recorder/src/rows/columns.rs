@@ -3,16 +3,14 @@
 //! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
 //! a run, not a row.
 
+use crate::rows::batch::ContainerName;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::rows::batch::{
-    Batch, Counted, Description, Ends, Kind, NONE, Names, Note, Object, Row, Task, Text,
-};
 use crate::calls::{CallInfo, Calls};
+use crate::rows::batch::{Batch, Counted, Kind, NONE, Names, Note, Object, Row, Task, Text};
 use crate::rows::buffers::Room;
 use crate::wire::types::sys_flag;
-
 
 /// The kept rows of a batch, in the order of the file.
 pub struct Columns {

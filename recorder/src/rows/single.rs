@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use ctrace_schema::columns::COLUMNS;
 
-use crate::ring::Evicted;
-use crate::rows::batch::Strings;
 use crate::rows::Events;
+use crate::rows::batch::Strings;
 use crate::rows::runs::Series;
 
 /// A value; text is any text, truth 0 or 1.
@@ -47,36 +46,6 @@ impl Lines {
             series.push(value, 1);
         }
         self.rows += 1;
-    }
-
-    /// Adds the rows that say that events are not there, for the reason `why`: one for each class of them.
-    pub fn push_gaps(&mut self, evicted: &Evicted, host: &str, why: &str) {
-        for tally in evicted.tallies.iter().filter(|tally| tally.events > 0) {
-            let (start, end) = evicted.span;
-            let text = |text: &str| Some(Value::Text(text.into()));
-            let values = [
-                ("time", Some(Value::Number(start))),
-                ("duration", Some(Value::Number(end.saturating_sub(start)))),
-                ("seq", Some(Value::Number(tally.seq))),
-                (
-                    "container",
-                    evicted.whose.container.clone().map(Value::Text),
-                ),
-                (
-                    "container_id",
-                    evicted.whose.container_id.clone().map(Value::Text),
-                ),
-                ("host", text(host)),
-                ("kind", text("gap")),
-                ("action", text(why)),
-                ("class", text(tally.class)),
-                ("lost", Some(Value::Number(tally.events as i64))),
-            ];
-            let values = values
-                .into_iter()
-                .filter_map(|(name, value)| Some((ctrace_schema::columns::index(name)?, value?)));
-            self.push(&values.collect::<Vec<_>>());
-        }
     }
 }
 

@@ -3,14 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
 use rustc_hash::FxHashMap;
 
-use crate::ring::frame::Frame;
-use crate::rows::batch::Strings;
 use crate::rows::Events;
+use crate::rows::batch::Strings;
 use crate::rows::runs::Series;
 
 /// Rows that were kept.
@@ -28,18 +26,6 @@ struct Part {
 }
 
 impl Kept {
-    /// Those of frames, one after the other.
-    ///
-    /// # Errors
-    /// None, unless memory has been damaged.
-    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<Kept> {
-        let mut kept = Kept::default();
-        for frame in frames {
-            kept.push(frame.read()?);
-        }
-        Ok(kept)
-    }
-
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows

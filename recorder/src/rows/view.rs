@@ -1,11 +1,12 @@
 //! The values of a column, of all rows of a batch or of some.
 
+use crate::containers::facts::Known;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calls::CallInfo;
 use crate::rows::Events;
-use crate::rows::batch::{Description, Ends, Kind, NONE, Names, Note, Object, Row, Task};
+use crate::rows::batch::{Ends, Kind, NONE, Names, Note, Object, Row, Task};
 use crate::rows::columns::{Columns, Run, Span, compat, duration, flag, ret, some};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
@@ -77,7 +78,10 @@ impl Events for View<'_> {
             "seq" => {
                 let mut series = self.empty(self.rows.len());
                 for i in &self.columns.room.order[self.rows.clone()] {
-                    series.push(Some((self.columns.batch.first_seq + u64::from(*i)) as i64), 1);
+                    series.push(
+                        Some((self.columns.batch.first_seq + u64::from(*i)) as i64),
+                        1,
+                    );
                 }
                 series
             }
@@ -113,7 +117,10 @@ impl Events for View<'_> {
                     (None, false) => self.columns.names(r)?.bytes,
                 },
             ),
-            "fd" => self.by_call(|_, _| true, |call, r| self.columns.fd(call, r).map(Into::into)),
+            "fd" => self.by_call(
+                |_, _| true,
+                |call, r| self.columns.fd(call, r).map(Into::into),
+            ),
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
             "lost" => self.by_note(|n| n.lost),
             "cpu" => self.by_note(|n| n.cpu.map(Into::into)),
@@ -146,7 +153,11 @@ impl View<'_> {
     fn text_series(&self, name: &str) -> Series {
         let container = |r: &Row| {
             let index = self.columns.batch.container(r) as usize;
-            self.columns.containers.get(index).copied().unwrap_or((NONE, NONE))
+            self.columns
+                .containers
+                .get(index)
+                .copied()
+                .unwrap_or((NONE, NONE))
         };
         match name {
             "container" => self.by_run(|r| some(container(r).0)),
@@ -279,14 +290,17 @@ impl View<'_> {
     }
 
     fn arg(&self, i: usize) -> Series {
-        self.by_call(|call, _| call.has_arg(i), |call, r| self.columns.value(call, i, r))
+        self.by_call(
+            |call, _| call.has_arg(i),
+            |call, r| self.columns.value(call, i, r),
+        )
     }
 
     fn task(&self, get: impl Fn(&Task) -> u32) -> Series {
         self.by_run(|r| Some(get(self.columns.task_of(r)?).into()))
     }
 
-    fn described(&self, get: impl Fn(&Description) -> &Option<String>) -> Series {
+    fn described(&self, get: impl Fn(&Known) -> &Option<String>) -> Series {
         self.by_run(|r| {
             let description = self.columns.batch.note(r)?.description.as_deref()?;
             self.columns.word(get(description).as_deref()?)

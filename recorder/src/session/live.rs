@@ -1,32 +1,39 @@
 //! A recording from its beginning to its end: live, or replayed from a raw capture.
 
-use std::collections::VecDeque;
+use crate::progress::Progress;
+use crate::records::loss::Cause;
+use crate::records::loss::Loss;
+use crate::records::machine::Machine;
+use crate::records::note::Note;
+use crate::records::note::When;
+use crate::records::note::gap;
+use crate::session::clocks::boot_now;
+use crate::session::clocks::read_clocks;
+use crate::session::command::exit_code;
+use crate::session::command::start;
+use crate::session::command::terminate;
+use crate::sink::Turn;
+use crate::sink::stdout::closed;
+use crate::sink::summary::Summary;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ctrace_schema::syscalls::Class;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::{Mode, Record};
 use crate::containers::{self, Hierarchies};
 use crate::filters::Filters;
-use crate::kernel::{self, Cause, Kernel, Loss};
-use crate::records::merge::{self, Frames};
-use crate::output::{Into, Target, create_raw};
-use crate::pipeline::cutter::Turn;
-use crate::pipeline::{CgroupRecord, HOLD, Pipeline};
-use crate::records::capture::{Frame, Machine, Note, Reader, When, Writer};
-use crate::resolve::registry::{Fact, Is};
-use crate::report::Report;
-use crate::output::upkeep::Control;
-use crate::report::systemd;
+use crate::kernel::{self, Kernel};
 use crate::limits::cpu::{Limit, Shedder};
-use crate::sink::Summary;
-use crate::report::terminal::{Progress, warn};
+use crate::output::upkeep::Control;
+use crate::output::{Into, Target, create_raw};
+use crate::pipeline::{HOLD, Pipeline};
+use crate::records::capture::Writer;
+use crate::records::merge::{self};
+use crate::report::Report;
 use crate::session::watcher::Watcher;
 
 /// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
@@ -34,25 +41,6 @@ use crate::session::watcher::Watcher;
 const POLL: Duration = Duration::from_millis(10);
 /// How often losses are read, which is how exactly a gap has a time.
 const LOSSES: Duration = Duration::from_secs(1);
-
-fn nanoseconds(clock: ClockId) -> i64 {
-    let t = clock_gettime(clock);
-    t.tv_sec * 1_000_000_000 + t.tv_nsec
-}
-
-fn boot_now() -> u64 {
-    nanoseconds(ClockId::Boottime) as u64
-}
-
-/// Boot time and wall clock at one instant: the tightest of three tries, for the machine may look away in between.
-fn read_clocks() -> Note {
-    let read = |_| {
-        let (before, wall, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
-        (after - before, before + (after - before) / 2, wall)
-    };
-    let (_, boot, wall) = (0..3).map(read).min().unwrap_or_default();
-    Note::Clock { boot, wall }
-}
 
 /// This machine, for the recording's metadata.
 fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
@@ -138,19 +126,6 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, stop.clone()).context("cannot watch for signals")?;
     }
     Ok(stop)
-}
-
-fn start(command: &[String]) -> Result<Option<Child>> {
-    let Some((program, args)) = command.split_first() else {
-        return Ok(None);
-    };
-    let child = Command::new(program)
-        .args(args)
-        .env_remove(service::SOCKET) // the service is we
-        .spawn();
-    Ok(Some(
-        child.with_context(|| format!("cannot run `{program}`"))?,
-    ))
 }
 
 struct Live {
@@ -455,134 +430,4 @@ impl Live {
     fn read_misses(&mut self) -> Result<()> {
         self.note(Note::Missed(self.kernel.misses()))
     }
-}
-
-/// Events were lost between two instants (boot time, ns).
-fn gap(loss: &Loss, (since, until): (u64, u64)) -> Note {
-    Note::Gap {
-        cgroup: loss.cgroup,
-        class: loss.class.map_or("", Class::as_str).to_string(),
-        lost: loss.events,
-        since,
-        until,
-        why: loss.why,
-        cpu: loss.cpu,
-    }
-}
-
-/// A reader of stdout that has gone ends the recording, and is no error.
-fn closed(error: anyhow::Error) -> Result<ExitCode> {
-    if error.is::<crate::Closed>() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(error)
-    }
-}
-
-/// Passes the signal on that is to end the recording. From a terminal the command has it already, and twice is once.
-fn terminate(command: &Child) {
-    if let Some(pid) = rustix::process::Pid::from_raw(command.id() as i32) {
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-}
-
-/// As a shell tells it: the code, or 128 and the signal.
-fn exit_code(status: std::process::ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.unwrap_or(255) as u8
-}
-
-/// Replays a raw capture through the whole pipeline.
-///
-/// # Errors
-/// It is none, or the output cannot be written.
-pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
-    let target = Target::new(flags)?;
-    let into = Into::new(flags)?;
-    let (memory, name) = (into.memory(), into.name(&target));
-    let report = Report::new(flags, &name)?;
-    let mut reader = Reader::open(path)?;
-    let (sink, mut control) = into.open(&target, &reader.machine, flags)?;
-    let mut pipeline = Pipeline::new(&reader.machine, memory, sink)?;
-    let mut rings: Vec<Frames> = vec![];
-    // The facts of cgroup records, in the order of the records.
-    let mut facts: VecDeque<Fact> = VecDeque::new();
-    for frame in reader.by_ref() {
-        match frame {
-            Frame::Ring(cpu, bytes) => {
-                let cpu = usize::from(cpu);
-                if rings.len() <= cpu {
-                    rings.resize_with(cpu + 1, Frames::default);
-                }
-                rings[cpu].extend(bytes);
-            }
-            Frame::Note(Note::Fact {
-                when: When::Record,
-                fact,
-                ..
-            }) => facts.push_back(fact),
-            Frame::Note(Note::Advance { boot }) => {
-                let advanced = pipeline.advance(&mut rings, boot, |record| {
-                    let unknown = || Fact {
-                        boot: record.head.time,
-                        cgroup: record.cgroup,
-                        path: String::new(),
-                        is: Is::Undecided,
-                    };
-                    vec![facts.pop_front().unwrap_or_else(unknown)]
-                });
-                if let Err(e) = advanced {
-                    return closed(e);
-                }
-                for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
-                    report.say(&said.text, said.error);
-                }
-                let mut progress = pipeline.progress();
-                control.iter().for_each(|c| c.tell(&mut progress));
-                report.serve(&progress);
-            }
-            Frame::Note(note) => pipeline.note(&note),
-        }
-    }
-    if reader.torn {
-        // What came after the last step that is whole.
-        let unknown = |record: CgroupRecord<'_>| {
-            let undecided = Fact {
-                boot: record.head.time,
-                cgroup: record.cgroup,
-                path: String::new(),
-                is: Is::Undecided,
-            };
-            vec![facts.pop_front().unwrap_or(undecided)]
-        };
-        pipeline.advance(&mut rings, u64::MAX, unknown)?;
-    }
-    let finished = pipeline.finish();
-    for said in control.iter_mut().flat_map(Control::end) {
-        report.say(&said.text, said.error);
-    }
-    match finished {
-        Ok((mut summary, _)) if !flags.quiet => {
-            control.iter().for_each(|c| c.correct(&mut summary));
-            eprintln!(
-                "replayed {} events of {} to {name}",
-                summary.events,
-                path.display(),
-            );
-            warn(&summary);
-        }
-        Ok(_) => {}
-        Err(e) => return closed(e),
-    }
-    if reader.torn && !flags.quiet {
-        eprintln!(
-            "warning: {} breaks off: what it holds up to there was replayed",
-            path.display()
-        );
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,8 @@
 //! Watches the machine's cgroups while it is recorded: says of each whether it is a container, and which.
 
+use crate::containers::facts::Fact;
+use crate::containers::facts::Is;
+use crate::containers::facts::Known;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -12,7 +15,6 @@ use crate::containers::{
 };
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
-use crate::resolve::registry::{Fact, Is, Known};
 use crate::wire::types::{cgroup_flag, cgroup_state};
 
 /// `CGROUP_KEY_V1` of `bpf/wire.h`.

@@ -1,5 +1,7 @@
 //! JSON lines: an object per event, without the columns that are null.
 
+use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::summary::Summary;
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use arrow::datatypes::{Schema, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
-use crate::sink::{Sink, Summary, Wants, closed_pipe_is_the_end};
 use crate::rows::Events;
+use crate::sink::{Sink, Wants};
 
 /// JSON lines on stdout.
 pub struct JsonLines {

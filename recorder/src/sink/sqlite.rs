@@ -1,13 +1,14 @@
 //! SQLite: a transaction per batch, which is in the file when it is written.
 
+use crate::sink::full::Full;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use ctrace_format::sqlite::Writer;
 
-use crate::sink::{Full, KEPT_AFTER, Sink, Summary, Wants};
 use crate::rows::Events;
+use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
 
 /// An SQLite database that is being written.
 pub struct Sqlite {

@@ -1,5 +1,7 @@
 //! Lines as strace(1) prints them, live.
 
+use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::summary::Summary;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
 
@@ -9,8 +11,8 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type
 use ctrace_schema::strace::{Call, End, Socket};
 use ctrace_schema::{columns, human};
 
-use crate::sink::{Sink, Summary, Wants, closed_pipe_is_the_end};
 use crate::rows::Events;
+use crate::sink::{Sink, Wants};
 
 /// A line per event on stdout.
 pub struct Table {

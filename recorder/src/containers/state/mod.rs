@@ -6,9 +6,9 @@
 
 mod docker;
 mod files;
+mod low_level;
 mod machines;
 mod oci;
-mod low_level;
 mod storage;
 mod users;
 
@@ -105,7 +105,7 @@ pub struct Resolver {
     /// Where the hierarchies are mounted, as the runtimes see it.
     mounts: Vec<String>,
     docker_roots: Vec<PathBuf>,
-    state: state::Cache,
+    state: low_level::Cache,
 }
 
 impl Resolver {
@@ -117,7 +117,7 @@ impl Resolver {
             root: root.to_path_buf(),
             mounts: mounts.filter_map(|m| below(root, m)).collect(),
             docker_roots: docker::data_roots(root),
-            state: state::Cache::default(),
+            state: low_level::Cache::default(),
         }
     }
 
@@ -131,7 +131,7 @@ impl Resolver {
         let docker = || docker::describe(&self.docker_roots, user.as_ref(), id);
         let storage = || storage::describe(&self.root, user.as_ref(), id);
         let containerd = || oci::containerd(&self.root, id);
-        let state = |runtime| state::describe(&self.root, user.as_ref(), id, runtime);
+        let state = |runtime| low_level::describe(&self.root, user.as_ref(), id, runtime);
         let found = match hint {
             Some(Runtime::Docker) => docker(),
             Some(Runtime::Podman | Runtime::CriO) => storage(),

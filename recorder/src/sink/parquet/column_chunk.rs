@@ -4,28 +4,27 @@
 //! that took most of the recorder's time. Here a run costs what a row costs there, and a column in which nothing is,
 //! nothing.
 
-use std::cmp::Ordering;
+use crate::sink::parquet::column::Bounds;
+use crate::sink::parquet::column::Column;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, ConvertedType, Encoding, PageType, Type, ZstdLevel};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::data_type::ByteArray;
 use parquet::errors::Result;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
 };
-use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use crate::rows::runs::{Run, Series};
 use crate::sink::parquet::encodings::Hybrid;
 use crate::sink::parquet::value_encoding::Values;
-use crate::rows::runs::{Run, Series};
 
 /// Rows to a page: what a question that finds its rows by the page index reads at least.
 const PAGE_ROWS: usize = 20_000;
@@ -33,8 +32,6 @@ const PAGE_ROWS: usize = 20_000;
 const BLOOM: [&str; 3] = ["path", "peer_addr", "container_id"];
 /// How often a bloom filter says yes where it should say no.
 const BLOOM_WRONG: f64 = 0.01;
-/// Longer minima and maxima are cut, as Parquet allows.
-const BOUND: usize = 64;
 
 /// Encodes columns, one after the other.
 pub struct Encoder {
@@ -45,17 +42,6 @@ pub struct Encoder {
     page: Vec<Run>,
     plain: Vec<u8>,
 }
-
-/// A column, and how its values are told.
-#[derive(Clone, Copy)]
-pub struct Column<'a> {
-    descr: &'a ColumnDescPtr,
-    /// What text's values number.
-    pub texts: &'a [Arc<str>],
-}
-
-/// Minimum and maximum.
-type Bounds = Option<(i64, i64)>;
 
 /// A column chunk that is being written.
 struct Chunk<'a> {
@@ -109,121 +95,6 @@ impl Encoder {
         let encoded = chunk.write(series, &mut self.page)?;
         drop(chunk);
         Ok((&self.out, encoded))
-    }
-}
-
-impl<'a> Column<'a> {
-    /// The text that a value numbers.
-    pub fn text(self, value: i64) -> &'a str {
-        self.texts.get(value as usize).map_or("", |text| text)
-    }
-
-    /// Its physical type.
-    pub fn ty(self) -> Type {
-        self.descr.physical_type()
-    }
-
-    /// Whether it is text.
-    pub fn is_text(self) -> bool {
-        self.descr.physical_type() == Type::BYTE_ARRAY
-    }
-
-    fn compare(self, a: i64, b: i64) -> Ordering {
-        if self.is_text() {
-            self.text(a).cmp(self.text(b))
-        } else if self.descr.converted_type() == ConvertedType::UINT_32 {
-            (a as u32).cmp(&(b as u32))
-        } else {
-            a.cmp(&b)
-        }
-    }
-
-    fn widen(self, bounds: Bounds, value: i64) -> Bounds {
-        let (min, max) = bounds.unwrap_or((value, value));
-        let less = self.compare(value, min) == Ordering::Less;
-        let more = self.compare(value, max) == Ordering::Greater;
-        Some((
-            if less { value } else { min },
-            if more { value } else { max },
-        ))
-    }
-
-    /// PLAIN, without booleans.
-    pub fn plain(self, value: i64, out: &mut Vec<u8>) {
-        match self.descr.physical_type() {
-            Type::BYTE_ARRAY => {
-                let text = self.text(value);
-                out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                out.extend_from_slice(text.as_bytes());
-            }
-            Type::INT32 => out.extend_from_slice(&(value as i32).to_le_bytes()),
-            _ => out.extend_from_slice(&value.to_le_bytes()),
-        }
-    }
-
-    /// Smallest and largest, as the page index and the statistics have them; text is cut short, and whether it is not.
-    fn lower(self, value: i64) -> (Vec<u8>, bool) {
-        if !self.is_text() {
-            return (self.bound(value), true);
-        }
-        let text = self.text(value);
-        let short = cut(text);
-        (short.into(), short.len() == text.len())
-    }
-
-    fn upper(self, value: i64) -> (Vec<u8>, bool) {
-        if !self.is_text() {
-            return (self.bound(value), true);
-        }
-        let text = self.text(value);
-        let mut short = cut(text).to_string();
-        if short.len() == text.len() {
-            return (short.into(), true);
-        }
-        // At least `text`: its last character is the next one.
-        while let Some(last) = short.pop() {
-            if let Some(next) = char::from_u32(last as u32 + 1) {
-                short.push(next);
-                return (short.into(), false);
-            }
-        }
-        (text.into(), true)
-    }
-
-    fn bound(self, value: i64) -> Vec<u8> {
-        if self.descr.physical_type() == Type::BOOLEAN {
-            return vec![value as u8];
-        }
-        let mut out = vec![];
-        self.plain(value, &mut out);
-        out
-    }
-
-    fn statistics(self, bounds: Bounds, nulls: u64) -> Statistics {
-        let (min, max) = bounds.unzip();
-        let int = |value: Option<i64>| value.map(|value| value as i32);
-        match self.descr.physical_type() {
-            Type::BOOLEAN => Statistics::boolean(
-                min.map(|v| v != 0),
-                max.map(|v| v != 0),
-                None,
-                Some(nulls),
-                false,
-            ),
-            Type::INT32 => Statistics::int32(int(min), int(max), None, Some(nulls), false),
-            Type::INT64 => Statistics::int64(min, max, None, Some(nulls), false),
-            _ => {
-                let (min, max) = (min.map(|v| self.lower(v)), max.map(|v| self.upper(v)));
-                let exact = |bound: &Option<(Vec<u8>, bool)>| bound.as_ref().is_some_and(|b| b.1);
-                let (min_exact, max_exact) = (exact(&min), exact(&max));
-                let bytes = |bound: Option<(Vec<u8>, bool)>| bound.map(|b| ByteArray::from(b.0));
-                let statistics =
-                    ValueStatistics::new(bytes(min), bytes(max), None, Some(nulls), false)
-                        .with_min_is_exact(min_exact)
-                        .with_max_is_exact(max_exact);
-                Statistics::ByteArray(statistics)
-            }
-        }
     }
 }
 
@@ -386,11 +257,6 @@ impl Chunk<'_> {
             statistics: None,
         })
     }
-}
-
-/// The longest beginning of at most [`BOUND`] bytes.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(BOUND)]
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use ctrace_schema::columns::COLUMNS;
 use ctrace_format::unclosed::journal;
+use ctrace_schema::columns::COLUMNS;
 use zstd::bulk::Compressor;
 
-use crate::sink::parquet::medium::{Medium, Whole};
-use crate::rows::arrow::{field, runs};
 use crate::rows::Events;
+use crate::rows::arrow::{field, runs};
+use crate::sink::parquet::medium::{Medium, Whole};
 
 /// Rows to a run, in the mean, from which on a column is told as runs: most are, and then cost next to nothing.
 const LONG: usize = 4;
@@ -91,4 +91,3 @@ fn batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
-

@@ -3,6 +3,7 @@
 //! After each row group stands a block that says what it holds ([`ctrace_format::unclosed`]), so that the file is read
 //! without its footer; rows that wait for their row group are in a journal beside it.
 
+pub mod column;
 pub mod column_chunk;
 pub mod encodings;
 pub mod journal;
@@ -11,6 +12,7 @@ pub mod row_groups;
 pub mod sync;
 pub mod value_encoding;
 
+use crate::sink::full::Full;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,16 +20,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::Schema;
-use ctrace_format::unclosed::journal as format;
+use ctrace_format::unclosed;
 
-use crate::sink::parquet::row_groups::{Groups, pairs};
-use crate::sink::parquet::journal::Journal;
-use crate::sink::parquet::medium::{Durable, Medium};
-use crate::sink::parquet::sync::Syncer;
-use crate::sink::{Full, Sink, Summary, Wants};
-use crate::rows::Events;
 use crate::limits::memory::Memory;
 use crate::rollups::Rollups;
+use crate::rows::Events;
+use crate::sink::parquet::journal::Journal;
+use crate::sink::parquet::medium::{Durable, Medium};
+use crate::sink::parquet::row_groups::{Groups, pairs};
+use crate::sink::parquet::sync::Syncer;
+use crate::sink::{Sink, Summary, Wants};
 
 /// Bytes of a journal that is put on the disk out of turn, so that it can be emptied.
 const JOURNAL_BYTES: u64 = 16 << 20;
@@ -149,7 +151,7 @@ impl Parquet {
         let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
         closed.map_err(|e| self.refused(e))?;
         // Nothing is in it that is not in the file.
-        let _ = std::fs::remove_file(journal::path(&self.path));
+        let _ = std::fs::remove_file(unclosed::journal::path(&self.path));
         Ok(self.out.len())
     }
 }

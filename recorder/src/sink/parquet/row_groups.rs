@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::datatypes::Schema;
 use crc32fast::Hasher;
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_format::unclosed::{self, Group};
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -15,10 +15,10 @@ use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, Ro
 use parquet::schema::types::SchemaDescPtr;
 use serde_json::json;
 
+use crate::rollups::Rollups;
+use crate::rows::Events;
 use crate::sink::parquet::column_chunk::Encoder;
 use crate::sink::parquet::medium::{Durable, Medium, Piece, Whole};
-use crate::rows::Events;
-use crate::rollups::Rollups;
 
 /// What a Parquet file begins with.
 const MAGIC: &[u8] = b"PAR1";

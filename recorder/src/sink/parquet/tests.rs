@@ -11,13 +11,13 @@ use ctrace_format::unclosed;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use crate::sink::segments::finish::finish;
-use crate::sink::parquet::*;
-use crate::rows::batch::{Batch, Kind, Note, Row};
 use crate::calls::Calls;
-use crate::rows::columns::Columns;
 use crate::rows::arrow::encoded_schema;
+use crate::rows::batch::{Batch, Kind, Note, Row};
 use crate::rows::buffers::Room;
+use crate::rows::columns::Columns;
+use crate::sink::parquet::*;
+use crate::sink::segments::finish::finish;
 
 /// How the disk fails.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,14 @@
 //! How the values of a column chunk are told: chosen for each chunk by what takes least of a sample of it.
 
+use crate::sink::parquet::column::Column;
 use std::io;
 
 use parquet::basic::{Encoding, Type};
 use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
-use crate::sink::parquet::column_chunk::Column;
-use crate::sink::parquet::encodings::{Hybrid, delta, split};
 use crate::rows::runs::{Run, Series};
+use crate::sink::parquet::encodings::{Hybrid, delta, split};
 
 /// Readers hold a dictionary in memory; what would need a larger one is written plain, bytes.
 const LARGEST: usize = 32 << 20;

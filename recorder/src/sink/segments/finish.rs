@@ -1,6 +1,7 @@
 //! Finishes a segment that a recorder has left which was killed: the rows of its journal become its last row groups, and it
 //! gets its end and its name. It has no sums: these would take a look at every row, and ctrace-query does without.
 
+use crate::sink::summary::Summary;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -8,18 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ctrace_schema::syscalls::Class;
 use ctrace_format::unclosed::{self, journal};
+use ctrace_schema::syscalls::Class;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArrayType, DataType, Int64Type};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use crate::sink::Summary;
-use crate::sink::parquet::row_groups::{Groups, pairs};
 use crate::rows::batch;
 use crate::rows::stored::Kept;
+use crate::sink::parquet::row_groups::{Groups, pairs};
 
 /// A segment that was finished.
 pub struct Finished {

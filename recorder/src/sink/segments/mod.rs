@@ -4,18 +4,19 @@ pub mod directory;
 pub mod finish;
 pub mod unfinished;
 
+use crate::records::machine::Machine;
+use crate::sink::Turn;
+use crate::sink::full::Full;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::sink::segments::directory::{Directory, open};
-use crate::sink::{Full, Sink, Summary, Wants};
-use crate::sink::parquet::Parquet;
-use crate::rows::Events;
 use crate::limits::files::Limits;
-use crate::pipeline::cutter::Turn;
-use crate::records::capture::Machine;
+use crate::rows::Events;
+use crate::sink::parquet::Parquet;
+use crate::sink::segments::directory::{Directory, open};
+use crate::sink::{Sink, Summary, Wants};
 
 /// Begins the Parquet file with this name.
 pub type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;

@@ -1,5 +1,6 @@
 //! What recorders that were killed have left in a directory: it is finished in a thread, while the recording goes on.
 
+use crate::progress::Said;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,7 +11,6 @@ use ctrace_schema::human::count;
 
 use crate::sink::segments::directory::unfinished;
 use crate::sink::segments::finish::finish;
-use crate::output::upkeep::Said;
 
 /// Segments that are not finished.
 pub struct Left {

@@ -1,12 +1,12 @@
 //! What is known of a disk that is full: shared by who writes and who tells.
 
+use crate::progress::Progress;
+use crate::sink::summary::Summary;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ring::frame::Frame;
-use crate::sink::Summary;
-use crate::report::terminal::Progress;
 
 /// Why events were lost, in the recording.
 pub const DISK_FULL: &str = "disk full";

@@ -3,20 +3,22 @@
 
 pub mod disk;
 
+use crate::ring::evicted::Evicted;
+use crate::sink::Turn;
+use crate::sink::full::Full;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ctrace_schema::human::{bytes, count};
 
-use crate::sink::spill::disk::{DISK_FULL, Disk};
-use crate::rows::stored::Kept;
-use crate::rows::single::Lines;
-use crate::ring::{Evicted, Ring};
-use crate::rows::Events;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
-use crate::pipeline::cutter::Turn;
-use crate::sink::{Full, Sink, Summary, Wants};
+use crate::ring::Ring;
+use crate::rows::Events;
+use crate::rows::single::Lines;
+use crate::rows::stored::Kept;
+use crate::sink::spill::disk::{DISK_FULL, Disk};
+use crate::sink::{Sink, Summary, Wants};
 
 /// A sink that may have no room at times.
 pub struct Spill {
@@ -111,7 +113,7 @@ impl Spill {
         self.evicted.extend(self.ring.take_evicted());
         let mut lines = Lines::new();
         for evicted in &self.evicted {
-            lines.push_gaps(evicted, &self.host, DISK_FULL);
+            evicted.push_gaps(&mut lines, &self.host, DISK_FULL);
         }
         if lines.rows() == 0 {
             return Ok(true);

@@ -1,0 +1,78 @@
+//! What the recorder and the flight recorder tell each other.
+
+use crate::progress::Held;
+use crate::sink::summary::Why;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What the recorder and its ring tell each other.
+#[derive(Default)]
+pub struct Shared {
+    told: Mutex<Told>,
+    pub bytes: AtomicU64,
+    pub reach: AtomicU64,
+    pub dumps: AtomicU64,
+}
+
+impl Shared {
+    pub fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
+        with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The event that has met the condition since the last time.
+    pub fn take_hit(&self) -> Option<Why> {
+        self.told(|told| told.hit.take())
+    }
+
+    /// What has become of a dump since the last time.
+    pub fn take_ended(&self) -> Option<Result<Dumped>> {
+        self.told(|told| told.ended.take())
+    }
+
+    /// What somebody should be told.
+    pub fn take_warning(&self) -> Option<String> {
+        self.told(|told| told.warning.take())
+    }
+
+    /// This has become of a dump.
+    pub fn ended(&self, dumped: Result<Dumped>) {
+        if dumped.is_ok() {
+            self.dumps.fetch_add(1, Ordering::Relaxed);
+        }
+        self.told(|told| told.ended = Some(dumped));
+    }
+
+    /// What there is in the ring.
+    pub fn held(&self) -> Held {
+        Held {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
+            dumps: self.dumps.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Told {
+    pub hit: Option<Why>,
+    pub ended: Option<Result<Dumped>>,
+    pub warning: Option<String>,
+}
+
+/// A dump that is written.
+#[derive(Clone, Debug)]
+pub struct Dumped {
+    /// Its file.
+    pub path: PathBuf,
+    /// Events in it.
+    pub events: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Why it was written.
+    pub why: Why,
+}

@@ -1,0 +1,172 @@
+//! Creates the files of a recording.
+
+use crate::cli::Format;
+use crate::limits::memory::Memory;
+use crate::rows::Events;
+use crate::rows::arrow::encoded_schema;
+use crate::sink::Sink;
+use crate::sink::Wants;
+use crate::sink::parquet::Parquet;
+use crate::sink::segments::directory::PARTIAL;
+use crate::sink::sqlite::Sqlite;
+use crate::sink::summary::Summary;
+use anyhow::Context;
+use anyhow::Error;
+use anyhow::Result;
+use anyhow::anyhow;
+use anyhow::bail;
+use ctrace_format::unclosed::journal;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
+pub fn parquet(
+    path: &Path,
+    origin: Vec<(&'static str, String)>,
+    force: bool,
+    sync: Duration,
+    memory: Memory,
+) -> Result<Parquet> {
+    let beside = journal::path(path);
+    let lost = beside.exists() && !path.exists();
+    if lost && !force {
+        bail!(
+            "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
+             --force to drop it",
+            beside.display()
+        );
+    }
+    refuse(path, force)?;
+    let special = path.metadata().is_ok_and(|m| !m.is_file());
+    let mut partial = path.to_path_buf();
+    if !special {
+        partial.as_mut_os_string().push(PARTIAL);
+    }
+    let files = (create(&partial, true)?, create(&beside, true)?);
+    let begun =
+        Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
+            if !special {
+                std::fs::rename(&partial, path)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            Ok(sink)
+        });
+    if begun.is_err() && !special {
+        let _ = std::fs::remove_file(&partial);
+        let _ = std::fs::remove_file(&beside);
+    }
+    begun
+}
+
+/// Begins an SQLite database.
+pub fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
+    let file = create(path, force)?;
+    // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
+    for left in ["-wal", "-shm", "-journal"] {
+        let mut name = path.to_path_buf().into_os_string();
+        name.push(left);
+        let _ = std::fs::remove_file(name);
+    }
+    Sqlite::new(file, path, origin)
+}
+
+/// What must not be overwritten is refused.
+pub fn refuse(path: &Path, force: bool) -> Result<()> {
+    let name = path.display();
+    if is_locked(path) {
+        bail!("{name} is being written by another ctrace-rec: choose another name");
+    }
+    if path.exists() && !force {
+        bail!("{name} exists: add --force to overwrite it, or choose another name");
+    }
+    Ok(())
+}
+
+/// Makes a file, which must not be there unless `force` is given, and locks it: it has one writer.
+///
+/// # Errors
+/// It exists, another recorder writes to it, or it cannot be made.
+pub fn create(path: &Path, force: bool) -> Result<File> {
+    refuse(path, force)?;
+    let name = path.display();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if force {
+        options.create(true);
+    } else {
+        options.create_new(true);
+    }
+    let file = options.open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow!("cannot write {name}: its directory does not exist; make it first")
+        }
+        _ => Error::new(e).context(format!("cannot write {name}")),
+    })?;
+    // Not every file system has locks.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        bail!("{name} is being written by another ctrace-rec: choose another name");
+    }
+    // What is no file, such as a pipe, has no length.
+    if file.metadata().is_ok_and(|m| m.is_file()) {
+        file.set_len(0)
+            .with_context(|| format!("cannot write {name}"))?;
+    }
+    Ok(file)
+}
+
+/// Whether a recorder writes to it.
+pub fn is_locked(path: &Path) -> bool {
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.
+pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
+    let time = chrono::DateTime::from_timestamp_nanos(time).format("%Y%m%dT%H%M%S%.6fZ");
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, ending) = (text(path.file_stem()), text(path.extension()));
+    let ending = if ending.is_empty() {
+        ending
+    } else {
+        format!(".{ending}")
+    };
+    let mut names = (0..).map(|n| match n {
+        0 => path.to_path_buf(),
+        1 => path.with_file_name(format!("{stem}-{time}{ending}")),
+        n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
+    });
+    let free = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
+    names.find(free).context("no name is left")
+}
+
+/// The format that a file's ending says.
+pub fn ending(out: &Path) -> Option<Format> {
+    match out.extension()?.to_str()? {
+        "parquet" => Some(Format::Parquet),
+        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
+        _ => None,
+    }
+}
+
+/// A sink for a recording of which only the raw capture is wanted.
+pub struct Nothing;
+
+impl Sink for Nothing {
+    fn wants(&self) -> Wants {
+        Wants::batches(8192, None)
+    }
+
+    fn write(&mut self, _: &dyn Events) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: &Summary) -> Result<u64> {
+        Ok(0)
+    }
+}

@@ -1,0 +1,86 @@
+//! The thread that encodes, compresses and writes batches.
+
+use crate::calls::Calls;
+use crate::pipeline::cutter::Part;
+use crate::rows::Events;
+use crate::rows::batch::Batch;
+use crate::rows::batch::ContainerName;
+use crate::rows::buffers::Room;
+use crate::rows::columns::Columns;
+use crate::sink::Sink;
+use anyhow::Result;
+use anyhow::anyhow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+/// What has been sent to the encoder.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    /// Parts with which it is not done.
+    pub parts: AtomicUsize,
+    /// Bytes of these, and of those that it has gathered.
+    pub bytes: AtomicUsize,
+}
+
+/// The thread that encodes, compresses and writes.
+pub struct Encoder {
+    pub parts: SyncSender<(Part, Vec<ContainerName>)>,
+    pub thread: JoinHandle<Result<u64>>,
+}
+
+/// The encoder's thread: until the recording ends or the sink fails.
+pub fn encode(
+    waiting: &Receiver<(Part, Vec<ContainerName>)>,
+    host: &str,
+    calls: &Arc<Calls>,
+    mut sink: Box<dyn Sink>,
+    in_flight: &InFlight,
+) -> Result<u64> {
+    let clusters = sink.wants().gathers;
+    let columns = |batch: Batch, names: &[ContainerName], room: Room| {
+        Columns::new(batch, calls, names, host, clusters, room)
+    };
+    let (mut gathered, mut bytes) = (Batch::default(), 0);
+    let mut room = Room::default();
+    for (part, names) in waiting {
+        let Part {
+            mut batch,
+            last,
+            turn,
+        } = part;
+        if let Some(summary) = batch.summary.take() {
+            return sink.finish(&summary);
+        }
+        bytes += batch.bytes();
+        if last {
+            gathered.join(batch);
+            let batch = std::mem::take(&mut gathered);
+            let columns = columns(batch, &names, std::mem::take(&mut room));
+            if columns.rows() > 0 {
+                sink.write(&columns)?;
+            }
+            room = columns.into_parts().1;
+            in_flight
+                .bytes
+                .fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
+            if let Some(turn) = turn {
+                sink.turn(turn)?;
+            }
+        } else {
+            let lent = gathered.lend(batch);
+            let columns = columns(lent, &names, std::mem::take(&mut room));
+            if columns.rows() > 0 {
+                sink.keep(&columns)?;
+            }
+            let (lent, emptied) = columns.into_parts();
+            room = emptied;
+            gathered.take_back(lent);
+        }
+        in_flight.parts.fetch_sub(1, Ordering::Release);
+    }
+    Err(anyhow!("the recording was not ended"))
+}

@@ -1,0 +1,52 @@
+//! The numbers that reports about a recording are made of.
+
+use crate::records::loss::Misses;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How a recording goes.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Containers that are there.
+    pub containers: usize,
+    /// Events so far.
+    pub events: u64,
+    /// Events lost so far, by class.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Parts of events that could not be recorded so far.
+    pub missed: Misses,
+    /// Bytes of the output so far; None: it has no size.
+    pub bytes: Option<u64>,
+    /// How long events waited in the kernel at most, since this was told last.
+    pub lag: Duration,
+    /// Bytes that wait in memory because the disk is full; None: it is not.
+    pub waiting: Option<u64>,
+    /// What is in the ring, if there is one.
+    pub ring: Option<Held>,
+}
+
+impl Progress {
+    /// Events lost so far, of all classes.
+    pub fn total_lost(&self) -> u64 {
+        self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+}
+
+/// What a ring holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Bytes of memory.
+    pub bytes: u64,
+    /// From its oldest event to its newest.
+    pub reach: Duration,
+    /// How often it was written out.
+    pub dumps: u64,
+}
+
+/// What somebody is to be told.
+pub struct Said {
+    /// A sentence.
+    pub text: String,
+    /// Whether it is one that nobody may silence.
+    pub error: bool,
+}

@@ -1,0 +1,78 @@
+//! Warnings about what a recording lacks.
+
+use crate::sink::summary::Summary;
+use ctrace_schema::human::count;
+use ctrace_schema::syscalls::Class;
+use std::collections::BTreeMap;
+
+/// Names what is missing, if anything is.
+pub fn warn(summary: &Summary) {
+    let mut lost = summary.lost.clone();
+    for (class, shed) in &summary.shed {
+        let all = lost.entry(class).or_default();
+        *all = all.saturating_sub(*shed);
+    }
+    if let Some(other) = lost.get_mut(Class::Other.as_str()) {
+        *other = other.saturating_sub(summary.not_run);
+    }
+    for (class, unwritten) in &summary.unwritten {
+        let all = lost.entry(class).or_default();
+        *all = all.saturating_sub(*unwritten);
+    }
+    warn_of_lost(&lost, "because the recorder could not keep up");
+    if summary.not_run > 0 {
+        eprintln!(
+            "warning: up to {} events were lost because the kernel did not run the programs that see them",
+            count(summary.not_run)
+        );
+    }
+    warn_of_lost(&summary.shed, "to keep within --max-cpu");
+    warn_of_lost(&summary.unwritten, "because the disk was full");
+    let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
+    let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
+    if definitions > 0 {
+        eprintln!(
+            "warning: {} paths and addresses of recorded events were lost",
+            count(definitions)
+        );
+    }
+    if threads > 0 {
+        eprintln!(
+            "warning: {} threads or cgroups could not be watched for want of kernel memory",
+            count(threads)
+        );
+    }
+    if missed("programs") > 0 {
+        eprintln!(
+            "warning: {} times the kernel did not run a program: so many calls have no duration, or no result",
+            count(missed("programs"))
+        );
+    }
+    let faults = summary.faults;
+    if faults.orphans + faults.broken > 0 {
+        eprintln!(
+            "warning: {} records could not be understood and {} calls have no process; please report this",
+            count(faults.broken),
+            count(faults.orphans)
+        );
+    }
+}
+
+fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, why: &str) {
+    let lost: Vec<_> = lost.iter().filter(|(_, n)| **n > 0).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let total = lost
+        .iter()
+        .fold(0u64, |sum, (_, n)| sum.saturating_add(**n));
+    let by_class: Vec<_> = lost
+        .iter()
+        .map(|(class, n)| format!("{class} {}", count(**n)))
+        .collect();
+    eprintln!(
+        "warning: {} events were lost {why} ({}); the recording says when",
+        count(total),
+        by_class.join(", ")
+    );
+}

@@ -1,0 +1,31 @@
+//! The error of a full disk.
+
+use ctrace_format::sqlite::WriteError;
+use std::io;
+
+/// There is no room on the disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Full(pub String);
+
+impl Full {
+    /// `e` as it is, or as this where it says that there is no room.
+    pub fn or(e: anyhow::Error) -> anyhow::Error {
+        match no_room(&e) {
+            true => Full(format!("{e:#}")).into(),
+            false => e,
+        }
+    }
+}
+
+/// Whether an error is for want of room.
+fn no_room(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let sqlite = cause.downcast_ref::<WriteError>();
+        matches!(
+            io,
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        ) || sqlite.is_some_and(WriteError::is_full)
+    })
+}
