@@ -49,8 +49,8 @@ fn perform(mut cli: Cli) -> Result<ExitCode> {
     let mut out = Vec::new();
     match &cli.command {
         Some(Command::Containers { format }) => {
-            let running = containers::list(Path::new("/"))?;
-            containers::print(&running, *format, &mut out)
+            let running = containers::list::list(Path::new("/"))?;
+            containers::list::print(&running, *format, &mut out)
                 .context("cannot print the containers")?;
         }
         Some(Command::Dump { pid, quiet }) => flight::socket::ask(*pid, *quiet, &mut out)?,

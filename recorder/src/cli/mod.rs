@@ -9,12 +9,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::containers;
+use crate::containers::list;
 use crate::filters::Asked;
 use crate::limits::cpu::Limit;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
-use crate::man;
+use ctrace_common::man;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///
@@ -92,8 +92,8 @@ pub enum Command {
     /// Lists the containers that run now.
     Containers {
         /// How to print them.
-        #[arg(long, value_enum, default_value_t = containers::Format::Table)]
-        format: containers::Format,
+        #[arg(long, value_enum, default_value_t = list::Format::Table)]
+        format: list::Format,
     },
     /// Has the recorder that runs with --ring write its ring out, waits until it has, and prints the file's name.
     Dump {

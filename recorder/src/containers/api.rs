@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::containers::state::{Inspect, rootless_uid};
-use crate::containers::{Description, Runtime};
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::Description;
+use crate::containers::state::docker::Inspect;
+use crate::containers::state::users::rootless_uid;
 
 /// How long an answer may take, all in all.
 const TIMEOUT: Duration = Duration::from_secs(2);

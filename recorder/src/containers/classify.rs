@@ -1,6 +1,6 @@
 //! What a cgroup is, from its path alone.
 
-use crate::containers::Runtime;
+use crate::containers::runtime::Runtime;
 
 /// What a cgroup's path says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,13 @@ use std::time::{Duration, SystemTime};
 use ctrace_schema::text::escape;
 use serde::Serialize;
 
+use crate::containers::api::Api;
 use crate::containers::cgroups::Cgroup;
-use crate::containers::{
-    Api, Description, Error, Resolver, Runtime, Verdict, classify, probe, scan,
-};
+use crate::containers::cgroups::{Error, probe, scan};
+use crate::containers::classify::{Verdict, classify};
+use crate::containers::runtime::Runtime;
+use crate::containers::state::Resolver;
+use crate::containers::state::description::Description;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

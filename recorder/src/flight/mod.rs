@@ -7,6 +7,7 @@ pub mod socket;
 pub mod trigger;
 
 use crate::flight::shared::Shared;
+use crate::records::loss::Cause;
 use crate::records::machine::Machine;
 use crate::ring::evicted::Evicted;
 use crate::sink::Turn;
@@ -28,8 +29,6 @@ use crate::ring::Ring;
 use crate::rows::Events;
 use crate::sink::{KEPT_AFTER, Sink, Wants};
 
-/// Why events of a dump are not there, in its gap rows.
-const EVICTED: &str = "evicted";
 /// What may take how much of the ring: rows of what is alive, one part of so many.
 const LIVING: u64 = 16;
 /// A trigger is armed again when its condition has not been met for so long, at least.
@@ -151,7 +150,7 @@ impl Flight {
         number(&mut evicted);
         for evicted in &mut evicted {
             self.living.take_from(evicted);
-            evicted.push_gaps(&mut lines, &self.host, EVICTED);
+            evicted.push_gaps(&mut lines, &self.host, Cause::Evicted.as_str());
         }
         let dump = Dump::begin(begun, why, self.unpacked, self.shared.clone())?;
         dump.lines(lines);

@@ -3,11 +3,15 @@
 mod counts;
 mod losses;
 pub mod plans;
-mod probe;
-mod rings;
+pub mod probe;
+pub mod rings;
 mod skips;
 mod uring;
 
+use crate::kernel::probe::can_cast;
+use crate::kernel::probe::has_loop;
+use crate::kernel::probe::walk_tasks;
+use crate::kernel::rings::Ring;
 use crate::records::count::Count;
 use crate::records::loss::Loss;
 use crate::records::loss::Misses;
@@ -17,20 +21,16 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Enum, Func};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
-use crate::containers::Hierarchies;
+use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
 use crate::limits::memory::Memory;
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 use counts::Counted;
-pub use probe::check;
-pub use rings::Ring;
-use skips::Skips;
 
 /// The loaded programs.
 pub struct Kernel {
@@ -55,19 +55,6 @@ const MISSES: [(miss, &str); 6] = [
     (miss::MISS_STORAGE, "threads"),
     (miss::MISS_CGROUP, "cgroups"),
 ];
-
-/// Whether the kernel has `bpf_rdonly_cast`, Linux 6.2.
-fn can_cast(btf: &Btf<'_>) -> bool {
-    let has = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
-    has && std::env::var_os("CTRACE_NO_CAST").is_none()
-}
-
-/// Whether the kernel has the helper bpf_loop, Linux 5.17, and all that the programs need beside it.
-fn has_loop(btf: &Btf<'_>) -> bool {
-    let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
-    let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
-    has && std::env::var_os("CTRACE_LEGACY").is_none()
-}
 
 impl Kernel {
     /// Loads the programs, without attaching them, with rings that keep within `memory`.
@@ -343,7 +330,7 @@ fn adapt(
     config.ring_bytes = ring_bytes as u32;
     config.usual_bytes = rings::usual_bytes(ring_bytes) as u32;
     config.can_cast = u8::from(can_cast(btf));
-    config.preemptible = u8::from(skips::is_preemptible(btf));
+    config.preemptible = u8::from(probe::is_preemptible(btf));
     Ok(())
 }
 
@@ -368,12 +355,9 @@ fn messages() -> String {
         .fold(String::new(), |out, line| out + "\n  " + line)
 }
 
-/// Runs an iterator over all tasks once. Its output is in the rings; what it prints is nothing.
-fn walk_tasks(prog: &mut libbpf_rs::ProgramMut<'_>) -> Result<()> {
-    let link = prog
-        .attach()
-        .context("cannot attach the iterator over tasks")?;
-    let mut iter = Iter::new(&link).context("cannot walk the tasks")?;
-    std::io::copy(&mut iter, &mut std::io::sink()).context("cannot walk the tasks")?;
-    Ok(())
+/// What was looked at last.
+#[derive(Debug, Default)]
+struct Skips {
+    pub entries: u64,
+    all: u64,
 }

@@ -1,5 +1,9 @@
 //! Says what is missing on this machine before the kernel says it less clearly.
 
+use anyhow::Context;
+use libbpf_rs::Iter;
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Enum, Func};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
@@ -82,5 +86,43 @@ pub fn check() -> Result<()> {
              in a container, mount the host's /sys"
         );
     }
+    Ok(())
+}
+
+/// Whether the kernel has `bpf_rdonly_cast`, Linux 6.2.
+pub fn can_cast(btf: &Btf<'_>) -> bool {
+    let has = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
+    has && std::env::var_os("CTRACE_NO_CAST").is_none()
+}
+
+/// Whether the kernel has the helper bpf_loop, Linux 5.17, and all that the programs need beside it.
+pub fn has_loop(btf: &Btf<'_>) -> bool {
+    let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
+    let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
+    has && std::env::var_os("CTRACE_LEGACY").is_none()
+}
+
+/// Whether the kernel runs the programs with preemption on.
+pub fn is_preemptible(btf: &Btf<'_>) -> bool {
+    let disable = btf.type_by_name::<Func<'_>>("bpf_preempt_disable");
+    kernel_version() >= PREEMPTIBLE && disable.is_some()
+}
+
+/// How often the kernel did not run these programs.
+pub fn skipped<const N: usize>(programs: [BorrowedFd<'_>; N]) -> u64 {
+    let counts = programs.into_iter().filter_map(recursion_misses);
+    counts.sum()
+}
+
+/// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
+const PREEMPTIBLE: (u32, u32) = (6, 19);
+
+/// Runs an iterator over all tasks once. Its output is in the rings; what it prints is nothing.
+pub fn walk_tasks(prog: &mut libbpf_rs::ProgramMut<'_>) -> Result<()> {
+    let link = prog
+        .attach()
+        .context("cannot attach the iterator over tasks")?;
+    let mut iter = Iter::new(&link).context("cannot walk the tasks")?;
+    std::io::copy(&mut iter, &mut std::io::sink()).context("cannot walk the tasks")?;
     Ok(())
 }

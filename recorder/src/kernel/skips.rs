@@ -1,35 +1,11 @@
 //! Programs that the kernel did not run. From Linux 7 on it may preempt one, and then runs it for no other thread of that
 //! CPU until it goes on.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use crate::kernel::probe::skipped;
+use std::os::fd::AsFd;
 
-use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::Func;
-
-use crate::kernel::{Kernel, probe};
+use crate::kernel::Kernel;
 use crate::wire::types::miss;
-
-/// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
-const PREEMPTIBLE: (u32, u32) = (6, 19);
-
-/// What was looked at last.
-#[derive(Debug, Default)]
-pub struct Skips {
-    entries: u64,
-    all: u64,
-}
-
-/// Whether the kernel runs the programs with preemption on.
-pub fn is_preemptible(btf: &Btf<'_>) -> bool {
-    let disable = btf.type_by_name::<Func<'_>>("bpf_preempt_disable");
-    probe::kernel_version() >= PREEMPTIBLE && disable.is_some()
-}
-
-/// How often the kernel did not run these programs.
-pub fn skipped<const N: usize>(programs: [BorrowedFd<'_>; N]) -> u64 {
-    let counts = programs.into_iter().filter_map(probe::recursion_misses);
-    counts.sum()
-}
 
 impl Kernel {
     /// Whether entries of calls have been missed since the last time. So a return without an entry need not be that of a

@@ -1,5 +1,6 @@
 //! The tracepoints of io_uring, which differ between kernels in name and arguments, and are missing where it is not built.
 
+use crate::kernel::probe::{can_cast, skipped, walk_tasks};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -40,7 +41,7 @@ impl Tracepoints {
             submit_req: has("io_uring_submit_req"),
             submit_sqe: has("io_uring_submit_sqe"),
             // Where fields are read by helper, the program needs more stack than there is.
-            req_failed: has("io_uring_req_failed") && super::can_cast(btf),
+            req_failed: has("io_uring_req_failed") && can_cast(btf),
             complete: has("io_uring_complete"),
             ring_first: arguments(btf, "io_uring_submit_sqe").is_some_and(|n| n > 2),
             has_cqe: arguments(btf, "io_uring_complete") == Some(3),
@@ -114,7 +115,7 @@ impl Tracepoints {
             true => &skel.progs.on_uring_submit_req,
             false => &skel.progs.on_uring_submit_sqe,
         };
-        super::skips::skipped([submit.as_fd()])
+        skipped([submit.as_fd()])
     }
 
     /// Has the requests sent that are in flight.
@@ -123,7 +124,7 @@ impl Tracepoints {
     /// The kernel refuses the iterator.
     pub fn end(self, skel: &mut CtraceSkel<'_>) -> Result<()> {
         if self.enough() {
-            super::walk_tasks(&mut skel.progs.end_requests)?;
+            walk_tasks(&mut skel.progs.end_requests)?;
         }
         Ok(())
     }

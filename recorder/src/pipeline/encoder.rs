@@ -8,6 +8,7 @@ use crate::rows::batch::ContainerName;
 use crate::rows::buffers::Room;
 use crate::rows::columns::Columns;
 use crate::sink::Sink;
+use crate::sink::summary::Summary;
 use anyhow::Result;
 use anyhow::anyhow;
 use std::sync::Arc;
@@ -26,15 +27,23 @@ pub struct InFlight {
     pub bytes: AtomicUsize,
 }
 
+/// A message to the encoder's thread.
+pub enum ToEncoder {
+    /// Part of a batch, and the names of all containers by index.
+    Part(Part, Vec<ContainerName>),
+    /// The end of the recording: the sink writes its metadata.
+    End(Box<Summary>),
+}
+
 /// The thread that encodes, compresses and writes.
 pub struct Encoder {
-    pub parts: SyncSender<(Part, Vec<ContainerName>)>,
+    pub parts: SyncSender<ToEncoder>,
     pub thread: JoinHandle<Result<u64>>,
 }
 
 /// The encoder's thread: until the recording ends or the sink fails.
 pub fn encode(
-    waiting: &Receiver<(Part, Vec<ContainerName>)>,
+    waiting: &Receiver<ToEncoder>,
     host: &str,
     calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
@@ -46,15 +55,12 @@ pub fn encode(
     };
     let (mut gathered, mut bytes) = (Batch::default(), 0);
     let mut room = Room::default();
-    for (part, names) in waiting {
-        let Part {
-            mut batch,
-            last,
-            turn,
-        } = part;
-        if let Some(summary) = batch.summary.take() {
-            return sink.finish(&summary);
-        }
+    for message in waiting {
+        let (part, names) = match message {
+            ToEncoder::Part(part, names) => (part, names),
+            ToEncoder::End(summary) => return sink.finish(&summary),
+        };
+        let Part { batch, last, turn } = part;
         bytes += batch.bytes();
         if last {
             gathered.join(batch);

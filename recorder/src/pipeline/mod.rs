@@ -5,7 +5,7 @@ pub mod cutter;
 pub mod encoder;
 
 use crate::containers::facts::Fact;
-use crate::pipeline::encoder::{Encoder, InFlight, encode};
+use crate::pipeline::encoder::{Encoder, InFlight, ToEncoder, encode};
 use crate::progress::Progress;
 use crate::records::loss::Loss;
 use crate::records::machine::Machine;
@@ -24,7 +24,7 @@ use ctrace_schema::syscalls::Class;
 
 use crate::calls::Calls;
 use crate::limits::memory::Memory;
-use crate::pipeline::cutter::{Cutter, Held, Part};
+use crate::pipeline::cutter::{Cutter, Held};
 use crate::records::decode::{self, Body, Head};
 use crate::records::merge::{self, Source};
 use crate::resolve::Resolver;
@@ -262,7 +262,14 @@ impl Pipeline {
         held.count(&names, &mut self.summary);
         self.wait_for_room(held.part.batch.bytes());
         match &self.encoder {
-            Some(encoder) if encoder.parts.send((held.part, names)).is_ok() => Ok(()),
+            Some(encoder)
+                if encoder
+                    .parts
+                    .send(ToEncoder::Part(held.part, names))
+                    .is_ok() =>
+            {
+                Ok(())
+            }
             // The encoder has stopped: it says why when it is joined.
             _ => Err(self
                 .join()
@@ -344,17 +351,8 @@ impl Pipeline {
         }
         self.summary = self.summary();
         if let Some(encoder) = &self.encoder {
-            // An empty batch with the summary as its only content ends the stream: the sink writes its metadata.
-            let batch = Batch {
-                summary: Some(Box::new(self.summary.clone())),
-                ..Batch::default()
-            };
-            let end = Part {
-                batch,
-                last: true,
-                turn: None,
-            };
-            let _ = encoder.parts.send((end, vec![]));
+            let end = ToEncoder::End(Box::new(self.summary.clone()));
+            let _ = encoder.parts.send(end);
         }
         let bytes = self.join()?;
         Ok((self.summary, bytes))

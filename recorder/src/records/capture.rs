@@ -12,8 +12,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel::Ring;
-
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// The largest frame that is believed.
 const LARGEST: u32 = 256 << 20;
@@ -35,8 +33,6 @@ const NOTE: u8 = b'N';
 /// Writes a capture.
 pub struct Writer {
     out: zstd::Encoder<'static, File>,
-    /// To put a ring's records together in.
-    frames: Vec<u8>,
 }
 
 impl Writer {
@@ -48,7 +44,6 @@ impl Writer {
         file.write_all(MAGIC)?;
         let mut writer = Writer {
             out: zstd::Encoder::new(file, 3)?,
-            frames: vec![],
         };
         writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
         Ok(writer)
@@ -61,21 +56,12 @@ impl Writer {
         parts.iter().try_for_each(|part| self.out.write_all(part))
     }
 
-    /// Adds what the rings hold, by CPU.
+    /// Adds the framed records of the ring of one CPU.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn rings(&mut self, rings: &mut [Ring]) -> io::Result<()> {
-        let mut frames = std::mem::take(&mut self.frames);
-        for (cpu, ring) in (0u16..).zip(rings) {
-            frames.clear();
-            ring.copy(&mut frames);
-            if !frames.is_empty() {
-                self.frame(RING, &[&cpu.to_le_bytes(), &frames])?;
-            }
-        }
-        self.frames = frames;
-        Ok(())
+    pub fn ring(&mut self, cpu: u16, records: &[u8]) -> io::Result<()> {
+        self.frame(RING, &[&cpu.to_le_bytes(), records])
     }
 
     /// Adds a note.

@@ -27,10 +27,14 @@ pub enum Cause {
     /// A ring was full.
     #[default]
     Ring,
-    /// They were given up: see [`super::Kernel::shed`].
+    /// They were given up: see [`crate::kernel::Kernel::shed`].
     Shed,
-    /// The kernel did not run the programs: see [`super::Kernel::unseen`].
+    /// The kernel did not run the programs: see [`crate::kernel::Kernel::unseen`].
     NotRun,
+    /// The disk was full, and so was the memory in which events wait for room.
+    DiskFull,
+    /// The ring of the flight recorder was full.
+    Evicted,
 }
 
 impl Cause {
@@ -40,6 +44,8 @@ impl Cause {
             Cause::Ring => "ring full",
             Cause::Shed => "max-cpu",
             Cause::NotRun => "program not run",
+            Cause::DiskFull => "disk full",
+            Cause::Evicted => "evicted",
         }
     }
 }

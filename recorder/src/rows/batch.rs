@@ -4,7 +4,6 @@
 //! referred to by index. [`crate::rows::columns`] makes Arrow columns of them.
 
 use crate::containers::facts::Known;
-use crate::sink::summary::Summary;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -285,8 +284,6 @@ pub struct Batch {
     pub notes: Vec<Note>,
     /// Strings that all of these refer to.
     pub strings: Strings,
-    /// Ends the stream of batches: what the sink writes at the end. Such a batch has no rows.
-    pub summary: Option<Box<Summary>>,
 }
 
 /// Lengths of what a batch has handed on in parts. Rows, arguments, names and notes are not in it any more; its other
@@ -347,7 +344,6 @@ impl Batch {
             names: std::mem::take(&mut self.names),
             notes: std::mem::take(&mut self.notes),
             strings: self.strings.tail(given.strings),
-            summary: None,
         };
         self.given = Given {
             rows: given.rows + part.rows.len(),
@@ -406,7 +402,6 @@ impl Batch {
                 list: std::mem::take(&mut self.strings.list),
                 ..Strings::default()
             },
-            summary: None,
         }
     }
 

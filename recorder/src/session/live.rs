@@ -1,5 +1,7 @@
 //! A recording from its beginning to its end: live, or replayed from a raw capture.
 
+use crate::containers::cgroups;
+use crate::kernel::probe;
 use crate::progress::Progress;
 use crate::records::loss::Cause;
 use crate::records::loss::Loss;
@@ -24,9 +26,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::cli::{Mode, Record};
-use crate::containers::{self, Hierarchies};
+use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
-use crate::kernel::{self, Kernel};
+use crate::kernel::Kernel;
 use crate::limits::cpu::{Limit, Shedder};
 use crate::output::upkeep::Control;
 use crate::output::{Into, Target, create_raw};
@@ -70,9 +72,9 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
     let target = Target::new(flags)?;
     let into = Into::new(flags)?;
     let mut report = Report::new(flags, &into.name(&target))?;
-    kernel::check()?;
+    probe::check()?;
     let machine = this_machine(&filters, flags.max_cpu);
-    let hierarchies = containers::probe(Path::new("/"))?;
+    let hierarchies = cgroups::probe(Path::new("/"))?;
     let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, into.memory())?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
@@ -91,6 +93,7 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         watcher,
         pipeline,
         raw,
+        captured: vec![],
         losses_read: boot_now(),
         counts: flags.mode == Mode::Counts,
         lag: 0,
@@ -133,6 +136,8 @@ struct Live {
     watcher: Watcher,
     pipeline: Pipeline,
     raw: Option<Writer>,
+    /// The buffer in which the records of one ring are copied for the raw capture.
+    captured: Vec<u8>,
     losses_read: u64,
     /// Whether calls are counted, and not recorded one by one.
     counts: bool,
@@ -219,12 +224,19 @@ impl Live {
             watcher,
             pipeline,
             raw,
+            captured,
             ..
         } = self;
         kernel.look();
         if let Some(raw) = raw {
-            raw.rings(&mut kernel.rings)
-                .context("cannot write the raw capture")?;
+            for (cpu, ring) in (0u16..).zip(&mut kernel.rings) {
+                captured.clear();
+                ring.copy(captured);
+                if !captured.is_empty() {
+                    raw.ring(cpu, captured)
+                        .context("cannot write the raw capture")?;
+                }
+            }
         }
         if let Some(oldest) = merge::oldest(&kernel.rings) {
             self.lag = self.lag.max(boot.saturating_sub(oldest));

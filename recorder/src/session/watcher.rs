@@ -1,5 +1,6 @@
 //! Watches the machine's cgroups while it is recorded: says of each whether it is a container, and which.
 
+use crate::containers::cgroups;
 use crate::containers::facts::Fact;
 use crate::containers::facts::Is;
 use crate::containers::facts::Known;
@@ -10,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use ctrace_schema::text::escape;
 
-use crate::containers::{
-    self, Api, Description, Hierarchies, Resolver, Runtime, Verdict, classify, creator,
-};
+use crate::containers::api::Api;
+use crate::containers::cgroups::Hierarchies;
+use crate::containers::classify::{Verdict, classify, creator};
+use crate::containers::runtime::Runtime;
+use crate::containers::state::Resolver;
+use crate::containers::state::description::Description;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
 use crate::wire::types::{cgroup_flag, cgroup_state};
@@ -94,7 +98,7 @@ impl Watcher {
 
     /// Facts about every cgroup that exists now, at boot time `boot`.
     pub fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<Fact> {
-        let cgroups = containers::scan(hierarchies);
+        let cgroups = cgroups::scan(hierarchies);
         cgroups
             .map(|c| self.decide(boot, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
             .collect()

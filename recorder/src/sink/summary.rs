@@ -112,7 +112,7 @@ impl Summary {
             self.not_run = self.not_run.saturating_add(events);
         }
         let of_reason = match why {
-            DISK_FULL => Some(&mut self.unwritten),
+            why if why == Cause::DiskFull.as_str() => Some(&mut self.unwritten),
             why if why == Cause::Shed.as_str() => Some(&mut self.shed),
             _ => None,
         };

@@ -1,5 +1,5 @@
 //! Cgroup paths as they are seen in the field, each a line. `ID` stands for 64 hex digits.
-use crate::containers::classify::*;
+use crate::containers::classify::classify::*;
 use Runtime::*;
 
 const ID: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";

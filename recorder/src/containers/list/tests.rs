@@ -1,7 +1,7 @@
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
-use crate::containers::list::*;
+use crate::containers::list::list::*;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 

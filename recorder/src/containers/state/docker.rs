@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::Description;
 use crate::containers::state::users::User;
-use crate::containers::state::{Description, Runtime, files, oci};
+use crate::containers::state::{files, oci};
 
 /// A container as Docker's `config.v2.json` and the answer of `GET /containers/<id>/json` both have it; podman's
 /// API answers in the same shape.

@@ -7,8 +7,10 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::{Description, Owner, covers};
 use crate::containers::state::users::User;
-use crate::containers::state::{Description, Owner, Runtime, covers, files, oci};
+use crate::containers::state::{files, oci};
 
 /// Where runc's callers keep its state, and who they are; below the last three there is a directory for each
 /// containerd namespace.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::containers::state::{Description, Runtime, files};
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::Description;
+use crate::containers::state::files;
 
 /// An LXC container. Where LXC's own configuration is (LXD and Incus have none), its comments name the template.
 pub fn lxc(root: &Path, name: &str) -> Description {

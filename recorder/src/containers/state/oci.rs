@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::containers::state::{Description, Owner, Runtime, covers, files};
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::{Description, Owner, covers};
+use crate::containers::state::files;
 
 /// Annotations, or labels.
 pub type Map = BTreeMap<String, String>;

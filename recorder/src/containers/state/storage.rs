@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::containers::runtime::Runtime;
+use crate::containers::state::description::Description;
 use crate::containers::state::users::User;
-use crate::containers::state::{Description, Runtime, files, oci};
+use crate::containers::state::{files, oci};
 
 /// Storage drivers (containers-storage.conf(5)).
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];

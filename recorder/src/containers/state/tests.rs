@@ -2,7 +2,7 @@
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
-use crate::containers::probe;
+use crate::containers::cgroups::probe;
 use crate::containers::state::*;
 use Runtime::*;
 

@@ -1,15 +1,13 @@
 //! What is known of a disk that is full: shared by who writes and who tells.
 
 use crate::progress::Progress;
+use crate::records::loss::Cause;
 use crate::sink::summary::Summary;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ring::frame::Frame;
-
-/// Why events were lost, in the recording.
-pub const DISK_FULL: &str = "disk full";
 
 /// A disk.
 #[derive(Debug, Default)]
@@ -88,7 +86,7 @@ impl Disk {
         self.told(|told| {
             summary.events = summary.events.saturating_sub(told.gone) + told.rows;
             for (class, lost) in &told.lost {
-                summary.lose(class, DISK_FULL, *lost);
+                summary.lose(class, Cause::DiskFull.as_str(), *lost);
             }
         });
     }

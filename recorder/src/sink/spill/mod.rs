@@ -3,6 +3,7 @@
 
 pub mod disk;
 
+use crate::records::loss::Cause;
 use crate::ring::evicted::Evicted;
 use crate::sink::Turn;
 use crate::sink::full::Full;
@@ -17,7 +18,7 @@ use crate::ring::Ring;
 use crate::rows::Events;
 use crate::rows::single::Lines;
 use crate::rows::stored::Kept;
-use crate::sink::spill::disk::{DISK_FULL, Disk};
+use crate::sink::spill::disk::Disk;
 use crate::sink::{Sink, Summary, Wants};
 
 /// A sink that may have no room at times.
@@ -113,7 +114,7 @@ impl Spill {
         self.evicted.extend(self.ring.take_evicted());
         let mut lines = Lines::new();
         for evicted in &self.evicted {
-            evicted.push_gaps(&mut lines, &self.host, DISK_FULL);
+            evicted.push_gaps(&mut lines, &self.host, Cause::DiskFull.as_str());
         }
         if lines.rows() == 0 {
             return Ok(true);
