@@ -20,13 +20,13 @@ import tracers
 NEEDED = "bpftrace cc clang curl git jq make nginx perf python3 redis-benchmark redis-server runc strace wrk zstd"
 
 TABLES = {
-    "cost": ("What tracing adds to a call", beside.cost),
-    "services": ("What recording takes from a service", beside.services),
-    "flood": ("How much is recorded without loss", beside.flood),
-    "replay": ("What recording costs above the kernel", above.replay),
-    "ring": ("What a ring in memory costs", above.ring),
-    "size": ("What a call takes on disk", above.size),
-    "start": ("How soon it records, and what it is", beside.start),
+    "cost": ("Time that tracing adds to a call", beside.cost),
+    "services": ("Throughput of a recorded service", beside.services),
+    "flood": ("Recording rate without loss", beside.flood),
+    "replay": ("Cost of recording in user space", above.replay),
+    "ring": ("Cost of a ring in memory", above.ring),
+    "size": ("Bytes per call on disk", above.size),
+    "start": ("Start-up time and size of the program", beside.start),
 }
 
 

@@ -109,10 +109,10 @@ def main():
         print(f"{options.millions} million events, {size / options.millions / 1e6:.1f} bytes per event.")
         found = measure(options, file, containers)
     table("Warm: ctrace-query in ms, the others as multiples of it", found, options, 1)
-    table("Cold, likewise", found, options, 0)
+    table("Cold, in the same units", found, options, 0)
     engines = options.engines.split(",")
     most = [f"{max(found[name, engine][2] for name in options.only.split(',')):.0f}" for engine in engines]
-    print(f"\nMost memory, MB: {', '.join(f'{engine} {mb}' for engine, mb in zip(engines, most))}.")
+    print(f"\nPeak memory, MB: {', '.join(f'{engine} {mb}' for engine, mb in zip(engines, most))}.")
 
 
 if __name__ == "__main__":
