@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What recording costs, and what its peers cost. Run by `make bench`, as root.
+"""Measures the cost of recording, with ctrace-rec and other tools. Run by `make bench`, as root.
 
 run.py RECORDER [--rounds N] [--only TABLE] [--keep DIR]
 
-Prints Markdown tables, medians [least-most], and under each the commands. The loads run in a container made by runc.
-Bare and traced runs alternate, and CPU time counts, so that other work on the machine disturbs little. What is above
-the kernel is measured by replaying raw captures, which needs no privileges and gives the same again."""
+Prints Markdown tables with medians [minimum-maximum], each followed by its commands. The loads run in a container created by
+runc. Bare and traced runs alternate, and figures are CPU time, so that other processes disturb them little. The cost in
+user space is measured by replaying raw captures, which needs no privileges and is repeatable."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ def main():
     missing = [program for program in NEEDED.split() if not shutil.which(program)]
     if missing:
         raise SystemExit(f"install these first, for the peers and the loads: {' '.join(missing)}")
-    # Other work on the machine comes after the benchmark's.
+    # Priority over other processes on the machine.
     os.nice(-10)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         os.chmod(directory, 0o755)
