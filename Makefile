@@ -14,33 +14,33 @@ export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
 
 .PHONY: help build static demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
 
-help: ## say what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
-build: ## build both programs, optimised
+build: ## build both programs with optimisation
 	@packaging/setup.sh build
 	$(CARGO) build --release
 
-static: ## build ctrace-rec as one static file that runs on any Linux of this architecture, and check that
+static: ## build ctrace-rec as one static binary for any Linux of this architecture, and test it
 	@packaging/setup.sh build
 	CFLAGS=-fno-asynchronous-unwind-tables LIBSQLITE3_FLAGS="$(addprefix -USQLITE_ENABLE_,FTS3 FTS3_PARENTHESIS FTS5 RTREE STAT4)" \
 		$(CARGO) rustc --profile static --locked --no-default-features --features record --bin ctrace-rec -- \
 		-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/static.sh $(TARGET)/static/ctrace-rec
 
-demo: ## record two containers, answer three questions about them, and keep the recording
+demo: ## record two containers, answer three questions about them, keep the recording
 	@packaging/demo.sh
 
-test: setup fmt-check lint docs features check ## set up, check format, lints and docs, run every test
+test: setup fmt-check lint docs features check ## install missing tools, check format, lints and docs, run every test
 
-test-kernels: ## boot Debian's kernels 5.10, 6.1, 6.12 and 7.2 in QEMU, record in each and compare; part of check
+test-kernels: ## boot kernels 5.10, 6.1, 6.12 and 7.2 in QEMU and compare recordings with strace; part of check
 	@packaging/setup.sh test
 	$(CARGO) $(RUN_TESTS) --locked --test privileged_kernels
 
 setup:
 	@packaging/setup.sh test
 
-fmt: ## format the Rust and the C
+fmt: ## format Rust and C
 	$(CARGO) fmt --all
 	clang-format -i $(C_FILES)
 
@@ -48,32 +48,32 @@ fmt-check:
 	$(CARGO) fmt --all --check
 	clang-format --dry-run -Werror $(C_FILES)
 
-lint: ## lint with warnings denied: all of it, and each program built alone
+lint: ## run clippy with warnings denied, on the workspace and on each program alone
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --features record --bins -- -D warnings
 	@# Nothing of the query program's calls clang: the one that it would find fails.
 	PATH="$(CURDIR)/tests/no-clang:$$PATH" \
 		$(CARGO) clippy --locked --no-default-features --features query --bins -- -D warnings
 
-docs: ## build the API docs with warnings denied
+docs: ## build the API documentation with warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-features: ## prove that each program builds without what the other needs
+features: ## check that each program builds without the dependencies of the other
 	@tests/features.sh
 
-check: ## run every test, as root where it records
+check: ## run every test, with root for tests that record
 	$(CARGO) $(RUN_TESTS) --locked --workspace
 
-bench: ## measure what recording costs, as root, and print the tables of docs/benchmarks.md
+bench: ## measure the cost of recording, as root, and print the tables of docs/benchmarks.md
 	$(CARGO) build --release --locked --no-default-features --features record
 	$$([ "$$(id -u)" -eq 0 ] || echo sudo) benches/run.py $(TARGET)/release/ctrace-rec
 
-bench-query: ## measure how fast questions are answered, beside other engines (pip installs them)
+bench-query: ## measure query times, compared with other engines (installed by pip)
 	$(CARGO) build --release --locked
 	python3 -m venv $(TARGET)/python-bench && $(TARGET)/python-bench/bin/pip install -q -r benches/query/requirements.txt
 	$(TARGET)/python-bench/bin/python benches/query/run.py $(TARGET)/release --millions $(MILLIONS) --keep $(TARGET)/bench-query
 
-install: install-service ## install the built programs, man pages, completions and the service below PREFIX (/usr/local)
+install: install-service ## install programs, man pages, completions and the service below PREFIX (/usr/local)
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TARGET)/release/ctrace-rec $(TARGET)/release/ctrace-query
 	share=$(DESTDIR)$(PREFIX)/share && \
 	mkdir -p $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d && \
@@ -85,11 +85,11 @@ install: install-service ## install the built programs, man pages, completions a
 		$$run completions fish >$$share/fish/vendor_completions.d/$$program.fish || exit 1; \
 	done
 
-install-service: ## install the systemd unit and its configuration alone
+install-service: ## install only the systemd unit and its configuration
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/ctrace-rec.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ctrace-rec.service
 	@# A configuration that is there is somebody's.
 	test -e $(DESTDIR)/etc/ctrace/ctrace-rec.toml || install -D -m 644 -t $(DESTDIR)/etc/ctrace packaging/ctrace-rec.toml
 
-clean: ## remove what was built
+clean: ## remove build results
 	$(CARGO) clean

@@ -1,4 +1,4 @@
-"""What is above the kernel: replays of raw captures, and the bytes that a call takes on disk."""
+"""Benchmarks of the code in user space: replays of raw captures, and bytes per call on disk."""
 
 import os
 import pathlib
@@ -8,12 +8,12 @@ import subprocess
 import tracers
 from table import commands, header, row, spread
 
-# Large enough that a capture loses nothing.
+# Rings large enough that a capture loses no events.
 CAPTURE = {**os.environ, "CTRACE_RING_BYTES": str(128 << 20)}
 
 
 def repository():
-    """The project's own: what the mix clones."""
+    """The git directory of this project, which the mix clones."""
     asked = ["git", "-C", tracers.HERE, "rev-parse", "--path-format=absolute", "--git-common-dir"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -23,7 +23,7 @@ def mix():
 
 
 def capture(options, name):
-    """The raw capture of a load."""
+    """Returns the raw capture of a load, and records it first if there is none."""
     load = {
         "getppid": [options.directory / "loop_getppid", 1_000_000],
         "loop_files": [options.directory / "loop_files", 200_000],
@@ -38,7 +38,7 @@ def capture(options, name):
 
 
 def replayed(command, out=subprocess.DEVNULL):
-    """Runs a replay: events, its CPU, and its memory in MB."""
+    """Runs a replay. Returns its events, its CPU time in s, and its memory in MB."""
     process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.PIPE, text=True)
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -49,7 +49,7 @@ def replayed(command, out=subprocess.DEVNULL):
 
 
 def decompression(raw):
-    """CPU of reading a capture, which is no part of recording, s."""
+    """Returns the CPU time of reading a capture, in s, which is not part of recording."""
     before = os.times()
     with open(raw, "rb") as file:
         file.readline()
@@ -59,7 +59,7 @@ def decompression(raw):
 
 
 def replay(options):
-    """CPU, memory and bytes of everything above the kernel."""
+    """Measures CPU time, memory and bytes of everything in user space."""
     header("load", "events", "CPU-s per million events", "of it decompressing the capture", "memory, MB", "bytes per event")
     out = options.directory / "replay.parquet"
     for name in ["getppid", "loop_files", "mix"]:
@@ -77,12 +77,12 @@ def replay(options):
     commands([("replayed", replays), ("captured", captures)], options.directory)
 
 
-# Beside the 80 MB of the recorder itself.
+# The recorder itself needs 80 MB in addition to the ring.
 RING = ["--ring", "1h,60MB", "--memory", "140MB"]
 
 
 def ring(options):
-    """The same into a ring that nobody asks for, in turns with a file."""
+    """Measures the same for a ring without a dump, in alternation with a file."""
     header("load", "CPU-s per million events, into a file", "into a ring", "memory, MB, into a file", "into a ring")
     out = options.directory / "replay.parquet"
     into = {"a file": ["--force"], "a ring": RING}
@@ -101,12 +101,12 @@ def ring(options):
 
 
 def compressed(path):
-    """Bytes under zstd -3."""
+    """Returns the size of a file under zstd -3, bytes."""
     return len(subprocess.run(["zstd", "-3cq", path], check=True, capture_output=True).stdout)
 
 
 def size(options):
-    """The mix in each format, bytes per call."""
+    """Measures the bytes per call of the mix in each format."""
     directory = options.directory
     header("format", "calls", "bytes per call", "under zstd -3")
     raw = capture(options, "mix")
@@ -116,7 +116,7 @@ def size(options):
     with open(lines, "w") as out:
         replayed([options.recorder, "--from-raw", raw, "--out", "-"], out)
     row("`ctrace-rec`, JSON lines", f"{events:,}", f"{lines.stat().st_size / events:.1f}", f"{compressed(lines) / events:.2f}")
-    # The peers write files, which the container cannot: they trace the mix outside.
+    # The other tools write files, which is not possible in the container, so they trace the mix outside.
     strace = ["strace", "-f", "-ttt", "-T", "-yy", "-o", text, *mix()]
     perf = [*tracers.WITH_TRACEFS, "perf", "record", *tracers.PERF[1:], "-e", tracers.EVENTS, "-o", data, *mix()]
     for title, command, file in [("`strace -f -ttt -T -yy`", strace, text), ("`perf record`", perf, data)]:
@@ -131,10 +131,10 @@ def size(options):
 
 
 def count(file):
-    """Calls in a file of strace's or perf's."""
+    """Returns the number of calls in a file of strace or perf."""
     if file.suffix == ".data":
         listed = subprocess.run(["perf", "script", "-F", "event", "-i", file], capture_output=True, text=True, check=True)
         return listed.stdout.count("sys_exit")
     with open(file, encoding="utf-8", errors="replace") as lines:
-        # A call that another interrupted stands on two lines.
+        # A call that was interrupted by another one takes two lines.
         return sum("(" in line and "resumed>" not in line for line in lines)

@@ -1,4 +1,4 @@
-"""What is measured beside a load that runs: costs in the kernel, rates, services."""
+"""Benchmarks beside a running load: cost in the kernel, rates, services."""
 
 import contextlib
 import datetime
@@ -11,9 +11,9 @@ import time
 import tracers
 from table import commands, header, row, spread
 
-# Of getppid; a fifth as many rounds of loop_files, of five calls each.
+# Calls of getppid. loop_files makes a fifth of that, in rounds of five calls.
 CALLS = 2_000_000
-# strace is so slow that fewer must do.
+# strace is so slow that it gets fewer calls.
 STRACE_CALLS = 20_000
 
 
@@ -29,7 +29,7 @@ def in_box(load):
 
 
 def cost(options):
-    """What each tracer adds to a call, by CPU time of the caller; strace by wall clock, for its work is another process's."""
+    """Measures the CPU time that each tracer adds to a call, and wall clock for strace, which works in another process."""
     out = options.directory / "cost.parquet"
     ours = tracers.recorder(options.recorder, out)
     kept = [(tracer, tracer.title, True) for tracer in [*tracers.floor(options.directory), ours]]
@@ -62,7 +62,7 @@ def cost(options):
 
 
 def flood(options):
-    """The rate of one CPU that does nothing but calls, and what of it is recorded; and the memory at a million a second."""
+    """Measures the recorded share of the calls of one busy CPU, and the memory at a million calls per second."""
     out = options.directory / "flood.parquet"
     probe = tracers.recorder(options.recorder, out)
     with probe.running():
@@ -109,7 +109,7 @@ def service(name, *command):
 
 
 def used(pid):
-    """CPU time of all processes in the container of `pid`, s."""
+    """Returns the CPU time of all processes in the container of `pid`, in s."""
     namespace = os.readlink(f"/proc/{pid}/ns/pid")
     total = 0
     for entry in os.scandir("/proc"):
@@ -122,7 +122,7 @@ def used(pid):
 
 
 def request_rate(said):
-    """Requests a second, as wrk or redis-benchmark says."""
+    """Returns the requests per second from the output of wrk or redis-benchmark."""
     rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", said)
     return sum(float(a or b) for a, b in rates) / len(rates)
 
@@ -133,7 +133,7 @@ def requests_made(said, load):
 
 
 def serve(pid, load):
-    """Requests a second under a load, and the service's CPU time for one, us."""
+    """Returns the requests per second under a load, and the service's CPU time per request, in µs."""
     before = used(pid)
     inside = ["nsenter", "--net", "--target", str(pid), *load]
     said = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
@@ -141,7 +141,7 @@ def serve(pid, load):
 
 
 def services(options):
-    """Throughput with all CPUs busy, and the service's CPU for a request, which others on the machine disturb less."""
+    """Measures throughput with all CPUs busy, and the service's CPU time per request, which other processes disturb less."""
     cpus = os.cpu_count()
     wrk = ["wrk", "-t", str(cpus), "-c", "64", "-d", "5", "http://127.0.0.1:8088/"]
     redis = ["redis-benchmark", "-p", "6390", "-q", "-n", "100000", "-t", "get,set"]
@@ -173,7 +173,7 @@ def services(options):
 
 
 def start(options):
-    """From start to the first event of a container that runs already, and until it is written; size of the program."""
+    """Measures the time from start to the first event of a running container, and to its output; and the program's size."""
     command = [options.recorder, *tracers.OURS, "--out", "-", "--quiet"]
     load = tracers.box("start", options.directory / "loop_getppid", options.rounds * 10_000, 1)
     process = subprocess.Popen(load, stdout=subprocess.DEVNULL)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A real mix of calls, in a directory of its own: nginx under load, redis-benchmark, a git clone of the repository $1, a
-# Python test run, a C build. Each is a good part of the calls.
+# A realistic mix of calls, in a separate directory: nginx under load, redis-benchmark, a git clone of the repository $1, a
+# Python test run, and a C build. Each part makes a substantial share of the calls.
 set -e
 # Runs a command until it succeeds.
 until_up() {

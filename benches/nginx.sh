@@ -1,5 +1,5 @@
 #!/bin/sh
-# nginx.sh PORT [WORKERS]: nginx with a small page, below $HOME, in the foreground.
+# nginx.sh PORT [WORKERS]: runs nginx in the foreground, with a small page below $HOME.
 set -e
 mkdir -p "$HOME/nginx/html"
 seq 200 >"$HOME/nginx/html/index.html"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What recording costs, and what its peers cost. Run by `make bench`, as root.
+"""Measures the cost of recording, with ctrace-rec and other tools. Run by `make bench`, as root.
 
 run.py RECORDER [--rounds N] [--only TABLE] [--keep DIR]
 
-Prints Markdown tables, medians [least-most], and under each the commands. The loads run in a container made by runc.
-Bare and traced runs alternate, and CPU time counts, so that other work on the machine disturbs little. What is above
-the kernel is measured by replaying raw captures, which needs no privileges and gives the same again."""
+Prints Markdown tables with medians [minimum-maximum], each followed by its commands. The loads run in a container created by
+runc. Bare and traced runs alternate, and figures are CPU time, so that other processes disturb them little. The cost in
+user space is measured by replaying raw captures, which needs no privileges and is repeatable."""
 
 import argparse
 import os
@@ -20,13 +20,13 @@ import tracers
 NEEDED = "bpftrace cc clang curl git jq make nginx perf python3 redis-benchmark redis-server runc strace wrk zstd"
 
 TABLES = {
-    "cost": ("What tracing adds to a call", beside.cost),
-    "services": ("What recording takes from a service", beside.services),
-    "flood": ("How much is recorded without loss", beside.flood),
-    "replay": ("What recording costs above the kernel", above.replay),
-    "ring": ("What a ring in memory costs", above.ring),
-    "size": ("What a call takes on disk", above.size),
-    "start": ("How soon it records, and what it is", beside.start),
+    "cost": ("Time that tracing adds to a call", beside.cost),
+    "services": ("Throughput of a recorded service", beside.services),
+    "flood": ("Recording rate without loss", beside.flood),
+    "replay": ("Cost of recording in user space", above.replay),
+    "ring": ("Cost of a ring in memory", above.ring),
+    "size": ("Bytes per call on disk", above.size),
+    "start": ("Start-up time and size of the program", beside.start),
 }
 
 
@@ -45,7 +45,7 @@ def main():
     missing = [program for program in NEEDED.split() if not shutil.which(program)]
     if missing:
         raise SystemExit(f"install these first, for the peers and the loads: {' '.join(missing)}")
-    # Other work on the machine comes after the benchmark's.
+    # Priority over other processes on the machine.
     os.nice(-10)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         os.chmod(directory, 0o755)

@@ -1,11 +1,11 @@
-"""Markdown."""
+"""Markdown tables and lists."""
 
 import shlex
 import statistics
 
 
 def spread(values, digits):
-    """Median [least-most]."""
+    """Formats values as median [minimum-maximum]."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:,.{digits}f} [{low:,.{digits}f}-{high:,.{digits}f}]"
 
@@ -20,7 +20,7 @@ def row(*cells):
 
 
 def commands(named, directory):
-    """What each row was measured with."""
+    """Prints the command that measured each row."""
     print()
     for title, command in named:
         words = [str(word).replace(f"{directory}/", "").replace(str(directory), "DIR") for word in command]

@@ -1,4 +1,4 @@
-"""The recorder and its peers: how each is started beside a load, and stopped."""
+"""The recorder and other tracers: starting and stopping each of them beside a load."""
 
 import contextlib
 import os
@@ -9,32 +9,32 @@ import subprocess
 import time
 
 HERE = pathlib.Path(__file__).parent
-# The containers of the benchmark, whatever else runs.
+# Only the containers of the benchmark.
 OURS = ["--container", "ctrace-bench-*"]
 EVENTS = "raw_syscalls:sys_enter,raw_syscalls:sys_exit"
-# All of the machine, rings that do not overflow, and no search for binaries at the end.
+# The whole machine, buffers that do not overflow, and no search for binaries at the end.
 PERF = ["-a", "-m", "8M", "-B", "-N"]
 COUNT = "tracepoint:raw_syscalls:sys_exit { @[comm, args->id] = count(); }"
 HISTOGRAM = (
     "tracepoint:raw_syscalls:sys_enter { @at[tid] = nsecs; } tracepoint:raw_syscalls:sys_exit /@at[tid]/"
     " { @[comm, args->id] = hist(nsecs - @at[tid]); delete(@at[tid]); }"
 )
-# Where bpftrace and perf look for tracepoints, in a mount namespace of their own.
+# bpftrace and perf look for tracepoints here, in their own mount namespace.
 TRACEFS = 'mount -t tracefs t /sys/kernel/tracing; mount -t debugfs d /sys/kernel/debug; exec "$@"'
 WITH_TRACEFS = ["unshare", "--mount", "sh", "-c", TRACEFS, "sh"]
-# How long a tracer takes until it traces, that does not say so.
+# Seconds until a tracer traces that does not report its start.
 SETTLE = 2
 
 
 class Tracer:
-    """A program that runs beside a load. `command` is how a reader would type it."""
+    """A program that runs beside a load. `command` is printed as a reader would type it."""
 
     def __init__(self, title, command, prefix=(), ready=None):
         self.title, self.command, self.prefix, self.ready = title, [str(word) for word in command], prefix, ready
 
     @contextlib.contextmanager
     def running(self):
-        """Traces meanwhile; yields the process, whose `said` and `usage` are there when it has ended."""
+        """Runs the tracer. Yields the process, whose `said` and `usage` are set when it has ended."""
         with open(os.devnull) as nothing:
             process = subprocess.Popen(
                 [*self.prefix, *self.command], stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -66,7 +66,7 @@ def counts(program, out):
 
 
 def floor(directory):
-    """What a recorder cannot go below: see floor.bpf.c."""
+    """Returns the tracers that set the lower bound for a recorder's cost: see floor.bpf.c."""
     run = [f"{directory}/floor", f"{directory}/floor.bpf.o"]
     return [
         Tracer("empty programs at entry and return", [*run, "empty"]),
@@ -86,19 +86,19 @@ def peers(directory):
 
 
 def box(name, *command):
-    """The command that runs `command` in a container."""
+    """Returns the command that runs `command` in a container."""
     return [f"{HERE}/box.sh", f"ctrace-bench-{name}-{os.getpid()}", *map(str, command)]
 
 
 def loop(command):
-    """CPU time and wall clock of a call, ns."""
+    """Runs a loop and returns the CPU time and the wall clock time of one call, in ns."""
     out = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
     found = re.search(r"([\d.]+) wall ([\d.]+) cpu", out)
     return float(found.group(2)), float(found.group(1))
 
 
 def build(directory):
-    """Compiles the loops, linked statically, so that a container needs nothing but them, and the floor."""
+    """Compiles the lower-bound tracers and the loops, which are linked statically so that a container needs nothing else."""
     arch = {"x86_64": "x86", "aarch64": "arm64"}[os.uname().machine]
     bpf = ["clang", "-O2", "-g", "-mcpu=v3", "-target", "bpf", f"-D__TARGET_ARCH_{arch}"]
     for command in [

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Records two containers of its own, a web server and a client, and answers three questions that a person on call has.
-# Keeps the recording in target/demo.parquet. Arguments go to ctrace-rec. Where BPF may not be used, replays a raw capture
-# of the same run. With --containers it runs the two containers, and nothing else.
+# Starts two containers, a web server and a client, records them, and answers three typical on-call questions. Keeps the
+# recording in target/demo.parquet. Passes its arguments to ctrace-rec. Without root or sudo, replays a raw capture of an
+# earlier run instead. With --containers, only runs the two containers.
 set -euo pipefail
 
-rootfs() { # DIR: a root filesystem of busybox, with something to serve and something to run
+rootfs() { # DIR: create a root filesystem of busybox, with a page to serve and a client script
 	local root=$1 applet
 	mkdir -p "$root"/{bin,dev,etc,proc,sys,tmp,srv}
 	cp "$(command -v busybox)" "$root/bin/busybox"
 	for applet in cat httpd sh wget; do ln -s busybox "$root/bin/$applet"; done
 	echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 	echo 'root:*:20000:0:99999:7:::' >"$root/etc/shadow"
-	# With runc the client shares the server's network; Docker and podman put their own file in place of this one.
+	# With runc, the client shares the server's network. Docker and podman replace this file with their own.
 	echo '127.0.0.1 localhost web' >"$root/etc/hosts"
 	echo 'it works' >"$root/srv/index.html"
 	cat >"$root/bin/client" <<-'CLIENT'
@@ -25,7 +25,7 @@ rootfs() { # DIR: a root filesystem of busybox, with something to serve and some
 	chmod +x "$root/bin/client"
 }
 
-listening() { # PID: wait until something in its network listens on 8080
+listening() { # PID: wait until port 8080 is open in the network namespace of PID
 	local tries=100
 	until grep -qs ':1F90 .* 0A ' "/proc/$1/net/tcp" "/proc/$1/net/tcp6"; do
 		[ $((tries -= 1)) -gt 0 ] || { echo "demo: the web server does not listen" >&2; return 1; }
@@ -33,12 +33,13 @@ listening() { # PID: wait until something in its network listens on 8080
 	done
 }
 
-# Each of these is a process of its own, so that it cleans up however it ends.
+# These functions run in subshells, so that each one cleans up however it ends.
 with_engine() ( # docker|podman
 	image=localhost/ctrace-demo options=(--rm --stop-signal KILL)
 	engine() { docker "$@"; }
 	if [ "$1" = podman ]; then
-		# Its usual runtime does not know every layout of cgroups, and its usual limits may be more than can be had.
+		# podman's default runtime does not support every cgroup layout, and its default limits may exceed those of the
+		# machine.
 		engine() { podman --runtime runc "$@"; }
 		options+=(--ulimit nofile=1024:1024 --ulimit nproc=1000:1000)
 	fi
@@ -47,11 +48,11 @@ with_engine() ( # docker|podman
 	engine run --detach "${options[@]}" --name demo-web "$image" httpd -f -p 8080 -h /srv || exit
 	listening "$(engine inspect --format '{{.State.Pid}}' demo-web)" || exit
 	address=$(engine inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' demo-web)
-	# What of this fails is what the recording is asked for.
+	# Some commands of the client fail on purpose: the demo queries these failures.
 	engine run "${options[@]}" --name demo-client --add-host "web:$address" "$image" client || true
 )
 
-bundle() { # NAME NETWORK-NAMESPACE ARGS...: a bundle for runc on the shared root
+bundle() { # NAME NETWORK-NAMESPACE ARGS...: create a bundle for runc on the shared root
 	local name=$1 network=$2
 	shift 2
 	mkdir -p "$dir/$name"
@@ -74,22 +75,22 @@ with_runc() (
 	runc run --bundle "$dir/demo-client" demo-client || true
 )
 
-containers() { # run both, with the first runtime that can
+containers() { # run both containers, with the first runtime that works
 	local log=$dir/containers.log
 	if docker version >/dev/null 2>&1 && with_engine docker >>"$log" 2>&1; then return; fi
 	if command -v podman >/dev/null && with_engine podman >>"$log" 2>&1; then return; fi
 	with_runc >>"$log" 2>&1 || { cat "$log" >&2; return 1; }
 }
 
-say() { # a heading
+say() { # HEADING: print a heading
 	printf '\n%s%s%s\n' "$bold" "$1" "$plain"
 }
 
-show() { # a command, as it would be typed
+show() { # COMMAND...: print a command as it would be typed
 	printf '%s$ %s%s\n' "$colour" "$*" "$plain"
 }
 
-ask() { # SQL
+ask() { # SQL: print and run a query
 	show "ctrace-query \"$1\""
 	"$bin/ctrace-query" "$1"
 }
@@ -97,7 +98,7 @@ ask() { # SQL
 here=$(realpath "$0")
 tree=$(dirname "$(dirname "$here")")
 
-# What the recorder runs while it records, and whoever wants to record it by hand.
+# The recorder runs this as its command; it is also useful for recording by hand.
 if [ "${1:-}" = --containers ]; then
 	dir=$(mktemp -d)
 	trap 'rm -rf "$dir"' EXIT
@@ -114,7 +115,7 @@ cd "$tree"
 packaging/setup.sh demo
 target=${CARGO_TARGET_DIR:-target}
 bin=$target/debug
-[ -x "$bin/ctrace-query" ] || echo "building ctrace-rec and ctrace-query: the first time that takes about a quarter of an hour on two cores" >&2
+[ -x "$bin/ctrace-query" ] || echo "building ctrace-rec and ctrace-query: the first build takes about 15 minutes on two cores" >&2
 cargo build --locked
 export CTRACE_RECORDING=$target/demo.parquet
 rm -f "$CTRACE_RECORDING"
@@ -122,31 +123,31 @@ rm -f "$CTRACE_RECORDING"
 if [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -v; }; then
 	as_root=()
 	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-	say "Two containers run while we record: a web server, and a client that has troubles."
+	say "Recording two containers: a web server, and a client whose requests fail."
 	record=("${as_root[@]}" "$bin/ctrace-rec" --out "$CTRACE_RECORDING" "$@" -- packaging/demo.sh --containers)
 	show "${record[@]}"
 	"${record[@]}"
 	"${as_root[@]}" chown "$(id -u):$(id -g)" "$CTRACE_RECORDING"
 else
-	say "Recording needs root, and there is no sudo to give it: this replays a capture of an earlier run."
+	say "Recording needs root, and sudo is not available: replaying a capture of an earlier run."
 	record=("$bin/ctrace-rec" --from-raw fixtures/demo.raw --out "$CTRACE_RECORDING")
 	show "${record[@]}"
 	"${record[@]}"
 fi
 show "export CTRACE_RECORDING=$CTRACE_RECORDING PATH=$bin:\$PATH"
 
-say "Who touched /etc/shadow?"
+say "Who opened /etc/shadow?"
 ask "select time, container, comm, pid, operation, error from files
     where path = '/etc/shadow' order by time"
-say "Who talked to whom?"
+say "Which containers talked to each other?"
 ask "select source, target, address, connections, failed, bytes_sent as sent, bytes_received as received
     from links"
-say "What failed in the client, and why?"
+say "Which calls failed in the client, and why?"
 ask "select comm, syscall, error, coalesce(path, peer_path, peer_addr || ':' || peer_port) as subject,
     count(*) as calls from events where container = 'demo-client' and error is not null and comm not like 'runc%'
     group by 1, 2, 3, 4 order by min(time)"
 
-say "The recording is kept. Go on with"
+say "The recording is kept. Try next:"
 show "ctrace-query summary"
 show "ctrace-query report --output $target/demo.html"
 show "ctrace-query    # a shell: try 'files --container demo-client', and \\q to leave"

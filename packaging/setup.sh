@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what building, the demo or the tests need and this machine lacks (Debian, Ubuntu).
+# Installs missing packages for building, the demo or the tests (Debian, Ubuntu).
 # Usage: packaging/setup.sh build|demo|test
 set -euo pipefail
 
 level=${1:-build}
-# Each entry: a test that succeeds where the package is not needed, then the package.
+# Each entry is a test that succeeds if the package is not needed, a colon, and the package.
 needs=(
 	"command -v clang:clang"
 	"command -v make:make"
@@ -37,7 +37,7 @@ test_needs=(
 	"test -e /usr/bin/redis-benchmark:redis-tools"
 	"command -v setpriv && command -v flock:util-linux"
 )
-# Other kernels are tested in a virtual machine, on x86-64.
+# On x86-64, other kernels are tested in a virtual machine.
 if [ "$(uname -m)" = x86_64 ]; then
 	test_needs+=(
 		"command -v qemu-system-x86_64:qemu-system-x86"
@@ -46,7 +46,7 @@ if [ "$(uname -m)" = x86_64 ]; then
 		"test -e /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 	)
 fi
-# 32-bit callers are recorded on x86-64, so a 32-bit program has to be built there.
+# The tests record 32-bit callers on x86-64, so a 32-bit program is built there.
 if [ "$(uname -m)" = x86_64 ]; then
 	test_needs+=("echo 'int main(void){return 0;}' | cc -m32 -static -x c -o /dev/null -:gcc-multilib")
 fi
@@ -62,11 +62,11 @@ test) needs+=("${demo_needs[@]}" "${test_needs[@]}") ;;
 esac
 
 if ! command -v cargo >/dev/null; then
-	echo "setup: cargo is missing: install Rust as https://rustup.rs says, and run this again" >&2
+	echo "setup: cargo is missing: install Rust as described at https://rustup.rs, and run this again" >&2
 	exit 2
 fi
 
-# What tests need of Python, beside what they build.
+# Installs the Python packages of the tests into a virtual environment.
 python_packages() {
 	[ "$level" = test ] || return 0
 	local wanted=${0%/*}/../tests/requirements.txt have=${CARGO_TARGET_DIR:-target}/python
@@ -77,7 +77,7 @@ python_packages() {
 	cp "$wanted" "$have/requirements.txt"
 }
 
-# Programs of root's that a user's PATH does not name.
+# Some programs are in directories that only root has in PATH.
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for need in "${needs[@]}"; do
@@ -89,13 +89,13 @@ if [ ${#missing[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get >/dev/null; then
-	echo "setup: this script knows Debian and Ubuntu only. Install what they call" >&2
+	echo "setup: this script supports Debian and Ubuntu only. Install the equivalents of these Debian packages" >&2
 	echo "    ${missing[*]}" >&2
 	echo "with this machine's package manager, and run this again" >&2
 	exit 2
 fi
 
-# docker.io brings its own client on releases that have no docker-cli.
+# On releases without docker-cli, docker.io contains the client.
 if [[ " ${missing[*]} " == *" docker-cli "* ]] && ! apt-cache show docker-cli >/dev/null 2>&1; then
 	missing=($(printf '%s\n' "${missing[@]}" | sed 's/^docker-cli$/docker.io/' | sort -u))
 fi
@@ -103,7 +103,7 @@ fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
 	if ! command -v sudo >/dev/null; then
-		echo "setup: these packages are missing: ${missing[*]}. Run as root: $0 $level" >&2
+		echo "setup: missing packages: ${missing[*]}. Run this as root: $0 $level" >&2
 		exit 2
 	fi
 	as_root=(sudo)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A synthetic recording of an hour, as a raw capture on stdout, the same each time.
+"""Writes a synthetic recording of an hour as a raw capture to stdout, the same in each run.
 
 generate.py MILLIONS [--rows N] [--containers FILE] | ctrace-rec --from-raw /dev/stdin --out FILE
 
-So the recorder itself writes the file that is asked. Per CPU, a thread makes a run of calls, eight in the mean; 70 % of the calls come
-from a loop of the thread's own; the model is in model.py. --containers also writes a table of the containers and their addresses."""
+So the recorder itself writes the file that is queried. On each CPU, a thread makes a run of calls, eight on average; 70 % of
+the calls come from the thread's own loop; model.py has the model. --containers also writes a table of the containers and
+their addresses."""
 
 import argparse
 import json
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 import model
 from model import FLAGS, SIZES, START, mix
 
-# Boot time that stands for START; see bpf/wire.h for the records.
+# Boot time of START; see bpf/wire.h for the records.
 BOOT = 1_000 * 10**9
 REC_SYSCALL, REC_TASK, REC_FILE, REC_DATA = 1, 2, 3, 5
 DATA_PATH, DATA_ADDR = 0, 3
@@ -67,7 +68,7 @@ def tasks(world, time, tid, pid, container, comm):
 
 
 def beginning(world):
-    """What the capture begins with: machine, containers, the threads that run already."""
+    """Returns the beginning of the capture: machine, containers, and running threads."""
     machine = {
         "host": "node-a", "boot_id": "00000000-0000-0000-0000-000000000000", "kernel": "6.18", "arch": "x86_64", "filters": {},
         "record_host": False,
@@ -85,7 +86,7 @@ def beginning(world):
 
 
 class Chunk:
-    """One share of the hour; its calls are columns, in the order of their entry per CPU."""
+    """A part of the hour. Its calls are columns, in the order of entry per CPU."""
 
     def __init__(self, world, number, chunks, rows):
         np.seterr(over="ignore")
@@ -99,7 +100,7 @@ class Chunk:
         self.choose_peers()
 
     def schedule(self, rows):
-        """Who runs when: a run of calls about 3 µs apart, then another thread, often one of before."""
+        """Schedules threads: a run of calls about 3 µs apart, then another thread, often an earlier one."""
         r, t = self.rng, self.world.threads
         parts = []
         for cpu in range(model.CPUS):
@@ -131,7 +132,7 @@ class Chunk:
         self.duration = np.exp(r.normal(0, 1, self.n) * c.spread[self.call] + c.mean[self.call]).astype(np.int64) + 80
 
     def choose_processes(self):
-        """3 % of the runs are of processes that live no longer."""
+        """Gives 3 % of the runs to processes that live only for that run."""
         t = self.world.threads
         self.pid, self.tid, self.comm = t.pid[self.thread], t.tid[self.thread], t.comm[self.thread]
         short = self.rng.random(self.run[-1] + 1) < 0.03
@@ -169,13 +170,13 @@ class Chunk:
             arg[flags] = FLAGS[own[flags] % 12]
 
     def somewhere(self, which, bits):
-        """Addresses in the process's memory."""
+        """Returns addresses in the process's memory."""
         t = self.world.threads
         page = self.rng.integers(0, 4096, which.sum()).astype(np.uint64) << np.uint64(bits)
         return (t.memory[t.process[self.thread[which]]] + page).astype(np.int64)
 
     def choose_paths(self):
-        """Common files, and files of the container's own; programs for execve; now and then a secret."""
+        """Chooses common files and the container's own files, programs for execve, and occasionally a secret."""
         r, w, c = self.rng, self.world, self.world.calls
         self.path = np.full(self.n, -1, np.int32)
         which = c.has_path[self.call]
@@ -195,7 +196,7 @@ class Chunk:
                 self.ret[i] = 3 + r.integers(0, 9) if r.random() < 0.7 else -13
 
     def choose_peers(self):
-        """Clients call the next containers, servers see those before them; the rest is outside."""
+        """Chooses peers: clients call the next containers, servers see the previous ones, and other peers are external."""
         r, w, c = self.rng, self.world, self.world.calls
         which = c.has_peer[self.call]
         n, call, containers = which.sum(), self.call[which], model.CONTAINERS
@@ -210,7 +211,7 @@ class Chunk:
         self.port[which] = np.where(accepts, r.integers(32768, 60999, n).astype(np.uint16), served)
 
     def frames(self):
-        """The records, in the order in which calls return; what is announced of one stands just before it."""
+        """Yields the records in the order in which calls return; definitions of a call come just before its record."""
         returned = BOOT + self.number * self.span + self.time + self.duration
         order = np.argsort(returned, kind="stable")
         room = 4 * np.arange(self.n)
@@ -249,8 +250,8 @@ def chunk(job):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("millions", type=int, help="in so many chunks of --rows the hour is divided")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of a chunk")
+    parser.add_argument("millions", type=int, help="number of chunks of --rows events in the hour")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="events per chunk")
     parser.add_argument("--containers", help="file for the table of containers")
     options = parser.parse_args()
     world = model.World()

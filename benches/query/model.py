@@ -1,7 +1,7 @@
-"""The world of the synthetic recording: containers, threads, calls, paths and peers, all from one seed.
+"""The model of the synthetic recording: containers, threads, calls, paths and peers, all from one seed.
 
-Forty containers of very different weight on two machines' networks; threads that go through a loop of their own calls; 200,000 paths, a few
-of which are opened again and again; peers that are other containers or 5,000 addresses outside."""
+Forty containers of very different load on two machines' networks; threads that repeat a loop of calls; 200,000 paths, a few
+of which are opened again and again; peers that are other containers or 5,000 external addresses."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ NETWORKS = 2
 CPUS = 16
 START = 1_778_000_000_000_000_000  # ns since 1970 UTC
 SPAN = 3600 * 10**9
-INDEPENDENT = 0.30  # share of calls that are not of the thread's loop
+INDEPENDENT = 0.30  # share of calls outside the thread's loop
 
 COMMON = {
     "read": .13, "write": .11, "futex": .11, "epoll_wait": .09, "clock_nanosleep": .02, "close": .05, "fstat": .02, "mmap": .02,
@@ -28,7 +28,7 @@ WITH_PATH = {"openat": .022, "newfstatat": .014, "statx": .006, "access": .004, 
 WITH_PEER = {"recvfrom": .012, "sendto": .009, "accept4": .003, "connect": .005}
 MOVES = ["read", "write", "recvfrom", "sendto", "recvmsg", "sendmsg", "writev", "pread64", "pwrite64", "readv", "sendfile"]
 BLOCKS = ["futex", "epoll_wait", "poll", "clock_nanosleep", "nanosleep", "accept4", "recvmsg", "fsync"]
-# What each argument is: 1 an fd, 2 a pointer, 3 a size, 4 flags.
+# Kind of each argument: 1 fd, 2 pointer, 3 size, 4 flags.
 ARGS = {
     "read": [1, 2, 3], "write": [1, 2, 3], "futex": [2, 4, 4, 2, 2, 4], "epoll_wait": [1, 2, 3, 4], "close": [1], "fstat": [1, 2],
     "mmap": [2, 3, 4, 4, 1, 3], "munmap": [2, 3], "rt_sigprocmask": [4, 2, 2, 4], "poll": [2, 4, 4], "ioctl": [1, 4, 2],
@@ -46,7 +46,7 @@ FLAGS = np.array([0, 0, 0, 1, 2, 128, 0x80000, 0xFFFFFFFFFFFFFF9C, 0x2000, 3, 34
 
 
 def mix(*parts):
-    """A hash, so that what a thread does is its own and the same each time."""
+    """Hashes its arguments, so that a thread behaves differently from others and the same in each run."""
     h = np.uint64(0x9E3779B97F4A7C15)
     for part in parts:
         h = (h ^ np.asarray(part).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
@@ -59,7 +59,7 @@ def cumulative(weights):
 
 
 class Calls:
-    """The x86-64 calls: how often each is made, how long it takes, what it takes."""
+    """The x86-64 calls: frequency, duration and kinds of arguments."""
 
     def __init__(self, rng):
         header = open("/usr/include/x86_64-linux-gnu/asm/unistd_64.h").read()
@@ -100,7 +100,7 @@ class Calls:
 
 
 class Threads:
-    """Threads by index: their container, process, name, and the loop that they go through."""
+    """Threads by index: container, process, name, and loop of calls."""
 
     def __init__(self, rng, calls):
         self.network = rng.integers(0, NETWORKS, CONTAINERS)
@@ -134,7 +134,7 @@ class Threads:
 
 
 def paths():
-    """Paths: common ones, programs, secrets, and /etc/shadow as the last; returns how many are of the first two kinds and the third."""
+    """Returns the paths (common files, programs, secrets, and /etc/shadow last), and the number of each of the first three."""
     rng, seen = np.random.default_rng(SEED + 1), {}
     words = (
         "core util http auth cache index model view config main test lib proto client server metrics queue job user order event "
@@ -174,7 +174,7 @@ def paths():
 
 
 class World:
-    """All of it."""
+    """The whole model."""
 
     def __init__(self):
         rng = np.random.default_rng(SEED)

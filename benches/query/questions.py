@@ -1,7 +1,7 @@
-"""The twelve questions, in the SQL that ctrace-query, DuckDB and DataFusion share; where an engine spells one differently, its own.
+"""The twelve questions, in the SQL that ctrace-query, DuckDB and DataFusion share, with replacements for other dialects.
 
-`events` stands for the recording, `containers` for the table of containers and addresses. polars is asked through its own expressions, for
-its SQL lacks half of this."""
+`events` is the recording, `containers` the table of containers and addresses. polars runs its own expressions, because its
+SQL lacks half of the features."""
 
 # The middle of the hour.
 FROM, TO = "2026-05-05 17:23:20", "2026-05-05 17:23:22"
@@ -77,7 +77,7 @@ QUESTIONS = {
     ),
 }
 
-# What an engine spells differently: pairs of what to replace and by what, by question.
+# Differences of an engine's SQL: pairs of text and replacement, by question.
 SPELLING = {
     "datafusion": {"q5": [("p99(duration)", "approx_percentile_cont(duration, 0.99)")]},
     "duckdb": {

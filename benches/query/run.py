@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How fast questions are answered, beside other engines on the same file. Run by `make bench-query`.
+"""Measures query times of ctrace-query and other engines on the same file. Run by `make bench-query`.
 
 run.py BINARIES [--millions 5] [--times N] [--only q1,q2] [--engines ctrace,duckdb] [--keep DIR]
 
-BINARIES holds ctrace-rec and ctrace-query. Prints Markdown tables. The recording is made first, unless --keep has it. Each engine has two
-threads, and they take turns. Cold: the first answer of a new process, of ctrace-query with the process's start, of the others
-without the interpreter's. Warm: the median of the answers after it."""
+BINARIES holds ctrace-rec and ctrace-query. Prints Markdown tables. The recording is created first, unless the directory of
+--keep has it. Each engine has two threads, and the engines take turns. A cold time is the first answer of a new process: for
+ctrace-query including the start of the process, for the others without the start of the interpreter. A warm time is the
+median of the later answers."""
 
 import argparse
 import math
@@ -28,17 +29,17 @@ def arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binaries", type=os.path.abspath)
     parser.add_argument("--millions", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of a million")
-    parser.add_argument("--times", type=int, default=5, help="warm answers of each")
-    parser.add_argument("--rounds", type=int, default=3, help="processes of each")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="events in each million")
+    parser.add_argument("--times", type=int, default=5, help="warm answers per process")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per engine and question")
     parser.add_argument("--only", default=",".join(questions.QUESTIONS))
     parser.add_argument("--engines", default=",".join(["ctrace", *PEERS]))
-    parser.add_argument("--keep", help="directory for the recording; made where it is missing")
+    parser.add_argument("--keep", help="directory for the recording, which is created if it is missing")
     return parser.parse_args(given)
 
 
 def make(options, directory):
-    """The recording and the table of containers."""
+    """Returns the recording and the table of containers, and creates them if they are missing."""
     file, containers = f"{directory}/{options.millions}m.parquet", f"{directory}/containers.parquet"
     if not os.path.exists(file):
         generate = [sys.executable, HERE / "generate.py", str(options.millions), "--rows", str(options.rows), "--containers", containers]
@@ -49,7 +50,7 @@ def make(options, directory):
 
 
 def ask(options, engine, file, containers, name):
-    """Cold, warm (ms) and memory (MB)."""
+    """Returns the cold time (ms), the warm times (ms) and the memory (MB)."""
     if engine == "ctrace":
         text = questions.sql("ctrace", name).replace("containers as", f"'{containers}' as")
         query = [f"{options.binaries}/ctrace-query", "-r", file, "--format", "arrow"]
@@ -68,7 +69,7 @@ def ask(options, engine, file, containers, name):
 
 
 def measure(options, file, containers):
-    """Median of cold and warm times and of memory, by question and engine."""
+    """Returns the median cold and warm times and the maximum memory, by question and engine."""
     found = {}
     for name in options.only.split(","):
         rounds = {engine: [] for engine in options.engines.split(",")}
@@ -109,10 +110,10 @@ def main():
         print(f"{options.millions} million events, {size / options.millions / 1e6:.1f} bytes per event.")
         found = measure(options, file, containers)
     table("Warm: ctrace-query in ms, the others as multiples of it", found, options, 1)
-    table("Cold, likewise", found, options, 0)
+    table("Cold, in the same units", found, options, 0)
     engines = options.engines.split(",")
     most = [f"{max(found[name, engine][2] for name in options.only.split(',')):.0f}" for engine in engines]
-    print(f"\nMost memory, MB: {', '.join(f'{engine} {mb}' for engine, mb in zip(engines, most))}.")
+    print(f"\nPeak memory, MB: {', '.join(f'{engine} {mb}' for engine, mb in zip(engines, most))}.")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Asks an engine of PyPI one question: worker.py ENGINE FILE CONTAINERS QUESTION TIMES [--answer FILE].
+"""Runs one question in an engine from PyPI: worker.py ENGINE FILE CONTAINERS QUESTION TIMES [--answer FILE].
 
-Prints how long each turn took, ms; the first with what opening the file takes, but without the interpreter's start and imports. Then the
-most memory that the process had, MB."""
+Prints the time of each answer, in ms; the first includes opening the file, but not the interpreter's start and imports. Then
+prints the peak memory of the process, in MB."""
 
 import datetime
 import importlib
