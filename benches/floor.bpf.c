@@ -3,7 +3,7 @@
  * What a recorder cannot go below: programs that do nothing, and a prototype that pairs entry and return in task storage
  * and sends 48 bytes a call into a ring per CPU. It resolves nothing, filters nothing and keeps nothing.
  */
-#include "../bpf/kernel.h"
+#include "../bpf/kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 

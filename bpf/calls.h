@@ -5,10 +5,10 @@
 
 #include "sockets.h"
 #include "tasks.h"
-#include "memory.h"
+#include "user_memory.h"
 #include "dns.h"
 #include "counts.h"
-#include "share.h"
+#include "ring_share.h"
 
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */

@@ -3,7 +3,7 @@
 #ifndef CTRACE_COMMON_H
 #define CTRACE_COMMON_H
 
-#include "kernel.h"
+#include "kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -15,7 +15,7 @@
 #define __inline_always static __always_inline
 
 const volatile struct config config = {};
-#include "kernels.h"
+#include "compat.h"
 
 /* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
 const volatile struct plan plans[2 * MAX_SYSCALLS] = {};

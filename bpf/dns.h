@@ -3,7 +3,7 @@
 #ifndef CTRACE_DNS_H
 #define CTRACE_DNS_H
 
-#include "memory.h"
+#include "user_memory.h"
 
 /* A message more of one sendmmsg(2) or recvmmsg(2): resolvers ask for IPv4 and IPv6 addresses at once. */
 #define DNS_MESSAGES 4

@@ -4,7 +4,7 @@
 #define CTRACE_TASKS_H
 
 #include "files.h"
-#include "storage.h"
+#include "task_storage.h"
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Numbers and types of io_uring, of each only what we touch: as in kernel.h, CO-RE finds the fields. */
+/* Numbers and types of io_uring, of each only what we touch: as in kernel_types.h, CO-RE finds the fields. */
 #ifndef CTRACE_URING_TYPES_H
 #define CTRACE_URING_TYPES_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Where what we know of a thread is kept. */
-#ifndef CTRACE_STORAGE_H
-#define CTRACE_STORAGE_H
+#ifndef CTRACE_TASK_STORAGE_H
+#define CTRACE_TASK_STORAGE_H
 
 #include "common.h"
 

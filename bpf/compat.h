@@ -4,8 +4,8 @@
  * 5.16, which have no bpf_loop(), whose verifier takes no pointer in a function that it verifies by itself, and of which
  * the older ones have no task storage for tracepoints.
  */
-#ifndef CTRACE_KERNELS_H
-#define CTRACE_KERNELS_H
+#ifndef CTRACE_COMPAT_H
+#define CTRACE_COMPAT_H
 
 #ifdef LEGACY
 #define CAN_CAST false

@@ -3,8 +3,8 @@
  * User memory of a call: paths, addresses, arguments. Read at entry, before the kernel reads it; a page that is not
  * resident then is read at return, when the kernel has brought it in.
  */
-#ifndef CTRACE_MEMORY_H
-#define CTRACE_MEMORY_H
+#ifndef CTRACE_USER_MEMORY_H
+#define CTRACE_USER_MEMORY_H
 
 #include "sockets.h"
 

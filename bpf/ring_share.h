@@ -5,8 +5,8 @@
  * dynamic thresholds: Choudhury and Hahne, 1998.) The last part of the ring is kept for what is the last to be lost, which
  * stands in the one ring so that it comes after what defines it.
  */
-#ifndef CTRACE_SHARE_H
-#define CTRACE_SHARE_H
+#ifndef CTRACE_RING_SHARE_H
+#define CTRACE_RING_SHARE_H
 
 #include "common.h"
 

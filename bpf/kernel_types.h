@@ -3,8 +3,8 @@
  * The kernel's types that we touch, and of each only the fields that we touch. CO-RE moves the offsets to those of
  * the kernel we run on, so the order and the gaps here mean nothing (preserve_access_index).
  */
-#ifndef CTRACE_KERNEL_H
-#define CTRACE_KERNEL_H
+#ifndef CTRACE_KERNEL_TYPES_H
+#define CTRACE_KERNEL_TYPES_H
 
 typedef unsigned char __u8;
 typedef signed short __s16;
