@@ -390,13 +390,40 @@ __inline_always bool has_seccomp(struct task_struct *task)
 	return bpf_core_field_exists(task->seccomp.mode) && LOAD(task, seccomp.mode);
 }
 
+/* Sends the record of a call that has returned. */
+__inline_always void send_return(struct task *t, struct task_struct *task, s64 ret, const volatile struct plan *plan,
+				 u8 rank)
+{
+	if ((plan->flags & PLAN_FINISH) || t->retry || t->dns || (t->call_rec.key & KEY_DNS))
+		finish_call(t, ret, plan);
+	if (!t->known)
+		define_current(t);
+	bool pressed = t->pressed;
+	send_call(t, LOAD(task, pid), ret, plan, plan->nargs);
+	if (pressed)
+		charge_share(t, rank);
+}
+
+/* The state of the thread at the return. A call whose entry was recorded keeps the caller as it was at the entry. */
+__inline_always struct task *state_at_exit(struct task_struct *task, struct task *t)
+{
+	return !t || t->call != CALL_ACTIVE || told_anew(t) ? current_task(task, t) : t;
+}
+
+/*
+ * The result of a call: sigreturn(2) writes an errno into a 32-bit register, where syscall_get_error() of the kernel
+ * sign-extends it too.
+ */
+__inline_always s64 errno_of_compat(s64 ret, bool compat)
+{
+	return compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX ? (s32)ret : ret;
+}
+
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
 	struct task *t = task_storage(task);
 	bool seen = t != 0; /* one that we have never seen was in this call already */
-	/* A call whose entry was recorded is the caller's as it was then. */
-	if (!t || t->call != CALL_ACTIVE || told_anew(t))
-		t = current_task(task, t);
+	t = state_at_exit(task, t);
 	if (!t)
 		return;
 	u8 call = t->call;
@@ -422,9 +449,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		return;
 	if (call == CALL_NONE && (plan->flags & PLAN_FORK) && ret == 0)
 		return; /* a new thread comes from its parent's call, and its birth was not seen */
-	/* An errno that sigreturn(2) has put back into a 32-bit register, as syscall_get_error() of the kernel reads it. */
-	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
-		ret = (s32)ret;
+	ret = errno_of_compat(ret, compat);
 	stop_clock(t);
 	if (config.counts) {
 		tally(t, ret, plan);
@@ -447,14 +472,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 			t->call_rec.key = fd_key(nth(t, plan->fd));
 		t->retry = plan->slots;
 	}
-	if ((plan->flags & PLAN_FINISH) || t->retry || t->dns || (t->call_rec.key & KEY_DNS))
-		finish_call(t, ret, plan);
-	if (!t->known)
-		define_current(t);
-	bool pressed = t->pressed;
-	send_call(t, LOAD(task, pid), ret, plan, plan->nargs);
-	if (pressed)
-		charge_share(t, rank);
+	send_return(t, task, ret, plan, rank);
 }
 
 /*

@@ -82,27 +82,76 @@ __inline_always struct task *submitter(struct task_struct *task)
 			rec->args[i] = READ(CAST((void *)req, struct type), field);                                    \
 	} while (0)
 
-/* The arguments in the order of the syscall of the same name. */
-__noinline int request_args(u64 req, u32 op)
+/* Arguments of requests on a socket. */
+__inline_always void set_socket_args(struct rec_request *rec, u64 req, u32 op)
 {
-	u32 zero = 0;
-	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
-	if (!rec)
-		return 0;
 	switch (op) {
-	case OP_READ:
-	case OP_WRITE:
-	case OP_READV:
-	case OP_WRITEV:
-	case OP_READ_FIXED:
-	case OP_WRITE_FIXED:
-	case OP_READV_FIXED:
-	case OP_WRITEV_FIXED:
-	case OP_READ_MULTISHOT:
-		SET(2, io_rw, len);
-		SET(3, io_rw, kiocb.ki_pos);
-		SET(5, io_rw, flags);
+	case OP_SEND:
+	case OP_SEND_ZC:
+	case OP_RECV:
+		SET(2, io_sr_msg, len);
+		SET(3, io_sr_msg, msg_flags);
 		break;
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+	case OP_RECVMSG:
+		SET(2, io_sr_msg, msg_flags);
+		break;
+	case OP_CONNECT:
+		SET(2, io_connect, addr_len);
+		break;
+	case OP_BIND:
+		SET(2, io_bind, addr_len);
+		break;
+	case OP_LISTEN:
+		SET(1, io_listen, backlog);
+		break;
+	case OP_SHUTDOWN:
+		SET(1, io_shutdown, how);
+		break;
+	case OP_ACCEPT:
+		SET(3, io_accept, flags);
+		break;
+	case OP_SOCKET:
+		SET(0, io_socket, domain);
+		SET(1, io_socket, type);
+		SET(2, io_socket, protocol);
+		break;
+	}
+}
+
+/* Arguments of requests that close or change an open file. */
+__inline_always void set_file_args(struct rec_request *rec, u64 req, u32 op)
+{
+	switch (op) {
+	case OP_CLOSE:
+		SET(0, io_close, fd);
+		break;
+	case OP_FSYNC:
+		SET(1, io_sync, flags);
+		break;
+	case OP_SYNC_FILE_RANGE:
+		SET(1, io_sync, off);
+		SET(2, io_sync, len);
+		SET(3, io_sync, flags);
+		break;
+	case OP_FALLOCATE:
+		SET(1, io_sync, mode);
+		SET(2, io_sync, off);
+		SET(3, io_sync, len);
+		break;
+	case OP_FTRUNCATE:
+		SET(1, io_ftrunc, len);
+		break;
+	default:
+		set_socket_args(rec, req, op);
+	}
+}
+
+/* Arguments of requests that name a file by its path. */
+__inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
+{
+	switch (op) {
 	case OP_OPENAT:
 	case OP_OPENAT2:
 		SET(0, io_open, dfd);
@@ -135,56 +184,34 @@ __noinline int request_args(u64 req, u32 op)
 		SET(0, io_mkdir, dfd);
 		SET(2, io_mkdir, mode);
 		break;
-	case OP_CLOSE:
-		SET(0, io_close, fd);
+	default:
+		set_file_args(rec, req, op);
+	}
+}
+
+/* The arguments in the order of the syscall of the same name. */
+__noinline int request_args(u64 req, u32 op)
+{
+	u32 zero = 0;
+	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
+	if (!rec)
+		return 0;
+	switch (op) {
+	case OP_READ:
+	case OP_WRITE:
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READ_FIXED:
+	case OP_WRITE_FIXED:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+	case OP_READ_MULTISHOT:
+		SET(2, io_rw, len);
+		SET(3, io_rw, kiocb.ki_pos);
+		SET(5, io_rw, flags);
 		break;
-	case OP_FSYNC:
-		SET(1, io_sync, flags);
-		break;
-	case OP_SYNC_FILE_RANGE:
-		SET(1, io_sync, off);
-		SET(2, io_sync, len);
-		SET(3, io_sync, flags);
-		break;
-	case OP_FALLOCATE:
-		SET(1, io_sync, mode);
-		SET(2, io_sync, off);
-		SET(3, io_sync, len);
-		break;
-	case OP_FTRUNCATE:
-		SET(1, io_ftrunc, len);
-		break;
-	case OP_SEND:
-	case OP_SEND_ZC:
-	case OP_RECV:
-		SET(2, io_sr_msg, len);
-		SET(3, io_sr_msg, msg_flags);
-		break;
-	case OP_SENDMSG:
-	case OP_SENDMSG_ZC:
-	case OP_RECVMSG:
-		SET(2, io_sr_msg, msg_flags);
-		break;
-	case OP_CONNECT:
-		SET(2, io_connect, addr_len);
-		break;
-	case OP_BIND:
-		SET(2, io_bind, addr_len);
-		break;
-	case OP_LISTEN:
-		SET(1, io_listen, backlog);
-		break;
-	case OP_SHUTDOWN:
-		SET(1, io_shutdown, how);
-		break;
-	case OP_ACCEPT:
-		SET(3, io_accept, flags);
-		break;
-	case OP_SOCKET:
-		SET(0, io_socket, domain);
-		SET(1, io_socket, type);
-		SET(2, io_socket, protocol);
-		break;
+	default:
+		set_path_args(rec, req, op);
 	}
 	return 0;
 }
@@ -356,6 +383,37 @@ __inline_always u32 operation(u64 req, u64 refused)
 	return op < URING_OPS ? op : URING_OPS - 1;
 }
 
+/* The part of `struct request` that its completion is handled with. */
+__inline_always void fill_request(struct request *request, struct task_struct *task, struct task *t, u32 op)
+{
+	request->cgroup = t->cgroup;
+	request->pid = task->tgid;
+	request->op = op;
+	request->epoch = definition_epoch;
+}
+
+/* The heads of the records of a submission and of its completion. */
+__inline_always void fill_heads(struct rec_request *rec, struct rec_complete *complete, u32 tid, u32 op, u8 flags)
+{
+	fill_head(&rec->head, tid, REC_REQUEST);
+	rec->head.nr = op;
+	rec->head.flags = flags;
+	fill_head(&complete->head, tid, REC_COMPLETE);
+	complete->head.flags = flags;
+}
+
+/* Sends the record of a request and remembers it until it completes. */
+__inline_always void send_request(struct task *t, u64 req, struct rec_request *rec, struct request *request, u32 class)
+{
+	/* Without its place among those in flight nothing would say how it ended. */
+	bool placed = t->known && !bpf_map_update_elem(&requests, &req, request, BPF_NOEXIST);
+	if (!placed || !send(rec, sizeof(*rec))) {
+		count_loss(t->cgroup, class);
+		if (placed)
+			bpf_map_delete_elem(&requests, &req);
+	}
+}
+
 /* `refused`: what the caller submitted, where it was malformed; else 0. */
 __inline_always void submit_request(u64 req, u64 refused)
 {
@@ -398,23 +456,10 @@ __inline_always void submit_request(u64 req, u64 refused)
 	}
 	if (!t->known)
 		define_current(t);
-	fill_head(&rec->head, task->pid, REC_REQUEST);
-	rec->head.nr = op;
-	rec->head.flags = flags;
-	fill_head(&request.rec.head, task->pid, REC_COMPLETE);
-	request.rec.head.flags = flags;
+	fill_heads(rec, &request.rec, task->pid, op, flags);
 	request.rec.submitted = now;
-	request.cgroup = t->cgroup;
-	request.pid = task->tgid;
-	request.op = op;
-	request.epoch = definition_epoch;
-	/* Without its place among those in flight nothing would say how it ended. */
-	bool placed = t->known && !bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST);
-	if (!placed || !send(rec, sizeof(*rec))) {
-		count_loss(t->cgroup, plan->class);
-		if (placed)
-			bpf_map_delete_elem(&requests, &req);
-	}
+	fill_request(&request, task, t, op);
+	send_request(t, req, rec, &request, plan->class);
 	if (pressed)
 		charge_share(t, plan->rank);
 }
