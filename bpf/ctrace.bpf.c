@@ -2,6 +2,8 @@
 /* The programs: each a tracepoint, and what is done there. The doing is in the headers, a concern each. */
 #include "calls.h"
 #include "uring.h"
+#include "lifecycle.h"
+#include "cgroups.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -38,6 +40,63 @@ struct wire_types {
 };
 const volatile struct wire_types wire_types = {};
 
+/* Linux 6.4 */
+SEC("raw_tp/io_uring_submit_req")
+int BPF_PROG(on_uring_submit_req, u64 req)
+{
+	hold_cpu();
+	submit_request(req, 0);
+	release_cpu();
+	return 0;
+}
+
+/* Before: until Linux 5.19 with the ring first. */
+SEC("raw_tp/io_uring_submit_sqe")
+int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
+{
+	hold_cpu();
+	submit_request(config.uring_ring_first ? second : first, 0);
+	release_cpu();
+	return 0;
+}
+
+SEC("raw_tp/io_uring_req_failed")
+int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
+{
+	hold_cpu();
+	submit_request(config.uring_ring_first ? second : first, sqe);
+	release_cpu();
+	return 0;
+}
+
+/* The ring, the request, the completion's entry; until Linux 6.10 what stands in that one by one: user data, result. */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete(u64 *args)
+{
+	u64 req = args[1];
+	s32 res;
+	hold_cpu();
+	if (config.uring_has_cqe) {
+		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
+		res = READ(cqe, res);
+	} else {
+		res = args[3];
+	}
+	if (req)
+		complete_request(req, res);
+	release_cpu();
+	return 0;
+}
+
+/* When the recording ends: sends the requests that are still in flight. */
+SEC("iter/task")
+int end_requests(struct bpf_iter__task *ctx)
+{
+	if (!ctx->task)
+		bpf_for_each_map_elem(&requests, end_request, 0, 0);
+	return 0;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
@@ -56,16 +115,6 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-__inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
-{
-	struct task *t = make_storage(child);
-	if (t)
-		leave_out(t, CALL_BORN);
-	t = task_storage(parent);
-	if (t)
-		t->child = child->pid;
-}
-
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -75,34 +124,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-__inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
-{
-	struct task *t = task_storage(task);
-	bool seen = t != 0;
-	t = current_task(task, t);
-	if (!t)
-		return;
-	if (!seen)
-		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
-	else if (t->call == CALL_BORN)
-		t->call = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
-	if (!t->record || config.counts)
-		return;
-	t->known = 0; /* another executable */
-	/* Arguments belong to a row. */
-	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
-		return;
-	if (t->pressed)
-		look_at_ring(t, RANK_LAST);
-	bool pressed = t->pressed;
-	if (t->retry & (1 << DATA_PATH))
-		send_filename(task, t->count, bprm);
-	t->retry = 0; /* the memory is another program's now */
-	send_exec(task, t->count, old_pid);
-	if (pressed)
-		charge_share(t, RANK_LAST);
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -110,51 +131,6 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	exec_task(task, old_pid, bprm);
 	release_cpu();
 	return 0;
-}
-
-/* include/linux/sched/signal.h */
-#define SIGNAL_GROUP_EXIT 0x00000004
-
-/* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
-VERIFIED_ONCE int send_exit(struct task *t, u32 ends)
-{
-	struct task_struct *task = LOOSE(this_task());
-	struct rec_exit rec = {};
-	if (!t)
-		return 0;
-	struct signal_struct *signal = LOAD(task, signal);
-	fill_head(&rec.head, LOAD(task, pid), REC_EXIT);
-	rec.pid = LOAD(task, tgid);
-	rec.code = LOAD(task, exit_code);
-	if (ends) {
-		rec.head.flags = EXIT_PROCESS;
-		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
-		rec.code = LOAD(signal, flags) & SIGNAL_GROUP_EXIT ? LOAD(signal, group_exit_code)
-								   : LOAD(LOAD(task, group_leader), exit_code);
-	}
-	return t->known && send(&rec, sizeof(rec));
-}
-
-__inline_always void exit_task(struct task_struct *task)
-{
-	struct task *t = task_storage(task);
-	if (!t || !t->record)
-		return;
-	if (t->definition_epoch != definition_epoch)
-		t->known = 0;
-	/* do_exit() has counted this thread out before the tracepoint. */
-	bool ends = task->signal->live.counter == 0;
-	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
-	bool refused = !config.counts && look_at_ring(t, rank), pressed = t->pressed;
-	if (must_define(t) && !refused)
-		define_current(t);
-	abandon_call(t, task, task_regs(task));
-	if (config.counts)
-		return;
-	if ((refused || !send_exit(t, ends)) && ends)
-		count_loss(t->cgroup, config.exit_class);
-	if (pressed)
-		charge_share(t, rank);
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -167,65 +143,6 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct rec_cgroup);
-} cgroup_scratch SEC(".maps");
-
-__inline_always bool watched(struct cgroup *cgroup, u64 *hierarchy)
-{
-	u32 id = cgroup->root->hierarchy_id;
-	*hierarchy = 0;
-	if (id == 0) /* the default hierarchy, v2: cgroup_init() takes the first id for it */
-		return true;
-	*hierarchy = CGROUP_KEY_V1;
-	return id == config.v1_hierarchy;
-}
-
-__inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char *path, u8 flags)
-{
-	u32 zero = 0;
-	struct rec_cgroup *rec = bpf_map_lookup_elem(&cgroup_scratch, &zero);
-	if (!rec)
-		return;
-	fill_head(&rec->head, 0, REC_CGROUP);
-	rec->head.flags = flags | (hierarchy ? CGROUP_V1 : 0);
-	rec->cgroup = key;
-	rec->parent = parent;
-	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
-	long n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), path);
-	if (n < 0)
-		n = 0;
-	if (n > sizeof(rec->path))
-		n = sizeof(rec->path);
-	/* The kernel makes and removes one at a time, so that this ring too is in order. */
-	if (!send_to(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
-		count_miss(MISS_DEFINITION);
-}
-
-__inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
-{
-	u64 hierarchy, key, parent = 0;
-	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
-	if (!watched(cgroup, &hierarchy))
-		return;
-	key = cgroup->kn->id | hierarchy;
-	if (cgroup->self.parent) {
-		parent = cgroup->self.parent->cgroup->kn->id | hierarchy;
-		above = bpf_map_lookup_elem(&cgroups, &parent);
-		/* A cgroup below a container's belongs to it. */
-		if (above && (above->state == CGROUP_CONTAINER || above->state == CGROUP_EXCLUDED))
-			info = *above;
-	}
-	if (info.state == CGROUP_PENDING)
-		info.owner = key;
-	if (bpf_map_update_elem(&cgroups, &key, &info, 0))
-		count_miss(MISS_CGROUP);
-	send_cgroup(key, parent, hierarchy, path, 0);
-}
-
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
@@ -233,17 +150,6 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	make_cgroup(cgroup, path);
 	release_cpu();
 	return 0;
-}
-
-__inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
-{
-	u64 hierarchy, key;
-	if (!watched(cgroup, &hierarchy))
-		return;
-	key = cgroup->kn->id | hierarchy;
-	bpf_map_delete_elem(&cgroups, &key);
-	drop_share(key);
-	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 
 SEC("tp_btf/cgroup_rmdir")

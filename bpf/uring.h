@@ -492,69 +492,12 @@ __inline_always void complete_request(u64 req, s32 ret)
 	bpf_map_delete_elem(&requests, &req);
 }
 
-/* Linux 6.4 */
-SEC("raw_tp/io_uring_submit_req")
-int BPF_PROG(on_uring_submit_req, u64 req)
-{
-	hold_cpu();
-	submit_request(req, 0);
-	release_cpu();
-	return 0;
-}
-
-/* Before: until Linux 5.19 with the ring first. */
-SEC("raw_tp/io_uring_submit_sqe")
-int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
-{
-	hold_cpu();
-	submit_request(config.uring_ring_first ? second : first, 0);
-	release_cpu();
-	return 0;
-}
-
-SEC("raw_tp/io_uring_req_failed")
-int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
-{
-	hold_cpu();
-	submit_request(config.uring_ring_first ? second : first, sqe);
-	release_cpu();
-	return 0;
-}
-
-/* The ring, the request, the completion's entry; until Linux 6.10 what stands in that one by one: user data, result. */
-SEC("raw_tp/io_uring_complete")
-int on_uring_complete(u64 *args)
-{
-	u64 req = args[1];
-	s32 res;
-	hold_cpu();
-	if (config.uring_has_cqe) {
-		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
-		res = READ(cqe, res);
-	} else {
-		res = args[3];
-	}
-	if (req)
-		complete_request(req, res);
-	release_cpu();
-	return 0;
-}
-
 struct bpf_map;
 static long end_request(struct bpf_map *map, u64 *req, struct request *request, void *unused)
 {
 	struct request copy = *request; /* it may complete yet */
 	if (copy.rec.submitted <= end_time)
 		abandon_request(&copy);
-	return 0;
-}
-
-/* When the recording ends: sends the requests that are still in flight. */
-SEC("iter/task")
-int end_requests(struct bpf_iter__task *ctx)
-{
-	if (!ctx->task)
-		bpf_for_each_map_elem(&requests, end_request, 0, 0);
 	return 0;
 }
 
