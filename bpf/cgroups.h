@@ -12,7 +12,7 @@ struct {
 	__type(value, struct rec_cgroup);
 } cgroup_scratch SEC(".maps");
 
-__inline_always bool watched(struct cgroup *cgroup, u64 *hierarchy)
+__inline_always bool is_watched(struct cgroup *cgroup, u64 *hierarchy)
 {
 	u32 id = cgroup->root->hierarchy_id;
 	*hierarchy = 0;
@@ -39,7 +39,7 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 	if (n > sizeof(rec->path))
 		n = sizeof(rec->path);
 	/* The kernel makes and removes one at a time, so that this ring too is in order. */
-	if (!send_to(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
+	if (!send_to_ring(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
 		count_miss(MISS_DEFINITION);
 }
 
@@ -47,7 +47,7 @@ __inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 {
 	u64 hierarchy, key, parent = 0;
 	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
-	if (!watched(cgroup, &hierarchy))
+	if (!is_watched(cgroup, &hierarchy))
 		return;
 	key = cgroup->kn->id | hierarchy;
 	if (cgroup->self.parent) {
@@ -67,11 +67,11 @@ __inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 __inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
 {
 	u64 hierarchy, key;
-	if (!watched(cgroup, &hierarchy))
+	if (!is_watched(cgroup, &hierarchy))
 		return;
 	key = cgroup->kn->id | hierarchy;
 	bpf_map_delete_elem(&cgroups, &key);
-	drop_share(key);
+	delete_share(key);
 	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 

@@ -35,36 +35,36 @@ __u64 begin_time SEC(".data") = 0;
 __u64 end_time = ~0ULL;
 
 /* What we know of a thread. */
-struct task {
+struct task_state {
 	struct rec_syscall call_rec; /* the record of the call, as far as it is known */
-	u64 entered; /* time of the call's entry */
+	u64 entered_ns; /* time of the call's entry */
 	u64 css_set; /* pointer: changes when the thread changes its cgroup */
 	u64 cred; /* pointer: changes with uid */
 	u64 comm[2];
 #ifdef LEGACY
 	u64 raw_comm[2]; /* as the kernel has it, which leaves there what was behind a shorter name */
 #endif
-	u64 sent; /* position in the ring at which the program began to send, where the ring is pressed */
+	u64 ring_position; /* position in the ring at which the program began to send, where the ring is pressed */
 	u64 cgroup; /* key of the container's cgroup */
 	u32 cgroup_epoch;
 	u32 definition_epoch;
 	u32 child; /* tid, made by the call */
-	u16 count; /* of calls, modulo: see struct head */
-	u8 dns; /* the address of the call is a name server's */
-	u8 pressed; /* more than half of the ring was in use when it was looked at last */
-	u8 call; /* enum call */
-	u8 record; /* events of this thread are wanted */
-	u8 known; /* its definition has been sent */
-	u8 retry; /* slots of user memory to read again at return */
+	u16 call_count; /* of calls, modulo: see struct head */
+	u8 to_dns; /* the address of the call is a name server's */
+	u8 ring_pressed; /* more than half of the ring was in use when it was looked at last */
+	u8 call_state; /* enum call */
+	u8 recorded; /* events of this thread are wanted */
+	u8 defined; /* its definition has been sent */
+	u8 retry_slots; /* slots of user memory to read again at return */
 };
 
-enum call {
+enum call_state {
 	CALL_NONE,
 	CALL_ACTIVE,
-	CALL_IGNORED, /* by a filter */
-	CALL_OUTSIDE, /* the thread was not recorded when it entered */
-	CALL_REFUSED, /* its container has had its share of the ring */
-	CALL_BORN, /* the thread is new: its first return is of its parent's call */
+	CALL_SKIPPED, /* by a filter */
+	CALL_ENTERED_UNRECORDED, /* the thread was not recorded when it entered */
+	CALL_OVER_SHARE, /* its container has had its share of the ring */
+	CALL_NEW_THREAD, /* the thread is new: its first return is of its parent's call */
 };
 
 /* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
@@ -116,7 +116,7 @@ __inline_always void count_miss(u32 why)
 }
 
 /* Counts an event that is lost. */
-static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
+static __noinline void count_loss(u64 cgroup, u32 class, u32 why)
 {
 	struct loss_key key = {.cgroup = cgroup, .class = class, .why = why};
 	u64 *n = bpf_map_lookup_elem(&losses, &key), one = 1;
@@ -138,21 +138,21 @@ static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
 		count_miss(MISS_STORAGE);
 }
 
-__inline_always void count_loss(u64 cgroup, u32 class)
+__inline_always void count_ring_loss(u64 cgroup, u32 class)
 {
-	count_loss_as(cgroup, class, LOSS_RING);
+	count_loss(cgroup, class, LOSS_RING);
 }
 
 /* Puts `bytes` of `rec` into a ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */
-__inline_always bool send_to(u32 index, void *rec, u64 bytes)
+__inline_always bool send_to_ring(u32 index, void *rec, u64 bytes)
 {
 	void *ring = bpf_map_lookup_elem(&rings, &index);
 	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
 }
 
-__inline_always bool send(void *rec, u64 bytes)
+__inline_always bool send_record(void *rec, u64 bytes)
 {
-	return send_to(bpf_get_smp_processor_id(), rec, bytes);
+	return send_to_ring(bpf_get_smp_processor_id(), rec, bytes);
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)
@@ -176,7 +176,7 @@ struct {
 } seen SEC(".maps");
 
 /* The slot of `key`, and in `stamp` what it holds when the definition has been sent in this epoch. */
-__inline_always u64 *seen_slot(u64 key, u64 *stamp)
+__inline_always u64 *definition_slot(u64 key, u64 *stamp)
 {
 	u32 zero = 0;
 	struct seen_slots *slots = bpf_map_lookup_elem(&seen, &zero);
@@ -190,7 +190,7 @@ __inline_always u64 *seen_slot(u64 key, u64 *stamp)
  * Folds a word into a key. The multiplier is that of splitmix64. It comes before the word, for the first two words are
  * often small numbers that follow each other (inode and device, inode and protocol), which cancel out when combined.
  */
-__inline_always u64 mix(u64 key, u64 word)
+__inline_always u64 mix_hash(u64 key, u64 word)
 {
 	key = key * 0xbf58476d1ce4e5b9ULL + word;
 	return key ^ (key >> 29);
@@ -203,9 +203,9 @@ __inline_always u64 mix(u64 key, u64 word)
  * A key of what was hashed. 0 says none, so it has the lowest bit. What the last word had in the bits that are overwritten
  * stands in others once it has been multiplied.
  */
-__inline_always u64 finish_key(u64 hash, bool dns)
+__inline_always u64 key_of_hash(u64 hash, bool dns)
 {
-	return (mix(hash, 0) & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
+	return (mix_hash(hash, 0) & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
 }
 
 #endif

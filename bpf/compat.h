@@ -8,12 +8,12 @@
 #define CTRACE_COMPAT_H
 
 #ifdef LEGACY
-#define CAN_CAST false
-#define CAST(pointer, type) ((type *)(pointer))
+#define HAS_RDONLY_CAST false
+#define RDONLY_CAST(pointer, type) ((type *)(pointer))
 #else
-#define CAN_CAST config.can_cast
+#define HAS_RDONLY_CAST config.can_cast
 /* A pointer that was read as a number, as one whose fields can be loaded: bpf_rdonly_cast(), Linux 6.2. */
-#define CAST(pointer, type) (CAN_CAST ? bpf_core_cast(pointer, type) : (type *)(pointer))
+#define RDONLY_CAST(pointer, type) (HAS_RDONLY_CAST ? bpf_core_cast(pointer, type) : (type *)(pointer))
 #endif
 
 /*
@@ -22,9 +22,9 @@
  * (btf_nested_type_is_trusted(), Linux 6.2): half of the time that loading took. A load through what is not trusted has
  * its address checked, some nanosecond, so that what runs at each call does without.
  */
-#define LOOSE(pointer) CAST(pointer, typeof(*(pointer)))
+#define UNTRUSTED(pointer) RDONLY_CAST(pointer, typeof(*(pointer)))
 
-#define READ_IF(direct, pointer, field)                                                                                \
+#define READ_DIRECT_IF(direct, pointer, field)                                                                         \
 	({                                                                                                             \
 		typeof(pointer) from_ = (pointer);                                                                     \
 		typeof(from_->field) value_;                                                                           \
@@ -38,18 +38,18 @@
  * A field of what CAST() gave. Where the kernel cannot cast, each field is copied by a helper, which costs some
  * nanoseconds. The verifier drops the branch that is not ours.
  */
-#define READ(pointer, field) READ_IF(CAN_CAST, pointer, field)
+#define CAST_READ(pointer, field) READ_DIRECT_IF(HAS_RDONLY_CAST, pointer, field)
 /* The 64 bits at an address of the kernel's, whatever they are. */
-#define WORD(address) ((u64)READ(CAST((void *)(address), struct timespec64), tv_sec))
+#define READ_U64(address) ((u64)CAST_READ(RDONLY_CAST((void *)(address), struct timespec64), tv_sec))
 /* A pointer, read as a number: only these go to a function that is verified by itself. */
-#define NUMBER(pointer, field) WORD(&(pointer)->field)
+#define READ_ADDRESS(pointer, field) READ_U64(&(pointer)->field)
 
 #ifdef LEGACY
 
 /* A field of what the kernel knows the type of: LEGACY kernels do not know that of the current task. */
-#define LOAD(pointer, field) READ_IF(false, pointer, field)
+#define BTF_READ(pointer, field) READ_DIRECT_IF(false, pointer, field)
 
-__inline_always struct task_struct *this_task(void)
+__inline_always struct task_struct *get_current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task();
 }
@@ -60,7 +60,7 @@ __inline_always struct task_struct *this_task(void)
 /* The registers with which a task has entered the kernel: task_pt_regs() in asm/processor.h of each. */
 __inline_always struct pt_regs *task_regs(struct task_struct *task)
 {
-	return (void *)LOAD(task, stack) + THREAD_SIZE - bpf_core_type_size(struct pt_regs);
+	return (void *)BTF_READ(task, stack) + THREAD_SIZE - bpf_core_type_size(struct pt_regs);
 }
 
 __inline_always void read_comm(struct task_struct *task, u64 *comm)
@@ -69,7 +69,7 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 }
 
 /* Calls `step` until it says that it is done. */
-#define LOOP(times, step, context)                                                                                     \
+#define BPF_LOOP(times, step, context)                                                                                 \
 	do {                                                                                                           \
 		for (u32 i_ = 0; i_ < (times); i_++)                                                                   \
 			if (step(i_, context))                                                                         \
@@ -81,9 +81,9 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 
 #else
 
-#define LOAD(pointer, field) ((pointer)->field)
+#define BTF_READ(pointer, field) ((pointer)->field)
 
-__inline_always struct task_struct *this_task(void)
+__inline_always struct task_struct *get_current_task(void)
 {
 	return bpf_get_current_task_btf();
 }
@@ -100,7 +100,7 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 	comm[1] = from[1];
 }
 
-#define LOOP(times, step, context) bpf_loop(times, step, context, 0)
+#define BPF_LOOP(times, step, context) bpf_loop(times, step, context, 0)
 /* Functions that are not static are verified once, and not at every call. */
 #define VERIFIED_ONCE __noinline
 
@@ -114,7 +114,7 @@ extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
  * Around a program's work: the scratch records are a CPU's own. Kernels before Linux 7 run a tracepoint's programs with
  * preemption off, and the verifier drops this there.
  */
-__inline_always void hold_cpu(void)
+__inline_always void disable_preemption(void)
 {
 	if (config.preemptible)
 		bpf_preempt_disable();
@@ -123,7 +123,7 @@ __inline_always void hold_cpu(void)
  * A thread that is preempted inside a program keeps all others of the CPU from running it. One that is due to be
  * preempted would be as soon as it may, which is here, had it interrupts: so it is once the program has ended.
  */
-__inline_always void release_cpu(void)
+__inline_always void enable_preemption(void)
 {
 	unsigned long flags;
 	if (!config.preemptible)

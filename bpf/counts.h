@@ -20,7 +20,7 @@ struct {
 } counts SEC(".maps");
 
 /* The number of the highest bit that is set, from 0; of what is too large, the last bucket's. */
-__inline_always u32 log2_bucket(u64 n)
+__inline_always u32 latency_bucket(u64 n)
 {
 	u32 bit = 0;
 	if (n >> 32)
@@ -37,7 +37,7 @@ __inline_always u32 log2_bucket(u64 n)
 static const struct count no_count = {};
 
 /* Counts the call that the thread is in; false: there is no room. */
-__inline_always bool count_call(struct task *t, s64 ret, const volatile struct plan *plan)
+__inline_always bool count_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	struct count_key key = {
@@ -61,15 +61,15 @@ __inline_always bool count_call(struct task *t, s64 ret, const volatile struct p
 	/* How long it took is not known of one whose entry or return was not seen. */
 	if (!(rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY | SYS_NO_RETURN))) {
 		count->duration += rec->duration;
-		count->latency[log2_bucket(rec->duration)]++;
+		count->latency[latency_bucket(rec->duration)]++;
 	}
 	return true;
 }
 
-__inline_always void tally(struct task *t, s64 ret, const volatile struct plan *plan)
+__inline_always void count_call_or_loss(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	if (!count_call(t, ret, plan))
-		count_loss(t->cgroup, plan->class);
+		count_ring_loss(t->cgroup, plan->class);
 }
 
 #endif

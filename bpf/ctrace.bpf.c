@@ -44,9 +44,9 @@ const volatile struct wire_types wire_types = {};
 SEC("raw_tp/io_uring_submit_req")
 int BPF_PROG(on_uring_submit_req, u64 req)
 {
-	hold_cpu();
+	disable_preemption();
 	submit_request(req, 0);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
@@ -54,18 +54,18 @@ int BPF_PROG(on_uring_submit_req, u64 req)
 SEC("raw_tp/io_uring_submit_sqe")
 int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
 {
-	hold_cpu();
+	disable_preemption();
 	submit_request(config.uring_ring_first ? second : first, 0);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
 SEC("raw_tp/io_uring_req_failed")
 int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
 {
-	hold_cpu();
+	disable_preemption();
 	submit_request(config.uring_ring_first ? second : first, sqe);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
@@ -75,16 +75,16 @@ int on_uring_complete(u64 *args)
 {
 	u64 req = args[1];
 	s32 res;
-	hold_cpu();
+	disable_preemption();
 	if (config.uring_has_cqe) {
-		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
-		res = READ(cqe, res);
+		struct io_uring_cqe *cqe = RDONLY_CAST((void *)args[2], struct io_uring_cqe);
+		res = CAST_READ(cqe, res);
 	} else {
 		res = args[3];
 	}
 	if (req)
 		complete_request(req, res);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
@@ -93,71 +93,71 @@ SEC("iter/task")
 int end_requests(struct bpf_iter__task *ctx)
 {
 	if (!ctx->task)
-		bpf_for_each_map_elem(&requests, end_request, 0, 0);
+		bpf_for_each_map_elem(&requests, abandon_in_flight, 0, 0);
 	return 0;
 }
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
-	hold_cpu();
-	enter_call(this_task(), regs, nr);
-	release_cpu();
+	disable_preemption();
+	enter_call(get_current_task(), regs, nr);
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	hold_cpu();
-	exit_call(this_task(), regs, ret);
-	release_cpu();
+	disable_preemption();
+	exit_call(get_current_task(), regs, ret);
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	hold_cpu();
+	disable_preemption();
 	fork_task(parent, child);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	hold_cpu();
+	disable_preemption();
 	exec_task(task, old_pid, bprm);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	hold_cpu();
+	disable_preemption();
 	exit_task(task);
-	drop_storage(task);
-	release_cpu();
+	delete_task_state(task);
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
-	hold_cpu();
+	disable_preemption();
 	make_cgroup(cgroup, path);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	hold_cpu();
+	disable_preemption();
 	remove_cgroup(cgroup, path);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
@@ -172,15 +172,15 @@ SEC("iter/task")
 int begin_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	if (!task || (task->flags & PF_KTHREAD) || task_storage(task))
+	if (!task || (task->flags & PF_KTHREAD) || find_task_state(task))
 		return 0;
 	struct pt_regs *regs = task_regs(task);
 	if (!is_in_call(task, regs))
 		return 0;
-	struct task *t = make_storage(task);
+	struct task_state *t = create_task_state(task);
 	if (!t)
 		return 0;
-	refresh_task_of(t, task);
+	refresh_state(t, task);
 	adopt_call(t, task, regs);
 	return 0;
 }
@@ -190,16 +190,16 @@ SEC("iter/task")
 int end_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct task *t;
+	struct task_state *t;
 	if (!task)
 		return 0;
-	t = task_storage(task);
-	if (!t || t->entered > end_time)
+	t = find_task_state(task);
+	if (!t || t->entered_ns > end_time)
 		return 0;
 	struct pt_regs *regs = task_regs(task);
 	/* One that is in no call has returned since, or its return was missed. */
 	if (must_define(t))
-		define_task_of(t, task);
+		define_task(t, task);
 	abandon_call(t, task, task->on_cpu || is_in_call(task, regs) ? regs : 0);
 	return 0;
 }

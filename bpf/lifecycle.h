@@ -7,38 +7,38 @@
 
 __inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
 {
-	struct task *t = make_storage(child);
+	struct task_state *t = create_task_state(child);
 	if (t)
-		leave_out(t, CALL_BORN);
-	t = task_storage(parent);
+		skip_call(t, CALL_NEW_THREAD);
+	t = find_task_state(parent);
 	if (t)
 		t->child = child->pid;
 }
 
 __inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	struct task *t = task_storage(task);
+	struct task_state *t = find_task_state(task);
 	bool seen = t != 0;
-	t = current_task(task, t);
+	t = refreshed_state(task, t);
 	if (!t)
 		return;
 	if (!seen)
-		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
-	else if (t->call == CALL_BORN)
-		t->call = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
-	if (!t->record || config.counts)
+		t->call_state = CALL_ENTERED_UNRECORDED; /* it was in this call when the recording began */
+	else if (t->call_state == CALL_NEW_THREAD)
+		t->call_state = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
+	if (!t->recorded || config.counts)
 		return;
-	t->known = 0; /* another executable */
+	t->defined = 0; /* another executable */
 	/* Arguments belong to a row. */
-	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
+	if (t->call_state == CALL_ENTERED_UNRECORDED ? !config.exec_wanted : t->call_state != CALL_ACTIVE)
 		return;
-	if (t->pressed)
-		look_at_ring(t, RANK_LAST);
-	bool pressed = t->pressed;
-	if (t->retry & (1 << DATA_PATH))
-		send_filename(task, t->count, bprm);
-	t->retry = 0; /* the memory is another program's now */
-	send_exec(task, t->count, old_pid);
+	if (t->ring_pressed)
+		is_over_share(t, RANK_LAST);
+	bool pressed = t->ring_pressed;
+	if (t->retry_slots & (1 << DATA_PATH))
+		send_exec_path(task, t->call_count, bprm);
+	t->retry_slots = 0; /* the memory is another program's now */
+	send_exec(task, t->call_count, old_pid);
 	if (pressed)
 		charge_share(t, RANK_LAST);
 }
@@ -47,43 +47,44 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 #define SIGNAL_GROUP_EXIT 0x00000004
 
 /* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
-VERIFIED_ONCE int send_exit(struct task *t, u32 ends)
+VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
 {
-	struct task_struct *task = LOOSE(this_task());
+	struct task_struct *task = UNTRUSTED(get_current_task());
 	struct rec_exit rec = {};
 	if (!t)
 		return 0;
-	struct signal_struct *signal = LOAD(task, signal);
-	fill_head(&rec.head, LOAD(task, pid), REC_EXIT);
-	rec.pid = LOAD(task, tgid);
-	rec.code = LOAD(task, exit_code);
+	struct signal_struct *signal = BTF_READ(task, signal);
+	fill_head(&rec.head, BTF_READ(task, pid), REC_EXIT);
+	rec.pid = BTF_READ(task, tgid);
+	rec.code = BTF_READ(task, exit_code);
 	if (ends) {
 		rec.head.flags = EXIT_PROCESS;
 		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
-		rec.code = LOAD(signal, flags) & SIGNAL_GROUP_EXIT ? LOAD(signal, group_exit_code)
-								   : LOAD(LOAD(task, group_leader), exit_code);
+		rec.code = BTF_READ(signal, flags) & SIGNAL_GROUP_EXIT
+				   ? BTF_READ(signal, group_exit_code)
+				   : BTF_READ(BTF_READ(task, group_leader), exit_code);
 	}
-	return t->known && send(&rec, sizeof(rec));
+	return t->defined && send_record(&rec, sizeof(rec));
 }
 
 __inline_always void exit_task(struct task_struct *task)
 {
-	struct task *t = task_storage(task);
-	if (!t || !t->record)
+	struct task_state *t = find_task_state(task);
+	if (!t || !t->recorded)
 		return;
 	if (t->definition_epoch != definition_epoch)
-		t->known = 0;
+		t->defined = 0;
 	/* do_exit() has counted this thread out before the tracepoint. */
 	bool ends = task->signal->live.counter == 0;
 	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
-	bool refused = !config.counts && look_at_ring(t, rank), pressed = t->pressed;
+	bool refused = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
 	if (must_define(t) && !refused)
-		define_current(t);
+		define_current_task(t);
 	abandon_call(t, task, task_regs(task));
 	if (config.counts)
 		return;
 	if ((refused || !send_exit(t, ends)) && ends)
-		count_loss(t->cgroup, config.exit_class);
+		count_ring_loss(t->cgroup, config.exit_class);
 	if (pressed)
 		charge_share(t, rank);
 }

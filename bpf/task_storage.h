@@ -13,24 +13,24 @@ struct {
 	__uint(max_entries, 4194304); /* PID_MAX_LIMIT of linux/threads.h; only those that there are take memory */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
-	__type(value, struct task);
+	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-static const struct task no_task = {};
+static const struct task_state no_task_state = {};
 
 /* What we know of a thread; null: nothing yet. */
-__inline_always struct task *task_storage(struct task_struct *task)
+__inline_always struct task_state *find_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
 	return bpf_map_lookup_elem(&tasks, &key);
 }
 
 /* Makes room for what is to be known of a thread of which nothing is. Null: no memory, which is counted. */
-__inline_always struct task *make_storage(struct task_struct *task)
+__inline_always struct task_state *create_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
-	struct task *t = 0;
-	if (!bpf_map_update_elem(&tasks, &key, &no_task, 0))
+	struct task_state *t = 0;
+	if (!bpf_map_update_elem(&tasks, &key, &no_task_state, 0))
 		t = bpf_map_lookup_elem(&tasks, &key);
 	if (!t)
 		count_miss(MISS_STORAGE);
@@ -40,7 +40,7 @@ __inline_always struct task *make_storage(struct task_struct *task)
 #define RAW_COMM(t) ((t)->raw_comm)
 
 /* Takes over the name of a thread. */
-__inline_always void name_task(struct task *t, struct task_struct *named)
+__inline_always void copy_comm(struct task_state *t, struct task_struct *named)
 {
 	read_comm(named, t->raw_comm);
 	t->comm[0] = t->comm[1] = 0;
@@ -48,7 +48,7 @@ __inline_always void name_task(struct task *t, struct task_struct *named)
 }
 
 /* Forgets a thread that has exited. */
-__inline_always void drop_storage(struct task_struct *task)
+__inline_always void delete_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
 	bpf_map_delete_elem(&tasks, &key);
@@ -60,17 +60,17 @@ struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct task);
+	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-__inline_always struct task *task_storage(struct task_struct *task)
+__inline_always struct task_state *find_task_state(struct task_struct *task)
 {
 	return bpf_task_storage_get(&tasks, task, 0, 0);
 }
 
-__inline_always struct task *make_storage(struct task_struct *task)
+__inline_always struct task_state *create_task_state(struct task_struct *task)
 {
-	struct task *t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		count_miss(MISS_STORAGE);
 	return t;
@@ -78,13 +78,13 @@ __inline_always struct task *make_storage(struct task_struct *task)
 
 #define RAW_COMM(t) ((t)->comm)
 
-__inline_always void name_task(struct task *t, struct task_struct *named)
+__inline_always void copy_comm(struct task_state *t, struct task_struct *named)
 {
 	bpf_probe_read_kernel(t->comm, sizeof(t->comm), named->comm);
 }
 
 /* The kernel forgets it with the thread. */
-__inline_always void drop_storage(struct task_struct *task)
+__inline_always void delete_task_state(struct task_struct *task)
 {
 }
 

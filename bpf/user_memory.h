@@ -30,7 +30,7 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 	u32 zero = 0;
 	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (rec) {
-		fill_head(&rec->head, LOAD(task, pid), REC_DATA);
+		fill_head(&rec->head, BTF_READ(task, pid), REC_DATA);
 		rec->head.nr = slot | count << SLOT_BITS;
 		rec->base = 0;
 	}
@@ -42,12 +42,12 @@ __inline_always void send_data(struct rec_data *rec, u64 bytes)
 	barrier_var(bytes); /* or the compiler bounds another register than the one that it passes on */
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
-	if (!send(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 
 /* What is left to do where the memory could not be read: at the last try it is counted and told. */
-__inline_always bool fault(struct rec_data *rec, bool last)
+__inline_always bool report_fault(struct rec_data *rec, bool last)
 {
 	if (last) {
 		count_miss(MISS_USER_MEMORY);
@@ -68,7 +68,7 @@ __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer,
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
-		return fault(rec, last);
+		return report_fault(rec, last);
 	send_data(rec, n);
 	return true;
 }
@@ -90,13 +90,13 @@ __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer
 	if (!rec || !pointer)
 		return true;
 	if (bpf_probe_read_user(rec->bytes, sizeof(struct data_flags), (void *)pointer))
-		return fault(rec, last);
+		return report_fault(rec, last);
 	send_data(rec, sizeof(struct data_flags));
 	return true;
 }
 
 /* Whether a string of the caller is empty, as that of fstat(3) is, which is newfstatat(2). */
-__inline_always bool is_empty(u64 pointer)
+__inline_always bool is_empty_string(u64 pointer)
 {
 	char first = 1;
 	return !bpf_probe_read_user(&first, sizeof(first), (void *)pointer) && !first;
@@ -113,7 +113,7 @@ __inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u6
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
-		return fault(rec, last);
+		return report_fault(rec, last);
 	rec->base = base_key(task, rec->bytes[0], dirfd);
 	send_data(rec, n);
 	return true;
@@ -147,7 +147,7 @@ __inline_always bool is_dns(const char *sockaddr)
 
 /* What became of an address. */
 enum sent_address {
-	ADDRESS_AGAIN, /* it could not be read: try again at return */
+	ADDRESS_RETRY, /* it could not be read: try again at return */
 	ADDRESS_DONE,
 	ADDRESS_DNS, /* it is a name server's */
 };
@@ -161,7 +161,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	u32 out = 0;
 	if (!pointer)
 		return ADDRESS_DONE;
-	rec = begin_data(this_task(), count, DATA_ADDR);
+	rec = begin_data(get_current_task(), count, DATA_ADDR);
 	if (!rec)
 		return ADDRESS_DONE;
 	switch (how) {
@@ -169,7 +169,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 		if (!next)
 			return ADDRESS_DONE;
 		if (bpf_probe_read_user(&out, sizeof(out), (void *)next))
-			return fault(rec, last);
+			return report_fault(rec, last);
 		bytes = out;
 		break;
 	case ADDR_MSG_IN:
@@ -177,7 +177,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	case ADDR_MMSG_IN: /* struct mmsghdr begins with its struct msghdr */
 	case ADDR_MMSG_OUT:
 		if (!read_msghdr(pointer, compat, &addr, &bytes))
-			return fault(rec, last);
+			return report_fault(rec, last);
 		break;
 	}
 	if (!addr || !bytes)
@@ -185,7 +185,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	if (bytes > ADDR_MAX_BYTES)
 		bytes = ADDR_MAX_BYTES;
 	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
-		return fault(rec, last);
+		return report_fault(rec, last);
 	bool dns = is_dns(rec->bytes);
 	send_data(rec, bytes);
 	return dns ? ADDRESS_DNS : ADDRESS_DONE;
@@ -223,15 +223,15 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct mm_struct *mm = LOAD(LOOSE(task), mm);
+	struct mm_struct *mm = BTF_READ(UNTRUSTED(task), mm);
 	if (!rec || !mm)
 		return;
 	u64 key = exe_key(task);
-	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
+	fill_head(&rec->head, BTF_READ(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
 	rec->caller = caller;
 	rec->exe = key;
-	u64 from = LOAD(mm, arg_start), bytes = LOAD(mm, arg_end) - from;
+	u64 from = BTF_READ(mm, arg_start), bytes = BTF_READ(mm, arg_end) - from;
 	rec->bytes = bytes;
 	if (bytes > ARGV_MAX_BYTES) {
 		bytes = ARGV_MAX_BYTES;
@@ -241,17 +241,17 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 		count_miss(MISS_USER_MEMORY);
 		bytes = 0;
 	}
-	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 
 /* The path of the program that the current task has just begun, where it could not be read at entry: the kernel's copy. */
-__inline_always void send_filename(struct task_struct *task, u16 count, struct linux_binprm *bprm)
+__inline_always void send_exec_path(struct task_struct *task, u16 count, struct linux_binprm *bprm)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_PATH);
 	if (!rec)
 		return;
-	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, LOAD(bprm, filename));
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, BTF_READ(bprm, filename));
 	if (n < 0)
 		return;
 	rec->base = base_key(task, rec->bytes[0], AT_FDCWD);
@@ -272,7 +272,7 @@ struct argv_walk {
 	u32 wide; /* bytes of a pointer */
 };
 
-static long argv_step(u32 i, struct argv_walk *w)
+static long copy_argument_step(u32 i, struct argv_walk *w)
 {
 	u32 zero = 0, at = w->bytes;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
@@ -301,18 +301,18 @@ __inline_always void send_argv(struct task_struct *task, u16 count, u64 argv, bo
 	struct argv_walk w = {.at = argv, .wide = compat ? 4 : 8};
 	if (!rec || !argv)
 		return;
-	LOOP(ARGV_MAX, argv_step, &w);
+	BPF_LOOP(ARGV_MAX, copy_argument_step, &w);
 	if (w.at == argv + ARGV_MAX * (u64)w.wide)
 		count_miss(MISS_ARGV);
-	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
+	fill_head(&rec->head, BTF_READ(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
-	rec->caller = LOAD(task, pid);
+	rec->caller = BTF_READ(task, pid);
 	rec->exe = 0;
 	u64 bytes = w.bytes;
 	rec->bytes = bytes;
 	if (bytes > ARGV_MAX_BYTES)
 		bytes = ARGV_MAX_BYTES;
-	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 
