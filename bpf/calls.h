@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Syscalls: entry and return paired in task storage, sent as one record at return. */
+/* Syscalls. Entry and return are paired in the thread's state and sent as one record at the return. */
 #ifndef CTRACE_CALLS_H
 #define CTRACE_CALLS_H
 
@@ -13,14 +13,17 @@
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */
 #define TS_COMPAT 2
+
 __inline_always bool is_compat(struct task_struct *task)
 {
 	return BTF_READ(task, thread_info.status) & TS_COMPAT;
 }
+
 __inline_always u32 call_number(struct pt_regs *regs)
 {
 	return BTF_READ(regs, orig_ax);
 }
+
 __inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
 {
 	if (compat) {
@@ -39,10 +42,12 @@ __inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
 		args[5] = BTF_READ(regs, r9);
 	}
 }
+
 /* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
 #define NR_SOCKETCALL 102
 #define SYS_SENDMMSG 20
-/* include/uapi/linux/ipc.h: semaphores from 1 to 4, messages from 11 to 14, shared memory from 21 to 24. */
+
+/* include/uapi/linux/ipc.h: semaphores have 1 to 4, messages 11 to 14, shared memory 21 to 24. */
 #define NR_IPC 117
 enum ipc_call {
 	IPC_SEMOP = 1,
@@ -54,14 +59,16 @@ enum ipc_call {
 	IPC_MSGCTL = 8,
 	IPC_SHMCTL = 12,
 };
-/* The place of such a call in the list of all, from 1; 0: there is no such call. */
+
+/* Returns the index of a call of ipc(2) in the list of all its calls, from 1, or 0 if there is no such call. */
 __inline_always u32 ipc_index(u32 call)
 {
-	call &= 0xffff; /* above it a version of the interface */
+	call &= 0xffff; /* the high bits are a version of the interface */
 	u32 group = call / 10, in_group = call % 10;
 	return group < 3 && in_group >= 1 && in_group <= 4 ? group * 4 + in_group : 0;
 }
-/* socketcall(2) and ipc(2) are told as the call that they were asked for. */
+
+/* Returns the number of a syscall. A call of socketcall(2) or ipc(2) has a number of its own. */
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	u32 call = BTF_READ(regs, bx);
@@ -73,7 +80,8 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 		return IPC_BASE + ipc_index(call);
 	return nr <= IPC_BASE ? nr : NO_CALL;
 }
-/* Of ipc(2): its registers in the order of the call's own arguments (ipc/syscall.c). */
+
+/* Copies the registers of an ipc(2) in the order of the arguments of the call that it stands for (ipc/syscall.c). */
 __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 {
 	u32 second = BTF_READ(regs, dx), third = BTF_READ(regs, si), pointer = BTF_READ(regs, di);
@@ -85,8 +93,8 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 	switch (call) {
 	case IPC_MSGRCV:
 		args[4] = third;
-		if (!((u32)BTF_READ(regs, bx) >>
-		      16)) { /* the first version: a struct ipc_kludge has the pointer and the type */
+		/* version 0: a struct ipc_kludge has the pointer and the type */
+		if (!((u32)BTF_READ(regs, bx) >> 16)) {
 			u32 kludge[2] = {};
 			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
 			args[1] = kludge[0];
@@ -117,6 +125,7 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		break;
 	}
 }
+
 __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 	u64 from = (u32)BTF_READ(regs, cx);
@@ -125,7 +134,7 @@ __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 		return;
 	}
 	for (int i = 0; i < 6; i++) {
-		/* One by one: fewer than six may be there. */
+		/* Read one by one: the memory may hold fewer than six. */
 		u32 arg = 0;
 		bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg));
 		args[i] = arg;
@@ -134,24 +143,29 @@ __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h */
 #define TIF_32BIT 22
+
 __inline_always bool is_compat(struct task_struct *task)
 {
 	return BTF_READ(task, thread_info.flags) & (1UL << TIF_32BIT);
 }
+
 __inline_always u32 call_number(struct pt_regs *regs)
 {
 	return BTF_READ(regs, syscallno);
 }
+
 __inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
 {
 	args[0] = BTF_READ(regs, orig_x0);
 	for (int i = 1; i < 6; i++)
 		args[i] = BTF_READ(regs, regs[i]);
 }
+
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	return nr < MAX_SYSCALLS ? nr : NO_CALL;
 }
+
 __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 }
@@ -162,11 +176,11 @@ __inline_always const volatile struct plan *find_plan(bool compat, u32 nr)
 	if (nr >= MAX_SYSCALLS)
 		return 0;
 	u32 i = (nr & (MAX_SYSCALLS - 1)) | (compat ? MAX_SYSCALLS : 0);
-	barrier_var(i); /* or the compiler drops the mask, which the verifier needs */
+	barrier_var(i); /* or the compiler removes the mask, which the verifier needs */
 	return &plans[i & (2 * MAX_SYSCALLS - 1)];
 }
 
-/* Argument number `i`, from 1, of the call that the thread is in. */
+/* Returns argument `i`, from 1, of the thread's current call. */
 __inline_always u64 call_arg(struct task_state *t, u32 i)
 {
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
@@ -175,7 +189,10 @@ __inline_always u64 call_arg(struct task_state *t, u32 i)
 /* linux/limits.h */
 #define U32_MAX 0xffffffffLL
 
-/* Sends one slot of user memory. 0: it could not be read, and is not the `last` try. Each is verified by itself. */
+/*
+ * Sends one slot of user memory. Returns 0 if it could not be read and this is not the `last` try. The verifier checks
+ * this function once, not for each slot.
+ */
 VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 {
 	if (!t)
@@ -219,7 +236,7 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 	return 1;
 }
 
-/* Sends the slots asked for, and returns those that are to be tried again. */
+/* Sends the given slots. Returns the slots to be retried. */
 __inline_always u32 send_slots(struct task_state *t, u32 slots, bool last)
 {
 	u32 failed = 0;
@@ -240,7 +257,7 @@ __inline_always void begin_call(struct task_state *t, u32 nr, u8 flags)
 	t->to_dns = 0;
 }
 
-/* The arguments, while the call has not run. */
+/* Reads the arguments of a call that has not run yet. */
 __inline_always void read_entry_args(struct task_state *t, struct pt_regs *regs, bool compat,
 				     const volatile struct plan *plan)
 {
@@ -250,14 +267,14 @@ __inline_always void read_entry_args(struct task_state *t, struct pt_regs *regs,
 		read_args(regs, compat, t->call_rec.args);
 }
 
-VERIFIED_ONCE int count_missed_return(struct task_state *t);
+VERIFIED_ONCE int handle_missed_return(struct task_state *t);
 
-/* A call that is not recorded. */
+/* Marks the current call as not recorded. */
 __inline_always void skip_call(struct task_state *t, u8 why)
 {
 	t->call_state = why;
 	if (config.preemptible)
-		t->entered_ns = begin_time; /* see miss_return() */
+		t->entered_ns = begin_time; /* see handle_missed_return() */
 }
 
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
@@ -266,7 +283,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	if (!t)
 		return;
 	if (config.preemptible && t->call_state)
-		count_missed_return(t);
+		handle_missed_return(t);
 	t->call_count = (t->call_count + 1) & CALL_COUNT;
 	if (!t->recorded) {
 		skip_call(t, CALL_ENTERED_UNRECORDED);
@@ -307,7 +324,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	t->entered_ns = bpf_ktime_get_boot_ns();
 }
 
-/* Sends the record of a call, with so many arguments. */
+/* Sends the record of a call with `nargs` arguments. */
 __inline_always void send_call(struct task_state *t, u32 tid, s64 ret, const volatile struct plan *plan, u32 nargs)
 {
 	struct rec_syscall *rec = &t->call_rec;
@@ -324,7 +341,7 @@ __inline_always void send_call(struct task_state *t, u32 tid, s64 ret, const vol
 	}
 }
 
-/* Sets the time at which a call ended, and how long it took. */
+/* Sets the time at which the call ended, and its duration. */
 __inline_always void set_duration(struct task_state *t)
 {
 	struct rec_syscall *rec = &t->call_rec;
@@ -334,8 +351,8 @@ __inline_always void set_duration(struct task_state *t)
 }
 
 /*
- * Whether another thread can write to the caller's memory. Its paths are then told once more at return: where they have
- * changed, nobody knows which of them the kernel has read.
+ * Returns whether another thread can write to the caller's memory. If so, paths are sent once more at return: if they
+ * differ by then, the kernel may have read either.
  */
 __inline_always bool shares_memory(void)
 {
@@ -343,7 +360,10 @@ __inline_always bool shares_memory(void)
 	return mm && CAST_READ(mm, mm_users.counter) > 1;
 }
 
-/* What only the return tells: the fd that was made, the addresses that were set, memory that is readable by now. */
+/*
+ * Looks up everything that is known only at the return: the fd that was created, the addresses that were set, memory
+ * that can be read by now.
+ */
 __inline_always void finish_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	struct rec_syscall *rec = &t->call_rec;
@@ -370,7 +390,7 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
-	/* After an exec the memory is another program's. */
+	/* After an exec the memory belongs to another program. */
 	bool execed = plan->argv && ret >= 0;
 	if (plan->path[0] && !execed && !(rec->head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)) && shares_memory())
 		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
@@ -385,7 +405,7 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 	}
 }
 
-/* Whether seccomp has a say about the calls of a task. */
+/* Returns whether seccomp may refuse the task's calls. */
 __inline_always bool has_seccomp(struct task_struct *task)
 {
 	return bpf_core_field_exists(task->seccomp.mode) && BTF_READ(task, seccomp.mode);
@@ -405,17 +425,20 @@ __inline_always void send_return(struct task_state *t, struct task_struct *task,
 		charge_share(t, rank);
 }
 
-/* The state of the thread at the return. A call whose entry was recorded keeps the caller as it was at the entry. */
+/*
+ * Returns the thread's state for a return. It is not refreshed if the entry was recorded: the record keeps the caller
+ * as at the entry.
+ */
 __inline_always struct task_state *state_at_exit(struct task_struct *task, struct task_state *t)
 {
 	return !t || t->call_state != CALL_ACTIVE || epoch_changed(t) ? refreshed_state(task, t) : t;
 }
 
 /*
- * The result of a call: sigreturn(2) writes an errno into a 32-bit register, where syscall_get_error() of the kernel
- * sign-extends it too.
+ * Returns the result of a call. sigreturn(2) restores an errno of a 32-bit caller as a 32-bit register, which is
+ * sign-extended as in the kernel's syscall_get_error().
  */
-__inline_always s64 errno_of_compat(s64 ret, bool compat)
+__inline_always s64 sign_extend_errno(s64 ret, bool compat)
 {
 	return compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX ? (s32)ret : ret;
 }
@@ -423,7 +446,7 @@ __inline_always s64 errno_of_compat(s64 ret, bool compat)
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
 	struct task_state *t = find_task_state(task);
-	bool seen = t != 0; /* one that we have never seen was in this call already */
+	bool seen = t != 0; /* a thread without a state was in this call already */
 	t = state_at_exit(task, t);
 	if (!t)
 		return;
@@ -433,7 +456,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		return;
 	if (call == CALL_NONE)
 		t->call_count = (t->call_count + 1) & CALL_COUNT;
-	/* It has come into a container, or exec has given it a name that is recorded, during the call. */
+	/* During the call the thread has entered a container, or an exec has given it a comm that is recorded. */
 	if (call == CALL_ENTERED_UNRECORDED) {
 		call = CALL_NONE;
 		seen = false;
@@ -449,16 +472,16 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	if (!plan || !(plan->flags & PLAN_RECORD))
 		return;
 	if (call == CALL_NONE && (plan->flags & PLAN_FORK) && ret == 0)
-		return; /* a new thread comes from its parent's call, and its birth was not seen */
-	ret = errno_of_compat(ret, compat);
+		return; /* a new thread returns from its parent's call, and its fork was not seen */
+	ret = sign_extend_errno(ret, compat);
 	set_duration(t);
 	if (config.counts) {
 		count_call_or_loss(t, ret, plan);
 		return;
 	}
 	u8 rank = plan->rank;
-	bool look = t->ring_pressed || (t->call_count & (CHECK_EVERY - 1)) == 1;
-	if (call == CALL_OVER_SHARE || (look && is_over_share(t, rank))) {
+	bool check_due = t->ring_pressed || (t->call_count & (CHECK_EVERY - 1)) == 1;
+	if (call == CALL_OVER_SHARE || (check_due && is_over_share(t, rank))) {
 		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
@@ -468,7 +491,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	else if ((plan->nargs || call == CALL_NONE) && !saved)
 		read_args(regs, compat, t->call_rec.args);
 	if (call == CALL_NONE && (denied || !saved)) {
-		/* Nothing was looked up at entry; the arguments are still there. */
+		/* Nothing was looked up at entry, but the arguments are still in the registers. */
 		if (plan->fd)
 			t->call_rec.key = fd_key(call_arg(t, plan->fd));
 		t->retry_slots = plan->slots;
@@ -477,8 +500,17 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 }
 
 /*
- * A call that a thread was in when the recording began. What it is about is looked up now, for its return or for the
- * end of the recording.
+ * Returns whether a task is in a call: it is not on a CPU, and its saved registers have a syscall number. Registers
+ * that an interrupt saved have -1 there.
+ */
+__inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
+{
+	return !task->on_cpu && (s32)call_number(regs) >= 0;
+}
+
+/*
+ * Begins a call that the thread was in when the recording began. Its file or socket is looked up now, for the return or
+ * for the end of the recording.
  */
 __inline_always void adopt_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {
@@ -495,25 +527,25 @@ __inline_always void adopt_call(struct task_state *t, struct task_struct *task, 
 		t->call_rec.key = task_fd_key(task, call_arg(t, plan->fd));
 }
 
-/* Whether events of the thread would be told before it is. */
+/* Returns whether the thread is recorded but not defined yet. */
 __inline_always bool must_define(struct task_state *t)
 {
 	return t->recorded && !t->defined && !config.counts;
 }
 
 /*
- * A call that does not return: of a thread that dies in it, or that is in it when the recording ends. `regs`: those of the
- * call; null: they are another's by now. The thread has been defined.
+ * Sends a call that does not return: the thread dies in it, or is in it when the recording ends. `regs` are the
+ * registers of the call, or null if they belong to another call by now. The thread must have been defined.
  */
 __inline_always void abandon_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
-	bool refused = t->call_state == CALL_OVER_SHARE;
-	if (!t->recorded || !(refused || t->call_state == CALL_ACTIVE) || !plan || !(plan->flags & PLAN_RECORD))
+	bool over_share = t->call_state == CALL_OVER_SHARE;
+	if (!t->recorded || !(over_share || t->call_state == CALL_ACTIVE) || !plan || !(plan->flags & PLAN_RECORD))
 		return;
 	t->call_state = CALL_NONE;
-	if (refused) {
+	if (over_share) {
 		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
@@ -531,10 +563,11 @@ __inline_always void abandon_call(struct task_state *t, struct task_struct *task
 }
 
 /*
- * A call has returned, and the kernel has not run the program that sees it, because a thread that it had preempted was in
- * the same one (Linux 7). Not so where the call began before returns were seen at all, or they are not seen any more.
+ * Handles a return that was not seen: the kernel did not run the program, because a thread that it had preempted was in
+ * the same program (Linux 7). Calls that began before returns were seen, and calls after the end of the recording, do
+ * not count.
  */
-VERIFIED_ONCE int count_missed_return(struct task_state *t)
+VERIFIED_ONCE int handle_missed_return(struct task_state *t)
 {
 	if (!t || !begin_time || t->entered_ns < begin_time || end_time != ~0ULL)
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* X */
+/* Creation and removal of cgroups. They are sent to user space, which decides whether a cgroup is a container. */
 #ifndef CTRACE_CGROUPS_H
 #define CTRACE_CGROUPS_H
 
@@ -16,7 +16,7 @@ __inline_always bool is_watched(struct cgroup *cgroup, u64 *hierarchy)
 {
 	u32 id = cgroup->root->hierarchy_id;
 	*hierarchy = 0;
-	if (id == 0) /* the default hierarchy, v2: cgroup_init() takes the first id for it */
+	if (id == 0) /* the default hierarchy, v2: cgroup_init() gives it the first id */
 		return true;
 	*hierarchy = CGROUP_KEY_V1;
 	return id == config.v1_hierarchy;
@@ -38,7 +38,7 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 		n = 0;
 	if (n > sizeof(rec->path))
 		n = sizeof(rec->path);
-	/* The kernel makes and removes one at a time, so that this ring too is in order. */
+	/* The kernel creates and removes cgroups one at a time, so this ring is in order too. */
 	if (!send_to_ring(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
 		count_miss(MISS_DEFINITION);
 }
@@ -53,7 +53,7 @@ __inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 	if (cgroup->self.parent) {
 		parent = cgroup->self.parent->cgroup->kn->id | hierarchy;
 		above = bpf_map_lookup_elem(&cgroups, &parent);
-		/* A cgroup below a container's belongs to it. */
+		/* A cgroup below a container's cgroup belongs to the container. */
 		if (above && (above->state == CGROUP_CONTAINER || above->state == CGROUP_EXCLUDED))
 			info = *above;
 	}

@@ -1,5 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The programs: each a tracepoint, and what is done there. The doing is in the headers, a concern each. */
+/*
+ * The programs of the kernel side. Each runs at a tracepoint, or as an iterator over all tasks, and calls a header:
+ *
+ *   tracepoint               program              header       reads maps                 writes maps
+ *   sys_enter                on_sys_enter         calls.h      plans cgroups comms        tasks seen shares counts
+ *   sys_exit                 on_sys_exit          calls.h      plans cgroups comms        tasks seen shares counts
+ *   sched_process_fork       on_fork              lifecycle.h                             tasks
+ *   sched_process_exec       on_exec              lifecycle.h  cgroups comms              tasks seen shares
+ *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts
+ *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
+ *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
+ *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_submit_sqe      on_uring_submit_sqe  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_req_failed      on_uring_req_failed  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_complete        on_uring_complete    uring.h      uring_plans                requests seen
+ *   (iterator at the start)  begin_tasks          calls.h      plans cgroups comms        tasks seen
+ *   (iterator at the end)    end_tasks            calls.h      plans                      tasks seen counts
+ *   (iterator at the end)    end_requests         uring.h      uring_plans requests
+ *
+ * All programs but on_fork write records into `rings`. Events and data that are missing are counted in `losses` and
+ * `misses`. `plans` and `uring_plans` are variables in .rodata, not maps of their own.
+ *
+ * How data flows between the kernel side and user space:
+ *
+ *        kernel side                                                             user space
+ *
+ *   tracepoint --> program <--> tasks     state of each thread, with its
+ *                     |                   current call
+ *                     |    <--> requests  io_uring requests in flight
+ *                     |    <--> seen      keys that have been defined
+ *                     |    <--> shares    bytes in the ring by container
+ *                     |
+ *                     |  builds a record in `tasks`, on the stack or in a scratch map
+ *                     |  (file_, sock_, data_, exec_, cgroup_, request_scratch)
+ *                     v
+ *                   rings[cpu]        one ring per CPU  ------------------------> maps the rings, polls them and
+ *                   rings[number      records of cgroups, a ring of their own --> merges the records by time
+ *                         of CPUs]
+ *
+ *                   losses, misses    counters of what is missing --------------> reads the counters
+ *                   counts            counters of calls, in count mode ---------> reads the counters
+ *                   cgroups           container, host, excluded or pending <----> decides about each cgroup
+ *                   comms             the comm filter <-------------------------- fills the map after the load
+ *                   config, plans,    configuration, .rodata <------------------- sets the variables before the load
+ *                   uring_plans
+ *                   cgroup_epoch,     control variables, .data <----------------- sets the variables while it records
+ *                   definition_epoch,
+ *                   shed_level, begin_time, end_time
+ *
+ * The headers, each after those that it needs:
+ *
+ *   kernel_types.h  types of the kernel, reduced to the fields that are used
+ *   wire.h          records, configuration and map values that user space shares
+ *   compat.h        differences between kernel versions
+ *   common.h        configuration, maps, counters, output into a ring, hashes
+ *   files.h         keys and definitions of files; map file_scratch
+ *   sockets.h       keys and definitions of sockets; map sock_scratch
+ *   task_storage.h  storage of the state of threads; map tasks
+ *   tasks.h         identity of threads: process, container, whether they are recorded
+ *   user_memory.h   paths, addresses and arguments in user memory; maps data_scratch, exec_scratch
+ *   dns.h           messages to and from name servers
+ *   counts.h        count mode; map counts
+ *   ring_share.h    fair shares of a ring that fills up; map shares
+ *   calls.h         entry and return of syscalls
+ *   uring_types.h   types of io_uring, reduced to the fields that are used
+ *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
+ *   lifecycle.h     fork, exec and exit of threads
+ *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
+ */
 #include "calls.h"
 #include "uring.h"
 #include "lifecycle.h"
@@ -7,7 +75,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* So that the object's BTF names every type of wire.h, from which Rust takes them. */
+/* Names every type of wire.h in the object's BTF, from which Rust takes the types. */
 struct wire_types {
 	struct rec_syscall syscall;
 	struct rec_task task;
@@ -40,7 +108,7 @@ struct wire_types {
 };
 const volatile struct wire_types wire_types = {};
 
-/* Linux 6.4 */
+/* Since Linux 6.4. */
 SEC("raw_tp/io_uring_submit_req")
 int BPF_PROG(on_uring_submit_req, u64 req)
 {
@@ -50,7 +118,7 @@ int BPF_PROG(on_uring_submit_req, u64 req)
 	return 0;
 }
 
-/* Before: until Linux 5.19 with the ring first. */
+/* Before Linux 6.4. Until 5.19 the ring comes before the request. */
 SEC("raw_tp/io_uring_submit_sqe")
 int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
 {
@@ -69,7 +137,10 @@ int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
 	return 0;
 }
 
-/* The ring, the request, the completion's entry; until Linux 6.10 what stands in that one by one: user data, result. */
+/*
+ * Arguments: ring, request, entry of the completion queue. Until Linux 6.10 the fields of the entry come instead: user
+ * data, result.
+ */
 SEC("raw_tp/io_uring_complete")
 int on_uring_complete(u64 *args)
 {
@@ -88,7 +159,7 @@ int on_uring_complete(u64 *args)
 	return 0;
 }
 
-/* When the recording ends: sends the requests that are still in flight. */
+/* At the end of the recording: sends the requests that are still in flight. */
 SEC("iter/task")
 int end_requests(struct bpf_iter__task *ctx)
 {
@@ -161,13 +232,10 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
-/* A task that is not on a CPU and whose saved registers say so is inside a call: those of an interrupt say -1. */
-__inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
-{
-	return !task->on_cpu && (s32)call_number(regs) >= 0;
-}
-
-/* When the recording begins: remembers the calls that are in progress, so that their returns are told from refusals. */
+/*
+ * At the beginning of the recording: remembers the calls that are in progress, so that their returns do not look like
+ * calls that seccomp refused.
+ */
 SEC("iter/task")
 int begin_tasks(struct bpf_iter__task *ctx)
 {
@@ -185,7 +253,7 @@ int begin_tasks(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* When it ends: sends the calls that are still in progress. The tracepoints are detached by then. */
+/* At the end of the recording, when the tracepoints are detached: sends the calls that are still in progress. */
 SEC("iter/task")
 int end_tasks(struct bpf_iter__task *ctx)
 {
@@ -197,7 +265,7 @@ int end_tasks(struct bpf_iter__task *ctx)
 	if (!t || t->entered_ns > end_time)
 		return 0;
 	struct pt_regs *regs = task_regs(task);
-	/* One that is in no call has returned since, or its return was missed. */
+	/* If the task is in no call, the call has returned since, or its return was missed. */
 	if (must_define(t))
 		define_task(t, task);
 	abandon_call(t, task, task->on_cpu || is_in_call(task, regs) ? regs : 0);

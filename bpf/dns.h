@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a container asks a name server, and what it is told: messages to and from port 53, for user space to read. */
+/*
+ * Messages to and from port 53: the questions of a container to a name server, and the answers. User space parses them.
+ */
 #ifndef CTRACE_DNS_H
 #define CTRACE_DNS_H
 
 #include "user_memory.h"
 
-/* A message more of one sendmmsg(2) or recvmmsg(2): resolvers ask for IPv4 and IPv6 addresses at once. */
+/* Messages of one sendmmsg(2) or recvmmsg(2) that are sent: resolvers ask for IPv4 and IPv6 addresses at once. */
 #define DNS_MESSAGES 4
-/* include/uapi/linux/uio.h: UIO_MAXIOV, which vlen is cut to. */
+/* include/uapi/linux/uio.h: UIO_MAXIOV, the kernel's limit of vlen */
 #define MESSAGES_MAX 1024
 
 struct user_buffer {
@@ -15,7 +17,7 @@ struct user_buffer {
 	u64 bytes;
 };
 
-/* Reads user memory, by the time of the return: what cannot be read now is counted, and nobody tries again. */
+/* Reads user memory at the return. A failure is counted, and the read is not tried again. */
 __inline_always bool read_user_or_count(void *to, u32 bytes, u64 from)
 {
 	if (!bpf_probe_read_user(to, bytes, (void *)from))
@@ -24,7 +26,7 @@ __inline_always bool read_user_or_count(void *to, u32 bytes, u64 from)
 	return false;
 }
 
-/* Element `i` of an array of struct iovec. */
+/* Reads element `i` of an array of struct iovec. */
 __inline_always bool read_iovec(u64 iov, u32 i, bool compat, struct user_buffer *v)
 {
 	if (compat) {
@@ -49,7 +51,7 @@ __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
 		send_data(rec, bytes);
 }
 
-/* A message that is in an array of struct iovec. Over TCP its length may stand in an element of its own. */
+/* Sends a message from an array of struct iovec. Over TCP the first element may be the length of the message. */
 __inline_always void send_dns_iovec(u16 count, u64 iov, u64 bytes, bool compat)
 {
 	struct user_buffer v = {};
@@ -66,17 +68,17 @@ __inline_always void send_dns_iovec(u16 count, u64 iov, u64 bytes, bool compat)
 __noinline int send_dns_message(u16 count, u64 msghdr, u64 bytes, u8 compat)
 {
 	u64 iov = 0;
-	/* msg_iov stands after a pointer and a length. */
+	/* msg_iov comes after a pointer and a length. */
 	if (read_user_or_count(&iov, compat ? 4 : 8, msghdr + (compat ? 8 : 16)))
 		send_dns_iovec(count, iov, bytes, compat);
 	return 0;
 }
 
-/* Where struct mmsghdr has its msg_len, and how long it is. */
+/* Offset of msg_len in struct mmsghdr, and size of the struct. */
 #define MSG_LEN_OFFSET(compat) ((compat) ? 28 : 56)
 #define MMSGHDR_BYTES(compat) ((compat) ? 32 : 64)
 
-/* Sends what a call that moved `moved` bytes, or messages, has in its memory. `how`: enum payload_how. */
+/* Sends the messages in the memory of a call that transferred `moved` bytes, or messages. `how`: enum payload_how. */
 __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 {
 	switch (how) {
@@ -102,7 +104,7 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 	return 0;
 }
 
-/* Where the walk along an array of struct mmsghdr is. */
+/* State of a walk along an array of struct mmsghdr. */
 struct mmsghdr_walk {
 	u64 at;
 	u64 bytes;
@@ -119,7 +121,7 @@ static long add_bytes_step(u32 i, struct mmsghdr_walk *w)
 	return 0;
 }
 
-/* Sends how many bytes a sendmmsg(2) or recvmmsg(2) moved, in `messages` messages. */
+/* Sends the number of bytes that a sendmmsg(2) or recvmmsg(2) transferred in `messages` messages. */
 __noinline int send_messages_bytes(u64 pointer, u32 messages, u16 count, u8 compat)
 {
 	struct mmsghdr_walk w = {.at = pointer, .compat = compat};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* X */
+/* Fork, exec and exit of threads. */
 #ifndef CTRACE_LIFECYCLE_H
 #define CTRACE_LIFECYCLE_H
 
@@ -23,13 +23,13 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	if (!t)
 		return;
 	if (!seen)
-		t->call_state = CALL_ENTERED_UNRECORDED; /* it was in this call when the recording began */
+		t->call_state = CALL_ENTERED_UNRECORDED; /* the thread was in this call when the recording began */
 	else if (t->call_state == CALL_NEW_THREAD)
-		t->call_state = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
+		t->call_state = CALL_NONE; /* a kernel thread becomes a program, without a call */
 	if (!t->recorded || config.counts)
 		return;
-	t->defined = 0; /* another executable */
-	/* Arguments belong to a row. */
+	t->defined = 0; /* the executable has changed */
+	/* Arguments are sent only for a row of the exec. */
 	if (t->call_state == CALL_ENTERED_UNRECORDED ? !config.exec_wanted : t->call_state != CALL_ACTIVE)
 		return;
 	if (t->ring_pressed)
@@ -37,7 +37,7 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	bool pressed = t->ring_pressed;
 	if (t->retry_slots & (1 << DATA_PATH))
 		send_exec_path(task, t->call_count, bprm);
-	t->retry_slots = 0; /* the memory is another program's now */
+	t->retry_slots = 0; /* the memory belongs to another program now */
 	send_exec(task, t->call_count, old_pid);
 	if (pressed)
 		charge_share(t, RANK_LAST);
@@ -46,7 +46,10 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
 
-/* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
+/*
+ * Sends the end of the current thread. Only the end of a process is an event; after the end of another thread user
+ * space drops what it knows about the thread.
+ */
 VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
 {
 	struct task_struct *task = UNTRUSTED(get_current_task());
@@ -59,7 +62,7 @@ VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
 	rec.code = BTF_READ(task, exit_code);
 	if (ends) {
 		rec.head.flags = EXIT_PROCESS;
-		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
+		/* wait(2) reports the code that ended the whole process, otherwise that of its first thread. */
 		rec.code = BTF_READ(signal, flags) & SIGNAL_GROUP_EXIT
 				   ? BTF_READ(signal, group_exit_code)
 				   : BTF_READ(BTF_READ(task, group_leader), exit_code);
@@ -74,16 +77,16 @@ __inline_always void exit_task(struct task_struct *task)
 		return;
 	if (t->definition_epoch != definition_epoch)
 		t->defined = 0;
-	/* do_exit() has counted this thread out before the tracepoint. */
+	/* do_exit() has decremented the counter for this thread before the tracepoint. */
 	bool ends = task->signal->live.counter == 0;
 	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
-	bool refused = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
-	if (must_define(t) && !refused)
+	bool over_share = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
+	if (must_define(t) && !over_share)
 		define_current_task(t);
 	abandon_call(t, task, task_regs(task));
 	if (config.counts)
 		return;
-	if ((refused || !send_exit(t, ends)) && ends)
+	if ((over_share || !send_exit(t, ends)) && ends)
 		count_ring_loss(t->cgroup, config.exit_class);
 	if (pressed)
 		charge_share(t, rank);

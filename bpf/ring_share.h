@@ -1,36 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who goes without where the ring of a CPU fills up. Half of it is anybody's. Of the rest a container may hold so many times
- * what is left: the one that floods has had its share soon, and what is left stays for the others. (Known of switches as
- * dynamic thresholds: Choudhury and Hahne, 1998.) The last part of the ring is kept for what is the last to be lost, which
- * stands in the one ring so that it comes after what defines it.
+ * Decides whose records are dropped when the ring of a CPU fills up. The first half of the ring is first come, first
+ * served. Above that a container may hold at most a fixed multiple of the free space, so a flooding container soon
+ * reaches its share and the free space remains for others (known from switches as dynamic thresholds: Choudhury and
+ * Hahne, 1998). The last part of the ring is reserved for RANK_LAST, which is lost last. Its records use the same ring
+ * so that they follow the definitions that they refer to.
  */
 #ifndef CTRACE_RING_SHARE_H
 #define CTRACE_RING_SHARE_H
 
 #include "common.h"
 
-/* Quarters of what is left: of calls of RANK_CHEAP, and of all others, of RANK_LAST too, of which a fork bomb has many. */
+/*
+ * Quarters of the free space that a container may hold: with calls of RANK_CHEAP, and with all other calls. RANK_LAST
+ * gets no more than RANK_USUAL, because a fork bomb makes many of these calls.
+ */
 #define CHEAP_QUARTERS 1
 #define USUAL_QUARTERS 4
 
-/* How many calls of a thread go by until it looks again, a power of two: looking costs some nanoseconds. */
+/* A thread checks the ring once in this number of calls, a power of two: a check costs some nanoseconds. */
 #define CHECK_EVERY 16
 
-/* What is in the ring of a container, about: at least as much as there is. */
+/* Upper estimate of a container's bytes in the ring. */
 struct ring_use {
-	u64 mark; /* a position in the ring */
-	u64 end; /* and that after the latest */
-	u64 before; /* bytes that were sent before `mark` */
-	u64 since; /* and since */
+	u64 mark; /* a producer position */
+	u64 end; /* producer position after the latest record */
+	u64 before; /* bytes sent before `mark` */
+	u64 since; /* bytes sent since `mark` */
 };
 
 struct ring_share {
 	struct ring_use usual;
-	struct ring_use last; /* of RANK_LAST */
+	struct ring_use last; /* RANK_LAST */
 };
 
-/* By container. */
+/* By the key of the container's cgroup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 16384);
@@ -48,7 +52,7 @@ __inline_always u64 query_ring(u64 what)
 	return ring ? bpf_ringbuf_query(ring, what) : 0;
 }
 
-/* What the thread's container has in the ring of this CPU. Null: there is no room to count it. */
+/* Returns the use that the thread's container makes of this CPU's ring, or null if the map is full. */
 __inline_always struct ring_use *find_ring_use(struct task_state *t, u32 rank)
 {
 	u64 key = t->cgroup;
@@ -62,7 +66,7 @@ __inline_always struct ring_use *find_ring_use(struct task_state *t, u32 rank)
 	return rank == RANK_LAST ? &share->last : &share->usual;
 }
 
-/* Bytes of it, where the ring has been read up to a position. */
+/* Returns the bytes that are still in the ring, if the consumer has read up to the position `read`. */
 __inline_always u64 unread_bytes(struct ring_use *use, u64 read)
 {
 	if (use->end <= read) {
@@ -75,7 +79,10 @@ __inline_always u64 unread_bytes(struct ring_use *use, u64 read)
 	return use->before + use->since;
 }
 
-/* Looks at the ring: whether the thread's container has had its share of it, for calls of this rank. */
+/*
+ * Returns whether the thread's container has used its share of this CPU's ring for calls of this rank. Sets
+ * `ring_pressed` and `ring_position` of the thread.
+ */
 VERIFIED_ONCE int is_over_share(struct task_state *t, u32 rank)
 {
 	if (!t)
@@ -91,7 +98,7 @@ VERIFIED_ONCE int is_over_share(struct task_state *t, u32 rank)
 	return used >= most || (use && unread_bytes(use, t->ring_position - used) > (most - used) * quarters / 4);
 }
 
-/* Counts what was sent since the ring was looked at. */
+/* Charges the container for the bytes that were sent since the last check. */
 VERIFIED_ONCE int charge_share(struct task_state *t, u32 rank)
 {
 	struct ring_use *use = t ? find_ring_use(t, rank) : 0;
@@ -102,7 +109,7 @@ VERIFIED_ONCE int charge_share(struct task_state *t, u32 rank)
 	return 0;
 }
 
-/* Forgets a container that is gone. */
+/* Deletes the share of a removed container. */
 __inline_always void delete_share(u64 key)
 {
 	bpf_map_delete_elem(&shares, &key);

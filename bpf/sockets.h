@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From a socket to a key of its addresses, whose definition is sent once. */
+/* Keys of sockets and their addresses. The definition behind a key is sent once. */
 #ifndef CTRACE_SOCKETS_H
 #define CTRACE_SOCKETS_H
 
@@ -21,14 +21,16 @@ struct {
 	__type(value, struct rec_sock);
 } sock_scratch SEC(".maps");
 
-/* The name a unix socket is bound to, abstract ones with their leading NUL; returns its bytes. */
+/*
+ * Copies the name that a unix socket is bound to, an abstract name with its leading NUL. Returns its length in bytes.
+ */
 __inline_always u32 copy_unix_name(struct sock *sk, char *to)
 {
 	struct unix_sock *u = RDONLY_CAST(sk, struct unix_sock);
 	struct unix_address *addr = CAST_READ(u, addr);
 	if (!addr)
 		return 0;
-	/* The length counts sun_family. */
+	/* The length includes sun_family. */
 	u64 bytes = (u32)(CAST_READ(addr, len) - 2);
 	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
 		return 0;
@@ -43,7 +45,7 @@ __inline_always u64 copy_inet_addresses(struct sock *sk, struct rec_sock *rec)
 {
 	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
 	rec->local_port = CAST_READ(sk, __sk_common.skc_num);
-	/* A connection that is over has given its port back, but still knows it. */
+	/* A closed connection has returned its port, but inet_sport still holds it. */
 	if (!rec->local_port)
 		rec->local_port = bpf_ntohs(CAST_READ(RDONLY_CAST(sk, struct inet_sock), inet_sport));
 	rec->peer_port = bpf_ntohs(CAST_READ(sk, __sk_common.skc_dport));
@@ -62,7 +64,10 @@ __inline_always u64 copy_inet_addresses(struct sock *sk, struct rec_sock *rec)
 	return mix_hash(key, (u64)rec->local_port << 16 | rec->peer_port);
 }
 
-/* The inode of a socket, which no other has: its memory may be another's before long. 0: nobody has it open. */
+/*
+ * Returns the inode of a socket, or 0 if nobody has it open. The inode is unique, while the socket's memory is soon
+ * reused.
+ */
 __inline_always u64 sock_inode(struct sock *sk)
 {
 	struct socket *socket = sk ? CAST_READ(sk, sk_socket) : 0;
@@ -74,7 +79,7 @@ __inline_always u64 sock_inode(struct sock *sk)
 	return inode ? CAST_READ(inode, i_ino) : 0;
 }
 
-/* The key of a socket as it is connected and bound now. */
+/* Returns the key of a socket with its present addresses. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
 {
 	u32 zero = 0;
@@ -129,7 +134,7 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	return key;
 }
 
-/* The key of an open file, whatever it is, from its address. */
+/* Returns the key of the struct file at an address, which may be a socket. */
 __inline_always u64 file_or_sock_key(u32 tid, u64 address)
 {
 	struct file *file = RDONLY_CAST((void *)address, struct file);
@@ -139,7 +144,7 @@ __inline_always u64 file_or_sock_key(u32 tid, u64 address)
 	return file_key(tid, address);
 }
 
-/* The key of whatever an fd of a task refers to; 0: it is not open. */
+/* Returns the key of a task's fd, or 0 if the fd is not open. */
 __inline_always u64 task_fd_key(struct task_struct *task, u32 fd)
 {
 	u64 file = fd_file(task, fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Where what we know of a thread is kept. */
+/* Storage of the state of threads. */
 #ifndef CTRACE_TASK_STORAGE_H
 #define CTRACE_TASK_STORAGE_H
 
@@ -7,10 +7,10 @@
 
 #ifdef LEGACY
 
-/* By the kernel's address of a thread, which is its own until it has exited. */
+/* By the address of the thread's task_struct, which is unique until the thread has exited. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4194304); /* PID_MAX_LIMIT of linux/threads.h; only those that there are take memory */
+	__uint(max_entries, 4194304); /* PID_MAX_LIMIT of linux/threads.h; only existing threads use memory */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
 	__type(value, struct task_state);
@@ -18,14 +18,14 @@ struct {
 
 static const struct task_state no_task_state = {};
 
-/* What we know of a thread; null: nothing yet. */
+/* Returns the state of a thread, or null if it has none. */
 __inline_always struct task_state *find_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
 	return bpf_map_lookup_elem(&tasks, &key);
 }
 
-/* Makes room for what is to be known of a thread of which nothing is. Null: no memory, which is counted. */
+/* Creates the state of a thread that has none. Returns null if there is no memory, which is counted. */
 __inline_always struct task_state *create_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
@@ -39,7 +39,7 @@ __inline_always struct task_state *create_task_state(struct task_struct *task)
 
 #define RAW_COMM(t) ((t)->raw_comm)
 
-/* Takes over the name of a thread. */
+/* Copies the comm of `named` into the state. */
 __inline_always void copy_comm(struct task_state *t, struct task_struct *named)
 {
 	read_comm(named, t->raw_comm);
@@ -47,7 +47,7 @@ __inline_always void copy_comm(struct task_state *t, struct task_struct *named)
 	bpf_probe_read_kernel_str(t->comm, sizeof(t->comm), t->raw_comm);
 }
 
-/* Forgets a thread that has exited. */
+/* Deletes the state of a thread that has exited. */
 __inline_always void delete_task_state(struct task_struct *task)
 {
 	u64 key = (u64)task;
@@ -83,7 +83,7 @@ __inline_always void copy_comm(struct task_state *t, struct task_struct *named)
 	bpf_probe_read_kernel(t->comm, sizeof(t->comm), named->comm);
 }
 
-/* The kernel forgets it with the thread. */
+/* Does nothing: the kernel deletes the state with the thread. */
 __inline_always void delete_task_state(struct task_struct *task)
 {
 }

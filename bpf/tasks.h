@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Who a thread is, which container it belongs to, and whether it is recorded. */
+/* Identity of threads: who a thread is, which container it belongs to, and whether it is recorded. */
 #ifndef CTRACE_TASKS_H
 #define CTRACE_TASKS_H
 
@@ -9,7 +9,7 @@
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
-/* Finds what user space or cgroup_mkdir said of a cgroup; false: nothing is known of it. */
+/* Looks up what user space or cgroup_mkdir has stored about a cgroup. Returns false if nothing is known. */
 __inline_always bool lookup_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key, struct cgroup_info *info)
 {
 	struct cgroup_info *found;
@@ -46,7 +46,9 @@ __inline_always struct cgroup *v1_cgroup(struct css_set *set)
 	return css ? BTF_READ(css, cgroup) : 0;
 }
 
-/* The container that a task is in. On a hybrid machine a runtime may have used either hierarchy, so both are asked. */
+/*
+ * Returns the container of a task. On a hybrid machine a runtime may have used either hierarchy, so both are looked up.
+ */
 __inline_always struct cgroup_info find_container(struct task_struct *task)
 {
 	struct cgroup_info info = {.state = CGROUP_HOST}, unified = {.state = CGROUP_HOST};
@@ -64,12 +66,12 @@ __inline_always bool is_comm_wanted(struct task_state *t)
 {
 	if (config.comm_mode == COMM_ALL)
 		return true;
-	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key is nowhere else */
+	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
 	bool listed = bpf_map_lookup_elem(&comms, comm) != 0;
 	return listed == (config.comm_mode == COMM_ONLY);
 }
 
-/* Tells user space who the thread is. */
+/* Sends the identity of a thread to user space. */
 __inline_always void define_task(struct task_state *t, struct task_struct *task)
 {
 	struct rec_task rec = {};
@@ -98,7 +100,7 @@ VERIFIED_ONCE int define_current_task(struct task_state *t)
 	return 0;
 }
 
-/* Decides anew who the thread is and whether it is recorded. It goes by the name of `named`. */
+/* Finds out again who the thread is and whether it is recorded. The thread gets the comm of `named`. */
 __inline_always void refresh_state_as(struct task_state *t, struct task_struct *task, struct task_struct *named)
 {
 	task = UNTRUSTED(task);
@@ -130,7 +132,7 @@ VERIFIED_ONCE int refresh_current_state(struct task_state *t)
 	return 0;
 }
 
-/* Likewise, of a thread that the kernel has made in a process: it goes by the name of the process. */
+/* Likewise, for a thread that the kernel created in a process: the thread gets the comm of the process. */
 VERIFIED_ONCE int refresh_worker_state(struct task_state *t)
 {
 	struct task_struct *task = UNTRUSTED(get_current_task());
@@ -139,13 +141,13 @@ VERIFIED_ONCE int refresh_worker_state(struct task_state *t)
 	return 0;
 }
 
-/* Whether user space has decided anew about cgroups or definitions since. */
+/* Returns whether user space has decided about cgroups or dropped definitions since the last refresh. */
 __inline_always bool epoch_changed(struct task_state *t)
 {
 	return t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
 }
 
-/* Whether anything that its definition tells has changed since. */
+/* Returns whether anything in the thread's definition has changed since the last refresh. */
 __inline_always bool is_state_outdated(struct task_state *t, struct task_struct *task)
 {
 	u64 comm[2];
@@ -154,7 +156,10 @@ __inline_always bool is_state_outdated(struct task_state *t, struct task_struct 
 	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || epoch_changed(t);
 }
 
-/* What we know of the current thread, from what `t` says of it, up to date. Null: no memory. */
+/*
+ * Returns the current thread's state, up to date; `t` is the state as stored, or null. Returns null if there is no
+ * memory.
+ */
 __inline_always struct task_state *refreshed_state(struct task_struct *task, struct task_state *t)
 {
 	if (!t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Requests of io_uring: what each is about is told when it is submitted, by the thread that does so (or the kernel's
- * thread that does it for the process); its result when it completes, in whatever thread that happens.
+ * io_uring requests. The arguments of a request are sent when it is submitted, by the thread that submits it or by the
+ * kernel thread that does so for the process. Its result is sent when it completes, in whatever thread that happens.
  */
 #ifndef CTRACE_URING_H
 #define CTRACE_URING_H
@@ -9,20 +9,20 @@
 #include "calls.h"
 #include "uring_types.h"
 
-/* By operation: what to do for its requests, as for a syscall. */
+/* By operation: how its requests are recorded, as for a syscall. */
 const volatile struct plan uring_plans[URING_OPS] = {};
 
 /* A request that has not completed. */
 struct request {
-	struct rec_complete rec; /* as far as it is known */
+	struct rec_complete rec; /* record of the completion, as far as it is known */
 	u64 cgroup;
 	u32 pid;
-	u32 epoch; /* of definitions, when `rec.key` was defined */
+	u32 epoch; /* definition epoch in which `rec.key` was defined */
 	u8 op;
 	u8 pad[7];
 };
 
-/* By the kernel's address of it. */
+/* By the address of the request's struct io_kiocb. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
@@ -40,7 +40,7 @@ struct {
 /* include/linux/io_uring_types.h, Linux 7.2 */
 #define IO_RING_F_COMPAT (1 << 11)
 
-/* Whether the ring is a 32-bit caller's. */
+/* Returns whether the ring belongs to a 32-bit caller. */
 __inline_always bool is_compat_ring(struct io_kiocb *kiocb)
 {
 	struct io_ring_ctx *ring = CAST_READ(kiocb, ctx);
@@ -51,13 +51,13 @@ __inline_always bool is_compat_ring(struct io_kiocb *kiocb)
 
 __inline_always const volatile struct plan *uring_plan(u32 op)
 {
-	barrier_var(op); /* or the compiler drops the mask, which the verifier needs */
+	barrier_var(op); /* or the compiler removes the mask, which the verifier needs */
 	return &uring_plans[op & (URING_OPS - 1)];
 }
 
 /*
- * The thread that submits. The kernel's thread of a ring (IORING_SETUP_SQPOLL) is one of the process, but has a name of
- * its own, which says nothing: the process's counts.
+ * Returns the state of the thread that submits. The kernel thread of a ring (IORING_SETUP_SQPOLL) is a thread of the
+ * process with a comm of its own. That comm says nothing, so the comm of the process is used.
  */
 __inline_always struct task_state *submitter_state(struct task_struct *task)
 {
@@ -75,14 +75,14 @@ __inline_always struct task_state *submitter_state(struct task_struct *task)
 	return t;
 }
 
-/* Argument number `i`, from 0: a field of the struct in which the kernel keeps a request of this kind. */
+/* Sets argument `i`, from 0, to a field of the struct in which the kernel keeps a request of this kind. */
 #define SET_ARG(i, type, field)                                                                                        \
 	do {                                                                                                           \
 		if (bpf_core_field_exists(struct type, field))                                                         \
 			rec->args[i] = CAST_READ(RDONLY_CAST((void *)req, struct type), field);                        \
 	} while (0)
 
-/* Arguments of requests on a socket. */
+/* Sets the arguments of requests on a socket. */
 __inline_always void set_socket_args(struct rec_request *rec, u64 req, u32 op)
 {
 	switch (op) {
@@ -120,7 +120,7 @@ __inline_always void set_socket_args(struct rec_request *rec, u64 req, u32 op)
 	}
 }
 
-/* Arguments of requests that close or change an open file. */
+/* Sets the arguments of requests that close or change an open file. */
 __inline_always void set_file_args(struct rec_request *rec, u64 req, u32 op)
 {
 	switch (op) {
@@ -148,7 +148,7 @@ __inline_always void set_file_args(struct rec_request *rec, u64 req, u32 op)
 	}
 }
 
-/* Arguments of requests that name a file by its path. */
+/* Sets the arguments of requests that name a file by its path. */
 __inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
 {
 	switch (op) {
@@ -189,7 +189,10 @@ __inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
 	}
 }
 
-/* The arguments in the order of the syscall of the same name. */
+/*
+ * Sets the arguments, in the order of the syscall of the same name. This function and the three above are a single
+ * switch, which the compiler joins.
+ */
 __noinline int set_request_args(u64 req, u32 op)
 {
 	u32 zero = 0;
@@ -216,7 +219,7 @@ __noinline int set_request_args(u64 req, u32 op)
 	return 0;
 }
 
-/* Whether the file that it opens or closes goes into, or comes from, the ring's table and has no fd. */
+/* Returns whether the request opens a file into the ring's table, or closes a file of it. Such a file has no fd. */
 __inline_always bool uses_file_slot(u64 req, u32 op)
 {
 	u32 slot = 0;
@@ -239,7 +242,7 @@ __inline_always bool uses_file_slot(u64 req, u32 op)
 	return slot != 0;
 }
 
-/* A path as the kernel has copied it when it took the request. */
+/* Sends a path, which the kernel copied when it accepted the request. */
 __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 {
 	struct task_struct *task = get_current_task();
@@ -263,7 +266,7 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 			send_request_path(READ_ADDRESS(from_path, field), slot, count, dirfd);                         \
 	} while (0)
 
-/* The paths, whose directories are among the arguments by now. */
+/* Sends the paths. Their directories must be set as arguments already. */
 __noinline int send_request_paths(u64 req, u32 op, u16 count)
 {
 	u32 zero = 0;
@@ -304,7 +307,7 @@ __noinline int send_request_paths(u64 req, u32 op, u16 count)
 	return 0;
 }
 
-/* The kernel's copy of an address, Linux 6.10. */
+/* Sends the kernel's copy of an address, Linux 6.10. */
 __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 {
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
@@ -351,7 +354,7 @@ __noinline int send_request_address(u64 req, u32 op, u16 count)
 	return 0;
 }
 
-/* The key of the file that a request has got; 0: none. */
+/* Returns the key of the file that a request uses, or 0. */
 __noinline u64 request_file_key(u64 req)
 {
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
@@ -359,14 +362,14 @@ __noinline u64 request_file_key(u64 req)
 	return file ? file_or_sock_key(get_current_task()->pid, file) : 0;
 }
 
-/* Sends what became of a request, which is no more. */
+/* Sends the end of a request. */
 __inline_always void send_complete(struct request *request)
 {
 	if (!send_record(&request->rec, sizeof(request->rec)))
 		count_ring_loss(request->cgroup, uring_plan(request->op)->class);
 }
 
-/* One whose completion was not seen: it was not to be told (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
+/* Ends a request without a completion: the caller wanted none (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
 __inline_always void abandon_request(struct request *request)
 {
 	request->rec.head.time = bpf_ktime_get_boot_ns();
@@ -374,16 +377,16 @@ __inline_always void abandon_request(struct request *request)
 	send_complete(request);
 }
 
-/* What the caller asked for: of a request that is `refused` as malformed the kernel keeps no operation. */
-__inline_always u32 request_op(u64 req, u64 refused)
+/* Returns the requested operation. Of a malformed request only the submission queue entry has the operation. */
+__inline_always u32 request_op(u64 req, u64 failed_sqe)
 {
-	struct io_uring_sqe *sqe = RDONLY_CAST((void *)refused, struct io_uring_sqe);
+	struct io_uring_sqe *sqe = RDONLY_CAST((void *)failed_sqe, struct io_uring_sqe);
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
-	u32 op = refused ? CAST_READ(sqe, opcode) : CAST_READ(kiocb, opcode);
+	u32 op = failed_sqe ? CAST_READ(sqe, opcode) : CAST_READ(kiocb, opcode);
 	return op < URING_OPS ? op : URING_OPS - 1;
 }
 
-/* The part of `struct request` that its completion is handled with. */
+/* Fills the part of `struct request` that is needed when the request completes, but not sent. */
 __inline_always void fill_request(struct request *request, struct task_struct *task, struct task_state *t, u32 op)
 {
 	request->cgroup = t->cgroup;
@@ -392,7 +395,7 @@ __inline_always void fill_request(struct request *request, struct task_struct *t
 	request->epoch = definition_epoch;
 }
 
-/* The heads of the records of a submission and of its completion. */
+/* Fills the heads of the records of a submission and of its completion. */
 __inline_always void fill_heads(struct rec_request *rec, struct rec_complete *complete, u32 tid, u32 op, u8 flags)
 {
 	fill_head(&rec->head, tid, REC_REQUEST);
@@ -402,11 +405,11 @@ __inline_always void fill_heads(struct rec_request *rec, struct rec_complete *co
 	complete->head.flags = flags;
 }
 
-/* Sends the record of a request and remembers it until it completes. */
+/* Sends the record of a request and remembers the request until it completes. */
 __inline_always void send_request(struct task_state *t, u64 req, struct rec_request *rec, struct request *request,
 				  u32 class)
 {
-	/* Without its place among those in flight nothing would say how it ended. */
+	/* A request that is not in the map would never be reported as completed. */
 	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, request, BPF_NOEXIST);
 	if (!placed || !send_record(rec, sizeof(*rec))) {
 		count_ring_loss(t->cgroup, class);
@@ -415,12 +418,15 @@ __inline_always void send_request(struct task_state *t, u64 req, struct rec_requ
 	}
 }
 
-/* `refused`: what the caller submitted, where it was malformed; else 0. */
-__inline_always void submit_request(u64 req, u64 refused)
+/*
+ * Records a submission. `failed_sqe` is the address of the submission queue entry (struct io_uring_sqe) if it was
+ * malformed, otherwise 0.
+ */
+__inline_always void submit_request(u64 req, u64 failed_sqe)
 {
 	struct task_struct *task = get_current_task();
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
-	u32 zero = 0, op = request_op(req, refused);
+	u32 zero = 0, op = request_op(req, failed_sqe);
 	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
 	struct request *old = bpf_map_lookup_elem(&requests, &req), request = {};
 	if (old) {
@@ -432,8 +438,8 @@ __inline_always void submit_request(u64 req, u64 refused)
 	if (!t || !rec || !t->recorded || !(plan->flags & PLAN_RECORD))
 		return;
 	u64 now = bpf_ktime_get_boot_ns();
-	bool look = t->ring_pressed || (now & (CHECK_EVERY - 1)) == 1;
-	if (look && is_over_share(t, plan->rank)) {
+	bool check_due = t->ring_pressed || (now & (CHECK_EVERY - 1)) == 1;
+	if (check_due && is_over_share(t, plan->rank)) {
 		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
@@ -442,7 +448,7 @@ __inline_always void submit_request(u64 req, u64 refused)
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
 	u8 flags = is_compat_ring(kiocb) ? SYS_COMPAT : 0;
-	if (!refused) {
+	if (!failed_sqe) {
 		set_request_args(req, op);
 		bool fixed = (CAST_READ(kiocb, flags) & REQ_F_FIXED_FILE) || uses_file_slot(req, op);
 		bool has_fd = bpf_core_field_exists(struct io_kiocb, cqe.fd); /* Linux 5.19 */
@@ -475,7 +481,7 @@ __inline_always void complete_request(u64 req, s32 ret)
 	u8 flags = rec->head.flags;
 	rec->ret = ret;
 	if (plan->flags & PLAN_RET_FD) {
-		/* An fd means something in its own process alone: another may have closed the ring. */
+		/* An fd is valid in its own process only, and another process may have closed the ring. */
 		bool own = get_current_task()->tgid == request->pid;
 		u64 key = ret >= 0 && own && !(flags & SYS_NO_FD) ? fd_key(ret) : 0;
 		if (key) {
@@ -483,7 +489,7 @@ __inline_always void complete_request(u64 req, s32 ret)
 			rec->head.flags |= SYS_RET_KEY;
 		}
 	} else if (plan->fd && (!rec->key || request->epoch != definition_epoch || (plan->flags & PLAN_SOCK_AT_EXIT))) {
-		/* A file of the ring's table, or one that was opened meanwhile; a socket that has its addresses by now. */
+		/* A file of the ring's table, a file opened meanwhile, or a socket whose addresses are set by now. */
 		u64 key = request_file_key(req);
 		if (key)
 			rec->key = key;
@@ -496,7 +502,7 @@ __inline_always void complete_request(u64 req, s32 ret)
 struct bpf_map;
 static long abandon_in_flight(struct bpf_map *map, u64 *req, struct request *request, void *unused)
 {
-	struct request copy = *request; /* it may complete yet */
+	struct request copy = *request; /* the request may still complete */
 	if (copy.rec.submitted <= end_time)
 		abandon_request(&copy);
 	return 0;
