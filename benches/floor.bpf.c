@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What a recorder cannot go below: programs that do nothing, and a prototype that pairs entry and return in task storage
- * and sends 48 bytes a call into a ring per CPU. It resolves nothing, filters nothing and keeps nothing.
+ * The lower bound of a recorder's cost: programs that do nothing, and a prototype that pairs entry and return in task
+ * storage and sends 48 bytes per call into a ring per CPU. The prototype resolves nothing, filters nothing and stores
+ * nothing.
  */
-#include "../bpf/kernel.h"
+#include "../bpf/kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 

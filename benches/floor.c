@@ -1,6 +1,6 @@
 /*
- * floor OBJECT empty|prototype: attaches these programs of floor.bpf.c until SIGINT. The prototype's rings are read every
- * 10 ms, and what is in them is thrown away.
+ * floor OBJECT empty|prototype: attaches these programs of floor.bpf.c until SIGINT. The prototype's rings are read
+ * every 10 ms, and the records are discarded.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -24,7 +24,7 @@ static int count(void *ctx, void *record, size_t bytes)
 	return 0;
 }
 
-/* Makes a ring for each CPU and puts it into the map of rings; null: it cannot. */
+/* Creates a ring for each CPU and inserts it into the map of rings. Returns null on failure. */
 static struct ring_buffer *make_rings(struct bpf_map *outer, int cpus, unsigned long *records)
 {
 	struct ring_buffer *rings = NULL;

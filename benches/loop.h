@@ -1,4 +1,4 @@
-/* What the loops share: how often, and how long a call took, by wall clock and by CPU time. */
+/* Shared by the loops: the number of calls, and the time that a call took, by wall clock and by CPU time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,4 +1,7 @@
-/* open, fstat, read, write, close, again and again: what recording adds to calls on files, paths resolved. */
+/*
+ * Calls open, fstat, read, write and close in a loop: measures what recording adds to calls on files, whose paths it
+ * resolves.
+ */
 #include "loop.h"
 #include <fcntl.h>
 #include <sys/stat.h>

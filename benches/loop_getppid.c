@@ -1,6 +1,6 @@
 /*
- * loop_getppid [CALLS [PER_MS]]: getppid(2), the cheapest call there is, again and again, as fast as it goes or so many
- * in each millisecond: what recording adds to a call, and how many calls can be recorded.
+ * loop_getppid [CALLS [PER_MS]]: calls getppid(2), the cheapest call there is, in a loop, as fast as possible or PER_MS
+ * times in each millisecond. Measures what recording adds to a call, and how many calls can be recorded.
  */
 #include "loop.h"
 #include <sys/syscall.h>

@@ -1,48 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Syscalls: entry and return paired in task storage, sent as one record at return. */
+/* Syscalls. Entry and return are paired in the thread's state and sent as one record at the return. */
 #ifndef CTRACE_CALLS_H
 #define CTRACE_CALLS_H
 
 #include "sockets.h"
 #include "tasks.h"
-#include "memory.h"
+#include "user_memory.h"
 #include "dns.h"
 #include "counts.h"
-#include "share.h"
+#include "ring_share.h"
 
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/thread_info.h */
 #define TS_COMPAT 2
+
 __inline_always bool is_compat(struct task_struct *task)
 {
-	return LOAD(task, thread_info.status) & TS_COMPAT;
+	return BTF_READ(task, thread_info.status) & TS_COMPAT;
 }
+
 __inline_always u32 call_number(struct pt_regs *regs)
 {
-	return LOAD(regs, orig_ax);
+	return BTF_READ(regs, orig_ax);
 }
-__inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
+
+__inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
 {
 	if (compat) {
-		args[0] = (u32)LOAD(regs, bx);
-		args[1] = (u32)LOAD(regs, cx);
-		args[2] = (u32)LOAD(regs, dx);
-		args[3] = (u32)LOAD(regs, si);
-		args[4] = (u32)LOAD(regs, di);
-		args[5] = (u32)LOAD(regs, bp);
+		args[0] = (u32)BTF_READ(regs, bx);
+		args[1] = (u32)BTF_READ(regs, cx);
+		args[2] = (u32)BTF_READ(regs, dx);
+		args[3] = (u32)BTF_READ(regs, si);
+		args[4] = (u32)BTF_READ(regs, di);
+		args[5] = (u32)BTF_READ(regs, bp);
 	} else {
-		args[0] = LOAD(regs, di);
-		args[1] = LOAD(regs, si);
-		args[2] = LOAD(regs, dx);
-		args[3] = LOAD(regs, r10);
-		args[4] = LOAD(regs, r8);
-		args[5] = LOAD(regs, r9);
+		args[0] = BTF_READ(regs, di);
+		args[1] = BTF_READ(regs, si);
+		args[2] = BTF_READ(regs, dx);
+		args[3] = BTF_READ(regs, r10);
+		args[4] = BTF_READ(regs, r8);
+		args[5] = BTF_READ(regs, r9);
 	}
 }
+
 /* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
 #define NR_SOCKETCALL 102
 #define SYS_SENDMMSG 20
-/* include/uapi/linux/ipc.h: semaphores from 1 to 4, messages from 11 to 14, shared memory from 21 to 24. */
+
+/* include/uapi/linux/ipc.h: semaphores have 1 to 4, messages 11 to 14, shared memory 21 to 24. */
 #define NR_IPC 117
 enum ipc_call {
 	IPC_SEMOP = 1,
@@ -54,30 +59,33 @@ enum ipc_call {
 	IPC_MSGCTL = 8,
 	IPC_SHMCTL = 12,
 };
-/* The place of such a call in the list of all, from 1; 0: there is no such call. */
-__inline_always u32 ipc_call(u32 call)
+
+/* Returns the index of a call of ipc(2) in the list of all its calls, from 1, or 0 if there is no such call. */
+__inline_always u32 ipc_index(u32 call)
 {
-	call &= 0xffff; /* above it a version of the interface */
+	call &= 0xffff; /* the high bits are a version of the interface */
 	u32 group = call / 10, in_group = call % 10;
 	return group < 3 && in_group >= 1 && in_group <= 4 ? group * 4 + in_group : 0;
 }
-/* socketcall(2) and ipc(2) are told as the call that they were asked for. */
+
+/* Returns the number of a syscall. A call of socketcall(2) or ipc(2) has a number of its own. */
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
-	u32 call = LOAD(regs, bx);
+	u32 call = BTF_READ(regs, bx);
 	if (!compat)
 		return nr < MAX_SYSCALLS ? nr : NO_CALL;
 	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
 		return SOCKETCALL_BASE + call;
-	if (nr == NR_IPC && ipc_call(call))
-		return IPC_BASE + ipc_call(call);
+	if (nr == NR_IPC && ipc_index(call))
+		return IPC_BASE + ipc_index(call);
 	return nr <= IPC_BASE ? nr : NO_CALL;
 }
-/* Of ipc(2): its registers in the order of the call's own arguments (ipc/syscall.c). */
+
+/* Copies the registers of an ipc(2) in the order of the arguments of the call that it stands for (ipc/syscall.c). */
 __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 {
-	u32 second = LOAD(regs, dx), third = LOAD(regs, si), pointer = LOAD(regs, di);
-	args[0] = (u32)LOAD(regs, cx);
+	u32 second = BTF_READ(regs, dx), third = BTF_READ(regs, si), pointer = BTF_READ(regs, di);
+	args[0] = (u32)BTF_READ(regs, cx);
 	args[1] = second;
 	args[2] = third;
 	args[3] = pointer;
@@ -85,8 +93,8 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 	switch (call) {
 	case IPC_MSGRCV:
 		args[4] = third;
-		if (!((u32)LOAD(regs, bx) >>
-		      16)) { /* the first version: a struct ipc_kludge has the pointer and the type */
+		/* version 0: a struct ipc_kludge has the pointer and the type */
+		if (!((u32)BTF_READ(regs, bx) >> 16)) {
 			u32 kludge[2] = {};
 			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
 			args[1] = kludge[0];
@@ -96,7 +104,7 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		}
 		/* fallthrough */
 	case IPC_SEMTIMEDOP:
-		args[3] = (u32)LOAD(regs, bp);
+		args[3] = (u32)BTF_READ(regs, bp);
 		/* fallthrough */
 	case IPC_SEMOP:
 	case IPC_SHMAT:
@@ -117,15 +125,16 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		break;
 	}
 }
+
 __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
-	u64 from = (u32)LOAD(regs, cx);
+	u64 from = (u32)BTF_READ(regs, cx);
 	if (nr <= SOCKETCALL_BASE) {
 		unfold_ipc(regs, nr - IPC_BASE, args);
 		return;
 	}
 	for (int i = 0; i < 6; i++) {
-		/* One by one: fewer than six may be there. */
+		/* Read one by one: the memory may hold fewer than six. */
 		u32 arg = 0;
 		bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg));
 		args[i] = arg;
@@ -134,24 +143,29 @@ __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h */
 #define TIF_32BIT 22
+
 __inline_always bool is_compat(struct task_struct *task)
 {
-	return LOAD(task, thread_info.flags) & (1UL << TIF_32BIT);
+	return BTF_READ(task, thread_info.flags) & (1UL << TIF_32BIT);
 }
+
 __inline_always u32 call_number(struct pt_regs *regs)
 {
-	return LOAD(regs, syscallno);
+	return BTF_READ(regs, syscallno);
 }
-__inline_always void call_args(struct pt_regs *regs, bool compat, u64 *args)
+
+__inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
 {
-	args[0] = LOAD(regs, orig_x0);
+	args[0] = BTF_READ(regs, orig_x0);
 	for (int i = 1; i < 6; i++)
-		args[i] = LOAD(regs, regs[i]);
+		args[i] = BTF_READ(regs, regs[i]);
 }
+
 __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 {
 	return nr < MAX_SYSCALLS ? nr : NO_CALL;
 }
+
 __inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 }
@@ -162,12 +176,12 @@ __inline_always const volatile struct plan *find_plan(bool compat, u32 nr)
 	if (nr >= MAX_SYSCALLS)
 		return 0;
 	u32 i = (nr & (MAX_SYSCALLS - 1)) | (compat ? MAX_SYSCALLS : 0);
-	barrier_var(i); /* or the compiler drops the mask, which the verifier needs */
+	barrier_var(i); /* or the compiler removes the mask, which the verifier needs */
 	return &plans[i & (2 * MAX_SYSCALLS - 1)];
 }
 
-/* Argument number `i`, from 1, of the call that the thread is in. */
-__inline_always u64 nth(struct task *t, u32 i)
+/* Returns argument `i`, from 1, of the thread's current call. */
+__inline_always u64 call_arg(struct task_state *t, u32 i)
 {
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
 }
@@ -175,52 +189,55 @@ __inline_always u64 nth(struct task *t, u32 i)
 /* linux/limits.h */
 #define U32_MAX 0xffffffffLL
 
-/* Sends one slot of user memory. 0: it could not be read, and is not the `last` try. Each is verified by itself. */
-VERIFIED_ONCE int send_slot(struct task *t, u32 slot, u32 last)
+/*
+ * Sends one slot of user memory. Returns 0 if it could not be read and this is not the `last` try. The verifier checks
+ * this function once, not for each slot.
+ */
+VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 {
 	if (!t)
 		return 0;
-	struct task_struct *task = this_task();
+	struct task_struct *task = get_current_task();
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
 	if (!plan)
 		return 1;
 	if (slot <= DATA_PATH2) {
 		u32 dir = plan->dir[slot];
-		s32 dirfd = dir ? (s32)nth(t, dir) : AT_FDCWD;
-		if (plan->stat && dirfd != AT_FDCWD && !last && is_empty(nth(t, plan->path[slot]))) {
+		s32 dirfd = dir ? (s32)call_arg(t, dir) : AT_FDCWD;
+		if (plan->stat && dirfd != AT_FDCWD && !last && is_empty_string(call_arg(t, plan->path[slot]))) {
 			t->call_rec.key = fd_key(dirfd);
 			t->call_rec.head.flags |= SYS_EMPTY_PATH;
 			return 1;
 		}
-		return send_path(task, t->count, slot, nth(t, plan->path[slot]), dirfd, last);
+		return send_path(task, t->call_count, slot, call_arg(t, plan->path[slot]), dirfd, last);
 	}
 	if (slot == DATA_TEXT)
-		return send_text(task, t->count, nth(t, plan->text), last);
+		return send_text(task, t->call_count, call_arg(t, plan->text), last);
 	if (slot == DATA_FLAGS)
-		return send_flags(task, t->count, nth(t, plan->how), last);
+		return send_flags(task, t->call_count, call_arg(t, plan->how), last);
 	if (slot == DATA_ADDR) {
-		u64 pointer = nth(t, plan->addr), next = nth(t, plan->addr + 1);
-		int sent = send_address(pointer, next, plan->addr_how, t->count, compat | (last ? 2 : 0));
-		t->dns = sent == ADDRESS_DNS;
+		u64 pointer = call_arg(t, plan->addr), next = call_arg(t, plan->addr + 1);
+		int sent = send_address(pointer, next, plan->addr_how, t->call_count, compat | (last ? 2 : 0));
+		t->to_dns = sent == ADDRESS_DNS;
 		return sent;
 	}
 	if (slot == DATA_FD2) {
-		struct rec_data *rec = begin_data(task, t->count, DATA_FD2);
+		struct rec_data *rec = begin_data(task, t->call_count, DATA_FD2);
 		if (rec) {
-			rec->base = fd_key(nth(t, plan->fd2));
+			rec->base = fd_key(call_arg(t, plan->fd2));
 			send_data(rec, 0);
 		}
 	} else if (slot == DATA_STAT) {
-		send_stat(task, t->count, nth(t, plan->stat), plan->stat_how);
+		send_stat(task, t->call_count, call_arg(t, plan->stat), plan->stat_how);
 	} else if (slot == DATA_ARGV) {
-		send_argv(task, t->count, nth(t, plan->argv), compat);
+		send_argv(task, t->call_count, call_arg(t, plan->argv), compat);
 	}
 	return 1;
 }
 
-/* Sends the slots asked for, and returns those that are to be tried again. */
-__inline_always u32 send_slots(struct task *t, u32 slots, bool last)
+/* Sends the given slots. Returns the slots to be retried. */
+__inline_always u32 send_slots(struct task_state *t, u32 slots, bool last)
 {
 	u32 failed = 0;
 	for (u32 slot = 0; slot <= DATA_ARGV; slot++)
@@ -229,85 +246,86 @@ __inline_always u32 send_slots(struct task *t, u32 slots, bool last)
 	return failed;
 }
 
-__inline_always void begin_call(struct task *t, u32 nr, u8 flags)
+__inline_always void begin_call(struct task_state *t, u32 nr, u8 flags)
 {
-	t->call = CALL_ACTIVE;
+	t->call_state = CALL_ACTIVE;
 	t->call_rec.head.nr = nr;
 	t->call_rec.head.flags = flags;
 	t->call_rec.key = 0;
-	t->retry = 0;
+	t->retry_slots = 0;
 	t->child = 0;
-	t->dns = 0;
+	t->to_dns = 0;
 }
 
-/* The arguments, while the call has not run. */
-__inline_always void entry_args(struct task *t, struct pt_regs *regs, bool compat, const volatile struct plan *plan)
+/* Reads the arguments of a call that has not run yet. */
+__inline_always void read_entry_args(struct task_state *t, struct pt_regs *regs, bool compat,
+				     const volatile struct plan *plan)
 {
 	if (plan->flags & PLAN_UNFOLD)
 		unfold_args(regs, t->call_rec.head.nr, t->call_rec.args);
 	else
-		call_args(regs, compat, t->call_rec.args);
+		read_args(regs, compat, t->call_rec.args);
 }
 
-VERIFIED_ONCE int miss_return(struct task *t);
+VERIFIED_ONCE int handle_missed_return(struct task_state *t);
 
-/* A call that is not recorded. */
-__inline_always void leave_out(struct task *t, u8 why)
+/* Marks the current call as not recorded. */
+__inline_always void skip_call(struct task_state *t, u8 why)
 {
-	t->call = why;
+	t->call_state = why;
 	if (config.preemptible)
-		t->entered = begin_time; /* see miss_return() */
+		t->entered_ns = begin_time; /* see handle_missed_return() */
 }
 
 __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
 {
-	struct task *t = current_task(task, task_storage(task));
+	struct task_state *t = refreshed_state(task, find_task_state(task));
 	if (!t)
 		return;
-	if (config.preemptible && t->call)
-		miss_return(t);
-	t->count = (t->count + 1) & CALL_COUNT;
-	if (!t->record) {
-		leave_out(t, CALL_OUTSIDE);
-		t->retry = 0;
+	if (config.preemptible && t->call_state)
+		handle_missed_return(t);
+	t->call_count = (t->call_count + 1) & CALL_COUNT;
+	if (!t->recorded) {
+		skip_call(t, CALL_ENTERED_UNRECORDED);
+		t->retry_slots = 0;
 		return;
 	}
 	bool compat = is_compat(task);
 	nr = unfold_number(regs, compat, nr);
 	const volatile struct plan *plan = find_plan(compat, nr);
 	if (!plan || !(plan->flags & PLAN_RECORD)) {
-		leave_out(t, CALL_IGNORED);
+		skip_call(t, CALL_SKIPPED);
 		return;
 	}
 	if (plan->kept < shed_level) {
-		leave_out(t, CALL_IGNORED);
-		count_loss_as(t->cgroup, plan->class, LOSS_SHED);
+		skip_call(t, CALL_SKIPPED);
+		count_loss(t->cgroup, plan->class, LOSS_SHED);
 		return;
 	}
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
 	if (config.counts) {
-		t->entered = bpf_ktime_get_boot_ns();
+		t->entered_ns = bpf_ktime_get_boot_ns();
 		return;
 	}
 	u8 fd = plan->fd, slots = plan->slots, rank = plan->rank;
-	if (t->pressed && look_at_ring(t, rank)) {
-		leave_out(t, CALL_REFUSED);
+	if (t->ring_pressed && is_over_share(t, rank)) {
+		skip_call(t, CALL_OVER_SHARE);
 		return;
 	}
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
-		entry_args(t, regs, compat, plan);
+		read_entry_args(t, regs, compat, plan);
 		if (fd)
-			t->call_rec.key = fd_key(nth(t, fd));
+			t->call_rec.key = fd_key(call_arg(t, fd));
 		if (slots)
-			t->retry = send_slots(t, slots, false);
+			t->retry_slots = send_slots(t, slots, false);
 	}
-	if (t->pressed)
+	if (t->ring_pressed)
 		charge_share(t, rank);
-	t->entered = bpf_ktime_get_boot_ns();
+	t->entered_ns = bpf_ktime_get_boot_ns();
 }
 
-/* Sends the record of a call, with so many arguments. */
-__inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile struct plan *plan, u32 nargs)
+/* Sends the record of a call with `nargs` arguments. */
+__inline_always void send_call(struct task_state *t, u32 tid, s64 ret, const volatile struct plan *plan, u32 nargs)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	u64 bytes = __builtin_offsetof(struct rec_syscall, args) + nargs * 8;
@@ -316,37 +334,40 @@ __inline_always void send_call(struct task *t, u32 tid, s64 ret, const volatile 
 	rec->head.tid = tid;
 	rec->head.kind = REC_SYSCALL;
 	rec->ret = ret;
-	rec->head.nr |= t->count << NR_BITS;
-	if (!t->known || !send(rec, bytes)) {
-		t->pressed = true;
-		count_loss(t->cgroup, plan->class);
+	rec->head.nr |= t->call_count << NR_BITS;
+	if (!t->defined || !send_record(rec, bytes)) {
+		t->ring_pressed = true;
+		count_ring_loss(t->cgroup, plan->class);
 	}
 }
 
-/* Sets the time at which a call ended, and how long it took. */
-__inline_always void stop_clock(struct task *t)
+/* Sets the time at which the call ended, and its duration. */
+__inline_always void set_duration(struct task_state *t)
 {
 	struct rec_syscall *rec = &t->call_rec;
-	u64 from = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? rec->head.time : t->entered;
+	u64 from = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? rec->head.time : t->entered_ns;
 	rec->head.time = bpf_ktime_get_boot_ns();
 	rec->duration = rec->head.time - from;
 }
 
 /*
- * Whether another thread can write to the caller's memory. Its paths are then told once more at return: where they have
- * changed, nobody knows which of them the kernel has read.
+ * Returns whether another thread can write to the caller's memory. If so, paths are sent once more at return: if they
+ * differ by then, the kernel may have read either.
  */
 __inline_always bool shares_memory(void)
 {
-	struct mm_struct *mm = LOAD(LOOSE(this_task()), mm);
-	return mm && READ(mm, mm_users.counter) > 1;
+	struct mm_struct *mm = BTF_READ(UNTRUSTED(get_current_task()), mm);
+	return mm && CAST_READ(mm, mm_users.counter) > 1;
 }
 
-/* What only the return tells: the fd that was made, the addresses that were set, memory that is readable by now. */
-__inline_always void finish_call(struct task *t, s64 ret, const volatile struct plan *plan)
+/*
+ * Looks up everything that is known only at the return: the fd that was created, the addresses that were set, memory
+ * that can be read by now.
+ */
+__inline_always void finish_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	struct rec_syscall *rec = &t->call_rec;
-	u8 how = plan->addr_how, slots = t->retry;
+	u8 how = plan->addr_how, slots = t->retry_slots;
 	if ((plan->flags & PLAN_RET_FD) && ret >= 0) {
 		u64 key = fd_key(ret);
 		if (key) {
@@ -354,7 +375,7 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 			rec->head.flags |= SYS_RET_KEY;
 		}
 	} else if (plan->flags & PLAN_SOCK_AT_EXIT) {
-		u64 key = fd_key(nth(t, plan->fd));
+		u64 key = fd_key(call_arg(t, plan->fd));
 		if (key)
 			rec->key = key;
 	}
@@ -369,7 +390,7 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
-	/* After an exec the memory is another program's. */
+	/* After an exec the memory belongs to another program. */
 	bool execed = plan->argv && ret >= 0;
 	if (plan->path[0] && !execed && !(rec->head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)) && shares_memory())
 		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
@@ -377,36 +398,66 @@ __inline_always void finish_call(struct task *t, s64 ret, const volatile struct 
 		send_slots(t, slots, true);
 	if (plan->payload && ret > 0) {
 		bool compat = rec->head.flags & SYS_COMPAT;
-		if (t->dns || (rec->key & KEY_DNS))
-			send_dns(nth(t, 2), ret, plan->payload, t->count, compat);
+		if (t->to_dns || (rec->key & KEY_DNS))
+			send_dns(call_arg(t, 2), ret, plan->payload, t->call_count, compat);
 		if (plan->payload == PAYLOAD_MESSAGES)
-			send_messages_bytes(nth(t, 2), ret, t->count, compat);
+			send_messages_bytes(call_arg(t, 2), ret, t->call_count, compat);
 	}
 }
 
-/* Whether seccomp has a say about the calls of a task. */
+/* Returns whether seccomp may refuse the task's calls. */
 __inline_always bool has_seccomp(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->seccomp.mode) && LOAD(task, seccomp.mode);
+	return bpf_core_field_exists(task->seccomp.mode) && BTF_READ(task, seccomp.mode);
+}
+
+/* Sends the record of a call that has returned. */
+__inline_always void send_return(struct task_state *t, struct task_struct *task, s64 ret,
+				 const volatile struct plan *plan, u8 rank)
+{
+	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->to_dns || (t->call_rec.key & KEY_DNS))
+		finish_call(t, ret, plan);
+	if (!t->defined)
+		define_current_task(t);
+	bool pressed = t->ring_pressed;
+	send_call(t, BTF_READ(task, pid), ret, plan, plan->nargs);
+	if (pressed)
+		charge_share(t, rank);
+}
+
+/*
+ * Returns the thread's state for a return. It is not refreshed if the entry was recorded: the record keeps the caller
+ * as at the entry.
+ */
+__inline_always struct task_state *state_at_exit(struct task_struct *task, struct task_state *t)
+{
+	return !t || t->call_state != CALL_ACTIVE || epoch_changed(t) ? refreshed_state(task, t) : t;
+}
+
+/*
+ * Returns the result of a call. sigreturn(2) restores an errno of a 32-bit caller as a 32-bit register, which is
+ * sign-extended as in the kernel's syscall_get_error().
+ */
+__inline_always s64 sign_extend_errno(s64 ret, bool compat)
+{
+	return compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX ? (s32)ret : ret;
 }
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
 {
-	struct task *t = task_storage(task);
-	bool seen = t != 0; /* one that we have never seen was in this call already */
-	/* A call whose entry was recorded is the caller's as it was then. */
-	if (!t || t->call != CALL_ACTIVE || told_anew(t))
-		t = current_task(task, t);
+	struct task_state *t = find_task_state(task);
+	bool seen = t != 0; /* a thread without a state was in this call already */
+	t = state_at_exit(task, t);
 	if (!t)
 		return;
-	u8 call = t->call;
-	t->call = CALL_NONE;
-	if (!t->record || call == CALL_IGNORED || call == CALL_BORN)
+	u8 call = t->call_state;
+	t->call_state = CALL_NONE;
+	if (!t->recorded || call == CALL_SKIPPED || call == CALL_NEW_THREAD)
 		return;
 	if (call == CALL_NONE)
-		t->count = (t->count + 1) & CALL_COUNT;
-	/* It has come into a container, or exec has given it a name that is recorded, during the call. */
-	if (call == CALL_OUTSIDE) {
+		t->call_count = (t->call_count + 1) & CALL_COUNT;
+	/* During the call the thread has entered a container, or an exec has given it a comm that is recorded. */
+	if (call == CALL_ENTERED_UNRECORDED) {
 		call = CALL_NONE;
 		seen = false;
 	}
@@ -414,115 +465,116 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		bool is32 = is_compat(task);
 		begin_call(t, unfold_number(regs, is32, call_number(regs)),
 			   (is32 ? SYS_COMPAT : 0) | (seen && has_seccomp(task) ? SYS_DENIED : SYS_NO_ENTRY));
-		t->call = CALL_NONE;
+		t->call_state = CALL_NONE;
 	}
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
 	if (!plan || !(plan->flags & PLAN_RECORD))
 		return;
 	if (call == CALL_NONE && (plan->flags & PLAN_FORK) && ret == 0)
-		return; /* a new thread comes from its parent's call, and its birth was not seen */
-	/* An errno that sigreturn(2) has put back into a 32-bit register, as syscall_get_error() of the kernel reads it. */
-	if (compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX)
-		ret = (s32)ret;
-	stop_clock(t);
+		return; /* a new thread returns from its parent's call, and its fork was not seen */
+	ret = sign_extend_errno(ret, compat);
+	set_duration(t);
 	if (config.counts) {
-		tally(t, ret, plan);
+		count_call_or_loss(t, ret, plan);
 		return;
 	}
 	u8 rank = plan->rank;
-	bool look = t->pressed || (t->count & (LOOK_EVERY - 1)) == 1;
-	if (call == CALL_REFUSED || (look && look_at_ring(t, rank))) {
-		count_loss(t->cgroup, plan->class);
+	bool check_due = t->ring_pressed || (t->call_count & (CHECK_EVERY - 1)) == 1;
+	if (call == CALL_OVER_SHARE || (check_due && is_over_share(t, rank))) {
+		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
 	if (denied)
-		entry_args(t, regs, compat, plan);
+		read_entry_args(t, regs, compat, plan);
 	else if ((plan->nargs || call == CALL_NONE) && !saved)
-		call_args(regs, compat, t->call_rec.args);
+		read_args(regs, compat, t->call_rec.args);
 	if (call == CALL_NONE && (denied || !saved)) {
-		/* Nothing was looked up at entry; the arguments are still there. */
+		/* Nothing was looked up at entry, but the arguments are still in the registers. */
 		if (plan->fd)
-			t->call_rec.key = fd_key(nth(t, plan->fd));
-		t->retry = plan->slots;
+			t->call_rec.key = fd_key(call_arg(t, plan->fd));
+		t->retry_slots = plan->slots;
 	}
-	if ((plan->flags & PLAN_FINISH) || t->retry || t->dns || (t->call_rec.key & KEY_DNS))
-		finish_call(t, ret, plan);
-	if (!t->known)
-		define_current(t);
-	bool pressed = t->pressed;
-	send_call(t, LOAD(task, pid), ret, plan, plan->nargs);
-	if (pressed)
-		charge_share(t, rank);
+	send_return(t, task, ret, plan, rank);
 }
 
 /*
- * A call that a thread was in when the recording began. What it is about is looked up now, for its return or for the
- * end of the recording.
+ * Returns whether a task is in a call: it is not on a CPU, and its saved registers have a syscall number. Registers
+ * that an interrupt saved have -1 there.
  */
-__inline_always void adopt_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
+__inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
+{
+	return !task->on_cpu && (s32)call_number(regs) >= 0;
+}
+
+/*
+ * Begins a call that the thread was in when the recording began. Its file or socket is looked up now, for the return or
+ * for the end of the recording.
+ */
+__inline_always void adopt_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {
 	bool compat = is_compat(task);
 	u32 nr = call_number(regs);
 	const volatile struct plan *plan = find_plan(compat, nr);
-	if (!t->record || !plan || !(plan->flags & PLAN_RECORD)) {
-		t->call = CALL_IGNORED;
+	if (!t->recorded || !plan || !(plan->flags & PLAN_RECORD)) {
+		t->call_state = CALL_SKIPPED;
 		return;
 	}
 	begin_call(t, nr, SYS_NO_ENTRY | (compat ? SYS_COMPAT : 0));
-	call_args(regs, compat, t->call_rec.args);
+	read_args(regs, compat, t->call_rec.args);
 	if (plan->fd && !config.counts)
-		t->call_rec.key = fd_key_of(task, nth(t, plan->fd));
+		t->call_rec.key = task_fd_key(task, call_arg(t, plan->fd));
 }
 
-/* Whether events of the thread would be told before it is. */
-__inline_always bool must_define(struct task *t)
+/* Returns whether the thread is recorded but not defined yet. */
+__inline_always bool must_define(struct task_state *t)
 {
-	return t->record && !t->known && !config.counts;
+	return t->recorded && !t->defined && !config.counts;
 }
 
 /*
- * A call that does not return: of a thread that dies in it, or that is in it when the recording ends. `regs`: those of the
- * call; null: they are another's by now. The thread has been defined.
+ * Sends a call that does not return: the thread dies in it, or is in it when the recording ends. `regs` are the
+ * registers of the call, or null if they belong to another call by now. The thread must have been defined.
  */
-__inline_always void abandon_call(struct task *t, struct task_struct *task, struct pt_regs *regs)
+__inline_always void abandon_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {
 	bool compat = t->call_rec.head.flags & SYS_COMPAT;
 	const volatile struct plan *plan = find_plan(compat, t->call_rec.head.nr);
-	bool refused = t->call == CALL_REFUSED;
-	if (!t->record || !(refused || t->call == CALL_ACTIVE) || !plan || !(plan->flags & PLAN_RECORD))
+	bool over_share = t->call_state == CALL_OVER_SHARE;
+	if (!t->recorded || !(over_share || t->call_state == CALL_ACTIVE) || !plan || !(plan->flags & PLAN_RECORD))
 		return;
-	t->call = CALL_NONE;
-	if (refused) {
-		count_loss(t->cgroup, plan->class);
+	t->call_state = CALL_NONE;
+	if (over_share) {
+		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
 	if (config.counts) {
 		t->call_rec.head.flags |= SYS_NO_RETURN;
-		tally(t, 0, plan);
+		count_call_or_loss(t, 0, plan);
 		return;
 	}
 	bool at_entry = plan->fd || plan->slots || (plan->flags & PLAN_SAVE_ARGS);
 	if (regs && !(plan->flags & PLAN_SAVE_ARGS))
-		call_args(regs, compat, t->call_rec.args);
+		read_args(regs, compat, t->call_rec.args);
 	t->call_rec.head.flags |= SYS_NO_RETURN;
-	stop_clock(t);
-	send_call(t, LOAD(task, pid), 0, plan, regs || at_entry ? plan->nargs : 0);
+	set_duration(t);
+	send_call(t, BTF_READ(task, pid), 0, plan, regs || at_entry ? plan->nargs : 0);
 }
 
 /*
- * A call has returned, and the kernel has not run the program that sees it, because a thread that it had preempted was in
- * the same one (Linux 7). Not so where the call began before returns were seen at all, or they are not seen any more.
+ * Handles a return that was not seen: the kernel did not run the program, because a thread that it had preempted was in
+ * the same program (Linux 7). Calls that began before returns were seen, and calls after the end of the recording, do
+ * not count.
  */
-VERIFIED_ONCE int miss_return(struct task *t)
+VERIFIED_ONCE int handle_missed_return(struct task_state *t)
 {
-	if (!t || !begin_time || t->entered < begin_time || end_time != ~0ULL)
+	if (!t || !begin_time || t->entered_ns < begin_time || end_time != ~0ULL)
 		return 0;
 	count_miss(MISS_RETURN);
 	if (must_define(t))
-		define_current(t);
-	abandon_call(t, this_task(), 0);
+		define_current_task(t);
+	abandon_call(t, get_current_task(), 0);
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What every concern uses: configuration, maps, counters, and the way into the ring. */
+/* Configuration, maps, counters and the functions that write into a ring: the part that all other headers use. */
 #ifndef CTRACE_COMMON_H
 #define CTRACE_COMMON_H
 
-#include "kernel.h"
+#include "kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -15,59 +15,65 @@
 #define __inline_always static __always_inline
 
 const volatile struct config config = {};
-#include "kernels.h"
+#include "compat.h"
 
-/* By syscall number: of the machine's own ABI, then from MAX_SYSCALLS on of 32-bit callers. */
+/* By syscall number. The first MAX_SYSCALLS are of the machine's own ABI, the others of 32-bit callers. */
 const volatile struct plan plans[2 * MAX_SYSCALLS] = {};
 
-/* Incremented by user space when it has decided about cgroups: tasks look again. */
+/* Incremented by user space after a decision about cgroups, so that tasks look up their cgroup again. */
 __u32 cgroup_epoch = 1;
-/* Incremented by user space when it forgets definitions: the kernel side sends them again. */
+/* Incremented by user space when it drops its definitions, so that they are sent again. */
 __u32 definition_epoch = 1;
 
-/* Set by user space, where the recorder takes more CPU than it may: calls whose plan is kept to less are given up. */
+/* Set by user space while the recorder exceeds its CPU limit: calls whose plan has a lower `kept` are dropped. */
 __u32 shed_level SEC(".data") = 0;
 
-/* Set by user space when returns from calls are seen: of a call that began before, the return may have been missed. */
+/*
+ * Boot time, ns, from which the returns of calls are seen; set by user space. The return of an earlier call may have
+ * been missed.
+ */
 __u64 begin_time SEC(".data") = 0;
 
-/* Set by user space when the recording ends, before it detaches: a call that began later is not in it. */
+/*
+ * Boot time, ns, at which the recording ends; set by user space before it detaches the programs. Calls that begin later
+ * do not belong to the recording.
+ */
 __u64 end_time = ~0ULL;
 
-/* What we know of a thread. */
-struct task {
-	struct rec_syscall call_rec; /* the record of the call, as far as it is known */
-	u64 entered; /* time of the call's entry */
-	u64 css_set; /* pointer: changes when the thread changes its cgroup */
-	u64 cred; /* pointer: changes with uid */
+/* State of a thread, kept in the map `tasks`. */
+struct task_state {
+	struct rec_syscall call_rec; /* record of the current call, as far as it is known */
+	u64 entered_ns; /* boot time of the call's entry */
+	u64 css_set; /* pointer; changes when the thread moves to another cgroup */
+	u64 cred; /* pointer; changes with the user ids */
 	u64 comm[2];
 #ifdef LEGACY
-	u64 raw_comm[2]; /* as the kernel has it, which leaves there what was behind a shorter name */
+	u64 raw_comm[2]; /* bytes of task_struct.comm; after the NUL the kernel leaves bytes of a longer earlier name */
 #endif
-	u64 sent; /* position in the ring at which the program began to send, where the ring is pressed */
+	u64 ring_position; /* producer position before the program sent anything; valid if `ring_pressed` */
 	u64 cgroup; /* key of the container's cgroup */
 	u32 cgroup_epoch;
 	u32 definition_epoch;
-	u32 child; /* tid, made by the call */
-	u16 count; /* of calls, modulo: see struct head */
-	u8 dns; /* the address of the call is a name server's */
-	u8 pressed; /* more than half of the ring was in use when it was looked at last */
-	u8 call; /* enum call */
-	u8 record; /* events of this thread are wanted */
-	u8 known; /* its definition has been sent */
-	u8 retry; /* slots of user memory to read again at return */
+	u32 child; /* tid of the child that the call made */
+	u16 call_count; /* number of the thread's calls, modulo: see struct head */
+	u8 to_dns; /* the call's address is a name server's */
+	u8 ring_pressed; /* more than half of the ring was in use at the last check */
+	u8 call_state; /* enum call_state */
+	u8 recorded; /* the thread's events are recorded */
+	u8 defined; /* the thread's definition has been sent */
+	u8 retry_slots; /* slots of user memory to read again at return */
 };
 
-enum call {
+enum call_state {
 	CALL_NONE,
 	CALL_ACTIVE,
-	CALL_IGNORED, /* by a filter */
-	CALL_OUTSIDE, /* the thread was not recorded when it entered */
-	CALL_REFUSED, /* its container has had its share of the ring */
-	CALL_BORN, /* the thread is new: its first return is of its parent's call */
+	CALL_SKIPPED, /* excluded by a filter, or dropped because of the CPU limit */
+	CALL_ENTERED_UNRECORDED, /* the thread was not recorded at the entry */
+	CALL_OVER_SHARE, /* dropped: the container had used its share of the ring */
+	CALL_NEW_THREAD, /* new thread: its first return is that of its parent's call */
 };
 
-/* One ring per CPU, and one for cgroups, which no flood fills; user space puts them in. */
+/* One ring per CPU, and one for cgroups, which a flood of calls cannot fill. User space creates and inserts them. */
 struct ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
@@ -93,7 +99,7 @@ struct {
 	__type(value, u8);
 } comms SEC(".maps");
 
-/* Events that are not recorded, by container, class and why. */
+/* Number of lost events by container, class and reason. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 16384);
@@ -115,8 +121,8 @@ __inline_always void count_miss(u32 why)
 		*n += 1;
 }
 
-/* Counts an event that is lost. */
-static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
+/* Counts one lost event. */
+static __noinline void count_loss(u64 cgroup, u32 class, u32 why)
 {
 	struct loss_key key = {.cgroup = cgroup, .class = class, .why = why};
 	u64 *n = bpf_map_lookup_elem(&losses, &key), one = 1;
@@ -126,7 +132,7 @@ static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
 	}
 	if (bpf_map_update_elem(&losses, &key, &one, BPF_NOEXIST) == 0)
 		return;
-	/* Another CPU may have made the key meanwhile, or the map is full: then it counts without a container. */
+	/* Another CPU has inserted the key since, or the map is full. If it is full, the event counts for cgroup 0. */
 	n = bpf_map_lookup_elem(&losses, &key);
 	if (!n) {
 		key.cgroup = 0;
@@ -138,21 +144,24 @@ static __noinline void count_loss_as(u64 cgroup, u32 class, u32 why)
 		count_miss(MISS_STORAGE);
 }
 
-__inline_always void count_loss(u64 cgroup, u32 class)
+__inline_always void count_ring_loss(u64 cgroup, u32 class)
 {
-	count_loss_as(cgroup, class, LOSS_RING);
+	count_loss(cgroup, class, LOSS_RING);
 }
 
-/* Puts `bytes` of `rec` into a ring. The consumer polls, so nobody is woken: a wake-up costs more than the call. */
-__inline_always bool send_to(u32 index, void *rec, u64 bytes)
+/*
+ * Copies `bytes` bytes of `rec` into a ring. It wakes nobody: the consumer polls, and a wake-up costs more than the
+ * call.
+ */
+__inline_always bool send_to_ring(u32 index, void *rec, u64 bytes)
 {
 	void *ring = bpf_map_lookup_elem(&rings, &index);
 	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
 }
 
-__inline_always bool send(void *rec, u64 bytes)
+__inline_always bool send_record(void *rec, u64 bytes)
 {
-	return send_to(bpf_get_smp_processor_id(), rec, bytes);
+	return send_to_ring(bpf_get_smp_processor_id(), rec, bytes);
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)
@@ -164,7 +173,10 @@ __inline_always void fill_head(struct head *head, u32 tid, u8 kind)
 	head->flags = 0;
 }
 
-/* Definitions that this CPU has sent, by the low bits of their key. A slot that is taken over costs a repetition. */
+/*
+ * Keys of the definitions that this CPU has sent, indexed by the low bits of the key. When another key overwrites a
+ * slot, the first definition is sent once more.
+ */
 struct seen_slots {
 	u64 key[SEEN_SLOTS];
 };
@@ -175,37 +187,37 @@ struct {
 	__type(value, struct seen_slots);
 } seen SEC(".maps");
 
-/* The slot of `key`, and in `stamp` what it holds when the definition has been sent in this epoch. */
-__inline_always u64 *seen_slot(u64 key, u64 *stamp)
+/* Returns the slot of `key`. `stamp` is the slot's value once the definition has been sent in this epoch. */
+__inline_always u64 *definition_slot(u64 key, u64 *stamp)
 {
 	u32 zero = 0;
 	struct seen_slots *slots = bpf_map_lookup_elem(&seen, &zero);
 	if (!slots)
 		return 0;
 	*stamp = key + definition_epoch;
-	return &slots->key[(key >> 2) & (SEEN_SLOTS - 1)]; /* the lowest bits of a key are no hash's */
+	return &slots->key[(key >> 2) & (SEEN_SLOTS - 1)]; /* the two lowest bits of a key are flags, not hash */
 }
 
 /*
- * Folds a word into a key. The multiplier is that of splitmix64. It comes before the word, for the first two words are
- * often small numbers that follow each other (inode and device, inode and protocol), which cancel out when combined.
+ * Mixes a word into a hash. The multiplier is that of splitmix64. The multiplication precedes the addition, because the
+ * first two words are often small consecutive numbers (inode and device, inode and protocol) that would cancel out.
  */
-__inline_always u64 mix(u64 key, u64 word)
+__inline_always u64 mix_hash(u64 key, u64 word)
 {
 	key = key * 0xbf58476d1ce4e5b9ULL + word;
 	return key ^ (key >> 29);
 }
 
-/* The other end is a name server's: in the key of a socket, so that it is known without another look. */
+/* Bit in the key of a socket: the peer is a name server. No further lookup is needed to see that. */
 #define KEY_DNS 2
 
 /*
- * A key of what was hashed. 0 says none, so it has the lowest bit. What the last word had in the bits that are overwritten
- * stands in others once it has been multiplied.
+ * Makes a key from a hash. Key 0 means none, so bit 0 is always set. The bits of the last word that bit 0 and KEY_DNS
+ * overwrite are not lost: the multiplication has spread them over higher bits.
  */
-__inline_always u64 finish_key(u64 hash, bool dns)
+__inline_always u64 key_of_hash(u64 hash, bool dns)
 {
-	return (mix(hash, 0) & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
+	return (mix_hash(hash, 0) & ~(u64)KEY_DNS) | 1 | (dns ? KEY_DNS : 0);
 }
 
 #endif

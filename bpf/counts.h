@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Calls that are counted and not sent: how many, how many failed, what they moved and how long they took, by container,
- * comm and call. The counters only ever grow, and user space takes the difference: nothing is lost between two readings.
+ * Count mode: calls are counted and not sent. The counters are calls, errors, bytes and duration, by container, comm
+ * and call. They only grow, and user space takes differences, so nothing is lost between two readings.
  */
 #ifndef CTRACE_COUNTS_H
 #define CTRACE_COUNTS_H
@@ -19,8 +19,8 @@ struct {
 	__type(value, struct count);
 } counts SEC(".maps");
 
-/* The number of the highest bit that is set, from 0; of what is too large, the last bucket's. */
-__inline_always u32 log2_bucket(u64 n)
+/* Returns the position of the highest set bit, from 0. Values that are too large belong to the last bucket. */
+__inline_always u32 latency_bucket(u64 n)
 {
 	u32 bit = 0;
 	if (n >> 32)
@@ -36,8 +36,8 @@ __inline_always u32 log2_bucket(u64 n)
 
 static const struct count no_count = {};
 
-/* Counts the call that the thread is in; false: there is no room. */
-__inline_always bool count_call(struct task *t, s64 ret, const volatile struct plan *plan)
+/* Counts the thread's current call. Returns false if the map is full. */
+__inline_always bool count_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	struct count_key key = {
@@ -58,18 +58,18 @@ __inline_always bool count_call(struct task *t, s64 ret, const volatile struct p
 		count->errors++;
 	else if ((plan->flags & PLAN_BYTES) && ret > 0)
 		count->bytes += ret;
-	/* How long it took is not known of one whose entry or return was not seen. */
+	/* The duration is unknown if the entry or the return was not seen. */
 	if (!(rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY | SYS_NO_RETURN))) {
 		count->duration += rec->duration;
-		count->latency[log2_bucket(rec->duration)]++;
+		count->latency[latency_bucket(rec->duration)]++;
 	}
 	return true;
 }
 
-__inline_always void tally(struct task *t, s64 ret, const volatile struct plan *plan)
+__inline_always void count_call_or_loss(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	if (!count_call(t, ret, plan))
-		count_loss(t->cgroup, plan->class);
+		count_ring_loss(t->cgroup, plan->class);
 }
 
 #endif

@@ -1,11 +1,81 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The programs: each a tracepoint, and what is done there. The doing is in the headers, a concern each. */
+/*
+ * The programs of the kernel side. Each runs at a tracepoint, or as an iterator over all tasks, and calls a header:
+ *
+ *   tracepoint               program              header       reads maps                 writes maps
+ *   sys_enter                on_sys_enter         calls.h      plans cgroups comms        tasks seen shares counts
+ *   sys_exit                 on_sys_exit          calls.h      plans cgroups comms        tasks seen shares counts
+ *   sched_process_fork       on_fork              lifecycle.h                             tasks
+ *   sched_process_exec       on_exec              lifecycle.h  cgroups comms              tasks seen shares
+ *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts
+ *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
+ *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
+ *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_submit_sqe      on_uring_submit_sqe  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_req_failed      on_uring_req_failed  uring.h      uring_plans cgroups comms  requests tasks seen shares
+ *   io_uring_complete        on_uring_complete    uring.h      uring_plans                requests seen
+ *   (iterator at the start)  begin_tasks          calls.h      plans cgroups comms        tasks seen
+ *   (iterator at the end)    end_tasks            calls.h      plans                      tasks seen counts
+ *   (iterator at the end)    end_requests         uring.h      uring_plans requests
+ *
+ * All programs but on_fork write records into `rings`. Events and data that are missing are counted in `losses` and
+ * `misses`. `plans` and `uring_plans` are variables in .rodata, not maps of their own.
+ *
+ * How data flows between the kernel side and user space:
+ *
+ *        kernel side                                                             user space
+ *
+ *   tracepoint --> program <--> tasks     state of each thread, with its
+ *                     |                   current call
+ *                     |    <--> requests  io_uring requests in flight
+ *                     |    <--> seen      keys that have been defined
+ *                     |    <--> shares    bytes in the ring by container
+ *                     |
+ *                     |  builds a record in `tasks`, on the stack or in a scratch map
+ *                     |  (file_, sock_, data_, exec_, cgroup_, request_scratch)
+ *                     v
+ *                   rings[cpu]        one ring per CPU  ------------------------> maps the rings, polls them and
+ *                   rings[number      records of cgroups, a ring of their own --> merges the records by time
+ *                         of CPUs]
+ *
+ *                   losses, misses    counters of what is missing --------------> reads the counters
+ *                   counts            counters of calls, in count mode ---------> reads the counters
+ *                   cgroups           container, host, excluded or pending <----> decides about each cgroup
+ *                   comms             the comm filter <-------------------------- fills the map after the load
+ *                   config, plans,    configuration, .rodata <------------------- sets the variables before the load
+ *                   uring_plans
+ *                   cgroup_epoch,     control variables, .data <----------------- sets the variables while it records
+ *                   definition_epoch,
+ *                   shed_level, begin_time, end_time
+ *
+ * The headers, each after those that it needs:
+ *
+ *   kernel_types.h  types of the kernel, reduced to the fields that are used
+ *   wire.h          records, configuration and map values that user space shares
+ *   compat.h        differences between kernel versions
+ *   common.h        configuration, maps, counters, output into a ring, hashes
+ *   files.h         keys and definitions of files; map file_scratch
+ *   sockets.h       keys and definitions of sockets; map sock_scratch
+ *   task_storage.h  storage of the state of threads; map tasks
+ *   tasks.h         identity of threads: process, container, whether they are recorded
+ *   user_memory.h   paths, addresses and arguments in user memory; maps data_scratch, exec_scratch
+ *   dns.h           messages to and from name servers
+ *   counts.h        count mode; map counts
+ *   ring_share.h    fair shares of a ring that fills up; map shares
+ *   calls.h         entry and return of syscalls
+ *   uring_types.h   types of io_uring, reduced to the fields that are used
+ *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
+ *   lifecycle.h     fork, exec and exit of threads
+ *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
+ */
 #include "calls.h"
 #include "uring.h"
+#include "lifecycle.h"
+#include "cgroups.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* So that the object's BTF names every type of wire.h, from which Rust takes them. */
+/* Names every type of wire.h in the object's BTF, from which Rust takes the types. */
 struct wire_types {
 	struct rec_syscall syscall;
 	struct rec_task task;
@@ -38,262 +108,166 @@ struct wire_types {
 };
 const volatile struct wire_types wire_types = {};
 
+/* Since Linux 6.4. */
+SEC("raw_tp/io_uring_submit_req")
+int BPF_PROG(on_uring_submit_req, u64 req)
+{
+	disable_preemption();
+	submit_request(req, 0);
+	enable_preemption();
+	return 0;
+}
+
+/* Before Linux 6.4. Until 5.19 the ring comes before the request. */
+SEC("raw_tp/io_uring_submit_sqe")
+int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
+{
+	disable_preemption();
+	submit_request(config.uring_ring_first ? second : first, 0);
+	enable_preemption();
+	return 0;
+}
+
+SEC("raw_tp/io_uring_req_failed")
+int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
+{
+	disable_preemption();
+	submit_request(config.uring_ring_first ? second : first, sqe);
+	enable_preemption();
+	return 0;
+}
+
+/*
+ * Arguments: ring, request, entry of the completion queue. Until Linux 6.10 the fields of the entry come instead: user
+ * data, result.
+ */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete(u64 *args)
+{
+	u64 req = args[1];
+	s32 res;
+	disable_preemption();
+	if (config.uring_has_cqe) {
+		struct io_uring_cqe *cqe = RDONLY_CAST((void *)args[2], struct io_uring_cqe);
+		res = CAST_READ(cqe, res);
+	} else {
+		res = args[3];
+	}
+	if (req)
+		complete_request(req, res);
+	enable_preemption();
+	return 0;
+}
+
+/* At the end of the recording: sends the requests that are still in flight. */
+SEC("iter/task")
+int end_requests(struct bpf_iter__task *ctx)
+{
+	if (!ctx->task)
+		bpf_for_each_map_elem(&requests, abandon_in_flight, 0, 0);
+	return 0;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
-	hold_cpu();
-	enter_call(this_task(), regs, nr);
-	release_cpu();
+	disable_preemption();
+	enter_call(get_current_task(), regs, nr);
+	enable_preemption();
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	hold_cpu();
-	exit_call(this_task(), regs, ret);
-	release_cpu();
+	disable_preemption();
+	exit_call(get_current_task(), regs, ret);
+	enable_preemption();
 	return 0;
-}
-
-__inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
-{
-	struct task *t = make_storage(child);
-	if (t)
-		leave_out(t, CALL_BORN);
-	t = task_storage(parent);
-	if (t)
-		t->child = child->pid;
 }
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	hold_cpu();
+	disable_preemption();
 	fork_task(parent, child);
-	release_cpu();
+	enable_preemption();
 	return 0;
-}
-
-__inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
-{
-	struct task *t = task_storage(task);
-	bool seen = t != 0;
-	t = current_task(task, t);
-	if (!t)
-		return;
-	if (!seen)
-		t->call = CALL_OUTSIDE; /* it was in this call when the recording began */
-	else if (t->call == CALL_BORN)
-		t->call = CALL_NONE; /* a thread of the kernel's becomes a program, in no call */
-	if (!t->record || config.counts)
-		return;
-	t->known = 0; /* another executable */
-	/* Arguments belong to a row. */
-	if (t->call == CALL_OUTSIDE ? !config.exec_wanted : t->call != CALL_ACTIVE)
-		return;
-	if (t->pressed)
-		look_at_ring(t, RANK_LAST);
-	bool pressed = t->pressed;
-	if (t->retry & (1 << DATA_PATH))
-		send_filename(task, t->count, bprm);
-	t->retry = 0; /* the memory is another program's now */
-	send_exec(task, t->count, old_pid);
-	if (pressed)
-		charge_share(t, RANK_LAST);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	hold_cpu();
+	disable_preemption();
 	exec_task(task, old_pid, bprm);
-	release_cpu();
+	enable_preemption();
 	return 0;
-}
-
-/* include/linux/sched/signal.h */
-#define SIGNAL_GROUP_EXIT 0x00000004
-
-/* Tells that the current thread ends. Only the end of a process is an event; that of a thread lets user space forget it. */
-VERIFIED_ONCE int send_exit(struct task *t, u32 ends)
-{
-	struct task_struct *task = LOOSE(this_task());
-	struct rec_exit rec = {};
-	if (!t)
-		return 0;
-	struct signal_struct *signal = LOAD(task, signal);
-	fill_head(&rec.head, LOAD(task, pid), REC_EXIT);
-	rec.pid = LOAD(task, tgid);
-	rec.code = LOAD(task, exit_code);
-	if (ends) {
-		rec.head.flags = EXIT_PROCESS;
-		/* wait(2) tells what the whole process was ended with, else what its first thread was. */
-		rec.code = LOAD(signal, flags) & SIGNAL_GROUP_EXIT ? LOAD(signal, group_exit_code)
-								   : LOAD(LOAD(task, group_leader), exit_code);
-	}
-	return t->known && send(&rec, sizeof(rec));
-}
-
-__inline_always void exit_task(struct task_struct *task)
-{
-	struct task *t = task_storage(task);
-	if (!t || !t->record)
-		return;
-	if (t->definition_epoch != definition_epoch)
-		t->known = 0;
-	/* do_exit() has counted this thread out before the tracepoint. */
-	bool ends = task->signal->live.counter == 0;
-	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
-	bool refused = !config.counts && look_at_ring(t, rank), pressed = t->pressed;
-	if (must_define(t) && !refused)
-		define_current(t);
-	abandon_call(t, task, task_regs(task));
-	if (config.counts)
-		return;
-	if ((refused || !send_exit(t, ends)) && ends)
-		count_loss(t->cgroup, config.exit_class);
-	if (pressed)
-		charge_share(t, rank);
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	hold_cpu();
+	disable_preemption();
 	exit_task(task);
-	drop_storage(task);
-	release_cpu();
+	delete_task_state(task);
+	enable_preemption();
 	return 0;
-}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct rec_cgroup);
-} cgroup_scratch SEC(".maps");
-
-__inline_always bool watched(struct cgroup *cgroup, u64 *hierarchy)
-{
-	u32 id = cgroup->root->hierarchy_id;
-	*hierarchy = 0;
-	if (id == 0) /* the default hierarchy, v2: cgroup_init() takes the first id for it */
-		return true;
-	*hierarchy = CGROUP_KEY_V1;
-	return id == config.v1_hierarchy;
-}
-
-__inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char *path, u8 flags)
-{
-	u32 zero = 0;
-	struct rec_cgroup *rec = bpf_map_lookup_elem(&cgroup_scratch, &zero);
-	if (!rec)
-		return;
-	fill_head(&rec->head, 0, REC_CGROUP);
-	rec->head.flags = flags | (hierarchy ? CGROUP_V1 : 0);
-	rec->cgroup = key;
-	rec->parent = parent;
-	bpf_get_current_comm(rec->comm, sizeof(rec->comm));
-	long n = bpf_probe_read_kernel_str(rec->path, sizeof(rec->path), path);
-	if (n < 0)
-		n = 0;
-	if (n > sizeof(rec->path))
-		n = sizeof(rec->path);
-	/* The kernel makes and removes one at a time, so that this ring too is in order. */
-	if (!send_to(config.cgroup_ring, rec, __builtin_offsetof(struct rec_cgroup, path) + n))
-		count_miss(MISS_DEFINITION);
-}
-
-__inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
-{
-	u64 hierarchy, key, parent = 0;
-	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
-	if (!watched(cgroup, &hierarchy))
-		return;
-	key = cgroup->kn->id | hierarchy;
-	if (cgroup->self.parent) {
-		parent = cgroup->self.parent->cgroup->kn->id | hierarchy;
-		above = bpf_map_lookup_elem(&cgroups, &parent);
-		/* A cgroup below a container's belongs to it. */
-		if (above && (above->state == CGROUP_CONTAINER || above->state == CGROUP_EXCLUDED))
-			info = *above;
-	}
-	if (info.state == CGROUP_PENDING)
-		info.owner = key;
-	if (bpf_map_update_elem(&cgroups, &key, &info, 0))
-		count_miss(MISS_CGROUP);
-	send_cgroup(key, parent, hierarchy, path, 0);
 }
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
-	hold_cpu();
+	disable_preemption();
 	make_cgroup(cgroup, path);
-	release_cpu();
+	enable_preemption();
 	return 0;
-}
-
-__inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
-{
-	u64 hierarchy, key;
-	if (!watched(cgroup, &hierarchy))
-		return;
-	key = cgroup->kn->id | hierarchy;
-	bpf_map_delete_elem(&cgroups, &key);
-	drop_share(key);
-	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	hold_cpu();
+	disable_preemption();
 	remove_cgroup(cgroup, path);
-	release_cpu();
+	enable_preemption();
 	return 0;
 }
 
-/* A task that is not on a CPU and whose saved registers say so is inside a call: those of an interrupt say -1. */
-__inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
-{
-	return !task->on_cpu && (s32)call_number(regs) >= 0;
-}
-
-/* When the recording begins: remembers the calls that are in progress, so that their returns are told from refusals. */
+/*
+ * At the beginning of the recording: remembers the calls that are in progress, so that their returns do not look like
+ * calls that seccomp refused.
+ */
 SEC("iter/task")
 int begin_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	if (!task || (task->flags & PF_KTHREAD) || task_storage(task))
+	if (!task || (task->flags & PF_KTHREAD) || find_task_state(task))
 		return 0;
 	struct pt_regs *regs = task_regs(task);
 	if (!is_in_call(task, regs))
 		return 0;
-	struct task *t = make_storage(task);
+	struct task_state *t = create_task_state(task);
 	if (!t)
 		return 0;
-	refresh_task_of(t, task);
+	refresh_state(t, task);
 	adopt_call(t, task, regs);
 	return 0;
 }
 
-/* When it ends: sends the calls that are still in progress. The tracepoints are detached by then. */
+/* At the end of the recording, when the tracepoints are detached: sends the calls that are still in progress. */
 SEC("iter/task")
 int end_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct task *t;
+	struct task_state *t;
 	if (!task)
 		return 0;
-	t = task_storage(task);
-	if (!t || t->entered > end_time)
+	t = find_task_state(task);
+	if (!t || t->entered_ns > end_time)
 		return 0;
 	struct pt_regs *regs = task_regs(task);
-	/* One that is in no call has returned since, or its return was missed. */
+	/* If the task is in no call, the call has returned since, or its return was missed. */
 	if (must_define(t))
-		define_task_of(t, task);
+		define_task(t, task);
 	abandon_call(t, task, task->on_cpu || is_in_call(task, regs) ? regs : 0);
 	return 0;
 }

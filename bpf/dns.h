@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a container asks a name server, and what it is told: messages to and from port 53, for user space to read. */
+/*
+ * Messages to and from port 53: the questions of a container to a name server, and the answers. User space parses them.
+ */
 #ifndef CTRACE_DNS_H
 #define CTRACE_DNS_H
 
-#include "memory.h"
+#include "user_memory.h"
 
-/* A message more of one sendmmsg(2) or recvmmsg(2): resolvers ask for IPv4 and IPv6 addresses at once. */
+/* Messages of one sendmmsg(2) or recvmmsg(2) that are sent: resolvers ask for IPv4 and IPv6 addresses at once. */
 #define DNS_MESSAGES 4
-/* include/uapi/linux/uio.h: UIO_MAXIOV, which vlen is cut to. */
+/* include/uapi/linux/uio.h: UIO_MAXIOV, the kernel's limit of vlen */
 #define MESSAGES_MAX 1024
 
-struct vector {
+struct user_buffer {
 	u64 base;
 	u64 bytes;
 };
 
-/* Reads user memory, by the time of the return: what cannot be read now is counted, and nobody tries again. */
-__inline_always bool read_late(void *to, u32 bytes, u64 from)
+/* Reads user memory at the return. A failure is counted, and the read is not tried again. */
+__inline_always bool read_user_or_count(void *to, u32 bytes, u64 from)
 {
 	if (!bpf_probe_read_user(to, bytes, (void *)from))
 		return true;
@@ -24,40 +26,40 @@ __inline_always bool read_late(void *to, u32 bytes, u64 from)
 	return false;
 }
 
-/* Element `i` of an array of struct iovec. */
-__inline_always bool read_vector(u64 iov, u32 i, bool compat, struct vector *v)
+/* Reads element `i` of an array of struct iovec. */
+__inline_always bool read_iovec(u64 iov, u32 i, bool compat, struct user_buffer *v)
 {
 	if (compat) {
 		u32 both[2];
-		if (!read_late(both, sizeof(both), iov + i * sizeof(both)))
+		if (!read_user_or_count(both, sizeof(both), iov + i * sizeof(both)))
 			return false;
 		v->base = both[0];
 		v->bytes = both[1];
 		return true;
 	}
-	return read_late(v, sizeof(*v), iov + i * sizeof(*v));
+	return read_user_or_count(v, sizeof(*v), iov + i * sizeof(*v));
 }
 
 __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
 {
-	struct rec_data *rec = begin_data(this_task(), count, DATA_DNS);
+	struct rec_data *rec = begin_data(get_current_task(), count, DATA_DNS);
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
 	if (!rec || !base || !bytes)
 		return;
-	if (read_late(rec->bytes, bytes, base))
+	if (read_user_or_count(rec->bytes, bytes, base))
 		send_data(rec, bytes);
 }
 
-/* A message that is in an array of struct iovec. Over TCP its length may stand in an element of its own. */
-__inline_always void send_dns_vectors(u16 count, u64 iov, u64 bytes, bool compat)
+/* Sends a message from an array of struct iovec. Over TCP the first element may be the length of the message. */
+__inline_always void send_dns_iovec(u16 count, u64 iov, u64 bytes, bool compat)
 {
-	struct vector v = {};
-	if (!read_vector(iov, 0, compat, &v))
+	struct user_buffer v = {};
+	if (!read_iovec(iov, 0, compat, &v))
 		return;
 	if (v.bytes == 2 && bytes > 2) {
 		bytes -= 2;
-		if (!read_vector(iov, 1, compat, &v))
+		if (!read_iovec(iov, 1, compat, &v))
 			return;
 	}
 	send_dns_bytes(count, v.base, bytes < v.bytes ? bytes : v.bytes);
@@ -66,17 +68,17 @@ __inline_always void send_dns_vectors(u16 count, u64 iov, u64 bytes, bool compat
 __noinline int send_dns_message(u16 count, u64 msghdr, u64 bytes, u8 compat)
 {
 	u64 iov = 0;
-	/* msg_iov stands after a pointer and a length. */
-	if (read_late(&iov, compat ? 4 : 8, msghdr + (compat ? 8 : 16)))
-		send_dns_vectors(count, iov, bytes, compat);
+	/* msg_iov comes after a pointer and a length. */
+	if (read_user_or_count(&iov, compat ? 4 : 8, msghdr + (compat ? 8 : 16)))
+		send_dns_iovec(count, iov, bytes, compat);
 	return 0;
 }
 
-/* Where struct mmsghdr has its msg_len, and how long it is. */
-#define MSG_LEN(compat) ((compat) ? 28 : 56)
+/* Offset of msg_len in struct mmsghdr, and size of the struct. */
+#define MSG_LEN_OFFSET(compat) ((compat) ? 28 : 56)
 #define MMSGHDR_BYTES(compat) ((compat) ? 32 : 64)
 
-/* Sends what a call that moved `moved` bytes, or messages, has in its memory. `how`: enum payload_how. */
+/* Sends the messages in the memory of a call that transferred `moved` bytes, or messages. `how`: enum payload_how. */
 __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 {
 	switch (how) {
@@ -84,7 +86,7 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 		send_dns_bytes(count, pointer, moved);
 		break;
 	case PAYLOAD_VECTORS:
-		send_dns_vectors(count, pointer, moved, compat);
+		send_dns_iovec(count, pointer, moved, compat);
 		break;
 	case PAYLOAD_MESSAGE:
 		send_dns_message(count, pointer, moved, compat);
@@ -93,7 +95,7 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 		for (u32 i = 0; i < DNS_MESSAGES && i < moved; i++) {
 			u32 bytes = 0;
 			u64 at = pointer + i * MMSGHDR_BYTES(compat);
-			if (!read_late(&bytes, sizeof(bytes), at + MSG_LEN(compat)))
+			if (!read_user_or_count(&bytes, sizeof(bytes), at + MSG_LEN_OFFSET(compat)))
 				break;
 			send_dns_message(count, at, bytes, compat);
 		}
@@ -102,30 +104,30 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 	return 0;
 }
 
-/* Where the walk along an array of struct mmsghdr is. */
-struct messages_walk {
+/* State of a walk along an array of struct mmsghdr. */
+struct mmsghdr_walk {
 	u64 at;
 	u64 bytes;
 	u32 compat;
 };
 
-static long messages_step(u32 i, struct messages_walk *w)
+static long add_bytes_step(u32 i, struct mmsghdr_walk *w)
 {
 	u32 bytes = 0;
-	if (!read_late(&bytes, sizeof(bytes), w->at + MSG_LEN(w->compat)))
+	if (!read_user_or_count(&bytes, sizeof(bytes), w->at + MSG_LEN_OFFSET(w->compat)))
 		return 1;
 	w->bytes += bytes;
 	w->at += MMSGHDR_BYTES(w->compat);
 	return 0;
 }
 
-/* Sends how many bytes a sendmmsg(2) or recvmmsg(2) moved, in `messages` messages. */
+/* Sends the number of bytes that a sendmmsg(2) or recvmmsg(2) transferred in `messages` messages. */
 __noinline int send_messages_bytes(u64 pointer, u32 messages, u16 count, u8 compat)
 {
-	struct messages_walk w = {.at = pointer, .compat = compat};
+	struct mmsghdr_walk w = {.at = pointer, .compat = compat};
 	struct rec_data *rec;
-	LOOP(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, messages_step, &w);
-	rec = begin_data(this_task(), count, DATA_BYTES);
+	BPF_LOOP(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, add_bytes_step, &w);
+	rec = begin_data(get_current_task(), count, DATA_BYTES);
 	if (!rec)
 		return 0;
 	__builtin_memcpy(rec->bytes, &w.bytes, sizeof(w.bytes));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From an fd, a directory or an executable to a key, whose definition is sent once. */
+/* Keys of files, directories and executables. The definition behind a key is sent once. */
 #ifndef CTRACE_FILES_H
 #define CTRACE_FILES_H
 
@@ -16,99 +16,99 @@ struct {
 	__type(value, struct rec_file);
 } file_scratch SEC(".maps");
 
-/* Where a walk from a file to the root of its mount tree is, and what it has gathered. */
-struct walk {
+/* State of a walk from a file to the root of its mount namespace. */
+struct path_walk {
 	struct mount *mount;
-	struct dentry *root; /* of that mount */
+	struct dentry *root; /* root of `mount` */
 	struct dentry *dentry;
 	u64 key;
 	u64 done;
 };
 
-__inline_always void walk_begin(struct walk *w, struct vfsmount *mnt, struct dentry *dentry)
+__inline_always void begin_path_walk(struct path_walk *w, struct vfsmount *mnt, struct dentry *dentry)
 {
-	w->mount = CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
-	w->root = READ(w->mount, mnt.mnt_root);
+	w->mount = RDONLY_CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	w->root = CAST_READ(w->mount, mnt.mnt_root);
 	w->dentry = dentry;
 	w->done = 0;
 }
 
 /*
- * One step on the way up, across mounts, as prepend_path() in fs/d_path.c goes: returns a dentry that has a name, or
- * null for a step from a mount to where it is mounted, or at the top. The top is that of the mount namespace, so a
- * path in a chroot is told from the container's root.
+ * One step of the walk up, across mounts, as in prepend_path() of fs/d_path.c. Returns a dentry that has a name, or
+ * null at the top and for a step from a mount to its mount point. The top is the root of the mount namespace, so a path
+ * in a chroot is reported from the container's root.
  */
-__inline_always struct dentry *walk_up(struct walk *w)
+__inline_always struct dentry *path_walk_up(struct path_walk *w)
 {
 	struct mount *mount = w->mount;
 	struct dentry *dentry = w->dentry;
 	if (dentry == w->root) {
-		w->mount = READ(mount, mnt_parent);
-		w->root = READ(w->mount, mnt.mnt_root);
-		w->dentry = READ(mount, mnt_mountpoint);
+		w->mount = CAST_READ(mount, mnt_parent);
+		w->root = CAST_READ(w->mount, mnt.mnt_root);
+		w->dentry = CAST_READ(mount, mnt_mountpoint);
 		w->done = w->mount == mount;
 		return 0;
 	}
-	w->dentry = READ(dentry, d_parent);
+	w->dentry = CAST_READ(dentry, d_parent);
 	w->done = w->dentry == dentry;
 	return w->done ? 0 : dentry;
 }
 
-/* Steps that are no call of a function each: few paths take more. */
-#define NEAR_COMPONENTS 8
+/* Steps of a walk that run inline, without a function call each. Few paths need more. */
+#define INLINE_COMPONENTS 8
 
-__inline_always void key_up(struct walk *w)
+__inline_always void hash_component(struct path_walk *w)
 {
-	struct dentry *dentry = walk_up(w);
+	struct dentry *dentry = path_walk_up(w);
 	if (dentry)
-		w->key = mix(w->key, READ(dentry, d_name.hash_len));
+		w->key = mix_hash(w->key, CAST_READ(dentry, d_name.hash_len));
 }
 
-static long key_step(u32 i, struct walk *w)
+static long hash_step(u32 i, struct path_walk *w)
 {
-	key_up(w);
-	return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
+	hash_component(w);
+	return w->done & 1; /* the verifier has to see that the value is 0 or 1 */
 }
 
 /*
- * A key of everything that the path depends on: each name on the way. d_name.hash_len is salted with the parent, so a
- * rename on any level gives another key; no name is read.
+ * Hashes everything that the path depends on, which is each name on the way up. d_name.hash_len is salted with the
+ * parent, so a rename on any level changes the hash. No name is read.
  */
-__inline_always u64 names_key(struct vfsmount *mnt, struct dentry *dentry, u64 key)
+__inline_always u64 hash_path(struct vfsmount *mnt, struct dentry *dentry, u64 key)
 {
-	struct walk w = {.key = key};
-	walk_begin(&w, mnt, dentry);
-	for (u32 i = 0; i < NEAR_COMPONENTS && !w.done; i++)
-		key_up(&w);
+	struct path_walk w = {.key = key};
+	begin_path_walk(&w, mnt, dentry);
+	for (u32 i = 0; i < INLINE_COMPONENTS && !w.done; i++)
+		hash_component(&w);
 	if (!w.done)
-		LOOP(MAX_COMPONENTS, key_step, &w);
+		BPF_LOOP(MAX_COMPONENTS, hash_step, &w);
 	return w.key;
 }
 
-static long names_step(u32 i, struct walk *w)
+static long copy_name_step(u32 i, struct path_walk *w)
 {
 	u32 zero = 0;
 	struct rec_file *rec = bpf_map_lookup_elem(&file_scratch, &zero);
-	struct dentry *dentry = walk_up(w);
+	struct dentry *dentry = path_walk_up(w);
 	if (!rec || !dentry)
-		return w->done & 1; /* the verifier wants to see that it is 0 or 1 */
-	u32 at = rec->bytes; /* kept there, and not in the walk, so that the verifier sees the same at every step */
+		return w->done & 1; /* the verifier has to see that the value is 0 or 1 */
+	u32 at = rec->bytes; /* not kept in `w`, so that the verifier sees the same state at every step */
 	if (at >= PATH_MAX_BYTES)
 		return 1;
 	long n = bpf_probe_read_kernel_str(&rec->names[at & (PATH_MAX_BYTES - 1)], NAME_MAX_BYTES,
-					   READ(dentry, d_name.name));
+					   CAST_READ(dentry, d_name.name));
 	if (n > 0)
 		rec->bytes = at + n;
 	return 0;
 }
 
-/* Writes the names on the way up into the scratch record, the last first. */
-__inline_always void path_names(struct vfsmount *mnt, struct dentry *dentry, struct rec_file *rec)
+/* Copies the names on the way up into the scratch record, the path's last component first. */
+__inline_always void copy_path_names(struct vfsmount *mnt, struct dentry *dentry, struct rec_file *rec)
 {
-	struct walk w = {};
-	walk_begin(&w, mnt, dentry);
+	struct path_walk w = {};
+	begin_path_walk(&w, mnt, dentry);
 	rec->bytes = 0;
-	LOOP(MAX_COMPONENTS, names_step, &w);
+	BPF_LOOP(MAX_COMPONENTS, copy_name_step, &w);
 	if (!w.done) {
 		rec->head.flags |= FILE_CUT;
 		count_miss(MISS_PATH_DEPTH);
@@ -117,7 +117,7 @@ __inline_always void path_names(struct vfsmount *mnt, struct dentry *dentry, str
 
 __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
 {
-	u64 stamp, *slot = seen_slot(key, &stamp);
+	u64 stamp, *slot = definition_slot(key, &stamp);
 	u32 zero = 0;
 	struct rec_file *rec;
 
@@ -128,18 +128,18 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 		return;
 	fill_head(&rec->head, tid, REC_FILE);
 	rec->key = key;
-	struct super_block *sb = READ(inode, i_sb);
-	rec->inode = READ(inode, i_ino);
-	rec->mode = READ(inode, i_mode);
-	rec->dev = READ(sb, s_dev);
-	rec->magic = READ(sb, s_magic);
-	if (!READ(dentry, d_hash.pprev) && READ(dentry, d_parent) != dentry)
+	struct super_block *sb = CAST_READ(inode, i_sb);
+	rec->inode = CAST_READ(inode, i_ino);
+	rec->mode = CAST_READ(inode, i_mode);
+	rec->dev = CAST_READ(sb, s_dev);
+	rec->magic = CAST_READ(sb, s_magic);
+	if (!CAST_READ(dentry, d_hash.pprev) && CAST_READ(dentry, d_parent) != dentry)
 		rec->head.flags |= FILE_DELETED;
-	path_names(mnt, dentry, rec);
+	copy_path_names(mnt, dentry, rec);
 	u64 bytes = rec->bytes;
-	/* A file of a kernel mount (pipe, anon_inode, memfd) has no parent; its own name tells what it is. */
-	if (bytes == 0 && READ(dentry, d_parent) == dentry) {
-		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, READ(dentry, d_name.name));
+	/* A file of a kernel mount (pipe, anon_inode, memfd) has no parent; its own name says what it is. */
+	if (bytes == 0 && CAST_READ(dentry, d_parent) == dentry) {
+		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, CAST_READ(dentry, d_name.name));
 		if (n > 0)
 			bytes = n;
 	}
@@ -147,81 +147,84 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 	if (bytes > sizeof(rec->names))
 		bytes = sizeof(rec->names);
 	rec->bytes = bytes;
-	if (send(rec, __builtin_offsetof(struct rec_file, names) + bytes))
+	if (send_record(rec, __builtin_offsetof(struct rec_file, names) + bytes))
 		*slot = stamp;
 	else
 		count_miss(MISS_DEFINITION);
 }
 
-/* Enough to tell the names of a kernel mount's files apart: "[eventfd]", "kvm-vcpu:12". */
+/* Enough to distinguish the names of a kernel mount's files: "[eventfd]", "kvm-vcpu:12". */
 #define PSEUDO_NAME_BYTES 32
 
-/* Files of a kernel mount that share an inode (anon_inode) differ in their names alone, which carry no hash. */
-__inline_always u64 pseudo_key(struct dentry *dentry, u64 key)
+/*
+ * Mixes the name into the key. Files of a kernel mount that share an inode (anon_inode) differ in their names only, and
+ * the names have no hash.
+ */
+__inline_always u64 hash_pseudo_name(struct dentry *dentry, u64 key)
 {
 	u64 name[PSEUDO_NAME_BYTES / sizeof(u64)] = {};
-	bpf_probe_read_kernel_str(name, sizeof(name), READ(dentry, d_name.name));
+	bpf_probe_read_kernel_str(name, sizeof(name), CAST_READ(dentry, d_name.name));
 	for (u32 i = 0; i < PSEUDO_NAME_BYTES / sizeof(u64); i++)
-		key = mix(key, name[i]);
+		key = mix_hash(key, name[i]);
 	return key;
 }
 
 /*
- * The key of what a struct path leads to; 0: nothing. Its definition has been sent when this returns, or counted as
- * missing. It takes the path's address as a number, for a function that takes pointers is verified at each call.
+ * Returns the key of the file at a struct path, or 0 if there is none. Its definition has been sent by then, or counted
+ * as missing. The address is a number, because a function that takes pointers is verified at each call.
  */
 __noinline u64 path_key(u32 tid, u64 address)
 {
-	struct path *path = CAST((void *)address, struct path);
-	struct dentry *dentry = READ(path, dentry);
-	struct inode *inode = dentry ? READ(dentry, d_inode) : 0;
+	struct path *path = RDONLY_CAST((void *)address, struct path);
+	struct dentry *dentry = CAST_READ(path, dentry);
+	struct inode *inode = dentry ? CAST_READ(dentry, d_inode) : 0;
 	if (!inode)
 		return 0;
-	struct vfsmount *mnt = READ(path, mnt);
-	struct super_block *sb = READ(inode, i_sb);
-	u64 key = mix(READ(inode, i_ino), READ(sb, s_dev));
-	key = names_key(mnt, dentry, key ^ (READ(dentry, d_hash.pprev) ? 0 : 1));
-	/* The root of a filesystem, "/", and a pipe, which has no name at all, have no parent either. */
-	if (READ(dentry, d_parent) == dentry && READ(dentry, d_name.hash_len) >> 32 > 1)
-		key = pseudo_key(dentry, key);
-	key = finish_key(key, false);
+	struct vfsmount *mnt = CAST_READ(path, mnt);
+	struct super_block *sb = CAST_READ(inode, i_sb);
+	u64 key = mix_hash(CAST_READ(inode, i_ino), CAST_READ(sb, s_dev));
+	key = hash_path(mnt, dentry, key ^ (CAST_READ(dentry, d_hash.pprev) ? 0 : 1));
+	/* The root of a filesystem, "/", and a pipe, whose name is empty, have no parent either. */
+	if (CAST_READ(dentry, d_parent) == dentry && CAST_READ(dentry, d_name.hash_len) >> 32 > 1)
+		key = hash_pseudo_name(dentry, key);
+	key = key_of_hash(key, false);
 	define_file(tid, key, mnt, dentry, inode);
 	return key;
 }
 
-/* The key of a file that is no socket, from its address. */
+/* Returns the key of the struct file at an address, which must not be a socket. */
 __inline_always u64 file_key(u32 tid, u64 file)
 {
 	return file ? path_key(tid, file + bpf_core_field_offset(struct file, f_path)) : 0;
 }
 
-/* The key of the root directory of a task. */
+/* Returns the key of a task's root directory. */
 __inline_always u64 root_key(struct task_struct *task)
 {
-	return path_key(LOAD(task, pid), NUMBER(task, fs) + bpf_core_field_offset(struct fs_struct, root));
+	return path_key(BTF_READ(task, pid), READ_ADDRESS(task, fs) + bpf_core_field_offset(struct fs_struct, root));
 }
 
-/* The key of the working directory of a task. */
+/* Returns the key of a task's working directory. */
 __inline_always u64 pwd_key(struct task_struct *task)
 {
-	return path_key(LOAD(task, pid), NUMBER(task, fs) + bpf_core_field_offset(struct fs_struct, pwd));
+	return path_key(BTF_READ(task, pid), READ_ADDRESS(task, fs) + bpf_core_field_offset(struct fs_struct, pwd));
 }
 
-/* The key of the executable that a task runs; 0: it has none. */
+/* Returns the key of the executable that a task runs, or 0 if it has none. */
 __inline_always u64 exe_key(struct task_struct *task)
 {
-	struct mm_struct *mm = LOAD(LOOSE(task), mm);
-	return mm ? file_key(LOAD(task, pid), NUMBER(mm, exe_file)) : 0;
+	struct mm_struct *mm = BTF_READ(UNTRUSTED(task), mm);
+	return mm ? file_key(BTF_READ(task, pid), READ_ADDRESS(mm, exe_file)) : 0;
 }
 
-/* The address of the open file behind an fd of a task, or 0. */
+/* Returns the address of the struct file of a task's fd, or 0. */
 __inline_always u64 fd_file(struct task_struct *task, u32 fd)
 {
-	struct files_struct *files = LOAD(task, files);
+	struct files_struct *files = BTF_READ(task, files);
 	if (!files)
 		return 0;
-	struct fdtable *fdt = LOAD(files, fdt);
-	return fd < LOAD(fdt, max_fds) ? WORD(LOAD(fdt, fd) + fd) : 0;
+	struct fdtable *fdt = BTF_READ(files, fdt);
+	return fd < BTF_READ(fdt, max_fds) ? READ_U64(BTF_READ(fdt, fd) + fd) : 0;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From a socket to a key of its addresses, whose definition is sent once. */
+/* Keys of sockets and their addresses. The definition behind a key is sent once. */
 #ifndef CTRACE_SOCKETS_H
 #define CTRACE_SOCKETS_H
 
@@ -21,15 +21,17 @@ struct {
 	__type(value, struct rec_sock);
 } sock_scratch SEC(".maps");
 
-/* The name a unix socket is bound to, abstract ones with their leading NUL; returns its bytes. */
-__inline_always u32 unix_name(struct sock *sk, char *to)
+/*
+ * Copies the name that a unix socket is bound to, an abstract name with its leading NUL. Returns its length in bytes.
+ */
+__inline_always u32 copy_unix_name(struct sock *sk, char *to)
 {
-	struct unix_sock *u = CAST(sk, struct unix_sock);
-	struct unix_address *addr = READ(u, addr);
+	struct unix_sock *u = RDONLY_CAST(sk, struct unix_sock);
+	struct unix_address *addr = CAST_READ(u, addr);
 	if (!addr)
 		return 0;
-	/* The length counts sun_family. */
-	u64 bytes = (u32)(READ(addr, len) - 2);
+	/* The length includes sun_family. */
+	u64 bytes = (u32)(CAST_READ(addr, len) - 2);
 	if (bytes == 0 || bytes > ADDR_MAX_BYTES - 1)
 		return 0;
 	barrier_var(bytes); /* as in send_data() */
@@ -39,74 +41,77 @@ __inline_always u32 unix_name(struct sock *sk, char *to)
 	return bytes;
 }
 
-__inline_always u64 inet_addresses(struct sock *sk, struct rec_sock *rec)
+__inline_always u64 copy_inet_addresses(struct sock *sk, struct rec_sock *rec)
 {
 	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
-	rec->local_port = READ(sk, __sk_common.skc_num);
-	/* A connection that is over has given its port back, but still knows it. */
+	rec->local_port = CAST_READ(sk, __sk_common.skc_num);
+	/* A closed connection has returned its port, but inet_sport still holds it. */
 	if (!rec->local_port)
-		rec->local_port = bpf_ntohs(READ(CAST(sk, struct inet_sock), inet_sport));
-	rec->peer_port = bpf_ntohs(READ(sk, __sk_common.skc_dport));
+		rec->local_port = bpf_ntohs(CAST_READ(RDONLY_CAST(sk, struct inet_sock), inet_sport));
+	rec->peer_port = bpf_ntohs(CAST_READ(sk, __sk_common.skc_dport));
 	local[0] = local[1] = peer[0] = peer[1] = 0;
 	if (rec->family == AF_INET) {
-		local[0] = READ(sk, __sk_common.skc_rcv_saddr);
-		peer[0] = READ(sk, __sk_common.skc_daddr);
+		local[0] = CAST_READ(sk, __sk_common.skc_rcv_saddr);
+		peer[0] = CAST_READ(sk, __sk_common.skc_daddr);
 	} else {
 		for (int i = 0; i < 4; i++) {
-			((u32 *)rec->local)[i] = READ(sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
-			((u32 *)rec->peer)[i] = READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
+			((u32 *)rec->local)[i] = CAST_READ(sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+			((u32 *)rec->peer)[i] = CAST_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
 		}
 	}
-	u64 key = mix(local[0], local[1]);
-	key = mix(mix(key, peer[0]), peer[1]);
-	return mix(key, (u64)rec->local_port << 16 | rec->peer_port);
+	u64 key = mix_hash(local[0], local[1]);
+	key = mix_hash(mix_hash(key, peer[0]), peer[1]);
+	return mix_hash(key, (u64)rec->local_port << 16 | rec->peer_port);
 }
 
-/* The inode of a socket, which no other has: its memory may be another's before long. 0: nobody has it open. */
+/*
+ * Returns the inode of a socket, or 0 if nobody has it open. The inode is unique, while the socket's memory is soon
+ * reused.
+ */
 __inline_always u64 sock_inode(struct sock *sk)
 {
-	struct socket *socket = sk ? READ(sk, sk_socket) : 0;
-	socket = CAST(socket, struct socket);
-	struct file *file = socket ? READ(socket, file) : 0;
-	file = CAST(file, struct file);
-	struct inode *inode = file ? READ(file, f_inode) : 0;
-	inode = CAST(inode, struct inode);
-	return inode ? READ(inode, i_ino) : 0;
+	struct socket *socket = sk ? CAST_READ(sk, sk_socket) : 0;
+	socket = RDONLY_CAST(socket, struct socket);
+	struct file *file = socket ? CAST_READ(socket, file) : 0;
+	file = RDONLY_CAST(file, struct file);
+	struct inode *inode = file ? CAST_READ(file, f_inode) : 0;
+	inode = RDONLY_CAST(inode, struct inode);
+	return inode ? CAST_READ(inode, i_ino) : 0;
 }
 
-/* The key of a socket as it is connected and bound now. */
+/* Returns the key of a socket with its present addresses. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
 {
 	u32 zero = 0;
 	struct rec_sock *rec = bpf_map_lookup_elem(&sock_scratch, &zero);
-	file = CAST(file, struct file);
-	struct socket *socket = CAST(READ(file, private_data), struct socket);
-	struct sock *sk = READ(socket, sk);
-	struct inode *inode = READ(file, f_inode);
+	file = RDONLY_CAST(file, struct file);
+	struct socket *socket = RDONLY_CAST(CAST_READ(file, private_data), struct socket);
+	struct sock *sk = CAST_READ(socket, sk);
+	struct inode *inode = CAST_READ(file, f_inode);
 	if (!rec || !sk)
 		return 0;
-	rec->family = READ(sk, __sk_common.skc_family);
-	rec->type = READ(sk, sk_type);
-	rec->protocol = READ(sk, sk_protocol);
-	rec->inode = READ(inode, i_ino);
+	rec->family = CAST_READ(sk, __sk_common.skc_family);
+	rec->type = CAST_READ(sk, sk_type);
+	rec->protocol = CAST_READ(sk, sk_protocol);
+	rec->inode = CAST_READ(inode, i_ino);
 	rec->portid = 0;
-	u64 key = mix(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
+	u64 key = mix_hash(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
 	struct sock *peer = 0;
 	bool inet = rec->family == AF_INET || rec->family == AF_INET6;
 	if (inet) {
-		key = mix(key, inet_addresses(sk, rec));
+		key = mix_hash(key, copy_inet_addresses(sk, rec));
 	} else if (rec->family == AF_UNIX) {
-		struct unix_sock *u = CAST(sk, struct unix_sock);
-		peer = CAST(READ(u, peer), struct sock);
-		key = mix(mix(key, NUMBER(u, addr)), NUMBER(u, peer));
-		key = mix(key, sock_inode(peer));
+		struct unix_sock *u = RDONLY_CAST(sk, struct unix_sock);
+		peer = RDONLY_CAST(CAST_READ(u, peer), struct sock);
+		key = mix_hash(mix_hash(key, READ_ADDRESS(u, addr)), READ_ADDRESS(u, peer));
+		key = mix_hash(key, sock_inode(peer));
 	} else if (rec->family == AF_NETLINK) {
-		rec->portid = READ(CAST(sk, struct netlink_sock), portid);
-		key = mix(key, rec->portid);
+		rec->portid = CAST_READ(RDONLY_CAST(sk, struct netlink_sock), portid);
+		key = mix_hash(key, rec->portid);
 	}
-	key = finish_key(key, inet && rec->peer_port == DNS_PORT);
+	key = key_of_hash(key, inet && rec->peer_port == DNS_PORT);
 
-	u64 stamp, *slot = seen_slot(key, &stamp);
+	u64 stamp, *slot = definition_slot(key, &stamp);
 	if (!slot || *slot == stamp)
 		return key;
 	fill_head(&rec->head, tid, REC_SOCK);
@@ -115,40 +120,40 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	u64 bytes = __builtin_offsetof(struct rec_sock, names);
 	if (rec->family == AF_UNIX) {
 		rec->local_port = rec->peer_port = 0;
-		rec->local_len = unix_name(sk, rec->names);
+		rec->local_len = copy_unix_name(sk, rec->names);
 		if (peer) {
 			rec->head.flags = SOCK_CONNECTED;
-			rec->peer_len = unix_name(peer, rec->names + ADDR_MAX_BYTES);
+			rec->peer_len = copy_unix_name(peer, rec->names + ADDR_MAX_BYTES);
 		}
 		bytes = sizeof(*rec);
 	}
-	if (send(rec, bytes))
+	if (send_record(rec, bytes))
 		*slot = stamp;
 	else
 		count_miss(MISS_DEFINITION);
 	return key;
 }
 
-/* The key of an open file, whatever it is, from its address. */
-__inline_always u64 object_key(u32 tid, u64 address)
+/* Returns the key of the struct file at an address, which may be a socket. */
+__inline_always u64 file_or_sock_key(u32 tid, u64 address)
 {
-	struct file *file = CAST((void *)address, struct file);
-	struct inode *inode = READ(file, f_inode);
-	if ((READ(inode, i_mode) & S_IFMT) == S_IFSOCK)
+	struct file *file = RDONLY_CAST((void *)address, struct file);
+	struct inode *inode = CAST_READ(file, f_inode);
+	if ((CAST_READ(inode, i_mode) & S_IFMT) == S_IFSOCK)
 		return sock_key(tid, file);
 	return file_key(tid, address);
 }
 
-/* The key of whatever an fd of a task refers to; 0: it is not open. */
-__inline_always u64 fd_key_of(struct task_struct *task, u32 fd)
+/* Returns the key of a task's fd, or 0 if the fd is not open. */
+__inline_always u64 task_fd_key(struct task_struct *task, u32 fd)
 {
 	u64 file = fd_file(task, fd);
-	return file ? object_key(LOAD(task, pid), file) : 0;
+	return file ? file_or_sock_key(BTF_READ(task, pid), file) : 0;
 }
 
 __noinline u64 fd_key(u32 fd)
 {
-	return fd_key_of(this_task(), fd);
+	return task_fd_key(get_current_task(), fd);
 }
 
 #endif

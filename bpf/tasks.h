@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Who a thread is, which container it belongs to, and whether it is recorded. */
+/* Identity of threads: who a thread is, which container it belongs to, and whether it is recorded. */
 #ifndef CTRACE_TASKS_H
 #define CTRACE_TASKS_H
 
 #include "files.h"
-#include "storage.h"
+#include "task_storage.h"
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
-/* Finds what user space or cgroup_mkdir said of a cgroup; false: nothing is known of it. */
-__inline_always bool find_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key, struct cgroup_info *info)
+/* Looks up what user space or cgroup_mkdir has stored about a cgroup. Returns false if nothing is known. */
+__inline_always bool lookup_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key, struct cgroup_info *info)
 {
 	struct cgroup_info *found;
 	if (!cgroup)
 		return false;
-	*key = LOAD(LOAD(cgroup, kn), id) | hierarchy;
+	*key = BTF_READ(BTF_READ(cgroup, kn), id) | hierarchy;
 	found = bpf_map_lookup_elem(&cgroups, key);
 	if (!found)
 		return false;
@@ -28,141 +28,146 @@ __inline_always struct cgroup *v1_cgroup(struct css_set *set)
 	struct cgroup_subsys_state *css = 0;
 	switch (config.v1_controller) {
 	case V1_PIDS:
-		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)]);
+		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)]);
 		break;
 	case V1_MEMORY:
-		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
+		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
 		break;
 	case V1_DEVICES:
-		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)]);
+		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)]);
 		break;
 	case V1_CPU:
-		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)]);
+		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)]);
 		break;
 	case V1_FREEZER:
-		css = LOAD(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)]);
+		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)]);
 		break;
 	}
-	return css ? LOAD(css, cgroup) : 0;
+	return css ? BTF_READ(css, cgroup) : 0;
 }
 
-/* The container that a task is in. On a hybrid machine a runtime may have used either hierarchy, so both are asked. */
-__inline_always struct cgroup_info container_of_task(struct task_struct *task)
+/*
+ * Returns the container of a task. On a hybrid machine a runtime may have used either hierarchy, so both are looked up.
+ */
+__inline_always struct cgroup_info find_container(struct task_struct *task)
 {
 	struct cgroup_info info = {.state = CGROUP_HOST}, unified = {.state = CGROUP_HOST};
-	struct css_set *set = LOAD(task, cgroups);
+	struct css_set *set = BTF_READ(task, cgroups);
 	u64 key = 0;
-	if (config.v1_controller && find_cgroup(v1_cgroup(set), CGROUP_KEY_V1, &key, &info) &&
+	if (config.v1_controller && lookup_cgroup(v1_cgroup(set), CGROUP_KEY_V1, &key, &info) &&
 	    info.state != CGROUP_HOST)
 		return info;
-	if (find_cgroup(LOAD(set, dfl_cgrp), 0, &key, &unified))
+	if (lookup_cgroup(BTF_READ(set, dfl_cgrp), 0, &key, &unified))
 		return unified;
 	return info;
 }
 
-__inline_always bool comm_wanted(struct task *t)
+__inline_always bool is_comm_wanted(struct task_state *t)
 {
 	if (config.comm_mode == COMM_ALL)
 		return true;
-	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key is nowhere else */
+	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
 	bool listed = bpf_map_lookup_elem(&comms, comm) != 0;
 	return listed == (config.comm_mode == COMM_ONLY);
 }
 
-/* Tells user space who the thread is. */
-__inline_always void define_task_of(struct task *t, struct task_struct *task)
+/* Sends the identity of a thread to user space. */
+__inline_always void define_task(struct task_state *t, struct task_struct *task)
 {
 	struct rec_task rec = {};
-	task = LOOSE(task);
-	struct pid *pid = LOAD(LOAD(task, signal), pids[PIDTYPE_TGID]);
+	task = UNTRUSTED(task);
+	struct pid *pid = BTF_READ(BTF_READ(task, signal), pids[PIDTYPE_TGID]);
 	struct upid upid = {};
 
 	rec.exe = exe_key(task);
-	fill_head(&rec.head, LOAD(task, pid), REC_TASK);
-	rec.pid = LOAD(task, tgid);
-	rec.ppid = LOAD(LOAD(task, real_parent), tgid);
+	fill_head(&rec.head, BTF_READ(task, pid), REC_TASK);
+	rec.pid = BTF_READ(task, tgid);
+	rec.ppid = BTF_READ(BTF_READ(task, real_parent), tgid);
 	if (pid)
-		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[LOAD(pid, level)]);
+		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[BTF_READ(pid, level)]);
 	rec.ns_pid = upid.nr;
-	rec.uid = LOAD(LOAD(task, cred), euid.val);
-	rec.start_time = LOAD(LOAD(task, group_leader), start_boottime);
+	rec.uid = BTF_READ(BTF_READ(task, cred), euid.val);
+	rec.start_time = BTF_READ(BTF_READ(task, group_leader), start_boottime);
 	rec.cgroup = t->cgroup;
 	__builtin_memcpy(rec.comm, t->comm, sizeof(rec.comm));
-	t->known = send(&rec, sizeof(rec));
+	t->defined = send_record(&rec, sizeof(rec));
 }
 
-VERIFIED_ONCE int define_current(struct task *t)
+VERIFIED_ONCE int define_current_task(struct task_state *t)
 {
 	if (t)
-		define_task_of(t, this_task());
+		define_task(t, get_current_task());
 	return 0;
 }
 
-/* Decides anew who the thread is and whether it is recorded. It goes by the name of `named`. */
-__inline_always void refresh_task_as(struct task *t, struct task_struct *task, struct task_struct *named)
+/* Finds out again who the thread is and whether it is recorded. The thread gets the comm of `named`. */
+__inline_always void refresh_state_as(struct task_state *t, struct task_struct *task, struct task_struct *named)
 {
-	task = LOOSE(task);
-	t->css_set = (u64)LOAD(task, cgroups);
-	t->cred = (u64)LOAD(task, cred);
-	name_task(t, named);
+	task = UNTRUSTED(task);
+	t->css_set = (u64)BTF_READ(task, cgroups);
+	t->cred = (u64)BTF_READ(task, cred);
+	copy_comm(t, named);
 	t->cgroup_epoch = cgroup_epoch;
 	t->definition_epoch = definition_epoch;
-	t->known = 0;
-	t->record = 0;
-	if (LOAD(task, tgid) == config.recorder)
+	t->defined = 0;
+	t->recorded = 0;
+	if (BTF_READ(task, tgid) == config.recorder)
 		return;
-	struct cgroup_info info = container_of_task(task);
+	struct cgroup_info info = find_container(task);
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
 	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host))
 		return;
-	t->record = comm_wanted(t);
+	t->recorded = is_comm_wanted(t);
 }
 
-__inline_always void refresh_task_of(struct task *t, struct task_struct *task)
+__inline_always void refresh_state(struct task_state *t, struct task_struct *task)
 {
-	refresh_task_as(t, task, task);
+	refresh_state_as(t, task, task);
 }
 
-VERIFIED_ONCE int refresh_current(struct task *t)
+VERIFIED_ONCE int refresh_current_state(struct task_state *t)
 {
 	if (t)
-		refresh_task_of(t, this_task());
+		refresh_state(t, get_current_task());
 	return 0;
 }
 
-/* Likewise, of a thread that the kernel has made in a process: it goes by the name of the process. */
-VERIFIED_ONCE int refresh_worker(struct task *t)
+/* Likewise, for a thread that the kernel created in a process: the thread gets the comm of the process. */
+VERIFIED_ONCE int refresh_worker_state(struct task_state *t)
 {
-	struct task_struct *task = LOOSE(this_task());
+	struct task_struct *task = UNTRUSTED(get_current_task());
 	if (t)
-		refresh_task_as(t, task, LOAD(task, group_leader));
+		refresh_state_as(t, task, BTF_READ(task, group_leader));
 	return 0;
 }
 
-/* Whether user space has decided anew about cgroups or definitions since. */
-__inline_always bool told_anew(struct task *t)
+/* Returns whether user space has decided about cgroups or dropped definitions since the last refresh. */
+__inline_always bool epoch_changed(struct task_state *t)
 {
 	return t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch;
 }
 
-/* Whether anything that its definition tells has changed since. */
-__inline_always bool task_changed(struct task *t, struct task_struct *task)
+/* Returns whether anything in the thread's definition has changed since the last refresh. */
+__inline_always bool is_state_outdated(struct task_state *t, struct task_struct *task)
 {
 	u64 comm[2];
 	read_comm(task, comm);
-	return t->css_set != (u64)LOAD(task, cgroups) || t->cred != (u64)LOAD(task, cred) ||
-	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || told_anew(t);
+	return t->css_set != (u64)BTF_READ(task, cgroups) || t->cred != (u64)BTF_READ(task, cred) ||
+	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || epoch_changed(t);
 }
 
-/* What we know of the current thread, from what `t` says of it, up to date. Null: no memory. */
-__inline_always struct task *current_task(struct task_struct *task, struct task *t)
+/*
+ * Returns the current thread's state, up to date; `t` is the state as stored, or null. Returns null if there is no
+ * memory.
+ */
+__inline_always struct task_state *refreshed_state(struct task_struct *task, struct task_state *t)
 {
 	if (!t)
-		t = make_storage(task);
+		t = create_task_state(task);
 	if (!t)
 		return 0;
-	if (task_changed(t, task))
-		refresh_current(t);
+	if (is_state_outdated(t, task))
+		refresh_current_state(t);
 	return t;
 }
 

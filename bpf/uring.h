@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Requests of io_uring: what each is about is told when it is submitted, by the thread that does so (or the kernel's
- * thread that does it for the process); its result when it completes, in whatever thread that happens.
+ * io_uring requests. The arguments of a request are sent when it is submitted, by the thread that submits it or by the
+ * kernel thread that does so for the process. Its result is sent when it completes, in whatever thread that happens.
  */
 #ifndef CTRACE_URING_H
 #define CTRACE_URING_H
@@ -9,20 +9,20 @@
 #include "calls.h"
 #include "uring_types.h"
 
-/* By operation: what to do for its requests, as for a syscall. */
+/* By operation: how its requests are recorded, as for a syscall. */
 const volatile struct plan uring_plans[URING_OPS] = {};
 
 /* A request that has not completed. */
 struct request {
-	struct rec_complete rec; /* as far as it is known */
+	struct rec_complete rec; /* record of the completion, as far as it is known */
 	u64 cgroup;
 	u32 pid;
-	u32 epoch; /* of definitions, when `rec.key` was defined */
+	u32 epoch; /* definition epoch in which `rec.key` was defined */
 	u8 op;
 	u8 pad[7];
 };
 
-/* By the kernel's address of it. */
+/* By the address of the request's struct io_kiocb. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
@@ -40,50 +40,160 @@ struct {
 /* include/linux/io_uring_types.h, Linux 7.2 */
 #define IO_RING_F_COMPAT (1 << 11)
 
-/* Whether the ring is a 32-bit caller's. */
+/* Returns whether the ring belongs to a 32-bit caller. */
 __inline_always bool is_compat_ring(struct io_kiocb *kiocb)
 {
-	struct io_ring_ctx *ring = READ(kiocb, ctx);
+	struct io_ring_ctx *ring = CAST_READ(kiocb, ctx);
 	if (bpf_core_field_exists(ring->compat))
 		return BPF_CORE_READ_BITFIELD_PROBED(ring, compat);
-	return bpf_core_field_exists(ring->int_flags) && READ(ring, int_flags) & IO_RING_F_COMPAT;
+	return bpf_core_field_exists(ring->int_flags) && CAST_READ(ring, int_flags) & IO_RING_F_COMPAT;
 }
 
 __inline_always const volatile struct plan *uring_plan(u32 op)
 {
-	barrier_var(op); /* or the compiler drops the mask, which the verifier needs */
+	barrier_var(op); /* or the compiler removes the mask, which the verifier needs */
 	return &uring_plans[op & (URING_OPS - 1)];
 }
 
 /*
- * The thread that submits. The kernel's thread of a ring (IORING_SETUP_SQPOLL) is one of the process, but has a name of
- * its own, which says nothing: the process's counts.
+ * Returns the state of the thread that submits. The kernel thread of a ring (IORING_SETUP_SQPOLL) is a thread of the
+ * process with a comm of its own. That comm says nothing, so the comm of the process is used.
  */
-__inline_always struct task *submitter(struct task_struct *task)
+__inline_always struct task_state *submitter_state(struct task_struct *task)
 {
-	struct task *t = task_storage(task);
+	struct task_state *t = find_task_state(task);
 	if (!(task->flags & PF_IO_WORKER))
-		return current_task(task, t);
+		return refreshed_state(task, t);
 	bool known = t != 0;
 	if (!t)
-		t = make_storage(task);
+		t = create_task_state(task);
 	if (!t)
 		return 0;
 	if (!known || t->css_set != (u64)task->cgroups || t->cred != (u64)task->cred ||
 	    t->cgroup_epoch != cgroup_epoch || t->definition_epoch != definition_epoch)
-		refresh_worker(t);
+		refresh_worker_state(t);
 	return t;
 }
 
-/* Argument number `i`, from 0: a field of the struct in which the kernel keeps a request of this kind. */
-#define SET(i, type, field)                                                                                            \
+/* Sets argument `i`, from 0, to a field of the struct in which the kernel keeps a request of this kind. */
+#define SET_ARG(i, type, field)                                                                                        \
 	do {                                                                                                           \
 		if (bpf_core_field_exists(struct type, field))                                                         \
-			rec->args[i] = READ(CAST((void *)req, struct type), field);                                    \
+			rec->args[i] = CAST_READ(RDONLY_CAST((void *)req, struct type), field);                        \
 	} while (0)
 
-/* The arguments in the order of the syscall of the same name. */
-__noinline int request_args(u64 req, u32 op)
+/* Sets the arguments of requests on a socket. */
+__inline_always void set_socket_args(struct rec_request *rec, u64 req, u32 op)
+{
+	switch (op) {
+	case OP_SEND:
+	case OP_SEND_ZC:
+	case OP_RECV:
+		SET_ARG(2, io_sr_msg, len);
+		SET_ARG(3, io_sr_msg, msg_flags);
+		break;
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+	case OP_RECVMSG:
+		SET_ARG(2, io_sr_msg, msg_flags);
+		break;
+	case OP_CONNECT:
+		SET_ARG(2, io_connect, addr_len);
+		break;
+	case OP_BIND:
+		SET_ARG(2, io_bind, addr_len);
+		break;
+	case OP_LISTEN:
+		SET_ARG(1, io_listen, backlog);
+		break;
+	case OP_SHUTDOWN:
+		SET_ARG(1, io_shutdown, how);
+		break;
+	case OP_ACCEPT:
+		SET_ARG(3, io_accept, flags);
+		break;
+	case OP_SOCKET:
+		SET_ARG(0, io_socket, domain);
+		SET_ARG(1, io_socket, type);
+		SET_ARG(2, io_socket, protocol);
+		break;
+	}
+}
+
+/* Sets the arguments of requests that close or change an open file. */
+__inline_always void set_file_args(struct rec_request *rec, u64 req, u32 op)
+{
+	switch (op) {
+	case OP_CLOSE:
+		SET_ARG(0, io_close, fd);
+		break;
+	case OP_FSYNC:
+		SET_ARG(1, io_sync, flags);
+		break;
+	case OP_SYNC_FILE_RANGE:
+		SET_ARG(1, io_sync, off);
+		SET_ARG(2, io_sync, len);
+		SET_ARG(3, io_sync, flags);
+		break;
+	case OP_FALLOCATE:
+		SET_ARG(1, io_sync, mode);
+		SET_ARG(2, io_sync, off);
+		SET_ARG(3, io_sync, len);
+		break;
+	case OP_FTRUNCATE:
+		SET_ARG(1, io_ftrunc, len);
+		break;
+	default:
+		set_socket_args(rec, req, op);
+	}
+}
+
+/* Sets the arguments of requests that name a file by its path. */
+__inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
+{
+	switch (op) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		SET_ARG(0, io_open, dfd);
+		SET_ARG(2, io_open, how.flags);
+		SET_ARG(3, io_open, how.mode);
+		break;
+	case OP_STATX:
+		SET_ARG(0, io_statx, dfd);
+		SET_ARG(2, io_statx, flags);
+		SET_ARG(3, io_statx, mask);
+		break;
+	case OP_UNLINKAT:
+		SET_ARG(0, io_unlink, dfd);
+		SET_ARG(2, io_unlink, flags);
+		break;
+	case OP_RENAMEAT:
+		SET_ARG(0, io_rename, old_dfd);
+		SET_ARG(2, io_rename, new_dfd);
+		SET_ARG(4, io_rename, flags);
+		break;
+	case OP_LINKAT:
+		SET_ARG(0, io_link, old_dfd);
+		SET_ARG(2, io_link, new_dfd);
+		SET_ARG(4, io_link, flags);
+		break;
+	case OP_SYMLINKAT:
+		SET_ARG(1, io_link, new_dfd);
+		break;
+	case OP_MKDIRAT:
+		SET_ARG(0, io_mkdir, dfd);
+		SET_ARG(2, io_mkdir, mode);
+		break;
+	default:
+		set_file_args(rec, req, op);
+	}
+}
+
+/*
+ * Sets the arguments, in the order of the syscall of the same name. This function and the three above are a single
+ * switch, which the compiler joins.
+ */
+__noinline int set_request_args(u64 req, u32 op)
 {
 	u32 zero = 0;
 	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
@@ -99,128 +209,48 @@ __noinline int request_args(u64 req, u32 op)
 	case OP_READV_FIXED:
 	case OP_WRITEV_FIXED:
 	case OP_READ_MULTISHOT:
-		SET(2, io_rw, len);
-		SET(3, io_rw, kiocb.ki_pos);
-		SET(5, io_rw, flags);
+		SET_ARG(2, io_rw, len);
+		SET_ARG(3, io_rw, kiocb.ki_pos);
+		SET_ARG(5, io_rw, flags);
 		break;
-	case OP_OPENAT:
-	case OP_OPENAT2:
-		SET(0, io_open, dfd);
-		SET(2, io_open, how.flags);
-		SET(3, io_open, how.mode);
-		break;
-	case OP_STATX:
-		SET(0, io_statx, dfd);
-		SET(2, io_statx, flags);
-		SET(3, io_statx, mask);
-		break;
-	case OP_UNLINKAT:
-		SET(0, io_unlink, dfd);
-		SET(2, io_unlink, flags);
-		break;
-	case OP_RENAMEAT:
-		SET(0, io_rename, old_dfd);
-		SET(2, io_rename, new_dfd);
-		SET(4, io_rename, flags);
-		break;
-	case OP_LINKAT:
-		SET(0, io_link, old_dfd);
-		SET(2, io_link, new_dfd);
-		SET(4, io_link, flags);
-		break;
-	case OP_SYMLINKAT:
-		SET(1, io_link, new_dfd);
-		break;
-	case OP_MKDIRAT:
-		SET(0, io_mkdir, dfd);
-		SET(2, io_mkdir, mode);
-		break;
-	case OP_CLOSE:
-		SET(0, io_close, fd);
-		break;
-	case OP_FSYNC:
-		SET(1, io_sync, flags);
-		break;
-	case OP_SYNC_FILE_RANGE:
-		SET(1, io_sync, off);
-		SET(2, io_sync, len);
-		SET(3, io_sync, flags);
-		break;
-	case OP_FALLOCATE:
-		SET(1, io_sync, mode);
-		SET(2, io_sync, off);
-		SET(3, io_sync, len);
-		break;
-	case OP_FTRUNCATE:
-		SET(1, io_ftrunc, len);
-		break;
-	case OP_SEND:
-	case OP_SEND_ZC:
-	case OP_RECV:
-		SET(2, io_sr_msg, len);
-		SET(3, io_sr_msg, msg_flags);
-		break;
-	case OP_SENDMSG:
-	case OP_SENDMSG_ZC:
-	case OP_RECVMSG:
-		SET(2, io_sr_msg, msg_flags);
-		break;
-	case OP_CONNECT:
-		SET(2, io_connect, addr_len);
-		break;
-	case OP_BIND:
-		SET(2, io_bind, addr_len);
-		break;
-	case OP_LISTEN:
-		SET(1, io_listen, backlog);
-		break;
-	case OP_SHUTDOWN:
-		SET(1, io_shutdown, how);
-		break;
-	case OP_ACCEPT:
-		SET(3, io_accept, flags);
-		break;
-	case OP_SOCKET:
-		SET(0, io_socket, domain);
-		SET(1, io_socket, type);
-		SET(2, io_socket, protocol);
-		break;
+	default:
+		set_path_args(rec, req, op);
 	}
 	return 0;
 }
 
-/* Whether the file that it opens or closes goes into, or comes from, the ring's table and has no fd. */
-__inline_always bool is_direct(u64 req, u32 op)
+/* Returns whether the request opens a file into the ring's table, or closes a file of it. Such a file has no fd. */
+__inline_always bool uses_file_slot(u64 req, u32 op)
 {
 	u32 slot = 0;
 	switch (op) {
 	case OP_OPENAT:
 	case OP_OPENAT2:
-		slot = READ(CAST((void *)req, struct io_open), file_slot);
+		slot = CAST_READ(RDONLY_CAST((void *)req, struct io_open), file_slot);
 		break;
 	case OP_CLOSE:
-		slot = READ(CAST((void *)req, struct io_close), file_slot);
+		slot = CAST_READ(RDONLY_CAST((void *)req, struct io_close), file_slot);
 		break;
 	case OP_ACCEPT:
-		slot = READ(CAST((void *)req, struct io_accept), file_slot);
+		slot = CAST_READ(RDONLY_CAST((void *)req, struct io_accept), file_slot);
 		break;
 	case OP_SOCKET:
 		if (bpf_core_type_exists(struct io_socket))
-			slot = READ(CAST((void *)req, struct io_socket), file_slot);
+			slot = CAST_READ(RDONLY_CAST((void *)req, struct io_socket), file_slot);
 		break;
 	}
 	return slot != 0;
 }
 
-/* A path as the kernel has copied it when it took the request. */
+/* Sends a path, which the kernel copied when it accepted the request. */
 __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 {
-	struct task_struct *task = this_task();
-	struct filename *filename = CAST((void *)name, struct filename);
+	struct task_struct *task = get_current_task();
+	struct filename *filename = RDONLY_CAST((void *)name, struct filename);
 	struct rec_data *rec = begin_data(task, count, slot);
 	if (!rec || !name)
 		return 0;
-	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, READ(filename, name));
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, CAST_READ(filename, name));
 	if (n < 0)
 		return 0;
 	if (slot != DATA_TEXT)
@@ -229,15 +259,15 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 	return 0;
 }
 
-#define PATH(type, field, slot, dirfd)                                                                                 \
+#define SEND_PATH(type, field, slot, dirfd)                                                                            \
 	do {                                                                                                           \
-		struct type *from_path = CAST((void *)req, struct type);                                               \
+		struct type *from_path = RDONLY_CAST((void *)req, struct type);                                        \
 		if (bpf_core_field_exists(from_path->field))                                                           \
-			send_request_path(NUMBER(from_path, field), slot, count, dirfd);                               \
+			send_request_path(READ_ADDRESS(from_path, field), slot, count, dirfd);                         \
 	} while (0)
 
-/* The paths, whose directories are among the arguments by now. */
-__noinline int request_paths(u64 req, u32 op, u16 count)
+/* Sends the paths. Their directories must be set as arguments already. */
+__noinline int send_request_paths(u64 req, u32 op, u16 count)
 {
 	u32 zero = 0;
 	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
@@ -246,43 +276,43 @@ __noinline int request_paths(u64 req, u32 op, u16 count)
 	switch (op) {
 	case OP_OPENAT:
 	case OP_OPENAT2:
-		PATH(io_open, filename, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_open, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_STATX:
-		PATH(io_statx, filename, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_statx, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_UNLINKAT:
-		PATH(io_unlink, filename, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_unlink, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_RENAMEAT:
-		PATH(io_rename, oldpath, DATA_PATH, rec->args[0]);
-		PATH(io_rename, newpath, DATA_PATH2, rec->args[2]);
+		SEND_PATH(io_rename, oldpath, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_rename, newpath, DATA_PATH2, rec->args[2]);
 		break;
 	case OP_LINKAT:
-		PATH(io_link, oldpath, DATA_PATH, rec->args[0]);
-		PATH(io_link, newpath, DATA_PATH2, rec->args[2]);
+		SEND_PATH(io_link, oldpath, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_link, newpath, DATA_PATH2, rec->args[2]);
 		break;
 	case OP_SYMLINKAT:
-		PATH(io_link, oldpath, DATA_TEXT, rec->args[1]);
-		PATH(io_link, newpath, DATA_PATH, rec->args[1]);
+		SEND_PATH(io_link, oldpath, DATA_TEXT, rec->args[1]);
+		SEND_PATH(io_link, newpath, DATA_PATH, rec->args[1]);
 		break;
 	case OP_MKDIRAT:
-		PATH(io_mkdir, filename, DATA_PATH, rec->args[0]);
+		SEND_PATH(io_mkdir, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_SETXATTR:
 	case OP_GETXATTR:
-		PATH(io_xattr, filename, DATA_PATH, AT_FDCWD);
+		SEND_PATH(io_xattr, filename, DATA_PATH, AT_FDCWD);
 		break;
 	}
 	return 0;
 }
 
-/* The kernel's copy of an address, Linux 6.10. */
+/* Sends the kernel's copy of an address, Linux 6.10. */
 __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 {
-	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	void *async = READ(kiocb, async_data);
-	struct rec_data *rec = begin_data(this_task(), count, DATA_ADDR);
+	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
+	void *async = CAST_READ(kiocb, async_data);
+	struct rec_data *rec = begin_data(get_current_task(), count, DATA_ADDR);
 	if (!rec || !async || bytes <= 0)
 		return;
 	if (bytes > ADDR_MAX_BYTES)
@@ -291,55 +321,55 @@ __inline_always void send_kernel_address(u64 req, u16 count, int bytes)
 		send_data(rec, bytes);
 }
 
-__noinline int request_address(u64 req, u32 op, u16 count)
+__noinline int send_request_address(u64 req, u32 op, u16 count)
 {
-	struct io_sr_msg *msg = CAST((void *)req, struct io_sr_msg);
-	struct io_connect *connect = CAST((void *)req, struct io_connect);
-	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
+	struct io_sr_msg *msg = RDONLY_CAST((void *)req, struct io_sr_msg);
+	struct io_connect *connect = RDONLY_CAST((void *)req, struct io_connect);
+	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
 	u32 flags = is_compat_ring(kiocb) | 2;
 	switch (op) {
 	case OP_CONNECT:
-		send_address(NUMBER(connect, addr), READ(connect, addr_len), ADDR_IN, count, flags);
+		send_address(READ_ADDRESS(connect, addr), CAST_READ(connect, addr_len), ADDR_IN, count, flags);
 		break;
 	case OP_SENDMSG:
 	case OP_SENDMSG_ZC:
-		send_address(NUMBER(msg, umsg), 0, ADDR_MSG_IN, count, flags);
+		send_address(READ_ADDRESS(msg, umsg), 0, ADDR_MSG_IN, count, flags);
 		break;
 	case OP_SEND:
 	case OP_SEND_ZC:
 		if (bpf_core_field_exists(struct io_sr_msg, addr)) {
-			send_address(NUMBER(msg, addr), READ(msg, addr_len), ADDR_IN, count, flags);
+			send_address(READ_ADDRESS(msg, addr), CAST_READ(msg, addr_len), ADDR_IN, count, flags);
 		} else if (bpf_core_field_exists(struct io_async_msghdr, addr)) {
-			void *data = READ(kiocb, async_data);
-			struct io_async_msghdr *async = CAST(data, struct io_async_msghdr);
-			if (data && READ(async, msg.msg_name))
-				send_kernel_address(req, count, READ(async, msg.msg_namelen));
+			void *data = CAST_READ(kiocb, async_data);
+			struct io_async_msghdr *async = RDONLY_CAST(data, struct io_async_msghdr);
+			if (data && CAST_READ(async, msg.msg_name))
+				send_kernel_address(req, count, CAST_READ(async, msg.msg_namelen));
 		}
 		break;
 	case OP_BIND:
 		if (bpf_core_type_exists(struct io_bind))
-			send_kernel_address(req, count, READ(CAST((void *)req, struct io_bind), addr_len));
+			send_kernel_address(req, count, CAST_READ(RDONLY_CAST((void *)req, struct io_bind), addr_len));
 		break;
 	}
 	return 0;
 }
 
-/* The key of the file that a request has got; 0: none. */
-__noinline u64 request_key(u64 req)
+/* Returns the key of the file that a request uses, or 0. */
+__noinline u64 request_file_key(u64 req)
 {
-	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	u64 file = NUMBER(kiocb, file);
-	return file ? object_key(this_task()->pid, file) : 0;
+	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
+	u64 file = READ_ADDRESS(kiocb, file);
+	return file ? file_or_sock_key(get_current_task()->pid, file) : 0;
 }
 
-/* Sends what became of a request, which is no more. */
+/* Sends the end of a request. */
 __inline_always void send_complete(struct request *request)
 {
-	if (!send(&request->rec, sizeof(request->rec)))
-		count_loss(request->cgroup, uring_plan(request->op)->class);
+	if (!send_record(&request->rec, sizeof(request->rec)))
+		count_ring_loss(request->cgroup, uring_plan(request->op)->class);
 }
 
-/* One whose completion was not seen: it was not to be told (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
+/* Ends a request without a completion: the caller wanted none (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
 __inline_always void abandon_request(struct request *request)
 {
 	request->rec.head.time = bpf_ktime_get_boot_ns();
@@ -347,74 +377,96 @@ __inline_always void abandon_request(struct request *request)
 	send_complete(request);
 }
 
-/* What the caller asked for: of a request that is `refused` as malformed the kernel keeps no operation. */
-__inline_always u32 operation(u64 req, u64 refused)
+/* Returns the requested operation. Of a malformed request only the submission queue entry has the operation. */
+__inline_always u32 request_op(u64 req, u64 failed_sqe)
 {
-	struct io_uring_sqe *sqe = CAST((void *)refused, struct io_uring_sqe);
-	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	u32 op = refused ? READ(sqe, opcode) : READ(kiocb, opcode);
+	struct io_uring_sqe *sqe = RDONLY_CAST((void *)failed_sqe, struct io_uring_sqe);
+	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
+	u32 op = failed_sqe ? CAST_READ(sqe, opcode) : CAST_READ(kiocb, opcode);
 	return op < URING_OPS ? op : URING_OPS - 1;
 }
 
-/* `refused`: what the caller submitted, where it was malformed; else 0. */
-__inline_always void submit_request(u64 req, u64 refused)
+/* Fills the part of `struct request` that is needed when the request completes, but not sent. */
+__inline_always void fill_request(struct request *request, struct task_struct *task, struct task_state *t, u32 op)
 {
-	struct task_struct *task = this_task();
-	struct io_kiocb *kiocb = CAST((void *)req, struct io_kiocb);
-	u32 zero = 0, op = operation(req, refused);
+	request->cgroup = t->cgroup;
+	request->pid = task->tgid;
+	request->op = op;
+	request->epoch = definition_epoch;
+}
+
+/* Fills the heads of the records of a submission and of its completion. */
+__inline_always void fill_heads(struct rec_request *rec, struct rec_complete *complete, u32 tid, u32 op, u8 flags)
+{
+	fill_head(&rec->head, tid, REC_REQUEST);
+	rec->head.nr = op;
+	rec->head.flags = flags;
+	fill_head(&complete->head, tid, REC_COMPLETE);
+	complete->head.flags = flags;
+}
+
+/* Sends the record of a request and remembers the request until it completes. */
+__inline_always void send_request(struct task_state *t, u64 req, struct rec_request *rec, struct request *request,
+				  u32 class)
+{
+	/* A request that is not in the map would never be reported as completed. */
+	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, request, BPF_NOEXIST);
+	if (!placed || !send_record(rec, sizeof(*rec))) {
+		count_ring_loss(t->cgroup, class);
+		if (placed)
+			bpf_map_delete_elem(&requests, &req);
+	}
+}
+
+/*
+ * Records a submission. `failed_sqe` is the address of the submission queue entry (struct io_uring_sqe) if it was
+ * malformed, otherwise 0.
+ */
+__inline_always void submit_request(u64 req, u64 failed_sqe)
+{
+	struct task_struct *task = get_current_task();
+	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
+	u32 zero = 0, op = request_op(req, failed_sqe);
 	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
 	struct request *old = bpf_map_lookup_elem(&requests, &req), request = {};
 	if (old) {
 		abandon_request(old);
 		bpf_map_delete_elem(&requests, &req);
 	}
-	struct task *t = submitter(task);
+	struct task_state *t = submitter_state(task);
 	const volatile struct plan *plan = uring_plan(op);
-	if (!t || !rec || !t->record || !(plan->flags & PLAN_RECORD))
+	if (!t || !rec || !t->recorded || !(plan->flags & PLAN_RECORD))
 		return;
 	u64 now = bpf_ktime_get_boot_ns();
-	bool look = t->pressed || (now & (LOOK_EVERY - 1)) == 1;
-	if (look && look_at_ring(t, plan->rank)) {
-		count_loss(t->cgroup, plan->class);
+	bool check_due = t->ring_pressed || (now & (CHECK_EVERY - 1)) == 1;
+	if (check_due && is_over_share(t, plan->rank)) {
+		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
-	bool pressed = t->pressed;
+	bool pressed = t->ring_pressed;
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
 	u8 flags = is_compat_ring(kiocb) ? SYS_COMPAT : 0;
-	if (!refused) {
-		request_args(req, op);
-		bool fixed = (READ(kiocb, flags) & REQ_F_FIXED_FILE) || is_direct(req, op);
+	if (!failed_sqe) {
+		set_request_args(req, op);
+		bool fixed = (CAST_READ(kiocb, flags) & REQ_F_FIXED_FILE) || uses_file_slot(req, op);
 		bool has_fd = bpf_core_field_exists(struct io_kiocb, cqe.fd); /* Linux 5.19 */
 		if (plan->fd && op != OP_CLOSE && has_fd)
-			rec->args[0] = (s64)READ(kiocb, cqe.fd);
+			rec->args[0] = (s64)CAST_READ(kiocb, cqe.fd);
 		if (fixed)
 			flags |= SYS_NO_FD;
 		else if (plan->fd && (has_fd || op == OP_CLOSE))
 			request.rec.key = fd_key(rec->args[0]);
-		request_paths(req, op, count);
-		request_address(req, op, count);
+		send_request_paths(req, op, count);
+		send_request_address(req, op, count);
 	}
-	if (!t->known)
-		define_current(t);
-	fill_head(&rec->head, task->pid, REC_REQUEST);
-	rec->head.nr = op;
-	rec->head.flags = flags;
-	fill_head(&request.rec.head, task->pid, REC_COMPLETE);
-	request.rec.head.flags = flags;
+	if (!t->defined)
+		define_current_task(t);
+	fill_heads(rec, &request.rec, task->pid, op, flags);
 	request.rec.submitted = now;
-	request.cgroup = t->cgroup;
-	request.pid = task->tgid;
-	request.op = op;
-	request.epoch = definition_epoch;
-	/* Without its place among those in flight nothing would say how it ended. */
-	bool placed = t->known && !bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST);
-	if (!placed || !send(rec, sizeof(*rec))) {
-		count_loss(t->cgroup, plan->class);
-		if (placed)
-			bpf_map_delete_elem(&requests, &req);
-	}
+	fill_request(&request, task, t, op);
+	send_request(t, req, rec, &request, plan->class);
 	if (pressed)
 		charge_share(t, plan->rank);
 }
@@ -429,16 +481,16 @@ __inline_always void complete_request(u64 req, s32 ret)
 	u8 flags = rec->head.flags;
 	rec->ret = ret;
 	if (plan->flags & PLAN_RET_FD) {
-		/* An fd means something in its own process alone: another may have closed the ring. */
-		bool own = this_task()->tgid == request->pid;
+		/* An fd is valid in its own process only, and another process may have closed the ring. */
+		bool own = get_current_task()->tgid == request->pid;
 		u64 key = ret >= 0 && own && !(flags & SYS_NO_FD) ? fd_key(ret) : 0;
 		if (key) {
 			rec->key = key;
 			rec->head.flags |= SYS_RET_KEY;
 		}
 	} else if (plan->fd && (!rec->key || request->epoch != definition_epoch || (plan->flags & PLAN_SOCK_AT_EXIT))) {
-		/* A file of the ring's table, or one that was opened meanwhile; a socket that has its addresses by now. */
-		u64 key = request_key(req);
+		/* A file of the ring's table, a file opened meanwhile, or a socket whose addresses are set by now. */
+		u64 key = request_file_key(req);
 		if (key)
 			rec->key = key;
 	}
@@ -447,69 +499,12 @@ __inline_always void complete_request(u64 req, s32 ret)
 	bpf_map_delete_elem(&requests, &req);
 }
 
-/* Linux 6.4 */
-SEC("raw_tp/io_uring_submit_req")
-int BPF_PROG(on_uring_submit_req, u64 req)
-{
-	hold_cpu();
-	submit_request(req, 0);
-	release_cpu();
-	return 0;
-}
-
-/* Before: until Linux 5.19 with the ring first. */
-SEC("raw_tp/io_uring_submit_sqe")
-int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
-{
-	hold_cpu();
-	submit_request(config.uring_ring_first ? second : first, 0);
-	release_cpu();
-	return 0;
-}
-
-SEC("raw_tp/io_uring_req_failed")
-int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
-{
-	hold_cpu();
-	submit_request(config.uring_ring_first ? second : first, sqe);
-	release_cpu();
-	return 0;
-}
-
-/* The ring, the request, the completion's entry; until Linux 6.10 what stands in that one by one: user data, result. */
-SEC("raw_tp/io_uring_complete")
-int on_uring_complete(u64 *args)
-{
-	u64 req = args[1];
-	s32 res;
-	hold_cpu();
-	if (config.uring_has_cqe) {
-		struct io_uring_cqe *cqe = CAST((void *)args[2], struct io_uring_cqe);
-		res = READ(cqe, res);
-	} else {
-		res = args[3];
-	}
-	if (req)
-		complete_request(req, res);
-	release_cpu();
-	return 0;
-}
-
 struct bpf_map;
-static long end_request(struct bpf_map *map, u64 *req, struct request *request, void *unused)
+static long abandon_in_flight(struct bpf_map *map, u64 *req, struct request *request, void *unused)
 {
-	struct request copy = *request; /* it may complete yet */
+	struct request copy = *request; /* the request may still complete */
 	if (copy.rec.submitted <= end_time)
 		abandon_request(&copy);
-	return 0;
-}
-
-/* When the recording ends: sends the requests that are still in flight. */
-SEC("iter/task")
-int end_requests(struct bpf_iter__task *ctx)
-{
-	if (!ctx->task)
-		bpf_for_each_map_elem(&requests, end_request, 0, 0);
 	return 0;
 }
 

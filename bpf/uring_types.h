@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Numbers and types of io_uring, of each only what we touch: as in kernel.h, CO-RE finds the fields. */
+/* Numbers and types of io_uring, reduced to the fields that are used. As in kernel_types.h, CO-RE finds the offsets. */
 #ifndef CTRACE_URING_TYPES_H
 #define CTRACE_URING_TYPES_H
 
@@ -47,7 +47,7 @@ enum uring_op {
 
 /* include/linux/sched.h */
 #define PF_IO_WORKER 0x00000010
-/* include/linux/io_uring_types.h: it takes its file from the ring's table. */
+/* include/linux/io_uring_types.h: the request takes its file from the ring's table. */
 #define REQ_F_FIXED_FILE 1
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -62,7 +62,7 @@ struct io_cqe {
 
 struct io_ring_ctx {
 	unsigned int compat : 1;
-	unsigned int int_flags; /* Linux 7.2: compat is one of them */
+	unsigned int int_flags; /* Linux 7.2: compat is one of these flags */
 };
 
 struct io_kiocb {

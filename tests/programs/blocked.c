@@ -1,6 +1,6 @@
 /*
- * blocked: a process that waits for its children, each of which waits in another call, until somebody kills them.
- * Prints `ready` when all have come to rest.
+ * blocked: a process that waits for its children, each of which blocks in a different call, until they are killed.
+ * Prints `ready` when all of them are blocked.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -51,7 +51,7 @@ int main(void)
 			_exit(1);
 		}
 	}
-	usleep(300000); /* no call tells a parent that its child sleeps in the kernel; a tenth would do */
+	usleep(300000); /* no call tells a parent that a child sleeps in the kernel; a tenth of that would do */
 	puts("ready");
 	fflush(stdout);
 	while (wait(NULL) > 0)

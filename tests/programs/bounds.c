@@ -1,9 +1,9 @@
 /*
- * bounds: very much of one thing, and at the end how many events it was.
- *   paths N: looks for N files of different names, which are not there
- *   fds PROCESSES N: so many processes with N fds open each, all at once
- *   forks SECONDS: every process makes as many others as it may
- *   mix SECONDS: the time, reads, looks for a file, and now and then a process
+ * bounds: makes very many events of one kind, and prints their number at the end.
+ *   paths N: looks for N files with different names, which do not exist
+ *   fds PROCESSES N: PROCESSES processes with N open fds each, all at the same time
+ *   forks SECONDS: every process creates as many others as it may
+ *   mix SECONDS: reads the time, reads, looks for a file, and sometimes creates a process
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -90,7 +90,7 @@ static void forks(double seconds)
 	}
 	if (!root)
 		_exit(0);
-	/* Those whose parents are gone are ours. */
+	/* Processes whose parents have ended are children of this one. */
 	while (wait(0) > 0 || errno != ECHILD)
 		;
 }
@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 		mix(atof(argv[2]));
 	else
 		errx(2, "usage: bounds paths N | fds PROCESSES N | forks SECONDS | mix SECONDS");
-	/* The calls, and the ends of all processes. */
+	/* The calls, and the exits of all processes. */
 	printf("%ld %ld\n", all->calls, all->children + 1);
 	return 0;
 }

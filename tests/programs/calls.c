@@ -1,7 +1,7 @@
 /*
- * calls [!]NAME=COUNT...: a child of this program, exec'd, makes COUNT calls of each named syscall, round robin, so that
- * kinds of calls follow each other closely; for each, the number made is printed: `NAME COUNT`. Those named `!NAME` it has
- * seccomp refuse, with EPERM.
+ * calls [!]NAME=COUNT...: a child that executes this program makes COUNT calls of each named syscall, in turn, so that
+ * calls of different kinds follow each other closely. Prints the number of calls of each as `NAME COUNT`. Calls of
+ * `!NAME` are refused by seccomp, with EPERM.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +26,7 @@
 
 static char buf[4096];
 
-/* Calls that neither the C library nor the runtime makes in this process, some of which always fail. */
+/* Calls that neither the C library nor the runtime makes in this process. Some of them always fail. */
 static const struct {
 	const char *name;
 	long nr;
@@ -58,7 +58,7 @@ static const struct {
 
 #define TABLE (sizeof(table) / sizeof(table[0]))
 
-/* Has seccomp refuse a call from now on. */
+/* Makes seccomp refuse a call from now on. */
 static void refuse(long nr)
 {
 	struct sock_filter filter[] = {

@@ -1,6 +1,6 @@
 /*
- * dns: a name server of its own, asked in every way that resolvers ask. `n101.test` is an alias of a name whose address is
- * 127.0.0.101, and so on; to that address a socket is then connected.
+ * dns: runs a name server and queries it in every way that resolvers use. `n101.test` is an alias of a name with the
+ * address 127.0.0.101, and so on. A socket is then connected to that address.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@
 static const struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = 0x3500, .sin_addr = {0x0100007f}};
 static unsigned char message[MESSAGE];
 
-/* The answer to the question in `m`, in its place; returns its length. */
+/* Replaces the question in `m` by its answer. Returns the length. */
 static int answer(unsigned char *m)
 {
 	int number = atoi((char *)m + 14), at = 12;
@@ -77,7 +77,7 @@ static void serve(int type)
 	}
 }
 
-/* A question for the address of `c` and `number`; returns its length. */
+/* Writes a question for the address of `c` and `number`. Returns its length. */
 static int question(char c, int number)
 {
 	memcpy(message, "\x12\x34\x01\0\0\x01\0\0\0\0\0\0\4", 13);
@@ -86,7 +86,7 @@ static int question(char c, int number)
 	return 27;
 }
 
-/* Uses an address. */
+/* Sends to the address 127.0.0.`number`. */
 static void use(int number)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7), .sin_addr = {0x7f | number << 24}};
@@ -144,7 +144,7 @@ static void streams(void)
 {
 	unsigned char length[2] = {0};
 	int fd = opened(SOCK_STREAM, 1);
-	/* The length apart from the message, in two calls, and in one. */
+	/* The length is separate from the message: in two calls, and in one. */
 	length[1] = question('n', 106);
 	struct iovec io[2] = {{length, 2}, {message, length[1]}};
 	must((int)writev(fd, io, 2));
@@ -190,7 +190,7 @@ int main(int argc, char **argv)
 	if (system("nslookup n110.test 127.0.0.1 > /dev/null"))
 		errx(1, "nslookup");
 	use(110);
-	/* Another name of an address that has one. */
+	/* A second name of an address that has a name already. */
 	int fd = opened(SOCK_DGRAM, 1);
 	must((int)send(fd, message, question('m', 101), 0));
 	must((int)recv(fd, message, MESSAGE, 0));

@@ -1,4 +1,7 @@
-/* ipc: System V semaphores, messages and shared memory by the one call that 32-bit x86 has for all of them. */
+/*
+ * ipc: System V semaphores, messages and shared memory through ipc(2), the one call that 32-bit x86 has for all of
+ * them.
+ */
 #define _GNU_SOURCE
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -31,7 +34,7 @@ int main(void)
 	} message = {.type = 5};
 	ipc(MSGSND, queue, 7, IPC_NOWAIT, &message, 0);
 	ipc(1 << 16 | MSGRCV, queue, 8, IPC_NOWAIT, &message, 5);
-	/* As it was first, and as C libraries still call it: pointer and type in a struct. */
+	/* The first version, which C libraries still use: pointer and type are in a struct. */
 	int kludge[2] = {(int)(long)&message, 6};
 	message.type = 6;
 	ipc(MSGSND, queue, 7, IPC_NOWAIT, &message, 0);

@@ -1,4 +1,7 @@
-/* limits WHAT: does what a recording does not show, or shows in a way of its own. The names are those of the tests. */
+/*
+ * limits WHAT: does something that a recording does not show, or shows in a special way. The names are those of the
+ * tests.
+ */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -137,7 +140,7 @@ static void signals_and_threads(void)
 	pthread_join(thread, NULL);
 }
 
-/* A page of a file that is neither in the page tables nor in the page cache. */
+/* Returns a page of a file that is neither in the page tables nor in the page cache. */
 static char *absent(const char *text)
 {
 	static int number;
@@ -174,12 +177,12 @@ static void not_resident(void)
 		_exit(127);
 	}
 	must(waitpid(child, NULL, 0));
-	/* No page at all. */
+	/* An address without any page. */
 	if (open((char *)PAGE, O_RDONLY) >= 0)
 		errx(1, "opened nothing");
 }
 
-/* Two threads of which each goes on when the other says so. */
+/* Pipes of two threads that take turns. */
 static int turns[2][2];
 
 static void *player(void *arg)
@@ -213,7 +216,7 @@ static void *cut_the_leased(void *unused)
 	return unused;
 }
 
-/* The kernel has read the path and waits for the lease to be given back, when another thread changes it. */
+/* Another thread changes the path after the kernel has read it, while the call waits for the lease to be returned. */
 static void changed(void)
 {
 	sigset_t breaks;

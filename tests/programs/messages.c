@@ -1,4 +1,4 @@
-/* messages: what `net` does not send: fds, many messages at once, over mapped addresses, to nobody. */
+/* messages: messages that `net` does not send: fds, several at once, over mapped addresses, without a receiver. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -30,7 +30,7 @@ static struct sockaddr_in6 v6(const char *addr, int port)
 	return sa;
 }
 
-/* Asks the kernel what both ends of a socket are. */
+/* Asks the kernel for the addresses of both ends of a socket. */
 static void ask(int fd)
 {
 	struct sockaddr_storage sa;
@@ -40,7 +40,7 @@ static void ask(int fd)
 	must(getpeername(fd, (void *)&sa, &size));
 }
 
-/* A stream from one socket to another, the port being the kernel's choice. */
+/* A stream between two sockets, on a port that the kernel chooses. */
 static void stream(struct sockaddr *listen_on, struct sockaddr *connect_to, socklen_t size, socklen_t to_size)
 {
 	int listener = must(socket(listen_on->sa_family, SOCK_STREAM, 0));
@@ -49,7 +49,7 @@ static void stream(struct sockaddr *listen_on, struct sockaddr *connect_to, sock
 	struct sockaddr_storage sa;
 	socklen_t length = sizeof(sa);
 	must(getsockname(listener, (void *)&sa, &length));
-	/* The port stands at the same place in both families. */
+	/* The port has the same offset in both families. */
 	((struct sockaddr_in *)connect_to)->sin_port = ((struct sockaddr_in *)&sa)->sin_port;
 	int client = must(socket(connect_to->sa_family, SOCK_STREAM, 0));
 	must(connect(client, connect_to, to_size));
@@ -99,7 +99,7 @@ static void datagrams(void)
 	must((int)sendto(left, "x", 1, 0, (void *)&b, sizeof(b)));
 	socklen_t size = sizeof(from[0]);
 	must((int)recvfrom(right, inbox, sizeof(inbox), 0, (void *)from, &size));
-	/* With connect: the address is the socket's. */
+	/* After connect the address is that of the socket. */
 	must(connect(left, (void *)&b, sizeof(b)));
 	must((int)send(left, "y", 1, 0));
 	must((int)write(left, "z", 1));
@@ -107,7 +107,7 @@ static void datagrams(void)
 	must((int)read(right, inbox, sizeof(inbox)));
 	must(close(left));
 	must(close(right));
-	/* An address that the kernel chooses, and nobody at the other end. */
+	/* An address that the kernel chooses, and no receiver. */
 	int lone = must(socket(AF_INET, SOCK_DGRAM, 0));
 	must((int)sendto(lone, "x", 1, 0, (void *)&c, sizeof(c)));
 	size = sizeof(from[0]);
@@ -176,7 +176,7 @@ static void unix_sockets(void)
 	must(unlink("/tmp/dgram"));
 }
 
-/* An fd goes from one process to another, which writes to it. */
+/* One process sends an fd to another process, which writes to it. */
 static void passed_fd(void)
 {
 	int pair[2];

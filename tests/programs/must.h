@@ -1,4 +1,4 @@
-/* What the test programs share: a call that must succeed. */
+/* Shared by the test programs: a call that must succeed. */
 #include <err.h>
 
 #define must(e)                                                                                                        \

@@ -1,8 +1,10 @@
 /*
- * net: talks to itself over every kind of socket; the test knows both ends of each. A message is told by its length,
- * which no other has. Needs a network namespace of its own: ports and names are fixed.
- * net serve PATH: prints `ready` when it listens on a unix socket, and takes one message of 170 bytes.
- * net ask PATH: sends it.
+ * net: talks to itself over every kind of socket. The test knows both ends of each. A message is identified by its
+ * length, which is unique. Needs a network namespace of its own: ports and names are fixed.
+ *
+ * net serve PATH: prints `ready` when it listens on a unix socket, and receives one message of 170 bytes.
+ *
+ * net ask PATH: sends this message.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,7 +31,7 @@ static void expect(ssize_t got, size_t length)
 		err(1, "%zd bytes, not %zu", got, length);
 }
 
-/* A stream: `connect`, `accept`, write and send one way, read and recv at the other end. */
+/* A stream: `connect`, `accept`, write and send in one direction, read and recv at the other end. */
 static void stream(const struct sockaddr *addr, socklen_t size, const struct sockaddr *from, socklen_t from_size,
 		   size_t length)
 {
@@ -61,7 +63,7 @@ static void stream(const struct sockaddr *addr, socklen_t size, const struct soc
 	close(listener);
 }
 
-/* Datagrams without connect: the address is in sendto, recvfrom, sendmsg and recvmsg only. */
+/* Datagrams without connect: the address is only in sendto, recvfrom, sendmsg and recvmsg. */
 static void datagram(const struct sockaddr *a, socklen_t a_size, const struct sockaddr *b, socklen_t b_size,
 		     size_t length)
 {
@@ -95,7 +97,7 @@ static struct sockaddr_in6 v6(const char *addr, int port)
 	return sa;
 }
 
-/* A unix address; a name that begins with `@` is abstract. Returns its size. */
+/* Sets a unix address. A name that begins with `@` is abstract. Returns the size of the address. */
 static socklen_t un(struct sockaddr_un *sa, const char *name)
 {
 	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};

@@ -1,8 +1,8 @@
 /*
- * paths DIR: calls on files in every way that a path or an fd can be reached; the test knows which path each has.
+ * paths DIR: calls on files through every kind of path and fd. The test knows the path of each call.
  *
- * Opens DIR/before, prints `ready`, and waits for a line on stdin, so that a recorder can start while it is open.
- * A write is told by its length, which no other write has.
+ * Opens DIR/before, prints `ready`, and waits for a line on stdin, so that a recorder can start while the file is open.
+ * A write is identified by its length, which is unique.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -65,7 +65,7 @@ static void wait_for(pid_t child)
 		errx(1, "a child failed: %d", status);
 }
 
-/* fds: dup'ed, passed over a unix socket, inherited over fork and exec. */
+/* fds that are duplicated, passed over a unix socket, and inherited over fork and exec. */
 static void fds(void)
 {
 	int file = must(open("dup", O_CREAT | O_RDWR, 0600));
@@ -92,12 +92,12 @@ static void fds(void)
 		_exit(127);
 	}
 	wait_for(child);
-	/* Number and file part: the same number is another file from here on. */
+	/* From here on the same number is another file. */
 	must(dup2(must(open("second", O_CREAT | O_RDWR, 0600)), file));
 	put(file, 106);
 }
 
-/* Names: relative to the working directory and to an fd, with dots, over a symbolic link. */
+/* Names relative to the working directory and to an fd, with dots, and over a symbolic link. */
 static void names(const char *dir)
 {
 	must(mkdir("sub", 0755));

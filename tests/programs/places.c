@@ -1,6 +1,6 @@
 /*
- * places DIR: files in places where a path is hard to tell, with names that are hard to write. Needs CAP_SYS_ADMIN
- * and CAP_SYS_CHROOT. What is checked is that everything succeeds; another tells which paths there were.
+ * places DIR: files whose path is hard to determine, with names that are hard to print. Needs CAP_SYS_ADMIN and
+ * CAP_SYS_CHROOT. The program checks that all calls succeed; the test compares the paths with those that strace saw.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -59,7 +59,7 @@ static void names(void)
 	must(close(dir));
 }
 
-/* As deep as a path may be, and as long: the last file's has 4,095 bytes. */
+/* As deep and as long as a path may be: that of the last file has 4,095 bytes. */
 static void long_paths(const char *dir)
 {
 	static char path[LONGEST + 1];
@@ -101,7 +101,7 @@ static void without_a_name(void)
 	struct stat st;
 	must(fstat(fd, &st));
 	must(close(fd));
-	/* Renamed while it is open, and a directory above it. */
+	/* Renames a file while it is open, and a directory above it. */
 	must(mkdir("was.d", 0755));
 	fd = must(open("was.d/was", O_CREAT | O_RDWR, 0600));
 	must((int)write(fd, "4", 1));
@@ -112,7 +112,7 @@ static void without_a_name(void)
 	must(close(fd));
 }
 
-/* Fills an open file with the program that runs. */
+/* Copies the running program into an open file. */
 static int copy_of_self(int copy)
 {
 	int self = must(open("/proc/self/exe", O_RDONLY));
@@ -124,7 +124,7 @@ static int copy_of_self(int copy)
 	return copy;
 }
 
-/* Run by another name, or without one: asks what it is. */
+/* Asks for the path of the running program, when it is run by another name, or without one. */
 static void say_what_runs(void)
 {
 	char target[4096];
@@ -159,13 +159,13 @@ static void memory_files(void)
 	int fd = must(memfd_create("a name", 0));
 	must((int)write(fd, "x", 1));
 	must(close(fd));
-	/* Runs itself from memory. */
+	/* Executes itself from memory. */
 	int copy = copy_of_self(must(memfd_create("copy", MFD_CLOEXEC)));
 	run_fd(copy);
 	must(close(copy));
 }
 
-/* What runs has one path, by whatever name it was called. */
+/* A running program has one path, whatever name it was called by. */
 static void programs(const char *dir)
 {
 	char jail[256];
@@ -192,7 +192,7 @@ static void programs(const char *dir)
 	must(close(fd));
 }
 
-/* Files of which all share one inode, and differ in their names. */
+/* Files that share one inode and differ in their names only. */
 static void anonymous(void)
 {
 	unsigned long long one = 1;
@@ -289,7 +289,7 @@ static void over_mounts(void)
 	expect(child);
 }
 
-/* Written to, a file of the image is copied up into the container's own layer. */
+/* A write copies a file of the image up into the container's own layer. */
 static void copied_up(void)
 {
 	int before = must(open("/etc/motd", O_RDONLY)), fd = must(open("/etc/motd", O_WRONLY | O_APPEND));

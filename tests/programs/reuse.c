@@ -1,4 +1,4 @@
-/* reuse: ids, inodes, fds, names and sockets of the kernel that are freed and used again, for something else. */
+/* reuse: ids, inodes, fds, names and sockets of the kernel that are freed and used again for something else. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 
 static char byte;
 
-/* A process with this id, or any where it is 0, that opens a file and ends; returns its id. */
+/* Creates a process that opens a file and ends; with the pid `id`, or any pid if `id` is 0. Returns the pid. */
 static pid_t process(pid_t id, int uid, const char *path)
 {
 	struct clone_args args = {
@@ -52,7 +52,7 @@ static ino_t write_to(const char *path)
 	return st.st_ino;
 }
 
-/* A file whose inode, and fd, was another's. */
+/* Creates a file that has the inode and the fd of an earlier file. */
 static void inodes(void)
 {
 	for (int i = 0; i < 1000; i++) {
@@ -66,7 +66,7 @@ static void inodes(void)
 	errx(1, "no inode is used again: give a directory of another filesystem");
 }
 
-/* A file that is open while its directory gets another name, and another directory gets the old one. */
+/* Keeps a file open while its directory is renamed and another directory gets the old name. */
 static void names(void)
 {
 	must(mkdir("reuse.dir", 0700));
@@ -102,7 +102,7 @@ static void send_to(int fd, const char *path)
 	must(connect(fd, (void *)&at, sizeof(at)));
 }
 
-/* A socket whose other ends come and go, most likely at one address of the kernel's memory. */
+/* A socket whose peers come and go, most likely at the same address in kernel memory. */
 static void sockets(void)
 {
 	int fd = must(socket(AF_UNIX, SOCK_DGRAM, 0));

@@ -1,6 +1,6 @@
 /*
- * tasks: processes and threads made and ended in every way, and calls that signals interrupt. Ends with 0 when
- * everything ended as it should. Run by itself again with arguments, it is one of its own children.
+ * tasks: processes and threads that are created and ended in every way, and calls that signals interrupt. Exits with 0
+ * if everything ended as expected. Executes itself with arguments to become one of its own children.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -23,7 +23,7 @@
 
 enum { THREADS = 32 };
 
-/* Waits for a child, which must end so. */
+/* Waits for a child, which must end with `status`. */
 static void expect(pid_t child, int status)
 {
 	int got;
@@ -43,7 +43,7 @@ static void run_self(const char *how)
 	_exit(127);
 }
 
-/* fork, vfork, clone and clone3, each with a child that execs. */
+/* fork, vfork, clone and clone3, each with a child that calls exec. */
 static void children(void)
 {
 	pid_t child = must(fork());
@@ -81,7 +81,7 @@ static void *exec_here(void *arg)
 	return 0;
 }
 
-/* A thread that is not the first calls exec: it takes the id of the first. */
+/* A thread other than the first calls exec: it gets the tid of the first. */
 static void exec_from_a_thread(void)
 {
 	pid_t child = must(fork());
@@ -101,7 +101,9 @@ static void *exit_last(void *arg)
 	return 0;
 }
 
-/* The first thread ends before the last. What the process ends with is the last one's from Linux 5.17 on. */
+/*
+ * The first thread ends before the last. From Linux 5.17 on, the exit code of the process is that of the last thread.
+ */
 static void first_thread_ends_first(void)
 {
 	pid_t child = must(fork());
@@ -119,7 +121,7 @@ static void *wait_here(void *arg)
 	return arg;
 }
 
-/* Killed in the middle of a call, of a process with one thread and with many. */
+/* Kills processes with one thread and with many in the middle of a call. */
 static void killed_in_a_call(void)
 {
 	pid_t many = must(fork());
@@ -157,7 +159,7 @@ static void on_signal(int signal)
 	(void)signal;
 }
 
-/* Each call in its own way: fails with EINTR, is restarted, or waits on. */
+/* Each call reacts in its own way: it fails with EINTR, is restarted, or continues to wait. */
 static void *interrupted(void *arg)
 {
 	intptr_t n = (intptr_t)arg;
@@ -203,7 +205,7 @@ static void signals(void)
 		pthread_join(threads[i], 0);
 }
 
-/* Stopped and continued: a sleep goes on by restart_syscall. */
+/* Stops and continues a process: its sleep continues with restart_syscall. */
 static void stopped(void)
 {
 	pid_t child = must(fork());

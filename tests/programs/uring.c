@@ -1,4 +1,4 @@
-/* uring: does by io_uring what others do by calls. Each row of the recording that is to be there is one request here. */
+/* uring: does by io_uring what other programs do by calls. Each request is one row that the recording must have. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -56,7 +56,7 @@ static void setup(struct ring *ring, unsigned flags)
 		array[i] = i;
 }
 
-/* The next request, empty. */
+/* Returns the next request, empty. */
 static struct io_uring_sqe *next(struct ring *ring, int op, int fd)
 {
 	struct io_uring_sqe *sqe = &ring->sqes[(*ring->sq_tail + ring->pending++) & *ring->sq_mask];
@@ -76,7 +76,7 @@ static void submit(struct ring *ring, unsigned wait)
 	must((int)syscall(SYS_io_uring_enter, ring->fd, count, wait, flags, NULL, 0));
 }
 
-/* The result of the request that has completed first. */
+/* Returns the result of the first request that has completed. */
 static int result(struct ring *ring)
 {
 	while (__atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) == *ring->cq_head)
@@ -174,7 +174,7 @@ static void files(struct ring *ring)
 	must(rmdir("/tmp/ring"));
 }
 
-/* A file that is open in the ring's table only, read by a request that waits for the one that opens it. */
+/* A file that is open in the ring's table only. The request that reads it waits for the request that opens it. */
 static void table(struct ring *ring)
 {
 	int empty[2] = {-1, -1};
@@ -211,14 +211,14 @@ static void sockets(struct ring *ring)
 	expect(one(ring), 91);
 	transfer(ring, IORING_OP_RECV, server, 200);
 	expect(one(ring), 91);
-	/* To nobody: refused. */
+	/* No receiver: refused. */
 	int lone = must(socket(AF_INET, SOCK_STREAM, 0));
 	at.sin_port = htons(9);
 	sqe = next(ring, IORING_OP_CONNECT, lone);
 	sqe->addr = (uintptr_t)&at;
 	sqe->off = sizeof(at);
 	expect(one(ring), -ECONNREFUSED);
-	/* A datagram, to whom only the message says. */
+	/* A datagram whose receiver is named in the message only. */
 	int datagram = must(socket(AF_INET, SOCK_DGRAM, 0));
 	at.sin_port = htons(7102);
 	struct iovec io = {buffer, 33};
@@ -227,7 +227,7 @@ static void sockets(struct ring *ring)
 	sqe->addr = (uintptr_t)&msg;
 	sqe->len = 1;
 	expect(one(ring), 33);
-	/* One that nothing will come for, and its cancellation. */
+	/* A request that nothing completes, and its cancellation. */
 	transfer(ring, IORING_OP_RECV, server, 201);
 	ring->sqes[*ring->sq_tail & *ring->sq_mask].user_data = 201;
 	submit(ring, 0);
@@ -243,7 +243,7 @@ static void sockets(struct ring *ring)
 	must(close(lone));
 }
 
-/* What fails at once, what fails with the one before it, what does not tell that it succeeded. */
+/* A request that fails at once, one that fails with the request before it, and one that does not report its success. */
 static void odd(struct ring *ring)
 {
 	next(ring, 200, -1);
@@ -258,7 +258,7 @@ static void odd(struct ring *ring)
 	transfer(ring, IORING_OP_READ, zero, 42);
 	ring->sqes[*ring->sq_tail & *ring->sq_mask].flags = IOSQE_CQE_SKIP_SUCCESS;
 	submit(ring, 0);
-	/* In the kernel's own threads. */
+	/* A request in the kernel's own threads. */
 	transfer(ring, IORING_OP_READ, zero, 43);
 	ring->sqes[*ring->sq_tail & *ring->sq_mask].flags = IOSQE_ASYNC;
 	expect(one(ring), 43);
@@ -277,7 +277,7 @@ static void polled(void)
 	must(close(ring.fd));
 }
 
-/* In flight when the process ends, or the recording does: `wait` says which. */
+/* A request in flight when the process ends or, with `wait`, when the recording ends. */
 static void unanswered(struct ring *ring, int wait)
 {
 	int ends[2];
@@ -298,7 +298,7 @@ int main(int argc, char **argv)
 		unanswered(&ring, 1);
 		return 0;
 	}
-	if (argc > 1) { /* so many requests that do nothing */
+	if (argc > 1) { /* argv[1]: number of requests that do nothing */
 		for (int i = atoi(argv[1]); i > 0; i -= ENTRIES) {
 			for (int k = 0; k < ENTRIES; k++)
 				next(&ring, IORING_OP_NOP, -1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * User memory of a call: paths, addresses, arguments. Read at entry, before the kernel reads it; a page that is not
- * resident then is read at return, when the kernel has brought it in.
+ * User memory of a call: paths, addresses, arguments. It is read at entry, before the kernel reads it. A page that is
+ * not resident at entry is read at return, when the kernel has paged it in.
  */
-#ifndef CTRACE_MEMORY_H
-#define CTRACE_MEMORY_H
+#ifndef CTRACE_USER_MEMORY_H
+#define CTRACE_USER_MEMORY_H
 
 #include "sockets.h"
 
@@ -30,7 +30,7 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 	u32 zero = 0;
 	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (rec) {
-		fill_head(&rec->head, LOAD(task, pid), REC_DATA);
+		fill_head(&rec->head, BTF_READ(task, pid), REC_DATA);
 		rec->head.nr = slot | count << SLOT_BITS;
 		rec->base = 0;
 	}
@@ -39,15 +39,15 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 
 __inline_always void send_data(struct rec_data *rec, u64 bytes)
 {
-	barrier_var(bytes); /* or the compiler bounds another register than the one that it passes on */
+	barrier_var(bytes); /* or the compiler bounds another register than the one that it passes */
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
-	if (!send(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 
-/* What is left to do where the memory could not be read: at the last try it is counted and told. */
-__inline_always bool fault(struct rec_data *rec, bool last)
+/* Handles memory that could not be read. At the last try the fault is counted and reported. Returns `last`. */
+__inline_always bool report_fault(struct rec_data *rec, bool last)
 {
 	if (last) {
 		count_miss(MISS_USER_MEMORY);
@@ -57,7 +57,7 @@ __inline_always bool fault(struct rec_data *rec, bool last)
 	return last;
 }
 
-/* A string of the caller. False: try again at return. */
+/* Sends a string of the caller. Returns false if to be retried at return. */
 __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
 	struct rec_data *rec;
@@ -68,12 +68,12 @@ __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer,
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
-		return fault(rec, last);
+		return report_fault(rec, last);
 	send_data(rec, n);
 	return true;
 }
 
-/* The directory that a path starts from: the root, the working directory, or an open one. */
+/* Returns the key of the directory that a path starts from: the root, the working directory, or an open directory. */
 __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 {
 	if (first == '/')
@@ -83,26 +83,26 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 	return fd_key(dirfd); /* with an empty path it may be a socket */
 }
 
-/* The flags that a struct open_how or clone_args begins with. False: try again at return. */
+/* Sends the flags at the start of a struct open_how or clone_args. Returns false if to be retried at return. */
 __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_FLAGS);
 	if (!rec || !pointer)
 		return true;
 	if (bpf_probe_read_user(rec->bytes, sizeof(struct data_flags), (void *)pointer))
-		return fault(rec, last);
+		return report_fault(rec, last);
 	send_data(rec, sizeof(struct data_flags));
 	return true;
 }
 
-/* Whether a string of the caller is empty, as that of fstat(3) is, which is newfstatat(2). */
-__inline_always bool is_empty(u64 pointer)
+/* Returns whether a string of the caller is empty, like the path of the newfstatat(2) that fstat(3) calls. */
+__inline_always bool is_empty_string(u64 pointer)
 {
 	char first = 1;
 	return !bpf_probe_read_user(&first, sizeof(first), (void *)pointer) && !first;
 }
 
-/* A path of the caller, with the directory that it starts from. False: try again at return. */
+/* Sends a path of the caller and the directory that the path starts from. Returns false if to be retried at return. */
 __inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u64 pointer, s32 dirfd, bool last)
 {
 	struct rec_data *rec;
@@ -113,13 +113,13 @@ __inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u6
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
-		return fault(rec, last);
+		return report_fault(rec, last);
 	rec->base = base_key(task, rec->bytes[0], dirfd);
 	send_data(rec, n);
 	return true;
 }
 
-/* sockaddr pointer and length of a struct msghdr, which 32-bit callers lay out with 32-bit pointers. */
+/* Reads sockaddr pointer and length of a struct msghdr, whose pointers have 32 bits if the caller is a 32-bit one. */
 __inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes)
 {
 	if (compat) {
@@ -138,21 +138,24 @@ __inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes
 	return true;
 }
 
-/* Whether a sockaddr is a name server's. The port stands at the same place in both families. */
+/* Returns whether a sockaddr is a name server's. The port has the same offset in both families. */
 __inline_always bool is_dns(const char *sockaddr)
 {
 	const u16 *from = (const u16 *)sockaddr;
 	return (from[0] == AF_INET || from[0] == AF_INET6) && from[1] == bpf_htons(DNS_PORT);
 }
 
-/* What became of an address. */
+/* Results of send_address(). */
 enum sent_address {
-	ADDRESS_AGAIN, /* it could not be read: try again at return */
+	ADDRESS_RETRY, /* could not be read: to be retried at return */
 	ADDRESS_DONE,
-	ADDRESS_DNS, /* it is a name server's */
+	ADDRESS_DNS, /* sent, and a name server's */
 };
 
-/* A sockaddr of the caller or for the caller. `flags`: 1 for a 32-bit caller, 2 at the last try. */
+/*
+ * Sends a sockaddr that the caller passes to the kernel or gets from it. `flags`: 1 for a 32-bit caller, 2 at the last
+ * try.
+ */
 __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags)
 {
 	struct rec_data *rec;
@@ -161,7 +164,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	u32 out = 0;
 	if (!pointer)
 		return ADDRESS_DONE;
-	rec = begin_data(this_task(), count, DATA_ADDR);
+	rec = begin_data(get_current_task(), count, DATA_ADDR);
 	if (!rec)
 		return ADDRESS_DONE;
 	switch (how) {
@@ -169,7 +172,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 		if (!next)
 			return ADDRESS_DONE;
 		if (bpf_probe_read_user(&out, sizeof(out), (void *)next))
-			return fault(rec, last);
+			return report_fault(rec, last);
 		bytes = out;
 		break;
 	case ADDR_MSG_IN:
@@ -177,7 +180,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	case ADDR_MMSG_IN: /* struct mmsghdr begins with its struct msghdr */
 	case ADDR_MMSG_OUT:
 		if (!read_msghdr(pointer, compat, &addr, &bytes))
-			return fault(rec, last);
+			return report_fault(rec, last);
 		break;
 	}
 	if (!addr || !bytes)
@@ -185,13 +188,13 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	if (bytes > ADDR_MAX_BYTES)
 		bytes = ADDR_MAX_BYTES;
 	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
-		return fault(rec, last);
+		return report_fault(rec, last);
 	bool dns = is_dns(rec->bytes);
 	send_data(rec, bytes);
 	return dns ? ADDRESS_DNS : ADDRESS_DONE;
 }
 
-/* Device and inode from what a stat(2) or statx(2) has just written. */
+/* Sends the device and inode that a stat(2) or statx(2) has written. */
 __inline_always void send_stat(struct task_struct *task, u16 count, u64 pointer, u8 how)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_STAT);
@@ -201,7 +204,7 @@ __inline_always void send_stat(struct task_struct *task, u16 count, u64 pointer,
 	if (!stat)
 		return;
 	if (how == STAT_X) {
-		/* include/uapi/linux/stat.h: stx_ino is at 32, stx_dev_major at 136. */
+		/* include/uapi/linux/stat.h: stx_ino has offset 32, stx_dev_major 136. */
 		if (bpf_probe_read_user(&own[1], sizeof(own[1]), (void *)pointer + 32) ||
 		    bpf_probe_read_user(x, sizeof(x), (void *)pointer + 136))
 			return;
@@ -218,20 +221,22 @@ __inline_always void send_stat(struct task_struct *task, u16 count, u64 pointer,
 	send_data(rec, sizeof(*stat));
 }
 
-/* The arguments of the program that the current task has just begun, which the kernel has laid in its memory. */
+/*
+ * Sends the arguments of the program that the current task has just started. The kernel has copied them to its memory.
+ */
 __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 {
 	u32 zero = 0;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct mm_struct *mm = LOAD(LOOSE(task), mm);
+	struct mm_struct *mm = BTF_READ(UNTRUSTED(task), mm);
 	if (!rec || !mm)
 		return;
 	u64 key = exe_key(task);
-	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
+	fill_head(&rec->head, BTF_READ(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
 	rec->caller = caller;
 	rec->exe = key;
-	u64 from = LOAD(mm, arg_start), bytes = LOAD(mm, arg_end) - from;
+	u64 from = BTF_READ(mm, arg_start), bytes = BTF_READ(mm, arg_end) - from;
 	rec->bytes = bytes;
 	if (bytes > ARGV_MAX_BYTES) {
 		bytes = ARGV_MAX_BYTES;
@@ -241,38 +246,41 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 		count_miss(MISS_USER_MEMORY);
 		bytes = 0;
 	}
-	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 
-/* The path of the program that the current task has just begun, where it could not be read at entry: the kernel's copy. */
-__inline_always void send_filename(struct task_struct *task, u16 count, struct linux_binprm *bprm)
+/*
+ * Sends the kernel's copy of the path of the program that the current task has just started. It is used if the path
+ * could not be read at entry.
+ */
+__inline_always void send_exec_path(struct task_struct *task, u16 count, struct linux_binprm *bprm)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_PATH);
 	if (!rec)
 		return;
-	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, LOAD(bprm, filename));
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, BTF_READ(bprm, filename));
 	if (n < 0)
 		return;
 	rec->base = base_key(task, rec->bytes[0], AT_FDCWD);
 	send_data(rec, n);
 }
 
-/* Arguments of an exec that failed that are read: each takes two bytes at least. LEGACY kernels verify each turn. */
+/* Arguments that are read of a failed exec; each has at least two bytes. LEGACY kernels verify every iteration. */
 #ifdef LEGACY
 #define ARGV_MAX 128
 #else
 #define ARGV_MAX (ARGV_MAX_BYTES / 2)
 #endif
 
-/* Where the walk along the argument vector of an exec is. */
+/* State of a walk along the argument vector of an exec. */
 struct argv_walk {
-	u64 at; /* the vector */
-	u32 bytes; /* copied */
-	u32 wide; /* bytes of a pointer */
+	u64 at; /* address of the next element */
+	u32 bytes; /* bytes copied so far */
+	u32 wide; /* size of a pointer, bytes */
 };
 
-static long argv_step(u32 i, struct argv_walk *w)
+static long copy_argument_step(u32 i, struct argv_walk *w)
 {
 	u32 zero = 0, at = w->bytes;
 	struct rec_exec *rec = bpf_map_lookup_elem(&exec_scratch, &zero);
@@ -293,7 +301,7 @@ static long argv_step(u32 i, struct argv_walk *w)
 	return 0;
 }
 
-/* The arguments of an exec that failed, as they stand in the caller's memory. */
+/* Sends the arguments of a failed exec from the caller's memory. */
 __inline_always void send_argv(struct task_struct *task, u16 count, u64 argv, bool compat)
 {
 	u32 zero = 0;
@@ -301,18 +309,18 @@ __inline_always void send_argv(struct task_struct *task, u16 count, u64 argv, bo
 	struct argv_walk w = {.at = argv, .wide = compat ? 4 : 8};
 	if (!rec || !argv)
 		return;
-	LOOP(ARGV_MAX, argv_step, &w);
+	BPF_LOOP(ARGV_MAX, copy_argument_step, &w);
 	if (w.at == argv + ARGV_MAX * (u64)w.wide)
 		count_miss(MISS_ARGV);
-	fill_head(&rec->head, LOAD(task, pid), REC_EXEC);
+	fill_head(&rec->head, BTF_READ(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
-	rec->caller = LOAD(task, pid);
+	rec->caller = BTF_READ(task, pid);
 	rec->exe = 0;
 	u64 bytes = w.bytes;
 	rec->bytes = bytes;
 	if (bytes > ARGV_MAX_BYTES)
 		bytes = ARGV_MAX_BYTES;
-	if (!send(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
+	if (!send_record(rec, __builtin_offsetof(struct rec_exec, argv) + bytes))
 		count_miss(MISS_DEFINITION);
 }
 

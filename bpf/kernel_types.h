@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel's types that we touch, and of each only the fields that we touch. CO-RE moves the offsets to those of
- * the kernel we run on, so the order and the gaps here mean nothing (preserve_access_index).
+ * Types of the kernel, reduced to the fields that are used. CO-RE replaces the offsets by those of the running kernel,
+ * so order and gaps have no meaning here (preserve_access_index).
  */
-#ifndef CTRACE_KERNEL_H
-#define CTRACE_KERNEL_H
+#ifndef CTRACE_KERNEL_TYPES_H
+#define CTRACE_KERNEL_TYPES_H
 
 typedef unsigned char __u8;
 typedef signed short __s16;
@@ -101,7 +101,7 @@ struct mount {
 	struct vfsmount mnt;
 };
 
-/* Begins with 64 bits: see WORD(). */
+/* Begins with 64 bits: see READ_U64(). */
 struct timespec64 {
 	s64 tv_sec;
 };
@@ -167,7 +167,7 @@ struct css_set {
 
 struct upid {
 	int nr;
-	void *ns; /* for the size: numbers[] is indexed by it */
+	void *ns; /* determines the size of the elements of numbers[] */
 };
 
 struct pid {
@@ -214,14 +214,14 @@ struct thread_info {
 };
 
 struct seccomp {
-	int mode; /* absent where the kernel is built without seccomp */
+	int mode; /* missing if the kernel is built without seccomp */
 };
 
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
-	unsigned int on_cpu; /* an unsigned char since 7.0: CO-RE narrows the load of an unsigned number only */
+	unsigned int on_cpu; /* unsigned char since 7.0: CO-RE narrows the load of unsigned numbers only */
 	struct mm_struct *mm;
 	int exit_code;
 	int pid;

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Fork, exec and exit of threads. */
+#ifndef CTRACE_LIFECYCLE_H
+#define CTRACE_LIFECYCLE_H
+
+#include "calls.h"
+
+__inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
+{
+	struct task_state *t = create_task_state(child);
+	if (t)
+		skip_call(t, CALL_NEW_THREAD);
+	t = find_task_state(parent);
+	if (t)
+		t->child = child->pid;
+}
+
+__inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct task_state *t = find_task_state(task);
+	bool seen = t != 0;
+	t = refreshed_state(task, t);
+	if (!t)
+		return;
+	if (!seen)
+		t->call_state = CALL_ENTERED_UNRECORDED; /* the thread was in this call when the recording began */
+	else if (t->call_state == CALL_NEW_THREAD)
+		t->call_state = CALL_NONE; /* a kernel thread becomes a program, without a call */
+	if (!t->recorded || config.counts)
+		return;
+	t->defined = 0; /* the executable has changed */
+	/* Arguments are sent only for a row of the exec. */
+	if (t->call_state == CALL_ENTERED_UNRECORDED ? !config.exec_wanted : t->call_state != CALL_ACTIVE)
+		return;
+	if (t->ring_pressed)
+		is_over_share(t, RANK_LAST);
+	bool pressed = t->ring_pressed;
+	if (t->retry_slots & (1 << DATA_PATH))
+		send_exec_path(task, t->call_count, bprm);
+	t->retry_slots = 0; /* the memory belongs to another program now */
+	send_exec(task, t->call_count, old_pid);
+	if (pressed)
+		charge_share(t, RANK_LAST);
+}
+
+/* include/linux/sched/signal.h */
+#define SIGNAL_GROUP_EXIT 0x00000004
+
+/*
+ * Sends the end of the current thread. Only the end of a process is an event; after the end of another thread user
+ * space drops what it knows about the thread.
+ */
+VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
+{
+	struct task_struct *task = UNTRUSTED(get_current_task());
+	struct rec_exit rec = {};
+	if (!t)
+		return 0;
+	struct signal_struct *signal = BTF_READ(task, signal);
+	fill_head(&rec.head, BTF_READ(task, pid), REC_EXIT);
+	rec.pid = BTF_READ(task, tgid);
+	rec.code = BTF_READ(task, exit_code);
+	if (ends) {
+		rec.head.flags = EXIT_PROCESS;
+		/* wait(2) reports the code that ended the whole process, otherwise that of its first thread. */
+		rec.code = BTF_READ(signal, flags) & SIGNAL_GROUP_EXIT
+				   ? BTF_READ(signal, group_exit_code)
+				   : BTF_READ(BTF_READ(task, group_leader), exit_code);
+	}
+	return t->defined && send_record(&rec, sizeof(rec));
+}
+
+__inline_always void exit_task(struct task_struct *task)
+{
+	struct task_state *t = find_task_state(task);
+	if (!t || !t->recorded)
+		return;
+	if (t->definition_epoch != definition_epoch)
+		t->defined = 0;
+	/* do_exit() has decremented the counter for this thread before the tracepoint. */
+	bool ends = task->signal->live.counter == 0;
+	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
+	bool over_share = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
+	if (must_define(t) && !over_share)
+		define_current_task(t);
+	abandon_call(t, task, task_regs(task));
+	if (config.counts)
+		return;
+	if ((over_share || !send_exit(t, ends)) && ends)
+		count_ring_loss(t->cgroup, config.exit_class);
+	if (pressed)
+		charge_share(t, rank);
+}
+
+#endif
