@@ -1,26 +1,35 @@
-//! The recorder on other kernels: each of Debian's boots in a virtual machine, and what is recorded there is compared
-//! with what strace says of the same run, and with what the programs counted. Needs root, as the other tests that record.
+//! The recorder on other kernels: each of Debian's kernels boots in a virtual machine. The recording made there is compared
+//! with the output of strace for the same run, and with the counts of the programs. Needs root, like the other tests that
+//! record.
 //!
-//! Linux 7 may preempt the programs (docs/limits.md), so that of a call now and then only the entry is seen, or only the
-//! return: no more often than the recorder says, and no call is missing.
+//! Linux 7 may preempt the programs (docs/limits.md), so that occasionally only the entry or only the return of a call is
+//! seen: no more often than the recorder reports, and no call is missing.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops with the reason"
+)]
 #![cfg(target_arch = "x86_64")]
 
-mod common;
-#[path = "kernels/machine.rs"]
-mod machine;
-#[path = "kernels/service.rs"]
-mod service;
-mod truth;
+#[path = "../support"]
+mod support {
+    pub mod command;
+    pub mod compare;
+    pub mod image;
+    pub mod programs;
+    pub mod query;
+    pub mod root;
+}
 
-use common::require_root;
+mod machine;
+mod service;
+
 use machine::{Outcome, Root, Workload, container_id};
 use std::collections::BTreeMap;
 use std::path::Path;
-use truth::recording::{self, Row};
-use truth::{check, strace};
+use support::compare::rows::{self, Row};
+use support::compare::{check, strace};
+use support::root::require_root;
 
 #[test]
 fn linux_5_10() {
@@ -42,8 +51,8 @@ fn linux_7_2() {
     on("7.2");
 }
 
-/// Run under strace: name, command, and how many calls must have been compared at least. None of them kills: of a call
-/// that a kill meets on so slow a processor strace does not tell the end.
+/// Workloads under strace: name, command, and the least number of compared calls. None of them kills a process: on such a
+/// slow processor strace does not print the end of a call that a kill interrupts.
 const TRACED: &[(&str, &str, usize)] = &[
     ("messages", "messages", 150),
     ("net", "net", 90),
@@ -53,10 +62,10 @@ const TRACED: &[(&str, &str, usize)] = &[
     ("places32", "places32 /tmp/p", 600),
 ];
 
-/// Run at full speed: they count what they do.
+/// Workloads at full speed, which count their own calls.
 const COUNTED: &[&str] = &["calls", "calls32"];
 
-/// How often each call is made: primes, so that no sum of some is another's.
+/// The number of calls of each kind: primes, so that a wrong attribution changes the counts.
 const COUNTS: &[(&str, i64)] = &[
     ("getppid", 1009),
     ("getuid", 503),
@@ -67,15 +76,14 @@ const COUNTS: &[(&str, i64)] = &[
     ("flock", 179),
 ];
 
-/// Calls of which seccomp refuses those with `!`.
+/// Calls with their numbers. seccomp refuses the calls with `!`.
 const REFUSED: &str = "calls !getuid=503 getppid=1009 !faccessat=163 getcwd=157 !flock=179";
 
-/// So many requests to io_uring do nothing, and succeed.
+/// The number of io_uring requests that do nothing and succeed.
 const REQUESTS: usize = 512;
 
-/// Records all workloads on a kernel, and compares.
-fn on(series: &str) {
-    require_root();
+/// All workloads.
+fn workloads() -> Vec<Workload> {
     let strace = strace::COMMAND.join(" ");
     let counts: String = COUNTS.iter().map(|(n, c)| format!(" {n}={c}")).collect();
     let traced = TRACED.iter().map(|&(name, command, _)| Workload {
@@ -92,7 +100,13 @@ fn on(series: &str) {
         ("refused", REFUSED.into()),
     ]
     .map(|(name, command)| Workload { name, command });
-    let workloads: Vec<_> = traced.chain(counted).chain(other).collect();
+    traced.chain(counted).chain(other).collect()
+}
+
+/// Records all workloads on a kernel, and compares.
+fn on(series: &str) {
+    require_root();
+    let workloads = workloads();
     let root = Root::new("/usr/bin/ctrace-rec", &workloads);
     root.program(Path::new("/usr/bin/strace"), "/usr/bin/strace");
     root.script("record.sh", "/main");
@@ -107,16 +121,16 @@ fn on(series: &str) {
     let mut half = 0;
     for workload in &workloads {
         let name = workload.name;
-        let told = outcome.text(&format!("{name}/stderr"));
+        let stderr = outcome.text(&format!("{name}/stderr"));
         assert_eq!(
             outcome.text(&format!("{name}/code")),
             "0\n",
-            "{name}: {told}"
+            "{name}: {stderr}"
         );
-        let rows = recording::read(&outcome.path("rows"), &container_id(name)[..12]);
+        let rows = rows::read(&outcome.path("rows"), &container_id(name)[..12]);
         half += match TRACED.iter().find(|(traced, _, _)| *traced == name) {
             Some((_, _, least)) => check(name, *least, &outcome.path(name), rows, may_skip),
-            // Before 5.17 its tracepoints do not say which request they are about.
+            // Before 5.17 the tracepoints of io_uring do not identify the request.
             None if name == "uring" && series == "5.10" => check_requests(&rows, 0),
             None if name == "uring" => check_requests(&rows, REQUESTS),
             None if name == "dns" => check_names(&rows, skipped),
@@ -124,28 +138,28 @@ fn on(series: &str) {
             None => check_counts(name, &outcome, &rows),
         };
     }
-    assert!(half <= skipped, "{half} calls are half there: {recorder}");
-    println!("{half} calls are half there, {skipped} programs were not run");
+    assert!(half <= skipped, "{half} calls are half seen: {recorder}");
+    println!("{half} calls are half seen, {skipped} programs were skipped");
 }
 
-/// How often the kernel did not run a program, as the recorder tells.
+/// Returns how often the kernel skipped a program, as reported by the recorder.
 fn skipped(recorder: &str) -> usize {
-    let told = |line: &str| {
+    let parse = |line: &str| {
         let (n, rest) = line.strip_prefix("warning: ")?.split_once(' ')?;
         rest.starts_with("times the kernel")
             .then(|| n.replace(',', ""))
     };
-    let number = recorder.lines().find_map(told);
+    let number = recorder.lines().find_map(parse);
     number.map_or(0, |n| n.parse().unwrap())
 }
 
-/// Of how many calls there is no result, or no duration though they were not refused.
+/// Returns the number of calls without a duration that were not refused.
 fn half_seen<'a>(calls: impl IntoIterator<Item = &'a Row>) -> usize {
     let half = |r: &&Row| !r.denied && r.duration.is_none();
     calls.into_iter().filter(half).count()
 }
 
-/// Each request is a row, where they are recorded.
+/// Checks that there is a row for each of `expected` requests.
 fn check_requests(rows: &[Row], expected: usize) -> usize {
     let requests = rows.iter().filter(|r| r.syscall == "io_uring:nop");
     let results: Vec<_> = requests.map(|r| r.ret).collect();
@@ -153,8 +167,8 @@ fn check_requests(rows: &[Row], expected: usize) -> usize {
     0
 }
 
-/// Connections have the names that the program asked for; of one address the newest. Where the kernel did not run so many
-/// programs, no more answers were not seen.
+/// Checks that connections have the names that the program resolved, and the newest name of an address. Each skipped program
+/// may have hidden one answer.
 fn check_names(rows: &[Row], skipped: usize) -> usize {
     let connects = rows
         .iter()
@@ -171,12 +185,12 @@ fn check_names(rows: &[Row], skipped: usize) -> usize {
     0
 }
 
-/// What seccomp refused is marked, and nothing else is. Where the kernel did not run a program (`skipped`), refusals are not
-/// marked for a moment, which on a busy machine is longer than all this takes.
+/// Checks that refused calls are marked, and no others. After the kernel has skipped a program, refusals are not marked for a
+/// moment, which on a busy machine may be longer than the whole run.
 fn check_refused(rows: &[Row], skipped: bool) -> usize {
     let (mut unmarked, mut half) = (0, 0);
-    for asked in REFUSED.split(' ').skip(1) {
-        let (call, count) = asked.split_once('=').unwrap();
+    for word in REFUSED.split(' ').skip(1) {
+        let (call, count) = word.split_once('=').unwrap();
         let refused = call.strip_prefix('!');
         let call = refused.unwrap_or(call);
         let calls = || {
@@ -207,26 +221,26 @@ fn check_refused(rows: &[Row], skipped: bool) -> usize {
     half
 }
 
-/// What the program says that it did is what the recording counts.
+/// Checks that the recording has the calls that the program counted.
 fn check_counts(name: &str, outcome: &Outcome, rows: &[Row]) -> usize {
-    let told = outcome.text(&format!("{name}/stdout"));
-    let told: BTreeMap<&str, i64> = told
+    let stdout = outcome.text(&format!("{name}/stdout"));
+    let made: BTreeMap<&str, i64> = stdout
         .lines()
         .filter_map(|line| line.split_once(' '))
         .map(|(call, count)| (call, count.parse().unwrap()))
         .collect();
-    assert_eq!(told, COUNTS.iter().copied().collect(), "{name}");
+    assert_eq!(made, COUNTS.iter().copied().collect(), "{name}");
     let mut recorded = BTreeMap::new();
     for row in rows {
         assert_eq!(row.lost, None, "{row:?}");
-        if row.comm != "runc" && told.contains_key(row.syscall.as_str()) {
+        if row.comm != "runc" && made.contains_key(row.syscall.as_str()) {
             *recorded.entry(row.syscall.as_str()).or_insert(0) += 1;
             assert_eq!(row.compat, name.ends_with("32"), "{row:?}");
         }
     }
-    assert_eq!(recorded, told, "{name}");
+    assert_eq!(recorded, made, "{name}");
     half_seen(
         rows.iter()
-            .filter(|r| told.contains_key(r.syscall.as_str())),
+            .filter(|r| made.contains_key(r.syscall.as_str())),
     )
 }

@@ -1,22 +1,16 @@
 //! The answers of views and ready questions over a small recording.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
 
 use std::path::Path;
 
 use ctrace_schema::meta;
 use insta::assert_snapshot;
-use query_support::{QUESTIONS, Story, WEB, ask, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
-fn recording() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    incident().write(dir.path(), "run.parquet");
-    dir
-}
+use crate::support::incident::{WEB, incident};
+use crate::support::story::{QUESTIONS, Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
+use crate::{ask, recording};
 
 #[test]
 fn ready_questions() {
@@ -53,7 +47,7 @@ fn sql_that_is_shown_gives_the_same_answer() {
     }
 }
 
-/// Parts of a union that are sorted by which part it is.
+/// The summary is a union, sorted by the number of the part.
 #[test]
 fn a_limit_takes_the_first_rows() {
     let dir = recording();
@@ -62,7 +56,7 @@ fn a_limit_takes_the_first_rows() {
         ask(dir.path(), &args)
     };
     let whole = ask("1000");
-    // After the exit code, what stdout is called, and the header.
+    // The first three lines are the exit code, the name of stdout, and the header.
     let first = |rows: usize| whole.lines().take(3 + rows).collect::<Vec<_>>();
     for rows in [1, 2, 3, 4, 5, 6, 8, 10, 12].repeat(3) {
         let limited = ask(&rows.to_string());
@@ -120,7 +114,7 @@ fn narrowed_questions() {
     assert_eq!(count(&["containers", "-c", "c11e"]), 1);
     assert_eq!(count(&["containers", "-c", "web", "-c", "client"]), 2);
     assert_eq!(count(&["containers", "--limit", "1"]), 1);
-    // The recording ends at 03:13: 03:12:08 and later is the client's end alone.
+    // The recording ends at 03:13. At 03:12:08 and later only the client changes: it ends.
     assert_eq!(count(&["containers", "--since", "52s"]), 1);
     assert_eq!(count(&["processes", "--until", "03:12:01.005"]), 0);
     assert_eq!(count(&["links", "-c", "worker"]), 3);
@@ -149,7 +143,7 @@ fn a_container_that_is_not_there_is_an_error() {
         said(&["links", "-c", "pay*"]),
         "no container in the recording is named like `pay*`: there are client, web, worker"
     );
-    // An id of four digits is one that is there.
+    // Four digits of an id must match a container of the recording.
     assert!(said(&["gaps", "-c", "4f5c"]).starts_with("there is no container `4f5c`"));
     assert!(ask(dir.path(), &["gaps", "-c", "4f5b"]).starts_with("exit code 0"));
 }
@@ -163,7 +157,7 @@ fn a_profile_says_what_it_may_lack() {
     story.write(dir.path(), "run.parquet");
     let profile = ask(dir.path(), &["seccomp", "--container", "web"]);
     assert_snapshot!(profile);
-    // Of a container that began within the recording, and lost nothing; what was refused stays refused.
+    // Containers that lost nothing, one of which started during the recording. A refused call is not in the profile.
     let worker = ask(dir.path(), &["seccomp", "-c", "client,worker"]);
     assert!(
         !worker.contains("events were lost") && !worker.contains("ptrace"),
@@ -179,8 +173,8 @@ fn a_profile_says_what_it_may_lack() {
     );
 }
 
-#[test]
-fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
+/// A directory with a recording in which names are HTML and control characters.
+fn hostile_recording() -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     story.gap(3000, Some("web"), "file", 1234);
@@ -196,37 +190,46 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
         );
     }
     story.write(dir.path(), "run.parquet");
+    dir
+}
+
+/// Parts that the report of [`hostile_recording`] must have.
+const REPORT: &[&str] = &[
+    "<h1>What happened</h1>\n<p class=\"when\">21 November 2026, 03:12:00.000 to 03:13:00.000 UTC (1m 00s)</p>",
+    "<dt>Containers</dt><dd>&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m&quot; onload=&#39;x&#39;, client (curlimages/curl:8), web (nginx:1.27), worker (shop/worker:7)</dd>",
+    "<dt>Recording</dt><dd>run.parquet</dd>",
+    "<dt>Events lost</dt><dd>1,234</dd>",
+    "Killed by a signal</h3>",
+    "1,234 events were lost",
+    "<svg ",
+    "172.17.0.2",
+    "/srv/index.html",
+    "connect ECONNREFUSED",
+    // Times on the axis, and in the tables without the day.
+    "<span style=\"left:25.00%\">03:12:15</span>",
+    "<td class=\"w\" data-h=\"When\">03:12:00.050</td>",
+    "sleep 9",
+    "ring full",
+    "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
+    "<code>ctrace-query files</code> has all",
+];
+
+#[test]
+fn a_report_is_one_page_and_escapes_all_text_of_the_recording() {
+    let dir = hostile_recording();
     let said = ask(dir.path(), &["report", "--output", "incident.html"]);
     assert_eq!(said, "exit code 0\n--- stderr\nwrote: incident.html\n");
     let page = std::fs::read_to_string(dir.path().join("incident.html")).unwrap();
-    for part in [
-        "<h1>What happened</h1>\n<p class=\"when\">21 November 2026, 03:12:00.000 to 03:13:00.000 UTC (1m 00s)</p>",
-        "<dt>Containers</dt><dd>&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m&quot; onload=&#39;x&#39;, client (curlimages/curl:8), web (nginx:1.27), worker (shop/worker:7)</dd>",
-        "<dt>Recording</dt><dd>run.parquet</dd>",
-        "<dt>Events lost</dt><dd>1,234</dd>",
-        "Killed by a signal</h3>",
-        "1,234 events were lost",
-        "<svg ",
-        "172.17.0.2",
-        "/srv/index.html",
-        "connect ECONNREFUSED",
-        // Times on the axis, and in the tables without their day.
-        "<span style=\"left:25.00%\">03:12:15</span>",
-        "<td class=\"w\" data-h=\"When\">03:12:00.050</td>",
-        "sleep 9",
-        "ring full",
-        "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
-        "<code>ctrace-query files</code> has all",
-    ] {
+    for part in REPORT {
         assert!(page.contains(part), "{part}: {page}");
     }
-    // Nothing is run, and nothing fetched.
+    // The page runs no script and fetches nothing.
     for markup in [
         "<script", "onload='", "http://", "https://", "src=", "\u{1b}",
     ] {
         assert!(!page.contains(markup), "{markup}: {page}");
     }
-    // Links lead to what is on the page.
+    // Links lead to sections of the page.
     for link in page.split("href=\"").skip(1) {
         let (id, _) = link.strip_prefix('#').unwrap().split_once('"').unwrap();
         assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
@@ -250,7 +253,7 @@ fn a_report_is_one_page_of_text_that_nothing_of_a_recording_can_change() {
 }
 
 #[test]
-fn what_ended_a_process_is_in_the_summary() {
+fn the_summary_says_how_processes_ended() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     let exit = |story: &mut Story, pid: i64, how: serde_json::Value| {
@@ -261,7 +264,7 @@ fn what_ended_a_process_is_in_the_summary() {
             .extend(how.as_object().unwrap().clone());
         story.row(4000 + pid, row);
     };
-    // Many that fail as they often do hide none that crashed.
+    // Many ordinary failures do not hide a crash.
     for pid in 0..70 {
         exit(&mut story, pid, json!({ "exit_code": 1 + pid % 7 }));
     }
@@ -304,13 +307,13 @@ fn counts() -> Story {
 }
 
 #[test]
-fn counts_answer_what_they_can_and_say_what_they_cannot() {
+fn questions_about_counts_are_answered_or_refused() {
     let dir = TempDir::new().unwrap();
     counts().write(dir.path(), "run.parquet");
     for question in QUESTIONS {
         assert_snapshot!(format!("counts_{question}"), ask(dir.path(), &[question]));
     }
-    // Beside a recording of calls.
+    // Together with a recording of calls.
     incident().write(dir.path(), "calls.parquet");
     let both = ask(
         dir.path(),
@@ -324,7 +327,7 @@ fn counts_answer_what_they_can_and_say_what_they_cannot() {
 }
 
 #[test]
-fn the_most_frequent_calls_are_those_of_the_greatest_numbers() {
+fn the_most_frequent_calls_are_ranked_by_their_counts() {
     let dir = TempDir::new().unwrap();
     let mut story = counts();
     for calls in 6..11 {
@@ -381,7 +384,7 @@ fn number(dir: &Path, args: &[&str]) -> i64 {
 }
 
 #[test]
-fn gaps_are_warned_of_where_they_touch_the_answer() {
+fn a_warning_names_the_gaps_that_overlap_the_answer() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     story.gap(3000, Some("web"), "file", 1234);
@@ -394,7 +397,7 @@ fn gaps_are_warned_of_where_they_touch_the_answer() {
             .map(|(_, warning)| warning.to_string())
     };
     assert_snapshot!(warning(&["select count(*) from events"]).unwrap(), @"1,234 events were lost between 2026-11-21 03:12:03.000 and 2026-11-21 03:12:03.500 (container web, class file): this answer may be incomplete");
-    let touched: &[&[&str]] = &[
+    let affected: &[&[&str]] = &[
         &["files"],
         &["processes"],
         &["links"],
@@ -404,10 +407,10 @@ fn gaps_are_warned_of_where_they_touch_the_answer() {
         &["select count(*) from events where class = 'file' and syscall = 'read'"],
         &["select container, count(*) from syscalls group by 1"],
     ];
-    for args in touched {
+    for args in affected {
         assert!(warning(args).is_some(), "{args:?}");
     }
-    let spared: &[&[&str]] = &[
+    let unaffected: &[&[&str]] = &[
         &["gaps"],
         &["files", "--container", "client"],
         &["files", "--since", "03:12:03.501"],
@@ -416,13 +419,13 @@ fn gaps_are_warned_of_where_they_touch_the_answer() {
         &["select 1"],
         &["explain select * from events"],
     ];
-    for args in spared {
+    for args in unaffected {
         assert_eq!(warning(args), None, "{args:?}");
     }
 }
 
 #[test]
-fn what_no_program_saw_fail_is_no_failure() {
+fn restart_errors_and_eagain_are_not_failures() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     let who = json!({ "container": "web", "pid": 1, "tid": 1, "comm": "nginx" });
@@ -445,7 +448,7 @@ fn a_report_of_many_recordings_names_the_first_and_the_last() {
     for i in 10..50 {
         incident().write(dir.path(), &format!("{i}.parquet"));
     }
-    let page = transcript(ctrace_query(dir.path()).args(["-r", ".", "report"]));
+    let page = transcript(ctrace_query_in(dir.path()).args(["-r", ".", "report"]));
     assert!(
         page.contains("<dd>40 files, 10.parquet to 49.parquet</dd>"),
         "{page}"
@@ -454,7 +457,7 @@ fn a_report_of_many_recordings_names_the_first_and_the_last() {
 }
 
 #[test]
-fn columns_are_named_as_they_are_written() {
+fn columns_are_named_as_the_statement_spells_them() {
     let dir = recording();
     let first = |sql: &str| {
         let said = ask(dir.path(), &["--format", "csv", sql]);

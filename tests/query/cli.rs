@@ -1,8 +1,4 @@
-//! The command line of `ctrace-query`: what it reads, the formats that it writes, what it refuses, and how it says so.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
+//! The command line of `ctrace-query`: input, output formats, refusals and error messages.
 
 use std::fs;
 use std::process::Stdio;
@@ -10,17 +6,15 @@ use std::process::Stdio;
 use arrow::ipc::reader::StreamReader;
 use ctrace_schema::meta;
 use insta::assert_snapshot;
-use query_support::{Story, ask, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
-fn recording() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    incident().write(dir.path(), "run.parquet");
-    dir
-}
+use crate::support::incident::incident;
+use crate::support::story::{Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
+use crate::{ask, recording};
 
-/// A dash for the place of a temporary directory, which varies.
+/// Replaces the path of the temporary directory, which varies, by `DIR`.
 fn stable(text: String, dir: &TempDir) -> String {
     text.replace(dir.path().canonicalize().unwrap().to_str().unwrap(), "DIR")
         .replace(dir.path().to_str().unwrap(), "DIR")
@@ -49,7 +43,7 @@ fn formats() {
 fn arrow_is_a_stream_of_the_same_rows() {
     let dir = recording();
     let sql = "select time, path from events order by seq";
-    let output = ctrace_query(dir.path())
+    let output = ctrace_query_in(dir.path())
         .args(["--format", "arrow", sql])
         .output()
         .unwrap();
@@ -86,7 +80,7 @@ fn a_part_of_a_recording_is_a_recording() {
     );
     let part = |args: &[&str]| {
         transcript(
-            ctrace_query(dir.path())
+            ctrace_query_in(dir.path())
                 .args(["-r", "part.parquet"])
                 .args(args),
         )
@@ -100,7 +94,7 @@ fn a_part_of_a_recording_is_a_recording() {
 }
 
 #[test]
-fn output_goes_to_a_file_when_it_is_whole() {
+fn an_output_file_appears_only_when_it_is_complete() {
     let dir = recording();
     assert_eq!(
         ask(
@@ -147,13 +141,13 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
     .unwrap();
     let want = ask(dir.path(), &["select count(*) as n from events"]);
     assert_eq!(ask(dir.path(), &["-f", "q.sql"]), want);
-    let mut stdin = ctrace_query(dir.path());
+    let mut stdin = ctrace_query_in(dir.path());
     stdin
         .args(["-r", "run.parquet", "-"])
         .stdin(fs::File::open(dir.path().join("q.sql")).unwrap());
     assert_eq!(transcript(&mut stdin), want);
-    // Without SQL and without a terminal, stdin is what there is.
-    let mut bare = ctrace_query(dir.path());
+    // Without SQL and without a terminal, stdin is read.
+    let mut bare = ctrace_query_in(dir.path());
     bare.args(["-r", "run.parquet"])
         .stdin(fs::File::open(dir.path().join("q.sql")).unwrap());
     assert_eq!(transcript(&mut bare), want);
@@ -163,14 +157,14 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
 fn the_newest_recording_is_found_and_named() {
     let dir = TempDir::new().unwrap();
     let sql = "select count(*) as events from events";
-    let here = || transcript(ctrace_query(dir.path()).arg(sql));
+    let here = || transcript(ctrace_query_in(dir.path()).arg(sql));
     assert_snapshot!(here());
     incident().write(dir.path(), "old.parquet");
     let mut short = Story::default();
     footer(&mut short);
     short.row(0, json!({ "kind": "container", "container": "web" }));
     short.write(dir.path(), "run.parquet");
-    // The clock of the file system may be too coarse to tell them apart.
+    // The clock of the file system may be too coarse to order the two files.
     let hour = std::time::Duration::from_secs(3600);
     let age = |name: &str, hours: u32| {
         let file = fs::File::options()
@@ -182,7 +176,7 @@ fn the_newest_recording_is_found_and_named() {
     };
     age("old.parquet", 3);
     age("run.parquet", 2);
-    // Newer, but no recording.
+    // A newer file that is no recording.
     assert_eq!(
         ask(
             dir.path(),
@@ -192,7 +186,7 @@ fn the_newest_recording_is_found_and_named() {
     );
     assert_snapshot!(here());
     let named = transcript(
-        ctrace_query(dir.path())
+        ctrace_query_in(dir.path())
             .env("CTRACE_RECORDING", "old.parquet")
             .arg(sql),
     );
@@ -200,12 +194,14 @@ fn the_newest_recording_is_found_and_named() {
         !named.contains("reading") && named.contains("40"),
         "{named}"
     );
-    // No recording is needed for what names none.
-    assert_snapshot!(transcript(ctrace_query(dir.path()).arg("select 1 as one")));
+    // A statement without a table needs no recording.
+    assert_snapshot!(transcript(
+        ctrace_query_in(dir.path()).arg("select 1 as one")
+    ));
 }
 
 #[test]
-fn what_is_wrong_with_sql_is_said_with_its_place() {
+fn errors_in_sql_are_shown_with_their_position() {
     let dir = recording();
     let mut said = String::new();
     for sql in [
@@ -234,7 +230,7 @@ fn what_is_wrong_with_sql_is_said_with_its_place() {
 }
 
 #[test]
-fn nothing_is_written() {
+fn statements_that_write_are_refused() {
     let dir = recording();
     let before = fs::read(dir.path().join("run.parquet")).unwrap();
     let mut said = String::new();
@@ -304,17 +300,20 @@ fn broken_files_are_named_and_explained() {
         "missing", "empty", "text", "cut", "start", "footer", "other", "odd", "newer", "version",
     ] {
         let name = format!("{name}.parquet");
-        let answer =
-            transcript(ctrace_query(dir.path()).args(["-r", &name, "select count(*) from events"]));
+        let answer = transcript(ctrace_query_in(dir.path()).args([
+            "-r",
+            &name,
+            "select count(*) from events",
+        ]));
         assert!(answer.starts_with("exit code 2"), "{name}: {answer}");
         said += &format!("$ -r {name}\n{answer}\n");
     }
-    said += &transcript(ctrace_query(dir.path()).args(["-r", "dir", "summary"]));
+    said += &transcript(ctrace_query_in(dir.path()).args(["-r", "dir", "summary"]));
     assert_snapshot!(stable(said, &dir));
 }
 
 #[test]
-fn what_cannot_be_written_is_named_once() {
+fn an_output_that_cannot_be_written_is_named_once() {
     let dir = recording();
     for format in ["table", "csv", "json", "arrow", "parquet"] {
         let args = ["summary", "--format", format, "-o", "/dev/full"];
@@ -325,15 +324,15 @@ fn what_cannot_be_written_is_named_once() {
         );
     }
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = ctrace_query(dir.path())
+    let output = ctrace_query_in(dir.path())
         .arg("summary")
         .stdout(full)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("error: cannot write stdout: No space left on device (os error 28)\n"),
-        "{said}"
+        stderr.contains("error: cannot write stdout: No space left on device (os error 28)\n"),
+        "{stderr}"
     );
 }
 
@@ -362,16 +361,19 @@ fn questions_and_options_are_checked() {
 #[test]
 fn help_describes_questions_and_tables() {
     let dir = recording();
-    assert_snapshot!("help", transcript(ctrace_query(dir.path()).arg("--help")));
+    assert_snapshot!(
+        "help",
+        transcript(ctrace_query_in(dir.path()).arg("--help"))
+    );
     assert_snapshot!(
         "help_files",
-        transcript(ctrace_query(dir.path()).args(["files", "--help"]))
+        transcript(ctrace_query_in(dir.path()).args(["files", "--help"]))
     );
     assert_snapshot!(
         "help_questions",
-        transcript(ctrace_query(dir.path()).args(["help", "questions"]))
+        transcript(ctrace_query_in(dir.path()).args(["help", "questions"]))
     );
-    // The examples are command lines, and are right.
+    // The examples are command lines that work.
     let help = ask(dir.path(), &["help", "questions"]);
     let examples: Vec<&str> = help
         .lines()
@@ -380,7 +382,7 @@ fn help_describes_questions_and_tables() {
         .collect();
     assert!(examples.len() > 15, "{help}");
     for example in examples {
-        // The containers of the examples are none of this recording; 03:10 is before it.
+        // This recording has other containers than the examples. It begins after 03:10.
         let example = example
             .replace("'pay*'", "'w*'")
             .replace("4f5b8c9d", "4f5b");
@@ -394,11 +396,11 @@ fn help_describes_questions_and_tables() {
         );
         assert!(answer.starts_with("exit code 0"), "{example}: {answer}");
     }
-    // Needs no recording.
+    // `describe` needs no recording.
     let empty = TempDir::new().unwrap();
     assert_snapshot!(
         "describe",
-        transcript(ctrace_query(empty.path()).arg("describe"))
+        transcript(ctrace_query_in(empty.path()).arg("describe"))
     );
     assert_snapshot!("describe_events", ask(dir.path(), &["describe", "events"]));
     assert_eq!(
@@ -414,7 +416,7 @@ fn help_describes_questions_and_tables() {
 #[test]
 fn man_page_and_completions_are_made_from_the_same_definitions() {
     let dir = TempDir::new().unwrap();
-    let out = |args: &[&str]| transcript(ctrace_query(dir.path()).args(args));
+    let out = |args: &[&str]| transcript(ctrace_query_in(dir.path()).args(args));
     let man = out(&["man"]);
     assert!(
         man.contains(".TH ctrace-query 1") && man.contains("\\-\\-show\\-sql"),
@@ -429,7 +431,7 @@ fn man_page_and_completions_are_made_from_the_same_definitions() {
     ] {
         assert!(man.contains(&format!(".SH \"{section}\"\n")), "{man}");
     }
-    // Its commands have no pages of their own.
+    // The subcommands have no pages of their own.
     assert!(
         !man.contains("EXTRA") && !man.contains("summary(1)"),
         "{man}"
@@ -447,7 +449,7 @@ fn man_page_and_completions_are_made_from_the_same_definitions() {
 fn options_may_stand_before_and_after_the_question() {
     let dir = recording();
     incident().write(dir.path(), "two.parquet");
-    let all = |args: &[&str]| transcript(ctrace_query(dir.path()).args(args));
+    let all = |args: &[&str]| transcript(ctrace_query_in(dir.path()).args(args));
     let want = all(&[
         "-r",
         "run.parquet",
@@ -478,8 +480,7 @@ fn options_may_stand_before_and_after_the_question() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let dir = TempDir::new().unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
-        .current_dir(dir.path())
+    let mut child = ctrace_query_in(dir.path())
         .args([
             "--format",
             "csv",

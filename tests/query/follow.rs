@@ -1,8 +1,4 @@
-//! `--follow`, and the line that shows how far a long query is.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
+//! `--follow`, and the progress line of a long query.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -15,24 +11,27 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use ctrace_schema::{columns, meta, sqlite};
-use query_support::{START, Story, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// A recording of so many calls.
-fn calls(dir: &Path, count: i64) {
+use crate::support::incident::incident;
+use crate::support::story::{START, Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
+
+/// Writes a recording of `count` calls, which replaces the one before. `time` gives the time of each call in ms.
+fn calls(dir: &Path, count: i64, time: impl Fn(i64) -> i64) {
     let mut story = Story::default();
     footer(&mut story);
     for i in 0..count {
         let who = json!({ "container": "web", "pid": 1, "tid": 1 });
-        story.call(i, &who, "getpid", i, json!({ "class": "process" }));
+        story.call(time(i), &who, "getpid", i, json!({ "class": "process" }));
     }
-    // As a recorder that closes a file: it is there in one step.
+    // Like a recorder that closes a file: the file appears in one step.
     story.write(dir, "next");
     std::fs::rename(dir.join("next"), dir.join("run.parquet")).unwrap();
 }
 
-/// A `ctrace-query --follow` and the lines that it prints.
+/// A running `ctrace-query --follow` and the lines that it prints.
 struct Follower {
     child: Child,
     lines: Receiver<String>,
@@ -45,7 +44,7 @@ impl Follower {
     }
 
     fn of(dir: &Path, recording: &str, args: &[&str]) -> Self {
-        let mut child = ctrace_query(dir)
+        let mut child = ctrace_query_in(dir)
             .args(["-r", recording, "--follow", "--format", "csv"])
             .args(args)
             .stdout(Stdio::piped())
@@ -67,22 +66,23 @@ impl Follower {
         }
     }
 
-    /// The next line on stderr.
-    fn said(&mut self) -> String {
+    /// Returns the next line of its stderr.
+    fn message(&mut self) -> String {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line
     }
 
+    /// Waits for the next lines of its stdout.
     fn expect(&self, want: &[&str]) {
         for want in want {
-            // Long enough for a machine that has much else to do.
+            // Long enough for a busy machine.
             let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap();
             assert_eq!(line, *want);
         }
     }
 
-    /// Ctrl-C ends it, and nothing more is said.
+    /// Ends it as Ctrl-C does, and checks that it prints nothing more.
     fn end(mut self) {
         let pid = self.child.id().to_string();
         assert!(
@@ -97,21 +97,12 @@ impl Follower {
     }
 }
 
-/// Events are recorded as they end, and told as they begin.
+/// Events are recorded in the order of their ends, and printed in the order of their beginnings.
 #[test]
 fn new_events_come_in_the_order_of_time() {
     let dir = TempDir::new().unwrap();
-    let write = |count: i64| {
-        let mut story = Story::default();
-        footer(&mut story);
-        for i in 0..count {
-            let who = json!({ "container": "web", "pid": 1, "tid": 1 });
-            // Of each two the second began first.
-            story.call(i ^ 1, &who, "getpid", i, json!({ "class": "process" }));
-        }
-        story.write(dir.path(), "next");
-        std::fs::rename(dir.path().join("next"), dir.path().join("run.parquet")).unwrap();
-    };
+    // In each pair of calls the second began first.
+    let write = |count: i64| calls(dir.path(), count, |i| i ^ 1);
     write(2);
     let follower = Follower::new(dir.path(), &["select ret, strace() from syscalls"]);
     follower.expect(&["ret,strace()", "1,getpid() = 1", "0,getpid() = 0"]);
@@ -123,20 +114,20 @@ fn new_events_come_in_the_order_of_time() {
 #[test]
 fn new_events_follow_those_before() {
     let dir = TempDir::new().unwrap();
-    calls(dir.path(), 2);
+    calls(dir.path(), 2, |i| i);
     let follower = Follower::new(
         dir.path(),
         &["select seq, strace() as call from syscalls where ret <> 2 order by seq"],
     );
     follower.expect(&["seq,call", "0,getpid() = 0", "1,getpid() = 1"]);
-    calls(dir.path(), 5);
+    calls(dir.path(), 5, |i| i);
     follower.expect(&["3,getpid() = 3", "4,getpid() = 4"]);
-    calls(dir.path(), 6);
+    calls(dir.path(), 6, |i| i);
     follower.expect(&["5,getpid() = 5"]);
     follower.end();
 }
 
-/// Writes calls and a loss into a recording in SQLite, as the recorder does.
+/// Writes rows into an SQLite recording as the recorder does.
 fn write_sqlite(writer: &mut sqlite::Writer, rows: &[serde_json::Value]) {
     let schema = Arc::new(columns::arrow_schema());
     let mut decoder = arrow::json::ReaderBuilder::new(schema)
@@ -144,7 +135,7 @@ fn write_sqlite(writer: &mut sqlite::Writer, rows: &[serde_json::Value]) {
         .unwrap();
     decoder.serialize(rows).unwrap();
     let batch = decoder.flush().unwrap().unwrap();
-    // As the recorder has it, text comes in dictionaries.
+    // Text is dictionary-encoded, as in the recorder.
     let dictionary = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
     let column = |column: &ArrayRef| match column.data_type() {
         DataType::Utf8 => cast(column, &dictionary).unwrap(),
@@ -158,13 +149,13 @@ fn write_sqlite(writer: &mut sqlite::Writer, rows: &[serde_json::Value]) {
 }
 
 #[test]
-fn what_is_only_in_the_log_of_an_sqlite_recording_is_followed_and_its_losses_are_told() {
+fn rows_in_the_wal_of_an_sqlite_recording_are_followed_and_losses_are_reported() {
     let dir = TempDir::new().unwrap();
     let call = |seq: i64| {
         json!({ "time": START + seq, "seq": seq, "host": "node1", "kind": "syscall", "container": "web",
             "pid": 1, "tid": 1, "syscall": "getpid", "ret": seq, "class": "process" })
     };
-    // Its metadata says at the end what was lost. As long as it is open, what is new is in run.sqlite-wal.
+    // The metadata has the losses at the end only. While the database is open, new rows are in run.sqlite-wal.
     let mut writer = sqlite::Writer::create(
         &dir.path().join("run.sqlite"),
         &[
@@ -192,10 +183,10 @@ fn what_is_only_in_the_log_of_an_sqlite_recording_is_followed_and_its_losses_are
         ],
     );
     follower.expect(&["1,1"]);
-    let said = follower.said();
+    let message = follower.message();
     assert!(
-        said.starts_with("warning: 1,234 events were lost"),
-        "{said}"
+        message.starts_with("warning: 1,234 events were lost"),
+        "{message}"
     );
     assert_eq!(
         std::fs::metadata(dir.path().join("run.sqlite"))
@@ -209,16 +200,16 @@ fn what_is_only_in_the_log_of_an_sqlite_recording_is_followed_and_its_losses_are
 }
 
 #[test]
-fn what_is_counted_is_counted_again() {
+fn an_aggregate_is_computed_again_when_rows_arrive() {
     let dir = TempDir::new().unwrap();
-    calls(dir.path(), 2);
+    calls(dir.path(), 2, |i| i);
     let follower = Follower::new(dir.path(), &["select count(*) as n from events"]);
     follower.expect(&["n", "2"]);
-    calls(dir.path(), 5);
-    // An empty line stands between two answers.
+    calls(dir.path(), 5, |i| i);
+    // An empty line separates two answers.
     follower.expect(&["", "n", "5"]);
     follower.end();
-    // A ready question too.
+    // A ready question is followed in the same way.
     let follower = Follower::new(dir.path(), &["syscalls", "--limit", "1"]);
     follower.expect(&[
         "container,syscall,calls,errors,denied,total_us,mean_us,p99_us,max_us",
@@ -228,15 +219,16 @@ fn what_is_counted_is_counted_again() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_followed() {
+fn a_missing_recording_or_wrong_sql_is_not_followed() {
     let dir = TempDir::new().unwrap();
-    let missing = transcript(ctrace_query(dir.path()).args(["-r", "run.parquet", "-F", "summary"]));
+    let missing =
+        transcript(ctrace_query_in(dir.path()).args(["-r", "run.parquet", "-F", "summary"]));
     assert!(
         missing.starts_with("exit code 2") && missing.contains("run.parquet"),
         "{missing}"
     );
     incident().write(dir.path(), "run.parquet");
-    let wrong = transcript(ctrace_query(dir.path()).args([
+    let wrong = transcript(ctrace_query_in(dir.path()).args([
         "-r",
         "run.parquet",
         "-F",
@@ -249,10 +241,10 @@ fn what_cannot_be_read_is_not_followed() {
 }
 
 #[test]
-fn a_long_query_shows_on_a_terminal_how_far_it_is() {
+fn a_long_query_shows_its_progress_on_a_terminal() {
     let dir = TempDir::new().unwrap();
     let program = env!("CARGO_BIN_EXE_ctrace-query");
-    // It would take days. script(1) runs it on a terminal of its own.
+    // The query would take days. script(1) runs it on a terminal of its own.
     let sql = "select count(*) as n from generate_series(1, 1000000000000000)";
     let mut on_terminal = Command::new("script")
         .args(["-qec", &format!("{program} '{sql}'"), "/dev/null"])

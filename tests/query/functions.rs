@@ -1,20 +1,13 @@
-//! The functions of `ctrace-query`: that each is listed, and does what its example says.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
+//! The SQL functions of `ctrace-query`: each is listed with an example that works.
 
 use insta::assert_snapshot;
-use query_support::{ask, ctrace_query, incident, transcript};
 use tempfile::TempDir;
 
-fn recording() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    incident().write(dir.path(), "run.parquet");
-    dir
-}
+use crate::support::story::{Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
+use crate::{ask, recording};
 
-/// The one value of an answer, as text.
+/// Returns the only value of an answer as text.
 fn value(dir: &TempDir, sql: &str) -> String {
     let answer = ask(dir.path(), &["--format", "ndjson", sql]);
     let row = answer.strip_prefix("exit code 0\n--- stdout\n");
@@ -29,9 +22,9 @@ fn value(dir: &TempDir, sql: &str) -> String {
 #[test]
 fn every_function_is_listed_with_an_example_that_runs() {
     let dir = recording();
-    let help = transcript(ctrace_query(dir.path()).args(["help", "functions"]));
+    let help = transcript(ctrace_query_in(dir.path()).args(["help", "functions"]));
     assert_snapshot!("help_functions", help);
-    let docs = include_str!("../docs/asking.md");
+    let docs = include_str!("../../docs/asking.md");
     let mut answers = String::new();
     let (_, list) = help.split_once("\n\n").unwrap();
     for entry in list
@@ -64,7 +57,7 @@ fn every_function_is_listed_with_an_example_that_runs() {
 }
 
 #[test]
-fn a_call_is_printed_wherever_its_columns_are() {
+fn strace_prints_a_call_from_every_table_with_its_columns() {
     let dir = recording();
     let want = r#"openat(?, "favicon.ico", ?, ?) = -1 ENOENT (No such file or directory)"#;
     for sql in [
@@ -90,7 +83,7 @@ fn a_call_is_printed_wherever_its_columns_are() {
 }
 
 #[test]
-fn flags_are_those_of_the_machine_of_the_recording() {
+fn flags_are_decoded_for_the_architecture_of_the_recording() {
     let dir = TempDir::new().unwrap();
     // 0o200000 is O_DIRECTORY on x86-64 and O_DIRECT on ARM.
     let call = serde_json::json!({ "arg2": 0o200000, "path_arg": "d" });
@@ -98,8 +91,8 @@ fn flags_are_those_of_the_machine_of_the_recording() {
         ("x.parquet", "x", "x86_64"),
         ("arm.parquet", "arm", "aarch64"),
     ] {
-        let mut story = query_support::Story::default();
-        query_support::footer(&mut story);
+        let mut story = Story::default();
+        footer(&mut story);
         story.call(
             0,
             &serde_json::json!({ "host": host }),
@@ -111,7 +104,7 @@ fn flags_are_those_of_the_machine_of_the_recording() {
         story.write(dir.path(), name);
     }
     let sql = "select host, strace() from events order by host";
-    assert_snapshot!(transcript(ctrace_query(dir.path()).args([
+    assert_snapshot!(transcript(ctrace_query_in(dir.path()).args([
         "-r",
         "x.parquet",
         "-r",
@@ -121,7 +114,7 @@ fn flags_are_those_of_the_machine_of_the_recording() {
 }
 
 #[test]
-fn null_gives_null_and_what_is_no_address_too() {
+fn a_null_or_invalid_argument_gives_null() {
     let dir = recording();
     for call in [
         "errno_name(null)",
@@ -146,7 +139,7 @@ fn null_gives_null_and_what_is_no_address_too() {
 }
 
 #[test]
-fn columns_on_both_sides_and_constants_give_the_same() {
+fn columns_and_constants_as_arguments_give_the_same_result() {
     let dir = recording();
     let rows = "(values ('/etc/passwd', '/etc'), ('/etc', '/etc/'), ('/etcetera', '/etc'), ('/a', '/'), (null, '/'))";
     let by_row = value(
@@ -169,7 +162,7 @@ fn columns_on_both_sides_and_constants_give_the_same() {
 }
 
 #[test]
-fn what_lies_at_an_edge() {
+fn edge_cases() {
     let dir = recording();
     for (call, want) in [
         ("human_bytes(999999)", "1.0 MB"),
@@ -190,24 +183,24 @@ fn what_lies_at_an_edge() {
         ("path_under('/etc/a/../b', '/etc')", "true"),
         ("ago('99999999999d') = timestamp '1970-01-01'", "true"),
     ] {
-        // `ago` knows the end of the recording where there is one.
+        // `ago` counts from the end of the recording.
         assert_eq!(value(&dir, &format!("select {call}")), want, "{call}");
     }
     let longest = "select human_duration(max(time) - min(time)) from events";
     assert!(value(&dir, longest).ends_with('s'));
-    // The same of a column, which is compared as a range first.
+    // A column instead of a constant: it is compared as a range first.
     let paths = "(values ('/etc/../root'), ('/etc/a/../b'), ('/etc'), ('/etcetera')) as t(p)";
     let sql = format!("select count(*) from {paths} where path_under(p, '/etc')");
     assert_eq!(value(&dir, &sql), "2");
 }
 
 #[test]
-fn percentiles_are_exact_to_a_part_in_64() {
+fn percentiles_have_an_error_of_less_than_one_part_in_64() {
     let dir = recording();
     let numbers =
         "select value % 7 as g, value * value % 100003 + 1 as x from generate_series(1, 20000)";
     for (name, percent) in [("p50", 50), ("p90", 90), ("p95", 95), ("p99", 99)] {
-        // The number at that rank of each group, against what the function says of it.
+        // The number at that rank of each group, compared with the function's result.
         let sql = format!(
             "with n as ({numbers}), r as (select g, x, row_number() over (partition by g order by x) as r, \
              count(*) over (partition by g) as c from n), e as (select g, min(x) as exact from r where r * 100 >= c * {percent} \
@@ -223,7 +216,7 @@ fn percentiles_are_exact_to_a_part_in_64() {
 }
 
 #[test]
-fn a_wrong_use_is_explained() {
+fn wrong_arguments_are_explained() {
     let dir = recording();
     let mut said = String::new();
     for sql in [

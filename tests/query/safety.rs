@@ -1,23 +1,21 @@
-//! It is safe to open a stranger's recording: it crashes nothing, and drives no terminal.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
+//! A foreign recording is safe to open: it cannot crash `ctrace-query` or control the terminal.
 
 use std::fs;
 
 use arrow::ipc::reader::StreamReader;
 use insta::assert_snapshot;
-use query_support::{Story, ask, ctrace_query, footer, incident};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::story::{Story, footer};
+use crate::support::transcript::ctrace_query_in;
+use crate::{ask, recording};
+
 #[test]
 fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
-    let dir = TempDir::new().unwrap();
-    incident().write(dir.path(), "run.parquet");
+    let dir = recording();
     let whole = fs::read(dir.path().join("run.parquet")).unwrap();
-    // A fixed sequence (Knuth's MMIX generator), so that a failure comes again.
+    // A fixed sequence (Knuth's MMIX generator), so that a failure can be repeated.
     let mut state = 1u64;
     let mut next = |below: usize| {
         state = state
@@ -27,7 +25,7 @@ fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
     };
     for round in 0..40 {
         let mut bytes = whole.clone();
-        // Half of the rounds damage the footer, which is read first and trusted most.
+        // Every second round damages the footer, which is read first and trusted most.
         let from = if round % 2 == 0 {
             4
         } else {
@@ -38,7 +36,7 @@ fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
             bytes[at] = next(256) as u8;
         }
         fs::write(dir.path().join("bad.parquet"), &bytes).unwrap();
-        let output = ctrace_query(dir.path())
+        let output = ctrace_query_in(dir.path())
             .args(["-r", "bad.parquet", "select * from events"])
             .output()
             .unwrap();
@@ -57,7 +55,7 @@ fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
 }
 
 #[test]
-fn control_characters_of_a_stranger_are_shown_and_not_obeyed() {
+fn control_characters_in_a_recording_are_escaped() {
     let dir = TempDir::new().unwrap();
     let mut story = Story::default();
     footer(&mut story);
@@ -72,17 +70,17 @@ fn control_characters_of_a_stranger_are_shown_and_not_obeyed() {
     assert_snapshot!(ask(dir.path(), &["select \"x\u{1b}[2J\" from events"]));
     for format in ["csv", "tsv", "json", "ndjson"] {
         let sql = "select container, path, chr(155) || chr(127) as \"c\u{9b}\" from events";
-        let output = ctrace_query(dir.path())
+        let output = ctrace_query_in(dir.path())
             .args(["--format", format, sql])
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_snapshot!(format!("controls_{format}"), text);
-        let drives = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
-        assert!(!text.contains(drives), "{format}: {text:?}");
+        let is_control = |c: char| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(is_control), "{format}: {text:?}");
     }
-    // What is for programs alone is exact.
-    let output = ctrace_query(dir.path())
+    // Arrow is read by programs only, so that its text is exact.
+    let output = ctrace_query_in(dir.path())
         .args(["--format", "arrow", "select container from events"])
         .output()
         .unwrap();
@@ -92,9 +90,9 @@ fn control_characters_of_a_stranger_are_shown_and_not_obeyed() {
     assert_eq!(texts.value(0), "evil\u{1b}[2J\u{202e}");
 }
 
-/// A name in a message is on one line, whatever it holds.
+/// A name in a message is printed on one line, whatever it contains.
 #[test]
-fn a_name_of_a_stranger_makes_no_line_of_its_own() {
+fn a_name_with_a_newline_cannot_forge_a_message() {
     let dir = TempDir::new().unwrap();
     let mut story = Story::default();
     footer(&mut story);

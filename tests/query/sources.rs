@@ -1,18 +1,16 @@
-//! Several recordings, directories and patterns are one table.
-
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
+//! Several recordings, directories and patterns as one table.
 
 use std::path::Path;
 
 use ctrace_schema::meta;
-use query_support::{START, Story, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// An hour of a machine, with a call in each minute.
+use crate::support::incident::incident;
+use crate::support::story::{START, Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
+
+/// An hour of a host, with a call in each minute.
 fn hour(host: &str, hour: i64) -> Story {
     let mut story = Story::default();
     footer(&mut story);
@@ -24,7 +22,7 @@ fn hour(host: &str, hour: i64) -> Story {
     story
 }
 
-/// Three machines, two hours each, as a recorder with segments lays them out.
+/// Recordings of three hosts, two hours each, in the directories that a recorder with segments makes.
 fn fleet() -> TempDir {
     let dir = TempDir::new().unwrap();
     for host in ["a", "b", "c"] {
@@ -38,7 +36,7 @@ fn fleet() -> TempDir {
 }
 
 fn ask(dir: &Path, args: &[&str]) -> String {
-    transcript(ctrace_query(dir).args(["--format", "csv"]).args(args))
+    transcript(ctrace_query_in(dir).args(["--format", "csv"]).args(args))
 }
 
 fn rows(dir: &Path, args: &[&str]) -> Vec<String> {
@@ -108,7 +106,7 @@ fn parquet_and_sqlite_mixed_are_one_table() {
     let dir = fleet();
     let from = "runs/host=a/date=2026-11-21/0.parquet";
     let to = "runs/host=a/date=2026-11-21/0.sqlite";
-    let converted = transcript(ctrace_query(dir.path()).args(["convert", from, to]));
+    let converted = transcript(ctrace_query_in(dir.path()).args(["convert", from, to]));
     assert_eq!(
         converted,
         format!("exit code 0\n--- stderr\nconverted: 60 events to {to}\n")
@@ -136,12 +134,12 @@ fn older_recordings_lack_columns() {
         sql,
     ];
     assert_eq!(
-        transcript(ctrace_query(dir.path()).args(args)),
+        transcript(ctrace_query_in(dir.path()).args(args)),
         "exit code 0\n--- stderr\nwrote: old.parquet\n"
     );
     let convert = ["convert", "old.parquet", "old.sqlite"];
     assert_eq!(
-        transcript(ctrace_query(dir.path()).args(convert)),
+        transcript(ctrace_query_in(dir.path()).args(convert)),
         "exit code 0\n--- stderr\nconverted: 40 events to old.sqlite\n"
     );
     let sql = "select recording, count(*) > 0 as rows, count(dns_name) > 0 as names, count(labels) > 0 as labels
@@ -157,7 +155,7 @@ fn older_recordings_lack_columns() {
 }
 
 #[test]
-fn what_is_no_recording_is_passed_over_in_a_directory_and_named_in_a_pattern() {
+fn other_files_are_skipped_in_a_directory_and_refused_in_a_pattern() {
     let dir = fleet();
     let other = [
         "-r",
@@ -169,7 +167,7 @@ fn what_is_no_recording_is_passed_over_in_a_directory_and_named_in_a_pattern() {
         "select 1 as x",
     ];
     assert_eq!(
-        transcript(ctrace_query(dir.path()).args(other)),
+        transcript(ctrace_query_in(dir.path()).args(other)),
         "exit code 0\n--- stderr\nwrote: runs/other.parquet\n"
     );
     let count = "select count(*) from events";
@@ -191,26 +189,26 @@ fn what_is_no_recording_is_passed_over_in_a_directory_and_named_in_a_pattern() {
     );
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     refused(&["-r", "empty", count], "there is no recording in empty");
-    // A recording that is damaged is not passed over: its rows would be missing.
+    // A damaged recording is not skipped: its rows would be missing.
     let segment = dir.path().join("runs/host=a/date=2026-11-21/0.parquet");
     let bytes = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
     refused(&["-r", "runs", count], "host=a/date=2026-11-21/0.parquet");
-    // A name that looks like a pattern is a name where there is such a file.
+    // A name that looks like a pattern is a name if that file exists.
     hour("d", 0).write(dir.path(), "odd[1].parquet");
     assert_eq!(rows(dir.path(), &["-r", "odd[1].parquet", count]), ["60"]);
 }
 
 #[test]
-fn the_events_count_where_the_metadata_ends_before_them() {
+fn time_filters_end_at_the_last_event_if_the_metadata_ends_earlier() {
     let dir = TempDir::new().unwrap();
     let mut story = hour("a", 0);
     story.meta(meta::KEY_END, &START.to_string());
     story.write(dir.path(), "run.parquet");
     let convert = ["convert", "run.parquet", "run.sqlite"];
-    transcript(ctrace_query(dir.path()).args(convert));
+    transcript(ctrace_query_in(dir.path()).args(convert));
     for recording in ["run.parquet", "run.sqlite"] {
-        // The last of an event each minute is at 59.
+        // There is an event in each minute, the last in minute 59.
         let count = "select count(*) from events where time >= ago('10m')";
         assert_eq!(rows(dir.path(), &["-r", recording, count]), ["11"]);
         let last = ["-r", recording, "strace", "--since", "10m"];
@@ -243,21 +241,21 @@ fn a_summary_of_many_recordings_says_each_fact_once() {
 }
 
 #[test]
-fn what_cannot_be_converted_leaves_nothing_behind() {
+fn a_failed_conversion_leaves_no_file() {
     let dir = TempDir::new().unwrap();
     let path = hour("a", 0).write(dir.path(), "run.parquet");
-    // The pages of the first columns, and not the footer.
+    // Damages the pages of the first columns, and not the footer.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8..600].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     for to in ["to.sqlite", "to.parquet"] {
-        let answer = transcript(ctrace_query(dir.path()).args(["convert", "run.parquet", to]));
+        let answer = transcript(ctrace_query_in(dir.path()).args(["convert", "run.parquet", to]));
         assert!(answer.starts_with("exit code 2"), "{answer}");
     }
     let names = std::fs::read_dir(dir.path()).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["run.parquet"]);
-    let answer = transcript(ctrace_query(dir.path()).args(["convert", ".", "to.sqlite"]));
+    let answer = transcript(ctrace_query_in(dir.path()).args(["convert", ".", "to.sqlite"]));
     assert!(
         answer.contains("error: . is a directory, and here one file is meant"),
         "{answer}"

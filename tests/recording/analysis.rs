@@ -1,42 +1,20 @@
-//! What analysts are shown, the cookbook and the notebook, works as it stands there: over the capture in `fixtures/`, with
-//! the Python packages of `tests/requirements.txt`.
+//! The cookbook and the notebook work as published, over the capture in `fixtures/` and with the Python packages of
+//! `tests/scripts/requirements.txt`.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/programs.rs"]
-mod programs;
-
-use programs::{ctrace_rec, fixture, script};
+use crate::support::command::run;
+use crate::support::python::script;
+use crate::support::replay::record_fixture;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// The stdout of a command that must succeed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| {
-        panic!("{command:?}: {e}; `packaging/setup.sh test` installs it");
-    });
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{command:?}: {stdout}{stderr}");
-    stdout.into_owned()
-}
-
+/// The path of a file of the repository.
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The recording that the pages are about.
+/// Makes the recording of the cookbook and the notebook.
 fn recording(dir: &Path) -> PathBuf {
     let path = dir.join("run.parquet");
-    let mut command = ctrace_rec();
-    run(command
-        .arg("--from-raw")
-        .arg(fixture())
-        .arg("--out")
-        .arg(&path));
+    record_fixture(&path, &[]);
     path
 }
 

@@ -1,31 +1,23 @@
-//! The pipeline above the kernel, over the raw capture in `fixtures/`: no privileges, the same rows every time.
+//! Replays of the capture in `fixtures/`: the pipeline above the kernel gives the same rows every time.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/programs.rs"]
-mod programs;
-
-use programs::{ask, ctrace_query, ctrace_rec, fixture, succeeds};
+use crate::support::command::{run, succeeds};
+use crate::support::programs::{ctrace_query, ctrace_rec};
+use crate::support::replay::{ask, fixture, record_fixture, replay};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn replay(raw: &Path, args: &[&str]) -> Output {
+/// Replays a capture to stdout, with any exit code.
+fn replay_to_stdout(capture: &Path, args: &[&str]) -> Output {
     let mut command = ctrace_rec();
-    let output = command.arg("--from-raw").arg(raw).args(args).output();
+    let output = command.arg("--from-raw").arg(capture).args(args).output();
     output.unwrap()
 }
 
 #[test]
-fn a_replay_gives_the_whole_story() {
+fn a_replay_contains_the_events_of_the_capture() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("demo.parquet");
-    let replayed = replay(&fixture(), &["--out", out.to_str().unwrap()]);
-    assert!(
-        replayed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&replayed.stderr)
-    );
+    record_fixture(&out, &[]);
 
     let containers = "select distinct container from events where kind = 'container' order by 1";
     assert_eq!(ask(&out, containers), ["demo-client", "demo-web"]);
@@ -44,18 +36,17 @@ fn a_replay_gives_the_whole_story() {
 
 #[test]
 fn the_same_capture_gives_the_same_rows() {
-    let first = replay(&fixture(), &["--format", "json", "--quiet"]);
-    let second = replay(&fixture(), &["--format", "json", "--quiet"]);
+    let first = replay_to_stdout(&fixture(), &["--format", "json", "--quiet"]);
+    let second = replay_to_stdout(&fixture(), &["--format", "json", "--quiet"]);
     assert!(first.status.success() && !first.stdout.is_empty());
     assert!(first.stdout == second.stdout, "two replays differ");
 }
 
 #[test]
-fn what_was_damaged_is_an_error_and_never_another_answer() {
+fn damage_is_an_error_and_never_a_different_answer() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("demo.parquet");
-    let replayed = replay(&fixture(), &["--out", out.to_str().unwrap()]);
-    assert!(replayed.status.success());
+    record_fixture(&out, &[]);
     let all = || {
         let mut command = ctrace_query();
         let sql = "select * from events order by seq";
@@ -65,7 +56,7 @@ fn what_was_damaged_is_an_error_and_never_another_answer() {
     let (whole, right) = (std::fs::read(&out).unwrap(), all());
     assert!(right.status.success());
     let mut found = 0;
-    // Not the footer, which has no checksum.
+    // The footer is left out, because it has no checksum.
     for at in (100..whole.len() / 2).step_by(whole.len() / 32) {
         let mut damaged = whole.clone();
         damaged[at..at + 8]
@@ -78,24 +69,23 @@ fn what_was_damaged_is_an_error_and_never_another_answer() {
             assert!(error.contains("demo.parquet is damaged"), "{at}: {error}");
             found += 1;
         } else {
-            assert!(answer.stdout == right.stdout, "another answer, from {at}");
+            assert!(
+                answer.stdout == right.stdout,
+                "a different answer, damaged at {at}"
+            );
         }
     }
-    assert!(found > 4, "{found} places");
+    assert!(found > 4, "damage was found at {found} places only");
 }
 
 #[test]
-fn calls_in_sql_are_those_of_the_live_table() {
+fn strace_in_sql_matches_the_live_table() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("demo.parquet");
-    assert!(
-        replay(&fixture(), &["--out", out.to_str().unwrap()])
-            .status
-            .success()
-    );
-    let live = replay(&fixture(), &["--format", "table", "--quiet"]);
+    record_fixture(&out, &[]);
+    let live = replay_to_stdout(&fixture(), &["--format", "table", "--quiet"]);
     let live = String::from_utf8(live.stdout).unwrap();
-    // Columns of a fixed width, but for names that are longer; what is no call begins with a sign.
+    // Columns have a fixed width unless a name is longer. Lines with `+++` and `---` are no calls.
     let mut live: Vec<_> = live
         .lines()
         .filter(|line| !line.contains(" +++ ") && !line.contains(" --- "))
@@ -105,7 +95,7 @@ fn calls_in_sql_are_those_of_the_live_table() {
             || repeat(' ', greatest(15 - length(comm), 0)) || ' ' || lpad(cast(tid as varchar), 7) || ' ' || strace()
             || coalesce(' <' || human_duration(duration) || '>', '') as line
         from events where syscall is not null";
-    let output = Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
+    let output = ctrace_query()
         .arg("-r")
         .arg(&out)
         .args(["--format", "ndjson", sql])
@@ -128,13 +118,13 @@ fn calls_in_sql_are_those_of_the_live_table() {
 }
 
 #[test]
-fn a_capture_that_breaks_off_gives_what_it_holds() {
+fn a_truncated_capture_is_replayed_up_to_the_cut() {
     let whole = std::fs::read(fixture()).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let torn = dir.path().join("torn.raw");
+    let cut = dir.path().join("cut.raw");
     for part in [whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&torn, &whole[..part]).unwrap();
-        let replayed = replay(&torn, &["--format", "json"]);
+        std::fs::write(&cut, &whole[..part]).unwrap();
+        let replayed = replay_to_stdout(&cut, &["--format", "json"]);
         assert!(replayed.status.success());
         assert!(
             String::from_utf8_lossy(&replayed.stderr).contains("breaks off"),
@@ -149,15 +139,15 @@ fn garbage_is_refused_and_never_a_panic() {
     let file = dir.path().join("garbage.raw");
     let mut bytes = std::fs::read(fixture()).unwrap();
     std::fs::write(&file, b"not a capture").unwrap();
-    let refused = replay(&file, &["--format", "json"]);
+    let refused = replay_to_stdout(&file, &["--format", "json"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is no raw capture"));
 
-    // Flipped bytes anywhere: an error or a warning, but no panic (101) and no signal.
+    // Flipped bytes anywhere give an error or a warning, but no panic (101) and no signal.
     for i in (13..bytes.len()).step_by(bytes.len() / 50) {
         bytes[i] ^= 0x55;
         std::fs::write(&file, &bytes).unwrap();
-        let replayed = replay(&file, &["--format", "json"]);
+        let replayed = replay_to_stdout(&file, &["--format", "json"]);
         assert!(
             matches!(replayed.status.code(), Some(0 | 2)),
             "byte {i}: {:?}",
@@ -167,7 +157,7 @@ fn garbage_is_refused_and_never_a_panic() {
     }
 }
 
-/// The fixture with notes of losses at its end, as JSON.
+/// The fixture with additional losses at its end, as JSON.
 fn with_gaps(dir: &Path, gaps: &[&str]) -> PathBuf {
     let whole = std::fs::read(fixture()).unwrap();
     let line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
@@ -178,46 +168,57 @@ fn with_gaps(dir: &Path, gaps: &[&str]) -> PathBuf {
         frames.extend((note.len() as u32).to_le_bytes());
         frames.extend(note.as_bytes());
     }
-    let raw = dir.join("gaps.raw");
+    let capture = dir.join("gaps.raw");
     let frames = zstd::encode_all(&frames[..], 1).unwrap();
-    std::fs::write(&raw, [&whole[..line], &frames].concat()).unwrap();
-    raw
+    std::fs::write(&capture, [&whole[..line], &frames].concat()).unwrap();
+    capture
+}
+
+/// Rewrites `b.sqlite` and `a.parquet` in `dir` as recorders wrote them before the column `cpu`.
+fn remove_cpu(dir: &Path) -> [PathBuf; 2] {
+    let [sqlite, parquet] = ["old.sqlite", "old.parquet"].map(|name| dir.join(name));
+    convert(&dir.join("b.parquet"), &sqlite);
+    let views = ctrace_schema::views::VIEWS.iter().map(|view| view.name);
+    let drop: String = views
+        .chain(["events"])
+        .map(|view| format!("drop view {view};"))
+        .collect();
+    let alter = format!("{drop} alter table detail drop column cpu;");
+    run(Command::new("sqlite3").arg(&sqlite).arg(alter));
+    let mut command = ctrace_query();
+    command.arg("-r").arg(dir.join("a.parquet"));
+    command.args(["--format", "parquet", "--output"]);
+    command.arg(&parquet);
+    succeeds(command.arg("select * exclude (cpu, recording) from events"));
+    [sqlite, parquet]
+}
+
+fn convert(from: &Path, to: &Path) {
+    succeeds(ctrace_query().arg("convert").args([from, to]));
 }
 
 #[test]
-fn losses_are_told_by_cpu_and_add_up() {
+fn losses_are_recorded_per_cpu_and_add_up() {
     let dir = tempfile::tempdir().unwrap();
     let gaps = [
         r#"{"cgroup":0,"class":"file","lost":5,"since":7000,"until":9000,"why":"ring","cpu":0}"#,
         r#"{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"why":"ring","cpu":3}"#,
-        // As recorders before the column wrote it.
+        // A loss from a recorder before the column.
         r#"{"cgroup":0,"class":"network","lost":2,"since":7000,"until":9000}"#,
     ];
-    let raw = with_gaps(dir.path(), &gaps);
+    let capture = with_gaps(dir.path(), &gaps);
     let path = |name: &str| dir.path().join(name);
     for name in ["a.parquet", "b.sqlite"] {
-        let out = path(name);
-        succeeds(ctrace_rec().args(["--quiet", "--from-raw"]).args([
-            &raw,
-            Path::new("--out"),
-            &out,
-        ]));
+        succeeds(replay(&capture, &path(name)).arg("--quiet"));
     }
-    let sqlite3 =
-        |path: &Path, sql: &str| succeeds(Command::new("sqlite3").arg(path).arg(sql)).stdout;
-    for (from, to) in [
-        ("a.parquet", "a.sqlite"),
-        ("b.sqlite", "b.parquet"),
-        ("b.parquet", "old.sqlite"),
-    ] {
-        succeeds(ctrace_query().arg("convert").args([path(from), path(to)]));
-    }
+    convert(&path("a.parquet"), &path("a.sqlite"));
+    convert(&path("b.sqlite"), &path("b.parquet"));
     let by_cpu = "select cpu, sum(lost) as lost from gaps group by cpu order by cpu desc";
     for name in ["a.parquet", "b.sqlite", "a.sqlite", "b.parquet"] {
         let mut rows = ask(&path(name), by_cpu);
         rows.sort_unstable();
         assert_eq!(rows, [",2", "0,5", "3,7"], "{name}");
-        // From the sums beside the events, and together in the ready question.
+        // The sums from the rollups, and one row per class in the ready question.
         let by_class = "select class, sum(lost) from gaps group by class order by class";
         assert_eq!(ask(&path(name), by_class), ["file,12", "network,2"]);
         let listed = ask(&path(name), "gaps");
@@ -227,29 +228,9 @@ fn losses_are_told_by_cpu_and_add_up() {
             "{listed:?}"
         );
     }
-    let plain = String::from_utf8(sqlite3(&path("b.sqlite"), by_cpu)).unwrap();
+    let plain = run(Command::new("sqlite3").arg(path("b.sqlite")).arg(by_cpu));
     assert_eq!(plain, "3|7\n0|5\n|2\n");
-
-    // Recordings of before have no such column.
-    let views = ctrace_schema::views::VIEWS.iter().map(|view| view.name);
-    let drop: String = views
-        .chain(["events"])
-        .map(|view| format!("drop view {view};"))
-        .collect();
-    let alter = format!("{drop} alter table detail drop column cpu;");
-    sqlite3(&path("old.sqlite"), &alter);
-    let old = path("old.parquet");
-    succeeds(
-        ctrace_query()
-            .arg("-r")
-            .arg(path("a.parquet"))
-            .args(["--format", "parquet", "--output"])
-            .args([
-                &old,
-                Path::new("select * exclude (cpu, recording) from events"),
-            ]),
-    );
-    for old in [old, path("old.sqlite")] {
+    for old in remove_cpu(dir.path()) {
         assert_eq!(ask(&old, by_cpu), [",14"], "{}", old.display());
     }
 }

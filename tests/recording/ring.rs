@@ -1,34 +1,30 @@
-//! The recent past in memory, and how it is written out: over a capture that is replayed, which needs no privileges.
-//! `tests/privileged/ring.rs` does it with the kernel.
+//! `--ring`, which keeps recent events in memory, and its dumps. The recorder replays a capture, which needs no
+//! privileges; `tests/privileged/ring.rs` has tests with the kernel's events.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/capture.rs"]
-mod capture;
-#[path = "common/programs.rs"]
-mod programs;
-
+use crate::support::capture::{Capture, Recorder};
+use crate::support::command::succeeds;
+use crate::support::programs::ctrace_rec;
+use crate::support::python::script;
+use crate::support::refusal::refused;
+use crate::support::replay::{ask, fixture, record_fixture};
+use crate::support::wait::wait_for;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use capture::{Capture, Recorder};
-use programs::{ask, ctrace_rec, fixture, refused, script, succeeds};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// Of rounds.
-const SLOWLY: Duration = Duration::from_millis(200);
+/// The pause between rounds of a capture that is fed slowly.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// A recorder with a ring that is fed a round of a capture after each `pause`.
+/// Starts a recorder that is fed a round of a capture after each `pause`.
 fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> Recorder {
     let capture = Arc::new(Capture::read());
     let (path, fifo) = (dir.path().join("ring.parquet"), dir.path().join("fifo"));
     Recorder::start_to(&capture, path, fifo, pause, flags)
 }
 
-/// `ctrace-rec dump` of that recorder: the file that it names.
+/// Runs `ctrace-rec dump` and returns the path that it prints.
 fn dump(recorder: &Recorder) -> PathBuf {
     let pid = recorder.child.id().to_string();
     let output = succeeds(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
@@ -36,38 +32,32 @@ fn dump(recorder: &Recorder) -> PathBuf {
     String::from_utf8(output.stdout).unwrap().trim_end().into()
 }
 
-/// Whether each number of an event is there once.
-const WHOLE: &str = "select count(*) = count(distinct seq) and max(seq) - min(seq) + 1 = count(*) \
+/// Whether each `seq` occurs once, without a hole.
+const COMPLETE: &str = "select count(*) = count(distinct seq) and max(seq) - min(seq) + 1 = count(*) \
                      from events where kind <> 'gap'";
 
 #[test]
-fn a_dump_is_the_recording_of_the_same() {
+fn a_dump_has_the_rows_of_a_plain_recording() {
     let dir = tempfile::tempdir().unwrap();
-    let replay = |out: &str, flags: &[&str]| {
+    let record = |out: &str, flags: &[&str]| {
         let out = dir.path().join(out);
-        let mut command = ctrace_rec();
-        command
-            .arg("--from-raw")
-            .arg(fixture())
-            .arg("--out")
-            .arg(&out);
-        succeeds(command.args(flags));
+        record_fixture(&out, flags);
         out
     };
     let rows = |path: &Path| {
         let columns = "select * from events order by seq";
         let mut rows = ask(path, columns);
         for row in &mut rows {
-            // The last column is the file's name.
+            // The last column is the name of the file.
             row.truncate(row.rfind(',').unwrap());
         }
         rows
     };
-    let plain = rows(&replay("plain.parquet", &[]));
+    let plain = rows(&record("plain.parquet", &[]));
     let condition = "path = '/etc/shadow' and comm = 'cat'";
     let ring = ["--ring", "1h", "--trigger", condition];
     for name in ["dump.parquet", "dump.sqlite", "dumps/"] {
-        let out = replay(name, &ring);
+        let out = record(name, &ring);
         assert_eq!(rows(&out), plain, "{name}");
         let why = ask(&out, "select value from meta where key = 'ctrace.dump'");
         assert!(
@@ -83,55 +73,51 @@ fn a_dump_is_the_recording_of_the_same() {
     }
 }
 
+/// The files of a directory but for `fifo`, sorted.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(dir).unwrap();
+    let mut files: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.ends_with("fifo"));
+    files.sort();
+    files
+}
+
 #[test]
 fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let recorder = fed(&dir, SLOWLY, &["--ring", "1h,30MB", "--after", "0s"]);
+    let recorder = fed(&dir, PAUSE, &["--ring", "1h,30MB", "--after", "0s"]);
     recorder.wait(8);
     let first = dump(&recorder);
     assert_eq!(first, recorder.path);
     let second = dump(&recorder);
     let pid = recorder.child.id().to_string();
     succeeds(Command::new("kill").args(["-USR1", &pid]));
-    let files = || {
-        let found = std::fs::read_dir(dir.path()).unwrap();
-        let mut files: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path != &dir.path().join("fifo"));
-        files.sort();
-        files
-    };
-    let began = Instant::now();
-    let why = |path: &Path| ask(path, "select value from meta where key = 'ctrace.dump'").join("");
-    let third = loop {
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", files());
-        std::thread::sleep(Duration::from_millis(20));
-        let new: Vec<_> = files();
-        let new = new.into_iter().find(|path| {
+    let third = wait_for("the dump of SIGUSR1", || {
+        files(dir.path()).into_iter().find(|path| {
             *path != first && *path != second && path.extension().is_some_and(|e| e == "parquet")
-        });
-        if let Some(new) = new {
-            break new;
-        }
-    };
-    // Asked while it may still be going on: the answer comes when it is written.
+        })
+    });
+    // The dump of SIGUSR1 may still be running: then the answer comes when its file is complete.
     let last = dump(&recorder);
     recorder.kill();
     let mut expected = vec![first.clone(), second.clone(), third.clone(), last.clone()];
     expected.sort();
     expected.dedup();
-    assert_eq!(files(), expected);
+    assert_eq!(files(dir.path()), expected);
     let mut before = 0;
     for path in [&first, &second, &last] {
-        assert_eq!(ask(path, WHOLE), ["true"], "{path:?}");
+        assert_eq!(ask(path, COMPLETE), ["true"], "{path:?}");
         let events: u64 = ask(path, "select count(*) from events")[0].parse().unwrap();
         assert!(events >= before.max(3000), "{events} after {before}");
         before = events;
     }
-    assert!(why(&first).contains("dump") && why(&third).contains("SIGUSR1"));
+    let reason =
+        |path: &Path| ask(path, "select value from meta where key = 'ctrace.dump'").join("");
+    assert!(reason(&first).contains("dump") && reason(&third).contains("SIGUSR1"));
 }
 
 #[test]
-fn a_condition_that_is_met_again_and_again_has_one_dump() {
+fn a_trigger_that_fires_repeatedly_makes_one_dump() {
     let dir = tempfile::tempdir().unwrap();
     let flags = [
         "--ring",
@@ -141,19 +127,18 @@ fn a_condition_that_is_met_again_and_again_has_one_dump() {
         "--trigger",
         "syscall = 'openat'",
     ];
-    let recorder = fed(&dir, SLOWLY, &flags);
+    let recorder = fed(&dir, PAUSE, &flags);
     recorder.wait(15);
     let asked = dump(&recorder);
     recorder.kill();
-    let found = std::fs::read_dir(dir.path()).unwrap();
-    let files: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();
-    // The FIFO, the dump of the trigger, and ours.
-    assert_eq!(files.len(), 3, "{files:?}");
+    let files = files(dir.path());
+    // The dump of the trigger, and the requested dump.
+    assert_eq!(files.len(), 2, "{files:?}");
     assert!(files.contains(&asked) && asked != dir.path().join("ring.parquet"));
 }
 
 #[test]
-fn what_does_not_fit_is_counted_and_what_is_alive_is_known() {
+fn evicted_events_are_counted_and_live_containers_stay_known() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = fed(&dir, Duration::ZERO, &["--ring", "1MB", "--after", "0s"]);
     recorder.wait(80);
@@ -170,7 +155,7 @@ fn what_does_not_fit_is_counted_and_what_is_alive_is_known() {
     assert_eq!(kept + lost, happened);
     let reasons = ask(&path, "select distinct reason from gaps");
     assert_eq!(reasons, ["evicted"]);
-    // What was said of them once, at the beginning.
+    // The recorder learned the images once, at the beginning.
     let containers = "select container, image is not null from containers order by container";
     assert_eq!(
         ask(&path, containers),
@@ -185,7 +170,7 @@ fn what_does_not_fit_is_counted_and_what_is_alive_is_known() {
 }
 
 #[test]
-fn what_cannot_be_is_said_before_anything_is_recorded() {
+fn wrong_flags_are_refused_before_anything_is_recorded() {
     let refused_with = |flags: &[&str]| {
         let mut command = ctrace_rec();
         refused(command.args(["--out", "/tmp/never/x.parquet"]).args(flags))

@@ -1,21 +1,16 @@
-//! What runs as a service needs, and no privileges: the configuration file, and metrics.
+//! The needs of a service, without privileges: the configuration file and the metrics.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/metrics.rs"]
-mod metrics;
-#[path = "common/programs.rs"]
-mod programs;
-
-use programs::{ctrace_rec, fixture, refusal, refused};
+use crate::support::metrics;
+use crate::support::programs::ctrace_rec;
+use crate::support::refusal::{refusal, refused};
+use crate::support::replay::{fixture, replay};
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// `ctrace-rec --config FILE ARGS`, with a file of this text; and the file.
+/// Runs `ctrace-rec --config FILE ARGS` with `text` in the file. Returns the output and the path of the file.
 fn configured(text: &str, args: &[&str]) -> (Output, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rec.toml");
@@ -26,7 +21,7 @@ fn configured(text: &str, args: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn a_configuration_is_flags_and_flags_count_more() {
+fn configuration_keys_are_flags_and_flags_take_precedence() {
     let raw = fixture();
     let text = format!("from-raw = {raw:?}\nformat = 'json' # lines\nquiet = true\n");
     let plain = ctrace_rec()
@@ -44,7 +39,7 @@ fn a_configuration_is_flags_and_flags_count_more() {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_said_with_its_place() {
+fn errors_in_a_configuration_are_shown_with_their_position() {
     let (output, path) = configured("quiet = true\nformta = 'json'\n", &[]);
     let wanted =
         format!("ctrace-rec: {path}:2:1: there is no key `formta`: did you mean `format`?");
@@ -67,16 +62,11 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_place() {
 }
 
 #[test]
-fn the_configuration_that_is_installed_is_right() {
+fn the_installed_configuration_is_valid() {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ctrace-rec.toml");
     let dir = tempfile::tempdir().unwrap();
-    let mut command = ctrace_rec();
-    command
-        .arg("--config")
-        .arg(config)
-        .arg("--out")
-        .arg(dir.path());
-    command.arg("--from-raw").arg(fixture());
+    let mut command = replay(&fixture(), dir.path());
+    command.arg("--config").arg(config);
     command.args(["--quiet", "--metrics", &metrics::free_address()]);
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -84,7 +74,7 @@ fn the_configuration_that_is_installed_is_right() {
 }
 
 #[test]
-fn metrics_tell_how_a_replay_goes() {
+fn metrics_report_the_progress_of_a_replay() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("demo.raw");
     let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
@@ -97,18 +87,19 @@ fn metrics_tell_how_a_replay_goes() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    // Half of it: the replay waits for the rest, and tells meanwhile.
+    // With half of the capture the replay waits for the rest and serves metrics meanwhile.
     let whole = fs::read(fixture()).unwrap();
     let (first, rest) = whole.split_at(whole.len() / 2);
     let mut to = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     to.write_all(first).unwrap();
-    let told = metrics::wait_for(&address, |m| m["ctrace_events_total"] > 100.0);
-    assert_eq!(told["ctrace_containers"], 1.0);
-    assert_eq!(told["ctrace_lost_events_total/file"], 0.0);
+    let metrics = metrics::wait_until(&address, |m| m["ctrace_events_total"] > 100.0);
+    assert_eq!(metrics["ctrace_containers"], 1.0);
+    assert_eq!(metrics["ctrace_lost_events_total/file"], 0.0);
     assert!(
-        told["process_resident_memory_bytes"] > 1e6 && told["process_resident_memory_bytes"] < 1e9
+        metrics["process_resident_memory_bytes"] > 1e6
+            && metrics["process_resident_memory_bytes"] < 1e9
     );
-    assert!(told["process_cpu_seconds_total"] > 0.0);
+    assert!(metrics["process_cpu_seconds_total"] > 0.0);
     let (status, _) = metrics::get(&address, "/other").unwrap();
     assert_eq!(status, 404);
     to.write_all(rest).unwrap();
@@ -117,17 +108,12 @@ fn metrics_tell_how_a_replay_goes() {
 }
 
 #[test]
-fn a_port_that_is_in_use_is_said_before_anything_is_written() {
+fn a_port_in_use_is_reported_before_anything_is_written() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run.parquet");
-    let mut command = ctrace_rec();
-    command
-        .arg("--from-raw")
-        .arg(fixture())
-        .arg("--out")
-        .arg(&out);
+    let mut command = replay(&fixture(), &out);
     let said = refused(command.args(["--metrics", &address]));
     let wanted = format!("cannot serve metrics at {address}: Address already in use");
     assert!(

@@ -1,48 +1,29 @@
 //! A recording in SQLite holds what the same recording in Parquet holds, and gives the same answers.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
-
-mod query_support;
-
+use crate::support::command::run;
+use crate::support::programs::ctrace_query;
+use crate::support::replay::record_fixture;
+use crate::support::story::QUESTIONS;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use query_support::QUESTIONS;
-use serde_json::Value;
 use tempfile::TempDir;
 
-/// The stdout of a command that must succeed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| {
-        panic!("{command:?}: {e}; `packaging/setup.sh test` installs it");
-    });
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The capture in `fixtures/`, replayed into `dir`/`name`.
-fn replay(dir: &TempDir, name: &str) -> PathBuf {
+/// Records the fixture to `dir`/`name`.
+fn record(dir: &TempDir, name: &str) -> PathBuf {
     let path = dir.path().join(name);
-    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"));
-    run(command
-        .arg("--from-raw")
-        .arg(capture)
-        .arg("--out")
-        .arg(&path));
+    record_fixture(&path, &[]);
     path
 }
 
-/// The rows that `ctrace-query` gives, without their nulls, in an order that depends on nothing but them.
+/// Returns the rows of `ctrace-query` without nulls, sorted.
 fn query(recording: &Path, sql: &str) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
+    let mut command = ctrace_query();
     command.arg("-r").arg(recording);
     rows(&run(command.args(["--format", "json", sql])))
 }
 
-/// The rows that plain `sqlite3` gives, likewise.
+/// Returns the rows of plain `sqlite3` without nulls, sorted.
 fn sqlite3(recording: &Path, sql: &str) -> Vec<String> {
     rows(&run(Command::new("sqlite3")
         .arg("-json")
@@ -51,7 +32,7 @@ fn sqlite3(recording: &Path, sql: &str) -> Vec<String> {
 }
 
 fn rows(json: &str) -> Vec<String> {
-    // sqlite3 prints nothing where there is no row.
+    // Without a row sqlite3 prints nothing.
     let rows: Vec<Value> = if json.trim().is_empty() {
         vec![]
     } else {
@@ -69,7 +50,7 @@ fn rows(json: &str) -> Vec<String> {
     rows
 }
 
-/// `events` and the views, each with its columns as SQLite stores them: times and booleans are numbers.
+/// `events` and the views, each with its columns as stored in SQLite: times and booleans as numbers.
 fn tables(recording: &Path) -> Vec<(&'static str, String)> {
     let views = ctrace_schema::views::VIEWS.iter().map(|v| v.name);
     let columns = |table: &str| {
@@ -82,7 +63,7 @@ fn tables(recording: &Path) -> Vec<(&'static str, String)> {
                 _ => name,
             }
         };
-        // What ctrace-query adds is not in the file.
+        // ctrace-query adds the column `recording`, which is not in the file.
         let stored = described
             .iter()
             .filter(|row| !row.contains("\"recording\""));
@@ -95,7 +76,7 @@ fn tables(recording: &Path) -> Vec<(&'static str, String)> {
 #[test]
 fn plain_sqlite3_shows_every_view() {
     let dir = tempfile::tempdir().unwrap();
-    let (parquet, sqlite) = (replay(&dir, "a.parquet"), replay(&dir, "a.sqlite"));
+    let (parquet, sqlite) = (record(&dir, "a.parquet"), record(&dir, "a.sqlite"));
     for (table, columns) in tables(&parquet) {
         let sql = format!("select {columns} from {table}");
         let rows = sqlite3(&sqlite, &sql);
@@ -116,15 +97,14 @@ fn plain_sqlite3_shows_every_view() {
 #[test]
 fn a_finished_recording_is_one_file() {
     let dir = tempfile::tempdir().unwrap();
-    replay(&dir, "a.sqlite");
+    record(&dir, "a.sqlite");
     let files: Vec<_> = dir.path().read_dir().unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
 }
 
-/// What `ctrace-query` prints, exit code and all.
+/// Returns the exit code, stdout and stderr of `ctrace-query`.
 fn answer(recording: &Path, args: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
-    let output = command
+    let output = ctrace_query()
         .arg("-r")
         .arg(recording)
         .args(args)
@@ -138,15 +118,9 @@ fn answer(recording: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-#[test]
-fn the_same_question_has_the_same_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let (parquet, sqlite) = (replay(&dir, "a.parquet"), replay(&dir, "a.sqlite"));
-    let start = "select cast(min(time) as bigint) + 300000000 as t from events";
-    let start: Value = serde_json::from_str(&query(&parquet, start)[0]).unwrap();
-    let start = start["t"].as_i64().unwrap();
-    let time = |ns: i64| format!("to_timestamp_nanos({ns})");
-    let narrow = [
+/// Every ready question, whole and filtered.
+fn questions() -> Vec<Vec<String>> {
+    let filters = [
         "--container",
         "demo-web",
         "--since",
@@ -154,65 +128,91 @@ fn the_same_question_has_the_same_answer() {
         "--limit",
         "7",
     ];
-    let mut asked: Vec<Vec<String>> = Vec::new();
+    let mut asked = Vec::new();
     for &question in QUESTIONS {
         asked.push(vec![question.into()]);
-        asked.push(
-            [question]
-                .iter()
-                .chain(&narrow)
-                .map(ToString::to_string)
-                .collect(),
-        );
+        let filtered = [question].into_iter().chain(filters);
+        asked.push(filtered.map(String::from).collect());
     }
-    for view in ctrace_schema::views::VIEWS {
-        let columns = query(&parquet, &format!("describe {}", view.name)).len();
+    asked
+}
+
+/// Every view, sorted by all columns.
+fn views(recording: &Path) -> Vec<Vec<String>> {
+    let select = |view: &ctrace_schema::views::View| {
+        let columns = query(recording, &format!("describe {}", view.name)).len();
         let order: Vec<String> = (1..=columns).map(|i| i.to_string()).collect();
         let (name, order) = (view.name, order.join(", "));
-        asked.push(vec![format!("select * from {name} order by {order}")]);
-    }
-    // Each condition that SQLite decides, and some that it cannot.
+        vec![format!("select * from {name} order by {order}")]
+    };
+    ctrace_schema::views::VIEWS.iter().map(select).collect()
+}
+
+/// Filters on the time, around 300 ms after the first event.
+fn time_filters(recording: &Path) -> [String; 5] {
+    let start = "select cast(min(time) as bigint) + 300000000 as t from events";
+    let start: Value = serde_json::from_str(&query(recording, start)[0]).unwrap();
+    let start = start["t"].as_i64().unwrap();
+    let time = |ns: i64| format!("to_timestamp_nanos({ns})");
     let (from, to) = (time(start), time(start + 100_000_000));
-    let conditions = [
+    [
         format!("time >= {from} and time < {to}"),
         format!("{from} < time and time <= {to}"),
         format!("time between {from} and {to}"),
         format!("time = (select min(time) from events where time > {from})"),
         format!("time > {to} or time < {from}"),
-        "container = 'demo-web' and syscall in ('read', 'write')".into(),
-        "syscall not in ('read', 'write')".into(),
-        "container <> 'demo-web'".into(),
-        "path = '/etc/shadow'".into(),
-        "path like '/ETC/%'".into(),
-        "path like '/etc/%'".into(),
-        "not (path = '/etc/shadow')".into(),
-        "path is null".into(),
-        "path is not null and error is null".into(),
-        "error is null and path_arg is null".into(),
-        "path > '/etc' and path < '/proc'".into(),
-        "ret < 0 and ret <> -2".into(),
-        "pid > 0 and uid = 0 and not compat and denied is not true".into(),
-        "compat".into(),
-        "seq between 100 and 200".into(),
-        "fd = 3 or arg2 > 4000 or labels is null".into(),
-        "bytes > 0 and duration < 100000".into(),
-        "kind = 'container'".into(),
-        "exit_code = 1 or exit_signal is not null".into(),
-        "peer_port = 8080 and peer_addr <> '127.0.0.1'".into(),
-        "length(path) > 20".into(),
-        "dns_name is null".into(),
-        "1 = 0".into(),
-        "true".into(),
+    ]
+}
+
+/// Each kind of filter that SQLite evaluates, and some kinds that it cannot evaluate.
+const FILTERS: &[&str] = &[
+    "container = 'demo-web' and syscall in ('read', 'write')",
+    "syscall not in ('read', 'write')",
+    "container <> 'demo-web'",
+    "path = '/etc/shadow'",
+    "path like '/ETC/%'",
+    "path like '/etc/%'",
+    "not (path = '/etc/shadow')",
+    "path is null",
+    "path is not null and error is null",
+    "error is null and path_arg is null",
+    "path > '/etc' and path < '/proc'",
+    "ret < 0 and ret <> -2",
+    "pid > 0 and uid = 0 and not compat and denied is not true",
+    "compat",
+    "seq between 100 and 200",
+    "fd = 3 or arg2 > 4000 or labels is null",
+    "bytes > 0 and duration < 100000",
+    "kind = 'container'",
+    "exit_code = 1 or exit_signal is not null",
+    "peer_port = 8080 and peer_addr <> '127.0.0.1'",
+    "length(path) > 20",
+    "dns_name is null",
+    "1 = 0",
+    "true",
+];
+
+#[test]
+fn the_same_question_has_the_same_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (parquet, sqlite) = (record(&dir, "a.parquet"), record(&dir, "a.sqlite"));
+    let times = time_filters(&parquet);
+    let filters = times
+        .iter()
+        .map(String::as_str)
+        .chain(FILTERS.iter().copied());
+    let filtered = filters.map(|filter| {
+        vec![format!(
+            "select * exclude (recording) from events where {filter} order by seq"
+        )]
+    });
+    let counts = [
+        "select count(*) from events",
+        "select count(*) from (select 1 from events limit 9)",
     ];
-    for condition in conditions {
-        asked.push(vec![format!(
-            "select * exclude (recording) from events where {condition} order by seq"
-        )]);
-    }
-    asked.push(vec!["select count(*) from events".into()]);
-    asked.push(vec![
-        "select count(*) from (select 1 from events limit 9)".into(),
-    ]);
+    let mut asked = [questions(), views(&parquet)].concat();
+    asked.extend(filtered);
+    asked.extend(counts.map(|sql| vec![sql.to_owned()]));
     for args in asked {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let args = [&["--format", "csv"], args.as_slice()].concat();
@@ -223,9 +223,9 @@ fn the_same_question_has_the_same_answer() {
 }
 
 #[test]
-fn a_condition_reaches_sqlite() {
+fn filters_are_pushed_down_to_sqlite() {
     let dir = tempfile::tempdir().unwrap();
-    let sqlite = replay(&dir, "a.sqlite");
+    let sqlite = record(&dir, "a.sqlite");
     let plan = |sql: &str| answer(&sqlite, &["--format", "csv", &format!("explain {sql}")]).1;
     let exact = plan("select pid from events where path = '/etc/shadow' and time > '2026-01-01'");
     assert!(!exact.contains("FilterExec"), "{exact}");
@@ -236,7 +236,7 @@ fn a_condition_reaches_sqlite() {
 #[test]
 fn parquet_and_sqlite_are_one_table() {
     let dir = tempfile::tempdir().unwrap();
-    let (parquet, sqlite) = (replay(&dir, "a.parquet"), replay(&dir, "b.sqlite"));
+    let (parquet, sqlite) = (record(&dir, "a.parquet"), record(&dir, "b.sqlite"));
     let sqlite = sqlite.to_str().unwrap();
     for (sql, times) in [
         ("select count(*) as n from events", 2),
@@ -269,75 +269,19 @@ fn parquet_and_sqlite_are_one_table() {
     }
 }
 
-/// Changes a copy of a recording, and gives what `ctrace-query` says to a question about it.
-fn hostile(change: &str, args: &[&str]) -> (Option<i32>, String, String) {
+/// Changes a recording with `sqlite3` and returns what [`answer`] returns for it.
+fn answer_changed(change: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let dir = tempfile::tempdir().unwrap();
-    let sqlite = replay(&dir, "a.sqlite");
+    let sqlite = record(&dir, "a.sqlite");
     run(Command::new("sqlite3").arg(&sqlite).arg(change));
     answer(&sqlite, args)
 }
 
-#[test]
-fn a_strangers_database_is_refused_with_its_reason() {
-    let everything = ["--format", "csv", "select * from events"];
-    // A table that a writer without our constraints made.
-    let remade = |table: &str| {
-        format!(
-            "pragma legacy_alter_table = on; create table x as select * from {table}; drop table {table}; alter table x rename to {table};"
-        )
-    };
-    let task = remade("task");
-    let event = remade("event");
-    let cases = [
-        (
-            "drop view files; drop view syscalls; drop table meta".to_string(),
-            "no table `meta`",
-        ),
-        (
-            "pragma legacy_alter_table = on; alter table event rename to other; create view event as select * from other".into(),
-            "is a view",
-        ),
-        (
-            "pragma legacy_alter_table = on; alter table task rename to other; create virtual table task using fts5(id, pid)"
-                .into(),
-            "is a virtual",
-        ),
-        (
-            format!("{task} update task set pid = 'many' where id = 1"),
-            "column `pid` of its table `task` holds a value of type Text",
-        ),
-        (
-            format!("{task} update task set pid = 5000000000 where id = 1"),
-            "holds the number 5000000000",
-        ),
-        (
-            format!("{task} update task set comm = x'ff00' where id = 1"),
-            "holds a value of type Blob",
-        ),
-        (
-            format!("{task} update task set comm = cast(x'ff41' as text) where id = 1"),
-            "not UTF-8",
-        ),
-        (
-            format!("{event} update event set time = 'noon' where id = 9"),
-            "for time",
-        ),
-        (
-            format!("{event} update event set seq = 9223372036854775807"),
-            "of type Real for seq",
-        ),
-        (
-            "update event set task_ref = 123456789 where id = 9".into(),
-            "refers to row 123456789 of `task`",
-        ),
-        ("update call set compat = 7".into(), "holds the number 7"),
-        (
-            "update meta set value = '9.0' where key = 'ctrace.schema'".into(),
-            "newer than",
-        ),
-    ];
-    for (change, reason) in cases {
-        let (code, _, stderr) = hostile(&change, &everything);
+/// Checks that every change makes the recording unreadable, with the given reason on stderr.
+fn refused(changes: &[(&str, &str)]) {
+    for (change, reason) in changes {
+        let everything = ["--format", "csv", "select * from events"];
+        let (code, _, stderr) = answer_changed(change, &everything);
         assert_eq!(code, Some(2), "{change}: {stderr}");
         assert!(stderr.contains(reason), "{change}: {stderr}");
         assert!(!stderr.contains("broke off"), "{change}: {stderr}");
@@ -345,19 +289,84 @@ fn a_strangers_database_is_refused_with_its_reason() {
 }
 
 #[test]
-fn what_a_strangers_schema_says_is_not_run() {
-    // A computed column is not read, a view is not asked, a trigger does not fire.
+fn a_foreign_database_is_refused_with_the_reason() {
+    refused(&[
+        (
+            "drop view files; drop view syscalls; drop table meta",
+            "no table `meta`",
+        ),
+        (
+            "pragma legacy_alter_table = on; alter table event rename to other; create view event as select * from other",
+            "is a view",
+        ),
+        (
+            "pragma legacy_alter_table = on; alter table task rename to other; create virtual table task using fts5(id, pid)",
+            "is a virtual",
+        ),
+        (
+            "update event set task_ref = 123456789 where id = 9",
+            "refers to row 123456789 of `task`",
+        ),
+        ("update call set compat = 7", "holds the number 7"),
+        (
+            "update meta set value = '9.0' where key = 'ctrace.schema'",
+            "newer than",
+        ),
+    ]);
+    // Tables that a writer without our constraints made.
+    for (table, change, reason) in [
+        (
+            "task",
+            "update task set pid = 'many' where id = 1",
+            "column `pid` of its table `task` holds a value of type Text",
+        ),
+        (
+            "task",
+            "update task set pid = 5000000000 where id = 1",
+            "holds the number 5000000000",
+        ),
+        (
+            "task",
+            "update task set comm = x'ff00' where id = 1",
+            "holds a value of type Blob",
+        ),
+        (
+            "task",
+            "update task set comm = cast(x'ff41' as text) where id = 1",
+            "not UTF-8",
+        ),
+        (
+            "event",
+            "update event set time = 'noon' where id = 9",
+            "for time",
+        ),
+        (
+            "event",
+            "update event set seq = 9223372036854775807",
+            "of type Real for seq",
+        ),
+    ] {
+        let copied = format!(
+            "pragma legacy_alter_table = on; create table x as select * from {table}; drop table {table}; alter table x rename to {table};"
+        );
+        refused(&[(&format!("{copied} {change}"), reason)]);
+    }
+}
+
+#[test]
+fn code_in_the_schema_of_a_foreign_database_is_not_run() {
+    // A generated column is not read, a view is not queried, and a trigger does not fire.
     let change = "drop view events; create view events as select randomblob(1 << 28) as time;
         alter table task add column evil text generated always as (hex(zeroblob(1 << 20))) virtual;
         create trigger t after insert on event begin delete from task; end;";
-    let (code, stdout, stderr) = hostile(change, &["select count(pid) as n from events"]);
+    let (code, stdout, stderr) = answer_changed(change, &["select count(pid) as n from events"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
 }
 
 #[test]
 fn a_damaged_database_is_an_error_and_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();
-    let sqlite = replay(&dir, "a.sqlite");
+    let sqlite = record(&dir, "a.sqlite");
     let whole = std::fs::read(&sqlite).unwrap();
     let sql = "select * from events";
     for i in 0..40 {
@@ -374,8 +383,8 @@ fn a_damaged_database_is_an_error_and_never_a_panic() {
     assert_eq!(code, Some(2), "{stderr}");
 }
 
-/// Everything that a recording says, its metadata too.
-fn whole(recording: &Path) -> (String, String) {
+/// Returns all events of a recording and its metadata.
+fn content(recording: &Path) -> (String, String) {
     let ask = |sql: &str| {
         let (code, text, error) = answer(recording, &["--format", "csv", sql]);
         assert_eq!(code, Some(0), "{error}");
@@ -386,24 +395,24 @@ fn whole(recording: &Path) -> (String, String) {
 }
 
 #[test]
-fn a_recording_that_is_converted_and_back_has_lost_nothing() {
+fn converting_there_and_back_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let convert = |from: &Path, name: &str| {
         let to = dir.path().join(name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
+        let mut command = ctrace_query();
         run(command.arg("convert").args([from, &to]));
         to
     };
-    let (parquet, sqlite) = (replay(&dir, "a.parquet"), replay(&dir, "b.sqlite"));
+    let (parquet, sqlite) = (record(&dir, "a.parquet"), record(&dir, "b.sqlite"));
     let there = convert(&parquet, "c.sqlite");
     let back = convert(&there, "d.parquet");
-    assert!(whole(&parquet) == whole(&there), "to SQLite");
-    assert!(whole(&parquet) == whole(&back), "and back");
+    assert!(content(&parquet) == content(&there), "to SQLite");
+    assert!(content(&parquet) == content(&back), "and back");
     let there = convert(&sqlite, "e.parquet");
     let back = convert(&there, "f.sqlite");
-    assert!(whole(&sqlite) == whole(&there), "to Parquet");
-    assert!(whole(&sqlite) == whole(&back), "and back");
-    // In SQLite rows stand in the order of `seq`, in Parquet by container, thread and call.
+    assert!(content(&sqlite) == content(&there), "to Parquet");
+    assert!(content(&sqlite) == content(&back), "and back");
+    // SQLite stores rows in the order of `seq`, Parquet by container, thread and call.
     let rows = |path| {
         run(Command::new("sqlite3")
             .arg(path)
@@ -418,7 +427,7 @@ fn a_recording_that_is_converted_and_back_has_lost_nothing() {
     let left: Vec<_> = dir.path().read_dir().unwrap().collect();
     assert_eq!(left.len(), 6, "{left:?}");
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
+    let mut command = ctrace_query();
     let refused = command
         .arg("convert")
         .args([&parquet, &sqlite])

@@ -1,10 +1,11 @@
-"""Asks a recording with ctrace-query and with DuckDB, which knows nothing of its sums: the rows must be the same.
+"""Compares the answers of ctrace-query with those of DuckDB, which does not use the rollups: the rows must be equal.
 
 Usage: beside_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
        beside_duckdb.py CTRACE_QUERY RECORDING
 
-Of a synthetic recording, made in DIRECTORY, the twelve questions of benches/query/questions.py; of RECORDING the ready ones; and a directory of segments.
-With two arguments, all rows and columns of RECORDING.
+Asks the twelve questions of benches/query/questions.py about a synthetic recording, which is made in DIRECTORY, the
+ready questions about RECORDING, and one question about a directory of segments. With two arguments, compares all rows
+and columns of RECORDING.
 """
 
 import pathlib
@@ -12,8 +13,8 @@ import re
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).parent
-sys.path.append(str(HERE.parent / "benches/query"))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(ROOT / "benches/query"))
 
 import duckdb
 import generate
@@ -22,7 +23,7 @@ import questions
 
 from cookbook import database, rows
 
-# What DuckDB spells differently in the ready questions, and what only ctrace-query has.
+# Functions of the ready questions that DuckDB spells differently or lacks.
 SPELLING = [
     (r"to_char\((\w+)\(time\), '[^']*'\)", r"strftime(\1(time), '%Y-%m-%d %H:%M:%S.%g')"),
     (r"round\(p99\(duration\) / 1e3, 1\) as p99_us,", ""),
@@ -45,17 +46,17 @@ def table(program, recording, *args):
 
 
 def compare(name, ours, theirs):
-    """Rows in any order, for what is equal by the order of a question may stand anyhow; the columns that both have."""
+    """Compares the columns of `theirs`. The rows are sorted, because a question may leave the order of equal rows open."""
     ours, theirs = rows(ours.select(theirs.column_names))[1:], rows(theirs)[1:]
     key = lambda row: [(value is not None, str(value)) for value in row]
     ours, theirs = sorted(ours, key=key), sorted(theirs, key=key)
     if ours != theirs:
         wrong = [pair for pair in zip(ours, theirs) if pair[0] != pair[1]]
-        sys.exit(f"{name}: {len(ours)} and {len(theirs)} rows, the first that differ: {wrong[:1]}")
+        sys.exit(f"{name}: {len(ours)} and {len(theirs)} rows, the first difference: {wrong[:1]}")
 
 
 def twelve(query, recorder, directory):
-    """The recording of the benchmark, smaller."""
+    """Compares the twelve questions over a small version of the recording of the benchmark."""
     recording, containers = directory / "synthetic.parquet", directory / "containers.parquet"
     make = [sys.executable, generate.__file__, "2", "--rows", "40000", "--containers", containers]
     with subprocess.Popen(make, stdout=subprocess.PIPE) as raw:
@@ -68,7 +69,7 @@ def twelve(query, recorder, directory):
         ours = table(query, recording, questions.sql("ctrace", name).replace("containers as", f"'{containers}' as"))
         theirs = db.sql(questions.sql("duckdb", name)).to_arrow_table()
         if name == "q5":
-            # Percentiles are approximate, each engine's in its own way.
+            # Each engine approximates percentiles in its own way.
             theirs = theirs.drop_columns(["p"])
         assert theirs.num_rows > 0, name
         compare(name, ours, theirs)
@@ -87,9 +88,9 @@ def ready(query, recording, views):
 
 
 def segments(query, recorder, directory):
-    """A directory of segments, of which DuckDB knows host and day from the names."""
+    """Compares a directory of segments. DuckDB takes host and day from the names of the directories."""
     out = directory / "segments"
-    record = [recorder, "--from-raw", HERE.parent / "fixtures/demo.raw", "--out", f"{out}/", "--quiet"]
+    record = [recorder, "--from-raw", ROOT / "fixtures/demo.raw", "--out", f"{out}/", "--quiet"]
     subprocess.run(record, check=True)
     events = f"read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
     theirs = duckdb.sql(f"select host, container, count(*) as n from {events} where date > date '2026-01-01' group by all")
@@ -97,7 +98,7 @@ def segments(query, recorder, directory):
 
 
 def whole(query, recording):
-    """Every event with all that is known of it."""
+    """Compares every event and every column."""
     theirs = duckdb.sql(f"from '{recording}' order by seq, class").to_arrow_table()
     ours = table(query, recording, "select * from events order by seq, class").select(theirs.column_names)
     if not ours.cast(theirs.schema).equals(theirs):
@@ -111,7 +112,7 @@ def main():
         return whole(*sys.argv[1:])
     query, recorder, recording, directory = map(pathlib.Path, sys.argv[1:])
     twelve(query, recorder, directory)
-    ready(query, recording, HERE.parent / "schema/src/views")
+    ready(query, recording, ROOT / "schema/src/views")
     segments(query, recorder, directory)
     print(len(questions.QUESTIONS) + len(READY), "questions")
 

@@ -2,8 +2,8 @@
 
 Usage: cookbook.py CTRACE_QUERY RECORDING PAGE VIEWS [--write]
 
-The answers on the page must be those that ctrace-query gives (--write puts them there), and DuckDB's must hold the same
-rows. VIEWS is the directory with the SQL of the views.
+The answers on the page must be those of ctrace-query (--write replaces them), and DuckDB must return the same rows.
+VIEWS is the directory with the SQL of the views.
 """
 
 import datetime
@@ -30,7 +30,7 @@ def ctrace(program, recording, sql, form):
 
 
 def plain(value):
-    """A value that is equal however an engine types it; DuckDB keeps times to the microsecond."""
+    """Returns a value that does not depend on the types of an engine. DuckDB truncates times to microseconds."""
     if isinstance(value, datetime.datetime):
         return int(value.replace(tzinfo=datetime.timezone.utc).timestamp() * 1e6)
     if isinstance(value, (float, decimal.Decimal)):
@@ -72,9 +72,9 @@ def main():
         ours = rows(pyarrow.ipc.open_stream(io.BytesIO(ctrace(program, recording, sql, "arrow"))).read_all())
         theirs = rows(db.sql(other).to_arrow_table())
         if ours != theirs:
-            sys.exit(f"{title}: DuckDB says\n{theirs}\nand ctrace-query\n{ours}")
+            sys.exit(f"{title}: DuckDB returns\n{theirs}\nand ctrace-query\n{ours}")
         if len(queries) == 2 and runs(db, sql, theirs):
-            sys.exit(f"{title}: DuckDB takes the first spelling too")
+            sys.exit(f"{title}: DuckDB accepts the first spelling too")
         answer = ctrace(program, recording, sql, "table").decode()
         section = FENCE.sub(lambda m: "" if m[1] == "text" else m[0], section).replace("\n\n\n", "\n\n")
         place = section.index("```\n", section.index("```sql") + 6) + 4
@@ -82,7 +82,7 @@ def main():
         written.append(section)
     written = "".join(written)
     if questions < 30:
-        sys.exit(f"{page}: {questions} questions are not thirty")
+        sys.exit(f"{page}: only {questions} questions, fewer than thirty")
     if "--write" in sys.argv:
         page.write_text(written)
     elif written != text:

@@ -1,4 +1,4 @@
-"""Reads Prometheus text on stdin with Prometheus's own client, and prints each sample as a line: name, labels, value."""
+"""Parses Prometheus text on stdin with Prometheus's own client and prints a JSON object of "name/labels" to values."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ samples = {}
 for family in text_string_to_metric_families(sys.stdin.read()):
     assert family.documentation and family.type in ("counter", "gauge"), family
     for sample in family.samples:
-        # A counter's name says so, and a gauge's does not.
+        # Names of counters end in `_total`, names of gauges do not.
         assert sample.name.endswith("_total") == (family.type == "counter"), sample
         samples["/".join([sample.name, *sample.labels.values()])] = sample.value
 print(json.dumps(samples))

@@ -1,7 +1,7 @@
 """Executes a notebook from scratch. Usage: notebook.py NOTEBOOK RECORDING PROGRAMS [--store]
 
-Fails where a cell does, where a cell that shows a plot shows none, or where the outputs that the notebook holds are of
-another kind or text than those of its code; with --store, writes them into it. PROGRAMS is the directory of ctrace-query.
+Fails if a cell fails, if a cell that should show a plot shows none, or if the stored outputs differ in kind or text from
+those of the code. With --store, writes the outputs into the notebook. PROGRAMS is the directory of ctrace-query.
 """
 
 import os
@@ -11,12 +11,12 @@ import sys
 import nbclient
 import nbformat
 
-# A notebook that is read on a code host has its plots in it, and is small.
+# The notebook is shown on code hosts with its plots, and must stay small.
 MOST_BYTES = 200_000
 
 
 def outputs(cell):
-    """What a cell shows, as far as it is the same wherever it is drawn."""
+    """Returns the outputs of a cell without the parts that depend on the machine."""
     shown = cell.get("outputs", [])
     return [(output.output_type, sorted(output.get("data", {})), output.get("data", {}).get("text/plain")) for output in shown]
 
@@ -27,7 +27,7 @@ def main():
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
     book = nbformat.read(notebook, as_version=4)
     stored = [outputs(cell) for cell in book.cells]
-    # The kernel of this Python, wherever Jupyter looks for others.
+    # The kernel of this Python, even if Jupyter finds others.
     client = nbclient.NotebookClient(book, timeout=300, kernel_name="python3", record_timing=False)
     client.execute()
     plots = 0
@@ -37,7 +37,7 @@ def main():
         if cell.source.rstrip().endswith("plt.show()") and not images:
             sys.exit(f"no plot from\n{cell.source}")
         if not store and outputs(cell) != was:
-            sys.exit(f"{notebook} holds other outputs than these: store them with --store\n{cell.source}\n{was}\n{outputs(cell)}")
+            sys.exit(f"the outputs differ from those stored in {notebook}: store them with --store\n{cell.source}\n{was}\n{outputs(cell)}")
     if store:
         book.metadata = {"kernelspec": book.metadata.kernelspec, "language_info": {"name": "python"}}
         nbformat.write(book, notebook)

@@ -1,8 +1,7 @@
-//! Recorders that are fed a capture that never ends, which needs no privileges.
+//! Recorders that replay an endless capture, which needs no privileges.
 
-// Each test binary takes what it needs.
-#![allow(dead_code)]
-
+use super::replay::{fixture, replay};
+use super::wait::wait_for;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,23 +11,22 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Events of a round of `fixtures/demo.raw`; the first has two more, for the containers are new then.
+/// Events in a round of `fixtures/demo.raw`. The first round has two more, because its containers are new.
 pub const EVENTS: u64 = 3111;
 
-/// A capture as it is fed: what it begins with, and what is repeated.
+/// A capture in two parts: its beginning and a round that is repeated.
 pub struct Capture {
     begin: Vec<u8>,
     round: Vec<u8>,
 }
 
 impl Capture {
-    /// That of `fixtures/demo.raw`.
+    /// Reads `fixtures/demo.raw`.
     pub fn read() -> Capture {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw");
-        let file = std::fs::read(path).unwrap();
+        let file = std::fs::read(fixture()).unwrap();
         let line = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         let mut frames = zstd::decode_all(&file[line..]).unwrap();
-        // The first says what machine it is from: a tag, four bytes of length, and JSON.
+        // The first frame describes the machine: a tag, four bytes of length, and JSON.
         let machine = 5 + u32::from_le_bytes(frames[1..5].try_into().unwrap()) as usize;
         let round = frames.split_off(machine);
         let begin = zstd::encode_all(&frames[..], 1).unwrap();
@@ -37,10 +35,8 @@ impl Capture {
             round: zstd::encode_all(&round[..], 1).unwrap(),
         }
     }
-}
 
-impl Capture {
-    /// With a loss of 7 events in each round, which is one event more.
+    /// Adds a loss of 7 events to each round; the loss itself is one more event.
     pub fn with_losses(mut self) -> Capture {
         let gap =
             r#"{"gap":{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"cpu":1}}"#;
@@ -51,26 +47,26 @@ impl Capture {
     }
 }
 
-/// A recorder that replays rounds of a capture as they come.
+/// A recorder that replays rounds of a capture as they arrive in a FIFO.
 pub struct Recorder {
     /// Its process.
     pub child: Child,
     /// Its output.
     pub path: PathBuf,
     fifo: PathBuf,
-    /// When each round was there to be read.
-    pub fed: Arc<Mutex<Vec<Instant>>>,
+    /// The time at which each round was written to the FIFO.
+    fed: Arc<Mutex<Vec<Instant>>>,
     feeder: JoinHandle<()>,
 }
 
 impl Recorder {
-    /// Begins `NAME.parquet` in a directory; a round comes after each `pause`.
+    /// Starts a recorder to `NAME.parquet` in a directory; `pause` is the time between two rounds.
     pub fn start(capture: &Arc<Capture>, dir: &Path, name: &str, pause: Duration) -> Recorder {
         let path = dir.join(format!("{name}.parquet"));
         Recorder::start_to(capture, path, dir.join(name), pause, &[])
     }
 
-    /// Likewise to `path`, through `fifo`, with more flags.
+    /// Starts a recorder to `path` with more flags, fed through `fifo`.
     pub fn start_to(
         capture: &Arc<Capture>,
         path: PathBuf,
@@ -80,11 +76,8 @@ impl Recorder {
     ) -> Recorder {
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
-        let child = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-            .args(["--quiet", "--from-raw"])
-            .arg(&fifo)
-            .arg("--out")
-            .arg(&path)
+        let child = replay(&fifo, &path)
+            .arg("--quiet")
             .args(flags)
             .stderr(Stdio::piped())
             .spawn()
@@ -111,22 +104,20 @@ impl Recorder {
         }
     }
 
-    /// Waits until it has been fed so many rounds.
+    /// Waits until `rounds` rounds have been written.
     pub fn wait(&self, rounds: usize) {
-        let began = Instant::now();
-        while self.fed.lock().unwrap().len() < rounds {
-            assert!(began.elapsed() < Duration::from_secs(60));
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for("the capture is fed", || {
+            (self.fed.lock().unwrap().len() >= rounds).then_some(())
+        });
     }
 
-    /// Kills it. Returns what it had been fed a second ago, in rounds.
+    /// Kills the recorder. Returns its output and how many rounds had been written more than a second before.
     pub fn kill(mut self) -> (PathBuf, u64) {
         let killed = Instant::now();
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         while !self.feeder.is_finished() {
-            // Where the recorder has not opened it, the feeder still waits for somebody who does.
+            // If the recorder has not opened the FIFO, the feeder still waits for a reader.
             let mut reader = File::options();
             reader.read(true).custom_flags(libc::O_NONBLOCK);
             drop(reader.open(&self.fifo));

@@ -1,29 +1,32 @@
-//! Containers of the three runtimes that the tests drive.
+//! Containers of the three runtimes that the tests use.
 
-use super::{docker, image, run, unique};
-use std::fs;
+use super::command::{output, run};
+use super::wait::wait_for;
+use super::{docker, image};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What makes a container.
+/// A container runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
-    /// The Docker daemon, which is started where none runs.
+    /// The Docker daemon, which is started if none runs.
     Docker,
-    /// podman, with runc below it.
+    /// podman, which uses runc.
     Podman,
-    /// runc by itself, with a bundle.
+    /// runc alone, with a bundle.
     Runc,
 }
 
 impl Runtime {
-    /// Every one.
+    /// Every runtime.
     pub const ALL: [Runtime; 3] = [Runtime::Docker, Runtime::Podman, Runtime::Runc];
 
-    /// Its program; also what the column `runtime` says.
+    /// The name of its program, which is also its name in the column `runtime`.
     pub fn program(self) -> &'static str {
         match self {
             Runtime::Docker => "docker",
@@ -33,7 +36,14 @@ impl Runtime {
     }
 }
 
-/// A container to be: it runs in a network namespace of its own, and is removed when it ends.
+/// Returns a name for a container that no other test on this machine uses.
+pub fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{stem}-{}-{next}", std::process::id())
+}
+
+/// A container that is not started yet. It runs in a network namespace of its own and is removed when it ends.
 pub struct Container {
     runtime: Runtime,
     name: String,
@@ -41,11 +51,11 @@ pub struct Container {
     options: Vec<String>,
 }
 
-/// A container that runs, in the foreground of the runtime's own command.
+/// A running container, in the foreground of the runtime's command.
 pub struct Running {
-    /// What the runtime calls it.
+    /// Its name in the runtime.
     pub name: String,
-    /// The id that the runtime gave it; runc has no other name than that.
+    /// The id that the runtime gave it. For runc this is the name.
     pub id: String,
     runtime: Runtime,
     child: Child,
@@ -56,18 +66,18 @@ pub struct Running {
 /// A container that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// What the runtime called it.
+    /// Its name in the runtime.
     pub name: String,
     /// The id that the runtime gave it.
     pub id: String,
-    /// Its exit code, as the runtime passes it on.
+    /// Its exit code, as returned by the runtime.
     pub code: i32,
-    /// What it wrote to stdout after what was read before.
+    /// The rest of its stdout, without the lines that were read while it ran.
     pub stdout: String,
 }
 
 impl Container {
-    /// A container whose name begins with `stem`.
+    /// Creates a container whose name begins with `stem`.
     pub fn new(runtime: Runtime, stem: &str) -> Self {
         let name = unique(stem);
         Container {
@@ -78,31 +88,31 @@ impl Container {
         }
     }
 
-    /// Its name, which is known before it runs.
+    /// Its name, which is known before it starts.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Joins a network of Docker's or podman's; without one it has only its loopback.
+    /// Joins a network of Docker or podman. Without a network the container has only its loopback.
     pub fn network(mut self, network: &str) -> Self {
-        assert_ne!(self.runtime, Runtime::Runc, "runc knows no networks");
+        assert_ne!(self.runtime, Runtime::Runc, "runc has no networks");
         self.network = network.to_owned();
         self
     }
 
-    /// Adds an option of `docker run` and `podman run`; runc has no such thing.
+    /// Adds an option of `docker run` or `podman run`. runc has no such options.
     pub fn option(mut self, option: impl Into<String>) -> Self {
         assert_ne!(self.runtime, Runtime::Runc, "runc takes a config.json");
         self.options.push(option.into());
         self
     }
 
-    /// Runs a command in it to its end.
+    /// Runs a command in the container to its end.
     pub fn run(self, args: &[&str]) -> Ended {
         self.start(args).finish()
     }
 
-    /// Starts it. Its stdin stays open until [`Running::finish`].
+    /// Starts the container. Its stdin stays open until [`Running::finish`].
     pub fn start(self, args: &[&str]) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut command = match self.runtime {
@@ -110,7 +120,7 @@ impl Container {
             Runtime::Runc => self.runc(dir.path(), args),
         };
         if self.runtime != Runtime::Runc {
-            command.arg(image::name(self.runtime)).args(args);
+            command.arg(image_name(self.runtime)).args(args);
         }
         let mut child = command
             .stdin(Stdio::piped())
@@ -120,7 +130,7 @@ impl Container {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let id = match self.runtime {
             Runtime::Runc => self.name.clone(),
-            _ => super::wait_for(&format!("the id of {}", self.name), super::LIMIT, || {
+            _ => wait_for(&format!("the id of {}", self.name), || {
                 fs::read_to_string(dir.path().join("id"))
                     .ok()
                     .filter(|id| !id.is_empty())
@@ -140,10 +150,10 @@ impl Container {
         let mut command = Command::new(self.runtime.program());
         if self.runtime == Runtime::Docker {
             docker::daemon();
-            // Docker switches IPv6 off in a container without an IPv6 network.
+            // Docker disables IPv6 in a container without an IPv6 network.
             command.args(["run", "--sysctl=net.ipv6.conf.all.disable_ipv6=0"]);
         } else {
-            // The default limits are above what a test machine may grant.
+            // A test machine may not grant the default limits.
             command.args(["--runtime=runc", "run"]);
             command.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]);
         }
@@ -164,7 +174,7 @@ impl Container {
         config["process"]["args"] = args.into();
         config["process"]["terminal"] = false.into();
         config["process"]["rlimits"] = serde_json::json!([]);
-        // One root for all, read only, so that no bundle needs a copy; what is written goes to /tmp.
+        // All bundles share one read-only root, so that no bundle needs a copy. Programs write to /tmp.
         config["root"]["path"] = image::rootfs().to_str().unwrap().into();
         config["root"]["readonly"] = true.into();
         let mounts = config["mounts"].as_array_mut().unwrap();
@@ -177,7 +187,7 @@ impl Container {
 }
 
 impl Running {
-    /// The next line that it prints.
+    /// Returns the next line of its stdout.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -186,12 +196,12 @@ impl Running {
     }
 
     /// Writes a line to its stdin.
-    pub fn tell(&mut self, line: &str) {
+    pub fn write(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Waits for its end.
+    /// Closes its stdin and waits for its end.
     pub fn finish(mut self) -> Ended {
         drop(self.child.stdin.take());
         let mut stdout = String::new();
@@ -205,10 +215,10 @@ impl Running {
         }
     }
 
-    /// Kills it and waits for its end.
+    /// Kills the container and waits for its end.
     pub fn kill(self) -> Ended {
         let mut kill = Command::new(self.runtime.program());
-        // runc sends SIGTERM unless told, which the first process of a pid namespace does not hear.
+        // runc sends SIGTERM by default, which the first process of a pid namespace ignores.
         match self.runtime {
             Runtime::Runc => kill.args(["kill", &self.name, "KILL"]),
             _ => kill.args(["kill", &self.name]),
@@ -219,13 +229,13 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// A test that failed leaves nothing behind.
+    /// Removes the container of a test that failed.
     fn drop(&mut self) {
         let remove = match self.runtime {
             Runtime::Runc => "delete",
             _ => "rm",
         };
-        // Again and again, as there may be nothing to remove yet.
+        // Repeated, because the container may not exist yet.
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {
             let _ = Command::new(self.runtime.program())
                 .args([remove, "--force", &self.name])
@@ -233,4 +243,30 @@ impl Drop for Running {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+/// Returns the name of the test image in the runtime's store, and imports the image if it is new.
+fn image_name(runtime: Runtime) -> String {
+    let name = format!("localhost/ctrace-test:{}", image::tag());
+    let program = runtime.program();
+    if runtime == Runtime::Docker {
+        docker::daemon();
+    }
+    let lock = File::create(image::rootfs().with_file_name(program)).unwrap();
+    lock.lock().unwrap();
+    let known = output(Command::new(program).args(["image", "inspect", &name]));
+    if !known.status.success() {
+        let mut tar = Command::new("tar")
+            .args(["-c", "-C"])
+            .arg(image::rootfs())
+            .arg(".")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        run(Command::new(program)
+            .args(["import", "-", &name])
+            .stdin(tar.stdout.take().unwrap()));
+        assert!(tar.wait().unwrap().success());
+    }
+    name
 }

@@ -1,6 +1,6 @@
-//! A Docker daemon for the tests: the one that runs, or one that lives as long as tests use it.
+//! A Docker daemon for the tests: the machine's own, or one that runs as long as tests use it.
 
-use super::{LIMIT, wait_for};
+use super::wait::wait_for;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 
 const DIR: &str = "/run/ctrace-tests";
 
-/// Starts a daemon, and ends it when for ten seconds no test has held the lock of those who use it. It ends under the
-/// exclusive lock, so that a test that comes meanwhile waits and then finds that it has to start one. It makes no
-/// firewall rules: the tests need none, and small kernels cannot.
+/// Starts a daemon and ends it when no test has held the shared lock on `users` for ten seconds. The daemon ends under
+/// the exclusive lock, so that a test that starts meanwhile waits and then starts another daemon. The daemon makes no
+/// firewall rules: the tests need none, and small kernels cannot make them.
 const KEEPER: &str = r#"
 dockerd --iptables=false --ip6tables=false &
 daemon=$!
@@ -19,14 +19,14 @@ until flock --exclusive --nonblock users sh -c "kill $daemon; while kill -0 $dae
 done
 "#;
 
-/// Makes sure that a daemon answers, until this process ends.
+/// Makes sure that a daemon answers until this process ends.
 pub fn daemon() {
     static USING: OnceLock<File> = OnceLock::new();
     USING.get_or_init(|| {
         fs::create_dir_all(DIR).unwrap();
         let users = File::create(Path::new(DIR).join("users")).unwrap();
         users.lock_shared().unwrap();
-        // Of tests that begin together one starts it, and the others wait here.
+        // If several tests begin together, one starts the daemon and the others wait here.
         let starting = File::create(Path::new(DIR).join("starting")).unwrap();
         starting.lock().unwrap();
         if !answers() {
@@ -46,7 +46,7 @@ fn answers() -> bool {
 fn start() {
     let path = Path::new(DIR).join("dockerd.log");
     let log = File::create(&path).unwrap();
-    // A session of its own: it outlives the test that started it.
+    // In a session of its own, because the daemon outlives the test that started it.
     let forked = Command::new("setsid")
         .args(["--fork", "sh", "-c", KEEPER])
         .current_dir(DIR)
@@ -57,5 +57,5 @@ fn start() {
         .unwrap();
     assert!(forked.success());
     let what = format!("dockerd answers (see {})", path.display());
-    wait_for(&what, LIMIT, || answers().then_some(()));
+    wait_for(&what, || answers().then_some(()));
 }

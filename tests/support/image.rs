@@ -1,17 +1,17 @@
-//! The image that the tests' containers run: busybox and the programs of `tests/programs`. No registry is asked.
+//! The root filesystem of the tests' containers: busybox and the programs of `tests/programs`. No registry is needed.
 
-use super::{containers::Runtime, docker, run};
+use super::command::run;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
-/// Root's alone, as what lies here runs as root in containers.
+/// Only root may write here, because the programs run as root in containers.
 const CACHE: &str = "/var/cache/ctrace-tests";
 
-/// The programs, each with the compiler's options beyond the common ones, its source, and its name in the image.
+/// The programs: an additional option of the compiler, the source, and the name in the image.
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/blocked.c"), "blocked"),
     ("", include_str!("../programs/bounds.c"), "bounds"),
@@ -37,10 +37,10 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("-m32", include_str!("../programs/tasks.c"), "tasks32"),
 ];
 
-/// What the programs include, by the name that they know it by.
+/// The header that the programs include: its name and its text.
 const HEADER: (&str, &str) = ("must.h", include_str!("../programs/must.h"));
 
-/// The root filesystem as a directory, built when a source has changed.
+/// Returns the root filesystem as a directory, and builds it if a source has changed.
 pub fn rootfs() -> &'static Path {
     static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
     ROOTFS.get_or_init(|| {
@@ -50,7 +50,7 @@ pub fn rootfs() -> &'static Path {
         lock.lock().unwrap();
         let rootfs = dir.join("rootfs");
         if !rootfs.exists() {
-            // Named so only when it is whole: a build that was killed is begun again.
+            // The name is given to a complete build only, so that a build that was killed is repeated.
             let partial = dir.join("partial");
             let _ = fs::remove_dir_all(&partial);
             build(&partial);
@@ -60,33 +60,8 @@ pub fn rootfs() -> &'static Path {
     })
 }
 
-/// The image's name in the runtime's store, imported there when it is new.
-pub fn name(runtime: Runtime) -> String {
-    let name = format!("localhost/ctrace-test:{}", tag());
-    let program = runtime.program();
-    if runtime == Runtime::Docker {
-        docker::daemon();
-    }
-    let lock = File::create(rootfs().with_file_name(program)).unwrap();
-    lock.lock().unwrap();
-    let known = super::output(Command::new(program).args(["image", "inspect", &name]));
-    if !known.status.success() {
-        let mut tar = Command::new("tar")
-            .args(["-c", "-C"])
-            .arg(rootfs())
-            .arg(".")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        run(Command::new(program)
-            .args(["import", "-", &name])
-            .stdin(tar.stdout.take().unwrap()));
-        assert!(tar.wait().unwrap().success());
-    }
-    name
-}
-
-fn tag() -> String {
+/// Identifies the content of the root filesystem by a hash of its sources.
+pub fn tag() -> String {
     let mut hash = DefaultHasher::new();
     (PROGRAMS, HEADER, include_str!("image.rs")).hash(&mut hash);
     format!("{:016x}", hash.finish())

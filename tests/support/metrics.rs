@@ -1,22 +1,22 @@
-//! The recorder's metrics, as a monitoring system reads them.
+//! The recorder's metrics, read the way a monitoring system reads them.
 
+use super::python::script;
+use super::wait::wait_for;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-/// Values by name, with the values of their labels behind it: `ctrace_lost_events_total/file`.
+/// Values by name and label values: `ctrace_lost_events_total/file`.
 pub type Values = BTreeMap<String, f64>;
 
-/// An address of this machine where nobody listens.
+/// Returns an address of this machine with a free port.
 pub fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
-/// Status and body of a page. None: nobody listens.
+/// Returns the status and the body of a page, or None if nothing listens at the address.
 pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
@@ -27,42 +27,26 @@ pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
     Some((status, body.to_string()))
 }
 
-/// The metrics, once they are as wanted.
-pub fn wait_for(address: &str, wanted: impl Fn(&Values) -> bool) -> Values {
-    let began = Instant::now();
-    loop {
-        let page = get(address, "/metrics");
-        if let Some((200, text)) = &page {
-            let values = parse(text);
-            if wanted(&values) {
-                return values;
-            }
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{page:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Waits until `wanted` accepts the metrics and returns them.
+pub fn wait_until(address: &str, wanted: impl Fn(&Values) -> bool) -> Values {
+    wait_for(&format!("the metrics at {address}"), || {
+        let (status, text) = get(address, "/metrics")?;
+        (status == 200)
+            .then(|| parse(&text))
+            .filter(|values| wanted(values))
+    })
 }
 
-/// Reads Prometheus's text format as its own client does.
+/// Parses Prometheus's text format with Prometheus's own client.
 fn parse(text: &str) -> Values {
-    let target = Path::new(env!("CARGO_BIN_EXE_ctrace-rec"))
-        .parent()
-        .and_then(Path::parent)
-        .unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/metrics.py");
-    let mut python = Command::new(target.join("python/bin/python"))
-        .arg("-B")
-        .arg(script)
+    let mut python = script("metrics.py")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| panic!("{e}; `packaging/setup.sh test` installs it"));
-    python
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "{text}");
     serde_json::from_slice(&output.stdout).unwrap()

@@ -1,6 +1,9 @@
-//! The two programs, as a user runs them.
+//! Recorders of the kernel's events, run the way a user runs them.
 
-use super::{LIMIT, run, wait_for};
+use super::command::run;
+use super::programs::ctrace_rec;
+use super::query::query;
+use super::wait::{LIMIT, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -12,42 +15,27 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub use super::programs::{ctrace_query, ctrace_rec};
-
-/// The rows that `sql` gives on the recording `path`, each a JSON object in which a null has no key.
-pub fn query(path: &Path, sql: &str) -> Vec<Value> {
-    let mut command = ctrace_query();
-    command
-        .arg("-r")
-        .arg(path)
-        .args(["--format", "ndjson", sql]);
-    run(&mut command)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-/// A recorder at work.
+/// A running recorder.
 pub struct Recorder {
     child: KillOnDrop,
-    said: Receiver<String>,
+    lines: Receiver<String>,
     stderr: String,
     path: PathBuf,
     dir: TempDir,
 }
 
-/// A recording in a directory of its own, which goes when this goes.
+/// A recording in a directory of its own, which is removed when this value is dropped.
 pub struct Recording {
-    /// The file.
+    /// The recording's file.
     pub path: PathBuf,
-    /// What the recorder said on stderr, its summary at the end.
+    /// The recorder's stderr, which ends with its summary.
     pub stderr: String,
-    /// Its exit code.
+    /// The recorder's exit code.
     pub code: i32,
     dir: TempDir,
 }
 
-/// A recorder must not outlive a test that failed.
+/// A process that is killed when a test fails.
 pub struct KillOnDrop(pub Child);
 
 impl Drop for KillOnDrop {
@@ -58,17 +46,17 @@ impl Drop for KillOnDrop {
 }
 
 impl Recorder {
-    /// Starts `ctrace-rec --out FILE ARGS` and waits until it is attached.
+    /// Starts `ctrace-rec --out run.parquet ARGS` and waits until it is attached.
     pub fn start(args: &[&str]) -> Self {
         Self::start_with("run.parquet", args, &[])
     }
 
-    /// Likewise, to a file with this name.
+    /// Starts a recorder whose output has the name `name`.
     pub fn start_to(name: &str, args: &[&str]) -> Self {
         Self::start_with(name, args, &[])
     }
 
-    /// Likewise, with variables in its environment.
+    /// Starts a recorder with additional environment variables.
     pub fn start_with(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
@@ -81,17 +69,17 @@ impl Recorder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A thread reads on to the end, so that the recorder never waits for a reader.
-        let (say, said) = channel();
+        // A thread reads stderr to its end, so that the recorder never waits for a reader.
+        let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                let _ = say.send(line + "\n");
+                let _ = sender.send(line + "\n");
             }
         });
         let mut recorder = Recorder {
             child: KillOnDrop(child),
-            said,
+            lines,
             stderr: String::new(),
             path,
             dir,
@@ -105,13 +93,13 @@ impl Recorder {
         self.child.0.id()
     }
 
-    /// A file beside its recording.
+    /// The path of a file beside its recording.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Lets it run for a tenth of the time while `work` is done: it cannot keep up then, however fast the machine is.
-    pub fn hampered<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Lets the recorder run for a tenth of the time while `work` runs, so that it cannot keep up on any machine.
+    pub fn slowed_down<T>(&self, work: impl FnOnce() -> T) -> T {
         let pid = Pid::from_child(&self.child.0);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -129,36 +117,36 @@ impl Recorder {
         })
     }
 
-    /// Its memory at its highest up to now, bytes.
-    pub fn memory(&self) -> u64 {
-        memory(self.pid()).unwrap()
+    /// Its peak memory until now, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        peak_memory(self.pid()).unwrap()
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends the recorder as Ctrl-C does.
     pub fn stop(self) -> Recording {
         run(Command::new("kill").args(["-INT", &self.pid().to_string()]));
         self.finish()
     }
 
-    /// Likewise; its memory at its highest, to the end, is less than `bound` bytes.
-    pub fn stop_within(self, bound: u64) -> Recording {
-        let (pid, before) = (self.pid(), self.memory());
+    /// Ends the recorder as Ctrl-C does, and checks that its peak memory stays below `max_bytes`.
+    pub fn stop_within(self, max_bytes: u64) -> Recording {
+        let (pid, before) = (self.pid(), self.peak_memory());
         let watch = std::thread::spawn(move || {
-            let mut most = before;
-            while let Some(now) = memory(pid) {
-                most = most.max(now);
+            let mut peak = before;
+            while let Some(now) = peak_memory(pid) {
+                peak = peak.max(now);
                 std::thread::sleep(Duration::from_millis(2));
             }
-            most
+            peak
         });
         let recording = self.stop();
-        let most = watch.join().unwrap();
-        eprintln!("{} MB of memory at most", most / 1_000_000);
-        assert!(most < bound, "{most} bytes of memory");
+        let peak = watch.join().unwrap();
+        eprintln!("peak memory: {} MB", peak / 1_000_000);
+        assert!(peak < max_bytes, "peak memory: {peak} bytes");
         recording
     }
 
-    /// Kills it, and leaves its file as it is.
+    /// Kills the recorder and leaves its file as it is.
     pub fn kill(mut self) -> Recording {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
@@ -170,12 +158,10 @@ impl Recorder {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the recorder ends by itself.
     pub fn finish(mut self) -> Recording {
-        let status = wait_for("ctrace-rec ends", LIMIT, || {
-            self.child.0.try_wait().unwrap()
-        });
-        self.stderr.extend(self.said.iter());
+        let status = wait_for("ctrace-rec ends", || self.child.0.try_wait().unwrap());
+        self.stderr.extend(self.lines.iter());
         Recording {
             path: self.path,
             code: status
@@ -186,44 +172,50 @@ impl Recorder {
         }
     }
 
-    /// Waits until it has said a line on stderr that begins so.
-    pub fn wait_until(&mut self, begins: &str) {
+    /// Waits for a line on stderr that begins with `prefix`.
+    pub fn wait_until(&mut self, prefix: &str) {
         loop {
-            match self.said.recv_timeout(LIMIT) {
+            match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => self.stderr.push_str(&line),
-                Err(e) => panic!("ctrace-rec has not said `{begins}` ({e}):\n{}", self.stderr),
+                Err(e) => panic!("no line `{prefix}` from ctrace-rec ({e}):\n{}", self.stderr),
             }
-            if self.stderr.lines().any(|line| line.starts_with(begins)) {
+            if self.stderr.lines().any(|line| line.starts_with(prefix)) {
                 return;
             }
         }
     }
 }
 
-/// What proc_pid_status(5) says, in bytes; None: there is no such process.
-fn memory(pid: u32) -> Option<u64> {
+/// Returns VmHWM of proc_pid_status(5) in bytes, or None if there is no such process.
+fn peak_memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let mut lines = status.lines();
     let line = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
+/// Returns the number in the only column of the first row of `sql` on a recording.
+pub fn number(path: &Path, sql: &str) -> i64 {
+    let rows = query(path, sql);
+    let row = rows.first().and_then(Value::as_object);
+    let number = row.and_then(|r| r.values().next()).and_then(Value::as_i64);
+    number.unwrap_or_else(|| panic!("{sql}: no number in {rows:?}"))
+}
+
 impl Recording {
-    /// The rows that `sql` gives on it.
+    /// Returns the rows of `sql`.
     pub fn query(&self, sql: &str) -> Vec<Value> {
         assert_eq!(self.code, 0, "{}", self.stderr);
         query(&self.path, sql)
     }
 
-    /// The one number that `sql` gives on it.
+    /// Returns the one number of `sql`.
     pub fn count(&self, sql: &str) -> i64 {
-        let rows = self.query(sql);
-        let row = rows.first().and_then(Value::as_object);
-        let number = row.and_then(|r| r.values().next()).and_then(Value::as_i64);
-        number.unwrap_or_else(|| panic!("{sql}: no number in {rows:?}"))
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        number(&self.path, sql)
     }
 
-    /// A file beside the recording, for more output.
+    /// The path of a file beside the recording, for more output.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -1,23 +1,17 @@
-//! Runs one workload in a real container, under strace and under the recorder at once, and compares what they say. As
-//! both see the very same run, pids, times and addresses need no normalising.
+//! One workload in a real container, under strace and under the recorder at once. Both see the same run, so that pids,
+//! times and addresses need no normalization.
 
-// Each test binary takes what it needs.
-#![allow(dead_code)]
-
-mod address;
-mod compare;
-pub mod recording;
-mod report;
-mod self_test;
-pub mod strace;
-
-use crate::common::containers::{Container, Runtime};
-use crate::common::require_root;
-use recording::{Recorder, Row};
-use std::fs;
+use crate::support::command::run;
+use crate::support::compare::rows::{self, Row};
+use crate::support::compare::{check, strace};
+use crate::support::containers::{Container, Runtime};
+use crate::support::root::require_root;
+use crate::support::wait::wait_for;
+use std::fs::{self, File};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-/// The machine's own programs in a container: no image has to be fetched or built for them.
+/// The directories of the machine's own programs, which need no image in a container.
 const VOLUMES: &[&str] = &[
     "/usr:/usr:ro",
     "/usr/lib:/lib:ro",
@@ -25,7 +19,7 @@ const VOLUMES: &[&str] = &[
     "/etc/ld.so.cache:/etc/ld.so.cache:ro",
 ];
 
-/// A workload for the comparison.
+/// A workload to compare.
 pub struct Case {
     name: &'static str,
     options: Vec<String>,
@@ -33,7 +27,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case that must compare `least` calls, so that a workload that did not run is no success.
+    /// Creates a case that must compare at least `least` calls, so that a workload that did not run fails.
     pub fn new(name: &'static str, least: usize) -> Self {
         Case {
             name,
@@ -48,19 +42,19 @@ impl Case {
         self
     }
 
-    /// Runs a script of the shell's, which takes the machine's programs before those of the image.
+    /// Runs a shell script, which finds the machine's programs before those of the image.
     pub fn script(self, script: &str) {
         self.run(&["/usr/bin/sh", "-euc", script]);
     }
 
-    /// Runs a program, and fails where the two differ.
+    /// Runs a program, and fails if strace and the recorder differ.
     pub fn run(self, command: &[&str]) {
         require_root();
         let mut dir = tempfile::tempdir().unwrap();
         let trace = dir.path().join("trace");
         fs::create_dir(&trace).unwrap();
         let mut container = Container::new(Runtime::Docker, &format!("truth-{}", self.name))
-            // So that both speak of threads by the same ids.
+            // strace and the recorder see the same thread ids.
             .option("--pid=host")
             .option("--security-opt=seccomp=unconfined")
             .option("--cap-add=SYS_PTRACE")
@@ -88,19 +82,55 @@ impl Case {
     }
 }
 
-/// Fails where the rows differ from what strace wrote to `t.TID` in `trace`, or where fewer than `least` calls were
-/// compared. Gives of how many calls only the entry or the return was seen, where the kernel `may_skip` programs.
-pub fn check(name: &str, least: usize, trace: &Path, rows: Vec<Row>, may_skip: bool) -> usize {
-    let report = compare::compare(&strace::read(trace, "t"), rows, may_skip);
-    if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
-        fs::write(trace.join("differences"), report.differences.join("\n")).unwrap();
+/// A running recorder that writes JSON lines, which need no query program, into a directory.
+struct Recorder<'a> {
+    child: Child,
+    dir: &'a Path,
+}
+
+impl<'a> Recorder<'a> {
+    /// Starts a recorder of one container, and waits until it is attached.
+    fn start(dir: &'a Path, container: &str) -> Self {
+        let file = |name: &str| File::create(dir.join(name)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+            .args(["--format", "json", "--container", container])
+            // strace itself makes ten calls for each traced call.
+            .args(["--exclude-comm", "strace"])
+            // Large enough for a busy machine to lose nothing.
+            .env("CTRACE_RING_BYTES", "33554432")
+            .stdin(Stdio::null())
+            .stdout(file("rows"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
+        let mut recorder = Recorder { child, dir };
+        wait_for("ctrace-rec records", || {
+            assert!(
+                recorder.child.try_wait().unwrap().is_none(),
+                "{}",
+                recorder.stderr()
+            );
+            recorder.stderr().contains("recording to").then_some(())
+        });
+        recorder
     }
-    assert!(
-        report.calls >= least,
-        "{name}: only {} calls: {report}",
-        report.calls
-    );
-    assert!(report.differences.is_empty(), "{name}: {report}");
-    println!("{name}: {report}");
-    report.rules.get("half seen").copied().unwrap_or(0)
+
+    /// Ends the recorder and returns the rows of the container.
+    fn stop(mut self, container: &str) -> Vec<Row> {
+        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.stderr());
+        rows::read(&self.dir.join("rows"), container)
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.dir.join("stderr")).unwrap()
+    }
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

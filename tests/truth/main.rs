@@ -1,13 +1,27 @@
-//! What is recorded is what happened: real workloads, each call compared with what strace says of the same run. Needs
-//! root; without it every test fails.
+//! Real workloads under the recorder and under strace at once: each recorded call is compared with strace's. Needs root;
+//! without it every test fails.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops with the reason"
+)]
 
-mod common;
-mod truth;
+#[path = "../support"]
+mod support {
+    pub mod command;
+    pub mod compare;
+    #[allow(dead_code, reason = "these tests run containers of Docker only")]
+    pub mod containers;
+    pub mod docker;
+    pub mod image;
+    pub mod root;
+    pub mod wait;
+}
 
-use truth::Case;
+mod case;
+mod self_test;
+
+use case::Case;
 
 #[test]
 fn coreutils_over_a_tree() {
@@ -32,7 +46,7 @@ fn python_doing_many_things() {
     Case::new("python", 3000).run(&["/usr/bin/python3", "-I", "-c", PYTHON]);
 }
 
-/// A web server and its client, a database, processes, threads and files, as a program that people write does it.
+/// A web server and its client, a database, processes, threads and files, in the style of an ordinary program.
 const PYTHON: &str = r#"
 import concurrent.futures, http.server, json, os, sqlite3, subprocess, tempfile, threading, urllib.request
 os.chdir(tempfile.mkdtemp())
@@ -93,7 +107,7 @@ fn a_database_and_its_script() {
     );
 }
 
-/// A server, once it listens its client, which ends it, and its orderly end. The shell is in /tmp.
+/// Runs a server in /tmp, then a client that ends the server, and waits for the end of the server.
 fn served(case: Case, server: &str, port: u16, client: &str) {
     case.script(&format!(
         "cd /tmp; {server} & for i in $(seq 100); do nc -w 1 127.0.0.1 {port} < /dev/null && break; sleep 0.1; done; \
@@ -152,7 +166,7 @@ fn places() {
     in_places("places");
 }
 
-/// Needs mounts: what it does to the container's stays there.
+/// Runs a program that mounts file systems inside the container.
 fn in_places(program: &'static str) {
     Case::new(program, 600)
         .option("--cap-add=SYS_ADMIN")

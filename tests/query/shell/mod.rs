@@ -1,24 +1,18 @@
-//! The shell of `ctrace-query`, driven on a terminal.
-// A failure to set up should stop the test.
-#![allow(clippy::unwrap_used)]
+//! The interactive shell of `ctrace-query`, on a terminal.
 
-#[path = "../query_support/mod.rs"]
-mod query_support;
 mod terminal;
 
 use std::fs;
 use std::path::Path;
 
-use query_support::{Story, ctrace_query, footer, incident, transcript};
 use serde_json::json;
 use tempfile::TempDir;
 use terminal::{CTRL_A, CTRL_C, CTRL_D, CTRL_R, CTRL_U, ENTER, PROMPT, RIGHT, Terminal, UP};
 
-fn recording() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    incident().write(dir.path(), "run.parquet");
-    dir
-}
+use crate::recording;
+use crate::support::incident::incident;
+use crate::support::story::{Story, footer};
+use crate::support::transcript::{ctrace_query_in, transcript};
 
 /// The shell over `run.parquet`.
 fn shell(dir: &Path) -> Terminal {
@@ -30,7 +24,7 @@ fn statements_and_ready_questions_are_answered() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell.expect("run.parquet: 2026-11-21 03:12:00 to 2026-11-21 03:13:00 UTC.");
-    // A statement may have many lines, and a line many statements.
+    // A statement may have several lines, and a line several statements.
     shell
         .enter("select container, count(*) as n")
         .press("from events where container = 'web'");
@@ -55,11 +49,11 @@ fn statements_and_ready_questions_are_answered() {
     shell.enter("help functions").expect("path_under(path text");
     shell.enter("\\?").expect("\\watch [SECONDS]");
     shell.expect(PROMPT).press(CTRL_D);
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
-fn what_is_wrong_is_said_and_the_shell_goes_on() {
+fn errors_are_reported_and_the_shell_continues() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell.enter("select container,\ncontaner from events;");
@@ -89,7 +83,7 @@ fn what_is_wrong_is_said_and_the_shell_goes_on() {
     shell
         .enter("\\r nothing.parquet")
         .expect("error: there is no file nothing.parquet: there are run.parquet");
-    // What was open is open still. What follows an error on a line is not asked.
+    // The recording stays open. Statements after an error on the same line are not run.
     shell
         .enter("select x; select 'never' as n;")
         .expect("no column `x`");
@@ -98,13 +92,13 @@ fn what_is_wrong_is_said_and_the_shell_goes_on() {
         .expect("--")
         .expect("33");
     shell.enter("\\q");
-    let (code, rest) = shell.left();
+    let (code, rest) = shell.exit();
     assert_eq!(code, 0);
     assert!(!rest.contains("never"), "{rest}");
 }
 
 #[test]
-fn tab_completes_what_can_stand_there() {
+fn tab_completes_what_the_context_allows() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell.expect(PROMPT);
@@ -144,14 +138,14 @@ fn tab_completes_what_can_stand_there() {
     ] {
         shell.press(keys).tab(line.trim_end()).press(CTRL_U);
     }
-    // Where there are several, they are listed.
+    // Several candidates are listed.
     shell
         .press("select * from events where container = 'w")
         .tab("web'")
         .expect("worker'")
         .press(CTRL_U)
         .press(CTRL_D);
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
@@ -159,7 +153,7 @@ fn hints_show_what_comes_next() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell.enter("select 40 + 2 as answer;").expect("42");
-    // Of what was asked before; the right arrow takes it.
+    // A hint from the history. The right arrow accepts it.
     shell
         .expect(PROMPT)
         .press("select 4")
@@ -175,11 +169,11 @@ fn hints_show_what_comes_next() {
         .expect("text text, pattern text) -> boolean")
         .press(CTRL_C);
     shell.expect(PROMPT).press(CTRL_D);
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
-fn what_was_asked_is_there_the_next_time() {
+fn the_history_is_kept_for_the_next_session() {
     let dir = recording();
     let mut first = shell(dir.path());
     first
@@ -189,7 +183,7 @@ fn what_was_asked_is_there_the_next_time() {
         .enter("select 'second' as which;")
         .expect("second")
         .enter("\\q");
-    assert_eq!(first.left().0, 0);
+    assert_eq!(first.exit().0, 0);
     assert!(dir.path().join("ctrace/query_history").exists());
     let mut again = shell(dir.path());
     again
@@ -213,11 +207,11 @@ fn what_was_asked_is_there_the_next_time() {
         .expect("which")
         .expect("second");
     again.enter("\\q");
-    assert_eq!(again.left().0, 0);
+    assert_eq!(again.exit().0, 0);
 }
 
 #[test]
-fn a_history_that_cannot_be_kept_is_no_obstacle() {
+fn the_shell_works_without_a_history() {
     let dir = recording();
     fs::write(dir.path().join("ctrace"), "in the way").unwrap();
     let mut shell = shell(dir.path());
@@ -226,7 +220,7 @@ fn a_history_that_cannot_be_kept_is_no_obstacle() {
         .enter("select 6 * 7 as answer;")
         .expect("42")
         .enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
@@ -235,11 +229,11 @@ fn ctrl_c_stops_the_query_and_not_the_shell() {
     let mut shell = shell(dir.path());
     for endless in [
         "select count(*) as n from generate_series(1, 1000000000000000);",
-        // Works without a pause.
+        // Computes without a pause.
         "select count(*) as n from generate_series(1, 9000000) as a(v) \
          join generate_series(1, 9000000) as b(v) on a.v * b.v % 7 = 8;",
     ] {
-        // It would take days.
+        // The query would take days.
         shell.enter(endless);
         shell
             .expect("scanned ")
@@ -247,7 +241,7 @@ fn ctrl_c_stops_the_query_and_not_the_shell() {
             .press(CTRL_C)
             .expect("stopped");
     }
-    // A line is given up.
+    // Ctrl-C discards a line.
     shell
         .expect(PROMPT)
         .press("select 'given up")
@@ -255,10 +249,10 @@ fn ctrl_c_stops_the_query_and_not_the_shell() {
         .press(CTRL_C);
     shell.enter("select 6 * 7 as answer;").expect("42");
     shell.expect(PROMPT).press(CTRL_D);
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
-/// A recording of so many calls, put in the place of the one before.
+/// Writes a recording of `count` calls, which replaces the one before.
 fn calls(dir: &Path, count: i64) {
     let mut story = Story::default();
     footer(&mut story);
@@ -290,7 +284,7 @@ fn watch_answers_again_as_the_recording_grows() {
         .expect("every 100ms");
     calls(dir.path(), 2222);
     shell.expect("2222").press(CTRL_C).expect("stopped");
-    // The shell itself has the recording as it was opened, until it is opened again.
+    // The shell keeps the recording as it was opened, until `\r` opens it again.
     shell
         .enter("select count(*) - 1 as n from events;")
         .expect("1110");
@@ -303,18 +297,18 @@ fn watch_answers_again_as_the_recording_grows() {
         .expect("2222")
         .press(CTRL_C);
     shell.enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
-fn answers_are_written_as_it_is_set() {
+fn settings_apply_to_the_answers_that_follow() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell.enter("\\format csv").enter("\\o out.csv");
     shell
         .enter("select 1 as one, 2 as two;")
         .expect("wrote: out.csv");
-    // That was the next answer; the one after is shown.
+    // `\o` applies to one answer; the second is shown.
     shell.enter("select 3 as three;").expect("three\n3");
     shell
         .enter("\\format")
@@ -336,7 +330,7 @@ fn answers_are_written_as_it_is_set() {
         .enter("select * from events;")
         .expect("run.parquet is the recording that is read");
     shell.enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
     assert_eq!(
         fs::read_to_string(dir.path().join("out.csv")).unwrap(),
         "one,two\n1,2\n"
@@ -357,7 +351,7 @@ fn long_answers_are_paged() {
         .expect("paged:   n")
         .expect("paged: 701")
         .expect("paged: 750");
-    // What fits is shown.
+    // An answer that fits the screen is not paged.
     shell
         .enter("select value + 800 as n from generate_series(1, 5) order by 1;")
         .expect("\n801");
@@ -366,25 +360,25 @@ fn long_answers_are_paged() {
         .enter("select value + 900 as n from generate_series(1, 50) order by 1;")
         .expect("\n950");
     shell.enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
-fn a_narrow_terminal_is_enough() {
+fn a_narrow_terminal_shows_rows_as_lists() {
     let dir = recording();
     let mut shell = Terminal::of_size(dir.path(), "-r run.parquet", 30, 12);
     shell.enter(
         "select container, path, syscall from files where path = '/srv/index.html' limit 1;",
     );
-    // Nothing is cut that can be read otherwise.
+    // Rows are printed as lists before any value is cut.
     shell
         .expect("\nas lists, for want of room")
         .expect("\npath       /srv/index.html");
     shell.enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
-/// No line is longer than the terminal, and what is shown of a number, a time or a name can be read.
+/// No line is longer than the terminal, and numbers, times and names stay readable.
 #[test]
 fn answers_fit_the_terminal() {
     let dir = recording();
@@ -402,7 +396,7 @@ fn answers_fit_the_terminal() {
             shell.enter(&format!("{question};"));
         }
         shell.enter("\\q");
-        let (code, shown) = shell.left();
+        let (code, shown) = shell.exit();
         assert_eq!(code, 0);
         for line in shown.lines().filter(|line| !line.contains("ctrace> ")) {
             assert!(line.chars().count() <= columns.into(), "{columns}: {line}");
@@ -415,7 +409,7 @@ fn answers_fit_the_terminal() {
 }
 
 #[test]
-fn the_shell_says_what_it_does() {
+fn the_shell_confirms_settings_and_suggests_names() {
     let dir = recording();
     let mut shell = shell(dir.path());
     shell
@@ -435,13 +429,13 @@ fn the_shell_says_what_it_does() {
         .expect("\nlogical_plan\n  ")
         .expect("\nphysical_plan\n  ");
     shell.enter("exit");
-    let (code, rest) = shell.left();
+    let (code, rest) = shell.exit();
     assert_eq!(code, 0);
     assert!(!rest.contains("x0a"), "{rest}");
 }
 
 #[test]
-fn what_was_lost_is_said() {
+fn lost_events_are_reported() {
     let dir = TempDir::new().unwrap();
     incident()
         .gap(3000, Some("web"), "file", 1234)
@@ -451,11 +445,11 @@ fn what_was_lost_is_said() {
         .enter("select count(*) as n from files;")
         .expect("warning: 1,234 events were lost");
     shell.enter("\\q");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
-fn names_of_a_stranger_do_nothing_to_the_terminal() {
+fn control_characters_do_not_reach_the_terminal() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     let evil = "web\u{1b}[31mred\u{7}\u{202e}";
@@ -497,7 +491,7 @@ fn names_of_a_stranger_do_nothing_to_the_terminal() {
         "{raw:?}"
     );
     assert!(!raw.contains("\u{1b}]"), "{raw:?}");
-    assert_eq!(shell.left().0, 0);
+    assert_eq!(shell.exit().0, 0);
 }
 
 #[test]
@@ -511,11 +505,11 @@ fn without_a_recording_there_is_no_shell() {
         ),
         ("--follow", "error: --follow goes with a question"),
     ] {
-        let (code, said) = Terminal::new(dir.path(), args).left();
+        let (code, said) = Terminal::new(dir.path(), args).exit();
         assert_eq!(code, 2, "{said}");
         assert!(said.contains(why), "{said}");
     }
-    // Nor where nobody sits.
-    let piped = transcript(ctrace_query(dir.path()).stdin(std::process::Stdio::null()));
+    // Nor without a terminal.
+    let piped = transcript(ctrace_query_in(dir.path()).stdin(std::process::Stdio::null()));
     assert!(piped.contains("what is the question?"), "{piped}");
 }

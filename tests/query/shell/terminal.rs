@@ -1,4 +1,4 @@
-//! A terminal with `ctrace-query` on it: keys go in, and what is shown is waited for.
+//! `ctrace-query` on a terminal: a test presses keys and waits for text on the screen.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Long enough for a machine that has much else to do.
+/// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const ENTER: &str = "\r";
@@ -18,26 +18,26 @@ pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";
 pub const CTRL_R: &str = "\x12";
 pub const CTRL_U: &str = "\x15";
-/// As it is drawn first: what is typed draws it again, but not on a new line.
+/// The prompt on a new line. Each key draws the prompt again, but not on a new line.
 pub const PROMPT: &str = "\nctrace> ";
 
 pub struct Terminal {
     child: Child,
     keys: Option<ChildStdin>,
     bytes: Receiver<Vec<u8>>,
-    /// All that was written.
+    /// All bytes that were written to the terminal.
     pub raw: Vec<u8>,
-    /// How much of what was shown has been waited for.
+    /// The length of the shown text up to the end of the last match.
     seen: usize,
 }
 
 impl Terminal {
-    /// `ctrace-query ARGS` in `dir`, where its history is, too.
+    /// Starts `ctrace-query ARGS` in `dir`, which also has the history.
     pub fn new(dir: &Path, args: &str) -> Self {
         Self::of_size(dir, args, 80, 24)
     }
 
-    /// The same, on a terminal of so many columns and rows.
+    /// Starts `ctrace-query ARGS` on a terminal of `columns` by `rows` characters.
     pub fn of_size(dir: &Path, args: &str, columns: u16, rows: u16) -> Self {
         let program = env!("CARGO_BIN_EXE_ctrace-query");
         // script(1) runs it on a terminal of its own.
@@ -86,7 +86,7 @@ impl Terminal {
         self.expect(PROMPT).press(line).press(ENTER)
     }
 
-    /// Waits until `text` is shown, after all that has been waited for before.
+    /// Waits until `text` is shown after the end of the last match.
     pub fn expect(&mut self, text: &str) -> &mut Self {
         if let Err(shown) = self.wait(text, PATIENCE) {
             panic!("no `{text}` in {shown:?}");
@@ -94,7 +94,7 @@ impl Terminal {
         self
     }
 
-    /// Presses Tab until `text` is offered: what is read in the background may take longer than one Tab waits.
+    /// Presses Tab until `text` is offered: names are read in the background, which may take longer than one Tab waits.
     pub fn tab(&mut self, text: &str) -> &mut Self {
         const ONE: Duration = Duration::from_secs(5);
         for _ in 0..PATIENCE.as_secs() / ONE.as_secs() {
@@ -105,7 +105,7 @@ impl Terminal {
         self.expect(text)
     }
 
-    /// What has been shown instead, where `text` is not in time.
+    /// Waits for `text`. After `patience`, returns the text that was shown instead.
     fn wait(&mut self, text: &str, patience: Duration) -> Result<(), String> {
         let end = Instant::now() + patience;
         loop {
@@ -122,13 +122,13 @@ impl Terminal {
         }
     }
 
-    /// Waits for it to leave, and returns the exit code and all that was shown since the last wait.
-    pub fn left(mut self) -> (i32, String) {
+    /// Waits for the program to exit. Returns the exit code and the text after the last match.
+    pub fn exit(mut self) -> (i32, String) {
         loop {
             match self.bytes.recv_timeout(PATIENCE) {
                 Ok(bytes) => self.raw.extend(bytes),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it stays: {:?}", shown(&self.raw)),
+                Err(RecvTimeoutError::Timeout) => panic!("no exit: {:?}", shown(&self.raw)),
             }
         }
         let code = self.child.wait().unwrap().code().unwrap();
@@ -137,14 +137,14 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Nothing is left of a test that failed.
+    /// Ends the program of a test that failed.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What is shown, without what only moves the cursor or sets colours. A line that is drawn again is shown again.
+/// Returns the shown text without control sequences. A line that is drawn again appears again.
 fn shown(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
     let mut out = String::new();

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The first process of the machine: makes it ready, and goes on as /main.
+# The first process of the machine: mounts file systems and then executes /main.
 export PATH=/usr/local/bin:/usr/bin:/bin
-# The first root takes part in no pivot_root(2): this goes on in another.
+# pivot_root(2) does not work in the initial root, so the machine continues in another root.
 if [ -d /new ]; then
 	mount -t tmpfs new /new
 	for dir in /*; do

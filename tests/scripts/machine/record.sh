@@ -1,5 +1,5 @@
 #!/bin/sh
-# Records the cases of /cases, each in a container of its own, and keeps what the recorder, strace and the programs wrote.
+# Records the cases of /cases, each in a container of its own, and keeps the output of the recorder, strace and the programs.
 ctrace-rec --format json --exclude-comm strace >rows 2>recorder &
 recorder=$!
 tries=0
@@ -10,7 +10,7 @@ done
 
 # A line is: name, id of the container, command.
 while read -r name id command; do
-	# Known by its name for what it is: the runtime's own calls are nobody's workload.
+	# The runtime's own calls are recognised by its name and are not part of the workload.
 	runc $id $name $command
 	echo $? >$name/code
 	rm -rf /tmp/*

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in for a container runtime. Usage: runc ID NAME COMMAND...; what COMMAND writes goes to the directory NAME.
+# Replaces a container runtime. Usage: runc ID NAME COMMAND...; the output of COMMAND goes to the directory NAME.
 cgroup=/sys/fs/cgroup/docker-$1.scope
 out=/run/out/$2
 shift 2

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs where systemd is the first process: uses the service as its page says, and keeps what everybody says.
+# Runs in a machine whose first process is systemd: uses the service as documented, and keeps all output.
 export PATH=/usr/local/bin:/usr/bin:/bin
 cd /run/out
 recordings=/var/lib/ctrace
 
-# COMMAND...: what fails is said with what systemd and the recorder say of it, and nothing follows.
+# must COMMAND...: if the command fails, prints the messages of systemd and of the recorder, and ends the machine.
 must() {
 	"$@" && return
 	echo "failed: $*" >&2
@@ -13,7 +13,7 @@ must() {
 	finish
 }
 
-# COMMAND...: waits until it succeeds.
+# await COMMAND...: waits until the command succeeds.
 await() {
 	tries=0
 	until "$@"; do
@@ -23,12 +23,12 @@ await() {
 	done
 }
 
-# NAME: what systemd knows of the service.
+# state NAME: writes the state of the service to the file NAME.
 state() {
 	systemctl show ctrace-rec -p ActiveState,SubState,Result,StatusText,NRestarts >$1
 }
 
-# NAME: runs this one of /cases, of which a line is: name, id of the container, command.
+# case_ NAME: runs a case of /cases. A line is: name, id of the container, command.
 case_() {
 	read -r id command <<-END
 		$(sed -n "s/^$1 //p" /cases)
@@ -62,7 +62,7 @@ must wget -q -O metrics http://127.0.0.1:9464/metrics
 must systemctl reload ctrace-rec
 await has_finished 1
 find $recordings -name '*.parquet' >reloaded
-# Killed when that is in a file, it comes again by itself.
+# Killed when the events are in a file, the recorder is restarted by systemd.
 case_ second
 sleep 2
 kill -KILL $(pid)

@@ -1,10 +1,10 @@
-//! Socket addresses, as strace writes them and as a recording has them.
+//! Socket addresses in the notation of strace and in that of a recording.
 
 use super::report::Report;
 use super::strace;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One end of a socket. None: not told, or nothing to tell.
+/// One end of a socket. A part is None if strace does not print it or if the socket has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Address {
     pub addr: Option<String>,
@@ -12,7 +12,7 @@ pub struct Address {
     pub path: Option<Vec<u8>>,
 }
 
-/// What strace says of a socket behind an fd.
+/// A socket, as strace prints it beside an fd.
 #[derive(Debug, Default)]
 pub struct Socket {
     pub family: &'static str,
@@ -22,7 +22,7 @@ pub struct Socket {
     pub peer: Address,
 }
 
-/// An IP address as a recording spells it.
+/// Returns an IP address in the notation of a recording.
 pub fn ip(addr: IpAddr, report: &mut Report) -> Option<String> {
     let canonical = addr.to_canonical();
     if canonical != addr {
@@ -35,7 +35,7 @@ pub fn ip(addr: IpAddr, report: &mut Report) -> Option<String> {
     Some(canonical.to_string())
 }
 
-/// `{sa_family=0x2, sin_port="\x00\x50", sin_addr="\x7f\x00\x00\x01"}`. None: no address stands there.
+/// Parses `{sa_family=0x2, sin_port="\x00\x50", sin_addr="\x7f\x00\x00\x01"}`. Returns None if `text` is no address.
 pub fn sockaddr(text: &str, report: &mut Report) -> Option<Address> {
     let family = strace::number(&strace::member(text, "sa_family")?)?;
     let bytes = |name| strace::string(&strace::member(text, name)?);
@@ -61,7 +61,7 @@ pub fn sockaddr(text: &str, report: &mut Report) -> Option<Address> {
     Some(address)
 }
 
-/// The name of a unix socket: `"\x2f..."`, or `@"\x61..."` for an abstract one.
+/// Parses the name of a unix socket: `"\x2f..."`, or `@"\x61..."` for an abstract name.
 fn unix(text: &str) -> Option<Vec<u8>> {
     match text.strip_prefix('@') {
         Some(name) => Some([b"@".as_slice(), &strace::string(name)?].concat()),
@@ -69,7 +69,8 @@ fn unix(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// `TCP:[127.0.0.1:1->127.0.0.1:2]`, `UNIX-STREAM:[7->8,"\x2f..."]`, `NETLINK:[ROUTE:77]`, ... None: no socket.
+/// Parses `TCP:[127.0.0.1:1->127.0.0.1:2]`, `UNIX-STREAM:[7->8,"\x2f..."]`, `NETLINK:[ROUTE:77]` and the like. Returns None
+/// if `text` is no socket.
 pub fn socket(text: &str, report: &mut Report) -> Option<Socket> {
     let (kind, rest) = text.split_once(":[")?;
     let inner = rest.strip_suffix(']')?;
@@ -104,7 +105,7 @@ pub fn socket(text: &str, report: &mut Report) -> Option<Socket> {
     Some(socket)
 }
 
-/// `127.0.0.1:80` or `[::1]:80`.
+/// Parses `127.0.0.1:80` or `[::1]:80`.
 fn endpoint(text: &str, report: &mut Report) -> Address {
     let Some((addr, port)) = text.rsplit_once(':') else {
         return Address::default();

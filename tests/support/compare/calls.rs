@@ -1,14 +1,14 @@
-//! Compares what strace and the recorder say of one run, call by call.
+//! Compares the output of strace with the rows of the recorder, call by call.
 
 use super::address::{self, Address};
-use super::recording::Row;
 use super::report::Report;
+use super::rows::Row;
 use super::strace::{self, Call, End, Return, Thread};
 use ctrace_schema::syscalls::{self, Abi, Arg, Ret, Spec};
 use ctrace_schema::text::{escape, shell_join, unescape};
 use std::collections::HashMap;
 
-/// Compares the whole run. `may_skip`: see [`Report::may_skip`].
+/// Compares a whole run. For `may_skip` see [`Report::may_skip`].
 pub fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
     let mut report = Report {
         may_skip,
@@ -59,7 +59,7 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
             (i, j) = (i + 1, j + 1);
             continue;
         }
-        // Finds the nearest place at which both go on alike, so that one missing call is one difference.
+        // Finds the nearest place from which both agree again, so that one missing call is one difference.
         let ahead = (1..64).find_map(|n| {
             (0..=n).find_map(|a| {
                 let (strace, row) = (thread.calls.get(i + a)?, calls.get(j + n - a)?);
@@ -85,7 +85,7 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
     only_one(thread.tid, &thread.calls[i..], rest, report);
 }
 
-/// Whether a row is the call that a kill let not begin, of which strace is not told: see the rule `killed`.
+/// Whether a row is a call that a kill prevented, which strace does not see: see the rule `killed`.
 fn never_began(thread: &Thread, row: &Row) -> bool {
     const ENOSYS: i64 = -38;
     matches!(thread.end, Some(End::Killed(_))) && row.ret == Some(ENOSYS) && row.duration.is_none()
@@ -96,11 +96,11 @@ fn only_one(tid: i64, calls: &[Call], rows: &[&Row], report: &mut Report) {
         report.differ(format!("only strace has, in {tid}: {}", call.line));
     }
     for row in rows {
-        report.differ(format!("only we have, in {tid}: {row:?}"));
+        report.differ(format!("only the recording has, in {tid}: {row:?}"));
     }
 }
 
-/// A process ends as its first thread does in the eyes of wait(2), and has one row for that, of whichever thread was last.
+/// Compares the end of a process. wait(2) reports the end of the first thread; the recording has one row, by the last thread.
 fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
     let ends: Vec<_> = exits
         .iter()
@@ -115,19 +115,19 @@ fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
     report.check("exit", &process, vec![thread.end], ends);
 }
 
-/// What a thread has done before that says what its next calls mean.
+/// The effects of earlier calls of a thread on the meaning of the next call.
 #[derive(Debug, Default)]
 struct State {
-    /// Where its root is, seen from the container's.
+    /// Its root directory, as a path in the container.
     root: Vec<u8>,
-    /// Its working directory, once strace has told it.
+    /// Its working directory, if strace has printed it.
     cwd: Option<Vec<u8>>,
-    /// What its last exec is recorded to have run.
+    /// The recorded path of its last exec.
     exe: Option<String>,
 }
 
 impl State {
-    /// The directory that a path starts from.
+    /// Returns the directory from which a path is resolved.
     fn base(&mut self, call: &Call, dir: Option<usize>, path: &[u8]) -> Option<Vec<u8>> {
         let told = dir.map(|d| call.args[d].as_str());
         if let Some(cwd) = told.filter(|t| t.starts_with("-100<")) {
@@ -142,10 +142,10 @@ impl State {
         }
     }
 
-    /// What a call that succeeded with a path changed.
+    /// Applies the effect of a successful call on a path.
     fn change(&mut self, call: &Call, meant: Vec<u8>, report: &mut Report) {
         match call.name.as_str() {
-            // `..` leads somewhere that only the next call tells.
+            // The result of `..` is known from the next call only.
             "chdir" => self.cwd = Some(meant).filter(|m| !m.ends_with(b"..")),
             "chroot" => {
                 report.rule("root");
@@ -158,11 +158,11 @@ impl State {
 
 fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
     report.calls += 1;
-    // An exec that has none may be that of the rule `tracer`.
+    // An exec without a duration may be the one of the rule `tracer`.
     let execed = call.name == "execve" && row.ret == Some(0);
     if report.may_skip && row.duration.is_none() && call.ret != Return::Never && !execed {
         report.rule("half seen");
-        // What the call changed counts all the same.
+        // The effects of the call on the state are applied nevertheless.
         compare_whole_call(call, row, state, &mut Report::default());
     } else {
         compare_whole_call(call, row, state, report);
@@ -191,10 +191,11 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_exe(call, state, report);
 }
 
-/// Whether a call that strace did not see return may have ended so, because its thread was killed.
+/// Whether a call whose return strace did not see may have returned `ret` because its thread was killed.
 fn ended_killed(call: &Call, ret: i64) -> bool {
-    // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK; ENOSYS: killed before it ran
-    (-516..=-512).contains(&ret) || ret == -38 || (ret == 0 && call.name == "futex") // woken, and killed before it was on
+    // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK. ENOSYS: killed before the call ran. A futex call returns
+    // 0 if its thread was woken and then killed before it ran.
+    (-516..=-512).contains(&ret) || ret == -38 || (ret == 0 && call.name == "futex")
 }
 
 fn compare_return(call: &Call, row: &Row, report: &mut Report) {
@@ -239,12 +240,12 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     }
     let mut texts = call.args.iter();
     for (i, (_, arg)) in spec.args.iter().enumerate() {
-        // A 64-bit number takes two 32-bit registers; what the ABI leaves free is nobody's.
+        // A 64-bit number uses two 32-bit registers. Registers that the ABI leaves free have no argument.
         if matches!(arg, Arg::High | Arg::Pad) {
             continue;
         }
         let Some(text) = texts.next() else {
-            return; // the mode of an open that creates nothing, and such
+            return; // for example the mode of an open that creates nothing
         };
         if arg.is_pointer() {
             continue;
@@ -272,7 +273,7 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     }
 }
 
-/// The file or socket behind the fd that the call is about, or that it returned.
+/// Compares the file or socket of the fd that the call was passed or returned.
 fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     let returned = match &call.ret {
         Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
@@ -305,7 +306,7 @@ fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     report.check("path of fd", line, show(Some(&told)), row.path.clone());
 }
 
-/// Bytes as the columns have them.
+/// Returns bytes in the notation of the columns.
 fn show(bytes: Option<&[u8]>) -> Option<String> {
     bytes.map(|b| escape(b).into_owned())
 }
@@ -348,7 +349,7 @@ fn peer(row: &Row) -> Address {
     }
 }
 
-/// Compares what strace tells of one end.
+/// Compares the parts of one end that strace prints.
 fn compare_end_of_socket(
     what: &'static str,
     strace: &Address,
@@ -375,7 +376,7 @@ fn compare_end_of_socket(
     }
 }
 
-/// The paths that the call was passed, and what they mean.
+/// Compares the paths that the call was passed, and the paths that result from them.
 fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report: &mut Report) {
     let line = call.line.as_str();
     for (n, (dir, path)) in spec.paths().enumerate() {
@@ -391,7 +392,7 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
         let base = state.base(call, dir, &arg);
         let opened = spec.ret == Ret::Fd && row.ret.is_some_and(|r| r >= 0);
         if arg.is_empty() || (n == 0 && (opened || call.name.starts_with("execve"))) {
-            continue; // the file itself was compared
+            continue; // compare_object has compared the file
         }
         let Some(base) = base else {
             report.rule("untold");
@@ -415,7 +416,7 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
     }
 }
 
-/// As documented of the column: slashes and dots that say nothing are dropped, `..` stays.
+/// Joins a path as documented for the column `path`: redundant slashes and dots are removed, `..` stays.
 fn join(base: &[u8], arg: &[u8]) -> Vec<u8> {
     let mut out = base.strip_suffix(b"/").unwrap_or(base).to_vec();
     for part in arg
@@ -431,7 +432,7 @@ fn join(base: &[u8], arg: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Addresses that the call was passed or gave.
+/// Compares the addresses that the call was passed or returned.
 fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     let is_address = |arg: Arg| {
         use Arg::*;
@@ -465,13 +466,13 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         "bind" | "getsockname" => {
             compare_end_of_socket("local passed", &address, &local(row), line, report);
             let both = address.addr.is_some() && peer(row) == local(row);
-            report.check("another end than its own", line, false, both);
+            report.check("peer equals local", line, false, both);
         }
         _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
     }
 }
 
-/// Device and inode, of a call that asks for them.
+/// Compares device and inode of a stat call.
 fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
     let names = match call.name.as_str() {
         "statx" => ["stx_ino", "stx_dev_major", "stx_dev_minor"],
@@ -498,7 +499,7 @@ fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
     report.check("device", &call.line, Some(dev), row.dev.clone());
 }
 
-/// The path of an exec, which strace cannot tell, where the program asks the kernel what it is.
+/// Compares the path of an exec, which strace does not print, with the answer of the kernel to a program that asks for it.
 fn compare_exe(call: &Call, state: &State, report: &mut Report) {
     let string = |i: usize| call.args.get(i).and_then(|t| strace::string(t));
     if call.name != "readlink" || string(0).as_deref() != Some(b"/proc/self/exe") {

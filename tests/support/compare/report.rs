@@ -1,37 +1,37 @@
-//! What a comparison found: how much was compared, by which rules, and every difference.
+//! The result of a comparison: the number of checks, the rules that were applied, and every difference.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-/// Where the two legitimately tell the same thing in different words, and why. Whatever no rule names is a difference.
-pub const RULES: &[(&str, &str)] = &[
+/// The allowed deviations between strace and a recording, each with the reason. Everything else is a difference.
+const RULES: &[(&str, &str)] = &[
     (
         "runtime",
-        "what ran in the container before and beside strace is not strace's to see",
+        "strace does not see processes that ran in the container before it or beside it",
     ),
     (
         "tracer",
-        "the child that strace forks has strace's name until its exec, which is therefore recorded from its return on",
+        "the child that strace forks has the name of strace until its exec, which is therefore recorded at its return only",
     ),
     (
         "deleted",
-        "strace marks a file that has no name any more; the column `path` is the path alone",
+        "strace marks a file that has no name any more; the column `path` is the path without the mark",
     ),
     (
         "by name",
-        "strace prints these arguments by name or grouped, not one for each register",
+        "strace prints these arguments by name or in groups, not by register",
     ),
     (
         "untold",
-        "strace does not tell this, so that there is nothing to compare with",
+        "strace does not print this, so there is nothing to compare",
     ),
     (
         "cut",
-        "of a unix socket's name strace prints behind an fd what comes before a NUL",
+        "beside an fd strace prints the name of a unix socket up to the first NUL",
     ),
     (
         "killed",
-        "a call that a kill interrupts or lets not begin comes back with a restart code or ENOSYS, which strace is not shown any more",
+        "a call that a kill interrupts or prevents returns with a restart code or ENOSYS, which strace does not see",
     ),
     (
         "mapped",
@@ -39,23 +39,23 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     (
         "unspecified",
-        "the unspecified address, which says nothing, is recorded as null",
+        "the unspecified address has no information and is recorded as null",
     ),
     (
         "any port",
-        "port 0 asks the kernel for a port: the socket's own is recorded",
+        "port 0 asks the kernel for a port: the port of the socket is recorded",
     ),
     (
         "script",
-        "of a script the kernel makes arguments of its interpreter, and those are recorded",
+        "the kernel turns the arguments of a script into those of its interpreter, which are recorded",
     ),
     (
         "root",
-        "in a chroot a path is recorded from the container's root, and passed from the caller's",
+        "in a chroot a path is recorded from the root of the container, but passed from the root of the caller",
     ),
     (
         "half seen",
-        "Linux 7 may not run a program, and what only the entry of a call, or only its return, would have told is null",
+        "Linux 7 may skip a BPF program; columns that only the entry or only the return of a call provides are null then",
     ),
 ];
 
@@ -63,7 +63,7 @@ pub const RULES: &[(&str, &str)] = &[
 #[derive(Debug, Default)]
 pub struct Report {
     pub calls: usize,
-    /// Whether the kernel may not run a program: see the rule `half seen`.
+    /// Whether the kernel may skip a program: see the rule `half seen`.
     pub may_skip: bool,
     pub checks: BTreeMap<&'static str, usize>,
     pub rules: BTreeMap<&'static str, usize>,
@@ -71,7 +71,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts a comparison of `what`, and notes it where it is none.
+    /// Counts a check of `what`, and records a difference if the values are not equal.
     pub fn check<T: PartialEq + fmt::Debug>(
         &mut self,
         what: &'static str,
@@ -85,12 +85,12 @@ impl Report {
         }
     }
 
-    /// Notes a difference.
+    /// Records a difference.
     pub fn differ(&mut self, text: String) {
         self.differences.push(text);
     }
 
-    /// Counts that a rule was applied.
+    /// Counts an application of a rule.
     pub fn rule(&mut self, name: &'static str) {
         assert!(RULES.iter().any(|r| r.0 == name), "no rule `{name}`");
         *self.rules.entry(name).or_default() += 1;
@@ -105,7 +105,7 @@ impl Display for Report {
             self.calls, self.checks, self.rules
         )?;
         writeln!(f, "{} differences", self.differences.len())?;
-        // The first ones tell; thousands after them are of the same cause.
+        // The first differences are enough: thousands more have the same cause.
         for difference in self.differences.iter().take(40) {
             writeln!(f, "  {difference}")?;
         }

@@ -1,13 +1,10 @@
-//! What the recorder wrote of the same run: JSON lines, which need no query program.
+//! The rows of a recording in JSON lines.
 
-use crate::common::recorder::ctrace_rec;
-use crate::common::{LIMIT, run, wait_for};
 use serde::Deserialize;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-/// The columns that are compared; the others are left out.
+/// The columns that the tests compare.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Row {
@@ -52,7 +49,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// An argument by its index.
+    /// Returns an argument by its index.
     pub fn arg(&self, i: usize) -> Option<i64> {
         [
             self.arg0, self.arg1, self.arg2, self.arg3, self.arg4, self.arg5,
@@ -60,7 +57,7 @@ impl Row {
     }
 }
 
-/// The rows of a container in a file of JSON lines.
+/// Reads the rows of a container from a file of JSON lines.
 pub fn read(path: &Path, container: &str) -> Vec<Row> {
     let text = fs::read_to_string(path).unwrap();
     let rows = text
@@ -68,57 +65,4 @@ pub fn read(path: &Path, container: &str) -> Vec<Row> {
         .map(|l| serde_json::from_str::<Row>(l).unwrap());
     rows.filter(|r| r.container.as_deref() == Some(container))
         .collect()
-}
-
-/// A recorder at work, that writes into a directory.
-pub struct Recorder<'a> {
-    child: Child,
-    dir: &'a Path,
-}
-
-impl<'a> Recorder<'a> {
-    /// Starts it for one container, and waits until it is attached.
-    pub fn start(dir: &'a Path, container: &str) -> Self {
-        let file = |name: &str| File::create(dir.join(name)).unwrap();
-        let child = ctrace_rec()
-            .args(["--format", "json", "--container", container])
-            // Its own calls are ten for each that it traces.
-            .args(["--exclude-comm", "strace"])
-            // A machine that does other things too loses nothing.
-            .env("CTRACE_RING_BYTES", "33554432")
-            .stdin(Stdio::null())
-            .stdout(file("rows"))
-            .stderr(file("stderr"))
-            .spawn()
-            .unwrap();
-        let mut recorder = Recorder { child, dir };
-        wait_for("ctrace-rec records", LIMIT, || {
-            assert!(
-                recorder.child.try_wait().unwrap().is_none(),
-                "{}",
-                recorder.stderr()
-            );
-            recorder.stderr().contains("recording to").then_some(())
-        });
-        recorder
-    }
-
-    /// Ends it, and gives the rows of the container.
-    pub fn stop(mut self, container: &str) -> Vec<Row> {
-        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {}", self.stderr());
-        read(&self.dir.join("rows"), container)
-    }
-
-    fn stderr(&self) -> String {
-        fs::read_to_string(self.dir.join("stderr")).unwrap()
-    }
-}
-
-impl Drop for Recorder<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

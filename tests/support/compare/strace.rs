@@ -1,13 +1,12 @@
-//! What strace wrote of a run: one file per thread, strings in hexadecimal and constants as numbers, so that nothing
-//! has to be guessed.
+//! The output of strace: one file per thread, strings in hexadecimal and constants as numbers, so that parsing is exact.
 
 use std::fs;
 use std::path::Path;
 
-/// How strace is run; it writes PREFIX.TID for each thread.
+/// The command line of strace, without the prefix of the files PREFIX.TID, one for each thread.
 ///
-/// `-ff` a file per thread, `-yy` what is behind an fd, `-X raw` constants as numbers, `-v` nothing abbreviated, `-xx`
-/// strings in hexadecimal, `-s` longer than any path.
+/// `-ff` writes a file per thread, `-yy` describes each fd, `-X raw` prints constants as numbers, `-v` abbreviates nothing,
+/// `-xx` prints strings in hexadecimal, and `-s` allows strings longer than any path.
 pub const COMMAND: &[&str] = &[
     "/usr/bin/strace",
     "-ff",
@@ -21,7 +20,7 @@ pub const COMMAND: &[&str] = &[
     "-o",
 ];
 
-/// A thread as strace saw it.
+/// The calls of a thread.
 #[derive(Debug)]
 pub struct Thread {
     pub tid: i64,
@@ -29,41 +28,40 @@ pub struct Thread {
     pub end: Option<End>,
 }
 
-/// How a thread ended, as wait(2) told strace.
+/// The end of a thread, as reported by wait(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Exited(i64),
     Killed(i64),
-    /// Another thread of its process called exec and took its id.
+    /// Another thread of the process called exec and got the id of this thread.
     Superseded,
 }
 
-/// One call.
 #[derive(Debug)]
 pub struct Call {
     pub name: String,
     pub args: Vec<String>,
     pub ret: Return,
-    /// The line, shortened, for the report.
+    /// The shortened line, for the report.
     pub line: String,
-    /// Of an exec that has not returned to this thread: the thread whose id it gets.
+    /// For an exec that does not return in this thread: the thread whose id it gets.
     heir: Option<i64>,
 }
 
 const RESUMED: &str = "<... execve resumed>";
 
-/// What a call returned.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Return {
-    /// Nothing: the thread ended in it.
+    /// No result, because the thread ended in the call.
     Never,
-    /// A number; with it what strace says of the fd, if it is one.
+    /// A number, and the description if it is an fd.
     Value(i64, Option<String>),
     /// The name of an errno.
     Error(String),
 }
 
-/// The threads that strace wrote to `prefix`.TID.
+/// Reads the threads that strace wrote to `prefix`.TID.
 pub fn read(dir: &Path, prefix: &str) -> Vec<Thread> {
     let mut threads = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -85,8 +83,8 @@ pub fn read(dir: &Path, prefix: &str) -> Vec<Thread> {
     threads
 }
 
-/// An exec by a thread that is not its process's first begins in the file of that thread and ends in that of the first,
-/// whose id it has got.
+/// Joins the two parts of each exec by a thread that is not the first of its process: the call begins in the file of the
+/// thread and ends in the file of the first thread, whose id the thread gets.
 fn join_execs(threads: &mut [Thread]) {
     let mut begun = Vec::new();
     for thread in threads.iter_mut() {
@@ -104,7 +102,7 @@ fn join_execs(threads: &mut [Thread]) {
     }
 }
 
-/// A thread from the text of its file.
+/// Parses the file of a thread.
 pub fn thread(tid: i64, text: &str) -> Thread {
     let mut thread = Thread {
         tid,
@@ -131,7 +129,7 @@ fn parse_end(text: &str) -> End {
     }
 }
 
-/// strace names the signal that killed, whatever it was told of constants.
+/// Returns the number of a signal, which strace prints by name in spite of `-X raw`.
 fn signal_number(name: &str) -> i64 {
     let signal = match name {
         "SIGHUP" => libc::SIGHUP,
@@ -143,7 +141,7 @@ fn signal_number(name: &str) -> i64 {
         "SIGALRM" => libc::SIGALRM,
         "SIGTERM" => libc::SIGTERM,
         "SIGUSR1" => libc::SIGUSR1,
-        _ => panic!("signal {name} is not in the table of this test"),
+        _ => panic!("signal {name} is not in the table above"),
     };
     signal.into()
 }
@@ -184,7 +182,8 @@ fn parse_return(text: &str) -> Return {
     }
 }
 
-/// Splits arguments at the commas outside of any bracket or quote; the rest after the closing parenthesis comes second.
+/// Splits arguments at the commas outside of brackets and quotes. Returns the arguments, and the text after the closing
+/// parenthesis.
 fn split(text: &str) -> (Vec<String>, &str) {
     let (mut depth, mut quoted, mut previous) = (0, false, ' ');
     let mut args = vec![String::new()];
@@ -199,7 +198,7 @@ fn split(text: &str) -> (Vec<String>, &str) {
                 }
                 return (args, &text[at + 1..]);
             }
-            // An arrow closes nothing.
+            // An arrow is no bracket.
             '>' if previous == '-' || previous == '=' => {}
             ')' | ']' | '}' | '>' => depth -= 1,
             ',' if depth == 0 => {
@@ -216,7 +215,7 @@ fn split(text: &str) -> (Vec<String>, &str) {
     panic!("strace's arguments have no end: {text}");
 }
 
-/// The members of `{a=1, b=2}` and the elements of `[1, 2]`.
+/// Returns the members of `{a=1, b=2}` or the elements of `[1, 2]`.
 pub fn members(text: &str) -> Vec<String> {
     let inner = text
         .strip_prefix(['{', '['])
@@ -224,13 +223,13 @@ pub fn members(text: &str) -> Vec<String> {
     inner.map_or_else(Vec::new, |t| split(&format!("{t})")).0)
 }
 
-/// A member of a struct by its name.
+/// Returns a member of a struct by its name.
 pub fn member(text: &str, name: &str) -> Option<String> {
     let of = |m: String| m.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
     members(text).into_iter().find_map(of)
 }
 
-/// The number that an argument begins with: decimal, hexadecimal, octal, or several with `|` between them.
+/// Parses the number at the beginning of an argument: decimal, hexadecimal, octal, or several with `|` between them.
 pub fn number(text: &str) -> Option<i64> {
     let text = text.split(['<', ' ']).next()?;
     if text == "NULL" {
@@ -251,19 +250,19 @@ pub fn number(text: &str) -> Option<i64> {
         .try_fold(0, |all, part| Some(all | one(part)?))
 }
 
-/// What strace says of an fd: `3<...>`.
+/// Returns the description of an fd: `...` in `3<...>`.
 pub fn annotation(text: &str) -> Option<&str> {
     let (fd, rest) = text.split_once('<')?;
     let end = rest.rfind('>')?;
     number(fd).map(|_| &rest[..end])
 }
 
-/// The bytes of `"\x2f..."`; None: it is no string, or was cut.
+/// Returns the bytes of `"\x2f..."`, or None if `text` is no string or was cut.
 pub fn string(text: &str) -> Option<Vec<u8>> {
     hex(text.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-/// The bytes of `\x2f\x65...`.
+/// Returns the bytes of `\x2f\x65...`.
 pub fn hex(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split("\\x");
     if parts.next() != Some("") {
@@ -272,7 +271,7 @@ pub fn hex(text: &str) -> Option<Vec<u8>> {
     parts.map(|p| u8::from_str_radix(p, 16).ok()).collect()
 }
 
-/// A line with its strings as text, cut, for people.
+/// Returns a line with its strings as text, cut to a readable length.
 fn readable(line: &str) -> String {
     let mut parts = line.split("\\x");
     let mut out = parts.next().unwrap_or_default().to_owned();
