@@ -7,12 +7,12 @@ C_FILES := $(wildcard bpf/*.c bpf/*.h benches/*.c benches/*.h tests/programs/*.[
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
 
-# nextest runs each test as a process, in parallel, where it is installed.
+# nextest, if it is installed, runs each test as a process, in parallel.
 RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
-# Tests that record need root; cargo runs their binary through this.
-export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/as-root.sh
+# Cargo runs test binaries through this script, because those that record containers need root.
+export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/scripts/as-root.sh
 
-.PHONY: help build static demo test test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
+.PHONY: help build static demo test test-query test-recording test-privileged test-truth test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -26,16 +26,20 @@ static: ## build ctrace-rec as one static binary for any Linux of this architect
 	CFLAGS=-fno-asynchronous-unwind-tables LIBSQLITE3_FLAGS="$(addprefix -USQLITE_ENABLE_,FTS3 FTS3_PARENTHESIS FTS5 RTREE STAT4)" \
 		$(CARGO) rustc --profile static --locked --no-default-features --features record --bin ctrace-rec -- \
 		-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
-	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/static.sh $(TARGET)/static/ctrace-rec
+	$$([ "$$(id -u)" -eq 0 ] || echo sudo) tests/scripts/static.sh $(TARGET)/static/ctrace-rec
 
 demo: ## record two containers, answer three questions about them, keep the recording
 	@packaging/demo.sh
 
 test: setup fmt-check lint docs features check ## install missing tools, check format, lints and docs, run every test
 
-test-kernels: ## boot kernels 5.10, 6.1, 6.12 and 7.2 in QEMU and compare recordings with strace; part of check
-	@packaging/setup.sh test
-	$(CARGO) $(RUN_TESTS) --locked --test privileged_kernels
+test-query: ## test the query program over small recordings
+test-recording: ## test recordings of replayed captures, and the answers over them
+test-privileged: ## as root: test recordings of real containers under Docker, podman and runc
+test-truth: ## as root: compare each recorded call of real workloads with strace
+test-kernels: ## as root: boot Debian's kernels 5.10, 6.1, 6.12 and 7.2 in QEMU, record in each and compare with strace
+test-query test-recording test-privileged test-truth test-kernels: setup
+	$(CARGO) $(RUN_TESTS) --locked --test $(@:test-%=%)
 
 setup:
 	@packaging/setup.sh test
@@ -48,18 +52,18 @@ fmt-check:
 	$(CARGO) fmt --all --check
 	clang-format --dry-run -Werror $(C_FILES)
 
-lint: ## run clippy with warnings denied, on the workspace and on each program alone
+lint: ## run clippy with warnings denied, and check that each program builds alone
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --no-default-features --features record --bins -- -D warnings
-	@# Nothing of the query program's calls clang: the one that it would find fails.
-	PATH="$(CURDIR)/tests/no-clang:$$PATH" \
-		$(CARGO) clippy --locked --no-default-features --features query --bins -- -D warnings
+	$(CARGO) check --locked --no-default-features --features record --bins
+	@# The query program must build without clang, which this PATH replaces by a script that fails.
+	PATH="$(CURDIR)/tests/scripts/no-clang:$$PATH" \
+		$(CARGO) check --locked --no-default-features --features query --bins
 
 docs: ## build the API documentation with warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-features: ## check that each program builds without the dependencies of the other
-	@tests/features.sh
+features: ## prove that each program builds without what the other needs
+	@tests/scripts/features.sh
 
 check: ## run every test, with root for tests that record
 	$(CARGO) $(RUN_TESTS) --locked --workspace

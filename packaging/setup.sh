@@ -69,7 +69,7 @@ fi
 # Installs the Python packages of the tests into a virtual environment.
 python_packages() {
 	[ "$level" = test ] || return 0
-	local wanted=${0%/*}/../tests/requirements.txt have=${CARGO_TARGET_DIR:-target}/python
+	local wanted=${0%/*}/../tests/scripts/requirements.txt have=${CARGO_TARGET_DIR:-target}/python
 	cmp -s "$wanted" "$have/requirements.txt" && return 0
 	echo "setup: installing Python packages into $have" >&2
 	python3 -m venv "$have"

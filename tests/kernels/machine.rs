@@ -1,6 +1,8 @@
-//! A virtual machine that boots one kernel, records what it was told to run, and gives back what everybody wrote.
+//! A virtual machine that boots one kernel, records workloads, and returns the output of all programs.
 
-use crate::common::{image, output, run};
+use crate::support::command::{output, run};
+use crate::support::image;
+use crate::support::programs::ctrace_rec;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,43 +11,42 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// Outside the checkout, so that a kernel is fetched once.
+/// The directory of the kernels, outside the checkout so that each kernel is fetched once.
 const CACHE: &str = "/var/cache/ctrace-tests/kernels";
 
-/// Where the scripts are.
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
-/// Something to run in the machine, in a container of its own.
+/// A command to run in the machine, in a container of its own.
 pub struct Workload {
-    /// Its name: of the directory that its output goes to.
+    /// Its name, and the name of the directory for its output.
     pub name: &'static str,
-    /// The command, split at blanks.
+    /// The command; blanks separate its arguments.
     pub command: String,
 }
 
-/// The id of the container of the workload with this name, as a runtime would have made it.
+/// Returns the id of the container of a workload, in the form of a runtime's id.
 pub fn container_id(name: &str) -> String {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     format!("{:016x}", hasher.finish()).repeat(4)
 }
 
-/// What came out of the machine.
+/// The output of the machine.
 pub struct Outcome(TempDir);
 
 impl Outcome {
-    /// The path of a file that was written in it.
+    /// Returns the path of a file that the machine wrote.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join("out").join(name)
     }
 
-    /// The text of a file that was written in it.
+    /// Returns the text of a file that the machine wrote.
     pub fn text(&self, name: &str) -> String {
         let path = self.path(name);
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}\n{}", self.console()))
     }
 
-    /// Unpacks what the machine sent.
+    /// Unpacks the archive that the machine sent.
     fn unpack(&self, series: &str) {
         let out = self.path("");
         fs::create_dir(&out).unwrap();
@@ -58,23 +59,23 @@ impl Outcome {
         );
         assert!(
             tar.status.success(),
-            "Linux {series} sent no whole archive: {}\n{}",
+            "Linux {series} sent no complete archive: {}\n{}",
             String::from_utf8_lossy(&tar.stderr),
             self.console()
         );
     }
 
-    /// What the kernel, and processes that write there, said on its console.
-    pub fn console(&self) -> String {
+    /// Returns the output on the console, by the kernel and by processes.
+    fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.0.path().join("console")).unwrap()).into_owned()
     }
 }
 
-/// What a machine has: the test image, the recorder, and what is added.
+/// The root filesystem of a machine: the test image, the recorder, and additional files.
 pub struct Root(TempDir);
 
 impl Root {
-    /// With the recorder at this path, and the workloads for the scripts to run.
+    /// Creates a root with the recorder at the path `recorder`, and with the list of workloads for the scripts.
     pub fn new(recorder: &str, workloads: &[Workload]) -> Root {
         let root = Root(tempfile::tempdir().unwrap());
         run(Command::new("cp")
@@ -84,11 +85,11 @@ impl Root {
         for name in ["/new", "/run", "/usr/bin", "/usr/lib", "/usr/lib64"] {
             fs::create_dir_all(root.path(name)).unwrap();
         }
-        // As on the machine that the libraries are from.
+        // The libraries are found as on this machine.
         for name in ["lib", "lib64"] {
             symlink(Path::new("usr").join(name), root.path(&format!("/{name}"))).unwrap();
         }
-        root.program(Path::new(env!("CARGO_BIN_EXE_ctrace-rec")), recorder);
+        root.program(Path::new(ctrace_rec().get_program()), recorder);
         for (script, path) in [
             ("init.sh", "/init"),
             ("runtime.sh", "/usr/bin/runc"),
@@ -106,26 +107,26 @@ impl Root {
         root
     }
 
-    /// Where a path of the machine is here.
+    /// Returns the path on this machine of a path in the virtual machine.
     pub fn path(&self, path: &str) -> PathBuf {
         self.0.path().join("root").join(&path[1..])
     }
 
-    /// Puts a file there.
+    /// Writes a file.
     pub fn text(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// Puts one of the scripts there.
+    /// Copies one of the scripts of `tests/scripts/machine/`.
     pub fn script(&self, name: &str, path: &str) {
         let path = self.path(path);
-        fs::copy(Path::new(SCRIPTS).join(name), &path).unwrap();
+        fs::copy(Path::new(SCRIPTS).join("machine").join(name), &path).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Puts a program of this machine there, and the libraries that it is linked with where it looks for them.
+    /// Copies a program of this machine, and the libraries that it is linked with.
     pub fn program(&self, program: &Path, path: &str) {
         let ldd = output(Command::new("ldd").arg(program));
         let text = String::from_utf8(ldd.stdout).unwrap();
@@ -139,10 +140,10 @@ impl Root {
         run(Command::new("strip").arg("-o").arg(to).arg(program));
     }
 
-    /// Boots Debian's kernel of the series, such as `6.1`, and waits until the machine has finished.
+    /// Boots Debian's kernel of a series such as `6.1`, and waits until the machine has finished.
     pub fn boot(self, series: &str) -> Outcome {
         let kernel = Path::new(CACHE).join(series);
-        run(Command::new(Path::new(SCRIPTS).join("fetch.sh"))
+        run(Command::new(Path::new(SCRIPTS).join("fetch-kernel.sh"))
             .arg(series)
             .arg(&kernel));
         let script = "find . -print0 | cpio --null --create --quiet --format=newc";
@@ -164,11 +165,11 @@ impl Root {
     }
 }
 
-/// The machine with this kernel, which reads and writes in the directory.
+/// QEMU with the kernel of one directory, and with its other files in `dir`.
 fn qemu(kernel: &Path, dir: &Path) -> Command {
-    // A processor in software, so that it runs where no KVM is. No network: the machine has none to be reached by.
+    // An emulated processor, so that the test works without KVM. The machine has no network.
     let mut qemu = Command::new("timeout");
-    // One of them: with more, the kernel's patching of its own code is not emulated faithfully.
+    // One processor: with more, the kernel's patching of its own code is not emulated correctly.
     qemu.args(["280", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max"])
         .args(["-m", "1024", "-smp", "1", "-nic", "none"])
         .args(["-display", "none", "-no-reboot"])
@@ -180,7 +181,7 @@ fn qemu(kernel: &Path, dir: &Path) -> Command {
         .arg(kernel.join("vmlinuz"))
         .arg("-initrd")
         .arg(dir.join("initrd"))
-        // A busy host ticks too late for the kernel's check of its timer.
+        // On a busy host the timer interrupts come too late for the kernel's check of its timer.
         .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
         .stdin(Stdio::null())
         .stderr(File::create(dir.join("qemu")).unwrap());

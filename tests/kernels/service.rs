@@ -1,20 +1,21 @@
-//! The service under a real systemd, which is the first process of a machine: as `make install` installs it, with all that
-//! its unit forbids it.
+//! The service under a real systemd, which is the first process of a machine: as installed by `make install`, and with all
+//! restrictions of its unit.
 
-use crate::common::recorder::query;
-use crate::common::{require_root, run};
 use crate::machine::{Outcome, Root, Workload, container_id};
+use crate::support::command::run;
+use crate::support::query::query;
+use crate::support::root::require_root;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 
-/// How often each workload makes a call that nothing else makes: primes.
+/// The number of calls of getppid by each workload: primes. No other program makes this call.
 const CALLS: [(&str, i64); 3] = [("first", 1009), ("second", 503), ("third", 127)];
 
-/// The units of systemd that a service of default dependencies needs.
+/// The units of systemd that a service with default dependencies needs.
 const UNITS: [&str; 3] = ["basic.target", "sysinit.target", "shutdown.target"];
 
-/// What systemd starts, and nothing else: the script, which says on the console what goes wrong.
+/// The only unit besides the service: it runs the script, which reports errors on the console.
 const SESSION: &str = "[Unit]
 DefaultDependencies=no
 [Service]
@@ -22,12 +23,12 @@ ExecStart=/usr/bin/session
 StandardError=tty
 ";
 
-/// There is no journal: what the recorder says is kept like everything else.
+/// A file for the messages of the recorder, because there is no journal.
 const MESSAGES: &str = "[Service]
 StandardError=append:/run/out/recorder
 ";
 
-/// The machine: systemd as it is installed here, the service, and containers, of which a runtime knows the first by a name.
+/// Creates the machine: systemd as installed here, the service, and containers, the first of which has a name in a runtime.
 fn machine() -> Root {
     let idle = Workload {
         name: "idle",
@@ -58,14 +59,14 @@ fn machine() -> Root {
         "[Unit]\nWants=session.service\n",
     );
     root.script("service.sh", "/usr/bin/session");
-    // What PrivateTmp= asks for.
+    // PrivateTmp= needs /var/tmp.
     std::fs::create_dir_all(root.path("/var/tmp")).unwrap();
     run(Command::new("make")
         .args(["-C", env!("CARGO_MANIFEST_DIR"), "install-service"])
         .args(["PREFIX=/usr/local", "-s"])
         .arg(format!("DESTDIR={}", root.path("/").display()))
         .env_remove("MAKEFLAGS"));
-    // Another user's, and nobody else's to read.
+    // The state of the runtime belongs to another user, and nobody else may read it.
     let state = format!("/var/lib/docker/containers/{named}/config.v2.json");
     root.text(&state, r#"{"Name": "/payment"}"#);
     run(Command::new("chmod").arg("600").arg(root.path(&state)));
@@ -73,20 +74,20 @@ fn machine() -> Root {
     root
 }
 
-/// What systemd knew of the service when the script asked.
+/// Returns the properties of the service that the script wrote to a file.
 fn state(outcome: &Outcome, name: &str) -> Vec<String> {
     let mut lines: Vec<_> = outcome.text(name).lines().map(String::from).collect();
     lines.sort_unstable();
     lines
 }
 
-/// The value of a line `NAME: VALUE`, as /proc/PID/status has them.
+/// Returns the value of a line `NAME: VALUE` of /proc/PID/status.
 fn value<'a>(status: &'a str, name: &str) -> &'a str {
     let rest = status.lines().find_map(|line| line.strip_prefix(name));
     rest.and_then(|rest| rest.strip_prefix(':')).unwrap().trim()
 }
 
-/// What the unit forbids was forbidden.
+/// Checks that the restrictions of the unit were in force.
 fn check_rights(outcome: &Outcome) {
     let rights = outcome.text("rights");
     // CAP_DAC_READ_SEARCH, CAP_PERFMON and CAP_BPF: their numbers in linux/capability.h.
@@ -115,8 +116,8 @@ fn a_service_under_systemd() {
     };
     assert_eq!([active, sub], ["ActiveState=active", "SubState=running"]);
     assert_eq!([restarts, result], ["NRestarts=0", "Result=success"]);
-    let told = status.strip_prefix("StatusText=1 containers, ").unwrap();
-    assert!(told.ends_with(" events, 0 lost"), "{status}");
+    let numbers = status.strip_prefix("StatusText=1 containers, ").unwrap();
+    assert!(numbers.ends_with(" events, 0 lost"), "{status}");
     check_rights(&outcome);
     assert!(outcome.text("metrics").contains("ctrace_events_total"));
     let restarted = state(&outcome, "restarted");
@@ -127,8 +128,8 @@ fn a_service_under_systemd() {
     check_recordings(&outcome);
 }
 
-/// Every call is recorded, with the name that the container has; those from before the reload are in the file that it ended,
-/// those from before the kill in one that the next recorder has finished.
+/// Checks that every call is recorded with the name of its container: calls before the reload are in the file that the reload
+/// ended, and calls before the kill are in a file that the next recorder has finished.
 fn check_recordings(outcome: &Outcome) {
     let rows = query(
         &outcome.path("recordings"),
@@ -149,7 +150,7 @@ fn check_recordings(outcome: &Outcome) {
     let files = rows.iter().map(|row| row["file"].as_str().unwrap());
     let files: Vec<_> = files.map(|f| f.rsplit('/').next().unwrap()).collect();
     assert!(files.is_sorted_by(|a, b| a < b), "{files:?}");
-    // The recorder that came after the kill has finished what that left.
+    // The recorder after the kill has finished the open file.
     assert!(!files.iter().any(|f| f.ends_with(".open")), "{files:?}");
     let reloaded = outcome.text("reloaded");
     assert!(reloaded.trim_end().ends_with(files[0]), "{reloaded}");

@@ -1,18 +1,18 @@
-//! Whatever containers do, the recorder keeps within `--memory`, and what it has not recorded it has counted.
+//! The recorder stays within `--memory` under every load, and counts the events that it does not record.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::{require_root, unique};
+use crate::support::containers::{Container, Runtime, unique};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The default of --memory, bytes.
-const BOUND: u64 = 128_000_000;
+/// The default of --memory, in bytes.
+const MEMORY: u64 = 128_000_000;
 
-/// What `bounds ARGS` says that it did in a container: calls, and processes that ended; and the recording of `--event CALLS`
-/// there and of the ends of processes, in which all of them are recorded or counted as lost.
+/// Records `--event CALLS` and the ends of processes while `bounds ARGS` runs in a container. Returns how many calls and how
+/// many ends of processes the program reports, and the recording, in which all of these are recorded or counted as lost.
 fn run(container: Container, calls: &str, args: &[&str], flags: &[&str]) -> ([i64; 2], Recording) {
     let only = [
         "--container",
@@ -25,13 +25,14 @@ fn run(container: Container, calls: &str, args: &[&str], flags: &[&str]) -> ([i6
     let recorder = Recorder::start(&[&only, flags].concat());
     let ended = container.run(&[&["bounds"], args].concat());
     assert_eq!(ended.code, 0);
-    let mut said = ended.stdout.split_whitespace().map(|n| n.parse().unwrap());
-    let did = [said.next().unwrap(), said.next().unwrap()];
-    let recording = recorder.stop_within(BOUND);
-    let whole = recording.count("select count(*) from events where kind in ('syscall', 'process')")
+    let mut numbers = ended.stdout.split_whitespace().map(|n| n.parse().unwrap());
+    let reported = [numbers.next().unwrap(), numbers.next().unwrap()];
+    let recording = recorder.stop_within(MEMORY);
+    let counted = recording
+        .count("select count(*) from events where kind in ('syscall', 'process')")
         + recording.count("select coalesce(sum(lost), 0) from gaps");
-    assert_eq!(whole, did[0] + did[1]);
-    (did, recording)
+    assert_eq!(counted, reported[0] + reported[1]);
+    (reported, recording)
 }
 
 #[test]
@@ -60,14 +61,14 @@ fn a_fork_bomb() {
     assert!(ends > 100 && calls > 1000, "{ends} {calls}");
 }
 
-/// What each of the others does, in four containers at the same time, of which everything is recorded; once within
-/// the least that --memory takes, and once within its default.
+/// Runs the loads of the other tests in four containers at the same time and records everything: once with the smallest
+/// `--memory`, and once with the default.
 #[test]
-fn all_of_it_at_once() {
+fn all_loads_at_once() {
     require_root();
-    for bound in [80_000_000, BOUND] {
+    for max_bytes in [80_000_000, MEMORY] {
         let stem = unique("once");
-        let (own, memory) = (format!("{stem}-*"), format!("{}MB", bound / 1_000_000));
+        let (own, memory) = (format!("{stem}-*"), format!("{}MB", max_bytes / 1_000_000));
         let recorder = Recorder::start(&["--container", &own, "--memory", &memory]);
         std::thread::scope(|scope| {
             let loads: [&[&str]; 4] = [
@@ -87,14 +88,14 @@ fn all_of_it_at_once() {
                 });
             }
         });
-        let recording = recorder.stop_within(bound);
+        let recording = recorder.stop_within(max_bytes);
         let containers = "select count(distinct container) from events where kind = 'syscall'";
         assert_eq!(recording.count(containers), 4);
     }
 }
 
 #[test]
-fn what_costs_too_much_cpu_is_given_up_and_counted() {
+fn events_above_max_cpu_are_dropped_and_counted() {
     require_root();
     let container = Container::new(Runtime::Runc, "shed");
     let name = container.name().to_owned();
@@ -110,7 +111,7 @@ fn what_costs_too_much_cpu_is_given_up_and_counted() {
     assert_eq!(
         lost("class not in ('time', 'file')"),
         0,
-        "processes are never given up"
+        "classes that must not be dropped"
     );
     let shed = recording.query("select value from meta where key = 'ctrace.shed'");
     let shed: serde_json::Value = serde_json::from_str(shed[0]["value"].as_str().unwrap()).unwrap();
@@ -122,7 +123,7 @@ fn what_costs_too_much_cpu_is_given_up_and_counted() {
     );
 }
 
-/// A cgroup that has the form of one of Docker's, and is removed in the end.
+/// A cgroup named like those of Docker, which is removed when this value is dropped.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
@@ -160,12 +161,12 @@ fn a_thousand_containers_that_come_and_go() {
         let cgroup = Cgroup::new(&format!("{stem}{i:056x}"));
         let procs = cgroup.0.join("cgroup.procs");
         let mut cat = Command::new("cat");
-        // SAFETY: between fork and exec a file is opened and written, and nothing else.
+        // SAFETY: between fork and exec only a file is opened and written.
         unsafe { cat.pre_exec(move || fs::write(&procs, "0")) };
         let ran = cat.arg("/etc/hostname").output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
     }
-    let recording = recorder.stop_within(BOUND);
+    let recording = recorder.stop_within(MEMORY);
     for what in [
         "kind = 'container' and action = 'started'",
         "kind = 'container' and action = 'stopped'",

@@ -1,11 +1,14 @@
-//! Every call is one row: none is lost, none is told twice, and each says how it ended.
+//! Every call is one row: no call is missing, no call is there twice, and each row has the result.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording, ctrace_rec, query};
-use crate::common::{require_root, run};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_rec;
+use crate::support::query::query;
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use std::collections::BTreeMap;
 
-/// How often each is called: primes, so that no sum of some is another's.
+/// The number of calls of each kind: primes, so that a wrong attribution changes the counts.
 const COUNTS: [(&str, i64); 20] = [
     ("getppid", 1009),
     ("getuid", 503),
@@ -29,7 +32,7 @@ const COUNTS: [(&str, i64); 20] = [
     ("getitimer", 191),
 ];
 
-/// Runs `program` in a container while recording; checks what the recording counts against what the program printed.
+/// Records `program` in a container, and compares the counts of the recording with those that the program printed.
 fn counted(runtime: Runtime, program: &str) -> (Recording, String) {
     require_root();
     let mut args = vec![program.to_owned()];
@@ -52,7 +55,7 @@ fn counted(runtime: Runtime, program: &str) -> (Recording, String) {
     );
 
     let names = COUNTS.map(|(name, _)| format!("'{name}'")).join(", ");
-    // The child is named as the link that it was exec'd from.
+    // The child has the name of the link by which it was executed.
     let here = format!(
         "container = '{}' and kind = 'syscall' and comm in ('{program}', 'exe')",
         ended.name
@@ -76,7 +79,7 @@ fn counted(runtime: Runtime, program: &str) -> (Recording, String) {
 #[test]
 fn every_call_is_counted_in_docker() {
     let (recording, here) = counted(Runtime::Docker, "calls");
-    // Those that fail say how.
+    // Failed calls have their error.
     let failed = recording.query(&format!(
         "select syscall, error, count(*) as n from events where {here} and syscall in ('chdir', 'flock') group by 1, 2 order by 1"
     ));
@@ -87,7 +90,7 @@ fn every_call_is_counted_in_docker() {
             serde_json::json!({"syscall": "flock", "error": "EBADF", "n": 179}),
         ]
     );
-    // One thread's calls follow each other: none begins before the one before it has ended.
+    // The calls of a thread do not overlap.
     let overlaps = format!(
         "select count(*) from (select cast(time as bigint) as t, lag(cast(time as bigint) + duration) \
          over (partition by tid order by time, seq) as ended from events where {here}) where t < ended"
@@ -113,7 +116,7 @@ fn every_call_is_counted_in_runc() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn a_32_bit_caller_is_counted_and_told_apart() {
+fn a_32_bit_caller_is_counted_and_marked() {
     let (recording, here) = counted(Runtime::Runc, "calls32");
     let compat = format!(
         "select count(*) from events where {here} and not compat and syscall not like 'exec%'"
@@ -123,7 +126,7 @@ fn a_32_bit_caller_is_counted_and_told_apart() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn what_ipc_is_asked_for_is_a_call() {
+fn each_operation_of_ipc_is_a_call_of_its_own() {
     require_root();
     let recorder = Recorder::start(&["--set", "ipc"]);
     let ended = Container::new(Runtime::Runc, "ipc").run(&["ipc"]);
@@ -181,7 +184,7 @@ fn a_call_that_seccomp_refused_is_denied() {
             (&"ENOSYS".into(), &true.into()),
             "{runtime:?}"
         );
-        // The kernel's own refusal is none of seccomp's.
+        // A refusal by the kernel itself is not marked as denied.
         assert_eq!(
             (&rows[1]["error"], &rows[1]["denied"]),
             (&"ENOENT".into(), &false.into()),
@@ -196,7 +199,7 @@ fn a_call_that_has_not_returned_is_there() {
     let mut container = Container::new(Runtime::Runc, "blocked").start(&["blocked"]);
     let early = Recorder::start(&[]);
     assert_eq!(container.line(), "ready");
-    // One recorder has seen the calls begin, the other has not.
+    // The first recorder has seen the calls begin, the second has not.
     let late = Recorder::start(&[]);
     for (recorder, when) in [(early, "before"), (late, "after")] {
         let recording = recorder.stop();
@@ -206,7 +209,7 @@ fn a_call_that_has_not_returned_is_there() {
             container.name
         ));
         let mut calls: Vec<_> = rows.iter().filter_map(|r| r["syscall"].as_str()).collect();
-        // The C library makes epoll_wait of either call.
+        // The C library implements epoll_wait with either call.
         calls
             .iter_mut()
             .filter(|c| **c == "epoll_pwait")
@@ -236,9 +239,10 @@ fn two_recorders_see_the_same() {
     assert!(counts[0].len() > 2, "{:?}", counts[0]);
 }
 
-/// What the kernel side sends again because its recorder has forgotten it stands in the capture there and nowhere else.
+/// The kernel side sends a path again when the recorder has evicted it. A replay must evict paths at the same points of the
+/// capture.
 #[test]
-fn a_replay_forgets_where_its_recorder_did() {
+fn a_replay_forgets_at_the_same_points_as_its_recorder() {
     require_root();
     let raw = tempfile::tempdir().unwrap();
     let file = raw.path().join("run.raw");

@@ -1,9 +1,13 @@
-//! How a recording begins and ends, where it goes, and what is refused.
+//! The start, the end and the output of a recording, and refused command lines.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::programs::refused;
-use crate::common::recorder::{Recorder, ctrace_rec, query};
-use crate::common::{LIMIT, output, require_root, run, wait_for};
+use crate::support::command::{output, run};
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_rec;
+use crate::support::query::query;
+use crate::support::recorder::Recorder;
+use crate::support::refusal::refused;
+use crate::support::root::require_root;
+use crate::support::wait::wait_for;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_duration_ends_it() {
+fn a_duration_ends_the_recording() {
     require_root();
     let start = Instant::now();
     let recording = Recorder::start(&["--duration", "2s"]).finish();
@@ -22,7 +26,7 @@ fn a_duration_ends_it() {
 }
 
 #[test]
-fn a_signal_ends_it() {
+fn a_signal_ends_the_recording() {
     require_root();
     for signal in ["-INT", "-TERM"] {
         let recorder = Recorder::start(&[]);
@@ -37,13 +41,13 @@ fn a_signal_ends_it() {
         assert_eq!(
             recording.count(&exit),
             1,
-            "what happened just before the end is there"
+            "events just before the end are recorded"
         );
     }
 }
 
 #[test]
-fn a_command_ends_it_and_its_exit_code_is_passed_on() {
+fn the_end_of_the_command_ends_the_recording_with_its_exit_code() {
     require_root();
     let dir = tempfile::tempdir().unwrap();
     for (script, code) in [("exit 5", 5), ("exit 0", 0), ("kill -TERM $$", 128 + 15)] {
@@ -75,7 +79,7 @@ fn a_command_ends_it_and_its_exit_code_is_passed_on() {
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_prints_nothing() {
     require_root();
     let dir = tempfile::tempdir().unwrap();
     let ended = output(
@@ -90,7 +94,7 @@ fn quiet_says_nothing() {
     );
 }
 
-/// What a recorder that writes to its stdout says of a container that reads /etc/motd, through `filter`.
+/// Records a container that reads /etc/motd to stdout. Returns the output of `filter`, which reads the recorder's stdout.
 fn streamed(args: &[&str], filter: &mut Command) -> String {
     require_root();
     let dir = tempfile::tempdir().unwrap();
@@ -114,7 +118,7 @@ fn streamed(args: &[&str], filter: &mut Command) -> String {
     let ended = Container::new(Runtime::Docker, "stream").run(&["md5sum", "/etc/motd"]);
     run(Command::new("kill").args(["-INT", &recorder.id().to_string()]));
     stderr.read_to_string(&mut said).unwrap();
-    let status = wait_for("ctrace-rec ends", LIMIT, || recorder.try_wait().unwrap());
+    let status = wait_for("ctrace-rec ends", || recorder.try_wait().unwrap());
     assert!(status.success(), "{status}: {said}");
     assert!(filter.wait().unwrap().success());
     let streamed = fs::read_to_string(dir.path().join("stdout")).unwrap();
@@ -122,7 +126,7 @@ fn streamed(args: &[&str], filter: &mut Command) -> String {
 }
 
 #[test]
-fn json_lines_go_through_jq() {
+fn jq_reads_the_json_lines() {
     let filter = r#"select(.syscall == "read" and .path == "/etc/motd" and .ret == 6) | [.container, .comm, .bytes]"#;
     for args in [&["--out", "-"][..], &["--out", "-", "--format", "json"]] {
         let lines = streamed(args, Command::new("jq").args(["-c", filter]));
@@ -133,17 +137,17 @@ fn json_lines_go_through_jq() {
 #[test]
 fn a_table_reads_like_strace() {
     let lines = streamed(&["--format", "table"], &mut Command::new("cat"));
-    let those: Vec<&str> = lines
+    let calls: Vec<&str> = lines
         .lines()
         .filter(|l| l.contains("CONTAINER") && l.contains(" md5sum ") && l.contains("motd"))
         .collect();
-    let opened = those.iter().any(|l| {
+    let opened = calls.iter().any(|l| {
         l.contains(r#"open"#) && l.contains(r#""/etc/motd", O_RDONLY"#) && l.contains(" = 3")
     });
-    let read = those
+    let read = calls
         .iter()
         .any(|l| l.contains("read(3</etc/motd>, ") && l.contains(" = 6 <"));
-    assert!(opened && read, "{those:#?}");
+    assert!(opened && read, "{calls:#?}");
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn an_unknown_flag_is_refused() {
 #[test]
 fn a_user_who_may_not_trace_is_told_what_to_do() {
     require_root();
-    // Where the program was built, another user may not be able to go.
+    // Another user may not have access to the build directory.
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let program = dir.path().join("ctrace-rec");

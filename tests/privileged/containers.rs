@@ -1,10 +1,13 @@
-//! Containers are told apart, and have their names from the first event on.
+//! Containers are distinguished, and have their names from the first event on.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording, ctrace_rec};
-use crate::common::{require_root, run};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_rec;
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 
-fn answered(runtime: Runtime) {
+/// Records a container that reads one file and misses another, and asks for both.
+fn record_and_query(runtime: Runtime) {
     require_root();
     let recorder = Recorder::start(&[]);
     let ended = Container::new(runtime, "work").run(&["cat", "/etc/motd", "/missing"]);
@@ -36,7 +39,7 @@ fn answered(runtime: Runtime) {
     );
 }
 
-/// Every row of a container that came and went has its name, from the exec of its program to its end.
+/// Checks that every row of a container has its name, from the exec of its program to its end.
 fn named_throughout(recording: &Recording, name: &str, id: &str) {
     let here = format!("from events where container_id = '{id}'");
     let rows = recording.query(&format!("select distinct container {here}"));
@@ -60,22 +63,22 @@ fn named_throughout(recording: &Recording, name: &str, id: &str) {
 }
 
 #[test]
-fn docker_is_recorded_and_answered() {
-    answered(Runtime::Docker);
+fn docker_is_recorded_and_queried() {
+    record_and_query(Runtime::Docker);
 }
 
 #[test]
-fn podman_is_recorded_and_answered() {
-    answered(Runtime::Podman);
+fn podman_is_recorded_and_queried() {
+    record_and_query(Runtime::Podman);
 }
 
 #[test]
-fn runc_is_recorded_and_answered() {
-    answered(Runtime::Runc);
+fn runc_is_recorded_and_queried() {
+    record_and_query(Runtime::Runc);
 }
 
 #[test]
-fn a_container_that_lives_a_moment_has_its_name_throughout() {
+fn a_short_lived_container_has_its_name_in_every_row() {
     require_root();
     for runtime in Runtime::ALL {
         let recorder = Recorder::start(&[]);
@@ -95,7 +98,7 @@ fn a_container_that_lives_a_moment_has_its_name_throughout() {
         }
         assert!(
             lives.iter().any(|ns| *ns < 100_000_000),
-            "{runtime:?}: none was brief: {lives:?} ns"
+            "{runtime:?}: no container was short-lived: {lives:?} ns"
         );
     }
 }
@@ -111,7 +114,7 @@ fn a_container_that_ran_before_is_recorded_too() {
         ]);
         assert_eq!(container.line(), "up");
         let recorder = Recorder::start(&[]);
-        container.tell("go");
+        container.write("go");
         let ended = container.finish();
         let recording = recorder.stop();
         let found = format!(
@@ -128,7 +131,7 @@ fn a_container_that_ran_before_is_recorded_too() {
 }
 
 #[test]
-fn containers_lists_what_runs() {
+fn the_containers_command_lists_running_containers() {
     require_root();
     let mut running: Vec<_> = Runtime::ALL
         .map(|runtime| Container::new(runtime, "listed").start(&["sh", "-c", "echo up; read x"]))
@@ -177,25 +180,25 @@ fn the_host_is_recorded_only_on_request_and_the_recorder_never() {
     );
 }
 
-/// Though the recorder comes to look late, and a flood is in many small batches by then.
+/// The recorder identifies the containers late, when their flood is already in many small batches.
 #[test]
-fn what_a_container_does_before_it_is_known_is_all_there() {
+fn events_before_a_container_is_known_are_all_recorded() {
     require_root();
     const COUNT: i64 = 200_000;
     let flags = ["--event", "read,write", "--container", "early-*"];
     let recorder = Recorder::start_to("run.sqlite", &flags);
     let dd = format!("dd if=/dev/zero of=/dev/null bs=1 count={COUNT} 2>/dev/null");
     let run = |_| Container::new(Runtime::Runc, "early").run(&["sh", "-c", &dd]);
-    let ended: Vec<_> = recorder.hampered(|| (0..8).map(run).collect());
+    let ended: Vec<_> = recorder.slowed_down(|| (0..8).map(run).collect());
     let recording = recorder.stop();
-    let beside = ended.iter().map(|container| {
+    let extra = ended.iter().map(|container| {
         let of = format!("from events where container = '{}'", container.name);
         let recorded = recording.count(&format!("select count(*) {of} and kind = 'syscall'"));
         let lost = recording.count(&format!("select coalesce(sum(lost), 0) {of}"));
         recorded + lost - 2 * COUNT
     });
-    let beside: Vec<_> = beside.collect();
-    // What runc and the shell do there is beside it.
+    let extra: Vec<_> = extra.collect();
+    // runc and the shell make a few more calls.
     let few = 0..1000;
-    assert!(beside.iter().all(|n| few.contains(n)), "{beside:?}");
+    assert!(extra.iter().all(|n| few.contains(n)), "{extra:?}");
 }

@@ -1,10 +1,10 @@
-//! `--mode counts`: the totals are those of a full recording of the same calls, and of the programs' own count.
+//! `--mode counts`: the totals equal those of a full recording of the same calls, and the programs' own counts.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 
-/// Comm, call, calls, errors and bytes, as `sql` sums them up.
+/// Returns the rows of `sql`, each as text.
 fn totals(recording: &Recording, sql: &str) -> Vec<String> {
     let rows = recording.query(sql);
     rows.iter().map(ToString::to_string).collect()
@@ -15,7 +15,7 @@ fn counts_are_the_totals_of_a_full_recording() {
     require_root();
     let counts = Recorder::start(&["--mode", "counts"]);
     let full = Recorder::start(&[]);
-    // Over more than one reading of the counters, with calls that fail and that move bytes.
+    // The run takes longer than one interval of the counters. Some calls fail, and some transfer bytes.
     let ended = Container::new(Runtime::Runc, "counts").run(&[
         "sh",
         "-c",
@@ -52,7 +52,7 @@ fn counts_are_the_totals_of_a_full_recording() {
 }
 
 #[test]
-fn the_histogram_has_every_call_that_returned_and_what_they_took() {
+fn the_histogram_has_every_call_that_returned_in_its_bucket() {
     require_root();
     let recorder = Recorder::start(&[
         "--mode",
@@ -66,7 +66,7 @@ fn the_histogram_has_every_call_that_returned_and_what_they_took() {
         "calls getppid=1000; sleep 0.3",
     ]);
     let counts = recorder.stop();
-    // runc makes such calls too, which are fewer and shorter.
+    // runc makes the same calls, but fewer and shorter ones.
     let row = |call: &str| {
         let rows = counts.query(&format!(
             "select calls, duration, latency from counts
@@ -79,7 +79,7 @@ fn the_histogram_has_every_call_that_returned_and_what_they_took() {
     };
     let (calls, _, latency) = row("getppid");
     assert_eq!((calls, latency.iter().sum::<u64>()), (1000, 1000));
-    // 0.3 s is 2^28.2 ns, and a sleep may last longer.
+    // 0.3 s is 2^28.2 ns, and a sleep may take longer.
     let (calls, duration, latency) = row("%nanosleep");
     assert_eq!(calls, 1);
     assert!(duration >= 300_000_000, "{duration}");

@@ -1,20 +1,23 @@
-//! A disk that fills up and has room again, for real: on a small tmpfs.
+//! A disk that fills up and gets free space again: a small tmpfs.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording, ctrace_rec, query};
-use crate::common::{metrics, output, require_root, run};
+use crate::support::command::{output, run};
+use crate::support::containers::{Container, Runtime};
+use crate::support::metrics;
+use crate::support::programs::ctrace_rec;
+use crate::support::recorder::{Recorder, Recording, number};
+use crate::support::root::require_root;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The default of --memory, bytes.
+/// The default of --memory, in bytes.
 const MEMORY: u64 = 128_000_000;
-/// And how much of it waits at least before something is given up while the disk is full.
-const WAITING: u64 = 6_000_000;
+/// The part of [`MEMORY`] that holds events at least before any is dropped while the disk is full, in bytes.
+const WAITING: f64 = 6e6;
 
-/// A file system of its own, all but a part of which a file fills.
+/// A file system that a file fills, except for a given number of bytes.
 struct Disk {
     dir: TempDir,
     path: PathBuf,
@@ -44,7 +47,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whatever a test that failed has left open there.
+        // Lazily, because a failed test may have left files open there.
         let _ = Command::new("umount")
             .arg("--lazy")
             .arg(&self.path)
@@ -53,154 +56,162 @@ impl Drop for Disk {
     }
 }
 
-/// Reads and writes so many bytes one by one, in a container whose name begins so. Returns how many calls that is.
-fn calls(stem: &str, count: u64) -> u64 {
+/// Reads and writes `count` bytes one by one in a container whose name begins with `stem`. Returns the number of calls.
+fn calls(stem: &str, count: i64) -> i64 {
     let dd = format!("dd if=/dev/zero of=/dev/null bs=1 count={count} 2>/dev/null");
     Container::new(Runtime::Runc, stem).run(&["sh", "-c", &dd]);
     2 * count
 }
 
-fn number(path: &Path, sql: &str) -> u64 {
-    let row = query(path, sql).remove(0);
-    row["n"].as_u64().unwrap_or_else(|| panic!("{sql}: {row}"))
+/// The recording of a disk that fills up.
+struct Fill<'a> {
+    /// The beginning of the containers' names.
+    stem: &'a str,
+    /// The name of the recording on the disk.
+    out: &'a str,
+    /// The number of bytes of [`calls`] of which a few rounds fill the disk.
+    first: i64,
+    flags: &'a [&'a str],
 }
 
-/// Records within [`MEMORY`] to `out` on a disk that so many bytes of [`calls`]
-/// fill up, a few times over; then `more`, which is told where the metrics are, makes the calls that it counts; then there is
-/// room, and it goes on. Returns what was recorded and what was lost for want of room; all that was recorded and lost is all
-/// that happened.
-fn fill(
-    stem: &str,
-    out: &str,
-    first: u64,
-    more: impl FnOnce(&str) -> u64,
-    flags: &[&str],
-) -> (Recording, u64) {
-    require_root();
-    let disk = Disk::new(60_000_000, 400_000);
-    let address = metrics::free_address();
-    let own = format!("{stem}-*");
-    let mut all = vec!["--event", "read,write,access", "--container", &own];
-    all.extend(["--metrics", &address]);
-    all.extend(flags);
-    let recorder = Recorder::start_to(disk.path.join(out).to_str().unwrap(), &all);
-    let is_full = || metrics::wait_for(&address, |_| true)["ctrace_disk_full"] == 1.0;
-    let full = |wanted: f64| metrics::wait_for(&address, |m| m["ctrace_disk_full"] == wanted);
-    // Files compress so well that nobody knows how many calls fill the disk.
-    let mut made = 0;
-    while !is_full() {
-        assert!(made < 200 * first, "the disk does not fill up");
-        made += calls(stem, first);
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    made += more(&address);
-    let most = recorder.memory();
-    assert!(most < MEMORY, "{most} bytes of memory beside a full disk");
-    fs::remove_file(disk.filler()).unwrap();
-    full(0.0);
-    made += calls(stem, 1000);
-    let recording = recorder.stop_within(MEMORY);
-    assert_eq!(recording.code, 0, "{}", recording.stderr);
-    let said = &recording.stderr;
-    assert!(
-        said.contains("goes on in memory") && said.contains("room on the disk again"),
-        "{said}"
-    );
-    // A database that is closed is one file.
-    assert!(!disk.path.join("run.sqlite-wal").exists());
-    // What is left goes with the disk.
-    let kept = recording.beside("kept");
-    run(Command::new("cp")
-        .arg("-r")
-        .arg(disk.path.join(out))
-        .arg(&kept));
-    let ending = Path::new(out).extension().map(|e| e.to_str().unwrap());
-    let path = ending.map_or(kept.clone(), |ending| kept.with_extension(ending));
-    if path != kept {
-        fs::rename(&kept, &path).unwrap();
+impl Fill<'_> {
+    /// Records within [`MEMORY`] until the disk is full, and while `more`, which gets the address of the metrics, makes more
+    /// calls and returns their number. Then frees the disk and records a little more. Checks that recorded and lost events
+    /// are all events. Returns the recording, and the number of events that were lost for want of space.
+    fn run(&self, more: impl FnOnce(&str) -> i64) -> (Recording, i64) {
+        require_root();
+        let disk = Disk::new(60_000_000, 400_000);
+        let address = metrics::free_address();
+        let own = format!("{}-*", self.stem);
+        let mut flags = vec!["--event", "read,write,access", "--container", &own];
+        flags.extend(["--metrics", &address]);
+        flags.extend(self.flags);
+        let recorder = Recorder::start_to(disk.path.join(self.out).to_str().unwrap(), &flags);
+        let mut made = self.fill_up(&address);
+        made += more(&address);
+        let peak = recorder.peak_memory();
+        assert!(peak < MEMORY, "{peak} bytes of memory with a full disk");
+        fs::remove_file(disk.filler()).unwrap();
+        metrics::wait_until(&address, |m| m["ctrace_disk_full"] == 0.0);
+        made += calls(self.stem, 1000);
+        let mut recording = recorder.stop_within(MEMORY);
+        assert_eq!(recording.code, 0, "{}", recording.stderr);
+        let said = &recording.stderr;
+        assert!(
+            said.contains("goes on in memory") && said.contains("room on the disk again"),
+            "{said}"
+        );
+        // A closed database is one file.
+        assert!(!disk.path.join("run.sqlite-wal").exists());
+        recording.path = self.copy(&disk, recording.beside("kept"));
+        check(&recording, made);
+        let reason = "select coalesce(sum(lost), 0) from gaps where reason = 'disk full'";
+        let unwritten = recording.count(reason);
+        (recording, unwritten)
     }
 
-    let recorded = number(
-        &path,
-        "select count(*) as n from events where kind = 'syscall'",
-    );
-    let lost = number(&path, "select coalesce(sum(lost), 0) as n from gaps");
-    let beside = (recorded + lost).checked_sub(made);
+    /// Makes calls until the disk is full, for the size of compressed events is not known. Returns the number of calls.
+    fn fill_up(&self, address: &str) -> i64 {
+        let mut made = 0;
+        while metrics::wait_until(address, |_| true)["ctrace_disk_full"] != 1.0 {
+            assert!(made < 200 * self.first, "the disk does not fill up");
+            made += calls(self.stem, self.first);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        made
+    }
+
+    /// Copies the recording from the disk, which is unmounted at the end, and returns the path of the copy.
+    fn copy(&self, disk: &Disk, to: PathBuf) -> PathBuf {
+        let ending = Path::new(self.out).extension();
+        let to = ending.map_or(to.clone(), |ending| to.with_extension(ending));
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(disk.path.join(self.out))
+            .arg(&to));
+        to
+    }
+}
+
+/// Checks that recorded and lost events are all `made` calls and a few more, that no `seq` occurs twice, and that the
+/// metadata has the right number of events.
+fn check(recording: &Recording, made: i64) {
+    let recorded = recording.count("select count(*) from events where kind = 'syscall'");
+    let lost = recording.count("select coalesce(sum(lost), 0) from gaps");
+    let extra = recorded + lost - made;
     assert!(
-        beside.is_some_and(|n| n < 2000),
-        "{recorded} recorded, {lost} lost, {beside:?}"
+        (0..2000).contains(&extra),
+        "{recorded} recorded, {lost} lost, {extra} more than were made"
     );
-    let whole = "select count(*) - count(distinct seq) as n from events";
-    assert_eq!(number(&path, whole), 0);
-    let told = number(
-        &path,
-        "select sum(cast(value as bigint)) as n from meta where key = 'ctrace.events'",
-    );
-    assert_eq!(told, number(&path, "select count(*) as n from events"));
-    let mut recording = recording;
-    recording.path = path;
-    let reason = "select coalesce(sum(lost), 0) as n from gaps where reason = 'disk full'";
-    let unwritten = number(&recording.path, reason);
-    (recording, unwritten)
+    let twice = "select count(*) - count(distinct seq) from events";
+    assert_eq!(recording.count(twice), 0);
+    let events =
+        recording.count("select sum(cast(value as bigint)) from meta where key = 'ctrace.events'");
+    assert_eq!(events, recording.count("select count(*) from events"));
 }
 
 #[test]
 fn a_file_goes_on_when_there_is_room() {
-    let (recording, lost) = fill(
-        "file",
-        "run.parquet",
-        100_000,
-        |_| calls("file", 300_000),
-        &[],
-    );
+    let fill = Fill {
+        stem: "file",
+        out: "run.parquet",
+        first: 100_000,
+        flags: &[],
+    };
+    let (recording, lost) = fill.run(|_| calls("file", 300_000));
     assert_eq!(lost, 0, "{}", recording.stderr);
 }
 
 #[test]
 fn segments_go_on_when_there_is_room() {
-    let flags = ["--rotate", "1s"];
-    let (recording, lost) = fill(
-        "segments",
-        "out/",
-        100_000,
-        |_| calls("segments", 50_000),
-        &flags,
-    );
+    let fill = Fill {
+        stem: "segments",
+        out: "out/",
+        first: 100_000,
+        flags: &["--rotate", "1s"],
+    };
+    let (recording, lost) = fill.run(|_| calls("segments", 50_000));
     assert_eq!(lost, 0, "{}", recording.stderr);
 }
 
 #[test]
 fn a_database_goes_on_when_there_is_room() {
-    let (recording, lost) = fill(
-        "database",
-        "run.sqlite",
-        20_000,
-        |_| calls("database", 20_000),
-        &[],
-    );
+    let fill = Fill {
+        stem: "database",
+        out: "run.sqlite",
+        first: 20_000,
+        flags: &[],
+    };
+    let (recording, lost) = fill.run(|_| calls("database", 20_000));
     assert_eq!(lost, 0, "{}", recording.stderr);
 }
 
 #[test]
 fn a_flood_beside_a_full_disk_is_counted() {
-    const PATHS: u64 = 400_000;
+    const PATHS: i64 = 400_000;
     let flood = || {
         let container = Container::new(Runtime::Runc, "flood");
         container.run(&["bounds", "paths", &PATHS.to_string()]);
         PATHS
     };
-    // Twice more where there is room for little more: what comes may not be compressed yet.
+    // Two floods more when little memory is left, because the last events may not be compressed yet.
     let flood = |address: &str| {
         let mut made = 0;
-        let waiting = || metrics::wait_for(address, |_| true)["ctrace_waiting_bytes"];
-        while waiting() < WAITING as f64 * 0.9 {
+        let waiting = || metrics::wait_until(address, |_| true)["ctrace_waiting_bytes"];
+        while waiting() < WAITING * 0.9 {
             assert!(made < 40 * PATHS, "memory does not fill up");
             made += flood();
             std::thread::sleep(Duration::from_secs(1));
         }
         made + flood() + flood()
     };
-    let (recording, lost) = fill("flood", "run.parquet", 100_000, flood, &[]);
+    let fill = Fill {
+        stem: "flood",
+        out: "run.parquet",
+        first: 100_000,
+        flags: &[],
+    };
+    let (recording, lost) = fill.run(flood);
     assert!(lost > 0, "{}", recording.stderr);
 }
 
@@ -214,7 +225,7 @@ fn a_ring_goes_on_where_its_dump_has_no_room() {
     let recorder = Recorder::start_to(path.to_str().unwrap(), &[only, ring].concat());
     let pid = recorder.pid().to_string();
     let dump = || output(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
-    // What is evicted counts where something older is there: this is, for it is another's and little.
+    // Evicted events are counted if an older event is still in the ring: this container has few events, which stay.
     let mut made = calls("ringed", 10);
     made += calls("ringed", 3_000_000);
     let refused = dump();
@@ -226,11 +237,14 @@ fn a_ring_goes_on_where_its_dump_has_no_room() {
     let dumped = dump();
     assert!(dumped.status.success(), "{dumped:?}");
     let path = PathBuf::from(String::from_utf8(dumped.stdout).unwrap().trim_end());
-    let rows = "select count(*) as n from events where syscall in ('read', 'write')";
-    let lost = number(&path, "select sum(lost) as n from gaps");
-    let beside = (number(&path, rows) + lost).checked_sub(made);
-    assert!(beside.is_some_and(|n| n < 2000), "{lost} lost, {beside:?}");
-    let evicted = "select sum(lost) as n from gaps where reason = 'evicted'";
+    let rows = "select count(*) from events where syscall in ('read', 'write')";
+    let lost = number(&path, "select sum(lost) from gaps");
+    let extra = number(&path, rows) + lost - made;
+    assert!(
+        (0..2000).contains(&extra),
+        "{lost} lost, {extra} more than were made"
+    );
+    let evicted = "select sum(lost) from gaps where reason = 'evicted'";
     assert!(number(&path, evicted) > 0);
     recorder.stop_within(90_000_000);
 }

@@ -1,17 +1,9 @@
-//! Peers have the names under which their container asked for them.
+//! Peers have the names that their container resolved.
 
-use crate::common::containers::{Container, Ended, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
 use serde_json::json;
-
-fn recorded(command: &[&str]) -> (Recording, Ended) {
-    require_root();
-    let recorder = Recorder::start(&[]);
-    let ended = Container::new(Runtime::Docker, "dns").run(command);
-    assert_eq!(ended.code, 0);
-    (recorder.stop(), ended)
-}
 
 #[test]
 fn a_peer_has_the_name_that_its_container_asked_for() {
@@ -19,7 +11,7 @@ fn a_peer_has_the_name_that_its_container_asked_for() {
     let recorder = Recorder::start(&[]);
     let ended = Container::new(Runtime::Docker, "dns").run(&["dns"]);
     assert_eq!(ended.code, 0);
-    // Another container does not know it.
+    // Another container has not resolved the name.
     let other = Container::new(Runtime::Docker, "dns").run(&["dns", "101"]);
     assert_eq!(other.code, 0);
     let recording = recorder.stop();
@@ -32,7 +24,7 @@ fn a_peer_has_the_name_that_its_container_asked_for() {
     let mut expected: Vec<_> = (101..=110)
         .map(|n| json!({"peer_addr": format!("127.0.0.{n}"), "dns_name": format!("n{n}.test")}))
         .collect();
-    // The newest counts.
+    // The newest name of an address is used.
     expected.push(json!({"peer_addr": "127.0.0.101", "dns_name": "m101.test"}));
     assert_eq!(used(&ended.name, "connect"), expected);
     assert_eq!(used(&ended.name, "sendto"), expected);
@@ -49,8 +41,12 @@ fn a_peer_has_the_name_that_its_container_asked_for() {
 }
 
 #[test]
-fn a_question_and_its_answer_have_the_name() {
-    let (recording, ended) = recorded(&["dns"]);
+fn a_dns_query_and_its_answer_have_the_name() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended = Container::new(Runtime::Docker, "dns").run(&["dns"]);
+    assert_eq!(ended.code, 0);
+    let recording = recorder.stop();
     let rows = recording.query(&format!(
         "select dns_name, string_agg(syscall, ' ' order by time, seq) as calls from events \
          where container = '{}' and comm in ('dns', 'nslookup') and peer_port = 53 and dns_name is not null group by 1 order by 1",
@@ -76,7 +72,7 @@ fn a_question_and_its_answer_have_the_name() {
         ("n107.test", "sendmsg recvmsg"),
     ];
     assert_eq!(calls[..8], expected);
-    // What glibc and busybox do is theirs to choose; they ask, and are answered.
+    // glibc and busybox choose the calls themselves.
     let names: Vec<_> = calls[8..].iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["n108.test", "n109.test", "n110.test"]);
 }

@@ -1,12 +1,12 @@
-//! Whatever way a file is reached, the row carries the path that the kernel used.
+//! Each row about a file has the path that the kernel used, however the file was reached.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use serde_json::Value;
 
-/// Calls of the program `paths` with the directory /tmp/p, by (calls that the C library may make of it, what the caller
-/// passed): the path, and the second one.
+/// Calls of the program `paths` with the directory /tmp/p: the names of the call, for the C library may choose between
+/// several, the path as passed, the path as recorded, and the second path.
 #[rustfmt::skip]
 const CALLS: &[(&[&str], &str, &str, Option<&str>)] = &[
     (&["mkdir", "mkdirat"], "/tmp/p", "/tmp/p", None),
@@ -32,7 +32,7 @@ const CALLS: &[(&[&str], &str, &str, Option<&str>)] = &[
     (&["unlink", "unlinkat"], "created", "/tmp/p/created", None),
 ];
 
-/// Writes, by their length: the path of the fd.
+/// The length of each write and the path of its fd.
 const WRITES: &[(i64, &str)] = &[
     (100, "/tmp/p/before"),
     (101, "/tmp/p/dup"),
@@ -43,14 +43,14 @@ const WRITES: &[(i64, &str)] = &[
     (106, "/tmp/p/second"),
 ];
 
-/// The program runs to its end while a recorder looks on: from its beginning, or from when a file is open already.
+/// Records the program to its end, from its beginning or, if `late`, after it has opened a file.
 fn recorded(runtime: Runtime, late: bool) -> (Recording, String) {
     require_root();
     let early = (!late).then(|| Recorder::start(&[]));
     let mut container = Container::new(runtime, "paths").start(&["paths", "/tmp/p"]);
     assert_eq!(container.line(), "ready");
     let recorder = early.unwrap_or_else(|| Recorder::start(&[]));
-    container.tell("go");
+    container.write("go");
     let ended = container.finish();
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "done\n"));
     (recorder.stop(), ended.name)
@@ -72,7 +72,7 @@ fn check_writes(recording: &Recording, container: &str) {
             "{rows:?}"
         );
     }
-    // A file without a name still says which it was.
+    // A deleted file keeps its former path.
     let rows = recording
         .query(&format!("select path from events where container = '{container}' and syscall = 'write' and ret = 107"));
     assert!(
@@ -99,7 +99,7 @@ fn check_calls(recording: &Recording, container: &str) {
             .any(|r| r["path"] == *path && path2.is_none_or(|p| r["path2"] == p));
         assert!(
             found,
-            "{syscalls:?} of `{arg}` is not about {path}, {path2:?}: {here:#?}"
+            "{syscalls:?} of `{arg}` has not the paths {path}, {path2:?}: {here:#?}"
         );
     }
 }

@@ -1,12 +1,13 @@
-//! A filter lets through what it says and nothing else.
+//! A filter passes the selected events and no others.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::programs::refused;
-use crate::common::recorder::{Recorder, Recording, ctrace_rec};
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_rec;
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::refusal::refused;
+use crate::support::root::require_root;
 use std::collections::BTreeSet;
 
-/// A container that reads a file and makes other calls, recorded with `args`.
+/// Records a container that reads a file and makes other calls.
 fn recorded(args: &[&str]) -> (Recording, String) {
     require_root();
     let recorder = Recorder::start(args);
@@ -19,7 +20,7 @@ fn recorded(args: &[&str]) -> (Recording, String) {
     (recorder.stop(), ended.name)
 }
 
-/// The different values of a column in the rows of calls.
+/// Returns the distinct values of a column in the rows of calls.
 fn values(recording: &Recording, container: &str, column: &str) -> BTreeSet<String> {
     recording
         .query(&format!(
@@ -35,7 +36,7 @@ fn set(values: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn event_names_what_is_recorded() {
+fn event_selects_calls() {
     let (recording, container) = recorded(&["--event", "getppid,chdir", "--event", "read"]);
     assert_eq!(
         values(&recording, &container, "syscall"),
@@ -50,7 +51,7 @@ fn event_names_what_is_recorded() {
 }
 
 #[test]
-fn exclude_event_names_what_is_not() {
+fn exclude_event_leaves_out_calls() {
     let (recording, container) = recorded(&["--exclude-event", "getppid,read"]);
     let calls = values(&recording, &container, "syscall");
     assert!(
@@ -64,7 +65,7 @@ fn exclude_event_names_what_is_not() {
 }
 
 #[test]
-fn a_set_but_for_an_event() {
+fn an_event_is_excluded_from_a_set() {
     let (recording, container) = recorded(&["--set", "fs", "--exclude-event", "read"]);
     assert_eq!(values(&recording, &container, "class"), set(&["file"]));
     let calls = values(&recording, &container, "syscall");
@@ -76,7 +77,7 @@ fn a_set_but_for_an_event() {
 }
 
 #[test]
-fn exclude_set_leaves_the_others() {
+fn exclude_set_leaves_out_a_set() {
     let (recording, container) = recorded(&["--exclude-set", "fs,memory"]);
     let classes = values(&recording, &container, "class");
     assert!(classes.contains("process"), "{classes:?}");
@@ -87,7 +88,7 @@ fn exclude_set_leaves_the_others() {
 }
 
 #[test]
-fn an_event_joins_a_set() {
+fn an_event_is_added_to_a_set() {
     let (recording, container) = recorded(&["--set", "signal", "--event", "getppid,chdir"]);
     let sets = recording.query(&format!(
         "select distinct class from events where container = '{container}' and kind = 'syscall' \
@@ -102,7 +103,7 @@ fn an_event_joins_a_set() {
 }
 
 #[test]
-fn comm_names_the_threads() {
+fn comm_selects_threads() {
     let (recording, container) = recorded(&["--comm", "cat"]);
     assert_eq!(values(&recording, &container, "comm"), set(&["cat"]));
     let (recording, container) = recorded(&["--exclude-comm", "cat,ls"]);
@@ -111,7 +112,8 @@ fn comm_names_the_threads() {
     assert!(!comms.contains("cat") && !comms.contains("ls"), "{comms:?}");
 }
 
-/// Two containers that run before the recorder starts, which is told of one of them.
+/// Starts two containers before the recorder, whose `flag` names one of them, and another container after it. Checks which
+/// of the three are recorded.
 fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
     require_root();
     let mut both = ["chosen", "other"].map(|stem| {
@@ -119,9 +121,9 @@ fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
     });
     both.iter_mut().for_each(|c| assert_eq!(c.line(), "up"));
     let recorder = Recorder::start(&[flag, &choose(&both[0].name, &both[0].id)]);
-    // One that comes later, whose name the recorder has to learn, and which is not chosen.
+    // A later container, whose name the recorder has to learn, and which is not selected.
     let later = Container::new(runtime, "later").run(&["cat", "/etc/motd"]);
-    both.iter_mut().for_each(|c| c.tell("go"));
+    both.iter_mut().for_each(|c| c.write("go"));
     let [chosen, other] = both.map(|c| c.finish().name);
     let recording = recorder.stop();
     let calls = |name: &str| {
@@ -129,13 +131,13 @@ fn chosen(runtime: Runtime, flag: &str, choose: impl Fn(&str, &str) -> String) {
             "select count(*) from events where container = '{name}' and kind = 'syscall' and path = '/etc/motd'"
         ))
     };
-    let wanted = [
+    let recorded = [
         calls(&chosen) > 0,
         calls(&other) > 0,
         calls(&later.name) > 0,
     ];
     let include = flag == "--container";
-    assert_eq!(wanted, [include, !include, !include], "{flag}");
+    assert_eq!(recorded, [include, !include, !include], "{flag}");
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn a_container_is_chosen_by_a_pattern() {
 }
 
 #[test]
-fn a_container_is_left_out_by_name() {
+fn a_container_is_excluded_by_name() {
     chosen(Runtime::Docker, "--exclude-container", |name, _| {
         name.to_owned()
     });
@@ -187,7 +189,7 @@ fn a_container_that_comes_later_is_chosen_by_name() {
 }
 
 #[test]
-fn an_unknown_name_is_refused_with_the_nearest() {
+fn an_unknown_name_is_refused_with_a_suggestion() {
     let out = tempfile::tempdir().unwrap();
     let file = out.path().join("run.parquet");
     for (flag, wrong, right) in [

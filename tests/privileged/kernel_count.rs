@@ -1,8 +1,10 @@
-//! The kernel's own word: what bpftrace counts of a container is what was recorded and what was lost, exactly.
+//! Recorded and lost events of a container are exactly the events that bpftrace counts in the kernel.
 
-use crate::common::containers::{Container, Running, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::{LIMIT, require_root, run, wait_for};
+use crate::support::command::run;
+use crate::support::containers::{Container, Running, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
+use crate::support::wait::wait_for;
 use ctrace_schema::syscalls::{Abi, Class, spec_of};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,9 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A plain counter, by cgroup of either hierarchy and syscall number: every return, but for that of a new thread from
-/// its parent's call, and the calls that never return. `ready` is told when each probe is at work,
-/// and again and again: a signal that comes just before bpftrace sleeps does not wake it.
+/// A bpftrace program that counts by cgroup of either hierarchy and by syscall number: each return, except the return of a
+/// new thread from its parent's call, and each call that never returns. It prints `ready` when all probes work, and
+/// repeats the line every 50 ms, because a signal that comes just before bpftrace sleeps does not wake it.
 const COUNTER: &str = r#"
 tracepoint:raw_syscalls:sys_exit {
     if (args->ret != 0 || (FORKS)) {
@@ -34,14 +36,14 @@ tracepoint:sched:sched_process_exit / curtask->signal->live.counter == 0 / {
 interval:ms:50 / @left && @ended / { printf("ready\n"); }
 "#;
 
-/// Events by class.
+/// Numbers of events by class.
 type Counts = BTreeMap<String, i64>;
 
 fn abi() -> Abi {
     Abi::of_machine(std::env::consts::ARCH, false).unwrap()
 }
 
-/// bpftrace at work.
+/// A running bpftrace.
 struct Counter {
     child: Child,
     dir: TempDir,
@@ -49,20 +51,21 @@ struct Counter {
 
 impl Counter {
     fn start() -> Self {
-        // tracefs, where bpftrace looks for tracepoints, is not mounted everywhere.
+        // bpftrace needs tracefs, which is not mounted everywhere.
         let tracing =
             "test -e /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing";
         run(Command::new("sh").args(["-c", tracing]));
         let ask = run(Command::new("bpftrace")
             .args(["-e", "BEGIN { printf(\"%d\\n\", pids_cgrp_id); exit(); }"]));
         let pids = ask.lines().find(|l| l.parse::<u32>().is_ok()).unwrap();
-        let numbers = |names: &[&str], sign: &str, and: &str| {
+        // A condition on the numbers of some calls.
+        let numbers = |names: &[&str], operator: &str, join: &str| {
             let all = names
                 .iter()
                 .filter_map(|n| ctrace_schema::syscalls::number(abi(), n));
-            all.map(|n| format!("args->id {sign} {n}"))
+            all.map(|n| format!("args->id {operator} {n}"))
                 .collect::<Vec<_>>()
-                .join(and)
+                .join(join)
         };
         let program = COUNTER
             .replace("PIDS", pids)
@@ -82,24 +85,25 @@ impl Counter {
             .spawn()
             .unwrap();
         let mut counter = Counter { child, dir };
-        wait_for("bpftrace counts", LIMIT, || {
-            run(&mut Command::new("true")); // a process that ends
+        wait_for("bpftrace counts", || {
+            // The probe of process ends needs a process that ends.
+            run(&mut Command::new("true"));
             let gone = counter.child.try_wait().unwrap();
-            assert!(gone.is_none(), "{}", counter.said("err"));
-            counter.said("out").contains("ready").then_some(())
+            assert!(gone.is_none(), "{}", counter.text("err"));
+            counter.text("out").contains("ready").then_some(())
         });
         counter
     }
 
-    fn said(&self, file: &str) -> String {
+    fn text(&self, file: &str) -> String {
         fs::read_to_string(self.dir.path().join(file)).unwrap()
     }
 
-    /// Ends it; gives what it counted of the cgroups.
+    /// Ends bpftrace and returns its counts for each of the cgroups.
     fn stop(mut self, cgroups: &[Cgroup]) -> Vec<Counts> {
         run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
-        assert!(self.child.wait().unwrap().success(), "{}", self.said("err"));
-        let out = self.said("out");
+        assert!(self.child.wait().unwrap().success(), "{}", self.text("err"));
+        let out = self.text("out");
         let maps: Vec<Value> = out
             .lines()
             .filter_map(|l| serde_json::from_str(l).ok())
@@ -132,7 +136,7 @@ impl Drop for Counter {
     }
 }
 
-/// The class of a call. A return from a signal handler has put back the number -1.
+/// Returns the class of a call. rt_sigreturn returns with the number -1, which it has restored.
 fn class(number: i64) -> &'static str {
     match u32::try_from(number) {
         Ok(nr) => spec_of(abi(), nr).class.as_str(),
@@ -140,7 +144,7 @@ fn class(number: i64) -> &'static str {
     }
 }
 
-/// A container's cgroup.
+/// The id of a container's cgroup, in the hierarchy of the controller `pids` or in the unified hierarchy.
 enum Cgroup {
     Pids(i64),
     Unified(i64),
@@ -173,7 +177,26 @@ impl Cgroup {
     }
 }
 
-/// What was recorded of a container, and what was lost of it.
+/// The events of a container.
+struct Counted {
+    /// The events that bpftrace counted.
+    happened: Counts,
+    recorded: Counts,
+    lost: Counts,
+}
+
+impl Counted {
+    /// Checks that every event is recorded or lost.
+    fn check(&self, what: &str) {
+        let mut sum = self.recorded.clone();
+        for (class, n) in &self.lost {
+            *sum.entry(class.clone()).or_default() += n;
+        }
+        assert_eq!(sum, self.happened, "{what}");
+    }
+}
+
+/// Returns the recorded and the lost events of a container.
 fn recorded(recording: &Recording, container: &str) -> (Counts, Counts) {
     let counts = |sql: &str| -> Counts {
         let rows = recording.query(&format!(
@@ -192,8 +215,8 @@ fn recorded(recording: &Recording, container: &str) -> (Counts, Counts) {
 
 const UNCONFINED: Option<&str> = Some("--security-opt=seccomp=unconfined");
 
-/// Many things of every class, in three containers at once, of which one floods. The last one's calls pass a filter of
-/// seccomp's, which refuses some.
+/// Commands with calls of every class, for three containers at the same time. The first makes a flood. The calls of the
+/// last pass a seccomp filter, which refuses some.
 const COMMANDS: [(Option<&str>, &str); 3] = [
     (
         UNCONFINED,
@@ -210,19 +233,14 @@ const COMMANDS: [(Option<&str>, &str); 3] = [
     ),
 ];
 
-/// Records the three, the first making so many calls of one kind and so many of each other; gives of each what
-/// happened, what was recorded and what was lost. With `rings`, tiny ones, the recorder is hampered as well.
-fn counted(rings: &[(&str, &str)], flood: [&str; 2]) -> Vec<(Counts, Counts, Counts)> {
-    counted_of(COMMANDS, rings, flood, !rings.is_empty())
-}
-
-/// Likewise, of other commands.
-fn counted_of<const N: usize>(
+/// Records a container for each of `commands`, whose arguments $1 and $2 are `flood`. With `slow`, the recorder is slowed
+/// down.
+fn count<const N: usize>(
     commands: [(Option<&str>, &str); N],
     rings: &[(&str, &str)],
     flood: [&str; 2],
-    hampered: bool,
-) -> Vec<(Counts, Counts, Counts)> {
+    slow: bool,
+) -> Vec<Counted> {
     require_root();
     let counter = Counter::start();
     let containers = commands.map(|(option, command)| {
@@ -233,7 +251,7 @@ fn counted_of<const N: usize>(
         };
         (container, format!("echo up; read x; {command}"))
     });
-    // What else the machine does fills no ring.
+    // Other processes of the machine are not recorded and fill no ring.
     let names = containers.each_ref().map(|(container, _)| container.name());
     let args = ["--container", &names.join(",")];
     let recorder = Recorder::start_with("run.parquet", &args, rings);
@@ -244,67 +262,69 @@ fn counted_of<const N: usize>(
         assert_eq!(c.line(), "up");
         Cgroup::of(c)
     });
-    containers.iter_mut().for_each(|c| c.tell("go"));
-    let ended = if hampered {
-        recorder.hampered(|| containers.map(Running::finish))
+    containers.iter_mut().for_each(|c| c.write("go"));
+    let ended = if slow {
+        recorder.slowed_down(|| containers.map(Running::finish))
     } else {
         containers.map(Running::finish)
     };
     let recording = recorder.stop();
     let happened = counter.stop(&cgroups);
-    let both = ended.iter().map(|c| {
+    let each = happened.into_iter().zip(&ended).map(|(happened, c)| {
         assert_eq!(c.code, 0, "{}", c.stdout);
-        recorded(&recording, &c.name)
+        let (recorded, lost) = recorded(&recording, &c.name);
+        Counted {
+            happened,
+            recorded,
+            lost,
+        }
     });
-    let all = happened.into_iter().zip(both);
-    all.map(|(all, (rows, lost))| (all, rows, lost)).collect()
+    each.collect()
 }
 
 fn total(counts: &Counts) -> i64 {
     counts.values().sum()
 }
 
-/// Recorded and lost together.
-fn sum(rows: &Counts, lost: &Counts) -> Counts {
-    let mut all = rows.clone();
-    for (class, n) in lost {
-        *all.entry(class.clone()).or_default() += n;
-    }
-    all
-}
-
 #[test]
-fn what_is_recorded_is_all_that_happened() {
-    let counted = counted(&[], ["40000", "7000"]);
-    for (happened, rows, lost) in &counted {
-        assert_eq!((rows, lost), (happened, &Counts::new()));
+fn every_event_is_recorded() {
+    let counted = count(COMMANDS, &[], ["40000", "7000"], false);
+    for container in &counted {
+        assert_eq!(container.recorded, container.happened);
+        assert_eq!(container.lost, Counts::new());
     }
     for class in Class::ALL {
-        let in_it = |(happened, ..): &(Counts, _, _)| happened.contains_key(class.as_str());
-        assert!(counted.iter().any(in_it), "no call of the class {class:?}");
-    }
-}
-
-#[test]
-fn what_is_recorded_and_what_is_lost_is_all_that_happened() {
-    // Hardly anything fits the one, and the other holds a moment of a flood.
-    for ring in ["4096", "65536"] {
-        let counted = counted(&[("CTRACE_RING_BYTES", ring)], ["400000", "100000"]);
-        for (happened, rows, lost) in &counted {
-            assert_eq!(sum(rows, lost), *happened, "rings of {ring} bytes");
-        }
-        let (happened, _, lost) = &counted[0];
+        let has_class = |c: &Counted| c.happened.contains_key(class.as_str());
         assert!(
-            total(lost) > total(happened) / 2,
-            "rings of {ring} bytes: {lost:?} of {happened:?}"
+            counted.iter().any(has_class),
+            "no call of the class {class:?}"
         );
     }
 }
 
-/// Many calls of some classes.
+#[test]
+fn recorded_and_lost_events_are_all_events() {
+    // Hardly any record fits the small ring, and the large one holds a moment of a flood.
+    for ring in ["4096", "65536"] {
+        let rings = [("CTRACE_RING_BYTES", ring)];
+        let counted = count(COMMANDS, &rings, ["400000", "100000"], true);
+        for container in &counted {
+            container.check(&format!("rings of {ring} bytes"));
+        }
+        let flood = &counted[0];
+        assert!(
+            total(&flood.lost) > total(&flood.happened) / 2,
+            "rings of {ring} bytes: {:?} of {:?}",
+            flood.lost,
+            flood.happened
+        );
+    }
+}
+
+/// A command with many calls of a few classes.
 const FLOOD: &str = "calls getppid=200000 chdir=50000 sched_yield=50000";
 
-/// Of a container that is as others are: it reads, writes, connects, runs programs and waits.
+/// The command of an ordinary container, which reads, writes, connects, runs programs and waits.
 const QUIET: &str =
     "net; for i in $(seq 20); do cat /etc/motd | sort | uniq; ls -lR /etc; sleep 0.05; done";
 
@@ -313,23 +333,22 @@ fn a_container_that_floods_loses_its_own_events_first() {
     let flood = COMMANDS[0].1;
     let commands = [flood, QUIET, QUIET, QUIET, QUIET].map(|command| (UNCONFINED, command));
     let rings = [("CTRACE_RING_BYTES", "1048576")];
-    let counted = counted_of(commands, &rings, ["800000", "200000"], true);
-    for (happened, rows, lost) in &counted {
-        assert_eq!(sum(rows, lost), *happened);
+    let counted = count(commands, &rings, ["800000", "200000"], true);
+    for container in &counted {
+        container.check("rings of 1 MiB");
     }
-    let share =
-        |(happened, _, lost): &(Counts, _, Counts)| total(lost) as f64 / total(happened) as f64;
+    let share = |c: &Counted| total(&c.lost) as f64 / total(&c.happened) as f64;
     let shares: Vec<f64> = counted.iter().map(share).collect();
-    assert!(shares[0] > 0.05, "{shares:?} lost: the flood was none");
+    assert!(shares[0] > 0.05, "{shares:?} lost: the flood was too small");
     for other in &shares[1..] {
         assert!(*other < 0.01, "{shares:?} lost");
     }
 }
 
 #[test]
-fn what_is_lost_is_told_by_the_cpu_on_which_it_was() {
+fn losses_are_counted_per_cpu() {
     require_root();
-    // Each stays on a CPU, from before the recording begins.
+    // Each container stays on one CPU from before the recording.
     let script = |cpu| {
         format!(
             "exec taskset {:x} sh -c 'echo up; read x; {}'",
@@ -350,25 +369,32 @@ fn what_is_lost_is_told_by_the_cpu_on_which_it_was() {
     let names = containers.each_ref().map(|(_, c)| c.name.clone()).join(",");
     let rings = [("CTRACE_RING_BYTES", "65536")];
     let recorder = Recorder::start_with("run.parquet", &["--container", &names], &rings);
-    containers.iter_mut().for_each(|(_, c)| c.tell("go"));
-    let ended = recorder.hampered(|| containers.map(|(cpu, c)| (cpu, c.finish())));
+    containers.iter_mut().for_each(|(_, c)| c.write("go"));
+    let ended = recorder.slowed_down(|| containers.map(|(cpu, c)| (cpu, c.finish())));
     let recording = recorder.stop();
     let happened = counter.stop(&cgroups);
     for ((cpu, ended), happened) in ended.iter().zip(happened) {
         assert_eq!(ended.code, 0, "{}", ended.stdout);
-        let (rows, lost) = recorded(&recording, &ended.name);
-        assert_eq!(sum(&rows, &lost), happened, "of CPU {cpu}");
-        assert!(total(&lost) > 10_000, "{lost:?}: the flood was none");
+        let (recorded, lost) = recorded(&recording, &ended.name);
+        assert!(total(&lost) > 10_000, "{lost:?}: the flood was too small");
+        let counted = Counted {
+            happened,
+            recorded,
+            lost,
+        };
+        counted.check(&format!("CPU {cpu}"));
         let sql = "select cpu, class, sum(lost) as n from gaps where container =";
         let sql = format!("{sql} '{}' group by cpu, class", ended.name);
         for row in recording.query(&sql) {
             assert_eq!(row["cpu"], *cpu, "{row}");
-            assert_eq!(row["n"], lost[row["class"].as_str().unwrap()], "{row}");
+            let class = row["class"].as_str().unwrap();
+            assert_eq!(row["n"], counted.lost[class], "{row}");
         }
     }
 }
 
-/// How many programs with these arguments a container is recorded to have run, and how many of them to have ended.
+/// Returns how many programs with the arguments `argv` a container has executed and how many of these have ended, by the
+/// recording.
 fn programs(recording: &Recording, container: &str, argv: &str) -> (i64, i64) {
     let of = |what: &str| {
         let sql = format!("select count(*) from events where container = '{container}' and {what}");
@@ -389,11 +415,11 @@ fn exec_connect_and_the_end_of_a_process_are_the_last_to_be_lost() {
     let args = ["--container", container.name()];
     let recorder = Recorder::start_with("run.parquet", &args, &rings);
     let script = "calls getppid=600000 & for i in $(seq 30); do cat /etc/motd; wget http://127.0.0.1:1/; done; wait";
-    let ended = recorder.hampered(|| container.run(&["sh", "-c", script]));
+    let ended = recorder.slowed_down(|| container.run(&["sh", "-c", script]));
     assert_eq!(ended.code, 0, "{}", ended.stdout);
     let recording = recorder.stop();
     let (_, lost) = recorded(&recording, &ended.name);
-    assert!(total(&lost) > 100_000, "{lost:?}: the flood was none");
+    assert!(total(&lost) > 100_000, "{lost:?}: the flood was too small");
     let count = |what: &str| {
         let name = &ended.name;
         recording.count(&format!(
@@ -415,7 +441,7 @@ fn a_fork_bomb_leaves_room_for_the_processes_of_others() {
     let rings = [("CTRACE_RING_BYTES", "131072")];
     let names = format!("{},{}", bomb.name(), other.name());
     let recorder = Recorder::start_with("run.parquet", &["--container", &names], &rings);
-    let (bomb, ended) = recorder.hampered(|| {
+    let (bomb, ended) = recorder.slowed_down(|| {
         let bomb = bomb.start(&["bounds", "forks", "6"]);
         let script = "for i in $(seq 40); do cat /etc/motd; done";
         let ended = other.run(&["sh", "-c", script]);
@@ -424,7 +450,7 @@ fn a_fork_bomb_leaves_room_for_the_processes_of_others() {
     assert_eq!((bomb.code, ended.code), (0, 0), "{}", ended.stdout);
     let recording = recorder.stop();
     let (_, lost) = recorded(&recording, &bomb.name);
-    assert!(lost["process"] > 100, "{lost:?}: the bomb was none");
+    assert!(lost["process"] > 100, "{lost:?}: the bomb was too small");
     assert_eq!(programs(&recording, &ended.name, "cat /etc/motd"), (40, 40));
 }
 

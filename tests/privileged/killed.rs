@@ -1,14 +1,16 @@
-//! Recorders of the kernel's events that are killed.
+//! Killed recorders of the kernel's events.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, query};
-use crate::common::{require_root, run};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::query::query;
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Kills a recorder to a file of this name while a container opens a file after the other, after `lines` of them. What
-/// the container said more than a second before is in what `seen` makes of the recording.
+/// Kills a recorder while a container opens one file after the other, and prints the number of each: the kill comes after
+/// `lines` numbers. Checks that `seen` finds every file in the recording that was printed more than a second before.
 fn kill_costs_a_second_at_most(name: &str, lines: usize, seen: impl Fn(&Path) -> Vec<String>) {
     require_root();
     let recorder = Recorder::start_to(name, &["--event", "openat,open"]);

@@ -1,26 +1,26 @@
-//! What `docs/limits.md` says that a recording does not show, or shows in a way of its own, is so; and what it says of
-//! order and of memory.
+//! The limits of `docs/limits.md`: events that a recording does not show, or shows in a special way, the order of rows, and
+//! memory.
 
-use crate::common::containers::{Container, Ended, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Ended, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// A run of the program `limits`, recorded.
+/// A recording of the program `limits`.
 struct Limits {
     recording: Recording,
     container: Ended,
 }
 
-/// Runs it with `what` to do.
-fn limits(what: &str) -> Limits {
+/// Records one of the tasks of the program.
+fn limits(task: &str) -> Limits {
     require_root();
     let container =
         Container::new(Runtime::Docker, "limits").option("--security-opt=seccomp=unconfined");
     let recorder = Recorder::start(&["--container", container.name()]);
-    let container = container.run(&["limits", what]);
+    let container = container.run(&["limits", task]);
     let recording = recorder.stop();
     assert_eq!(container.code, 0, "{}", container.stdout);
     Limits {
@@ -30,7 +30,7 @@ fn limits(what: &str) -> Limits {
 }
 
 impl Limits {
-    /// What `select` gives of the program's rows, in order. runc is called `exe` for a while too.
+    /// Returns columns of the program's rows, in order. Rows of runc, which is also called `exe` for a while, are left out.
     fn rows(&self, select: &str, condition: &str) -> Vec<Value> {
         self.recording.query(&format!(
             "select {select} from events where container = '{}' and comm in ('limits', 'exe', 'true') \
@@ -43,7 +43,7 @@ impl Limits {
         self.rows("seq", condition).len()
     }
 
-    /// A count of `ctrace.missed`, which stands in the file's footer as JSON.
+    /// Returns a count of `ctrace.missed`, which is JSON in the footer of the file.
     fn missed(&self, what: &str) -> i64 {
         let bytes = fs::read(&self.recording.path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
@@ -56,11 +56,8 @@ impl Limits {
 
 #[test]
 fn the_vdso_answers_without_a_call() {
-    let asked_the_kernel = limits("vdso").count("syscall = 'clock_gettime'");
-    assert_eq!(
-        asked_the_kernel, 1,
-        "of 1,001 times that the clock was read"
-    );
+    let calls = limits("vdso").count("syscall = 'clock_gettime'");
+    assert_eq!(calls, 1, "calls for 1,001 reads of the clock");
 }
 
 #[test]
@@ -81,12 +78,12 @@ fn a_new_call_has_its_number_for_a_name() {
     assert_eq!(
         rows,
         [row("syscall_500"), row("syscall_unknown")],
-        "and a number that no call can have is told too"
+        "a number that no call can have is recorded too"
     );
 }
 
 #[test]
-fn the_path_of_a_call_on_a_path_is_as_it_was_passed() {
+fn a_call_on_a_path_records_the_path_as_passed() {
     let rows = limits("dots").rows("path, inode", "syscall in ('unlink', 'unlinkat')");
     assert_eq!(rows, [json!({"path": "/tmp/a/link/../b/gone"})]);
 }
@@ -105,7 +102,7 @@ fn a_path_that_another_thread_has_changed_is_null() {
 }
 
 #[test]
-fn a_thread_that_changes_the_directory_went_from_the_one_before() {
+fn a_chdir_in_a_thread_starts_from_the_previous_directory() {
     let rows = limits("threads_directory").rows("path", "path_arg = 'below' and syscall = 'chdir'");
     assert_eq!(rows, [json!({"path": "/tmp/below"})]);
 }
@@ -117,7 +114,7 @@ fn a_deleted_file_has_the_path_that_it_had() {
 }
 
 #[test]
-fn a_path_in_a_chroot_is_told_from_the_container_s_root() {
+fn a_path_in_a_chroot_starts_at_the_root_of_the_container() {
     let rows = limits("in_chroot").rows("path, path_arg", "path_arg = '/inside'");
     assert_eq!(
         rows,
@@ -176,7 +173,7 @@ fn a_signal_and_the_end_of_a_thread_are_seen_as_calls_only() {
     let limits = limits("signals_and_threads");
     assert_eq!(limits.count("syscall = 'kill'"), 1);
     assert_eq!(limits.count("syscall in ('clone', 'clone3')"), 1);
-    assert_eq!(limits.count("syscall = 'exit'"), 1, "of the thread");
+    assert_eq!(limits.count("syscall = 'exit'"), 1, "the end of the thread");
     assert_eq!(
         limits.rows("kind, action", "kind <> 'syscall'"),
         [json!({"kind": "process", "action": "exit"})]
@@ -203,7 +200,7 @@ fn memory_that_is_not_resident_is_read_at_the_return() {
         ),
         Vec::<Value>::new()
     );
-    // Memory that is not there at all is counted, and null.
+    // Memory that is not mapped is counted, and the columns are null.
     assert_eq!(
         limits.rows(
             "path, path_arg",
@@ -219,31 +216,31 @@ fn threads_that_wait_for_each_other_are_in_their_order() {
     let limits = limits("token");
     let rows = limits.rows("tid", "syscall = 'write' and ret = 1 and tid <> pid");
     assert_eq!(rows.len(), 1000);
-    let turns = rows
+    let switches = rows
         .windows(2)
         .filter(|pair| pair[0]["tid"] != pair[1]["tid"]);
-    assert_eq!(turns.count(), 999);
+    assert_eq!(switches.count(), 999);
 }
 
-/// `module::test` in the page is a test of this directory.
+/// `module::test` in a page must name a test of `tests/`.
 #[test]
-fn every_test_that_the_page_names_is_there() {
+fn every_test_that_the_pages_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/limits.md")).unwrap();
-    let named = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter_map(|code| code.split_once("::"));
-    let mut tests = 0;
-    for (module, test) in named {
-        let files = ["tests/privileged", "tests"].map(|dir| root.join(dir).join(module));
-        let is_there = files.iter().any(|file| {
-            fs::read_to_string(file.with_extension("rs"))
-                .is_ok_and(|source| source.contains(&format!("#[test]\nfn {test}() {{")))
-        });
-        assert!(is_there, "{module}::{test}");
-        tests += 1;
+    for page in ["docs/limits.md", "docs/recording.md", "docs/service.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let code = text.split('`').skip(1).step_by(2);
+        let mut tests = 0;
+        for (module, test) in code.filter_map(|code| code.split_once("::")) {
+            let files = ["privileged", "recording", "kernels"]
+                .map(|binary| root.join("tests").join(binary).join(module));
+            let exists = files.iter().any(|file| {
+                fs::read_to_string(file.with_extension("rs"))
+                    .is_ok_and(|source| source.contains(&format!("#[test]\nfn {test}() {{")))
+            });
+            assert!(exists, "{page}: {module}::{test}");
+            tests += 1;
+        }
+        let least = if page == "docs/limits.md" { 10 } else { 2 };
+        assert!(tests > least, "{page} names {tests} tests only");
     }
-    assert!(tests > 10, "only {tests} tests are named");
 }

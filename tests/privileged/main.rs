@@ -1,10 +1,25 @@
-//! Records real containers with the real programs and asks the recordings. Needs root; without it every test fails.
+//! Recordings of real containers with the real programs. Needs root; without it every test fails.
 
-// A test that cannot go on stops with the reason.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops with the reason"
+)]
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../support"]
+mod support {
+    pub mod command;
+    pub mod containers;
+    pub mod docker;
+    pub mod image;
+    pub mod metrics;
+    pub mod programs;
+    pub mod python;
+    pub mod query;
+    pub mod recorder;
+    pub mod refusal;
+    pub mod root;
+    pub mod wait;
+}
 
 mod bounds;
 mod calls;
@@ -24,5 +39,4 @@ mod reuse;
 mod ring;
 mod seccomp;
 mod service;
-
 mod uring;

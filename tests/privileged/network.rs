@@ -1,210 +1,151 @@
-//! Both ends of every kind of socket.
+//! The local and the peer address of every kind of socket.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use serde_json::{Value, json};
 
-/// The program `net` runs to its end while recorded.
-fn recorded(runtime: Runtime) -> (Recording, String) {
-    require_root();
-    let recorder = Recorder::start(&[]);
-    let ended = Container::new(runtime, "net").run(&["net"]);
-    assert_eq!((ended.code, ended.stdout.as_str()), (0, "done\n"));
-    (recorder.stop(), ended.name)
+/// A recording of the program `net`.
+struct Net {
+    recording: Recording,
+    container: String,
 }
 
 const COLUMNS: &str = "syscall, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path, bytes, ret, fd";
 
-/// The rows of the program of which `filter` is true.
-fn rows(recording: &Recording, container: &str, filter: &str) -> Vec<Value> {
-    recording.query(&format!(
-        "select {COLUMNS} from events where container = '{container}' and comm = 'net' and {filter} order by time, seq"
-    ))
-}
+/// An address and a port.
+type End = (&'static str, u16);
 
-/// There is exactly one row of which `filter` is true, and it says what `expected` says.
-fn one(recording: &Recording, container: &str, filter: &str, expected: Value) {
-    let rows = rows(recording, container, filter);
-    assert_eq!(rows.len(), 1, "{filter}: {rows:#?}");
-    for (column, value) in expected.as_object().unwrap() {
-        assert_eq!(
-            &rows[0][column], value,
-            "{filter}: {column} of {:#?}",
-            rows[0]
-        );
-    }
-}
-
-fn ends(family: &str, protocol: &str, local: (&str, u16), peer: (&str, u16)) -> Value {
+/// The columns of a socket with both ends.
+fn ends(family: &str, protocol: &str, local: End, peer: End) -> Value {
     json!({
         "family": family, "protocol": protocol,
         "local_addr": local.0, "local_port": local.1, "peer_addr": peer.0, "peer_port": peer.1,
     })
 }
 
-fn inet(
-    recording: &Recording,
-    container: &str,
-    family: &str,
-    server: (&str, u16),
-    client: (&str, u16),
-    base: i64,
-) {
-    let out = ends(family, "tcp", client, server);
-    let back = ends(family, "tcp", server, client);
-    let is = |syscalls: &str, more: &str| {
-        format!("syscall in ({syscalls}) and family = '{family}' and {more}")
-    };
-    let connect = is(
-        "'connect'",
-        &format!("protocol = 'tcp' and peer_port = {}", server.1),
-    );
-    one(recording, container, &connect, out.clone());
-    one(
-        recording,
-        container,
-        &is("'accept', 'accept4'", "protocol = 'tcp'"),
-        back.clone(),
-    );
-    one(
-        recording,
-        container,
-        &format!("syscall = 'write' and ret = {base}"),
-        out.clone(),
-    );
-    one(
-        recording,
-        container,
-        &format!("syscall = 'read' and ret = {base}"),
-        back.clone(),
-    );
-    one(
-        recording,
-        container,
-        &format!("syscall = 'sendto' and ret = {}", base + 1),
-        back,
-    );
-    one(
-        recording,
-        container,
-        &format!("syscall = 'recvfrom' and ret = {}", base + 1),
-        out,
-    );
-    for call in ["bind", "listen"] {
-        let filter = is(
-            &format!("'{call}'"),
-            &format!("protocol = 'tcp' and local_port = {}", server.1),
-        );
-        one(
-            recording,
-            container,
-            &filter,
-            json!({"local_addr": server.0, "ret": 0}),
-        );
+impl Net {
+    /// Records the program to its end.
+    fn record(runtime: Runtime) -> Net {
+        require_root();
+        let recorder = Recorder::start(&[]);
+        let ended = Container::new(runtime, "net").run(&["net"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "done\n"));
+        Net {
+            recording: recorder.stop(),
+            container: ended.name,
+        }
     }
 
-    // Not connected: the peer is in the call alone.
-    let (left, right, base) = (server, client, base + 10);
-    let bound = |addr: (&str, u16)| json!({"family": family, "protocol": "udp", "local_port": addr.1, "bytes": base});
-    let with_peer = |mut row: Value, peer: (&str, u16), bytes: i64| {
-        row["peer_addr"] = peer.0.into();
-        row["peer_port"] = peer.1.into();
-        row["bytes"] = bytes.into();
-        row
-    };
-    for (call, local, peer, bytes) in [
-        ("sendto", left, right, base),
-        ("recvfrom", right, left, base),
-        ("sendmsg", right, left, base + 1),
-        ("recvmsg", left, right, base + 1),
-    ] {
-        let filter = format!("syscall = '{call}' and ret = {bytes}");
-        one(
-            recording,
-            container,
-            &filter,
-            with_peer(bound(local), peer, bytes),
-        );
+    /// Returns the program's rows that match `filter`.
+    fn rows(&self, filter: &str) -> Vec<Value> {
+        self.recording.query(&format!(
+            "select {COLUMNS} from events where container = '{}' and comm = 'net' and {filter} order by time, seq",
+            self.container
+        ))
     }
-}
 
-fn unix(recording: &Recording, container: &str) {
-    for (name, base) in [("/tmp/stream.sock", 140), ("@ctrace-stream", 150)] {
-        let connected = json!({"family": "unix", "protocol": "stream", "peer_path": name});
-        one(
-            recording,
-            container,
-            &format!("syscall = 'connect' and peer_path = '{name}'"),
-            connected.clone(),
-        );
-        one(
-            recording,
-            container,
-            &format!("syscall = 'write' and ret = {base}"),
-            connected.clone(),
-        );
-        one(
-            recording,
-            container,
-            &format!("syscall = 'recvfrom' and ret = {}", base + 1),
-            connected,
-        );
-        // The accepted end belongs to the listener of that name.
-        let accepted = json!({"family": "unix", "protocol": "stream", "peer_path": name});
-        one(
-            recording,
-            container,
-            &format!("syscall = 'read' and ret = {base}"),
-            accepted,
-        );
+    /// Checks that exactly one row matches `filter`, and that it has the columns of `expected`.
+    fn one(&self, filter: &str, expected: Value) {
+        let rows = self.rows(filter);
+        assert_eq!(rows.len(), 1, "{filter}: {rows:#?}");
+        for (column, value) in expected.as_object().unwrap() {
+            assert_eq!(
+                &rows[0][column], value,
+                "{filter}: {column} of {:#?}",
+                rows[0]
+            );
+        }
     }
-    for (call, peer, bytes) in [
-        ("sendto", "/tmp/right.sock", 160),
-        ("recvfrom", "/tmp/left.sock", 160),
-        ("sendmsg", "/tmp/left.sock", 161),
-        ("recvmsg", "/tmp/right.sock", 161),
-    ] {
-        let datagram =
-            json!({"family": "unix", "protocol": "dgram", "peer_path": peer, "bytes": bytes});
-        one(
-            recording,
-            container,
-            &format!("syscall = '{call}' and ret = {bytes}"),
-            datagram,
-        );
+
+    /// Checks a TCP connection whose transfers have `base` and `base + 1` bytes.
+    fn check_tcp(&self, family: &str, server: End, client: End, base: i64) {
+        let out = ends(family, "tcp", client, server);
+        let back = ends(family, "tcp", server, client);
+        let tcp = |syscalls: &str, more: &str| {
+            format!(
+                "syscall in ({syscalls}) and family = '{family}' and protocol = 'tcp' and {more}"
+            )
+        };
+        let connect = tcp("'connect'", &format!("peer_port = {}", server.1));
+        self.one(&connect, out.clone());
+        self.one(&tcp("'accept', 'accept4'", "true"), back.clone());
+        for (call, bytes, expected) in [
+            ("write", base, &out),
+            ("read", base, &back),
+            ("sendto", base + 1, &back),
+            ("recvfrom", base + 1, &out),
+        ] {
+            let filter = format!("syscall = '{call}' and ret = {bytes}");
+            self.one(&filter, expected.clone());
+        }
+        for call in ["bind", "listen"] {
+            let filter = tcp(&format!("'{call}'"), &format!("local_port = {}", server.1));
+            self.one(&filter, json!({"local_addr": server.0, "ret": 0}));
+        }
+    }
+
+    /// Checks UDP sockets that are not connected: only the call has the peer.
+    fn check_udp(&self, family: &str, left: End, right: End, base: i64) {
+        for (call, local, peer, bytes) in [
+            ("sendto", left, right, base),
+            ("recvfrom", right, left, base),
+            ("sendmsg", right, left, base + 1),
+            ("recvmsg", left, right, base + 1),
+        ] {
+            let filter = format!("syscall = '{call}' and ret = {bytes}");
+            let expected = json!({
+                "family": family, "protocol": "udp", "local_port": local.1,
+                "peer_addr": peer.0, "peer_port": peer.1, "bytes": bytes,
+            });
+            self.one(&filter, expected);
+        }
+    }
+
+    fn check_unix(&self) {
+        for (name, base) in [("/tmp/stream.sock", 140), ("@ctrace-stream", 150)] {
+            // The accepted end belongs to the listener of that name, so that all rows have it.
+            let stream = json!({"family": "unix", "protocol": "stream", "peer_path": name});
+            for filter in [
+                format!("syscall = 'connect' and peer_path = '{name}'"),
+                format!("syscall = 'write' and ret = {base}"),
+                format!("syscall = 'recvfrom' and ret = {}", base + 1),
+                format!("syscall = 'read' and ret = {base}"),
+            ] {
+                self.one(&filter, stream.clone());
+            }
+        }
+        for (call, peer, bytes) in [
+            ("sendto", "/tmp/right.sock", 160),
+            ("recvfrom", "/tmp/left.sock", 160),
+            ("sendmsg", "/tmp/left.sock", 161),
+            ("recvmsg", "/tmp/right.sock", 161),
+        ] {
+            let datagram =
+                json!({"family": "unix", "protocol": "dgram", "peer_path": peer, "bytes": bytes});
+            self.one(&format!("syscall = '{call}' and ret = {bytes}"), datagram);
+        }
+    }
+
+    fn check_netlink(&self) {
+        let rows = self.rows("family = 'netlink'");
+        let calls: Vec<_> = rows.iter().filter_map(|r| r["syscall"].as_str()).collect();
+        assert_eq!(calls, ["socket", "sendto", "recvfrom", "close"]);
+        assert!(rows.iter().all(|r| r["protocol"] == "route"), "{rows:#?}");
     }
 }
 
 fn every_socket(runtime: Runtime) {
-    let (recording, container) = recorded(runtime);
-    inet(
-        &recording,
-        &container,
-        "inet",
-        ("127.0.0.1", 7001),
-        ("127.0.0.2", 7002),
-        100,
-    );
-    inet(
-        &recording,
-        &container,
-        "inet6",
-        ("::1", 7003),
-        ("::1", 7004),
-        120,
-    );
-    unix(&recording, &container);
-    let netlink = rows(&recording, &container, "family = 'netlink'");
-    let calls: Vec<_> = netlink
-        .iter()
-        .filter_map(|r| r["syscall"].as_str())
-        .collect();
-    assert_eq!(calls, ["socket", "sendto", "recvfrom", "close"]);
-    assert!(
-        netlink.iter().all(|r| r["protocol"] == "route"),
-        "{netlink:#?}"
-    );
+    let net = Net::record(runtime);
+    for (family, server, client, base) in [
+        ("inet", ("127.0.0.1", 7001), ("127.0.0.2", 7002), 100),
+        ("inet6", ("::1", 7003), ("::1", 7004), 120),
+    ] {
+        net.check_tcp(family, server, client, base);
+        net.check_udp(family, server, client, base + 10);
+    }
+    net.check_unix();
+    net.check_netlink();
 }
 
 #[test]
@@ -226,7 +167,7 @@ fn every_kind_of_socket_in_runc() {
 fn two_containers_that_talk_are_a_link() {
     require_root();
     let recorder = Recorder::start(&[]);
-    // httpd goes to the background when it listens.
+    // httpd becomes a daemon when it listens.
     let mut server = Container::new(Runtime::Docker, "web")
         .network("bridge")
         .start(&["sh", "-c", "httpd -p 8080 -h /etc; hostname -i; read x"]);
@@ -274,7 +215,7 @@ fn two_containers_that_share_a_unix_socket_are_a_link() {
 }
 
 #[test]
-fn a_refused_connection_says_to_what() {
+fn a_refused_connection_has_its_peer() {
     require_root();
     let recorder = Recorder::start(&[]);
     let ended =

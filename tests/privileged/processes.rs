@@ -1,15 +1,15 @@
-//! Who made whom, with what arguments, and how each ended.
+//! Parents, arguments and ends of processes.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::Recorder;
-use crate::common::require_root;
+use crate::support::containers::{Container, Runtime};
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
 use serde_json::{Value, json};
 
 #[test]
 fn exec_carries_its_arguments_and_the_executable_that_it_found() {
     require_root();
     let recorder = Recorder::start(&[]);
-    // busybox' shell runs its own applets without an exec, unless their path is given.
+    // The shell of busybox runs its applets without an exec unless their path is given.
     let script = r#"calls getppid=1; exec /bin/../bin/env "A=it is" calls chdir=1"#;
     let ended = Container::new(Runtime::Docker, "exec").run(&["sh", "-c", script]);
     assert_eq!(ended.code, 0);
@@ -43,7 +43,7 @@ fn exec_carries_its_arguments_and_the_executable_that_it_found() {
     assert_eq!(column("exe"), column("path"), "{rows:#?}");
     assert_eq!(rows[2]["path_arg"], "/proc/self/exe");
     assert!(rows.iter().all(|r| r["uid"] == 0), "{rows:#?}");
-    // The shell is the first process of the container, and becomes env, which becomes calls.
+    // The shell is the first process of the container. It executes env, which executes calls.
     let first: Vec<_> = rows.iter().map(|r| r["ns_pid"] == 1).collect();
     assert_eq!(first, [true, false, false, true, true, false], "{rows:#?}");
 }

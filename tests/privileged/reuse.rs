@@ -1,15 +1,15 @@
-//! What the kernel has freed and uses again for something else has no old name.
+//! Kernel objects that are freed and reused for something else do not keep the old name.
 
-use crate::common::image;
-use crate::common::recorder::Recorder;
-use crate::common::require_root;
+use crate::support::image;
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
 use serde_json::json;
 use std::process::Command;
 
 #[test]
-fn ids_inodes_names_and_sockets_that_are_used_again_have_no_old_name() {
+fn reused_ids_inodes_names_and_sockets_have_no_stale_name() {
     require_root();
-    // In no container, for the id of a process in the machine's first namespace is to be chosen.
+    // Not in a container, because the test chooses process ids of the initial pid namespace.
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let recorder = Recorder::start(&["--host", "--comm", "reuse"]);
     let output = Command::new(image::rootfs().join("bin/reuse"))
@@ -34,14 +34,14 @@ fn ids_inodes_names_and_sockets_that_are_used_again_have_no_old_name() {
         ]
     );
 
-    // The last two files have one inode, and all of them one fd.
+    // The last two files have the same inode, and all files the same fd.
     let written = recording.query(&format!(
         "select path, count(*) as n from events where syscall = 'write' and path like '{here}/reuse.%' group by 1 order by 1"
     ));
     assert_eq!(written.len(), 2, "{written:?}");
     assert_eq!(
         written[0]["n"], written[1]["n"],
-        "as many of the one as of the other"
+        "both files are written equally often"
     );
 
     let renamed = recording.query(&format!(

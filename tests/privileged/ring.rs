@@ -1,21 +1,19 @@
-//! The recent past in memory, with the kernel's events.
+//! `--ring`, which keeps recent events in memory, with the kernel's events.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, ctrace_rec, query};
-use crate::common::{require_root, run};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_rec;
+use crate::support::query::query;
+use crate::support::recorder::{Recorder, number};
+use crate::support::root::require_root;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// `ctrace-rec dump`: the file that it names.
+/// Runs `ctrace-rec dump` and returns the path that it prints.
 fn dump(recorder: &Recorder) -> PathBuf {
     let pid = recorder.pid().to_string();
     let path = run(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
     path.trim_end().into()
-}
-
-fn number(path: &Path, sql: &str) -> i64 {
-    let row = query(path, sql).remove(0);
-    row["n"].as_i64().unwrap_or_else(|| panic!("{sql}: {row}"))
 }
 
 #[test]
@@ -50,7 +48,7 @@ fn a_noisy_container_evicts_nobody_else() {
             format!("select coalesce(sum(lost), 0) as n from gaps where container = '{container}'");
         number(&path, &sql)
     };
-    // The kernel's buffers may have been full for everybody.
+    // Losses of the kernel's buffers, which may hit every container, are not counted.
     let sql = format!(
         "select count(*) as n from gaps where container = '{quiet}' and reason = 'evicted'"
     );
@@ -59,20 +57,20 @@ fn a_noisy_container_evicts_nobody_else() {
         "select count(*) filter (where syscall in ('read', 'write')) as n, count(*) filter (where syscall = 'openat') as m
         from events where container = '{name}'"
     );
-    let kept: Vec<Value> = query(&path, &sql);
-    let kept = kept[0]["n"].as_i64().unwrap();
+    let rows: Vec<Value> = query(&path, &sql);
+    let retained = rows[0]["n"].as_i64().unwrap();
     assert!(
-        kept > 1000 && lost(&name) > reads,
-        "{kept} of {name} are kept"
+        retained > 1000 && lost(&name) > reads,
+        "{retained} events of {name} are retained"
     );
-    // dd reads and writes one byte after the other; what is beside that are the few calls of a start.
-    let beside = kept + lost(&name) - 2 * reads;
-    assert!((0..500).contains(&beside), "{beside}");
+    // dd reads and writes byte by byte. Only the few calls of its start are not counted.
+    let extra = retained + lost(&name) - 2 * reads;
+    assert!((0..500).contains(&extra), "{extra}");
     assert_eq!(recorder.stop().code, 0);
 }
 
 #[test]
-fn a_trigger_has_what_was_before_and_what_comes_after_and_names_those_who_live() {
+fn a_trigger_dumps_events_before_and_after_it_and_names_live_processes() {
     require_root();
     let condition = "path = '/etc/shadow' and container like 'ring-%'";
     let flags = ["--ring", "2s", "--after", "5s", "--trigger", condition];
@@ -81,14 +79,14 @@ fn a_trigger_has_what_was_before_and_what_comes_after_and_names_those_who_live()
     let mut container = Container::new(Runtime::Runc, "ring").start(&["sh", "-c", script]);
     let name = container.name.clone();
     let mut open = |file: &str| {
-        container.tell(file);
+        container.write(file);
         assert_eq!(container.line(), file);
     };
     open("/tmp/ready");
-    // Its start is older than the ring then.
+    // After this pause the start of the container is older than the ring.
     std::thread::sleep(std::time::Duration::from_secs(4));
     open("/tmp/before");
-    // It need not be there.
+    // The file need not exist.
     open("/etc/shadow");
     open("/tmp/after");
     recorder.wait_until("dumped");
@@ -129,11 +127,11 @@ fn a_trigger_has_what_was_before_and_what_comes_after_and_names_those_who_live()
 }
 
 #[test]
-fn a_kill_leaves_no_file_of_what_was_in_memory_alone() {
+fn a_killed_recorder_with_a_ring_leaves_no_file() {
     require_root();
     let recorder = Recorder::start(&["--ring", "1m"]);
     Container::new(Runtime::Runc, "gone").run(&["true"]);
     let recording = recorder.kill();
-    let left = std::fs::read_dir(recording.path.parent().unwrap()).unwrap();
-    assert_eq!(left.count(), 0);
+    let files = std::fs::read_dir(recording.path.parent().unwrap()).unwrap();
+    assert_eq!(files.count(), 0);
 }

@@ -1,8 +1,10 @@
-//! `ctrace-query seccomp`: a container runs under the profile of its recording, and can do little else.
+//! `ctrace-query seccomp`: the profile of a recording allows the recorded work and little else.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::recorder::{Recorder, ctrace_query};
-use crate::common::{require_root, run};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_query;
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
 
 #[test]
 fn a_container_runs_under_the_profile_of_its_recording() {
@@ -25,7 +27,7 @@ fn a_container_runs_under_the_profile_of_its_recording() {
             .arg(&recording.path)
             .args(["seccomp", "--container", &ended.name, "--output"])
             .arg(&profile));
-        // What the runtime does to make a container is not for the container.
+        // The calls with which the runtime sets up a container are not in the profile.
         let text = std::fs::read_to_string(&profile).unwrap();
         for call in ["mount", "pivot_root", "unshare", "setns", "symlink"] {
             assert!(!text.contains(&format!("\"{call}\"")), "{call}: {text}");

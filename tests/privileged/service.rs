@@ -1,17 +1,20 @@
-//! The recorder as a service: what it tells a service manager and a monitoring system while it records, with the rights
-//! that its unit leaves it.
+//! The recorder as a service: notifications to a service manager, metrics, and the rights of its unit.
 
-use crate::common::containers::{Container, Runtime};
-use crate::common::metrics;
-use crate::common::recorder::{KillOnDrop, Recorder, ctrace_rec, query};
-use crate::common::{LIMIT, require_root, run, wait_for};
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::metrics;
+use crate::support::programs::ctrace_rec;
+use crate::support::query::query;
+use crate::support::recorder::{KillOnDrop, Recorder};
+use crate::support::root::require_root;
+use crate::support::wait::{LIMIT, wait_for};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 const UNIT: &str = include_str!("../../packaging/ctrace-rec.service");
 
-/// The values of a setting of the unit.
+/// Returns the values of a setting of the unit.
 fn setting(name: &str) -> Vec<&'static str> {
     let line = UNIT.lines().find_map(|line| line.strip_prefix(name));
     let values = line.and_then(|rest| rest.strip_prefix('=')).unwrap();
@@ -19,29 +22,29 @@ fn setting(name: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_unit_is_sound() {
+fn the_unit_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let unit = dir.path().join("ctrace-rec.service");
-    // The program need not be installed.
+    // The unit runs the built program, which need not be installed.
     let installed = "/usr/local/bin/ctrace-rec";
     assert!(UNIT.contains(installed));
     let here = UNIT.replace(installed, env!("CARGO_BIN_EXE_ctrace-rec"));
     fs::write(&unit, here).unwrap();
     let verify = ["verify", "--man=no"];
     run(Command::new("systemd-analyze").args(verify).arg(&unit));
-    // 10 is all that root may do, 0 nothing.
+    // The exposure level of systemd-analyze: 10 for all rights of root, 0 for none. The threshold is in tenths.
     let security = ["security", "--offline=true", "--threshold=30"];
     run(Command::new("systemd-analyze").args(security).arg(&unit));
 }
 
 #[test]
-fn a_service_manager_hears_that_it_begins_lives_and_ends() {
+fn the_service_manager_is_notified_of_start_watchdog_and_stop() {
     require_root();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
-    let hear = || {
+    let receive = || {
         let mut state = [0; 256];
         let bytes = socket.recv(&mut state).unwrap();
         String::from_utf8(state[..bytes].to_vec()).unwrap()
@@ -52,12 +55,12 @@ fn a_service_manager_hears_that_it_begins_lives_and_ends() {
         &[],
         &[("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "1000000")],
     );
-    assert_eq!(hear(), "READY=1");
-    let mut alive = 0;
+    assert_eq!(receive(), "READY=1");
+    let mut watchdogs = 0;
     let mut status = None;
-    while alive < 2 || status.is_none() {
-        match hear() {
-            stroke if stroke == "WATCHDOG=1" => alive += 1,
+    while watchdogs < 2 || status.is_none() {
+        match receive() {
+            watchdog if watchdog == "WATCHDOG=1" => watchdogs += 1,
             state => status = Some(state),
         }
     }
@@ -67,12 +70,12 @@ fn a_service_manager_hears_that_it_begins_lives_and_ends() {
         "{status}"
     );
     assert_eq!(recorder.stop().code, 0);
-    let last = std::iter::repeat_with(hear).find(|state| state != "WATCHDOG=1");
+    let last = std::iter::repeat_with(receive).find(|state| state != "WATCHDOG=1");
     assert_eq!(last.unwrap(), "STOPPING=1");
 }
 
 #[test]
-fn it_records_with_the_rights_that_its_unit_leaves_it() {
+fn the_rights_of_the_unit_are_enough_to_record() {
     require_root();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.parquet");
@@ -103,12 +106,12 @@ fn it_records_with_the_rights_that_its_unit_leaves_it() {
         .spawn();
     let mut child = KillOnDrop(child.unwrap());
     let mut running = Container::new(Runtime::Runc, "service").start(&["cat"]);
-    metrics::wait_for(&address, |m| m["ctrace_containers"] == 1.0);
-    running.tell("hello");
+    metrics::wait_until(&address, |m| m["ctrace_containers"] == 1.0);
+    running.write("hello");
     assert_eq!(running.line(), "hello");
     let name = running.name.clone();
     running.finish();
-    metrics::wait_for(&address, |m| m["ctrace_containers"] == 0.0);
+    metrics::wait_until(&address, |m| m["ctrace_containers"] == 0.0);
     run(Command::new("kill").arg(child.0.id().to_string()));
     assert!(child.0.wait().unwrap().success());
     let sql = format!(
@@ -124,7 +127,7 @@ fn sighup_begins_the_next_file() {
     let name = container.name.clone();
     let recorder = Recorder::start_to("out/", &["--event", "write"]);
     let mut write = |line: &str| {
-        container.tell(line);
+        container.write(line);
         assert_eq!(container.line(), line);
     };
     write("first");
@@ -139,7 +142,7 @@ fn sighup_begins_the_next_file() {
             .map(std::path::PathBuf::from)
             .collect::<Vec<_>>()
     };
-    wait_for("a finished file", LIMIT, || files(".parquet").pop());
+    wait_for("a finished file", || files(".parquet").pop());
     write("second");
     let recording = recorder.stop();
     assert_eq!(recording.code, 0);

@@ -1,12 +1,12 @@
-//! Each request that is submitted to io_uring is a row, told as a call is.
+//! Each request to io_uring is a row like a call.
 
-use crate::common::containers::{Container, Ended, Runtime};
-use crate::common::recorder::{Recorder, Recording};
-use crate::common::require_root;
+use crate::support::containers::{Container, Ended, Runtime};
+use crate::support::recorder::{Recorder, Recording};
+use crate::support::root::require_root;
 use serde_json::{Value, json};
 
-/// The program runs to its end while recorded. Docker's own seccomp profile allows no io_uring.
-fn recorded(args: &[&str], command: &[&str]) -> (Recording, Ended) {
+/// Records the program to its end, with runc, because Docker's seccomp profile does not allow io_uring.
+fn record(args: &[&str], command: &[&str]) -> (Recording, Ended) {
     require_root();
     let recorder = Recorder::start(args);
     let ended = Container::new(Runtime::Runc, "uring").run(command);
@@ -14,7 +14,7 @@ fn recorded(args: &[&str], command: &[&str]) -> (Recording, Ended) {
     (recorder.stop(), ended)
 }
 
-/// Some columns of the requests of which `filter` is true, in the order in which they finished.
+/// Returns columns of the requests that match `filter`, in the order in which they finished.
 fn requests(recording: &Recording, ended: &Ended, columns: &str, filter: &str) -> Vec<Value> {
     recording.query(&format!(
         "select syscall, {columns} from events where container = '{}' and comm = 'uring' \
@@ -23,71 +23,82 @@ fn requests(recording: &Recording, ended: &Ended, columns: &str, filter: &str) -
     ))
 }
 
-fn is(row: Value, expected: Value) {
+/// Checks that a row has the columns of `expected`.
+fn check(row: &Value, expected: &Value) {
     let (row, expected) = (row.as_object().unwrap(), expected.as_object().unwrap());
     for (column, value) in expected {
         assert_eq!(row.get(column), Some(value), "{column} of {row:?}");
     }
 }
 
+/// Adds columns to a row.
+fn with(mut row: Value, more: Value) -> Value {
+    let more = more.as_object().unwrap().clone();
+    row.as_object_mut().unwrap().extend(more);
+    row
+}
+
+const FILE_COLUMNS: &str =
+    "class, ret, error, path, path_arg, path2, bytes, fd, flags, mode, denied, compat";
+
+/// The requests below /tmp/ring, in their order. `fd` is the file descriptor of the first file.
+fn file_requests(fd: i64) -> Vec<Value> {
+    let file = |call: &str, ret: i64, more: Value| {
+        let call = format!("io_uring:{call}");
+        let row = json!({"syscall": call, "class": "file", "ret": ret, "path": "/tmp/ring/file"});
+        with(row, more)
+    };
+    let named = |call: &str, path: &str, more: Value| {
+        let (call, path) = (format!("io_uring:{call}"), format!("/tmp/ring/{path}"));
+        with(json!({"syscall": call, "ret": 0, "path": path}), more)
+    };
+    let opened = json!({"path_arg": "file", "fd": fd, "flags": 0o100102, "mode": 0o640});
+    let closed = json!({"fd": fd, "denied": false, "compat": false});
+    let linked = json!({"path2": "/tmp/ring/linked"});
+    let made = json!({"path_arg": "made", "mode": 0o711});
+    vec![
+        file("openat", fd, opened),
+        file("write", 77, json!({"bytes": 77, "fd": fd})),
+        file("read", 77, json!({"bytes": 77, "fd": fd})),
+        file("readv", 5, json!({"bytes": 5, "fd": fd})),
+        file("fsync", 0, json!({"fd": fd})),
+        file("statx", 0, json!({"path_arg": "file"})),
+        file("close", 0, closed),
+        file("renameat", 0, json!({"path2": "/tmp/ring/renamed"})),
+        named("linkat", "renamed", linked),
+        named("symlinkat", "symbolic", json!({"path2": "any/target"})),
+        named("mkdirat", "made", made),
+        json!({"syscall": "io_uring:openat", "error": "ENOENT", "path": "/tmp/ring/absent"}),
+        named("unlinkat", "renamed", json!({})),
+        named("unlinkat", "linked", json!({})),
+        named("unlinkat", "symbolic", json!({})),
+        named("unlinkat", "made", json!({"flags": 0x200})),
+    ]
+}
+
 #[test]
 fn every_request_is_a_row_with_its_file_and_result() {
-    let (recording, ended) = recorded(&[], &["uring"]);
-    let columns =
-        "class, ret, error, path, path_arg, path2, bytes, fd, flags, mode, denied, compat";
-    let files = requests(&recording, &ended, columns, "path like '/tmp/ring%'");
-    let file = |call: &str, ret: i64| json!({"syscall": call, "class": "file", "ret": ret, "path": "/tmp/ring/file"});
-    let with = |mut row: Value, more: Value| {
-        let more = more.as_object().unwrap().clone();
-        row.as_object_mut().unwrap().extend(more);
-        row
-    };
-    let fd = files[0]["ret"].as_i64().unwrap();
-    let named = |call: &str, path: &str| json!({"syscall": call, "ret": 0, "path": path});
-    let expected = [
-        with(
-            file("io_uring:openat", fd),
-            json!({"path_arg": "file", "fd": fd, "flags": 0o100102, "mode": 0o640}),
-        ),
-        with(file("io_uring:write", 77), json!({"bytes": 77, "fd": fd})),
-        with(file("io_uring:read", 77), json!({"bytes": 77, "fd": fd})),
-        with(file("io_uring:readv", 5), json!({"bytes": 5, "fd": fd})),
-        with(file("io_uring:fsync", 0), json!({"fd": fd})),
-        with(file("io_uring:statx", 0), json!({"path_arg": "file"})),
-        with(
-            file("io_uring:close", 0),
-            json!({"fd": fd, "denied": false, "compat": false}),
-        ),
-        with(
-            file("io_uring:renameat", 0),
-            json!({"path2": "/tmp/ring/renamed"}),
-        ),
-        with(
-            named("io_uring:linkat", "/tmp/ring/renamed"),
-            json!({"path2": "/tmp/ring/linked"}),
-        ),
-        with(
-            named("io_uring:symlinkat", "/tmp/ring/symbolic"),
-            json!({"path2": "any/target"}),
-        ),
-        with(
-            named("io_uring:mkdirat", "/tmp/ring/made"),
-            json!({"path_arg": "made", "mode": 0o711}),
-        ),
-        json!({"syscall": "io_uring:openat", "error": "ENOENT", "path": "/tmp/ring/absent"}),
-        named("io_uring:unlinkat", "/tmp/ring/renamed"),
-        named("io_uring:unlinkat", "/tmp/ring/linked"),
-        named("io_uring:unlinkat", "/tmp/ring/symbolic"),
-        with(
-            named("io_uring:unlinkat", "/tmp/ring/made"),
-            json!({"flags": 0x200}),
-        ),
-    ];
+    let (recording, ended) = record(&[], &["uring"]);
+    let files = requests(&recording, &ended, FILE_COLUMNS, "path like '/tmp/ring%'");
+    let expected = file_requests(files[0]["ret"].as_i64().unwrap());
     assert_eq!(files.len(), expected.len(), "{files:#?}");
-    for (row, expected) in files.into_iter().zip(expected) {
-        is(row, expected);
+    for (row, expected) in files.iter().zip(&expected) {
+        check(row, expected);
     }
+    check_operations(&recording, &ended);
+    // A file in the ring's table has no fd, but a path.
+    let table = requests(&recording, &ended, FILE_COLUMNS, "path = '/etc/motd'");
+    let table: Vec<_> = table
+        .iter()
+        .map(|row| (&row["syscall"], &row["ret"], row.get("fd")))
+        .collect();
+    let (open, read) = (json!("io_uring:openat"), json!("io_uring:read"));
+    assert_eq!(table, [(&open, &json!(0), None), (&read, &json!(6), None)]);
+    check_odd_requests(&recording, &ended);
+}
 
+/// Checks the rows of the view `files`.
+fn check_operations(recording: &Recording, ended: &Ended) {
     let operations = recording.query(&format!(
         "select operation, count(*) as calls, sum(bytes) as bytes from files where container = '{}' \
          and syscall like 'io_uring:%' and path like '/tmp/ring%' group by operation order by operation",
@@ -108,88 +119,79 @@ fn every_request_is_a_row_with_its_file_and_result() {
             with(operation("write", 1), json!({"bytes": 77})),
         ]
     );
+}
 
-    // In the ring's table: no fd, and the file all the same.
-    let table = requests(&recording, &ended, columns, "path = '/etc/motd'");
-    let table: Vec<_> = table
-        .iter()
-        .map(|row| (&row["syscall"], &row["ret"], row.get("fd")))
-        .collect();
-    let (open, read) = (json!("io_uring:openat"), json!("io_uring:read"));
-    assert_eq!(table, [(&open, &json!(0), None), (&read, &json!(6), None)]);
-
+/// Checks requests that fail, that do nothing, that are cancelled or that give no result.
+fn check_odd_requests(recording: &Recording, ended: &Ended) {
     let odd = requests(
-        &recording,
-        &ended,
+        recording,
+        ended,
         "ret, error, path",
         "(syscall in ('io_uring:nop', 'io_uring:invalid') or syscall = 'io_uring:read' and arg2 in (1, 42, 43, 51))",
     );
+    let (finished, silent): (Vec<Value>, Vec<Value>) =
+        odd.iter().cloned().partition(|r| r.get("ret").is_some());
     let expected = [
         json!({"syscall": "io_uring:invalid", "ret": -22, "error": "EINVAL"}),
         json!({"syscall": "io_uring:read", "ret": -9, "error": "EBADF"}),
         json!({"syscall": "io_uring:nop", "ret": -125, "error": "ECANCELED"}),
         json!({"syscall": "io_uring:read", "ret": 43, "path": "/dev/zero"}),
     ];
-    let ends = |rows: &[Value]| {
-        rows.iter()
-            .filter(|r| r.get("ret").is_some())
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let ended_rows = ends(&odd);
-    // What did not say that it succeeded has no result; what a process left behind is cancelled after its end.
-    assert_eq!(ended_rows[..4], expected);
-    is(
-        ended_rows[4].clone(),
-        json!({"syscall": "io_uring:read", "error": "ECANCELED"}),
+    assert_eq!(finished[..4], expected);
+    // Requests in flight at the end of a process are cancelled.
+    check(
+        &finished[4],
+        &json!({"syscall": "io_uring:read", "error": "ECANCELED"}),
     );
-    let silent: Vec<_> = odd.iter().filter(|r| r.get("ret").is_none()).collect();
-    assert_eq!(
-        silent,
-        [&json!({"syscall": "io_uring:read", "path": "/dev/zero"})]
-    );
+    // A request with IOSQE_CQE_SKIP_SUCCESS that succeeds has no result.
+    let unreported = json!({"syscall": "io_uring:read", "path": "/dev/zero"});
+    assert_eq!(silent, [unreported]);
     assert_eq!(odd.len(), 6, "{odd:#?}");
 }
 
 #[test]
 fn requests_on_sockets_have_both_ends() {
-    let (recording, ended) = recorded(&["--set", "network"], &["uring"]);
+    let (recording, ended) = record(&["--set", "network"], &["uring"]);
     let columns =
         "ret, error, bytes, fd, family, protocol, local_addr, local_port, peer_addr, peer_port";
     let rows = requests(&recording, &ended, columns, "true");
-    let row = |call: &str, filter: &dyn Fn(&Value) -> bool| -> Value {
+    let row = |call: &str, filter: &dyn Fn(&Value) -> bool| -> &Value {
         let found: Vec<_> = rows
             .iter()
             .filter(|r| r["syscall"] == format!("io_uring:{call}") && filter(r))
             .collect();
         assert_eq!(found.len(), 1, "{call}: {rows:#?}");
-        found[0].clone()
+        found[0]
     };
     let any = |_: &Value| true;
     let server = json!({"family": "inet", "protocol": "tcp", "local_addr": "127.0.0.1", "local_port": 7101, "peer_addr": "127.0.0.1"});
     let client = json!({"family": "inet", "protocol": "tcp", "local_addr": "127.0.0.1", "peer_addr": "127.0.0.1", "peer_port": 7101});
-    is(row("connect", &|r| r["ret"] == 0), client.clone());
-    is(row("send", &any), client);
-    is(row("recv", &|r| r["ret"] == 91), server.clone());
-    is(row("recv", &|r| r["error"] == "ECANCELED"), server.clone());
+    check(row("connect", &|r| r["ret"] == 0), &client);
+    check(row("send", &any), &client);
+    check(row("recv", &|r| r["ret"] == 91), &server);
+    check(row("recv", &|r| r["error"] == "ECANCELED"), &server);
     let accepted = row("accept", &any);
     assert_eq!(accepted["fd"], accepted["ret"]);
-    is(accepted, server);
-    is(
+    check(accepted, &server);
+    check(
         row("socket", &any),
-        json!({"family": "inet", "protocol": "tcp"}),
+        &json!({"family": "inet", "protocol": "tcp"}),
     );
-    is(
+    check(
         row("connect", &|r| r["error"] == "ECONNREFUSED"),
-        json!({"peer_addr": "127.0.0.1", "peer_port": 9}),
+        &json!({"peer_addr": "127.0.0.1", "peer_port": 9}),
     );
-    is(
+    check(
         row("sendmsg", &any),
-        json!({"bytes": 33, "protocol": "udp", "peer_addr": "127.0.0.1", "peer_port": 7102}),
+        &json!({"bytes": 33, "protocol": "udp", "peer_addr": "127.0.0.1", "peer_port": 7102}),
     );
-    // The filter left out what is about files.
+    // The filter leaves out requests about files.
     assert_eq!(rows.len(), 8, "{rows:#?}");
+    check_connections(&recording, &ended);
+}
 
+/// Checks the rows of the view `connections`.
+fn check_connections(recording: &Recording, ended: &Ended) {
     let connections = recording.query(&format!(
         "select direction, protocol, opened, failed, connect_error, bytes_sent, bytes_received from connections \
          where container = '{}' and comm = 'uring' order by protocol, failed, direction",
@@ -215,8 +217,8 @@ fn requests_on_sockets_have_both_ends() {
 }
 
 #[test]
-fn what_the_rings_own_thread_submits_is_the_processes() {
-    let (recording, ended) = recorded(&["--event", "io_uring:openat,io_uring:read"], &["uring"]);
+fn requests_of_the_kernels_thread_belong_to_the_process() {
+    let (recording, ended) = record(&["--event", "io_uring:openat,io_uring:read"], &["uring"]);
     let rows = requests(
         &recording,
         &ended,
@@ -226,7 +228,7 @@ fn what_the_rings_own_thread_submits_is_the_processes() {
     assert_eq!(rows.len(), 2, "{rows:#?}");
     for row in &rows {
         assert_eq!(row["exe"], "/bin/uring");
-        assert_ne!(row["tid"], row["pid"], "a thread of the kernel's");
+        assert_ne!(row["tid"], row["pid"], "the thread is one of the kernel");
     }
     assert_eq!(rows[1]["ret"], 9);
     let calls = format!(

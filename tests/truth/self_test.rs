@@ -1,8 +1,6 @@
-//! The comparison itself: it finds nothing where both say the same, and each kind of difference where they do not.
+//! The comparison itself: it accepts equal runs and finds each kind of difference.
 
-use super::compare::compare;
-use super::recording::Row;
-use super::strace;
+use crate::support::compare::{calls::compare, rows::Row, strace};
 use serde_json::{Value, json};
 
 const STRACE: &str = r#"execve("\x2f\x61", ["\x61", "\x20"], [], 0) = 0

@@ -1,0 +1,47 @@
+//! Recordings made by replaying captures, which needs no privileges, and the answers over them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops with the reason"
+)]
+
+#[path = "../support"]
+mod support {
+    pub mod capture;
+    pub mod command;
+    pub mod incident;
+    pub mod metrics;
+    pub mod programs;
+    pub mod python;
+    pub mod refusal;
+    pub mod replay;
+    pub mod story;
+    pub mod transcript;
+    pub mod wait;
+}
+
+mod analysis;
+mod killed;
+mod replay;
+mod ring;
+mod rollups;
+mod segments;
+mod service;
+mod sqlite;
+
+use std::path::Path;
+use support::command::succeeds;
+use support::programs::ctrace_query;
+
+/// Returns the number of events in a recording and the stderr of `ctrace-query`.
+fn count(path: &Path) -> (u64, String) {
+    let mut command = ctrace_query();
+    command
+        .arg("-r")
+        .arg(path)
+        .args(["--format", "tsv", "select count(*) from events"]);
+    let output = succeeds(&mut command);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let number = stdout.lines().nth(1).unwrap().parse().unwrap();
+    (number, String::from_utf8(output.stderr).unwrap())
+}

@@ -1,0 +1,227 @@
+//! Directories of segments: their names, and the segments that killed recorders leave.
+
+use super::count;
+use crate::support::capture::{Capture, Recorder};
+use crate::support::command::{run, succeeds};
+use crate::support::programs::ctrace_query;
+use crate::support::refusal::refused;
+use crate::support::replay::{fixture, record_fixture, replay};
+use crate::support::wait::wait_for;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The names of all files below a directory that are not hidden, sorted.
+fn files(dir: &Path) -> Vec<String> {
+    let found = run(Command::new("find")
+        .arg(dir)
+        .args(["-type", "f", "-name", "[!.]*"]));
+    let mut files: Vec<String> = found
+        .lines()
+        .map(|line| Path::new(line).strip_prefix(dir).unwrap())
+        .map(|path| path.to_str().unwrap().to_string())
+        .collect();
+    files.sort();
+    files
+}
+
+/// Starts a recorder of segments and waits until `done` accepts their names.
+fn segments(dir: &Path, name: &str, flags: &[&str], done: impl Fn(&[String]) -> bool) -> Recorder {
+    let (capture, out) = (Arc::new(Capture::read()), dir.join("out/"));
+    let pause = Duration::from_millis(50);
+    let recorder = Recorder::start_to(&capture, out.clone(), dir.join(name), pause, flags);
+    wait_for("segments", || {
+        (out.is_dir() && done(&files(&out))).then_some(())
+    });
+    recorder
+}
+
+fn finished(files: &[String]) -> usize {
+    files.iter().filter(|f| f.ends_with(".parquet")).count()
+}
+
+/// Checks the names of segments, recovers those that are open, and checks that no event is lost. `warning` is the stderr of
+/// a question about the directory.
+fn recover_all(out: &Path, warning: &str) {
+    let before = files(out);
+    let (events, _) = count(out);
+    for file in before.iter().filter(|file| !file.ends_with(".journal")) {
+        let parts: Vec<&str> = file.split('/').collect();
+        assert!(
+            parts[0] == "host=vm" && parts[1].starts_with("date=2"),
+            "{file}"
+        );
+    }
+    for file in before.iter().filter(|file| file.ends_with(".open")) {
+        // A segment that is complete but not renamed yet needs no warning.
+        assert!(
+            warning.is_empty() || warning.contains(file.as_str()),
+            "{warning}"
+        );
+        succeeds(ctrace_query().arg("recover").arg(out.join(file)));
+    }
+    assert_eq!(count(out), (events, String::new()));
+    assert!(files(out).iter().all(|file| file.ends_with(".parquet")));
+}
+
+#[test]
+fn a_directory_holds_segments_that_sort_by_time_and_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let open = |files: &[String]| files.iter().any(|f| f.ends_with(".parquet.open"));
+
+    let flags = ["--rotate", "400ms"];
+    let first = segments(dir.path(), "first", &flags, |files| {
+        finished(files) >= 3 && open(files)
+    });
+    let said = refused(&mut replay(&fixture(), &out));
+    assert!(
+        said.contains("is being written by another ctrace-rec"),
+        "{said}"
+    );
+    let (live, _) = count(&out);
+    first.kill();
+    let (events, warning) = count(&out);
+    assert!(events >= live, "{events} of {live}");
+    // The rows of one segment follow those of the segment before, without a hole.
+    let sql =
+        "select count(distinct seq) = count(*) and max(seq) + 1 = count(*) as whole from events";
+    let mut command = ctrace_query();
+    command.arg("-r").arg(&out).args(["--format", "tsv", sql]);
+    assert_eq!(run(&mut command), "whole\ntrue\n");
+    recover_all(&out, &warning);
+    assert_eq!(count(&out).0, events);
+
+    // After a restart the names sort after the earlier ones. `--keep` removes the oldest segments.
+    let before = files(&out);
+    let flags = ["--rotate", "1kB,300ms", "--keep", "150kB"];
+    let third = segments(dir.path(), "third", &flags, |files| {
+        finished(files) > 0 && !before.iter().any(|file| files.contains(file))
+    });
+    third.kill();
+    let after = files(&out);
+    assert!(
+        after.iter().min() > before.iter().max(),
+        "{before:?} {after:?}"
+    );
+}
+
+/// Makes a directory with a segment whose recorder was killed after it had written a row group and more. Returns the path
+/// of the segment.
+fn unfinished(dir: &TempDir) -> PathBuf {
+    let capture = Arc::new(Capture::read().with_losses());
+    let (out, fifo) = (dir.path().join("out/"), dir.path().join("fifo"));
+    std::fs::create_dir(&out).unwrap();
+    let recorder = Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(20), &[]);
+    let begun = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 200_000);
+    let open = wait_for("a segment", || {
+        let segments = files(&out).into_iter().map(|file| out.join(file));
+        segments
+            .filter(|path| path.extension() == Some("open".as_ref()))
+            .find(begun)
+    });
+    let journal = PathBuf::from(format!("{}.journal", open.display()));
+    let bytes = || journal.metadata().unwrap().len();
+    // Waits for rows that are in no row group yet.
+    let before = bytes();
+    wait_for("rows in the journal", || {
+        (bytes() > 0 && bytes() != before).then_some(())
+    });
+    recorder.kill();
+    open
+}
+
+/// Returns the counts of a recording, every twentieth row, and its metadata.
+fn content(path: &Path) -> [String; 3] {
+    let ask = |sql: &str| {
+        let mut command = ctrace_query();
+        command.arg("-r").arg(path).args(["--format", "csv", sql]);
+        run(&mut command)
+    };
+    let meta = "select key, value from meta where key not in ('ctrace.missed', 'ctrace.clocks') order by key";
+    [
+        ask("select count(*), count(distinct seq), sum(lost) from events"),
+        ask("select * exclude (recording) from events where seq % 20 = 0 order by seq"),
+        ask(meta),
+    ]
+}
+
+#[test]
+fn the_next_recorder_finishes_the_segment_of_a_killed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = unfinished(&dir);
+    let copy = dir.path().join("copy.parquet");
+    let mut recover = ctrace_query();
+    succeeds(recover.arg("recover").arg(&open).arg("--output").arg(&copy));
+    // Recorders that are killed while they finish the segment change nothing.
+    let capture = Arc::new(Capture::read());
+    let (out, mut kills) = (dir.path().join("out/"), 0);
+    while open.exists() && kills < 20 {
+        let fifo = dir.path().join(format!("kill-{kills}"));
+        let recorder =
+            Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(5), &[]);
+        std::thread::sleep(Duration::from_millis(20 + 10 * kills));
+        recorder.kill();
+        kills += 1;
+    }
+    record_fixture(&out, &[]);
+    let finished = open.with_extension("");
+    let closed = |file: &String| file.ends_with(".parquet");
+    assert!(files(&out).iter().all(closed), "{:?}", files(&out));
+
+    let (actual, expected) = (content(&finished), content(&copy));
+    assert_eq!(actual[0], expected[0]);
+    assert!(actual[1] == expected[1], "rows differ");
+    assert_eq!(actual[2], expected[2]);
+    let meta = &actual[2];
+    assert!(
+        meta.contains("ctrace.lost") && meta.contains("file"),
+        "{meta}"
+    );
+    // Another Parquet reader reads it.
+    let file = File::open(&finished).unwrap();
+    let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
+    let metadata = parquet::file::reader::FileReader::metadata(&reader);
+    assert!(metadata.num_row_groups() > 1);
+    assert_eq!(metadata.file_metadata().num_rows() as u64, count(&copy).0);
+}
+
+#[test]
+fn unfinished_segments_are_finished_unless_locked_or_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out/");
+    record_fixture(&out, &[]);
+    let only = files(&out).remove(0);
+    let day = out.join(only).parent().unwrap().to_path_buf();
+    let path = |name: &str| day.join(name);
+    let finished = day.read_dir().unwrap().next().unwrap().unwrap().path();
+    // The recorder of the first was killed before it renamed the file, another recorder writes the second, and the third
+    // is damaged.
+    std::fs::copy(&finished, path("a.parquet.open")).unwrap();
+    std::fs::copy(&finished, path("b.parquet.open")).unwrap();
+    std::fs::write(path("c.parquet.open"), b"nothing of ours").unwrap();
+    // A recorder was killed when it began this segment.
+    std::fs::write(path("d.parquet.open.partial"), b"").unwrap();
+    std::fs::write(path("d.parquet.open.journal"), b"").unwrap();
+    let written = File::open(path("b.parquet.open")).unwrap();
+    written.lock().unwrap();
+    let said = record_fixture(&out, &[]);
+    assert!(path("a.parquet").exists() && !path("a.parquet.open").exists());
+    assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
+    assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
+    assert!(
+        said.contains("a.parquet, which a recorder that was killed has left: 3,113 events")
+            && said.contains("c.parquet.open cannot be finished: nothing in it is whole")
+            && !said.contains("b.parquet"),
+        "{said}"
+    );
+    assert_eq!(
+        std::fs::read(path("c.parquet.open")).unwrap(),
+        b"nothing of ours"
+    );
+    drop(written);
+    assert!(record_fixture(&out, &[]).contains("b.parquet, which"));
+}

@@ -1,0 +1,131 @@
+//! Recorders that replay an endless capture, which needs no privileges.
+
+use super::replay::{fixture, replay};
+use super::wait::wait_for;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Events in a round of `fixtures/demo.raw`. The first round has two more, because its containers are new.
+pub const EVENTS: u64 = 3111;
+
+/// A capture in two parts: its beginning and a round that is repeated.
+pub struct Capture {
+    begin: Vec<u8>,
+    round: Vec<u8>,
+}
+
+impl Capture {
+    /// Reads `fixtures/demo.raw`.
+    pub fn read() -> Capture {
+        let file = std::fs::read(fixture()).unwrap();
+        let line = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let mut frames = zstd::decode_all(&file[line..]).unwrap();
+        // The first frame describes the machine: a tag, four bytes of length, and JSON.
+        let machine = 5 + u32::from_le_bytes(frames[1..5].try_into().unwrap()) as usize;
+        let round = frames.split_off(machine);
+        let begin = zstd::encode_all(&frames[..], 1).unwrap();
+        Capture {
+            begin: [&file[..line], &begin].concat(),
+            round: zstd::encode_all(&round[..], 1).unwrap(),
+        }
+    }
+
+    /// Adds a loss of 7 events to each round; the loss itself is one more event.
+    pub fn with_losses(mut self) -> Capture {
+        let gap =
+            r#"{"gap":{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"cpu":1}}"#;
+        let head = [&b"N"[..], &(gap.len() as u32).to_le_bytes()].concat();
+        let frame = zstd::encode_all(&[&head, gap.as_bytes()].concat()[..], 1).unwrap();
+        self.round.extend(frame);
+        self
+    }
+}
+
+/// A recorder that replays rounds of a capture as they arrive in a FIFO.
+pub struct Recorder {
+    /// Its process.
+    pub child: Child,
+    /// Its output.
+    pub path: PathBuf,
+    fifo: PathBuf,
+    /// The time at which each round was written to the FIFO.
+    fed: Arc<Mutex<Vec<Instant>>>,
+    feeder: JoinHandle<()>,
+}
+
+impl Recorder {
+    /// Starts a recorder to `NAME.parquet` in a directory; `pause` is the time between two rounds.
+    pub fn start(capture: &Arc<Capture>, dir: &Path, name: &str, pause: Duration) -> Recorder {
+        let path = dir.join(format!("{name}.parquet"));
+        Recorder::start_to(capture, path, dir.join(name), pause, &[])
+    }
+
+    /// Starts a recorder to `path` with more flags, fed through `fifo`.
+    pub fn start_to(
+        capture: &Arc<Capture>,
+        path: PathBuf,
+        fifo: PathBuf,
+        pause: Duration,
+        flags: &[&str],
+    ) -> Recorder {
+        let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let child = replay(&fifo, &path)
+            .arg("--quiet")
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let fed = Arc::new(Mutex::new(vec![]));
+        let feeder = std::thread::spawn({
+            let (capture, fed, fifo) = (capture.clone(), fed.clone(), fifo.clone());
+            move || {
+                let mut pipe = File::options().write(true).open(fifo).unwrap();
+                let mut written = pipe.write_all(&capture.begin);
+                while written.is_ok() {
+                    written = pipe.write_all(&capture.round);
+                    fed.lock().unwrap().push(Instant::now());
+                    std::thread::sleep(pause);
+                }
+            }
+        });
+        Recorder {
+            child,
+            path,
+            fifo,
+            fed,
+            feeder,
+        }
+    }
+
+    /// Waits until `rounds` rounds have been written.
+    pub fn wait(&self, rounds: usize) {
+        wait_for("the capture is fed", || {
+            (self.fed.lock().unwrap().len() >= rounds).then_some(())
+        });
+    }
+
+    /// Kills the recorder. Returns its output and how many rounds had been written more than a second before.
+    pub fn kill(mut self) -> (PathBuf, u64) {
+        let killed = Instant::now();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        while !self.feeder.is_finished() {
+            // If the recorder has not opened the FIFO, the feeder still waits for a reader.
+            let mut reader = File::options();
+            reader.read(true).custom_flags(libc::O_NONBLOCK);
+            drop(reader.open(&self.fifo));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.feeder.join().unwrap();
+        let old = |at: &&Instant| killed.duration_since(**at) > Duration::from_secs(1);
+        let old = self.fed.lock().unwrap().iter().filter(old).count();
+        (self.path, old as u64)
+    }
+}

@@ -1,0 +1,545 @@
+//! Compares the output of strace with the rows of the recorder, call by call.
+
+use super::address::{self, Address};
+use super::report::Report;
+use super::rows::Row;
+use super::strace::{self, Call, End, Return, Thread};
+use ctrace_schema::syscalls::{self, Abi, Arg, Ret, Spec};
+use ctrace_schema::text::{escape, shell_join, unescape};
+use std::collections::HashMap;
+
+/// Compares a whole run. For `may_skip` see [`Report::may_skip`].
+pub fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
+    let mut report = Report {
+        may_skip,
+        ..Report::default()
+    };
+    let mut by_tid: HashMap<i64, Vec<Row>> = HashMap::new();
+    let mut exits = Vec::new();
+    for row in rows {
+        match row.kind.as_str() {
+            "gap" => report.differ(format!(
+                "{:?} events of {:?} were lost",
+                row.lost, row.class
+            )),
+            "process" => exits.push(row),
+            "syscall" => by_tid.entry(row.tid).or_default().push(row),
+            _ => {}
+        }
+    }
+    for thread in threads {
+        let mut rows = by_tid.remove(&thread.tid).unwrap_or_default();
+        rows.sort_by_key(|r| r.seq);
+        compare_thread(thread, &rows, &mut report);
+        if rows.iter().any(|r| r.pid == r.tid) {
+            compare_end(thread, &exits, &mut report);
+        }
+    }
+    for (tid, rows) in by_tid.into_iter() {
+        if rows
+            .iter()
+            .all(|r| r.comm.starts_with("runc") || r.comm == "exe")
+        {
+            report.rule("runtime");
+        } else {
+            report.differ(format!("thread {tid} is unknown to strace: {:?}", rows[0]));
+        }
+    }
+    report
+}
+
+fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
+    let is_runtimes = |r: &&Row| r.comm.starts_with("runc");
+    let calls: Vec<&Row> = rows.iter().filter(|r| !is_runtimes(r)).collect();
+    let (mut i, mut j) = (0, 0);
+    let mut state = State::default();
+    while i < thread.calls.len() && j < calls.len() {
+        if thread.calls[i].name == calls[j].syscall {
+            compare_call(&thread.calls[i], calls[j], &mut state, report);
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        // Finds the nearest place from which both agree again, so that one missing call is one difference.
+        let ahead = (1..64).find_map(|n| {
+            (0..=n).find_map(|a| {
+                let (strace, row) = (thread.calls.get(i + a)?, calls.get(j + n - a)?);
+                (strace.name == row.syscall).then_some((a, n - a))
+            })
+        });
+        let (a, b) = ahead.unwrap_or((thread.calls.len() - i, calls.len() - j));
+        only_one(
+            thread.tid,
+            &thread.calls[i..i + a],
+            &calls[j..j + b],
+            report,
+        );
+        (i, j) = (i + a, j + b);
+    }
+    let rest = match calls[j..] {
+        [row] if never_began(thread, row) => {
+            report.rule("killed");
+            &[]
+        }
+        _ => &calls[j..],
+    };
+    only_one(thread.tid, &thread.calls[i..], rest, report);
+}
+
+/// Whether a row is a call that a kill prevented, which strace does not see: see the rule `killed`.
+fn never_began(thread: &Thread, row: &Row) -> bool {
+    const ENOSYS: i64 = -38;
+    matches!(thread.end, Some(End::Killed(_))) && row.ret == Some(ENOSYS) && row.duration.is_none()
+}
+
+fn only_one(tid: i64, calls: &[Call], rows: &[&Row], report: &mut Report) {
+    for call in calls {
+        report.differ(format!("only strace has, in {tid}: {}", call.line));
+    }
+    for row in rows {
+        report.differ(format!("only the recording has, in {tid}: {row:?}"));
+    }
+}
+
+/// Compares the end of a process. wait(2) reports the end of the first thread; the recording has one row, by the last thread.
+fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
+    let ends: Vec<_> = exits
+        .iter()
+        .filter(|r| r.pid == thread.tid)
+        .map(|r| match (r.exit_code, r.exit_signal) {
+            (Some(code), None) => Some(End::Exited(code)),
+            (None, Some(signal)) => Some(End::Killed(signal)),
+            _ => None,
+        })
+        .collect();
+    let process = format!("process {}", thread.tid);
+    report.check("exit", &process, vec![thread.end], ends);
+}
+
+/// The effects of earlier calls of a thread on the meaning of the next call.
+#[derive(Debug, Default)]
+struct State {
+    /// Its root directory, as a path in the container.
+    root: Vec<u8>,
+    /// Its working directory, if strace has printed it.
+    cwd: Option<Vec<u8>>,
+    /// The recorded path of its last exec.
+    exe: Option<String>,
+}
+
+impl State {
+    /// Returns the directory from which a path is resolved.
+    fn base(&mut self, call: &Call, dir: Option<usize>, path: &[u8]) -> Option<Vec<u8>> {
+        let told = dir.map(|d| call.args[d].as_str());
+        if let Some(cwd) = told.filter(|t| t.starts_with("-100<")) {
+            self.cwd = strace::annotation(cwd).and_then(strace::hex);
+        }
+        if path.starts_with(b"/") {
+            return Some(self.root.clone());
+        }
+        match told {
+            Some(dir) => strace::annotation(dir).and_then(strace::hex),
+            None => self.cwd.clone(),
+        }
+    }
+
+    /// Applies the effect of a successful call on a path.
+    fn change(&mut self, call: &Call, meant: Vec<u8>, report: &mut Report) {
+        match call.name.as_str() {
+            // The result of `..` is known from the next call only.
+            "chdir" => self.cwd = Some(meant).filter(|m| !m.ends_with(b"..")),
+            "chroot" => {
+                report.rule("root");
+                self.root = meant;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
+    report.calls += 1;
+    // An exec without a duration may be the one of the rule `tracer`.
+    let execed = call.name == "execve" && row.ret == Some(0);
+    if report.may_skip && row.duration.is_none() && call.ret != Return::Never && !execed {
+        report.rule("half seen");
+        // The effects of the call on the state are applied nevertheless.
+        compare_whole_call(call, row, state, &mut Report::default());
+    } else {
+        compare_whole_call(call, row, state, report);
+    }
+}
+
+fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
+    let abi = Abi::of_machine(std::env::consts::ARCH, row.compat).unwrap();
+    let number = syscalls::number(abi, &call.name);
+    let spec = number.map_or_else(|| syscalls::spec(&call.name), |n| syscalls::spec_of(abi, n));
+    let line = call.line.as_str();
+    compare_return(call, row, report);
+    report.check("denied", line, false, row.denied);
+    compare_arguments(call, row, spec, report);
+    compare_object(call, row, spec, report);
+    compare_paths(call, row, spec, state, report);
+    compare_addresses(call, row, spec, report);
+    compare_stat(call, row, report);
+    if call.name == "fchdir" {
+        state.cwd = None;
+    }
+    if call.name.starts_with("execve") && call.ret == Return::Value(0, None) {
+        compare_argv(call, row, report);
+        state.exe = row.path.clone();
+    }
+    compare_exe(call, state, report);
+}
+
+/// Whether a call whose return strace did not see may have returned `ret` because its thread was killed.
+fn ended_killed(call: &Call, ret: i64) -> bool {
+    // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK. ENOSYS: killed before the call ran. A futex call returns
+    // 0 if its thread was woken and then killed before it ran.
+    (-516..=-512).contains(&ret) || ret == -38 || (ret == 0 && call.name == "futex")
+}
+
+fn compare_return(call: &Call, row: &Row, report: &mut Report) {
+    let line = call.line.as_str();
+    match &call.ret {
+        Return::Never if row.ret.is_some_and(|ret| ended_killed(call, ret)) => {
+            report.rule("killed");
+        }
+        Return::Never => report.check("result", line, None, row.ret),
+        Return::Value(value, _) => {
+            report.check("result", line, Some(*value), row.ret);
+            report.check("errno", line, None, row.error.as_deref());
+        }
+        Return::Error(name) => {
+            report.check("errno", line, Some(name.as_str()), row.error.as_deref());
+            let named = row.ret.and_then(|r| i32::try_from(-r).ok());
+            let named = named.and_then(ctrace_schema::errno::name);
+            report.check("result", line, Some(name.as_str()), named);
+        }
+    }
+    let child = matches!(call.name.as_str(), "fork" | "vfork" | "clone" | "clone3");
+    if let (true, Return::Value(pid, _)) = (child, &call.ret) {
+        report.check("child", line, Some(*pid), row.child_pid);
+    }
+}
+
+/// Calls whose arguments strace groups, reorders or names.
+const BY_NAME: &[&str] = &[
+    "clone",
+    "clone3",
+    "rt_sigreturn",
+    "sigreturn",
+    "restart_syscall",
+    "exit",
+    "arch_prctl",
+];
+
+fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+    if BY_NAME.contains(&call.name.as_str()) {
+        report.rule("by name");
+        return;
+    }
+    let mut texts = call.args.iter();
+    for (i, (_, arg)) in spec.args.iter().enumerate() {
+        // A 64-bit number uses two 32-bit registers. Registers that the ABI leaves free have no argument.
+        if matches!(arg, Arg::High | Arg::Pad) {
+            continue;
+        }
+        let Some(text) = texts.next() else {
+            return; // for example the mode of an open that creates nothing
+        };
+        if arg.is_pointer() {
+            continue;
+        }
+        let Some(strace) = strace::number(text) else {
+            report.rule("by name");
+            continue;
+        };
+        let ours = match (arg, row.arg(i)) {
+            (Arg::Low, Some(low)) => row
+                .arg(i + 1)
+                .map(|high| high << 32 | i64::from(low as u32)),
+            (_, ours) => ours,
+        };
+        let wide = matches!(arg, Arg::Long | Arg::Size | Arg::Hex | Arg::Low) && !row.compat;
+        let width = |v: i64| {
+            if wide || *arg == Arg::Low {
+                v
+            } else {
+                i64::from(v as i32)
+            }
+        };
+        let line = format!("argument {i} of {}", call.line);
+        report.check("argument", &line, Some(width(strace)), ours.map(width));
+    }
+}
+
+/// Compares the file or socket of the fd that the call was passed or returned.
+fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+    let returned = match &call.ret {
+        Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
+        _ => None,
+    };
+    let passed = || {
+        let text = call.args.get(spec.object_arg()?)?;
+        Some(strace::annotation(text))
+    };
+    let Some(text) = returned.or_else(passed) else {
+        return;
+    };
+    let Some(text) = text else {
+        report.rule("untold");
+        return;
+    };
+    let line = call.line.as_str();
+    if let Some(socket) = address::socket(text, report) {
+        compare_socket(&socket, row, line, report);
+        return;
+    }
+    let (text, deleted) = match text.strip_suffix("(deleted)") {
+        Some(text) => (text.trim_end_matches('>'), true),
+        None => (text.split('<').next().unwrap(), false),
+    };
+    if deleted {
+        report.rule("deleted");
+    }
+    let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
+    report.check("path of fd", line, show(Some(&told)), row.path.clone());
+}
+
+/// Returns bytes in the notation of the columns.
+fn show(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|b| escape(b).into_owned())
+}
+
+fn compare_socket(socket: &address::Socket, row: &Row, line: &str, report: &mut Report) {
+    report.check("family", line, Some(socket.family), row.family.as_deref());
+    if !socket.protocol.is_empty() {
+        report.check(
+            "protocol",
+            line,
+            Some(socket.protocol.as_str()),
+            row.protocol.as_deref(),
+        );
+    }
+    if socket.inode.is_some() {
+        report.check("socket inode", line, socket.inode, row.inode);
+    }
+    let mut ours = local(row);
+    if let Some(name) = ours.path.as_mut().filter(|n| n.contains(&0)) {
+        report.rule("cut");
+        name.truncate(name.iter().position(|b| *b == 0).unwrap());
+    }
+    compare_end_of_socket("local", &socket.local, &ours, line, report);
+    compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
+}
+
+fn local(row: &Row) -> Address {
+    Address {
+        addr: row.local_addr.clone(),
+        port: row.local_port,
+        path: row.path.as_deref().map(unescape),
+    }
+}
+
+fn peer(row: &Row) -> Address {
+    Address {
+        addr: row.peer_addr.clone(),
+        port: row.peer_port,
+        path: row.peer_path.as_deref().map(unescape),
+    }
+}
+
+/// Compares the parts of one end that strace prints.
+fn compare_end_of_socket(
+    what: &'static str,
+    strace: &Address,
+    ours: &Address,
+    line: &str,
+    report: &mut Report,
+) {
+    if *strace == Address::default() {
+        report.rule("untold");
+    }
+    if strace.addr.is_some() {
+        report.check(what, line, &strace.addr, &ours.addr);
+    }
+    if strace.port.is_some_and(|p| p != 0) {
+        report.check(what, line, strace.port, ours.port);
+    }
+    if strace.path.is_some() {
+        report.check(
+            what,
+            line,
+            show(strace.path.as_deref()),
+            show(ours.path.as_deref()),
+        );
+    }
+}
+
+/// Compares the paths that the call was passed, and the paths that result from them.
+fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report: &mut Report) {
+    let line = call.line.as_str();
+    for (n, (dir, path)) in spec.paths().enumerate() {
+        let Some(arg) = call.args.get(path).and_then(|t| strace::string(t)) else {
+            report.rule("untold");
+            continue;
+        };
+        if n == 0 && call.name == "execve" && row.duration.is_none() && row.ret == Some(0) {
+            report.rule("tracer");
+        } else if n == 0 {
+            report.check("path passed", line, show(Some(&arg)), row.path_arg.clone());
+        }
+        let base = state.base(call, dir, &arg);
+        let opened = spec.ret == Ret::Fd && row.ret.is_some_and(|r| r >= 0);
+        if arg.is_empty() || (n == 0 && (opened || call.name.starts_with("execve"))) {
+            continue; // compare_object has compared the file
+        }
+        let Some(base) = base else {
+            report.rule("untold");
+            continue;
+        };
+        let ours = if n == 0 { &row.path } else { &row.path2 };
+        let expected = join(&base, &arg);
+        report.check("path meant", line, show(Some(&expected)), ours.clone());
+        if call.ret == Return::Value(0, None) {
+            state.change(call, expected, report);
+        }
+    }
+    if let Some(text) = spec.text_arg().and_then(|i| call.args.get(i)) {
+        let told = strace::string(text);
+        report.check(
+            "text passed",
+            line,
+            show(told.as_deref()),
+            row.path2.clone(),
+        );
+    }
+}
+
+/// Joins a path as documented for the column `path`: redundant slashes and dots are removed, `..` stays.
+fn join(base: &[u8], arg: &[u8]) -> Vec<u8> {
+    let mut out = base.strip_suffix(b"/").unwrap_or(base).to_vec();
+    for part in arg
+        .split(|b| *b == b'/')
+        .filter(|p| !p.is_empty() && *p != b".")
+    {
+        out.push(b'/');
+        out.extend(part);
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    out
+}
+
+/// Compares the addresses that the call was passed or returned.
+fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+    let is_address = |arg: Arg| {
+        use Arg::*;
+        matches!(
+            arg,
+            SockAddrIn | SockAddrOut | MsgIn | MsgOut | MmsgIn | MmsgOut
+        )
+    };
+    let Some(i) = spec.args.iter().position(|(_, arg)| is_address(*arg)) else {
+        return;
+    };
+    let Some(text) = call.args.get(i) else {
+        return;
+    };
+    let text = match spec.args[i].1 {
+        Arg::MsgIn | Arg::MsgOut => strace::member(text, "msg_name"),
+        Arg::MmsgIn | Arg::MmsgOut => strace::members(text)
+            .first()
+            .and_then(|m| strace::member(m, "msg_hdr"))
+            .and_then(|m| strace::member(&m, "msg_name")),
+        _ => Some(text.clone()),
+    };
+    let Some(address) = text.and_then(|t| address::sockaddr(&t, report)) else {
+        return;
+    };
+    if address.port == Some(0) {
+        report.rule("any port");
+    }
+    let line = call.line.as_str();
+    match call.name.as_str() {
+        "bind" | "getsockname" => {
+            compare_end_of_socket("local passed", &address, &local(row), line, report);
+            let both = address.addr.is_some() && peer(row) == local(row);
+            report.check("peer equals local", line, false, both);
+        }
+        _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
+    }
+}
+
+/// Compares device and inode of a stat call.
+fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
+    let names = match call.name.as_str() {
+        "statx" => ["stx_ino", "stx_dev_major", "stx_dev_minor"],
+        _ => ["st_ino", "st_dev", "st_dev"],
+    };
+    let found = call
+        .args
+        .iter()
+        .find(|a| strace::member(a, names[0]).is_some());
+    let value = |name| strace::number(&strace::member(found?, name)?);
+    let [Some(inode), Some(major), Some(minor)] = names.map(value) else {
+        return;
+    };
+    let dev = match call.name.as_str() {
+        "statx" => format!("{major}:{minor}"),
+        // new_encode_dev() of linux/kdev_t.h
+        _ => format!(
+            "{}:{}",
+            (major & 0xfff00) >> 8,
+            minor & 0xff | minor >> 12 & 0xfff00
+        ),
+    };
+    report.check("inode", &call.line, Some(inode), row.inode);
+    report.check("device", &call.line, Some(dev), row.dev.clone());
+}
+
+/// Compares the path of an exec, which strace does not print, with the answer of the kernel to a program that asks for it.
+fn compare_exe(call: &Call, state: &State, report: &mut Report) {
+    let string = |i: usize| call.args.get(i).and_then(|t| strace::string(t));
+    if call.name != "readlink" || string(0).as_deref() != Some(b"/proc/self/exe") {
+        return;
+    }
+    let (Some(exe), Some(told)) = (&state.exe, string(1)) else {
+        return;
+    };
+    let told = match told.strip_suffix(b" (deleted)") {
+        Some(path) => {
+            report.rule("deleted");
+            path
+        }
+        None => &told,
+    };
+    let told = join(&state.root, told);
+    report.check(
+        "path of exec",
+        &call.line,
+        show(Some(&told)),
+        Some(exe.clone()),
+    );
+}
+
+fn compare_argv(call: &Call, row: &Row, report: &mut Report) {
+    let index = usize::from(call.name == "execveat") + 1;
+    let args = strace::members(&call.args[index]);
+    let passed: Option<Vec<_>> = args.iter().map(|a| strace::string(a)).collect();
+    let Some(mut argv) = passed else {
+        report.rule("untold");
+        return;
+    };
+    let words = |argv: &[Vec<u8>]| shell_join(&argv.join(&0));
+    let (passed, ours) = (words(&argv), row.argv.clone().unwrap_or_default());
+    if let (Some(first), Some(script)) = (argv.first_mut(), &row.path_arg) {
+        *first = unescape(script);
+    }
+    if ours != passed && ours.ends_with(&format!(" {}", words(&argv))) {
+        report.rule("script");
+    } else {
+        report.check("argv", &call.line, passed, ours);
+    }
+}

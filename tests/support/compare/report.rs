@@ -1,0 +1,114 @@
+//! The result of a comparison: the number of checks, the rules that were applied, and every difference.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+/// The allowed deviations between strace and a recording, each with the reason. Everything else is a difference.
+const RULES: &[(&str, &str)] = &[
+    (
+        "runtime",
+        "strace does not see processes that ran in the container before it or beside it",
+    ),
+    (
+        "tracer",
+        "the child that strace forks has the name of strace until its exec, which is therefore recorded at its return only",
+    ),
+    (
+        "deleted",
+        "strace marks a file that has no name any more; the column `path` is the path without the mark",
+    ),
+    (
+        "by name",
+        "strace prints these arguments by name or in groups, not by register",
+    ),
+    (
+        "untold",
+        "strace does not print this, so there is nothing to compare",
+    ),
+    (
+        "cut",
+        "beside an fd strace prints the name of a unix socket up to the first NUL",
+    ),
+    (
+        "killed",
+        "a call that a kill interrupts or prevents returns with a restart code or ENOSYS, which strace does not see",
+    ),
+    (
+        "mapped",
+        "an IPv4 address mapped into IPv6 is recorded as IPv4, so that both ends of a connection agree",
+    ),
+    (
+        "unspecified",
+        "the unspecified address has no information and is recorded as null",
+    ),
+    (
+        "any port",
+        "port 0 asks the kernel for a port: the port of the socket is recorded",
+    ),
+    (
+        "script",
+        "the kernel turns the arguments of a script into those of its interpreter, which are recorded",
+    ),
+    (
+        "root",
+        "in a chroot a path is recorded from the root of the container, but passed from the root of the caller",
+    ),
+    (
+        "half seen",
+        "Linux 7 may skip a BPF program; columns that only the entry or only the return of a call provides are null then",
+    ),
+];
+
+/// The outcome of one case.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub calls: usize,
+    /// Whether the kernel may skip a program: see the rule `half seen`.
+    pub may_skip: bool,
+    pub checks: BTreeMap<&'static str, usize>,
+    pub rules: BTreeMap<&'static str, usize>,
+    pub differences: Vec<String>,
+}
+
+impl Report {
+    /// Counts a check of `what`, and records a difference if the values are not equal.
+    pub fn check<T: PartialEq + fmt::Debug>(
+        &mut self,
+        what: &'static str,
+        line: &str,
+        strace: T,
+        ours: T,
+    ) {
+        *self.checks.entry(what).or_default() += 1;
+        if strace != ours {
+            self.differ(format!("{what}: strace {strace:?}, ours {ours:?}: {line}"));
+        }
+    }
+
+    /// Records a difference.
+    pub fn differ(&mut self, text: String) {
+        self.differences.push(text);
+    }
+
+    /// Counts an application of a rule.
+    pub fn rule(&mut self, name: &'static str) {
+        assert!(RULES.iter().any(|r| r.0 == name), "no rule `{name}`");
+        *self.rules.entry(name).or_default() += 1;
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} calls compared; checks {:?}; rules {:?}",
+            self.calls, self.checks, self.rules
+        )?;
+        writeln!(f, "{} differences", self.differences.len())?;
+        // The first differences are enough: thousands more have the same cause.
+        for difference in self.differences.iter().take(40) {
+            writeln!(f, "  {difference}")?;
+        }
+        Ok(())
+    }
+}

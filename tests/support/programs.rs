@@ -1,0 +1,13 @@
+//! The two programs.
+
+use std::process::Command;
+
+/// `ctrace-rec` without arguments.
+pub fn ctrace_rec() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
+}
+
+/// `ctrace-query` without arguments.
+pub fn ctrace_query() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
+}
