@@ -1,11 +1,12 @@
 //! What is recorded: the flags `--event`, `--set`, `--comm`, `--container` and their opposites.
 
-use crate::containers::facts::Known;
-use ctrace_common::nearest::suggest;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use ctrace_common::nearest::suggest;
 use ctrace_schema::syscalls::{self, Class};
+
+use crate::containers::facts::Known;
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Filters {
 /// The values of the flags, lists taken apart.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "named after the flags")]
-pub struct Asked<'a> {
+pub struct FilterFlags<'a> {
     pub counts: bool,
     pub host: bool,
     pub event: &'a [String],
@@ -47,7 +48,7 @@ impl Filters {
     ///
     /// # Errors
     /// An event or a set does not exist; the nearest name is suggested.
-    pub fn new(asked: &Asked<'_>) -> Result<Filters> {
+    pub fn new(asked: &FilterFlags<'_>) -> Result<Filters> {
         if !asked.comm.is_empty() && !asked.exclude_comm.is_empty() {
             bail!(
                 "--comm and --exclude-comm together say the same twice: give the one or the other"
@@ -182,10 +183,10 @@ mod tests {
     #[test]
     fn everything_but_reads_of_fs() {
         let (set, event) = (list(&["fs"]), list(&["read"]));
-        let f = Filters::new(&Asked {
+        let f = Filters::new(&FilterFlags {
             set: &set,
             exclude_event: &event,
-            ..Asked::default()
+            ..FilterFlags::default()
         })
         .expect("is valid");
         assert!(f.wants("openat", Class::File));
@@ -196,10 +197,10 @@ mod tests {
     #[test]
     fn a_set_and_an_event_beside_it() {
         let (set, event) = (list(&["network"]), list(&["execve"]));
-        let f = Filters::new(&Asked {
+        let f = Filters::new(&FilterFlags {
             set: &set,
             event: &event,
-            ..Asked::default()
+            ..FilterFlags::default()
         })
         .expect("is valid");
         assert!(f.wants("connect", Class::Network) && f.wants("execve", Class::Process));
@@ -209,9 +210,9 @@ mod tests {
     #[test]
     fn the_nearest_name_is_suggested() {
         let event = list(&["opnat"]);
-        let e = Filters::new(&Asked {
+        let e = Filters::new(&FilterFlags {
             event: &event,
-            ..Asked::default()
+            ..FilterFlags::default()
         })
         .expect_err("is none");
         assert_eq!(
@@ -219,9 +220,9 @@ mod tests {
             "there is no event `opnat`: did you mean `openat`?"
         );
         let set = list(&["netwrk"]);
-        let e = Filters::new(&Asked {
+        let e = Filters::new(&FilterFlags {
             set: &set,
-            ..Asked::default()
+            ..FilterFlags::default()
         })
         .expect_err("is none");
         assert!(e.to_string().contains("did you mean `network`?"), "{e}");
@@ -242,9 +243,9 @@ mod tests {
             ("beef", false),
         ] {
             let container = list(&[pattern]);
-            let f = Filters::new(&Asked {
+            let f = Filters::new(&FilterFlags {
                 container: &container,
-                ..Asked::default()
+                ..FilterFlags::default()
             })
             .expect("is valid");
             assert_eq!(f.wants_container(&known), wanted, "{pattern}");

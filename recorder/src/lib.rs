@@ -10,6 +10,7 @@ mod kernel;
 mod limits;
 mod output;
 mod pipeline;
+mod plan;
 mod progress;
 mod records;
 mod report;
@@ -45,7 +46,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn perform(mut cli: Cli) -> Result<ExitCode> {
+fn perform(cli: Cli) -> Result<ExitCode> {
     let mut out = Vec::new();
     match &cli.command {
         Some(Command::Containers { format }) => {
@@ -62,12 +63,10 @@ fn perform(mut cli: Cli) -> Result<ExitCode> {
             clap_complete::generate(*shell, &mut Cli::command(), "ctrace-rec", &mut out);
         }
         None => {
-            return match &cli.record.from_raw {
-                Some(path) => {
-                    cli.record.memory = cli.record.memory.unwatched();
-                    session::replay::replay(&cli.record, path)
-                }
-                None => session::live::record(&cli.record),
+            let plan = cli.record.plan()?;
+            return match &plan.from_raw {
+                Some(path) => session::replay::replay(&plan, path),
+                None => session::live::record(plan),
             };
         }
     }

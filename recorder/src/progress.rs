@@ -1,8 +1,9 @@
 //! The numbers that reports about a recording are made of.
 
-use crate::records::loss::Misses;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use crate::records::loss::Misses;
 
 /// How a recording goes.
 #[derive(Clone, Debug, Default)]

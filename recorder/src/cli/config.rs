@@ -6,13 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use ctrace_common::nearest::suggest;
 use ctrace_schema::text::escape;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::Cli;
-use ctrace_common::nearest::suggest;
 
 /// The command line `argv`, and what the file that it names with --config adds.
 ///

@@ -1,6 +1,7 @@
 //! The command line. Help, man page and completions come from here.
 
 pub mod config;
+mod lower;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,13 +9,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ctrace_common::man;
 
 use crate::containers::list;
-use crate::filters::Asked;
 use crate::limits::cpu::Limit;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
-use ctrace_common::man;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///
@@ -311,22 +311,4 @@ pub enum Format {
     Json,
     /// Lines as strace prints them, live, on stdout.
     Table,
-}
-
-impl Record {
-    /// The filters that were asked for.
-    pub fn asked(&self) -> Asked<'_> {
-        Asked {
-            counts: self.mode == Mode::Counts,
-            host: self.host,
-            event: &self.event,
-            exclude_event: &self.exclude_event,
-            set: &self.set,
-            exclude_set: &self.exclude_set,
-            comm: &self.comm,
-            exclude_comm: &self.exclude_comm,
-            container: &self.container,
-            exclude_container: &self.exclude_container,
-        }
-    }
 }

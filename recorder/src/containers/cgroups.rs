@@ -1,10 +1,9 @@
 //! The cgroup hierarchies of this machine, and the cgroups in them.
 
-use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// v1 controllers that container runtimes create a cgroup in, the most telling first: every runtime uses `pids`,
 /// and no service manager puts other things there.

@@ -1,9 +1,7 @@
 //! Facts about cgroups and containers.
 
-use ctrace_schema::text::escape;
-use ctrace_schema::text::printable;
-use serde::Deserialize;
-use serde::Serialize;
+use ctrace_schema::text::{escape, printable};
+use serde::{Deserialize, Serialize};
 
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

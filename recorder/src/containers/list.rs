@@ -10,8 +10,7 @@ use ctrace_schema::text::escape;
 use serde::Serialize;
 
 use crate::containers::api::Api;
-use crate::containers::cgroups::Cgroup;
-use crate::containers::cgroups::{Error, probe, scan};
+use crate::containers::cgroups::{Cgroup, Error, probe, scan};
 use crate::containers::classify::{Verdict, classify};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::Resolver;

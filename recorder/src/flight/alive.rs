@@ -3,7 +3,6 @@
 //!
 //! It is fed what the ring lets go of.
 
-use crate::ring::evicted::Evicted;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use ctrace_schema::columns::{COLUMNS, Type};
 use ctrace_schema::syscalls::Class;
 use rustc_hash::FxHashMap;
 
+use crate::ring::evicted::Evicted;
 use crate::ring::frame::{Frame, Whose};
 use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};

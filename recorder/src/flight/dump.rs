@@ -1,9 +1,5 @@
 //! Writing the ring out: in a thread of its own, while the recording goes on.
 
-use crate::flight::shared::Dumped;
-use crate::flight::shared::Shared;
-use crate::sink::summary::Summary;
-use crate::sink::summary::Why;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::flight::shared::{Dumped, Shared};
 use crate::ring::frame::Frame;
 use crate::rows::Events;
 use crate::rows::single::Lines;
 use crate::rows::stored::Kept;
 use crate::sink::Sink;
+use crate::sink::summary::{Summary, Why};
 
 /// Rows that are written together at most.
 const ROWS: usize = 131_072;

@@ -6,14 +6,6 @@ pub mod shared;
 pub mod socket;
 pub mod trigger;
 
-use crate::flight::shared::Shared;
-use crate::records::loss::Cause;
-use crate::records::machine::Machine;
-use crate::ring::evicted::Evicted;
-use crate::sink::Turn;
-use crate::sink::summary::Reason;
-use crate::sink::summary::Summary;
-use crate::sink::summary::Why;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,12 +14,17 @@ use anyhow::Result;
 
 use crate::flight::alive::Living;
 use crate::flight::dump::{Dump, Open};
+use crate::flight::shared::Shared;
 use crate::flight::trigger::Trigger;
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
+use crate::records::loss::Cause;
+use crate::records::machine::Machine;
 use crate::ring::Ring;
+use crate::ring::evicted::Evicted;
 use crate::rows::Events;
-use crate::sink::{KEPT_AFTER, Sink, Wants};
+use crate::sink::summary::{Reason, Summary, Why};
+use crate::sink::{KEPT_AFTER, Sink, Turn, Wants};
 
 /// What may take how much of the ring: rows of what is alive, one part of so many.
 const LIVING: u64 = 16;

@@ -1,14 +1,14 @@
 //! What the recorder and the flight recorder tell each other.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+
 use crate::progress::Held;
 use crate::sink::summary::Why;
-use anyhow::Result;
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// What the recorder and its ring tell each other.
 #[derive(Default)]

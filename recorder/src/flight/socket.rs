@@ -3,7 +3,6 @@
 //! A recorder with a ring listens on a unix socket with an abstract name that has its process id in it: there is no file
 //! that a recorder that was killed would leave. Who connects asks; who is neither root nor the recorder's user is not heard.
 
-use crate::flight::shared::Dumped;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -16,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use ctrace_schema::human::{bytes, count};
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
+
+use crate::flight::shared::Dumped;
 
 /// What the names of the sockets begin with; the process id follows.
 const NAME: &str = "ctrace-rec/";

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
+use ctrace_common::nearest::suggest;
 use ctrace_schema::columns::{COLUMNS, Type};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Null;
@@ -18,7 +19,6 @@ use rusqlite::{Connection, Error, OptionalExtension};
 
 use crate::rows::Events;
 use crate::rows::single::Value;
-use ctrace_common::nearest::suggest;
 
 /// What stands before the condition.
 const BEFORE: &str = "select time from events where seq > ?1 and (\n";

@@ -1,9 +1,9 @@
 //! Calls that the kernel side counts: what has come since the last reading.
 
-use crate::records::count::Count;
 use libbpf_rs::{MapCore, MapFlags};
 use rustc_hash::FxHashMap;
 
+use crate::records::count::Count;
 use crate::wire::types::limits;
 
 const BUCKETS: usize = limits::COUNT_BUCKETS.0 as usize;

@@ -1,12 +1,11 @@
 //! Events that the kernel side has counted as lost: what has come since the last reading, by the CPU on which it was.
 
-use crate::records::loss::Cause;
-use crate::records::loss::Loss;
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::MapCore;
 use rustc_hash::FxHashMap;
 
 use crate::kernel::counts::{entries, is_gone};
+use crate::records::loss::{Cause, Loss};
 use crate::wire::types::loss;
 
 /// What was read last, by `struct loss_key`: the number of each CPU on which something was lost.

@@ -8,17 +8,11 @@ pub mod rings;
 mod skips;
 mod uring;
 
-use crate::kernel::probe::can_cast;
-use crate::kernel::probe::has_loop;
-use crate::kernel::probe::walk_tasks;
-use crate::kernel::rings::Ring;
-use crate::records::count::Count;
-use crate::records::loss::Loss;
-use crate::records::loss::Misses;
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
+use counts::Counted;
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -26,11 +20,13 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
+use crate::kernel::probe::{can_cast, has_loop, walk_tasks};
+use crate::kernel::rings::Ring;
 use crate::limits::memory::Memory;
+use crate::records::count::Count;
+use crate::records::loss::{Loss, Misses};
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
-
-use counts::Counted;
 
 /// The loaded programs.
 pub struct Kernel {

@@ -1,17 +1,10 @@
 //! What the kernel side does for each call.
 
-use crate::calls::unfolded;
-use crate::calls::{COUNT, OPERATIONS, abi, find, payload};
+use ctrace_schema::syscalls::{Arg, Class, Ret, Spec};
+
+use crate::calls::{COUNT, OPERATIONS, abi, find, payload, unfolded};
 use crate::limits::cpu;
-use crate::wire::types::addr_how;
-use crate::wire::types::payload_how;
-use crate::wire::types::plan;
-use crate::wire::types::rank;
-use crate::wire::types::{data_slot, plan_flag, stat_how};
-use ctrace_schema::syscalls::Arg;
-use ctrace_schema::syscalls::Class;
-use ctrace_schema::syscalls::Ret;
-use ctrace_schema::syscalls::Spec;
+use crate::wire::types::{addr_how, data_slot, payload_how, plan, plan_flag, rank, stat_how};
 
 /// What the kernel side does for each call, the machine's own first; `wanted` decides by name and class.
 ///

@@ -1,15 +1,13 @@
 //! Says what is missing on this machine before the kernel says it less clearly.
 
-use anyhow::Context;
-use libbpf_rs::Iter;
-use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Enum, Func};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use caps::read_effective;
-use libbpf_rs::libbpf_sys;
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Enum, Func};
+use libbpf_rs::{Iter, libbpf_sys};
 
 mod caps {
     /// The effective capabilities of this process, as bits: `CapEff` of /proc/self/status, proc(5).

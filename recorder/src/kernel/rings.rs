@@ -3,10 +3,9 @@
 //!
 //! What the kernel side writes is read where it stands: a copy would take as much memory again, and time.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{io, ptr};
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};

@@ -1,10 +1,10 @@
 //! Programs that the kernel did not run. From Linux 7 on it may preempt one, and then runs it for no other thread of that
 //! CPU until it goes on.
 
-use crate::kernel::probe::skipped;
 use std::os::fd::AsFd;
 
 use crate::kernel::Kernel;
+use crate::kernel::probe::skipped;
 use crate::wire::types::miss;
 
 impl Kernel {

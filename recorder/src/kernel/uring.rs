@@ -1,6 +1,5 @@
 //! The tracepoints of io_uring, which differ between kernels in name and arguments, and are missing where it is not built.
 
-use crate::kernel::probe::{can_cast, skipped, walk_tasks};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -8,6 +7,7 @@ use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{FuncProto, Typedef};
 
+use crate::kernel::probe::{can_cast, skipped, walk_tasks};
 use crate::wire::{CtraceSkel, OpenCtraceSkel};
 
 /// What this kernel has: include/trace/events/io_uring.h.

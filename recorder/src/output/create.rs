@@ -1,29 +1,22 @@
 //! Creates the files of a recording.
 
-use crate::cli::Format;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use ctrace_format::unclosed::journal;
+
 use crate::limits::memory::Memory;
 use crate::rows::Events;
 use crate::rows::arrow::encoded_schema;
-use crate::sink::Sink;
-use crate::sink::Wants;
 use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::PARTIAL;
 use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
-use anyhow::Context;
-use anyhow::Error;
-use anyhow::Result;
-use anyhow::anyhow;
-use anyhow::bail;
-use ctrace_format::unclosed::journal;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::fs::TryLockError;
-use std::io;
-use std::path::Path;
-use std::path::PathBuf;
-use std::time::Duration;
+use crate::sink::{Sink, Wants};
 
 /// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
 pub fn parquet(
@@ -143,15 +136,6 @@ pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
     });
     let free = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
     names.find(free).context("no name is left")
-}
-
-/// The format that a file's ending says.
-pub fn ending(out: &Path) -> Option<Format> {
-    match out.extension()?.to_str()? {
-        "parquet" => Some(Format::Parquet),
-        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
-        _ => None,
-    }
 }
 
 /// A sink for a recording of which only the raw capture is wanted.

@@ -1,13 +1,6 @@
 //! What has to be seen to while rows go into memory: when the ring is written out, by `ctrace-rec dump`, SIGUSR1 or its
 //! trigger, and until when that goes on; when a disk that was full is tried again; and what other recorders have left.
 
-use crate::flight::shared::Shared;
-use crate::progress::Progress;
-use crate::progress::Said;
-use crate::sink::Turn;
-use crate::sink::summary::Reason;
-use crate::sink::summary::Summary;
-use crate::sink::summary::Why;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,16 +8,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ctrace_schema::human::{bytes, count};
 
+use crate::flight::shared::Shared;
 use crate::flight::socket::Door;
 use crate::pipeline::Pipeline;
+use crate::progress::{Progress, Said};
+use crate::sink::Turn;
 use crate::sink::segments::unfinished::Left;
 use crate::sink::spill::disk::Disk;
+use crate::sink::summary::{Reason, Summary, Why};
 
 /// How often a full disk is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What has to be seen to.
-pub struct Control {
+pub struct Upkeep {
     of: Of,
     left: Option<Left>,
 }
@@ -36,29 +33,29 @@ enum Of {
     Disk(Arc<Disk>, Instant),
 }
 
-impl Control {
+impl Upkeep {
     /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    pub fn of_ring(shared: Arc<Shared>, after: Duration) -> Result<Control> {
-        Ok(Control {
+    pub fn of_ring(shared: Arc<Shared>, after: Duration) -> Result<Upkeep> {
+        Ok(Upkeep {
             of: Of::Ring(Dumps::new(shared, after)?),
             left: None,
         })
     }
 
     /// Of a disk.
-    pub fn of_disk(disk: Arc<Disk>) -> Control {
-        Control {
+    pub fn of_disk(disk: Arc<Disk>) -> Upkeep {
+        Upkeep {
             of: Of::Disk(disk, Instant::now()),
             left: None,
         }
     }
 
     /// Also of what other recorders have left.
-    pub fn finishing(self, left: Left) -> Control {
-        Control {
+    pub fn finishing(self, left: Left) -> Upkeep {
+        Upkeep {
             left: Some(left),
             ..self
         }

@@ -1,15 +1,13 @@
 //! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
 
-use crate::sink::Turn;
-use crate::sink::summary::Summary;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
 use crate::resolve::Resolver;
-use crate::rows::batch::ContainerName;
-use crate::rows::batch::{Batch, Row};
-use crate::sink::Wants;
+use crate::rows::batch::{Batch, ContainerName, Row};
+use crate::sink::summary::Summary;
+use crate::sink::{Turn, Wants};
 
 /// A batch that fills within this time is not cut into parts: its rows are written once.
 const SOON: Duration = Duration::from_millis(700);

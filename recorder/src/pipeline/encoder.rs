@@ -1,22 +1,20 @@
 //! The thread that encodes, compresses and writes batches.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::JoinHandle;
+
+use anyhow::{Result, anyhow};
+
 use crate::calls::Calls;
 use crate::pipeline::cutter::Part;
 use crate::rows::Events;
-use crate::rows::batch::Batch;
-use crate::rows::batch::ContainerName;
+use crate::rows::batch::{Batch, ContainerName};
 use crate::rows::buffers::Room;
 use crate::rows::columns::Columns;
 use crate::sink::Sink;
 use crate::sink::summary::Summary;
-use anyhow::Result;
-use anyhow::anyhow;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::sync::mpsc::SyncSender;
-use std::thread::JoinHandle;
 
 /// What has been sent to the encoder.
 #[derive(Debug, Default)]

@@ -4,15 +4,6 @@
 pub mod cutter;
 pub mod encoder;
 
-use crate::containers::facts::Fact;
-use crate::pipeline::encoder::{Encoder, InFlight, ToEncoder, encode};
-use crate::progress::Progress;
-use crate::records::loss::Loss;
-use crate::records::machine::Machine;
-use crate::records::note::Note;
-use crate::records::note::When;
-use crate::sink::Turn;
-use crate::sink::summary::Summary;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,15 +14,22 @@ use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
 use crate::calls::Calls;
+use crate::containers::facts::Fact;
 use crate::limits::memory::Memory;
 use crate::pipeline::cutter::{Cutter, Held};
+use crate::pipeline::encoder::{Encoder, InFlight, ToEncoder, encode};
+use crate::progress::Progress;
 use crate::records::decode::{self, Body, Head};
+use crate::records::loss::Loss;
+use crate::records::machine::Machine;
 use crate::records::merge::{self, Source};
+use crate::records::note::{Note, When};
 use crate::resolve::Resolver;
 use crate::resolve::registry::Registry;
 use crate::rows::Events;
 use crate::rows::batch::Batch;
-use crate::sink::Sink;
+use crate::sink::summary::Summary;
+use crate::sink::{Sink, Turn};
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;

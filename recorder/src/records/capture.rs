@@ -4,13 +4,14 @@
 //! The file is a line that names the format, then one zstd stream of frames: a tag, a length of four bytes
 //! (little-endian), and the payload. A capture that breaks off is good up to its last whole frame.
 
-use crate::records::machine::Machine;
-use crate::records::note::Note;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+
+use crate::records::machine::Machine;
+use crate::records::note::Note;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// The largest frame that is believed.

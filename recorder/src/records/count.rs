@@ -1,7 +1,6 @@
 //! Counts of calls, as the kernel side sums them up.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The calls of one number, of threads of one name, in one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

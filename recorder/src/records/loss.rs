@@ -1,9 +1,9 @@
 //! Losses: events and parts of events that could not be recorded, and why.
 
-use ctrace_schema::syscalls::Class;
-use serde::Deserialize;
-use serde::Serialize;
 use std::collections::BTreeMap;
+
+use ctrace_schema::syscalls::Class;
+use serde::{Deserialize, Serialize};
 
 /// Events of one class and container that were lost on one CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! The machine that a recording is made on.
 
 use ctrace_schema::text::printable;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a capture begins with: the machine it is from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,11 @@
 //! Notes: what a recording learns beside the records of the kernel.
 
+use ctrace_schema::syscalls::Class;
+use serde::{Deserialize, Serialize};
+
 use crate::containers::facts::Fact;
 use crate::records::count::Count;
-use crate::records::loss::Cause;
-use crate::records::loss::Loss;
-use crate::records::loss::Misses;
-use ctrace_schema::syscalls::Class;
-use serde::Deserialize;
-use serde::Serialize;
+use crate::records::loss::{Cause, Loss, Misses};
 
 /// When a fact was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,16 +5,16 @@ pub mod systemd;
 pub mod terminal;
 pub mod warnings;
 
-use crate::progress::Progress;
-use crate::sink::summary::Summary;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cli::Record;
+use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::report::prometheus::Metrics;
 use crate::report::systemd::Manager;
 use crate::report::terminal::Status;
+use crate::sink::summary::Summary;
 
 /// How often they are told.
 const EVERY: Duration = Duration::from_millis(500);
@@ -32,11 +32,11 @@ impl Report {
     ///
     /// # Errors
     /// Nobody can listen where metrics are to be served.
-    pub fn new(flags: &Record, target: &str) -> Result<Report> {
+    pub fn new(plan: &Plan, target: &str) -> Result<Report> {
         Ok(Report {
-            status: Status::new(flags.quiet, target),
+            status: Status::new(plan.quiet, target),
             manager: Manager::from_env(),
-            metrics: flags.metrics.map(Metrics::serve).transpose()?,
+            metrics: plan.metrics.map(Metrics::serve).transpose()?,
             told: Instant::now(),
         })
     }

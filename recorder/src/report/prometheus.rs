@@ -1,6 +1,5 @@
 //! What a monitoring system may ask: `--metrics ADDRESS` serves the recorder's numbers as Prometheus reads them.
 
-use crate::progress::Progress;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::limits::memory;
+use crate::progress::Progress;
 
 /// Serves the numbers of a recording until the program ends.
 #[derive(Debug)]

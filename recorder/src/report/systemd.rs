@@ -1,12 +1,13 @@
 //! What a service manager is told: systemd's notification protocol, sd_notify(3).
 
-use crate::progress::Progress;
 use std::env;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use ctrace_schema::human::count;
+
+use crate::progress::Progress;
 
 /// The variable that names the manager's socket; of a path that begins with `@` it is an abstract one.
 pub const SOCKET: &str = "NOTIFY_SOCKET";

@@ -1,12 +1,13 @@
 //! The one line on stderr that says how the recording goes, and the summary at its end.
 
-use crate::progress::Progress;
-use crate::report::warnings::warn;
-use crate::sink::summary::Summary;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use ctrace_schema::human::{bytes, count};
+
+use crate::progress::Progress;
+use crate::report::warnings::warn;
+use crate::sink::summary::Summary;
 
 const ON_TERMINAL: Duration = Duration::from_millis(500);
 const ELSEWHERE: Duration = Duration::from_secs(10);

@@ -1,9 +1,11 @@
 //! Warnings about what a recording lacks.
 
-use crate::sink::summary::Summary;
+use std::collections::BTreeMap;
+
 use ctrace_schema::human::count;
 use ctrace_schema::syscalls::Class;
-use std::collections::BTreeMap;
+
+use crate::sink::summary::Summary;
 
 /// Names what is missing, if anything is.
 pub fn warn(summary: &Summary) {

@@ -4,12 +4,9 @@
 use ctrace_schema::text::{escape, shell_join};
 
 use crate::records::decode::{self, Head};
-use crate::resolve::Resolver;
-use crate::resolve::addresses;
-use crate::resolve::constants;
 use crate::resolve::dns::Message;
-use crate::resolve::paths;
 use crate::resolve::threads::{Pending, Thread};
+use crate::resolve::{Resolver, addresses, constants, paths};
 use crate::rows::batch::{Ends, NONE, Names, Object, Row};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 

@@ -1,8 +1,8 @@
 //! Requests of io_uring that have been submitted and have not completed.
 
-use crate::resolve::threads::Identity;
-use crate::resolve::threads::Pending;
 use std::collections::BTreeMap;
+
+use crate::resolve::threads::{Identity, Pending};
 
 /// What was told of a request when it was submitted.
 #[derive(Debug)]

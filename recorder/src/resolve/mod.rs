@@ -15,13 +15,6 @@ pub mod sockets;
 mod threads;
 mod uring;
 
-use crate::containers::facts::Fact;
-use crate::containers::facts::Is;
-use crate::records::count::Count;
-use crate::records::loss::Cause;
-use crate::records::loss::Faults;
-use crate::records::loss::Loss;
-use crate::resolve::in_flight::Requests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -30,11 +23,15 @@ use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
+use crate::containers::facts::{Fact, Is};
 use crate::limits::memory::{Memory, roomy};
+use crate::records::count::Count;
 use crate::records::decode::{Args, Body, Head};
+use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{Definitions, Sent};
 use crate::resolve::dns::Resolved;
+use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{Change, Registry};
 use crate::resolve::sockets::{Socket, socket};
 use crate::resolve::threads::{Identity, Pending, Thread};

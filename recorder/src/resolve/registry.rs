@@ -3,17 +3,14 @@
 //! Rows refer to a container by its index here and take its name when their batch is encoded, so a name that is
 //! learnt late still reaches them.
 
-use crate::containers::facts::Fact;
-use crate::containers::facts::Is;
-use crate::containers::facts::Known;
 use std::collections::VecDeque;
 
 use ctrace_schema::text::escape;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::batch::ContainerName;
-use crate::rows::batch::NONE;
+use crate::containers::facts::{Fact, Is, Known};
+use crate::rows::batch::{ContainerName, NONE};
 
 #[derive(Clone, Debug)]
 enum State {

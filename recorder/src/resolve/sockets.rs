@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::records::decode::Sock;
-use crate::resolve::addresses;
-use crate::resolve::constants;
 use crate::resolve::definitions::Sent;
+use crate::resolve::{addresses, constants};
 use crate::rows::batch::{Batch, Ends, NONE, Object};
 
 /// What a socket is, and between whom.

@@ -1,11 +1,9 @@
 //! Requests of io_uring: a row each, when they have completed.
 
-use crate::resolve::in_flight::Request;
-use crate::resolve::in_flight::Requests;
-
 use crate::calls::operation;
 use crate::records::decode::{Args, Head};
 use crate::resolve::Resolver;
+use crate::resolve::in_flight::{Request, Requests};
 use crate::resolve::threads::Pending;
 use crate::rows::batch::{Kind, Names, Row};
 use crate::wire::types::{limits, sys_flag};

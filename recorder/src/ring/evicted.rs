@@ -1,10 +1,7 @@
 //! Events that were evicted from the ring.
 
-use crate::ring::frame::Tally;
-use crate::ring::frame::Whose;
-use crate::ring::frame::add;
-use crate::rows::single::Lines;
-use crate::rows::single::Value;
+use crate::ring::frame::{Tally, Whose, add};
+use crate::rows::single::{Lines, Value};
 
 /// Events that are there no more because there were too many.
 #[derive(Clone, Debug)]

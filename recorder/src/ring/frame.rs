@@ -1,6 +1,5 @@
 //! Frames: rows of one container, compressed as the journal's are, with what has to be known when they are let go.
 
-use crate::rows::stored::Kept;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +16,7 @@ use zstd::bulk::Compressor;
 use crate::rows::Events;
 use crate::rows::arrow::field;
 use crate::rows::runs::{Run, Series, stretches};
+use crate::rows::stored::Kept;
 
 /// Whose rows they are, as the columns `container` and `container_id` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

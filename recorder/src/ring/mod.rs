@@ -5,17 +5,17 @@
 pub mod evicted;
 pub mod frame;
 
-use crate::ring::evicted::Evicted;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
+use frame::{Frame, Packer, Whose};
 use rustc_hash::FxHashMap;
 
 use crate::limits::files::Limits;
+use crate::ring::evicted::Evicted;
 use crate::rows::Events;
-use frame::{Frame, Packer, Whose};
 
 /// Stretches of what was evicted that are told apart, for each container.
 const STRETCHES: usize = 64;

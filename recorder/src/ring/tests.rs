@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
-
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::pipeline::cutter::Turn;
 use crate::ring::*;

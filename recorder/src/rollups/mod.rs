@@ -16,14 +16,14 @@ use std::io::{self, Write};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
+use facet::{Found, longer};
 use rustc_hash::FxHashMap;
+use sums::Sum;
+use table::{NONE, Numbers, ROW, Table};
 
 use crate::limits::memory::{Memory, give_back};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, stretches};
-use facet::{Found, longer};
-use sums::Sum;
-use table::{NONE, Numbers, ROW, Table};
 
 /// Rows of a rollup by time: where there are more, its slices become longer.
 const MOST_SLICED: usize = 8_192;

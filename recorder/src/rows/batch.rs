@@ -3,10 +3,11 @@
 //! A row costs 48 bytes and its arguments, and no allocation: strings, threads, files and sockets are kept once and
 //! referred to by index. [`crate::rows::columns`] makes Arrow columns of them.
 
-use crate::containers::facts::Known;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+
+use crate::containers::facts::Known;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
 /// that needs one group read more.

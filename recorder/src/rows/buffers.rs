@@ -3,8 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::rows::batch::ContainerName;
-use crate::rows::batch::{Batch, Row};
+use crate::rows::batch::{Batch, ContainerName, Row};
 use crate::rows::order;
 use crate::rows::runs::Series;
 

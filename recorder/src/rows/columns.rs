@@ -3,12 +3,13 @@
 //! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
 //! a run, not a row.
 
-use crate::rows::batch::ContainerName;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
-use crate::rows::batch::{Batch, Counted, Kind, NONE, Names, Note, Object, Row, Task, Text};
+use crate::rows::batch::{
+    Batch, ContainerName, Counted, Kind, NONE, Names, Note, Object, Row, Task, Text,
+};
 use crate::rows::buffers::Room;
 use crate::wire::types::sys_flag;
 

@@ -3,8 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::rows::batch::ContainerName;
-use crate::rows::batch::{Batch, NONE, Row};
+use crate::rows::batch::{Batch, ContainerName, NONE, Row};
 use crate::wire::types::sys_flag;
 
 /// The group of a row that is not kept.

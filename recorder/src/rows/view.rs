@@ -1,10 +1,10 @@
 //! The values of a column, of all rows of a batch or of some.
 
-use crate::containers::facts::Known;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calls::CallInfo;
+use crate::containers::facts::Known;
 use crate::rows::Events;
 use crate::rows::batch::{Ends, Kind, NONE, Names, Note, Object, Row, Task};
 use crate::rows::columns::{Columns, Run, Span, compat, duration, flag, ret, some};

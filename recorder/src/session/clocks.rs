@@ -1,8 +1,8 @@
 //! The clocks of this machine.
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::records::note::Note;
-use rustix::time::ClockId;
-use rustix::time::clock_gettime;
 
 pub fn nanoseconds(clock: ClockId) -> i64 {
     let t = clock_gettime(clock);

@@ -1,10 +1,10 @@
 //! The command that a recording runs.
 
+use std::process::{Child, Command};
+
+use anyhow::{Context, Result};
+
 use crate::report::systemd;
-use anyhow::Context;
-use anyhow::Result;
-use std::process::Child;
-use std::process::Command;
 
 pub fn start(command: &[String]) -> Result<Option<Child>> {
     let Some((program, args)) = command.split_first() else {

@@ -1,22 +1,5 @@
 //! A recording from its beginning to its end: live, or replayed from a raw capture.
 
-use crate::containers::cgroups;
-use crate::kernel::probe;
-use crate::progress::Progress;
-use crate::records::loss::Cause;
-use crate::records::loss::Loss;
-use crate::records::machine::Machine;
-use crate::records::note::Note;
-use crate::records::note::When;
-use crate::records::note::gap;
-use crate::session::clocks::boot_now;
-use crate::session::clocks::read_clocks;
-use crate::session::command::exit_code;
-use crate::session::command::start;
-use crate::session::command::terminate;
-use crate::sink::Turn;
-use crate::sink::stdout::closed;
-use crate::sink::summary::Summary;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
@@ -25,18 +8,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::cli::{Mode, Record};
+use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, probe};
 use crate::limits::cpu::{Limit, Shedder};
-use crate::output::upkeep::Control;
-use crate::output::{Into, Target, create_raw};
+use crate::output::upkeep::Upkeep;
+use crate::output::{Output, create_capture};
 use crate::pipeline::{HOLD, Pipeline};
+use crate::plan::{Destination, Plan};
+use crate::progress::Progress;
 use crate::records::capture::Writer;
-use crate::records::merge::{self};
+use crate::records::loss::{Cause, Loss};
+use crate::records::machine::Machine;
+use crate::records::merge;
+use crate::records::note::{Note, When, gap};
 use crate::report::Report;
+use crate::session::clocks::{boot_now, read_clocks};
+use crate::session::command::{exit_code, start, terminate};
 use crate::session::watcher::Watcher;
+use crate::sink::Turn;
+use crate::sink::stdout::closed;
+use crate::sink::summary::Summary;
 
 /// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
 /// the event.
@@ -67,27 +60,24 @@ fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
 ///
 /// # Errors
 /// It cannot be recorded, or the output cannot be written.
-pub fn record(flags: &Record) -> Result<ExitCode> {
-    let filters = Filters::new(&flags.asked())?;
-    let target = Target::new(flags)?;
-    let into = Into::new(flags)?;
-    let mut report = Report::new(flags, &into.name(&target))?;
+pub fn record(plan: Plan) -> Result<ExitCode> {
+    let output = Output::new(&plan)?;
+    let mut report = Report::new(&plan, &output.name())?;
     probe::check()?;
-    let machine = this_machine(&filters, flags.max_cpu);
+    let machine = this_machine(&plan.filters, plan.max_cpu);
     let hierarchies = cgroups::probe(Path::new("/"))?;
-    let kernel = Kernel::load(&filters, &hierarchies, &machine.arch, into.memory())?;
+    let kernel = Kernel::load(&plan.filters, &hierarchies, &machine.arch, plan.memory)?;
     // Before the output is made: a recording that cannot begin leaves nothing behind.
     let stop = stop_on_signals()?;
     let turn = Arc::new(AtomicBool::new(false));
-    if matches!(target, Target::Segments(_)) {
+    if matches!(plan.destination, Destination::Segments(_)) {
         signal_hook::flag::register(signal_hook::consts::SIGHUP, turn.clone())
             .context("cannot watch for signals")?;
     }
-    let memory = into.memory();
-    let (sink, control) = into.open(&target, &machine, flags)?;
-    let raw = create_raw(flags, &machine)?;
-    let pipeline = Pipeline::new(&machine, memory, sink)?;
-    let watcher = Watcher::new(&hierarchies, filters);
+    let (sink, upkeep) = output.open(&machine)?;
+    let raw = create_capture(&plan, &machine)?;
+    let pipeline = Pipeline::new(&machine, plan.memory, sink)?;
+    let watcher = Watcher::new(&hierarchies, plan.filters.clone());
     let mut live = Live {
         kernel,
         watcher,
@@ -95,30 +85,30 @@ pub fn record(flags: &Record) -> Result<ExitCode> {
         raw,
         captured: vec![],
         losses_read: boot_now(),
-        counts: flags.mode == Mode::Counts,
+        counts: plan.filters.counts,
         lag: 0,
         turn,
-        control,
-        shedder: flags.max_cpu.map(Shedder::new),
+        upkeep,
+        shedder: plan.max_cpu.map(Shedder::new),
         skipped: None,
         unseen: 0,
     };
     live.begin(&hierarchies)?;
 
     report.begin();
-    let child = match start(&flags.run) {
+    let child = match start(&plan.command) {
         Ok(child) => child,
         Err(e) => {
-            let ring = live.control.as_ref().is_some_and(Control::is_ring);
+            let ring = live.upkeep.as_ref().is_some_and(Upkeep::is_ring);
             live.end()?;
             // Nothing was recorded of it.
-            if let Some(path) = target.file().filter(|_| !ring) {
+            if let Some(path) = plan.destination.file().filter(|_| !ring) {
                 let _ = std::fs::remove_file(path);
             }
             return Err(e);
         }
     };
-    let code = live.run(flags, &target, report, child, &stop)?;
+    let code = live.run(&plan, report, child, &stop)?;
     Ok(code)
 }
 
@@ -146,7 +136,7 @@ struct Live {
     /// Set when the recording is to go on in another file: SIGHUP.
     turn: Arc<AtomicBool>,
     /// What has to be seen to where rows go into memory.
-    control: Option<Control>,
+    upkeep: Option<Upkeep>,
     shedder: Option<Shedder>,
     /// When programs were not run, from the first time to the last, and how many events left no trace.
     skipped: Option<(u64, u64)>,
@@ -196,7 +186,7 @@ impl Live {
     fn step(&mut self) -> Result<u64> {
         // Losses first: when the events up to now have been read, it is known whose they are.
         let now = boot_now();
-        let ending = self.control.as_ref().is_some_and(|c| c.is_ending(now));
+        let ending = self.upkeep.as_ref().is_some_and(|c| c.is_ending(now));
         let due = ending || now.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64;
         let lost = if due { self.losses(now) } else { vec![] };
         let boot = boot_now();
@@ -305,25 +295,24 @@ impl Live {
     /// Until something ends it.
     fn run(
         mut self,
-        flags: &Record,
-        target: &Target,
+        plan: &Plan,
         mut report: Report,
         child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
-        let ring = self.control.as_ref().is_some_and(Control::is_ring);
-        let file = target.file().filter(|_| !ring);
-        let code = self.until_stopped(flags, &mut report, file, child, stop);
+        let ring = self.upkeep.as_ref().is_some_and(Upkeep::is_ring);
+        let file = plan.destination.file().filter(|_| !ring);
+        let code = self.until_stopped(plan, &mut report, file, child, stop);
         report.stopping();
         // Whatever stopped it, what was recorded is written.
-        let mut control = self.control.take();
+        let mut upkeep = self.upkeep.take();
         let written = self.end();
-        for said in control.iter_mut().flat_map(Control::end) {
+        for said in upkeep.iter_mut().flat_map(Upkeep::end) {
             report.say(&said.text, said.error);
         }
         match (code, written) {
             (Ok(code), Ok((mut summary, bytes))) => {
-                control.iter().for_each(|c| c.correct(&mut summary));
+                upkeep.iter().for_each(|c| c.correct(&mut summary));
                 report.end(&summary, file.map(|_| bytes));
                 Ok(code)
             }
@@ -334,7 +323,7 @@ impl Live {
     /// Until something ends it; the exit code is that of the command.
     fn until_stopped(
         &mut self,
-        flags: &Record,
+        plan: &Plan,
         report: &mut Report,
         file: Option<&Path>,
         mut child: Option<Child>,
@@ -342,7 +331,7 @@ impl Live {
     ) -> Result<ExitCode> {
         let began = Instant::now();
         let mut told = false;
-        while flags.duration.is_none_or(|d| began.elapsed() < d) {
+        while plan.duration.is_none_or(|d| began.elapsed() < d) {
             if let Some(running) = &mut child
                 && let Some(exit) = running.try_wait().context("cannot wait for the command")?
             {
@@ -361,8 +350,8 @@ impl Live {
                 self.pipeline.turn(Turn::Next);
             }
             let now = self.step()?;
-            if let Some(control) = &mut self.control {
-                for said in control.step(now, &mut self.pipeline) {
+            if let Some(upkeep) = &mut self.upkeep {
+                for said in upkeep.step(now, &mut self.pipeline) {
                     report.say(&said.text, said.error);
                 }
             }
@@ -374,7 +363,7 @@ impl Live {
                     lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
                     ..self.pipeline.progress()
                 };
-                self.control.iter().for_each(|c| c.tell(&mut progress));
+                self.upkeep.iter().for_each(|c| c.tell(&mut progress));
                 report.tell(&progress);
             }
             std::thread::sleep(POLL);

@@ -1,38 +1,34 @@
 //! A recording that is replayed from a raw capture.
 
-use crate::cli::Record;
-use crate::containers::facts::Fact;
-use crate::containers::facts::Is;
-use crate::output::Into;
-use crate::output::Target;
-use crate::output::upkeep::Control;
-use crate::pipeline::CgroupRecord;
-use crate::pipeline::Pipeline;
-use crate::records::capture::Frame;
-use crate::records::capture::Reader;
-use crate::records::merge::Frames;
-use crate::records::note::Note;
-use crate::records::note::When;
-use crate::report::Report;
-use crate::report::warnings::warn;
-use crate::sink::stdout::closed;
-use anyhow::Result;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::containers::facts::{Fact, Is};
+use crate::output::Output;
+use crate::output::upkeep::Upkeep;
+use crate::pipeline::{CgroupRecord, Pipeline};
+use crate::plan::Plan;
+use crate::records::capture::{Frame, Reader};
+use crate::records::merge::Frames;
+use crate::records::note::{Note, When};
+use crate::report::Report;
+use crate::report::warnings::warn;
+use crate::sink::stdout::closed;
 
 /// Replays a raw capture through the whole pipeline.
 ///
 /// # Errors
 /// It is none, or the output cannot be written.
-pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
-    let target = Target::new(flags)?;
-    let into = Into::new(flags)?;
-    let (memory, name) = (into.memory(), into.name(&target));
-    let report = Report::new(flags, &name)?;
+pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
+    let output = Output::new(plan)?;
+    let name = output.name();
+    let report = Report::new(plan, &name)?;
     let mut reader = Reader::open(path)?;
-    let (sink, mut control) = into.open(&target, &reader.machine, flags)?;
-    let mut pipeline = Pipeline::new(&reader.machine, memory, sink)?;
+    let (sink, mut upkeep) = output.open(&reader.machine)?;
+    let mut pipeline = Pipeline::new(&reader.machine, plan.memory, sink)?;
     let mut rings: Vec<Frames> = vec![];
     // The facts of cgroup records, in the order of the records.
     let mut facts: VecDeque<Fact> = VecDeque::new();
@@ -63,11 +59,11 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
                 if let Err(e) = advanced {
                     return closed(e);
                 }
-                for said in control.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
+                for said in upkeep.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
                     report.say(&said.text, said.error);
                 }
                 let mut progress = pipeline.progress();
-                control.iter().for_each(|c| c.tell(&mut progress));
+                upkeep.iter().for_each(|c| c.tell(&mut progress));
                 report.serve(&progress);
             }
             Frame::Note(note) => pipeline.note(&note),
@@ -87,12 +83,12 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         pipeline.advance(&mut rings, u64::MAX, unknown)?;
     }
     let finished = pipeline.finish();
-    for said in control.iter_mut().flat_map(Control::end) {
+    for said in upkeep.iter_mut().flat_map(Upkeep::end) {
         report.say(&said.text, said.error);
     }
     match finished {
-        Ok((mut summary, _)) if !flags.quiet => {
-            control.iter().for_each(|c| c.correct(&mut summary));
+        Ok((mut summary, _)) if !plan.quiet => {
+            upkeep.iter().for_each(|c| c.correct(&mut summary));
             eprintln!(
                 "replayed {} events of {} to {name}",
                 summary.events,
@@ -103,7 +99,7 @@ pub fn replay(flags: &Record, path: &Path) -> Result<ExitCode> {
         Ok(_) => {}
         Err(e) => return closed(e),
     }
-    if reader.torn && !flags.quiet {
+    if reader.torn && !plan.quiet {
         eprintln!(
             "warning: {} breaks off: what it holds up to there was replayed",
             path.display()

@@ -1,9 +1,5 @@
 //! Watches the machine's cgroups while it is recorded: says of each whether it is a container, and which.
 
-use crate::containers::cgroups;
-use crate::containers::facts::Fact;
-use crate::containers::facts::Is;
-use crate::containers::facts::Known;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -12,8 +8,10 @@ use std::time::{Duration, Instant};
 use ctrace_schema::text::escape;
 
 use crate::containers::api::Api;
+use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::classify::{Verdict, classify, creator};
+use crate::containers::facts::{Fact, Is, Known};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::Resolver;
 use crate::containers::state::description::Description;

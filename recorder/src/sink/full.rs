@@ -1,7 +1,8 @@
 //! The error of a full disk.
 
-use ctrace_format::sqlite::WriteError;
 use std::io;
+
+use ctrace_format::sqlite::WriteError;
 
 /// There is no room on the disk.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,5 @@
 //! JSON lines: an object per event, without the columns that are null.
 
-use crate::sink::stdout::closed_pipe_is_the_end;
-use crate::sink::summary::Summary;
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Arc;
 
@@ -12,6 +10,8 @@ use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
 use crate::rows::Events;
+use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::summary::Summary;
 use crate::sink::{Sink, Wants};
 
 /// JSON lines on stdout.

@@ -10,14 +10,12 @@ pub mod stdout;
 pub mod strace;
 pub mod summary;
 
-use crate::sink::summary::Summary;
-use crate::sink::summary::Why;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::rows::Events;
-use crate::rows::batch;
+use crate::rows::{Events, batch};
+use crate::sink::summary::{Summary, Why};
 
 /// Something that events are written to.
 pub trait Sink: Send {

@@ -1,6 +1,5 @@
 //! SQLite: a transaction per batch, which is in the file when it is written.
 
-use crate::sink::full::Full;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use anyhow::{Context, Result};
 use ctrace_format::sqlite::Writer;
 
 use crate::rows::Events;
+use crate::sink::full::Full;
 use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
 
 /// An SQLite database that is being written.

@@ -1,8 +1,9 @@
 //! The standard output, whose reader may go away.
 
-use anyhow::Result;
 use std::io;
 use std::process::ExitCode;
+
+use anyhow::Result;
 
 /// The reader of stdout has gone.
 #[derive(Debug, thiserror::Error)]

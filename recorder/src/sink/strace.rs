@@ -1,7 +1,5 @@
 //! Lines as strace(1) prints them, live.
 
-use crate::sink::stdout::closed_pipe_is_the_end;
-use crate::sink::summary::Summary;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
 
@@ -12,6 +10,8 @@ use ctrace_schema::strace::{Call, End, Socket};
 use ctrace_schema::{columns, human};
 
 use crate::rows::Events;
+use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::summary::Summary;
 use crate::sink::{Sink, Wants};
 
 /// A line per event on stdout.

@@ -1,17 +1,16 @@
 //! The summary of a recording: what its metadata say.
 
-use crate::records::loss::Cause;
-use crate::records::loss::Faults;
-use crate::records::loss::Misses;
-use crate::records::machine::Machine;
-use crate::rows::Events;
-use crate::rows::runs::Series;
-use crate::rows::runs::stretches;
+use std::collections::BTreeMap;
+use std::fmt;
+
 use ctrace_schema::meta;
 use ctrace_schema::syscalls::Class;
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::fmt;
+
+use crate::records::loss::{Cause, Faults, Misses};
+use crate::records::machine::Machine;
+use crate::rows::Events;
+use crate::rows::runs::{Series, stretches};
 
 /// What is known at the end.
 #[derive(Clone, Debug, Default)]

@@ -13,14 +13,13 @@ pub mod oci;
 pub mod storage;
 pub mod users;
 
-use crate::containers::state::description::Description;
-use crate::containers::state::description::Owner;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::runtime::Runtime;
+use crate::containers::state::description::{Description, Owner};
 
 /// Reads the state of every runtime that is known, below one root directory.
 ///

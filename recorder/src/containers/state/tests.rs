@@ -2,9 +2,10 @@
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
+use Runtime::*;
+
 use crate::containers::cgroups::probe;
 use crate::containers::state::*;
-use Runtime::*;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 const PODMAN: &str = "efc1d39e3855264bcf153b0dd46c5d7c960d9537c6224975d2d8bfbe8978cf8d";

@@ -1,11 +1,12 @@
 //! A column of a Parquet file and how its values are encoded.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use parquet::basic::{ConvertedType, Type};
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
-use std::cmp::Ordering;
-use std::sync::Arc;
 
 /// A column, and how its values are told.
 #[derive(Clone, Copy)]

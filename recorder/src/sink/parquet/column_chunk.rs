@@ -4,8 +4,6 @@
 //! that took most of the recorder's time. Here a run costs what a row costs there, and a column in which nothing is,
 //! nothing.
 
-use crate::sink::parquet::column::Bounds;
-use crate::sink::parquet::column::Column;
 use std::io;
 use std::sync::Arc;
 
@@ -23,6 +21,7 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
+use crate::sink::parquet::column::{Bounds, Column};
 use crate::sink::parquet::encodings::Hybrid;
 use crate::sink::parquet::value_encoding::Values;
 

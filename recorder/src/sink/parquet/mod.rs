@@ -12,7 +12,6 @@ pub mod row_groups;
 pub mod sync;
 pub mod value_encoding;
 
-use crate::sink::full::Full;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +24,7 @@ use ctrace_format::unclosed;
 use crate::limits::memory::Memory;
 use crate::rollups::Rollups;
 use crate::rows::Events;
+use crate::sink::full::Full;
 use crate::sink::parquet::journal::Journal;
 use crate::sink::parquet::medium::{Durable, Medium};
 use crate::sink::parquet::row_groups::{Groups, pairs};

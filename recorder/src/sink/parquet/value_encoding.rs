@@ -1,6 +1,5 @@
 //! How the values of a column chunk are told: chosen for each chunk by what takes least of a sample of it.
 
-use crate::sink::parquet::column::Column;
 use std::io;
 
 use parquet::basic::{Encoding, Type};
@@ -8,6 +7,7 @@ use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
+use crate::sink::parquet::column::Column;
 use crate::sink::parquet::encodings::{Hybrid, delta, split};
 
 /// Readers hold a dictionary in memory; what would need a larger one is written plain, bytes.

@@ -1,7 +1,6 @@
 //! A directory of recordings: `host=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. One that is being written ends in `.open`, so
 //! that a pattern of finished ones fits only these.
 
-use crate::records::machine::Machine;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,6 +10,7 @@ use chrono::Utc;
 use ctrace_format::unclosed::journal;
 
 use crate::limits::files::Limits;
+use crate::records::machine::Machine;
 
 /// What the name of a file that is being written ends with.
 const OPEN: &str = ".open";

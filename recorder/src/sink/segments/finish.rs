@@ -1,7 +1,6 @@
 //! Finishes a segment that a recorder has left which was killed: the rows of its journal become its last row groups, and it
 //! gets its end and its name. It has no sums: these would take a look at every row, and ctrace-query does without.
 
-use crate::sink::summary::Summary;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -20,6 +19,7 @@ use parquet::file::statistics::Statistics;
 use crate::rows::batch;
 use crate::rows::stored::Kept;
 use crate::sink::parquet::row_groups::{Groups, pairs};
+use crate::sink::summary::Summary;
 
 /// A segment that was finished.
 pub struct Finished {

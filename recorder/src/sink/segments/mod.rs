@@ -4,19 +4,18 @@ pub mod directory;
 pub mod finish;
 pub mod unfinished;
 
-use crate::records::machine::Machine;
-use crate::sink::Turn;
-use crate::sink::full::Full;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::limits::files::Limits;
+use crate::records::machine::Machine;
 use crate::rows::Events;
+use crate::sink::full::Full;
 use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::{Directory, open};
-use crate::sink::{Sink, Summary, Wants};
+use crate::sink::{Sink, Summary, Turn, Wants};
 
 /// Begins the Parquet file with this name.
 pub type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;

@@ -1,6 +1,5 @@
 //! What recorders that were killed have left in a directory: it is finished in a thread, while the recording goes on.
 
-use crate::progress::Said;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,6 +8,7 @@ use std::thread::JoinHandle;
 use anyhow::anyhow;
 use ctrace_schema::human::count;
 
+use crate::progress::Said;
 use crate::sink::segments::directory::unfinished;
 use crate::sink::segments::finish::finish;
 

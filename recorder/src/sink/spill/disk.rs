@@ -1,13 +1,13 @@
 //! What is known of a disk that is full: shared by who writes and who tells.
 
-use crate::progress::Progress;
-use crate::records::loss::Cause;
-use crate::sink::summary::Summary;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::progress::Progress;
+use crate::records::loss::Cause;
 use crate::ring::frame::Frame;
+use crate::sink::summary::Summary;
 
 /// A disk.
 #[derive(Debug, Default)]

@@ -3,10 +3,6 @@
 
 pub mod disk;
 
-use crate::records::loss::Cause;
-use crate::ring::evicted::Evicted;
-use crate::sink::Turn;
-use crate::sink::full::Full;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -14,12 +10,15 @@ use ctrace_schema::human::{bytes, count};
 
 use crate::limits::files::Limits;
 use crate::limits::memory::Memory;
+use crate::records::loss::Cause;
 use crate::ring::Ring;
+use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 use crate::rows::single::Lines;
 use crate::rows::stored::Kept;
+use crate::sink::full::Full;
 use crate::sink::spill::disk::Disk;
-use crate::sink::{Sink, Summary, Wants};
+use crate::sink::{Sink, Summary, Turn, Wants};
 
 /// A sink that may have no room at times.
 pub struct Spill {

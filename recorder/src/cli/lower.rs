@@ -1,0 +1,137 @@
+//! Turns the flags into the plan of a recording, so that no other module depends on the command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Error, Result, bail};
+
+use crate::cli::{Format, Mode, Record};
+use crate::filters::{FilterFlags, Filters};
+use crate::limits::files::Limits;
+use crate::limits::memory::Memory;
+use crate::plan::{Destination, FileOptions, Plan, RingOptions};
+
+impl Record {
+    /// Returns the plan that the flags describe.
+    ///
+    /// # Errors
+    /// The flags contradict each other, name unknown events or sets, or do not say where to record to.
+    pub(crate) fn plan(self) -> Result<Plan> {
+        let filters = Filters::new(&FilterFlags {
+            counts: self.mode == Mode::Counts,
+            host: self.host,
+            event: &self.event,
+            exclude_event: &self.exclude_event,
+            set: &self.set,
+            exclude_set: &self.exclude_set,
+            comm: &self.comm,
+            exclude_comm: &self.exclude_comm,
+            container: &self.container,
+            exclude_container: &self.exclude_container,
+        })?;
+        let destination = self.destination()?;
+        let (memory, ring) = self.memory_and_ring()?;
+        Ok(Plan {
+            from_raw: self.from_raw,
+            filters,
+            destination,
+            files: FileOptions {
+                force: self.force,
+                sync: self.sync,
+                rotate: self.rotate,
+                keep: self.keep,
+            },
+            memory,
+            ring,
+            raw: self.raw,
+            max_cpu: self.max_cpu,
+            duration: self.duration,
+            command: self.run,
+            quiet: self.quiet,
+            metrics: self.metrics,
+        })
+    }
+
+    /// Divides the memory between the ring and the rest of the recorder.
+    fn memory_and_ring(&self) -> Result<(Memory, Option<RingOptions>)> {
+        // A replay needs the same memory each time, whatever else the machine runs.
+        let memory = match self.from_raw {
+            Some(_) => self.memory.unwatched(),
+            None => self.memory,
+        };
+        let Some(limits) = self.ring else {
+            return Ok((memory, None));
+        };
+        let (memory, bytes) = memory.beside(limits.bytes).map_err(Error::msg)?;
+        let bytes = Some(bytes);
+        let ring = RingOptions {
+            limits: Limits { bytes, ..limits },
+            trigger: self.trigger.clone(),
+            after: self.after,
+        };
+        Ok((memory, Some(ring)))
+    }
+
+    fn destination(&self) -> Result<Destination> {
+        let out = self.out.as_deref();
+        let directory = out.filter(|out| out.is_dir() || out.to_string_lossy().ends_with('/'));
+        match (directory, self.format) {
+            (Some(out), None | Some(Format::Parquet)) => {
+                return Ok(Destination::Segments(out.to_path_buf()));
+            }
+            (Some(out), _) => bail!(
+                "{} is a directory, in which recordings are Parquet: leave --format away, or name a file",
+                out.display()
+            ),
+            (None, _) if self.rotate.is_some() || self.keep.is_some() => {
+                bail!("--rotate and --keep need a directory: `--out DIR/`")
+            }
+            (None, _) => {}
+        }
+        let file = out.filter(|out| *out != Path::new("-"));
+        match (self.format.or_else(|| format_of(out?)), out) {
+            (Some(format), _) => file_or_stdout(format, file),
+            (None, Some(out)) if file.is_some() => bail!(
+                "the ending of {} says no format: name it .parquet or .sqlite, or add `--format parquet`",
+                out.display()
+            ),
+            (None, Some(_)) => Ok(Destination::Json),
+            (None, None) if self.raw.is_some() => Ok(Destination::RawOnly),
+            (None, None) if self.from_raw.is_some() => {
+                bail!(
+                    "nothing says what to make of the capture: add `--out run.parquet` or `--format table`"
+                )
+            }
+            (None, None) => bail!(
+                "nothing says where to record to: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
+            ),
+        }
+    }
+}
+
+/// Returns the destination of `format` in `file`, or on stdout without a file.
+fn file_or_stdout(format: Format, file: Option<&Path>) -> Result<Destination> {
+    let path = file.map(PathBuf::from);
+    match (format, path) {
+        (Format::Json, None) => Ok(Destination::Json),
+        (Format::Table, None) => Ok(Destination::Table),
+        (Format::Json | Format::Table, Some(out)) => bail!(
+            "--format json and table go to stdout, not to {}: leave --out away and redirect, `ctrace-rec --format json > {0}`",
+            out.display()
+        ),
+        (Format::Parquet, Some(out)) => Ok(Destination::Parquet(out)),
+        (Format::Sqlite, Some(out)) => Ok(Destination::Sqlite(out)),
+        (Format::Parquet, None) => {
+            bail!("--format parquet needs a file: add `--out run.parquet`")
+        }
+        (Format::Sqlite, None) => bail!("--format sqlite needs a file: add `--out run.sqlite`"),
+    }
+}
+
+/// Returns the format that the ending of a file name stands for.
+fn format_of(out: &Path) -> Option<Format> {
+    match out.extension()?.to_str()? {
+        "parquet" => Some(Format::Parquet),
+        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
+        _ => None,
+    }
+}

@@ -1,0 +1,97 @@
+//! The plan of a recording: the flags of the command line, checked and turned into what they mean.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::filters::Filters;
+use crate::limits::cpu::Limit;
+use crate::limits::files::Limits;
+use crate::limits::memory::Memory;
+
+/// Everything that decides how a recording is made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The raw capture that is replayed; `None` records this machine.
+    pub(crate) from_raw: Option<PathBuf>,
+    pub(crate) filters: Filters,
+    pub(crate) destination: Destination,
+    pub(crate) files: FileOptions,
+    /// Memory of the recorder beside the ring.
+    pub(crate) memory: Memory,
+    pub(crate) ring: Option<RingOptions>,
+    /// The file for a raw capture of this recording.
+    pub(crate) raw: Option<PathBuf>,
+    pub(crate) max_cpu: Option<Limit>,
+    pub(crate) duration: Option<Duration>,
+    /// The command that is run while the recording goes on, with its arguments; empty: none.
+    pub(crate) command: Vec<String>,
+    pub(crate) quiet: bool,
+    /// The address at which metrics are served.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// The place that a recording is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A Parquet file.
+    Parquet(PathBuf),
+    /// A directory of Parquet files, one after the other.
+    Segments(PathBuf),
+    /// An SQLite database.
+    Sqlite(PathBuf),
+    /// JSON lines on stdout.
+    Json,
+    /// Lines in the style of strace on stdout.
+    Table,
+    /// Nothing but a raw capture.
+    RawOnly,
+}
+
+impl Destination {
+    /// Returns the name that the progress line shows.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Destination::Parquet(path)
+            | Destination::Segments(path)
+            | Destination::Sqlite(path) => path.display().to_string(),
+            Destination::Json | Destination::Table => "stdout".to_string(),
+            Destination::RawOnly => "a raw capture".to_string(),
+        }
+    }
+
+    /// Returns the path of a destination that is a single file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Destination::Parquet(path) | Destination::Sqlite(path) => Some(path),
+            Destination::Segments(_)
+            | Destination::Json
+            | Destination::Table
+            | Destination::RawOnly => None,
+        }
+    }
+}
+
+/// How the files of a recording are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileOptions {
+    /// Whether an existing file is overwritten.
+    pub(crate) force: bool,
+    /// The longest time between two calls of fdatasync(2).
+    pub(crate) sync: Duration,
+    /// The size or age at which the next segment begins.
+    pub(crate) rotate: Option<Limits>,
+    /// The size and age up to which segments are retained.
+    pub(crate) keep: Option<Limits>,
+}
+
+/// The ring of the flight recorder.
+#[derive(Clone, Debug)]
+pub(crate) struct RingOptions {
+    /// The age of the events in the ring and the bytes of memory that they may use.
+    pub(crate) limits: Limits,
+    /// The SQL condition that starts a dump.
+    pub(crate) trigger: Option<String>,
+    /// The time for which a dump goes on after its start.
+    pub(crate) after: Duration,
+}
