@@ -274,20 +274,4 @@ mod tests {
         let last = syscalls::iter(Abi::X86).map(|(nr, _)| nr).max();
         assert!(last < Some(ipc) && ipc + 12 < base && base + 20 < limits::MAX_SYSCALLS.0);
     }
-
-    #[test]
-    fn plans_are_by_number() {
-        let plans = plans("x86_64", |name, _| name == "connect").expect("known");
-        let unfolded = &plans[COUNT + limits::SOCKETCALL_BASE.0 as usize + 3];
-        assert_eq!(
-            u32::from(unfolded.flags) & plan_flag::PLAN_RECORD.0,
-            plan_flag::PLAN_RECORD.0
-        );
-        assert_eq!((unfolded.fd, unfolded.addr), (1, 2));
-        assert_eq!(
-            u32::from(plans[0].flags) & plan_flag::PLAN_RECORD.0,
-            0,
-            "read"
-        );
-    }
 }

@@ -174,3 +174,25 @@ fn address_how(arg: Arg) -> Option<addr_how> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::types::limits;
+
+    #[test]
+    fn plans_are_by_number() {
+        let plans = plans("x86_64", |name, _| name == "connect").expect("known");
+        let unfolded = &plans[COUNT + limits::SOCKETCALL_BASE.0 as usize + 3];
+        assert_eq!(
+            u32::from(unfolded.flags) & plan_flag::PLAN_RECORD.0,
+            plan_flag::PLAN_RECORD.0
+        );
+        assert_eq!((unfolded.fd, unfolded.addr), (1, 2));
+        assert_eq!(
+            u32::from(plans[0].flags) & plan_flag::PLAN_RECORD.0,
+            0,
+            "read"
+        );
+    }
+}

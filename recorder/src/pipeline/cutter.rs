@@ -1,5 +1,7 @@
 //! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
 
+use crate::records::loss::Loss;
+use crate::records::loss::Cause;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -182,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::calls::Calls;
-    use crate::kernel::{Cause, Loss};
+    use crate::kernel::{};
     use crate::limits::memory::Memory;
     use crate::resolve::registry::Registry;
 

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::sink::spill::Spill;
+use crate::rows::stored::Kept;
+use crate::sink::summary::Summary;
+use crate::sink::Turn;
+use crate::sink::full::Full;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::pipeline::cutter::Turn;
-use crate::ring::*;
+use super::*;
 use crate::rows::single::{Lines, Value};
-use crate::sink::{Full, Sink, Summary, Wants};
+use crate::sink::{Sink, Wants};
 
 /// Calls of a container with the numbers from `from` to `to`, a second each.
 fn calls(container: &str, from: i64, to: i64) -> Lines {

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow::ipc::reader::StreamReader;
 
 use crate::calls::Calls;
-use crate::rollups::*;
+use super::*;
 use crate::rows::batch::{Batch, Counted, Kind, Note, Row};
 use crate::rows::buffers::Room;
 use crate::rows::columns::Columns;

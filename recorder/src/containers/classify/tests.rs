@@ -1,8 +1,10 @@
 //! Cgroup paths as they are seen in the field, each a line. `ID` stands for 64 hex digits.
 
+use crate::containers::runtime::Runtime;
+use crate::containers::classify::classify;
 use Runtime::*;
 
-use crate::containers::classify::classify::*;
+use super::*;
 
 const ID: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 const OTHER: &str = "efc1d39e3855264bcf153b0dd46c5d7c960d9537c6224975d2d8bfbe8978cf8d";

@@ -1,7 +1,8 @@
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
-use crate::containers::list::list::*;
+use crate::containers::list::list;
+use super::*;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 
@@ -13,7 +14,7 @@ fn machine() -> tempfile::TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     };
-    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorder/containers/testdata");
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/containers");
     for path in [
         "proc/self/mountinfo".to_string(),
         "proc/cgroups".to_string(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::containers::runtime::Runtime;
 
 /// Longest name or image that is kept, in bytes: they stand on every row.
-const NAME_LIMIT: usize = 255;
+pub const NAME_LIMIT: usize = 255;
 
 /// What is known about a container. Text is as the runtime has it: escape it before it is stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

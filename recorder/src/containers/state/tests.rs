@@ -1,17 +1,18 @@
-//! Against `testdata`, whose README says where it comes from.
+//! Against `fixtures/containers`, whose README says where it comes from.
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
 use Runtime::*;
 
 use crate::containers::cgroups::probe;
-use crate::containers::state::*;
+use super::*;
+use crate::containers::state::description::NAME_LIMIT;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 const PODMAN: &str = "efc1d39e3855264bcf153b0dd46c5d7c960d9537c6224975d2d8bfbe8978cf8d";
 
 fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorder/containers/testdata")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/containers")
 }
 
 fn resolver() -> Resolver {

@@ -16,7 +16,7 @@ use crate::rows::arrow::encoded_schema;
 use crate::rows::batch::{Batch, Kind, Note, Row};
 use crate::rows::buffers::Room;
 use crate::rows::columns::Columns;
-use crate::sink::parquet::*;
+use super::*;
 use crate::sink::segments::finish::finish;
 
 /// How the disk fails.
@@ -151,7 +151,7 @@ fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
         let plan = plan.clone();
         Box::new(Faulty { file, plan }) as Box<dyn Medium>
     };
-    let mediums = (file(path), file(&journal::path(path)));
+    let mediums = (file(path), file(&unclosed::journal::path(path)));
     let second = Box::new(File::open(path).unwrap());
     let sync = Syncer::instant();
     let schema = encoded_schema();
@@ -231,7 +231,7 @@ impl Durable for Disk {
 /// A recording at `path` with these columns whose disk fails so while it is written, and when it is closed.
 fn recording(path: &Path, schema: &Schema, written: &[i32], closed: &[i32]) -> Parquet {
     let file = |path: &Path| Box::new(File::create(path).unwrap()) as Box<dyn Medium>;
-    let mediums = (file(path), file(&journal::path(path)));
+    let mediums = (file(path), file(&unclosed::journal::path(path)));
     let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::of(written))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
     let rollups = Rollups::new(Memory::of_tests());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::sink::parquet::column::BOUND;
 use arrow::array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Int32Type, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
 use ctrace_schema::columns::{self, COLUMNS, index};
@@ -12,7 +13,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::writer::SerializedFileWriter;
 
-use crate::sink::parquet::column_chunk::*;
+use super::*;
 
 /// Writes a column, of the type that `name` has, as a file of its own.
 fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) -> Bytes {
