@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use ctrace_common::nearest::suggest;
 use ctrace_schema::syscalls::{self, Class};
 
-use crate::containers::facts::Known;
+use crate::containers::facts::ContainerFacts;
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Filters {
     }
 
     /// Whether it takes the container's name to say whether it is recorded, and the name is not known.
-    pub fn needs_name(&self, known: &Known) -> bool {
+    pub fn needs_name(&self, known: &ContainerFacts) -> bool {
         let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
         let by_id = self
             .containers
@@ -96,7 +96,7 @@ impl Filters {
     }
 
     /// Whether a container is recorded: by name, id prefix or glob.
-    pub fn wants_container(&self, known: &Known) -> bool {
+    pub fn wants_container(&self, known: &ContainerFacts) -> bool {
         let matches = |pattern: &String| {
             let name = known.name.as_deref().unwrap_or_default();
             pattern == name
@@ -230,10 +230,10 @@ mod tests {
 
     #[test]
     fn containers_by_name_prefix_and_glob() {
-        let known = Known {
+        let known = ContainerFacts {
             id: "deadbeef01".into(),
             name: Some("web-1".into()),
-            ..Known::default()
+            ..ContainerFacts::default()
         };
         for (pattern, wanted) in [
             ("web-1", true),

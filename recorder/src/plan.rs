@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::filters::Filters;
-use crate::limits::cpu::Limit;
-use crate::limits::files::Limits;
+use crate::limits::cpu::CpuLimit;
+use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 
 /// Everything that decides how a recording is made.
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     pub(crate) ring: Option<RingOptions>,
     /// The file for a raw capture of this recording.
     pub(crate) raw: Option<PathBuf>,
-    pub(crate) max_cpu: Option<Limit>,
+    pub(crate) max_cpu: Option<CpuLimit>,
     pub(crate) duration: Option<Duration>,
     /// The command that is run while the recording goes on, with its arguments; empty: none.
     pub(crate) command: Vec<String>,
@@ -80,16 +80,16 @@ pub(crate) struct FileOptions {
     /// The longest time between two calls of fdatasync(2).
     pub(crate) sync: Duration,
     /// The size or age at which the next segment begins.
-    pub(crate) rotate: Option<Limits>,
+    pub(crate) rotate: Option<SizeAndAge>,
     /// The size and age up to which segments are retained.
-    pub(crate) keep: Option<Limits>,
+    pub(crate) keep: Option<SizeAndAge>,
 }
 
 /// The ring of the flight recorder.
 #[derive(Clone, Debug)]
 pub(crate) struct RingOptions {
     /// The age of the events in the ring and the bytes of memory that they may use.
-    pub(crate) limits: Limits,
+    pub(crate) limits: SizeAndAge,
     /// The SQL condition that starts a dump.
     pub(crate) trigger: Option<String>,
     /// The time for which a dump goes on after its start.

@@ -23,7 +23,7 @@ pub struct Progress {
     /// Bytes that wait in memory because the disk is full; None: it is not.
     pub waiting: Option<u64>,
     /// What is in the ring, if there is one.
-    pub ring: Option<Held>,
+    pub ring: Option<RingUse>,
 }
 
 impl Progress {
@@ -35,7 +35,7 @@ impl Progress {
 
 /// What a ring holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Held {
+pub struct RingUse {
     /// Bytes of memory.
     pub bytes: u64,
     /// From its oldest event to its newest.
@@ -45,7 +45,7 @@ pub struct Held {
 }
 
 /// What somebody is to be told.
-pub struct Said {
+pub struct Notice {
     /// A sentence.
     pub text: String,
     /// Whether it is one that nobody may silence.

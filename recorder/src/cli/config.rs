@@ -29,7 +29,7 @@ pub fn parse(mut argv: Vec<OsString>) -> Result<Cli> {
     let path = path.display();
     let text = fs::read_to_string(path.to_string())
         .with_context(|| format!("cannot read the configuration {path}"))?;
-    let file = File { text: &text };
+    let file = ConfigFile { text: &text };
     let flags = file.flags(&command).map_err(|(at, what)| {
         let (line, column) = file.position(at);
         anyhow!("{path}:{line}:{column}: {what}")
@@ -56,11 +56,11 @@ pub fn parse(mut argv: Vec<OsString>) -> Result<Cli> {
 /// Where in the file, bytes from its beginning, and what is wrong there.
 type Wrong = (usize, String);
 
-struct File<'a> {
+struct ConfigFile<'a> {
     text: &'a str,
 }
 
-impl File<'_> {
+impl ConfigFile<'_> {
     /// For each key the id of its flag, and the flags that it stands for.
     fn flags(&self, command: &Command) -> Result<Vec<(String, Vec<String>)>, Wrong> {
         let table = DeTable::parse(self.text)
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn flags(text: &str) -> Result<Vec<String>, String> {
-        let file = File { text };
+        let file = ConfigFile { text };
         match file.flags(&Cli::command()) {
             Ok(flags) => Ok(flags.into_iter().flat_map(|(_, flags)| flags).collect()),
             Err((at, what)) => {

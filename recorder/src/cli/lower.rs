@@ -6,7 +6,7 @@ use anyhow::{Error, Result, bail};
 
 use crate::cli::{Format, Mode, Record};
 use crate::filters::{FilterFlags, Filters};
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 use crate::plan::{Destination, FileOptions, Plan, RingOptions};
 
@@ -64,7 +64,7 @@ impl Record {
         let (memory, bytes) = memory.beside(limits.bytes).map_err(Error::msg)?;
         let bytes = Some(bytes);
         let ring = RingOptions {
-            limits: Limits { bytes, ..limits },
+            limits: SizeAndAge { bytes, ..limits },
             trigger: self.trigger.clone(),
             after: self.after,
         };

@@ -12,8 +12,8 @@ use clap_complete::Shell;
 use ctrace_common::man;
 
 use crate::containers::list;
-use crate::limits::cpu::Limit;
-use crate::limits::files::Limits;
+use crate::limits::cpu::CpuLimit;
+use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
@@ -92,8 +92,8 @@ pub enum Command {
     /// Lists the containers that run now.
     Containers {
         /// How to print them.
-        #[arg(long, value_enum, default_value_t = list::Format::Table)]
-        format: list::Format,
+        #[arg(long, value_enum, default_value_t = list::ListFormat::Table)]
+        format: list::ListFormat,
     },
     /// Has the recorder that runs with --ring write its ring out, waits until it has, and prints the file's name.
     Dump {
@@ -138,11 +138,11 @@ pub struct Record {
 
     /// Begin another file in the directory when one has this size or age, such as 100MB,10m. SIGHUP does it at once.
     #[arg(long, value_name = "SIZE,TIME")]
-    pub rotate: Option<Limits>,
+    pub rotate: Option<SizeAndAge>,
 
     /// Keep so much in the directory, such as 20GB,7d: of the files of this host the oldest are removed.
     #[arg(long, value_name = "SIZE,TIME")]
-    pub keep: Option<Limits>,
+    pub keep: Option<SizeAndAge>,
 
     /// Keep the last of what happens in memory, such as 15m,40MB of it, and write it out, to a file of its own each time, on
     /// `ctrace-rec dump`, SIGUSR1 or --trigger. It counts in --memory.
@@ -152,7 +152,7 @@ pub struct Record {
         conflicts_with = "force",
         help_heading = "Flight recorder"
     )]
-    pub ring: Option<Limits>,
+    pub ring: Option<SizeAndAge>,
 
     /// Write the ring out when an event meets this condition, in SQLite's SQL over the columns of `events`, such as
     /// "syscall = 'openat' and path = '/etc/shadow'".
@@ -264,7 +264,7 @@ pub struct Record {
 
     /// Take at most this much of one CPU, such as 5%: above it those calls are given up first that tell least, and counted.
     #[arg(long, value_name = "PERCENT", help_heading = "As a service")]
-    pub max_cpu: Option<Limit>,
+    pub max_cpu: Option<CpuLimit>,
 
     /// Read more flags from this file, in TOML: each long flag is a key. What is given here counts more.
     #[arg(long, value_name = "FILE", help_heading = "As a service")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::Description;
+use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
 use crate::containers::state::users::rootless_uid;
 
@@ -38,7 +38,12 @@ impl Api {
 
     /// What the runtime says about the container `id` in the cgroup at `path`. None: no such runtime runs here, it
     /// does not know the container, or it did not answer within two seconds.
-    pub fn describe(&mut self, id: &str, hint: Option<Runtime>, path: &str) -> Option<Description> {
+    pub fn describe(
+        &mut self,
+        id: &str,
+        hint: Option<Runtime>,
+        path: &str,
+    ) -> Option<ContainerInfo> {
         // Only what can stand in a URL as it is; every id of Docker's and podman's can.
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;

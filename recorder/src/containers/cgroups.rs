@@ -11,7 +11,7 @@ const CONTROLLERS: [&str; 5] = ["pids", "memory", "devices", "cpu", "freezer"];
 
 /// Why the machine's cgroups cannot be found.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum CgroupError {
     /// A file under `/proc` cannot be read.
     #[error("cannot read {path}: {source}; mount procfs there, or run as root")]
     Read {
@@ -68,7 +68,7 @@ pub struct Cgroup {
 ///
 /// # Errors
 /// `/proc` cannot be read, or no cgroup filesystem is mounted.
-pub fn probe(root: &Path) -> Result<Hierarchies, Error> {
+pub fn probe(root: &Path) -> Result<Hierarchies, CgroupError> {
     let path = root.join("proc/self/mountinfo");
     let mountinfo = read(&path)?;
     let mounts: Vec<Mount> = mountinfo
@@ -88,7 +88,7 @@ pub fn probe(root: &Path) -> Result<Hierarchies, Error> {
         None => None,
     };
     if v1.is_none() && v2.is_none() {
-        return Err(Error::NotMounted { path });
+        return Err(CgroupError::NotMounted { path });
     }
     Ok(Hierarchies { v2, v1 })
 }
@@ -177,7 +177,7 @@ fn find_v1(mounts: &[Mount]) -> Option<(&'static str, &Mount)> {
 }
 
 /// The second column of `/proc/cgroups` (cgroups(7)): the hierarchy that the controller is mounted in.
-fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, Error> {
+fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, CgroupError> {
     let path = root.join("proc/cgroups");
     let table = read(&path)?;
     let find = |line: &str| {
@@ -185,7 +185,7 @@ fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, Error> {
         (fields.next()? == controller).then(|| fields.next()?.parse().ok())?
     };
     let id = String::from_utf8_lossy(&table).lines().find_map(find);
-    id.ok_or_else(|| Error::Read {
+    id.ok_or_else(|| CgroupError::Read {
         path,
         source: io::Error::new(
             io::ErrorKind::InvalidData,
@@ -194,8 +194,8 @@ fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, Error> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
+fn read(path: &Path) -> Result<Vec<u8>, CgroupError> {
+    fs::read(path).map_err(|source| CgroupError::Read {
         path: path.to_path_buf(),
         source,
     })
@@ -263,7 +263,10 @@ cpuset\t3\t1\t1\ncpu\t1\t1\t1\nmemory\t4\t10\t1\npids\t8\t1\t1\n";
     fn systemd_named_hierarchy_alone_does_not_count() {
         let line = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
         let root = tree(line, CGROUPS);
-        assert!(matches!(probe(root.path()), Err(Error::NotMounted { .. })));
+        assert!(matches!(
+            probe(root.path()),
+            Err(CgroupError::NotMounted { .. })
+        ));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
+pub struct CgroupFact {
     /// When it became so, CLOCK_BOOTTIME in ns: when the cgroup was made, found or removed.
     pub boot: u64,
     /// The cgroup's key on the wire.
@@ -13,13 +13,13 @@ pub struct Fact {
     /// Its path below the hierarchy's mount.
     pub path: String,
     /// What it is.
-    pub is: Is,
+    pub is: CgroupKind,
 }
 
-impl Fact {
+impl CgroupFact {
     /// A fact of a stranger's may hold anything: nothing of it may drive a terminal.
     pub fn tame(&mut self) {
-        if let Is::Container(known) = &mut self.is {
+        if let CgroupKind::Container(known) = &mut self.is {
             known.tame();
         }
     }
@@ -28,7 +28,7 @@ impl Fact {
 /// What a cgroup is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Is {
+pub enum CgroupKind {
     /// Not a container's.
     Host,
     /// Not known yet.
@@ -36,14 +36,14 @@ pub enum Is {
     /// A container that a filter leaves out.
     Excluded,
     /// A container's own.
-    Container(Box<Known>),
+    Container(Box<ContainerFacts>),
     /// Removed.
     Removed,
 }
 
 /// What is known of a container. The text is escaped already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct ContainerFacts {
     /// The id that the runtime gave it.
     pub id: String,
     /// Its name, where it is known.
@@ -60,7 +60,7 @@ pub struct Known {
     pub labels: Option<String>,
 }
 
-impl Known {
+impl ContainerFacts {
     /// Escapes what is left of control characters; text that is escaped already stays as it is.
     pub fn tame(&mut self) {
         let texts = [

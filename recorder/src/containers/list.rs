@@ -10,15 +10,15 @@ use ctrace_schema::text::escape;
 use serde::Serialize;
 
 use crate::containers::api::Api;
-use crate::containers::cgroups::{Cgroup, Error, probe, scan};
+use crate::containers::cgroups::{Cgroup, CgroupError, probe, scan};
 use crate::containers::classify::{Verdict, classify};
 use crate::containers::runtime::Runtime;
-use crate::containers::state::Resolver;
-use crate::containers::state::description::Description;
+use crate::containers::state::RuntimeState;
+use crate::containers::state::description::ContainerInfo;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum ListFormat {
     /// Columns, for people.
     #[default]
     Table,
@@ -62,9 +62,9 @@ struct Found {
 ///
 /// # Errors
 /// There are no cgroups to look at.
-pub fn list(root: &Path) -> Result<Vec<Running>, Error> {
+pub fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
     let hierarchies = probe(root)?;
-    let mut resolver = Resolver::new(root, &hierarchies);
+    let mut resolver = RuntimeState::new(root, &hierarchies);
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for cgroup in scan(&hierarchies) {
         let Some((id, hint, own)) = identify(&mut resolver, &cgroup) else {
@@ -88,7 +88,10 @@ pub fn list(root: &Path) -> Result<Vec<Running>, Error> {
     Ok(running)
 }
 
-fn identify(resolver: &mut Resolver, cgroup: &Cgroup) -> Option<(String, Option<Runtime>, String)> {
+fn identify(
+    resolver: &mut RuntimeState,
+    cgroup: &Cgroup,
+) -> Option<(String, Option<Runtime>, String)> {
     match classify(&cgroup.path) {
         Verdict::Container {
             id,
@@ -115,7 +118,7 @@ fn processes(cgroup: &Cgroup) -> Vec<u32> {
 
 fn describe(
     root: &Path,
-    resolver: &Resolver,
+    resolver: &RuntimeState,
     api: &mut Api,
     id: &str,
     container: &Found,
@@ -132,7 +135,7 @@ fn describe(
         Some(escape(text.as_bytes()).into_owned())
     };
     let get =
-        |field: fn(&Description) -> &Option<String>| known.as_ref().and_then(|k| safe(field(k)));
+        |field: fn(&ContainerInfo) -> &Option<String>| known.as_ref().and_then(|k| safe(field(k)));
     let labels = known.iter().flat_map(|k| &k.labels).map(|(key, value)| {
         let safe = |text: &str| escape(text.as_bytes()).into_owned();
         (safe(key), safe(value))
@@ -186,10 +189,10 @@ fn start(root: &Path, pid: u32) -> Option<Duration> {
 ///
 /// # Errors
 /// `out` cannot be written to.
-pub fn print(running: &[Running], format: Format, out: &mut impl Write) -> io::Result<()> {
+pub fn print(running: &[Running], format: ListFormat, out: &mut impl Write) -> io::Result<()> {
     match format {
-        Format::Table => print_table(running, out),
-        Format::Json => running.iter().try_for_each(|container| {
+        ListFormat::Table => print_table(running, out),
+        ListFormat::Json => running.iter().try_for_each(|container| {
             serde_json::to_writer(&mut *out, container)?;
             out.write_all(b"\n")
         }),

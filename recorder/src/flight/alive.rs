@@ -12,21 +12,21 @@ use ctrace_schema::syscalls::Class;
 use rustc_hash::FxHashMap;
 
 use crate::ring::evicted::Evicted;
-use crate::ring::frame::{Frame, Whose};
+use crate::ring::frame::{ContainerRef, Frame};
 use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};
-use crate::rows::single::{Lines, Value};
-use crate::rows::stored::Kept;
+use crate::rows::single::{SingleRows, Value};
+use crate::rows::stored::StoredRows;
 
 /// CLONE_THREAD of clone(2): what was made is no process.
 const CLONE_THREAD: i64 = 0x10000;
 
 /// The rows.
-pub struct Living {
+pub struct Alive {
     /// By number.
-    rows: BTreeMap<i64, Row>,
+    rows: BTreeMap<i64, AliveRow>,
     /// Numbers of the rows of what is alive.
-    of: FxHashMap<Thing, Vec<i64>>,
+    of: FxHashMap<AliveThing, Vec<i64>>,
     bytes: usize,
     /// Bytes that it may take: of more, the oldest go.
     most: usize,
@@ -34,14 +34,14 @@ pub struct Living {
 
 /// What is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Thing {
-    Container(Whose),
+enum AliveThing {
+    Container(ContainerRef),
     Process(i64),
 }
 
-struct Row {
-    thing: Thing,
-    whose: Whose,
+struct AliveRow {
+    thing: AliveThing,
+    whose: ContainerRef,
     /// Its values: for each the column, and the number or the length and the text, little-endian.
     values: Box<[u8]>,
 }
@@ -58,10 +58,10 @@ enum Means {
 /// Bytes of memory that a row takes beside its values, about.
 const BESIDE: usize = 192;
 
-impl Living {
+impl Alive {
     /// Nothing is alive.
-    pub fn new(most: usize) -> Living {
-        Living {
+    pub fn new(most: usize) -> Alive {
+        Alive {
             rows: BTreeMap::new(),
             of: FxHashMap::default(),
             bytes: 0,
@@ -75,7 +75,7 @@ impl Living {
     /// None, unless memory has been damaged.
     pub fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
         for frame in gone {
-            let kept = Kept::read([frame])?;
+            let kept = StoredRows::read([frame])?;
             let mut rows = picked(&kept, &telling(&kept));
             let seq = |row: &Vec<(usize, Value)>| number(row, "seq");
             rows.sort_by_key(seq);
@@ -91,7 +91,7 @@ impl Living {
         Ok(())
     }
 
-    fn take(&mut self, whose: &Whose, row: &[(usize, Value)]) {
+    fn take(&mut self, whose: &ContainerRef, row: &[(usize, Value)]) {
         let Some((thing, means)) = meaning(whose, row) else {
             return;
         };
@@ -104,8 +104,8 @@ impl Living {
         gone.into_iter().for_each(|seq| self.remove(seq));
         if let Means::Ends = means {
             self.of.remove(&thing);
-            if let Thing::Container(_) = thing {
-                let of = |row: &Row| row.whose == *whose;
+            if let AliveThing::Container(_) = thing {
+                let of = |row: &AliveRow| row.whose == *whose;
                 let gone: Vec<i64> = (self.rows.iter().filter(|(_, row)| of(row)))
                     .map(|(seq, _)| *seq)
                     .collect();
@@ -122,7 +122,7 @@ impl Living {
         let whose = whose.clone();
         self.rows.insert(
             seq,
-            Row {
+            AliveRow {
                 thing,
                 whose,
                 values,
@@ -144,8 +144,8 @@ impl Living {
     }
 
     /// All rows, the oldest first.
-    pub fn lines(&self) -> Lines {
-        let mut lines = Lines::new();
+    pub fn lines(&self) -> SingleRows {
+        let mut lines = SingleRows::new();
         for row in self.rows.values() {
             lines.push(&decode(&row.values));
         }
@@ -226,22 +226,22 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
 }
 
 /// What a row is about, if it says what is alive.
-fn meaning(whose: &Whose, row: &[(usize, Value)]) -> Option<(Thing, Means)> {
+fn meaning(whose: &ContainerRef, row: &[(usize, Value)]) -> Option<(AliveThing, Means)> {
     let is = |name: &str, value: &str| text(row, name) == Some(value);
     if is("kind", "container") {
-        let thing = Thing::Container(whose.clone());
+        let thing = AliveThing::Container(whose.clone());
         let ends = is("action", "stopped");
         return Some((thing, if ends { Means::Ends } else { Means::Begins }));
     }
     if is("kind", "process") {
-        return Some((Thing::Process(number(row, "pid")?), Means::Ends));
+        return Some((AliveThing::Process(number(row, "pid")?), Means::Ends));
     }
     let ret = number(row, "ret")?;
     if let Some(child) = number(row, "child_pid") {
         let thread = number(row, "flags").unwrap_or(0) & CLONE_THREAD != 0;
-        return (ret > 0 && !thread).then_some((Thing::Process(child), Means::Begins));
+        return (ret > 0 && !thread).then_some((AliveThing::Process(child), Means::Begins));
     }
-    (ret == 0).then_some((Thing::Process(number(row, "pid")?), Means::Becomes))
+    (ret == 0).then_some((AliveThing::Process(number(row, "pid")?), Means::Becomes))
 }
 
 fn value<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a Value> {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::flight::shared::{Dumped, Shared};
+use crate::flight::shared::{Dumped, FlightShared};
 use crate::ring::frame::Frame;
 use crate::rows::Events;
-use crate::rows::single::Lines;
-use crate::rows::stored::Kept;
+use crate::rows::single::SingleRows;
+use crate::rows::stored::StoredRows;
 use crate::sink::Sink;
-use crate::sink::summary::{Summary, Why};
+use crate::sink::summary::{DumpRequest, Summary};
 
 /// Rows that are written together at most.
 const ROWS: usize = 131_072;
@@ -23,7 +23,7 @@ const ROWS: usize = 131_072;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file that a dump goes into.
-pub struct Begun {
+pub struct StartedDump {
     /// What writes it.
     pub sink: Box<dyn Sink>,
     /// Where it is when it is finished.
@@ -33,16 +33,16 @@ pub struct Begun {
 }
 
 /// Begins a file.
-pub type Open = Box<dyn FnMut(&Why) -> Result<Begun> + Send>;
+pub type OpenDump = Box<dyn FnMut(&DumpRequest) -> Result<StartedDump> + Send>;
 
 /// A dump that is being written.
 pub struct Dump {
-    parts: Sender<Message>,
+    parts: Sender<DumpMessage>,
     thread: JoinHandle<()>,
 }
 
-enum Message {
-    Lines(Lines),
+enum DumpMessage {
+    Rows(SingleRows),
     Frames(Vec<Arc<Frame>>),
     End(Box<Summary>),
 }
@@ -53,7 +53,12 @@ impl Dump {
     ///
     /// # Errors
     /// There is no thread.
-    pub fn begin(begun: Begun, why: Why, most: usize, shared: Arc<Shared>) -> Result<Dump> {
+    pub fn begin(
+        begun: StartedDump,
+        why: DumpRequest,
+        most: usize,
+        shared: Arc<FlightShared>,
+    ) -> Result<Dump> {
         let (parts, waiting) = channel();
         let thread = std::thread::Builder::new()
             .name("dump".to_string())
@@ -63,21 +68,21 @@ impl Dump {
     }
 
     /// Adds rows that are no ring's: what was there before, and what is missing.
-    pub fn lines(&self, lines: Lines) {
-        self.send(Message::Lines(lines));
+    pub fn lines(&self, lines: SingleRows) {
+        self.send(DumpMessage::Rows(lines));
     }
 
     /// Adds frames.
     pub fn frames(&self, frames: Vec<Arc<Frame>>) {
-        self.send(Message::Frames(frames));
+        self.send(DumpMessage::Frames(frames));
     }
 
     /// Has it finished. `summary` says what is known beside its rows.
     pub fn end(&self, summary: &Summary) {
-        self.send(Message::End(Box::new(summary.clone())));
+        self.send(DumpMessage::End(Box::new(summary.clone())));
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: DumpMessage) {
         // Where it has failed, it has said so.
         let _ = self.parts.send(message);
     }
@@ -95,7 +100,7 @@ impl Dump {
 }
 
 /// What has come and is not written.
-struct Writer {
+struct DumpWriter {
     sink: Box<dyn Sink>,
     summary: Summary,
     frames: VecDeque<Arc<Frame>>,
@@ -103,9 +108,14 @@ struct Writer {
     most: usize,
 }
 
-fn run(waiting: &Receiver<Message>, begun: Begun, why: Why, most: usize) -> Result<Dumped> {
-    let Begun { sink, path, end } = begun;
-    let mut writer = Writer {
+fn run(
+    waiting: &Receiver<DumpMessage>,
+    begun: StartedDump,
+    why: DumpRequest,
+    most: usize,
+) -> Result<Dumped> {
+    let StartedDump { sink, path, end } = begun;
+    let mut writer = DumpWriter {
         rows: sink.wants().rows.min(ROWS),
         sink,
         summary: Summary::default(),
@@ -114,12 +124,12 @@ fn run(waiting: &Receiver<Message>, begun: Begun, why: Why, most: usize) -> Resu
     };
     let summary = loop {
         match waiting.recv_timeout(PATIENCE) {
-            Ok(Message::Lines(lines)) => writer.lines(&lines)?,
-            Ok(Message::Frames(frames)) => {
+            Ok(DumpMessage::Rows(lines)) => writer.lines(&lines)?,
+            Ok(DumpMessage::Frames(frames)) => {
                 writer.frames.extend(frames);
                 writer.write(false)?;
             }
-            Ok(Message::End(summary)) => break *summary,
+            Ok(DumpMessage::End(summary)) => break *summary,
             Err(RecvTimeoutError::Timeout) => writer.write(true)?,
             Err(RecvTimeoutError::Disconnected) => break Summary::default(),
         }
@@ -136,8 +146,8 @@ fn run(waiting: &Receiver<Message>, begun: Begun, why: Why, most: usize) -> Resu
     })
 }
 
-impl Writer {
-    fn lines(&mut self, lines: &Lines) -> Result<()> {
+impl DumpWriter {
+    fn lines(&mut self, lines: &SingleRows) -> Result<()> {
         if lines.rows() > 0 {
             self.sink.write(lines)?;
             // When they began says nothing of when the dump does.
@@ -163,7 +173,7 @@ impl Writer {
             let mut group: Vec<_> = self.frames.drain(..count).collect();
             // Rows of a container stand together.
             group.sort_by(|a, b| a.whose.container_id.cmp(&b.whose.container_id));
-            let kept = Kept::read(&group)?;
+            let kept = StoredRows::read(&group)?;
             drop(group);
             self.sink.write(&kept)?;
             self.summary.count(&kept, true);

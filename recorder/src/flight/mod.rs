@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::flight::alive::Living;
-use crate::flight::dump::{Dump, Open};
-use crate::flight::shared::Shared;
+use crate::flight::alive::Alive;
+use crate::flight::dump::{Dump, OpenDump};
+use crate::flight::shared::FlightShared;
 use crate::flight::trigger::Trigger;
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 use crate::records::loss::Cause;
 use crate::records::machine::Machine;
 use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
-use crate::sink::summary::{Reason, Summary, Why};
-use crate::sink::{KEPT_AFTER, Sink, Turn, Wants};
+use crate::sink::summary::{DumpReason, DumpRequest, Summary};
+use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, SinkCommand};
 
 /// What may take how much of the ring: rows of what is alive, one part of so many.
 const LIVING: u64 = 16;
@@ -36,12 +36,12 @@ const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// A ring that events go into, and out of which dumps are made.
 pub struct Flight {
     ring: Ring,
-    living: Living,
+    living: Alive,
     trigger: Option<Trigger>,
     /// How long a dump goes on.
     after: Duration,
-    shared: Arc<Shared>,
-    open: Open,
+    shared: Arc<FlightShared>,
+    open: OpenDump,
     dump: Option<Dump>,
     /// Whether the dump takes what comes.
     grows: bool,
@@ -61,22 +61,22 @@ impl Flight {
     /// # Errors
     /// zstd has no memory.
     pub fn new(
-        limits: Limits,
+        limits: SizeAndAge,
         memory: Memory,
         (trigger, after): (Option<Trigger>, Duration),
         machine: &Machine,
-        open: Open,
+        open: OpenDump,
     ) -> Result<Flight> {
         let bytes = limits.bytes.unwrap_or(0);
         let living = bytes / LIVING;
-        let ring = Ring::new(Limits {
+        let ring = Ring::new(SizeAndAge {
             bytes: Some(bytes - living),
             ..limits
         })?;
         let every = limits.age.map_or(EVERY.1, |age| age / 60);
         Ok(Flight {
             ring,
-            living: Living::new(living as usize),
+            living: Alive::new(living as usize),
             trigger,
             after,
             shared: Arc::default(),
@@ -92,7 +92,7 @@ impl Flight {
     }
 
     /// What it tells.
-    pub fn shared(&self) -> Arc<Shared> {
+    pub fn shared(&self) -> Arc<FlightShared> {
         self.shared.clone()
     }
 
@@ -123,14 +123,14 @@ impl Flight {
         let armed = self.met.is_none_or(|met| time.saturating_sub(met) >= quiet);
         self.met = Some(self.met.unwrap_or(time).max(time));
         if armed && self.dump.as_ref().is_none_or(|dump| !dump.is_running()) {
-            let reason = Reason::Trigger(trigger.condition().to_string());
+            let reason = DumpReason::Trigger(trigger.condition().to_string());
             self.shared
-                .told(|told| told.hit = Some(Why { reason, time }));
+                .told(|told| told.hit = Some(DumpRequest { reason, time }));
         }
     }
 
     /// Begins to write what there is.
-    fn begin(&mut self, why: Why) -> Result<()> {
+    fn begin(&mut self, why: DumpRequest) -> Result<()> {
         // Whatever else was to have it written has it by this.
         let _ = self.shared.take_hit();
         let gone = self.ring.expire(why.time);
@@ -182,8 +182,8 @@ fn number(evicted: &mut [Evicted]) {
 }
 
 impl Sink for Flight {
-    fn wants(&self) -> Wants {
-        Wants {
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy {
             rows: 32_768,
             patience: self.trigger.as_ref().map(|_| KEPT_AFTER),
             gathers: true,
@@ -212,11 +212,11 @@ impl Sink for Flight {
         Ok(())
     }
 
-    fn turn(&mut self, turn: Turn) -> Result<()> {
+    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
         match turn {
-            Turn::Next | Turn::Retry => Ok(()),
-            Turn::Begin(why) => self.begin(why),
-            Turn::End(summary) => {
+            SinkCommand::Next | SinkCommand::Retry => Ok(()),
+            SinkCommand::Begin(why) => self.begin(why),
+            SinkCommand::End(summary) => {
                 self.end(&summary);
                 Ok(())
             }

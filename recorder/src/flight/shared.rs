@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::progress::Held;
-use crate::sink::summary::Why;
+use crate::progress::RingUse;
+use crate::sink::summary::DumpRequest;
 
 /// What the recorder and its ring tell each other.
 #[derive(Default)]
-pub struct Shared {
+pub struct FlightShared {
     told: Mutex<Told>,
     pub bytes: AtomicU64,
     pub reach: AtomicU64,
     pub dumps: AtomicU64,
 }
 
-impl Shared {
+impl FlightShared {
     pub fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
         with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The event that has met the condition since the last time.
-    pub fn take_hit(&self) -> Option<Why> {
+    pub fn take_hit(&self) -> Option<DumpRequest> {
         self.told(|told| told.hit.take())
     }
 
@@ -48,8 +48,8 @@ impl Shared {
     }
 
     /// What there is in the ring.
-    pub fn held(&self) -> Held {
-        Held {
+    pub fn held(&self) -> RingUse {
+        RingUse {
             bytes: self.bytes.load(Ordering::Relaxed),
             reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
             dumps: self.dumps.load(Ordering::Relaxed),
@@ -59,7 +59,7 @@ impl Shared {
 
 #[derive(Default)]
 pub struct Told {
-    pub hit: Option<Why>,
+    pub hit: Option<DumpRequest>,
     pub ended: Option<Result<Dumped>>,
     pub warning: Option<String>,
 }
@@ -74,5 +74,5 @@ pub struct Dumped {
     /// Bytes of it.
     pub bytes: u64,
     /// Why it was written.
-    pub why: Why,
+    pub why: DumpRequest,
 }

@@ -24,7 +24,7 @@ const NAME: &str = "ctrace-rec/";
 /// What the recorder answers, a line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+enum DumpReply {
     /// It goes on recording for so many seconds, and then tells more.
     Wait(f64),
     Done {
@@ -63,7 +63,7 @@ impl Door {
             // A client that does not read must not keep the recorder.
             let ready = stream.set_nonblocking(true).is_ok();
             if ready && peer(&stream).is_ok_and(|(uid, _)| is_trusted(uid)) {
-                answer(&stream, &Answer::Wait(after.as_secs_f64()));
+                answer(&stream, &DumpReply::Wait(after.as_secs_f64()));
                 self.waiting.push(stream);
             }
         }
@@ -73,12 +73,12 @@ impl Door {
     /// Tells all who wait what has become of the dump.
     pub fn tell(&mut self, ended: &Result<Dumped>) {
         let told = match ended {
-            Ok(dump) => Answer::Done {
+            Ok(dump) => DumpReply::Done {
                 path: dump.path.display().to_string(),
                 events: dump.events,
                 bytes: dump.bytes,
             },
-            Err(e) => Answer::Failed(format!("{e:#}")),
+            Err(e) => DumpReply::Failed(format!("{e:#}")),
         };
         for stream in self.waiting.drain(..) {
             answer(&stream, &told);
@@ -86,7 +86,7 @@ impl Door {
     }
 }
 
-fn answer(mut stream: &UnixStream, answer: &Answer) {
+fn answer(mut stream: &UnixStream, answer: &DumpReply) {
     if let Ok(mut line) = serde_json::to_string(answer) {
         line.push('\n');
         // It may have gone.
@@ -112,11 +112,11 @@ pub fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
     }
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line.context("the recorder does not answer")?)? {
-            Answer::Wait(seconds) if !quiet && seconds > 0.0 => {
+            DumpReply::Wait(seconds) if !quiet && seconds > 0.0 => {
                 eprintln!("the recorder goes on for {seconds} s, into the same file");
             }
-            Answer::Wait(_) => {}
-            Answer::Done {
+            DumpReply::Wait(_) => {}
+            DumpReply::Done {
                 path,
                 events,
                 bytes: size,
@@ -128,7 +128,9 @@ pub fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
                 writeln!(out, "{path}")?;
                 return Ok(());
             }
-            Answer::Failed(why) => bail!("the recorder cannot dump its ring: {}", printable(&why)),
+            DumpReply::Failed(why) => {
+                bail!("the recorder cannot dump its ring: {}", printable(&why))
+            }
         }
     }
     bail!("the recorder has ended, or does not hear this user: run `sudo ctrace-rec dump`")

@@ -52,7 +52,7 @@ impl Trigger {
         // Names in double quotes that are none would be text, and the condition would never hold.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         let shown = Shared::default();
-        const MODULE: Module<'_, Table> = Module::eponymous_only_module();
+        const MODULE: Module<'_, TriggerTable> = Module::eponymous_only_module();
         db.create_module("events", &MODULE, Some(shown.clone()))?;
         let condition = condition.to_string();
         let trigger = Trigger {
@@ -162,13 +162,13 @@ impl Shown {
 }
 
 #[repr(C)]
-struct Table {
+struct TriggerTable {
     base: sqlite3_vtab,
     shown: Shared,
 }
 
 // SAFETY: the first field is what SQLite expects there, and the layout is C's.
-unsafe impl<'table> VTab<'table> for Table {
+unsafe impl<'table> VTab<'table> for TriggerTable {
     type Aux = Shared;
     type Cursor = Cursor<'table>;
 
@@ -179,13 +179,13 @@ unsafe impl<'table> VTab<'table> for Table {
         _: &[u8],
         _: &[u8],
         _: &[&[u8]],
-    ) -> rusqlite::Result<(Cow<'static, CStr>, Table)> {
+    ) -> rusqlite::Result<(Cow<'static, CStr>, TriggerTable)> {
         let column = |column: &ctrace_schema::columns::Column| match column.ty {
             Type::Text => format!("{} text", column.name),
             _ => format!("{} integer", column.name),
         };
         let columns: Vec<String> = COLUMNS.iter().map(column).collect();
-        let table = Table {
+        let table = TriggerTable {
             base: sqlite3_vtab::default(),
             shown: aux.cloned().unwrap_or_default(),
         };
@@ -220,7 +220,7 @@ struct Cursor<'table> {
     shown: Shared,
     rows: Arc<Shown>,
     row: usize,
-    table: PhantomData<&'table Table>,
+    table: PhantomData<&'table TriggerTable>,
 }
 
 // SAFETY: the first field is what SQLite expects there, and the layout is C's.

@@ -10,9 +10,9 @@ const BUCKETS: usize = limits::COUNT_BUCKETS.0 as usize;
 
 /// What was read last: the numbers of each `struct count`.
 #[derive(Debug, Default)]
-pub struct Counted(FxHashMap<Vec<u8>, [u64; 4 + BUCKETS]>);
+pub struct LastCounts(FxHashMap<Vec<u8>, [u64; 4 + BUCKETS]>);
 
-impl Counted {
+impl LastCounts {
     /// The differences to the last time. What was counted of a container that is gone makes room, for nobody is left in
     /// it who could add to it: `cgroups` has those that are there.
     pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {

@@ -10,9 +10,9 @@ use crate::wire::types::loss;
 
 /// What was read last, by `struct loss_key`: the number of each CPU on which something was lost.
 #[derive(Debug, Default)]
-pub struct Counted(FxHashMap<Vec<u8>, FxHashMap<u16, u64>>);
+pub struct LastLosses(FxHashMap<Vec<u8>, FxHashMap<u16, u64>>);
 
-impl Counted {
+impl LastLosses {
     /// The differences to the last time. What was lost of a container that is gone makes room, for nobody is left in it who
     /// could lose more: `cgroups` has those that are there.
     pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Loss> {

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use counts::Counted;
+use counts::LastCounts;
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -21,7 +21,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
 use crate::kernel::probe::{can_cast, has_loop, walk_tasks};
-use crate::kernel::rings::Ring;
+use crate::kernel::rings::KernelRing;
 use crate::limits::memory::Memory;
 use crate::records::count::Count;
 use crate::records::loss::{Loss, Misses};
@@ -33,10 +33,10 @@ pub struct Kernel {
     skel: CtraceSkel<'static>,
     links: Vec<Link>,
     /// By CPU, and at last that for cgroups.
-    pub rings: Vec<Ring>,
+    pub rings: Vec<KernelRing>,
     uring: uring::Tracepoints,
-    losses: losses::Counted,
-    counted: Counted,
+    losses: losses::LastLosses,
+    counted: LastCounts,
     /// Cgroups that the kernel side could not be told about.
     untold: u64,
     skips: Skips,
@@ -107,8 +107,8 @@ impl Kernel {
             links: vec![],
             rings,
             uring,
-            losses: losses::Counted::default(),
-            counted: Counted::default(),
+            losses: losses::LastLosses::default(),
+            counted: LastCounts::default(),
             untold: 0,
             skips: Skips::default(),
         })
@@ -186,7 +186,7 @@ impl Kernel {
 
     /// Looks what each ring holds now.
     pub fn look(&mut self) {
-        self.rings.iter_mut().for_each(Ring::look);
+        self.rings.iter_mut().for_each(KernelRing::look);
     }
 
     /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still

@@ -33,7 +33,7 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 
 /// A ring that is mapped, as kernel/bpf/ringbuf.c lays it out.
-pub struct Ring {
+pub struct KernelRing {
     _map: MapHandle,
     /// The page with our position.
     consumer: *mut libc::c_void,
@@ -93,7 +93,7 @@ pub fn usual_bytes(ring: usize) -> usize {
 ///
 /// # Errors
 /// The kernel has no memory for them.
-pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>> {
+pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<KernelRing>> {
     let bytes = |index| if index < cpus { each } else { FOR_CGROUPS };
     let maps: Vec<MapHandle> = (0..=cpus)
         .map(|index| create(bytes(index)))
@@ -101,7 +101,7 @@ pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<Ring>
     put(outer, &maps).context("cannot set the rings")?;
     let rings = maps.into_iter().enumerate();
     rings
-        .map(|(index, map)| Ring::new(map, bytes(index)))
+        .map(|(index, map)| KernelRing::new(map, bytes(index)))
         .collect()
 }
 
@@ -126,8 +126,8 @@ fn put(outer: &impl MapCore, maps: &[MapHandle]) -> libbpf_rs::Result<()> {
     })
 }
 
-impl Ring {
-    fn new(map: MapHandle, bytes: usize) -> Result<Ring> {
+impl KernelRing {
+    fn new(map: MapHandle, bytes: usize) -> Result<KernelRing> {
         let page = page_size();
         // Its own page first: what `drop` unmaps is there, or nothing is.
         let consumer = map_at(&map, libc::PROT_READ | libc::PROT_WRITE, 0, page)?;
@@ -135,7 +135,7 @@ impl Ring {
             // SAFETY: mapped above, and nobody has it.
             unsafe { libc::munmap(consumer, page) };
         })?;
-        Ok(Ring {
+        Ok(KernelRing {
             _map: map,
             consumer,
             producer,
@@ -258,7 +258,7 @@ fn span(bytes: usize) -> u64 {
     (bytes as u64 + HEADER).next_multiple_of(8)
 }
 
-impl Source for Ring {
+impl Source for KernelRing {
     fn peek(&self) -> Option<&[u8]> {
         let bytes = self.record?;
         let slice = self.slice(self.at + HEADER, bytes);
@@ -281,7 +281,7 @@ impl Source for Ring {
     }
 }
 
-impl Drop for Ring {
+impl Drop for KernelRing {
     fn drop(&mut self) {
         // SAFETY: mapped in `new`, and nobody else has them.
         unsafe {

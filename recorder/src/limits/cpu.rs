@@ -10,18 +10,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How much CPU the recorder may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limit {
+pub struct CpuLimit {
     /// Of one CPU: 0.05 is 5 %.
     share: f64,
 }
 
-impl FromStr for Limit {
+impl FromStr for CpuLimit {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Limit, String> {
+    fn from_str(text: &str) -> Result<CpuLimit, String> {
         let number = text.strip_suffix('%').unwrap_or(text).trim();
         match number.parse::<f64>() {
-            Ok(percent) if percent.is_finite() && percent >= 1.0 => Ok(Limit {
+            Ok(percent) if percent.is_finite() && percent >= 1.0 => Ok(CpuLimit {
                 share: percent / 100.0,
             }),
             _ => Err("a share of one CPU of at least 1%, such as 5% or 150%".to_string()),
@@ -29,7 +29,7 @@ impl FromStr for Limit {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for CpuLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", self.share * 100.0)
     }
@@ -87,8 +87,8 @@ const ROOM: f64 = 0.6;
 
 /// Watches how much CPU the recorder takes.
 #[derive(Debug)]
-pub struct Shedder {
-    limit: Limit,
+pub struct CallShedder {
+    limit: CpuLimit,
     level: u8,
     /// Seconds for which there has been room.
     roomy: u32,
@@ -99,10 +99,10 @@ pub struct Shedder {
     used: Duration,
 }
 
-impl Shedder {
+impl CallShedder {
     /// Nothing is given up yet.
-    pub fn new(limit: Limit) -> Shedder {
-        Shedder {
+    pub fn new(limit: CpuLimit) -> CallShedder {
+        CallShedder {
             limit,
             level: 0,
             roomy: 0,
@@ -153,16 +153,16 @@ mod tests {
 
     #[test]
     fn limits_are_shares_of_a_cpu() {
-        assert_eq!("5%".parse(), Ok(Limit { share: 0.05 }));
-        assert_eq!("150".parse(), Ok(Limit { share: 1.5 }));
+        assert_eq!("5%".parse(), Ok(CpuLimit { share: 0.05 }));
+        assert_eq!("150".parse(), Ok(CpuLimit { share: 1.5 }));
         for wrong in ["", "%", "0%", "-3", "nan", "inf", "5 percent"] {
-            assert!(wrong.parse::<Limit>().is_err(), "{wrong}");
+            assert!(wrong.parse::<CpuLimit>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn more_and_more_is_given_up_and_taken_back_with_patience() {
-        let mut shedder = Shedder::new(Limit { share: 0.05 });
+        let mut shedder = CallShedder::new(CpuLimit { share: 0.05 });
         let levels: Vec<u8> = (0..7).map(|_| shedder.step(0.2)).collect();
         assert_eq!(levels, [1, 2, 3, 4, 5, 5, 5]);
         // Neither too much nor room: it stays.

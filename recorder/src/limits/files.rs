@@ -7,19 +7,19 @@ use crate::limits::memory;
 
 /// A size, an age, or both: what is reached first counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct SizeAndAge {
     /// Bytes.
     pub bytes: Option<u64>,
     /// Time.
     pub age: Option<Duration>,
 }
 
-impl FromStr for Limits {
+impl FromStr for SizeAndAge {
     type Err = String;
 
     /// One or two, separated by a comma, as in `100MB,10m`.
-    fn from_str(text: &str) -> Result<Limits, String> {
-        let mut limits = Limits::default();
+    fn from_str(text: &str) -> Result<SizeAndAge, String> {
+        let mut limits = SizeAndAge::default();
         for limit in text.split(',') {
             match (humantime::parse_duration(limit), memory::bytes(limit)) {
                 (Ok(age), _) if !age.is_zero() => limits.age = Some(age),
@@ -39,7 +39,7 @@ mod tests {
     fn a_limit_is_a_size_a_time_or_both() {
         let limits = |bytes, age: Option<u64>| {
             let age = age.map(Duration::from_secs);
-            Ok(Limits { bytes, age })
+            Ok(SizeAndAge { bytes, age })
         };
         assert_eq!("100MB".parse(), limits(Some(100_000_000), None));
         assert_eq!("10m".parse(), limits(None, Some(600)));
@@ -48,7 +48,7 @@ mod tests {
             limits(Some(20_000_000_000), Some(604_800))
         );
         for wrong in ["", "0s", "10", "much", "1MB,"] {
-            assert!(wrong.parse::<Limits>().is_err(), "{wrong}");
+            assert!(wrong.parse::<SizeAndAge>().is_err(), "{wrong}");
         }
     }
 }

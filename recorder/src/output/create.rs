@@ -16,7 +16,7 @@ use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::PARTIAL;
 use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
-use crate::sink::{Sink, Wants};
+use crate::sink::{BatchPolicy, Sink};
 
 /// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
 pub fn parquet(
@@ -139,11 +139,11 @@ pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
 }
 
 /// A sink for a recording of which only the raw capture is wanted.
-pub struct Nothing;
+pub struct NullSink;
 
-impl Sink for Nothing {
-    fn wants(&self) -> Wants {
-        Wants::batches(8192, None)
+impl Sink for NullSink {
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::batches(8192, None)
     }
 
     fn write(&mut self, _: &dyn Events) -> Result<()> {

@@ -10,22 +10,22 @@ use anyhow::{Context, Result, bail};
 use ctrace_schema::human;
 
 use crate::flight::Flight;
-use crate::flight::dump::{Begun, Open};
+use crate::flight::dump::{OpenDump, StartedDump};
 use crate::flight::trigger::Trigger;
 use crate::limits::memory::Memory;
-use crate::output::create::{Nothing, create, free, parquet, sqlite};
+use crate::output::create::{NullSink, create, free, parquet, sqlite};
 use crate::output::upkeep::Upkeep;
 use crate::plan::{Destination, FileOptions, Plan, RingOptions};
-use crate::records::capture::Writer;
+use crate::records::capture::CaptureWriter;
 use crate::records::machine::Machine;
 use crate::sink::Sink;
 use crate::sink::json::JsonLines;
 use crate::sink::segments::Segments;
 use crate::sink::segments::directory::{Directory, of_host, open};
-use crate::sink::segments::unfinished::Left;
+use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::Spill;
-use crate::sink::strace::Table;
-use crate::sink::summary::{Summary, Why};
+use crate::sink::strace::StraceLines;
+use crate::sink::summary::{DumpRequest, Summary};
 
 /// The output of a recording, before it is opened.
 pub(crate) struct Output<'a> {
@@ -72,9 +72,10 @@ impl Output<'_> {
     /// to the destination.
     pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let unfinished = match self.destination {
-            Destination::Segments(out) => {
-                Some(Left::new(&of_host(out, &machine.host), self.memory.batch()))
-            }
+            Destination::Segments(out) => Some(UnfinishedSegments::new(
+                &of_host(out, &machine.host),
+                self.memory.batch(),
+            )),
             _ => None,
         };
         let (sink, upkeep) = match self.ring {
@@ -109,8 +110,8 @@ impl Output<'_> {
             Destination::Segments(out) => Box::new(self.segments(out, machine, origin)?),
             Destination::Sqlite(path) => Box::new(sqlite(path, &origin, force)?),
             Destination::Json => return Ok((Box::new(JsonLines::new()), None)),
-            Destination::Table => return Ok((Box::new(Table::new(&machine.arch)), None)),
-            Destination::RawOnly => return Ok((Box::new(Nothing), None)),
+            Destination::Table => return Ok((Box::new(StraceLines::new(&machine.arch)), None)),
+            Destination::RawOnly => return Ok((Box::new(NullSink), None)),
         };
         let spill = Spill::new(sink, &machine.host, self.memory)?;
         let upkeep = Upkeep::of_disk(spill.disk());
@@ -119,9 +120,9 @@ impl Output<'_> {
 
     /// Returns the function that creates the file of each dump. No dump overwrites a file: a name in use gets the time
     /// of the dump added.
-    fn dumps(&self, machine: &Machine) -> Result<Open> {
+    fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
         let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
-        let origin = move |why: &Why| Summary::of_dump(&owner, why).origin();
+        let origin = move |why: &DumpRequest| Summary::of_dump(&owner, why).origin();
         if self.files.rotate.is_some() {
             bail!("--rotate and --ring do not go together: each dump is a file of its own");
         }
@@ -141,7 +142,7 @@ impl Output<'_> {
                     let path = free(&path, why.time)?;
                     let sink = Box::new(parquet(&path, origin(why), false, sync, memory)?);
                     let end = Box::new(|| Ok(()));
-                    Ok(Begun { sink, path, end })
+                    Ok(StartedDump { sink, path, end })
                 })
             }
             Destination::Sqlite(path) => {
@@ -150,7 +151,7 @@ impl Output<'_> {
                     let path = free(&path, why.time)?;
                     let sink = Box::new(sqlite(&path, &origin(why), false)?);
                     let end = Box::new(|| Ok(()));
-                    Ok(Begun { sink, path, end })
+                    Ok(StartedDump { sink, path, end })
                 })
             }
             Destination::Segments(out) => {
@@ -165,7 +166,7 @@ impl Output<'_> {
                         directory.remove_oldest();
                         Ok(())
                     });
-                    Ok(Begun { sink, path, end })
+                    Ok(StartedDump { sink, path, end })
                 })
             }
             Destination::Json | Destination::Table | Destination::RawOnly => {
@@ -203,12 +204,12 @@ impl Output<'_> {
 ///
 /// # Errors
 /// The file exists or cannot be created.
-pub(crate) fn create_capture(plan: &Plan, machine: &Machine) -> Result<Option<Writer>> {
+pub(crate) fn create_capture(plan: &Plan, machine: &Machine) -> Result<Option<CaptureWriter>> {
     let Some(path) = &plan.raw else {
         return Ok(None);
     };
     let file = create(path, plan.files.force)?;
-    let writer =
-        Writer::new(file, machine).with_context(|| format!("cannot write {}", path.display()))?;
+    let writer = CaptureWriter::new(file, machine)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Some(writer))
 }

@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ctrace_schema::human::{bytes, count};
 
-use crate::flight::shared::Shared;
+use crate::flight::shared::FlightShared;
 use crate::flight::socket::Door;
 use crate::pipeline::Pipeline;
-use crate::progress::{Progress, Said};
-use crate::sink::Turn;
-use crate::sink::segments::unfinished::Left;
-use crate::sink::spill::disk::Disk;
-use crate::sink::summary::{Reason, Summary, Why};
+use crate::progress::{Notice, Progress};
+use crate::sink::SinkCommand;
+use crate::sink::segments::unfinished::UnfinishedSegments;
+use crate::sink::spill::disk::DiskStatus;
+use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 
 /// How often a full disk is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What has to be seen to.
 pub struct Upkeep {
-    of: Of,
-    left: Option<Left>,
+    of: Watched,
+    left: Option<UnfinishedSegments>,
 }
 
-enum Of {
+enum Watched {
     /// A ring that is written out now and then.
-    Ring(Dumps),
+    Ring(DumpControl),
     /// A disk that may be full, and when it was tried last.
-    Disk(Arc<Disk>, Instant),
+    Disk(Arc<DiskStatus>, Instant),
 }
 
 impl Upkeep {
@@ -38,23 +38,23 @@ impl Upkeep {
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    pub fn of_ring(shared: Arc<Shared>, after: Duration) -> Result<Upkeep> {
+    pub fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
         Ok(Upkeep {
-            of: Of::Ring(Dumps::new(shared, after)?),
+            of: Watched::Ring(DumpControl::new(shared, after)?),
             left: None,
         })
     }
 
     /// Of a disk.
-    pub fn of_disk(disk: Arc<Disk>) -> Upkeep {
+    pub fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
         Upkeep {
-            of: Of::Disk(disk, Instant::now()),
+            of: Watched::Disk(disk, Instant::now()),
             left: None,
         }
     }
 
     /// Also of what other recorders have left.
-    pub fn finishing(self, left: Left) -> Upkeep {
+    pub fn finishing(self, left: UnfinishedSegments) -> Upkeep {
         Upkeep {
             left: Some(left),
             ..self
@@ -63,137 +63,138 @@ impl Upkeep {
 
     /// Whether rows go into a ring.
     pub fn is_ring(&self) -> bool {
-        matches!(self.of, Of::Ring(_))
+        matches!(self.of, Watched::Ring(_))
     }
 
     /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
-    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
+    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let mut said = match &mut self.of {
-            Of::Ring(dumps) => dumps.step(boot, pipeline),
-            Of::Disk(disk, tried) => {
+            Watched::Ring(dumps) => dumps.step(boot, pipeline),
+            Watched::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY {
                     *tried = Instant::now();
-                    pipeline.turn(Turn::Retry);
+                    pipeline.turn(SinkCommand::Retry);
                 }
                 said_of(disk)
             }
         };
-        said.extend(self.left.iter_mut().flat_map(Left::step));
+        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::step));
         said
     }
 
     /// What there is to say when the recording has ended.
-    pub fn end(&mut self) -> Vec<Said> {
+    pub fn end(&mut self) -> Vec<Notice> {
         let mut said = match &mut self.of {
-            Of::Ring(dumps) => dumps.said(),
-            Of::Disk(disk, _) => said_of(disk),
+            Watched::Ring(dumps) => dumps.said(),
+            Watched::Disk(disk, _) => said_of(disk),
         };
-        said.extend(self.left.iter_mut().flat_map(Left::join));
+        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::join));
         said
     }
 
     /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
     pub fn is_ending(&self, boot: u64) -> bool {
-        matches!(&self.of, Of::Ring(Dumps { state: State::Begun(until), .. }) if boot >= *until)
+        matches!(&self.of, Watched::Ring(DumpControl { state: DumpState::Started(until), .. }) if boot >= *until)
     }
 
     /// Adds to `progress` what is known here.
     pub fn tell(&self, progress: &mut Progress) {
         match &self.of {
-            Of::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Of::Disk(disk, _) => disk.tell_of(progress),
+            Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
+            Watched::Disk(disk, _) => disk.tell_of(progress),
         }
     }
 
     /// Takes out of a summary what could not be written.
     pub fn correct(&self, summary: &mut Summary) {
-        if let Of::Disk(disk, _) = &self.of {
+        if let Watched::Disk(disk, _) = &self.of {
             disk.correct(summary);
         }
     }
 }
 
-fn said_of(disk: &Disk) -> Vec<Said> {
+fn said_of(disk: &DiskStatus) -> Vec<Notice> {
     let said = disk.said().into_iter();
-    said.map(|text| Said { text, error: true }).collect()
+    said.map(|text| Notice { text, error: true }).collect()
 }
 
 /// Has the ring written out.
-pub struct Dumps {
-    shared: Arc<Shared>,
+pub struct DumpControl {
+    shared: Arc<FlightShared>,
     after: Duration,
     door: Door,
     signal: Arc<AtomicBool>,
-    state: State,
+    state: DumpState,
 }
 
-enum State {
+enum DumpState {
     Idle,
     /// It goes on until then, boot time in ns.
-    Begun(u64),
+    Started(u64),
     Ending,
 }
 
-impl Dumps {
+impl DumpControl {
     /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    fn new(shared: Arc<Shared>, after: Duration) -> Result<Dumps> {
+    fn new(shared: Arc<FlightShared>, after: Duration) -> Result<DumpControl> {
         let signal = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signal.clone())
             .context("cannot watch for signals")?;
-        Ok(Dumps {
+        Ok(DumpControl {
             shared,
             after,
             door: Door::open().context("cannot listen for `ctrace-rec dump`")?,
             signal,
-            state: State::Idle,
+            state: DumpState::Idle,
         })
     }
 
     /// To be called now and then; `boot` is the boot time, ns.
-    fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Said> {
+    fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
-            State::Idle => {
+            DumpState::Idle => {
                 let asked = self.door.look(self.after);
                 let time = pipeline.now();
-                let why = |reason| Some(Why { reason, time });
+                let why = |reason| Some(DumpRequest { reason, time });
                 let hit = self.shared.take_hit();
                 let why = hit
-                    .or_else(|| why(Reason::Asked).filter(|_| asked))
-                    .or_else(|| why(Reason::Signal).filter(|_| signal));
+                    .or_else(|| why(DumpReason::Asked).filter(|_| asked))
+                    .or_else(|| why(DumpReason::Signal).filter(|_| signal));
                 if let Some(why) = why {
-                    pipeline.turn(Turn::Begin(why));
-                    self.state = State::Begun(boot.saturating_add(self.after.as_nanos() as u64));
+                    pipeline.turn(SinkCommand::Begin(why));
+                    self.state =
+                        DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
                 }
             }
-            State::Begun(until) => {
+            DumpState::Started(until) => {
                 // Who asks now gets the same.
                 self.door.look(self.after);
                 if boot >= until && !pipeline.is_turning() {
                     let summary = pipeline.summary();
-                    pipeline.turn(Turn::End(Box::new(summary)));
-                    self.state = State::Ending;
+                    pipeline.turn(SinkCommand::End(Box::new(summary)));
+                    self.state = DumpState::Ending;
                 }
             }
-            State::Ending => {}
+            DumpState::Ending => {}
         }
         self.said()
     }
 
     /// What there is to say. To be called once more when the recording has ended.
-    fn said(&mut self) -> Vec<Said> {
+    fn said(&mut self) -> Vec<Notice> {
         let mut said = vec![];
         if let Some(text) = self.shared.take_warning() {
-            said.push(Said { text, error: true });
+            said.push(Notice { text, error: true });
         }
         if let Some(ended) = self.shared.take_ended() {
-            self.state = State::Idle;
+            self.state = DumpState::Idle;
             self.door.tell(&ended);
             said.push(match ended {
-                Ok(dump) => Said {
+                Ok(dump) => Notice {
                     text: format!(
                         "dumped {} events to {} ({}): {}",
                         count(dump.events),
@@ -203,7 +204,7 @@ impl Dumps {
                     ),
                     error: false,
                 },
-                Err(e) => Said {
+                Err(e) => Notice {
                     text: format!("the ring cannot be dumped: {e:#}; it goes on"),
                     error: true,
                 },

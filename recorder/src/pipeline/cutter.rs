@@ -1,7 +1,5 @@
 //! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
 
-use crate::records::loss::Loss;
-use crate::records::loss::Cause;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -9,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::resolve::Resolver;
 use crate::rows::batch::{Batch, ContainerName, Row};
 use crate::sink::summary::Summary;
-use crate::sink::{Turn, Wants};
+use crate::sink::{BatchPolicy, SinkCommand};
 
 /// A batch that fills within this time is not cut into parts: its rows are written once.
 const SOON: Duration = Duration::from_millis(700);
@@ -20,20 +18,20 @@ const LONGEST: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub struct Cutter {
     /// What makes a batch.
-    pub wants: Wants,
+    pub wants: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
     /// When the sink turned last.
     turned: Instant,
     /// What somebody wants it to do then.
-    turn: Option<Turn>,
+    turn: Option<SinkCommand>,
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
 #[derive(Debug)]
-pub struct Held {
+pub struct PendingPart {
     /// Its rows.
-    pub part: Part,
+    pub part: BatchPart,
     /// It is handed on then in any case.
     pub until: Instant,
     /// Rows by container.
@@ -44,18 +42,18 @@ pub struct Held {
 
 /// A batch, or a part of one.
 #[derive(Debug)]
-pub struct Part {
+pub struct BatchPart {
     /// Its rows.
     pub batch: Batch,
     /// Whether it ends a batch.
     pub last: bool,
     /// What the sink is to do after it.
-    pub turn: Option<Turn>,
+    pub turn: Option<SinkCommand>,
 }
 
 impl Cutter {
     /// For a sink that wants them so.
-    pub fn new(wants: Wants) -> Cutter {
+    pub fn new(wants: BatchPolicy) -> Cutter {
         Cutter {
             wants,
             began: Instant::now(),
@@ -65,9 +63,9 @@ impl Cutter {
     }
 
     /// The sink is to turn after the rows of now.
-    pub fn turn(&mut self, turn: Turn) {
+    pub fn turn(&mut self, turn: SinkCommand) {
         // What takes another file goes with the one before.
-        if !self.is_turning() || !matches!(turn, Turn::Next | Turn::Retry) {
+        if !self.is_turning() || !matches!(turn, SinkCommand::Next | SinkCommand::Retry) {
             self.turn = Some(turn);
         }
     }
@@ -78,8 +76,13 @@ impl Cutter {
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
-    pub fn due(&mut self, resolver: &mut Resolver, hold: Duration, doubt: bool) -> Option<Held> {
-        let Wants {
+    pub fn due(
+        &mut self,
+        resolver: &mut Resolver,
+        hold: Duration,
+        doubt: bool,
+    ) -> Option<PendingPart> {
+        let BatchPolicy {
             rows,
             patience,
             gathers,
@@ -88,7 +91,7 @@ impl Cutter {
         let old = |after| self.turned.elapsed() >= after;
         if self.is_turning() || turns_after.is_some_and(old) {
             self.turned = Instant::now();
-            let turn = self.turn.take().unwrap_or(Turn::Next);
+            let turn = self.turn.take().unwrap_or(SinkCommand::Next);
             let mut held = self.cut(resolver, hold, true);
             held.part.turn = Some(turn);
             return Some(held);
@@ -112,7 +115,7 @@ impl Cutter {
     }
 
     /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
-    pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> Held {
+    pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> PendingPart {
         let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
         let batch = &mut resolver.batch;
         let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
@@ -125,8 +128,8 @@ impl Cutter {
         let batch = if last { resolver.take() } else { batch.part() };
         let now = Instant::now();
         let began = std::mem::replace(&mut self.began, now);
-        Held {
-            part: Part {
+        PendingPart {
+            part: BatchPart {
                 batch,
                 last,
                 turn: None,
@@ -139,7 +142,7 @@ impl Cutter {
     }
 }
 
-impl Held {
+impl PendingPart {
     /// How many rows it has.
     pub fn len(&self) -> usize {
         self.part.batch.rows.len()
@@ -184,8 +187,8 @@ mod tests {
 
     use super::*;
     use crate::calls::Calls;
-    use crate::kernel::{};
     use crate::limits::memory::Memory;
+    use crate::records::loss::{Cause, Loss};
     use crate::resolve::registry::Registry;
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
         resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
         resolver.registry.enter(5);
         resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
-        let mut cutter = Cutter::new(Wants::batches(1, None));
+        let mut cutter = Cutter::new(BatchPolicy::batches(1, None));
         let held = cutter.cut(&mut resolver, Duration::ZERO, true);
         let mut summary = Summary::default();
         held.count(&resolver.registry.names(), &mut summary);

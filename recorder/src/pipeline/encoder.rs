@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use anyhow::{Result, anyhow};
 
 use crate::calls::Calls;
-use crate::pipeline::cutter::Part;
+use crate::pipeline::cutter::BatchPart;
 use crate::rows::Events;
 use crate::rows::batch::{Batch, ContainerName};
-use crate::rows::buffers::Room;
+use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 use crate::sink::Sink;
 use crate::sink::summary::Summary;
@@ -28,13 +28,13 @@ pub struct InFlight {
 /// A message to the encoder's thread.
 pub enum ToEncoder {
     /// Part of a batch, and the names of all containers by index.
-    Part(Part, Vec<ContainerName>),
+    Part(BatchPart, Vec<ContainerName>),
     /// The end of the recording: the sink writes its metadata.
     End(Box<Summary>),
 }
 
 /// The thread that encodes, compresses and writes.
-pub struct Encoder {
+pub struct EncoderThread {
     pub parts: SyncSender<ToEncoder>,
     pub thread: JoinHandle<Result<u64>>,
 }
@@ -48,17 +48,17 @@ pub fn encode(
     in_flight: &InFlight,
 ) -> Result<u64> {
     let clusters = sink.wants().gathers;
-    let columns = |batch: Batch, names: &[ContainerName], room: Room| {
+    let columns = |batch: Batch, names: &[ContainerName], room: ColumnBuffers| {
         Columns::new(batch, calls, names, host, clusters, room)
     };
     let (mut gathered, mut bytes) = (Batch::default(), 0);
-    let mut room = Room::default();
+    let mut room = ColumnBuffers::default();
     for message in waiting {
         let (part, names) = match message {
             ToEncoder::Part(part, names) => (part, names),
             ToEncoder::End(summary) => return sink.finish(&summary),
         };
-        let Part { batch, last, turn } = part;
+        let BatchPart { batch, last, turn } = part;
         bytes += batch.bytes();
         if last {
             gathered.join(batch);

@@ -14,22 +14,21 @@ use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
 use crate::calls::Calls;
-use crate::containers::facts::Fact;
+use crate::containers::facts::CgroupFact;
 use crate::limits::memory::Memory;
-use crate::pipeline::cutter::{Cutter, Held};
-use crate::pipeline::encoder::{Encoder, InFlight, ToEncoder, encode};
+use crate::pipeline::cutter::{Cutter, PendingPart};
+use crate::pipeline::encoder::{EncoderThread, InFlight, ToEncoder, encode};
 use crate::progress::Progress;
 use crate::records::decode::{self, Body, Head};
 use crate::records::loss::Loss;
 use crate::records::machine::Machine;
 use crate::records::merge::{self, Source};
-use crate::records::note::{Note, When};
+use crate::records::note::{FactSource, Note};
 use crate::resolve::Resolver;
 use crate::resolve::registry::Registry;
-use crate::rows::Events;
 use crate::rows::batch::Batch;
 use crate::sink::summary::Summary;
-use crate::sink::{Sink, Turn};
+use crate::sink::{Sink, SinkCommand};
 
 /// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
 const WAITING: usize = 2;
@@ -56,12 +55,12 @@ pub struct CgroupRecord<'a> {
 /// Records go in, a recording comes out.
 pub struct Pipeline {
     resolver: Resolver,
-    encoder: Option<Encoder>,
+    encoder: Option<EncoderThread>,
     memory: Memory,
     in_flight: Arc<InFlight>,
     cutter: Cutter,
     /// What waits until it is known whose rows it has.
-    held: VecDeque<Held>,
+    held: VecDeque<PendingPart>,
     clocks: Vec<(u64, i64)>,
     now: i64,
     summary: Summary,
@@ -87,7 +86,7 @@ impl Pipeline {
             .context("cannot start a thread")?;
         Ok(Pipeline {
             resolver: Resolver::new(calls, Registry::new(machine.record_host), memory),
-            encoder: Some(Encoder { parts, thread }),
+            encoder: Some(EncoderThread { parts, thread }),
             memory,
             in_flight,
             cutter,
@@ -101,7 +100,7 @@ impl Pipeline {
     /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
     pub fn note(&mut self, note: &Note) {
         match note {
-            Note::Fact { when, fact } => self.resolver.learn(fact, *when == When::Found),
+            Note::Fact { when, fact } => self.resolver.learn(fact, *when == FactSource::Found),
             Note::Clock { boot, wall } => {
                 self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
@@ -162,7 +161,7 @@ impl Pipeline {
         &mut self,
         sources: &mut [impl Source],
         boot: u64,
-        mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<Fact>,
+        mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<CgroupFact>,
     ) -> Result<()> {
         let doubt = self.in_doubt();
         let most = self.memory.batch();
@@ -205,7 +204,7 @@ impl Pipeline {
     }
 
     /// Has the sink do this after what has come up to now.
-    pub fn turn(&mut self, turn: Turn) {
+    pub fn turn(&mut self, turn: SinkCommand) {
         self.cutter.turn(turn);
     }
 
@@ -251,7 +250,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn send(&mut self, held: Held) -> Result<()> {
+    fn send(&mut self, held: PendingPart) -> Result<()> {
         let registry = &mut self.resolver.registry;
         for (container, events) in held.events() {
             registry.hand_on(container, events);
@@ -316,7 +315,7 @@ impl Pipeline {
 
     /// Events so far, batches that are not full yet included.
     fn events(&self) -> u64 {
-        let held: usize = self.held.iter().map(Held::len).sum();
+        let held: usize = self.held.iter().map(PendingPart::len).sum();
         self.summary.events + (held + self.resolver.batch.rows.len()) as u64
     }
 

@@ -21,7 +21,7 @@ const AT_ONCE: u32 = 16 << 20;
 
 /// One step of a recording.
 #[derive(Debug)]
-pub enum Frame {
+pub enum CaptureFrame {
     /// Framed records of the ring of a CPU.
     Ring(u16, Vec<u8>),
     /// Anything else.
@@ -32,18 +32,18 @@ const RING: u8 = b'R';
 const NOTE: u8 = b'N';
 
 /// Writes a capture.
-pub struct Writer {
+pub struct CaptureWriter {
     out: zstd::Encoder<'static, File>,
 }
 
-impl Writer {
+impl CaptureWriter {
     /// Begins a capture in `file`.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(mut file: File, machine: &Machine) -> io::Result<Writer> {
+    pub fn new(mut file: File, machine: &Machine) -> io::Result<CaptureWriter> {
         file.write_all(MAGIC)?;
-        let mut writer = Writer {
+        let mut writer = CaptureWriter {
             out: zstd::Encoder::new(file, 3)?,
         };
         writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
@@ -83,7 +83,7 @@ impl Writer {
 }
 
 /// Reads a capture.
-pub struct Reader {
+pub struct CaptureReader {
     input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
     /// The machine it is from.
     pub machine: Machine,
@@ -91,12 +91,12 @@ pub struct Reader {
     pub torn: bool,
 }
 
-impl Reader {
+impl CaptureReader {
     /// Opens a capture.
     ///
     /// # Errors
     /// It cannot be read, or is none.
-    pub fn open(path: &Path) -> Result<Reader> {
+    pub fn open(path: &Path) -> Result<CaptureReader> {
         let name = path.display();
         let mut file =
             BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
@@ -113,7 +113,7 @@ impl Reader {
             filters: serde_json::Value::Null,
             record_host: false,
         };
-        let mut reader = Reader {
+        let mut reader = CaptureReader {
             input,
             machine,
             torn: false,
@@ -158,24 +158,24 @@ impl Reader {
     }
 }
 
-impl Iterator for Reader {
-    type Item = Frame;
+impl Iterator for CaptureReader {
+    type Item = CaptureFrame;
 
-    fn next(&mut self) -> Option<Frame> {
+    fn next(&mut self) -> Option<CaptureFrame> {
         loop {
             let (tag, mut payload) = self.raw_frame()?;
             match (tag, payload.split_first_chunk::<2>()) {
                 (RING, Some((cpu, _))) => {
                     let cpu = u16::from_le_bytes(*cpu);
                     payload.drain(..2);
-                    return Some(Frame::Ring(cpu, payload));
+                    return Some(CaptureFrame::Ring(cpu, payload));
                 }
                 (NOTE, _) => match serde_json::from_slice(&payload) {
                     Ok(mut note) => {
                         if let Note::Fact { fact, .. } = &mut note {
                             fact.tame();
                         }
-                        return Some(Frame::Note(note));
+                        return Some(CaptureFrame::Note(note));
                     }
                     Err(_) => self.torn = true,
                 },

@@ -3,14 +3,14 @@
 use ctrace_schema::syscalls::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::containers::facts::Fact;
+use crate::containers::facts::CgroupFact;
 use crate::records::count::Count;
 use crate::records::loss::{Cause, Loss, Misses};
 
 /// When a fact was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum When {
+pub enum FactSource {
     /// Before the recording began.
     Found,
     /// By a cgroup record.
@@ -28,8 +28,8 @@ pub enum When {
 )]
 pub enum Note {
     Fact {
-        when: When,
-        fact: Fact,
+        when: FactSource,
+        fact: CgroupFact,
     },
     Clock {
         boot: u64,

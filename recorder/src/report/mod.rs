@@ -12,8 +12,8 @@ use anyhow::Result;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::prometheus::Metrics;
-use crate::report::systemd::Manager;
-use crate::report::terminal::Status;
+use crate::report::systemd::ServiceManager;
+use crate::report::terminal::ProgressLine;
 use crate::sink::summary::Summary;
 
 /// How often they are told.
@@ -21,8 +21,8 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// They.
 pub struct Report {
-    status: Status,
-    manager: Manager,
+    status: ProgressLine,
+    manager: ServiceManager,
     metrics: Option<Metrics>,
     told: Instant,
 }
@@ -34,8 +34,8 @@ impl Report {
     /// Nobody can listen where metrics are to be served.
     pub fn new(plan: &Plan, target: &str) -> Result<Report> {
         Ok(Report {
-            status: Status::new(plan.quiet, target),
-            manager: Manager::from_env(),
+            status: ProgressLine::new(plan.quiet, target),
+            manager: ServiceManager::from_env(),
             metrics: plan.metrics.map(Metrics::serve).transpose()?,
             told: Instant::now(),
         })

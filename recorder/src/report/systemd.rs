@@ -19,17 +19,17 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// The service manager, if one has started us and wants to know.
 #[derive(Debug)]
-pub struct Manager {
+pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
     stroked: Instant,
     told: Option<Instant>,
 }
 
-impl Manager {
+impl ServiceManager {
     /// Of this process, as its environment says.
-    pub fn from_env() -> Manager {
-        Manager {
+    pub fn from_env() -> ServiceManager {
+        ServiceManager {
             socket: env::var(SOCKET).ok().and_then(|name| open(&name)),
             watchdog: watchdog(),
             stroked: Instant::now(),

@@ -14,7 +14,7 @@ const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// Shows progress.
 #[derive(Debug)]
-pub struct Status {
+pub struct ProgressLine {
     target: String,
     quiet: bool,
     terminal: bool,
@@ -23,11 +23,11 @@ pub struct Status {
     events: u64,
 }
 
-impl Status {
+impl ProgressLine {
     /// Of a recording to `target`.
-    pub fn new(quiet: bool, target: &str) -> Status {
+    pub fn new(quiet: bool, target: &str) -> ProgressLine {
         let now = Instant::now();
-        Status {
+        ProgressLine {
             target: target.to_string(),
             quiet,
             terminal: stderr().is_terminal(),

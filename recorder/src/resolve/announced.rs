@@ -4,10 +4,10 @@
 use ctrace_schema::text::{escape, shell_join};
 
 use crate::records::decode::{self, Head};
-use crate::resolve::dns::Message;
+use crate::resolve::dns::DnsMessage;
 use crate::resolve::threads::{Pending, Thread};
 use crate::resolve::{Resolver, addresses, constants, paths};
-use crate::rows::batch::{Ends, NONE, Names, Object, Row};
+use crate::rows::batch::{CallDetail, NONE, Object, Row, SocketEnds};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 
 impl Resolver {
@@ -60,7 +60,7 @@ impl Resolver {
                 Some(address) => Pending::Address(address),
                 None => return,
             },
-            data_slot::DATA_DNS => match Message::parse(bytes) {
+            data_slot::DATA_DNS => match DnsMessage::parse(bytes) {
                 Some(message) => Pending::Dns(message),
                 None => return,
             },
@@ -77,7 +77,7 @@ impl Resolver {
     }
 
     /// What the thread announced of this call.
-    pub(super) fn set_pending(&mut self, row: &mut Row, names: &mut Names, pending: Pending) {
+    pub(super) fn set_pending(&mut self, row: &mut Row, names: &mut CallDetail, pending: Pending) {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
         let call = self.calls.get(compat, row.call);
         match pending {
@@ -125,7 +125,14 @@ impl Resolver {
         }
     }
 
-    fn set_path(&mut self, row: &mut Row, names: &mut Names, slot: u16, base: u64, arg: &[u8]) {
+    fn set_path(
+        &mut self,
+        row: &mut Row,
+        names: &mut CallDetail,
+        slot: u16,
+        base: u64,
+        arg: &[u8],
+    ) {
         let Resolver {
             batch,
             files,
@@ -158,7 +165,7 @@ impl Resolver {
     }
 
     /// The name that a name server is asked for stands where that of the peer would.
-    fn set_question(&mut self, row: &mut Row, message: &Message) {
+    fn set_question(&mut self, row: &mut Row, message: &DnsMessage) {
         let batch = &mut self.batch;
         let Some(mut object) = batch.objects.get(row.object as usize).copied() else {
             return;
@@ -178,7 +185,7 @@ impl Resolver {
     fn set_address(
         &mut self,
         row: &mut Row,
-        names: &mut Names,
+        names: &mut CallDetail,
         address: &addresses::Address,
         own_end: bool,
     ) {
@@ -199,7 +206,7 @@ impl Resolver {
         };
         let mut ends = match batch.ends.get(object.ends as usize) {
             Some(ends) => *ends,
-            None => Ends {
+            None => SocketEnds {
                 family: batch.strings.intern_opt(constants::family(address.family)),
                 protocol: NONE,
                 local_addr: NONE,

@@ -15,16 +15,16 @@ const VALID: i64 = 24 * 3600 * 1_000_000_000;
 
 /// A message to or from a name server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct DnsMessage {
     /// The name that is asked for, in lower case, escaped, without the dot at its end.
     pub name: Arc<str>,
     /// Addresses that are its, of an answer.
     pub addresses: Vec<IpAddr>,
 }
 
-impl Message {
+impl DnsMessage {
     /// Reads a message. Over TCP its length may stand before it. None: it is none, or of no single question.
-    pub fn parse(bytes: &[u8]) -> Option<Message> {
+    pub fn parse(bytes: &[u8]) -> Option<DnsMessage> {
         let framed = || match bytes {
             [high, low, rest @ ..] => {
                 let len = usize::from(u16::from_be_bytes([*high, *low]));
@@ -32,10 +32,10 @@ impl Message {
             }
             _ => None,
         };
-        Message::of(bytes).or_else(|| Message::of(framed()?))
+        DnsMessage::of(bytes).or_else(|| DnsMessage::of(framed()?))
     }
 
-    fn of(bytes: &[u8]) -> Option<Message> {
+    fn of(bytes: &[u8]) -> Option<DnsMessage> {
         let packet = Packet::parse(bytes).ok()?;
         let [question] = packet.questions.as_slice() else {
             return None;
@@ -57,7 +57,7 @@ impl Message {
             }
         }
         let name = question.qname.to_string().to_ascii_lowercase();
-        Some(Message {
+        Some(DnsMessage {
             name: escape(name.trim_end_matches('.').as_bytes()).into(),
             addresses,
         })
@@ -73,7 +73,7 @@ pub struct Resolved {
 
 impl Resolved {
     /// A container, by its index, was told at `time` (wall clock, ns) whose addresses these are.
-    pub fn learn(&mut self, container: u32, message: &Message, time: i64) {
+    pub fn learn(&mut self, container: u32, message: &DnsMessage, time: i64) {
         for address in &message.addresses {
             self.young
                 .insert((container, *address), (message.name.clone(), time));
@@ -120,21 +120,21 @@ mod tests {
 
     #[test]
     fn an_answer_names_its_addresses_through_aliases() {
-        let expected = Message {
+        let expected = DnsMessage {
             name: "www.example.com".into(),
             addresses: vec![[10, 0, 0, 1].into(), [10, 0, 0, 2].into()],
         };
-        assert_eq!(Message::parse(&answer()), Some(expected.clone()));
+        assert_eq!(DnsMessage::parse(&answer()), Some(expected.clone()));
         let mut framed = (answer().len() as u16).to_be_bytes().to_vec();
         framed.extend(answer());
-        assert_eq!(Message::parse(&framed), Some(expected));
+        assert_eq!(DnsMessage::parse(&framed), Some(expected));
     }
 
     #[test]
     fn a_question_has_no_addresses() {
         let mut m = answer();
         m[2] = 1;
-        let asked = Message::parse(&m).unwrap();
+        let asked = DnsMessage::parse(&m).unwrap();
         assert_eq!(
             (&*asked.name, asked.addresses.len()),
             ("www.example.com", 0)
@@ -145,26 +145,26 @@ mod tests {
     fn strange_bytes_are_no_message() {
         let good = answer();
         for len in 0..good.len() {
-            let _ = Message::parse(&good[..len]);
+            let _ = DnsMessage::parse(&good[..len]);
         }
         // Every byte replaced by some others: whatever comes out, nothing panics, and names stay names.
         for at in 0..good.len() {
             for byte in [0, 1, 0x3f, 0x40, 0xc0, 0xc1, 0xff, at as u8] {
                 let mut bad = good.clone();
                 bad[at] = byte;
-                if let Some(message) = Message::parse(&bad) {
+                if let Some(message) = DnsMessage::parse(&bad) {
                     assert!(!message.name.contains(char::is_control), "{message:?}");
                 }
             }
         }
-        assert_eq!(Message::parse(&[]), None);
-        assert_eq!(Message::parse(&[0xff; 512]), None);
+        assert_eq!(DnsMessage::parse(&[]), None);
+        assert_eq!(DnsMessage::parse(&[0xff; 512]), None);
     }
 
     #[test]
     fn names_are_by_container_and_the_newest_counts() {
         let mut resolved = Resolved::default();
-        let told = |name: &str| Message {
+        let told = |name: &str| DnsMessage {
             name: name.into(),
             addresses: vec![[10, 0, 0, 1].into()],
         };

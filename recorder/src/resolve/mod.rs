@@ -23,7 +23,7 @@ use ctrace_schema::text::escape;
 use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
-use crate::containers::facts::{Fact, Is};
+use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::limits::memory::{Memory, roomy};
 use crate::records::count::Count;
 use crate::records::decode::{Args, Body, Head};
@@ -32,10 +32,12 @@ use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{Definitions, Sent};
 use crate::resolve::dns::Resolved;
 use crate::resolve::in_flight::Requests;
-use crate::resolve::registry::{Change, Registry};
-use crate::resolve::sockets::{Socket, socket};
+use crate::resolve::registry::{ContainerChange, Registry};
+use crate::resolve::sockets::{SocketDefinition, socket};
 use crate::resolve::threads::{Identity, Pending, Thread};
-use crate::rows::batch::{Batch, Counted, Kind, NONE, Names, Note, Object, Row, Text};
+use crate::rows::batch::{
+    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, Text,
+};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
 /// The last processes that ended, so many.
@@ -54,7 +56,7 @@ struct File {
 pub struct Resolver {
     threads: Definitions<Thread>,
     files: Definitions<File>,
-    sockets: Definitions<Socket>,
+    sockets: Definitions<SocketDefinition>,
     requests: Requests,
     resolved: Resolved,
     /// Processes that have just ended, by id and start: of two threads that end at once, each may take itself for the last.
@@ -233,12 +235,12 @@ impl Resolver {
     }
 
     /// A fact about a cgroup: becomes a row where a container came or went.
-    pub fn learn(&mut self, fact: &Fact, found: bool) {
-        if fact.is == Is::Removed {
+    pub fn learn(&mut self, fact: &CgroupFact, found: bool) {
+        if fact.is == CgroupKind::Removed {
             self.forget_gone(false);
         }
         let late = match fact.is {
-            Is::Container(_) => self.registry.take_left_out(fact.cgroup),
+            CgroupKind::Container(_) => self.registry.take_left_out(fact.cgroup),
             _ => 0,
         };
         self.describe(fact, found);
@@ -255,41 +257,41 @@ impl Resolver {
     }
 
     /// Adds the row of a container that comes or goes by a fact.
-    fn describe(&mut self, fact: &Fact, found: bool) {
+    fn describe(&mut self, fact: &CgroupFact, found: bool) {
         let (index, action) = match self.registry.learn(fact) {
-            Change::None => return,
-            Change::Appeared(index) if found => (index, "found"),
-            Change::Appeared(index) => (index, "started"),
-            Change::Gone(index) => (index, "stopped"),
+            ContainerChange::None => return,
+            ContainerChange::Appeared(index) if found => (index, "found"),
+            ContainerChange::Appeared(index) => (index, "started"),
+            ContainerChange::Gone(index) => (index, "stopped"),
         };
-        let note = Note {
+        let note = EventDetail {
             container: index,
             action,
             description: Some(Box::new(self.registry.describe(index))),
-            ..Note::default()
+            ..EventDetail::default()
         };
-        let row = Row::new(self.clock.wall(fact.boot), Kind::Container);
+        let row = Row::new(self.clock.wall(fact.boot), EventKind::Container);
         self.batch.push_note(row, note);
     }
 
     /// Events were lost between two instants (boot time, ns).
     pub fn gap(&mut self, loss: &Loss, (since, until): (u64, u64)) {
-        let mut row = Row::new(self.clock.wall(since), Kind::Gap);
+        let mut row = Row::new(self.clock.wall(since), EventKind::Gap);
         row.duration = until.saturating_sub(since);
-        let note = Note {
+        let note = EventDetail {
             container: self.registry.index_of_lost(loss.cgroup),
             action: loss.why.as_str(),
             class: loss.class.map_or("", Class::as_str),
             lost: Some(loss.events as i64),
             cpu: loss.cpu.map(Into::into),
-            ..Note::default()
+            ..EventDetail::default()
         };
         self.batch.push_note(row, note);
     }
 
     /// Calls that were counted since an instant (boot time, ns).
     pub fn count(&mut self, since: u64, count: &Count) {
-        let mut row = Row::new(self.clock.wall(since), Kind::Counts);
+        let mut row = Row::new(self.clock.wall(since), EventKind::Counts);
         row.duration = count.duration;
         row.call = count.nr;
         row.flags = if count.compat {
@@ -298,7 +300,7 @@ impl Resolver {
             0
         };
         let strings = &mut self.batch.strings;
-        let counted = Counted {
+        let counted = CallCounts {
             comm: strings.intern(&escape(&count.comm)),
             calls: count.calls as i64,
             errors: count.errors as i64,
@@ -307,10 +309,10 @@ impl Resolver {
         };
         // Who calls is in it.
         self.registry.enter(count.cgroup);
-        let note = Note {
+        let note = EventDetail {
             container: self.registry.index(count.cgroup),
             counted: Some(Box::new(counted)),
-            ..Note::default()
+            ..EventDetail::default()
         };
         self.batch.push_note(row, note);
     }
@@ -328,13 +330,13 @@ impl Resolver {
         };
         let timed = !has(sys_flag::SYS_DENIED) && !has(sys_flag::SYS_NO_ENTRY);
         let before = if timed { duration.min(head.time) } else { 0 };
-        let mut row = Row::new(self.clock.wall(head.time - before), Kind::Syscall);
+        let mut row = Row::new(self.clock.wall(head.time - before), EventKind::Syscall);
         row.duration = duration;
         row.ret = ret;
         row.flags = head.flags;
         row.call = head.nr;
         self.batch.set_args(&mut row, call.values(args.iter()));
-        let mut names = Names::NONE;
+        let mut names = CallDetail::NONE;
         self.set_task(&mut row, head.tid);
         let mut announced = std::mem::take(&mut self.announced);
         if has(sys_flag::SYS_CHILD) {
@@ -357,10 +359,10 @@ impl Resolver {
     fn push_call(
         &mut self,
         mut row: Row,
-        mut names: Names,
+        mut names: CallDetail,
         announced: impl Iterator<Item = Pending>,
     ) {
-        let mut named = names != Names::NONE;
+        let mut named = names != CallDetail::NONE;
         for pending in announced {
             named = true;
             self.set_pending(&mut row, &mut names, pending);
@@ -438,17 +440,17 @@ impl Resolver {
 
     fn exit(&mut self, head: Head, code: u32) {
         if self.ends(head) {
-            let mut row = Row::new(self.clock.wall(head.time), Kind::Process);
+            let mut row = Row::new(self.clock.wall(head.time), EventKind::Process);
             // wait(2): the signal in the low seven bits, the code above them.
             let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
             self.set_task(&mut row, head.tid);
-            let note = Note {
+            let note = EventDetail {
                 container: 0,
                 action: "exit",
                 class: "process",
                 exit_code: (signal == 0).then_some(code),
                 exit_signal: (signal != 0).then_some(signal),
-                ..Note::default()
+                ..EventDetail::default()
             };
             self.batch.push_note(row, note);
         }

@@ -7,24 +7,23 @@ use std::collections::VecDeque;
 
 use ctrace_schema::text::escape;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 
-use crate::containers::facts::{Fact, Is, Known};
+use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
 use crate::rows::batch::{ContainerName, NONE};
 
 #[derive(Clone, Debug)]
-enum State {
+enum ContainerStatus {
     Host,
     /// Whether a process has been in it.
     Undecided(bool),
     Excluded,
     /// What is known of it, and its own cgroup.
-    Container(Box<Known>, u64),
+    Container(Box<ContainerFacts>, u64),
 }
 
 /// What changed for the recording by a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ContainerChange {
     /// Nothing that a row tells.
     None,
     /// A container is there that was not: its index.
@@ -51,7 +50,7 @@ struct Gone {
 /// Containers by index.
 #[derive(Debug)]
 pub struct Registry {
-    states: Vec<State>,
+    states: Vec<ContainerStatus>,
     /// By index, whether rows refer to it.
     used: Vec<bool>,
     by_cgroup: FxHashMap<u64, u32>,
@@ -70,7 +69,7 @@ impl Registry {
     /// Only the host, which has index 0 and is kept if `record_host`.
     pub fn new(record_host: bool) -> Registry {
         Registry {
-            states: vec![State::Host],
+            states: vec![ContainerStatus::Host],
             used: vec![true],
             by_cgroup: FxHashMap::default(),
             by_id: FxHashMap::default(),
@@ -97,7 +96,7 @@ impl Registry {
         *self.by_cgroup.entry(cgroup).or_insert_with(|| {
             let index = self.free.pop().unwrap_or(self.states.len() as u32);
             if index as usize == self.states.len() {
-                self.states.push(State::Undecided(false));
+                self.states.push(ContainerStatus::Undecided(false));
                 self.used.push(false);
             }
             index
@@ -133,7 +132,7 @@ impl Registry {
             forgotten.dedup();
         }
         for &index in &forgotten {
-            self.states[index as usize] = State::Undecided(false);
+            self.states[index as usize] = ContainerStatus::Undecided(false);
             self.used[index as usize] = false;
             self.left_out.remove(&index);
         }
@@ -157,7 +156,10 @@ impl Registry {
 
     /// Events of the container `index` are handed on now. If it is not known what it is, they are taken for the host's.
     pub fn hand_on(&mut self, index: u32, events: u64) {
-        let doubtful = matches!(self.states.get(index as usize), Some(State::Undecided(_)));
+        let doubtful = matches!(
+            self.states.get(index as usize),
+            Some(ContainerStatus::Undecided(_))
+        );
         if doubtful && !self.record_host {
             let left_out = self.left_out.entry(index).or_default();
             *left_out = left_out.saturating_add(events);
@@ -177,61 +179,63 @@ impl Registry {
     }
 
     /// The description for a row about the container `index`.
-    pub fn describe(&self, index: u32) -> Known {
+    pub fn describe(&self, index: u32) -> ContainerFacts {
         match self.states.get(index as usize) {
-            Some(State::Container(known, _)) => (**known).clone(),
-            _ => Known::default(),
+            Some(ContainerStatus::Container(known, _)) => (**known).clone(),
+            _ => ContainerFacts::default(),
         }
     }
 
     /// Takes a fact in.
-    pub fn learn(&mut self, fact: &Fact) -> Change {
+    pub fn learn(&mut self, fact: &CgroupFact) -> ContainerChange {
         let index = match (&fact.is, self.by_cgroup.get(&fact.cgroup)) {
-            (Is::Removed, None) => return Change::None,
-            (Is::Removed, Some(&index)) => return self.remove(fact, index),
+            (CgroupKind::Removed, None) => return ContainerChange::None,
+            (CgroupKind::Removed, Some(&index)) => return self.remove(fact, index),
             (_, Some(&index)) => index,
             // The same container may have a cgroup in each of two hierarchies.
-            (Is::Container(known), None) if self.by_id.contains_key(&known.id) => {
+            (CgroupKind::Container(known), None) if self.by_id.contains_key(&known.id) => {
                 let index = self.by_id[&known.id];
                 self.by_cgroup.insert(fact.cgroup, index);
                 index
             }
             (_, None) => self.place(fact.cgroup),
         };
-        if let Is::Container(known) = &fact.is
+        if let CgroupKind::Container(known) = &fact.is
             && let Some(&same) = self.by_id.get(&known.id)
             && same != index
         {
             // It was undecided in both: rows that refer to the second take the first's name.
-            self.states[index as usize] = State::Container(known.clone(), 0);
+            self.states[index as usize] = ContainerStatus::Container(known.clone(), 0);
             self.by_cgroup.insert(fact.cgroup, same);
-            return Change::None;
+            return ContainerChange::None;
         }
         let state = &mut self.states[index as usize];
         let own = match state {
-            State::Container(_, own) => Some(*own),
+            ContainerStatus::Container(_, own) => Some(*own),
             _ => None,
         };
         *state = match &fact.is {
-            Is::Host => State::Host,
-            Is::Excluded => State::Excluded,
-            Is::Container(known) => State::Container(known.clone(), own.unwrap_or(fact.cgroup)),
-            Is::Undecided | Is::Removed => return Change::None,
+            CgroupKind::Host => ContainerStatus::Host,
+            CgroupKind::Excluded => ContainerStatus::Excluded,
+            CgroupKind::Container(known) => {
+                ContainerStatus::Container(known.clone(), own.unwrap_or(fact.cgroup))
+            }
+            CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
         };
-        let Is::Container(known) = &fact.is else {
-            return Change::None;
+        let CgroupKind::Container(known) = &fact.is else {
+            return ContainerChange::None;
         };
         if own.is_some() {
-            return Change::None;
+            return ContainerChange::None;
         }
         self.by_id.insert(known.id.clone(), index);
         self.used[index as usize] = true;
         self.alive += 1;
-        Change::Appeared(index)
+        ContainerChange::Appeared(index)
     }
 
     /// The key stays for a while: events and losses of the cgroup may come after it, and the kernel uses no key twice.
-    fn remove(&mut self, fact: &Fact, index: u32) -> Change {
+    fn remove(&mut self, fact: &CgroupFact, index: u32) -> ContainerChange {
         let (cgroup, boot) = (fact.cgroup, fact.boot);
         let gone = Gone {
             cgroup,
@@ -239,29 +243,29 @@ impl Registry {
             batches: 0,
         };
         self.gone.push_back(gone);
-        let State::Container(known, own) = &self.states[index as usize] else {
-            return Change::None;
+        let ContainerStatus::Container(known, own) = &self.states[index as usize] else {
+            return ContainerChange::None;
         };
         // A cgroup below the container's own may go while it runs on.
         if *own != cgroup {
-            return Change::None;
+            return ContainerChange::None;
         }
         // The id may come again, with another container: its rows must not get this one's index.
         self.by_id.remove(&known.id);
         self.alive = self.alive.saturating_sub(1);
-        Change::Gone(index)
+        ContainerChange::Gone(index)
     }
 
     /// What the encoder needs, by index. What is undecided to the end counts as the host's.
     pub fn names(&self) -> Vec<ContainerName> {
-        let name = |state: &State| match state {
-            State::Host | State::Undecided(_) => ContainerName {
+        let name = |state: &ContainerStatus| match state {
+            ContainerStatus::Host | ContainerStatus::Undecided(_) => ContainerName {
                 name: Some("host".to_string()),
                 id: None,
                 keep: self.record_host,
             },
-            State::Excluded => ContainerName::default(),
-            State::Container(known, _) => ContainerName {
+            ContainerStatus::Excluded => ContainerName::default(),
+            ContainerStatus::Container(known, _) => ContainerName {
                 name: Some(known.display_name()),
                 id: Some(escape(known.id.as_bytes()).into_owned()),
                 keep: true,
@@ -273,16 +277,19 @@ impl Registry {
     /// A process is in `cgroup`: see [`Registry::is_entered`].
     pub fn enter(&mut self, cgroup: u64) {
         let index = if cgroup == 0 { 0 } else { self.place(cgroup) };
-        if let Some(State::Undecided(entered)) = self.states.get_mut(index as usize) {
+        if let Some(ContainerStatus::Undecided(entered)) = self.states.get_mut(index as usize) {
             *entered = true;
         }
     }
 
     /// Whether there is a cgroup that is undecided, and a process has been in it.
     pub fn in_doubt(&self) -> bool {
-        self.by_cgroup
-            .values()
-            .any(|&index| matches!(self.states[index as usize], State::Undecided(true)))
+        self.by_cgroup.values().any(|&index| {
+            matches!(
+                self.states[index as usize],
+                ContainerStatus::Undecided(true)
+            )
+        })
     }
 
     /// Whether `cgroup` is undecided, and a process has been in it.
@@ -291,7 +298,7 @@ impl Registry {
             .by_cgroup
             .get(&cgroup)
             .map(|&index| &self.states[index as usize]);
-        matches!(state, Some(State::Undecided(true)))
+        matches!(state, Some(ContainerStatus::Undecided(true)))
     }
 }
 
@@ -299,17 +306,17 @@ impl Registry {
 mod tests {
     use super::*;
 
-    fn container(cgroup: u64, id: &str, name: Option<&str>) -> Fact {
-        let known = Known {
+    fn container(cgroup: u64, id: &str, name: Option<&str>) -> CgroupFact {
+        let known = ContainerFacts {
             id: id.into(),
             name: name.map(Into::into),
-            ..Known::default()
+            ..ContainerFacts::default()
         };
-        Fact {
+        CgroupFact {
             boot: 0,
             cgroup,
             path: format!("/{id}"),
-            is: Is::Container(Box::new(known)),
+            is: CgroupKind::Container(Box::new(known)),
         }
     }
 
@@ -320,9 +327,15 @@ mod tests {
         assert!(!r.is_entered(5));
         r.enter(5);
         assert!(r.is_entered(5));
-        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(row));
+        assert_eq!(
+            r.learn(&container(5, "abc", None)),
+            ContainerChange::Appeared(row)
+        );
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
-        assert_eq!(r.learn(&container(5, "abc", Some("web"))), Change::None);
+        assert_eq!(
+            r.learn(&container(5, "abc", Some("web"))),
+            ContainerChange::None
+        );
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
     }
 
@@ -332,7 +345,10 @@ mod tests {
         let row = r.index(5);
         r.hand_on(row, 7);
         r.hand_on(0, 9);
-        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(row));
+        assert_eq!(
+            r.learn(&container(5, "abc", None)),
+            ContainerChange::Appeared(row)
+        );
         r.hand_on(row, 100);
         assert_eq!([5, 5, 6].map(|cgroup| r.take_left_out(cgroup)), [7, 0, 0]);
     }
@@ -341,8 +357,11 @@ mod tests {
     fn undecided_in_two_hierarchies_is_one_container() {
         let mut r = Registry::new(false);
         let (first, second) = (r.index(5), r.index(6));
-        assert_eq!(r.learn(&container(5, "abc", None)), Change::Appeared(first));
-        assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
+        assert_eq!(
+            r.learn(&container(5, "abc", None)),
+            ContainerChange::Appeared(first)
+        );
+        assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
         assert_eq!(r.names()[first as usize], r.names()[second as usize]);
         assert_eq!(r.index(6), first);
     }
@@ -350,11 +369,11 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten_and_its_place_is_another_s() {
         let mut r = Registry::new(false);
-        let gone = |cgroup: u64| Fact {
+        let gone = |cgroup: u64| CgroupFact {
             boot: cgroup,
             cgroup,
             path: String::new(),
-            is: Is::Removed,
+            is: CgroupKind::Removed,
         };
         let batch_ends = |r: &mut Registry, cgroup| r.forget(cgroup + LATE, true);
         for cgroup in 1..10_000 {
@@ -370,8 +389,8 @@ mod tests {
         assert!(r.states.len() < 20, "{}", r.states.len());
         assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20 && r.by_id.is_empty());
         // Cgroups of which no row tells are not kept for batches.
-        let host = |cgroup| Fact {
-            is: Is::Host,
+        let host = |cgroup| CgroupFact {
+            is: CgroupKind::Host,
             ..gone(cgroup)
         };
         for cgroup in 10_000..20_000 {
@@ -385,20 +404,20 @@ mod tests {
     #[test]
     fn two_hierarchies_are_one_container_and_an_id_that_comes_again_is_another() {
         let mut r = Registry::new(false);
-        let Change::Appeared(first) = r.learn(&container(5, "abc", None)) else {
+        let ContainerChange::Appeared(first) = r.learn(&container(5, "abc", None)) else {
             panic!("is new")
         };
-        assert_eq!(r.learn(&container(6, "abc", None)), Change::None);
+        assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
         assert_eq!(r.index(6), first);
-        let gone = |cgroup| Fact {
+        let gone = |cgroup| CgroupFact {
             boot: 0,
             cgroup,
             path: String::new(),
-            is: Is::Removed,
+            is: CgroupKind::Removed,
         };
-        assert_eq!(r.learn(&gone(5)), Change::Gone(first));
-        assert_eq!(r.learn(&gone(6)), Change::None);
-        let Change::Appeared(second) = r.learn(&container(7, "abc", None)) else {
+        assert_eq!(r.learn(&gone(5)), ContainerChange::Gone(first));
+        assert_eq!(r.learn(&gone(6)), ContainerChange::None);
+        let ContainerChange::Appeared(second) = r.learn(&container(7, "abc", None)) else {
             panic!("is new")
         };
         assert_ne!(first, second);

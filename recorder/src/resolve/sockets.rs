@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::records::decode::Sock;
 use crate::resolve::definitions::Sent;
 use crate::resolve::{addresses, constants};
-use crate::rows::batch::{Batch, Ends, NONE, Object};
+use crate::rows::batch::{Batch, NONE, Object, SocketEnds};
 
 /// What a socket is, and between whom.
 #[derive(Debug)]
-pub struct Socket {
+pub struct SocketDefinition {
     family: Option<&'static str>,
     number: u16,
     protocol: Option<&'static str>,
@@ -24,7 +24,7 @@ pub struct Socket {
     pub sent: Sent,
 }
 
-impl Socket {
+impl SocketDefinition {
     /// Looks up the name of the other end, at the first use.
     pub fn set_name<'a>(&mut self, find: impl FnOnce(&str) -> Option<&'a Arc<str>>) {
         let peer = self.peer.0.as_deref();
@@ -36,7 +36,7 @@ impl Socket {
     pub fn push(&self, batch: &mut Batch) -> usize {
         let strings = &mut batch.strings;
         let number = self.family.is_none().then(|| self.number.to_string());
-        let ends = Ends {
+        let ends = SocketEnds {
             family: strings.intern_opt(self.family.or(number.as_deref())),
             protocol: strings.intern_opt(self.protocol),
             local_addr: strings.intern_opt(self.local.0.as_deref()),
@@ -59,7 +59,7 @@ impl Socket {
 }
 
 /// A socket as the kernel side defines it.
-pub fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
+pub fn socket(sock: &Sock<'_>, connected: bool) -> SocketDefinition {
     let port = |port: u16| (port != 0).then_some(port);
     let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
     let (local, peer) = if inet {
@@ -81,7 +81,7 @@ pub fn socket(sock: &Sock<'_>, connected: bool) -> Socket {
     // An accepted socket has the listener's name, and its other end most often none: the name is what both ends share.
     let local_path = addresses::unix_text(sock.local_name);
     let shared = if connected { local_path.clone() } else { None };
-    Socket {
+    SocketDefinition {
         family: constants::family(sock.family),
         number: sock.family,
         protocol: constants::protocol(sock.family, sock.ty, sock.protocol),

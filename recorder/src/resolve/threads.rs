@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::resolve::addresses;
 use crate::resolve::definitions::Sent;
-use crate::resolve::dns::Message;
+use crate::resolve::dns::DnsMessage;
 use crate::resolve::registry::Registry;
 use crate::rows::batch::{Batch, NONE, Task};
 
@@ -100,7 +100,7 @@ pub(super) enum Pending {
     Second(u64),
     Address(addresses::Address),
     /// What a name server was asked, or has answered.
-    Dns(Message),
+    Dns(DnsMessage),
     /// Bytes of all messages.
     Bytes(u64),
     Exec {

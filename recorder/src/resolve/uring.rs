@@ -5,7 +5,7 @@ use crate::records::decode::{Args, Head};
 use crate::resolve::Resolver;
 use crate::resolve::in_flight::{Request, Requests};
 use crate::resolve::threads::Pending;
-use crate::rows::batch::{Kind, Names, Row};
+use crate::rows::batch::{CallDetail, EventKind, Row};
 use crate::wire::types::{limits, sys_flag};
 
 /// The number under which a thread announces what a request is about.
@@ -48,7 +48,7 @@ impl Resolver {
             self.faults.broken += 1;
             return;
         };
-        let mut row = Row::new(self.clock.wall(submitted), Kind::Syscall);
+        let mut row = Row::new(self.clock.wall(submitted), EventKind::Syscall);
         row.duration = head.time.saturating_sub(submitted);
         row.ret = ret;
         row.flags = head.flags;
@@ -61,6 +61,6 @@ impl Resolver {
             .index(head.tid, self.generation, batch, registry);
         row.object = self.object(key, &row);
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
-        self.push_call(row, Names::NONE, announced);
+        self.push_call(row, CallDetail::NONE, announced);
     }
 }

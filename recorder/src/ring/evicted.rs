@@ -1,13 +1,13 @@
 //! Events that were evicted from the ring.
 
-use crate::ring::frame::{Tally, Whose, add};
-use crate::rows::single::{Lines, Value};
+use crate::ring::frame::{ContainerRef, Tally, add};
+use crate::rows::single::{SingleRows, Value};
 
 /// Events that are there no more because there were too many.
 #[derive(Clone, Debug)]
 pub struct Evicted {
     /// Whose they were.
-    pub whose: Whose,
+    pub whose: ContainerRef,
     /// First and last `time`, ns since 1970 UTC.
     pub span: (i64, i64),
     /// How many rows.
@@ -30,7 +30,7 @@ impl Evicted {
 
 impl Evicted {
     /// Adds the rows that say that events are not there, for the reason `why`: one for each class of them.
-    pub fn push_gaps(&self, lines: &mut Lines, host: &str, why: &str) {
+    pub fn push_gaps(&self, lines: &mut SingleRows, host: &str, why: &str) {
         for tally in self.tallies.iter().filter(|tally| tally.events > 0) {
             let (start, end) = self.span;
             let text = |text: &str| Some(Value::Text(text.into()));

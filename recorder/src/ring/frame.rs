@@ -16,12 +16,12 @@ use zstd::bulk::Compressor;
 use crate::rows::Events;
 use crate::rows::arrow::field;
 use crate::rows::runs::{Run, Series, stretches};
-use crate::rows::stored::Kept;
+use crate::rows::stored::StoredRows;
 
 /// Whose rows they are, as the columns `container` and `container_id` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct Whose {
+pub struct ContainerRef {
     pub container: Option<Arc<str>>,
     pub container_id: Option<Arc<str>>,
 }
@@ -63,7 +63,7 @@ const TEXT: usize = 128;
 #[derive(Debug)]
 pub struct Frame {
     /// Its rows are of this one.
-    pub whose: Whose,
+    pub whose: ContainerRef,
     /// Numbers the batches that were kept: the frames of one are of the same time.
     pub batch: u64,
     /// How many rows it has.
@@ -205,7 +205,7 @@ impl Events for Slice<'_> {
 /// The rows of one container in a batch.
 #[derive(Default)]
 struct Piece {
-    whose: Whose,
+    whose: ContainerRef,
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
     span: (i64, i64),
@@ -222,7 +222,7 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
     stretches(&[names.runs(), ids.runs()], |values, rows| {
         let number = *numbers.entry((values[0], values[1])).or_insert_with(|| {
             pieces.push(Piece {
-                whose: Whose {
+                whose: ContainerRef {
                     container: text(values[0]),
                     container_id: text(values[1]),
                 },
@@ -278,13 +278,13 @@ fn parted(series: &Series, whose: &Series, count: usize) -> Vec<Series> {
     parts
 }
 
-impl Kept {
+impl StoredRows {
     /// Those of frames, one after the other.
     ///
     /// # Errors
     /// None, unless memory has been damaged.
-    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<Kept> {
-        let mut kept = Kept::default();
+    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<StoredRows> {
+        let mut kept = StoredRows::default();
         for frame in frames {
             kept.push(frame.read()?);
         }

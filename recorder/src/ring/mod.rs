@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
-use frame::{Frame, Packer, Whose};
+use frame::{ContainerRef, Frame, Packer};
 use rustc_hash::FxHashMap;
 
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 
@@ -22,9 +22,9 @@ const STRETCHES: usize = 64;
 
 /// The recent past.
 pub struct Ring {
-    limits: Limits,
+    limits: SizeAndAge,
     packer: Packer,
-    shelves: FxHashMap<Whose, Shelf>,
+    shelves: FxHashMap<ContainerRef, Shelf>,
     bytes: usize,
     /// Bytes of frames that somebody holds: also those that are evicted here while they are being written elsewhere.
     held: Arc<AtomicUsize>,
@@ -54,7 +54,7 @@ impl Ring {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(limits: Limits) -> Result<Ring> {
+    pub fn new(limits: SizeAndAge) -> Result<Ring> {
         let held = Arc::new(AtomicUsize::new(0));
         Ok(Ring {
             limits,

@@ -2,21 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::rows::stored::StoredRows;
+use crate::sink::SinkCommand;
+use crate::sink::full::DiskFull;
 use crate::sink::spill::Spill;
-use crate::rows::stored::Kept;
 use crate::sink::summary::Summary;
-use crate::sink::Turn;
-use crate::sink::full::Full;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::rows::single::{Lines, Value};
-use crate::sink::{Sink, Wants};
+use crate::rows::single::{SingleRows, Value};
+use crate::sink::{BatchPolicy, Sink};
 
 /// Calls of a container with the numbers from `from` to `to`, a second each.
-fn calls(container: &str, from: i64, to: i64) -> Lines {
-    let mut lines = Lines::new();
+fn calls(container: &str, from: i64, to: i64) -> SingleRows {
+    let mut lines = SingleRows::new();
     for seq in from..to {
         // Knuth's MMIX generator: what does not compress.
         let random = seq.wrapping_mul(6_364_136_223_846_793_005);
@@ -37,7 +37,7 @@ fn calls(container: &str, from: i64, to: i64) -> Lines {
 
 fn ring(bytes: Option<u64>, age: Option<u64>) -> Ring {
     let age = age.map(Duration::from_secs);
-    Ring::new(Limits { bytes, age }).unwrap()
+    Ring::new(SizeAndAge { bytes, age }).unwrap()
 }
 
 /// Rows of a container.
@@ -112,7 +112,7 @@ fn rows_are_the_same_when_they_are_read_again() {
     let mut ring = ring(Some(1_000_000), None);
     let lines = calls("web", 3, 20);
     ring.add(&lines).unwrap();
-    let kept = Kept::read(&ring.frames()).unwrap();
+    let kept = StoredRows::read(&ring.frames()).unwrap();
     assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
 }
 
@@ -128,14 +128,14 @@ struct Store {
 struct Disk(Arc<Mutex<Store>>);
 
 impl Sink for Disk {
-    fn wants(&self) -> Wants {
-        Wants::batches(1000, None)
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::batches(1000, None)
     }
 
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         let mut store = self.0.lock().unwrap();
         if store.full {
-            return Err(Full::or(std::io::Error::from_raw_os_error(28).into()));
+            return Err(DiskFull::or(std::io::Error::from_raw_os_error(28).into()));
         }
         store.written.count(events, true);
         let series = events.series("seq");
@@ -168,10 +168,10 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     full(true);
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 3);
-    spill.turn(Turn::Retry).unwrap();
+    spill.turn(SinkCommand::Retry).unwrap();
     assert_eq!(store.lock().unwrap().written.events, 600);
     full(false);
-    spill.turn(Turn::Retry).unwrap();
+    spill.turn(SinkCommand::Retry).unwrap();
     // All of it fitted.
     assert_eq!(store.lock().unwrap().written.events, 1400);
     assert!(store.lock().unwrap().written.lost.is_empty());
@@ -180,7 +180,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 200);
     full(false);
-    spill.turn(Turn::Retry).unwrap();
+    spill.turn(SinkCommand::Retry).unwrap();
     write(&mut spill, "web", 1);
     let lost = store.lock().unwrap().written.lost["file"];
     assert!(lost > 10_000, "{lost}");

@@ -43,17 +43,17 @@ impl Sets {
 }
 
 /// What of a batch the rollups are of.
-pub struct Found<'a> {
+pub struct FoundFacets<'a> {
     /// By facet; none where no rollup has it.
     sets: [Sets; Facet::ALL.len()],
     /// What text in them is told by its place in.
     pub texts: &'a [Arc<str>],
 }
 
-impl<'a> Found<'a> {
+impl<'a> FoundFacets<'a> {
     /// Nothing yet of the batch of `columns`.
-    pub fn new(columns: &'a dyn Events) -> Found<'a> {
-        Found {
+    pub fn new(columns: &'a dyn Events) -> FoundFacets<'a> {
+        FoundFacets {
             sets: Default::default(),
             texts: columns.texts(),
         }

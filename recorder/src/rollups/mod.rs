@@ -16,10 +16,10 @@ use std::io::{self, Write};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
-use facet::{Found, longer};
+use facet::{FoundFacets, longer};
 use rustc_hash::FxHashMap;
 use sums::Sum;
-use table::{NONE, Numbers, ROW, Table};
+use table::{FacetNumbers, NONE, ROW, RollupTable};
 
 use crate::limits::memory::{Memory, give_back};
 use crate::rows::Events;
@@ -61,7 +61,7 @@ struct Growing {
     parts: Vec<Blob>,
     /// Events of the recording before the one that is not.
     before: usize,
-    table: Table,
+    table: RollupTable,
 }
 
 /// A rollup as it stands in a file, or a part of one.
@@ -80,8 +80,8 @@ pub struct Blob {
 /// Rows of a batch with the same values in all keys.
 #[derive(Default)]
 struct Groups {
-    index: FxHashMap<Numbers, u32>,
-    numbers: Vec<Numbers>,
+    index: FxHashMap<FacetNumbers, u32>,
+    numbers: Vec<FacetNumbers>,
     counts: Vec<i64>,
     /// The group of each row.
     rows: Series,
@@ -100,7 +100,7 @@ impl Rollups {
         let growing = |rollup| Growing {
             parts: vec![],
             before: 0,
-            table: Table::new(rollup),
+            table: RollupTable::new(rollup),
         };
         Rollups {
             most,
@@ -119,7 +119,7 @@ impl Rollups {
         for from in (0..columns.rows()).step_by(PIECE) {
             // What is different in each row of a batch would take more memory than all that is kept of it.
             self.tables.iter_mut().for_each(|g| g.table.turn());
-            let mut found = Found::new(columns);
+            let mut found = FoundFacets::new(columns);
             let until = columns.rows().min(from + PIECE);
             let Some(view) = columns.view(from..until) else {
                 self.add_piece(columns, &mut found);
@@ -130,7 +130,7 @@ impl Rollups {
         self.lengthen_slices();
     }
 
-    fn add_piece(&mut self, piece: &dyn Events, found: &mut Found<'_>) {
+    fn add_piece(&mut self, piece: &dyn Events, found: &mut FoundFacets<'_>) {
         let uses = |facet: &Facet| self.tables.iter().any(|g| g.table.has(*facet));
         let facets = Facet::ALL.into_iter().filter(uses);
         let facets = facets.map(|facet| (facet, found.number(facet, piece, self.slice)));
@@ -155,7 +155,7 @@ impl Rollups {
         &mut self,
         groups: &Groups,
         values: &BTreeMap<&'static str, Series>,
-        found: &Found<'_>,
+        found: &FoundFacets<'_>,
     ) {
         let most = self.most_now();
         let mut at = 0;
@@ -208,7 +208,7 @@ impl Rollups {
         {
             self.bytes += part.bytes.len();
             growing.parts.push(part);
-            growing.table = Table::new(growing.table.rollup);
+            growing.table = RollupTable::new(growing.table.rollup);
             growing.before = self.events;
             give_back();
             return (largest, false);
@@ -256,7 +256,7 @@ impl Rollups {
 }
 
 /// Adds groups to a rollup: returns the row of each, [`NONE`] where it is not of it.
-fn add(table: &mut Table, groups: &Groups, found: &Found<'_>) -> Vec<u32> {
+fn add(table: &mut RollupTable, groups: &Groups, found: &FoundFacets<'_>) -> Vec<u32> {
     let measures = table.rollup.measures.iter();
     let sums: Vec<_> = measures.map(|m| groups.sums.get(m.column)).collect();
     let mut rows = vec![NONE; groups.numbers.len()];
@@ -270,7 +270,7 @@ fn add(table: &mut Table, groups: &Groups, found: &Found<'_>) -> Vec<u32> {
 }
 
 /// A rollup or a part of one is compressed as it is written: as a whole it would be in memory once more.
-fn blob(table: &Table, slice: i64) -> Result<Blob, ArrowError> {
+fn blob(table: &RollupTable, slice: i64) -> Result<Blob, ArrowError> {
     // With a checksum, so that what is damaged is not read.
     let mut encoder = zstd::Encoder::new(vec![], 3)?;
     encoder.include_checksum(true)?;
@@ -318,7 +318,7 @@ impl Groups {
         };
         let runs: Vec<&[Run]> = keys.iter().map(|(_, series)| series.runs()).collect();
         stretches(&runs, |values, length| {
-            let mut numbers = Numbers::default();
+            let mut numbers = FacetNumbers::default();
             for ((facet, _), value) in keys.iter().zip(values) {
                 // All have a number.
                 numbers[*facet as usize] = value.unwrap_or(0) as u32;

@@ -10,9 +10,9 @@ use ctrace_schema::histogram::Histogram;
 use ctrace_schema::rollups::{Facet, Only, Rollup, Stat};
 use rustc_hash::FxHashMap;
 
-use crate::rollups::facet::Found;
+use crate::rollups::facet::FoundFacets;
 use crate::rollups::sums::{self, Sum};
-use crate::rollups::values::Values;
+use crate::rollups::values::FacetValues;
 
 /// Facets of a rollup, at most.
 const WIDTH: usize = 5;
@@ -25,15 +25,15 @@ pub const ROW: usize = 400;
 const AT_ONCE: usize = 8_192;
 
 /// The number of a set of values of each facet, in a batch.
-pub type Numbers = [u32; Facet::ALL.len()];
+pub type FacetNumbers = [u32; Facet::ALL.len()];
 
 /// One rollup so far.
 #[derive(Debug)]
-pub struct Table {
+pub struct RollupTable {
     /// What it is of.
     pub rollup: &'static Rollup,
     /// By its facets.
-    values: Vec<Values>,
+    values: Vec<FacetValues>,
     index: FxHashMap<[u32; WIDTH], u32>,
     keys: Vec<[u32; WIDTH]>,
     counts: Vec<i64>,
@@ -49,13 +49,18 @@ pub struct Table {
     takes: Vec<bool>,
 }
 
-impl Table {
+impl RollupTable {
     /// Without rows.
-    pub fn new(rollup: &'static Rollup) -> Table {
+    pub fn new(rollup: &'static Rollup) -> RollupTable {
         debug_assert!(rollup.facets.len() <= WIDTH);
-        Table {
+        RollupTable {
             rollup,
-            values: rollup.facets.iter().copied().map(Values::new).collect(),
+            values: rollup
+                .facets
+                .iter()
+                .copied()
+                .map(FacetValues::new)
+                .collect(),
             index: FxHashMap::default(),
             keys: vec![],
             counts: vec![],
@@ -80,7 +85,7 @@ impl Table {
 
     /// How much memory it takes, in rows.
     pub fn weight(&self) -> usize {
-        let text: usize = self.values.iter().map(Values::bytes).sum();
+        let text: usize = self.values.iter().map(FacetValues::bytes).sum();
         self.rows() + (text + self.heap) / ROW
     }
 
@@ -90,7 +95,7 @@ impl Table {
     }
 
     /// Whether it is of events with these values.
-    pub fn takes(&mut self, numbers: &Numbers, found: &Found<'_>) -> bool {
+    pub fn takes(&mut self, numbers: &FacetNumbers, found: &FoundFacets<'_>) -> bool {
         let (Only::Present(column) | Only::OneOf(column, _)) = self.rollup.only else {
             return true;
         };
@@ -116,8 +121,8 @@ impl Table {
     /// Adds events. `sums` are those of its measures. Returns their row.
     pub fn add<'a>(
         &mut self,
-        numbers: &Numbers,
-        found: &Found<'_>,
+        numbers: &FacetNumbers,
+        found: &FoundFacets<'_>,
         count: i64,
         sums: impl Iterator<Item = &'a Sum>,
     ) -> u32 {
@@ -176,7 +181,7 @@ impl Table {
             return;
         };
         let (values, numbers) = self.values[at].lengthened(slice);
-        let old = std::mem::replace(self, Table::new(self.rollup));
+        let old = std::mem::replace(self, RollupTable::new(self.rollup));
         let width = self.rollup.measures.len();
         for (row, key) in old.keys.iter().enumerate() {
             let mut key = *key;

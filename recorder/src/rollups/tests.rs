@@ -10,10 +10,10 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::ipc::reader::StreamReader;
 
-use crate::calls::Calls;
 use super::*;
-use crate::rows::batch::{Batch, Counted, Kind, Note, Row};
-use crate::rows::buffers::Room;
+use crate::calls::Calls;
+use crate::rows::batch::{Batch, CallCounts, EventDetail, EventKind, Row};
+use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 
 /// Of parts.
@@ -24,21 +24,21 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
     let mut batch = Batch::default();
     for i in from..to {
         let comm = batch.strings.intern(&comm(i));
-        let counted = Counted {
+        let counted = CallCounts {
             comm,
             calls: 1,
             bytes: i as i64,
             errors: 0,
             latency: comm,
         };
-        let note = Note {
+        let note = EventDetail {
             counted: Some(Box::new(counted)),
-            ..Note::default()
+            ..EventDetail::default()
         };
-        batch.push_note(Row::new(i as i64 * 10_000, Kind::Counts), note);
+        batch.push_note(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
-    Columns::new(batch, &calls, &[], "host", true, Room::default())
+    Columns::new(batch, &calls, &[], "host", true, ColumnBuffers::default())
 }
 
 fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
@@ -111,8 +111,8 @@ fn slices_become_longer_and_keep_their_events() {
     for from in (0..10_000).step_by(5_000) {
         let mut batch = Batch::default();
         for i in from..from + 5_000 {
-            let row = Row::new(hours(i) as i64 * 100_000_000, Kind::Process);
-            batch.push_note(row, Note::default());
+            let row = Row::new(hours(i) as i64 * 100_000_000, EventKind::Process);
+            batch.push_note(row, EventDetail::default());
         }
         let calls = Arc::new(Calls::new("x86_64").unwrap());
         rollups.add(&Columns::new(
@@ -121,7 +121,7 @@ fn slices_become_longer_and_keep_their_events() {
             &[],
             "host",
             true,
-            Room::default(),
+            ColumnBuffers::default(),
         ));
     }
     let mut blobs = rollups.blobs().map(Result::unwrap);

@@ -8,7 +8,7 @@ use ctrace_schema::columns::Type;
 use ctrace_schema::rollups::{Facet, directory};
 use rustc_hash::FxHashMap;
 
-use crate::rollups::facet::{Found, Set, Sets, start, ty};
+use crate::rollups::facet::{FoundFacets, Set, Sets, start, ty};
 use crate::rows::arrow::{array, unsigned};
 
 /// No number yet.
@@ -18,7 +18,7 @@ const TEXT: usize = 300;
 
 /// The values that a facet has had so far.
 #[derive(Debug)]
-pub struct Values {
+pub struct FacetValues {
     facet: Facet,
     /// Text is told by its place in `texts`.
     sets: Sets,
@@ -27,10 +27,10 @@ pub struct Values {
     bytes: usize,
 }
 
-impl Values {
+impl FacetValues {
     /// None so far.
-    pub fn new(facet: Facet) -> Values {
-        Values {
+    pub fn new(facet: Facet) -> FacetValues {
+        FacetValues {
             facet,
             sets: Sets::default(),
             texts: vec![],
@@ -45,7 +45,7 @@ impl Values {
     }
 
     /// The number of a set of values of a batch.
-    pub fn number(&mut self, set: &Set, found: &Found<'_>) -> u32 {
+    pub fn number(&mut self, set: &Set, found: &FoundFacets<'_>) -> u32 {
         let own = self.facet.columns().iter().zip(set).map(|(column, value)| {
             let value = (*value)?;
             match (self.facet, ty(column)) {
@@ -72,8 +72,8 @@ impl Values {
     }
 
     /// Of slices of time, the same with longer ones, and the new number of each.
-    pub fn lengthened(&self, slice: i64) -> (Values, Vec<u32>) {
-        let mut values = Values::new(self.facet);
+    pub fn lengthened(&self, slice: i64) -> (FacetValues, Vec<u32>) {
+        let mut values = FacetValues::new(self.facet);
         let numbers = self.sets.iter().map(|set| {
             let set: Vec<_> = set
                 .iter()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::containers::facts::Known;
+use crate::containers::facts::ContainerFacts;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
 /// that needs one group read more.
@@ -48,7 +48,7 @@ pub struct Object {
 /// The two ends of a socket.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct Ends {
+pub struct SocketEnds {
     pub family: Text,
     pub protocol: Text,
     pub local_addr: Text,
@@ -62,7 +62,7 @@ pub struct Ends {
 /// What only some calls have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct Names {
+pub struct CallDetail {
     /// Counts where the row's object has no path.
     pub path: Text,
     pub path_arg: Text,
@@ -76,9 +76,9 @@ pub struct Names {
     pub bytes: Option<i64>,
 }
 
-impl Names {
+impl CallDetail {
     /// Nothing.
-    pub const NONE: Names = Names {
+    pub const NONE: CallDetail = CallDetail {
         path: NONE,
         path_arg: NONE,
         path2: NONE,
@@ -93,23 +93,23 @@ impl Names {
 /// What a row says that is not about a call.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct Note {
+pub struct EventDetail {
     /// Of a row that has no task: index of its container.
     pub container: u32,
     pub action: &'static str,
     pub class: &'static str,
     pub exit_code: Option<i32>,
     pub exit_signal: Option<i32>,
-    pub description: Option<Box<Known>>,
+    pub description: Option<Box<ContainerFacts>>,
     pub lost: Option<i64>,
     pub cpu: Option<i32>,
-    pub counted: Option<Box<Counted>>,
+    pub counted: Option<Box<CallCounts>>,
 }
 
 /// What a row of kind `counts` says of the calls of one thread name and syscall.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct Counted {
+pub struct CallCounts {
     pub comm: Text,
     pub calls: i64,
     pub errors: i64,
@@ -119,7 +119,7 @@ pub struct Counted {
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// A call.
     Syscall,
     /// The exit of a process.
@@ -132,15 +132,15 @@ pub enum Kind {
     Counts,
 }
 
-impl Kind {
+impl EventKind {
     /// The value of the column `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Syscall => "syscall",
-            Kind::Process => "process",
-            Kind::Container => "container",
-            Kind::Gap => "gap",
-            Kind::Counts => "counts",
+            EventKind::Syscall => "syscall",
+            EventKind::Process => "process",
+            EventKind::Container => "container",
+            EventKind::Gap => "gap",
+            EventKind::Counts => "counts",
         }
     }
 }
@@ -165,7 +165,7 @@ pub struct Row {
     /// How many it has.
     pub nargs: u8,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// `SYS_*` of `bpf/wire.h`.
     pub flags: u8,
     /// Number of the call.
@@ -174,7 +174,7 @@ pub struct Row {
 
 impl Row {
     /// A row with nothing in it but when and what.
-    pub fn new(time: i64, kind: Kind) -> Row {
+    pub fn new(time: i64, kind: EventKind) -> Row {
         Row {
             time,
             duration: 0,
@@ -266,7 +266,7 @@ pub struct ContainerName {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// How much of each list has been handed on in parts.
-    pub given: Given,
+    pub given: CutLengths,
     /// In the order in which they finished.
     pub rows: Vec<Row>,
     /// Sequence number of the first row.
@@ -278,11 +278,11 @@ pub struct Batch {
     /// Files and sockets that rows refer to.
     pub objects: Vec<Object>,
     /// Addresses that sockets refer to.
-    pub ends: Vec<Ends>,
+    pub ends: Vec<SocketEnds>,
     /// What only some calls have.
-    pub names: Vec<Names>,
+    pub names: Vec<CallDetail>,
     /// What rows say that are not about calls.
-    pub notes: Vec<Note>,
+    pub notes: Vec<EventDetail>,
     /// Strings that all of these refer to.
     pub strings: Strings,
 }
@@ -291,7 +291,7 @@ pub struct Batch {
 /// lists are whole as long as it is filled.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "named after the lists")]
-pub struct Given {
+pub struct CutLengths {
     pub rows: usize,
     pub args: usize,
     pub names: usize,
@@ -315,7 +315,7 @@ impl Batch {
 
     /// The same, with what was handed on in parts.
     pub fn whole_bytes(&self) -> usize {
-        let Given {
+        let CutLengths {
             rows,
             args,
             names,
@@ -323,7 +323,7 @@ impl Batch {
             ..
         } = self.given;
         let given = rows * size_of::<Row>() + args * size_of::<u64>();
-        self.bytes() + given + names * size_of::<Names>() + notes * size_of::<Note>()
+        self.bytes() + given + names * size_of::<CallDetail>() + notes * size_of::<EventDetail>()
     }
 
     /// How many rows it has, those that were handed on included.
@@ -346,7 +346,7 @@ impl Batch {
             notes: std::mem::take(&mut self.notes),
             strings: self.strings.tail(given.strings),
         };
-        self.given = Given {
+        self.given = CutLengths {
             rows: given.rows + part.rows.len(),
             args: given.args + part.args.len(),
             names: given.names + part.names.len(),
@@ -387,9 +387,9 @@ impl Batch {
         let (args, first_seq) = (part.args.clone(), part.first_seq);
         self.join(part);
         Batch {
-            given: Given {
+            given: CutLengths {
                 strings: self.strings.list.len(),
-                ..Given::default()
+                ..CutLengths::default()
             },
             rows,
             first_seq,
@@ -419,7 +419,7 @@ impl Batch {
 
     /// The class of the events that a gap row says were lost, why, and how many.
     pub fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
-        if row.kind != Kind::Gap {
+        if row.kind != EventKind::Gap {
             return None;
         }
         let note = self.note(row)?;
@@ -435,22 +435,22 @@ impl Batch {
     }
 
     /// Adds a row that is not about a call.
-    pub fn push_note(&mut self, mut row: Row, note: Note) {
+    pub fn push_note(&mut self, mut row: Row, note: EventDetail) {
         row.detail = (self.given.notes + self.notes.len()) as u32;
         self.notes.push(note);
         self.rows.push(row);
     }
 
     /// Gives `row` what only some calls have.
-    pub fn set_names(&mut self, row: &mut Row, names: Names) {
+    pub fn set_names(&mut self, row: &mut Row, names: CallDetail) {
         row.detail = (self.given.names + self.names.len()) as u32;
         self.names.push(names);
     }
 
     /// The note of a row that is not about a call.
-    pub fn note(&self, row: &Row) -> Option<&Note> {
+    pub fn note(&self, row: &Row) -> Option<&EventDetail> {
         match row.kind {
-            Kind::Syscall => None,
+            EventKind::Syscall => None,
             _ => self
                 .notes
                 .get((row.detail as usize).checked_sub(self.given.notes)?),

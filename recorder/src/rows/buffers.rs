@@ -9,7 +9,7 @@ use crate::rows::runs::Series;
 
 /// What is used again.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct ColumnBuffers {
     /// Index in the batch of each kept row, in the order of the file.
     pub order: Vec<u32>,
     /// The group of each row.
@@ -20,7 +20,7 @@ pub struct Room {
     series: RefCell<Vec<Series>>,
 }
 
-impl Room {
+impl ColumnBuffers {
     /// A column without rows, to fill with so many: in the least memory in which there is room, lest in the end all is large.
     pub fn series(&self, rows: usize) -> Series {
         let mut spare = self.series.borrow_mut();
@@ -63,7 +63,7 @@ impl Room {
     /// Keeps `rows[order[0]]`, `rows[order[1]]`, ... without a copy of all of them: where one goes, the one that was there is
     /// next, until it comes back to where it began. What is left out follows after them, and is dropped.
     fn permute(&mut self, rows: &mut Vec<Row>) {
-        let Room { order, placed, .. } = self;
+        let ColumnBuffers { order, placed, .. } = self;
         let kept = order.len();
         placed.clear();
         placed.resize(rows.len(), false);

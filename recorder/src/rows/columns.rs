@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, ContainerName, Counted, Kind, NONE, Names, Note, Object, Row, Task, Text,
+    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row, Task,
+    Text,
 };
-use crate::rows::buffers::Room;
+use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
 
 /// The kept rows of a batch, in the order of the file.
 pub struct Columns {
     pub(super) batch: Batch,
     pub(super) calls: Arc<Calls>,
-    pub(super) room: Room,
+    pub(super) room: ColumnBuffers,
     pub(super) rows: Vec<Row>,
     /// A row without a thread is a run of its own.
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Vec<ThreadRun>,
     /// Neighbours of one object: its index, and which they are.
     pub(super) objects: Vec<(u32, Span)>,
     pub(super) host: Text,
@@ -35,7 +36,7 @@ pub struct Columns {
 pub(super) type Span = Range<u32>;
 
 /// Rows of one thread and one call.
-pub(super) struct Run {
+pub(super) struct ThreadRun {
     pub(super) rows: Span,
     /// Whether some of them have what only some calls have.
     pub(super) named: bool,
@@ -53,7 +54,7 @@ impl Columns {
         containers: &[ContainerName],
         host: &str,
         cluster: bool,
-        mut room: Room,
+        mut room: ColumnBuffers,
     ) -> Columns {
         room.order(&batch, containers, cluster);
         let rows = room.arrange(&mut batch);
@@ -67,11 +68,11 @@ impl Columns {
             })
             .collect();
         let kinds = [
-            Kind::Syscall,
-            Kind::Process,
-            Kind::Container,
-            Kind::Gap,
-            Kind::Counts,
+            EventKind::Syscall,
+            EventKind::Process,
+            EventKind::Container,
+            EventKind::Gap,
+            EventKind::Counts,
         ]
         .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
@@ -91,7 +92,7 @@ impl Columns {
     }
 
     /// The batch, with rows and arguments in another order and some words more, and the room for the next.
-    pub fn into_parts(mut self) -> (Batch, Room) {
+    pub fn into_parts(mut self) -> (Batch, ColumnBuffers) {
         self.batch.rows = self.rows;
         (self.batch, self.room)
     }
@@ -100,7 +101,7 @@ impl Columns {
         self.calls.get(compat(row)?, row.call)
     }
 
-    pub(super) fn counted(&self, row: &Row) -> Option<&Counted> {
+    pub(super) fn counted(&self, row: &Row) -> Option<&CallCounts> {
         self.batch.note(row)?.counted.as_deref()
     }
 
@@ -112,9 +113,9 @@ impl Columns {
         self.batch.objects.get(row.object as usize)
     }
 
-    pub(super) fn names(&self, row: &Row) -> Option<&Names> {
+    pub(super) fn names(&self, row: &Row) -> Option<&CallDetail> {
         match row.kind {
-            Kind::Syscall => self.batch.names.get(row.detail as usize),
+            EventKind::Syscall => self.batch.names.get(row.detail as usize),
             _ => None,
         }
     }
@@ -153,7 +154,7 @@ impl Columns {
             }
         }
         let Batch { notes, strings, .. } = &mut self.batch;
-        for Note {
+        for EventDetail {
             action,
             class,
             description,
@@ -178,13 +179,13 @@ pub(super) fn some(text: Text) -> Option<i64> {
 
 /// Whether it is about a 32-bit call, or such calls; None: it is not about calls.
 pub(super) fn compat(row: &Row) -> Option<bool> {
-    let calls = matches!(row.kind, Kind::Syscall | Kind::Counts);
+    let calls = matches!(row.kind, EventKind::Syscall | EventKind::Counts);
     calls.then_some(u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0)
 }
 
 /// A flag of a call; None: the row is not about one.
 pub(super) fn flag(row: &Row, flag: sys_flag) -> Option<bool> {
-    (row.kind == Kind::Syscall).then_some(u32::from(row.flags) & flag.0 != 0)
+    (row.kind == EventKind::Syscall).then_some(u32::from(row.flags) & flag.0 != 0)
 }
 
 /// The result of a call that has returned.
@@ -198,9 +199,9 @@ pub(super) fn ret(row: &Row) -> Option<i64> {
 pub(super) fn duration(row: &Row) -> Option<i64> {
     let unknown = sys_flag::SYS_DENIED.0 | sys_flag::SYS_NO_ENTRY.0 | sys_flag::SYS_NO_RETURN.0;
     let known = match row.kind {
-        Kind::Syscall => u32::from(row.flags) & unknown == 0,
-        Kind::Gap | Kind::Counts => true,
-        Kind::Process | Kind::Container => false,
+        EventKind::Syscall => u32::from(row.flags) & unknown == 0,
+        EventKind::Gap | EventKind::Counts => true,
+        EventKind::Process | EventKind::Container => false,
     };
     known.then_some(row.duration as i64)
 }
@@ -221,21 +222,21 @@ fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<Text> {
 }
 
 /// What of a row must be the same over a run.
-fn run_key(row: &Row) -> (u32, Kind, u16, u8) {
+fn run_key(row: &Row) -> (u32, EventKind, u16, u8) {
     let compat = row.flags & sys_flag::SYS_COMPAT.0 as u8;
     (row.task, row.kind, row.call, compat)
 }
 
-fn runs(rows: &[Row]) -> Vec<Run> {
+fn runs(rows: &[Row]) -> Vec<ThreadRun> {
     let mut runs = vec![];
     let (mut start, mut named) = (0, false);
     for end in 1..=rows.len() {
         let last = &rows[end - 1];
-        named |= last.detail != NONE && last.kind == Kind::Syscall;
+        named |= last.detail != NONE && last.kind == EventKind::Syscall;
         let same = |next: &Row| next.task != NONE && run_key(next) == run_key(last);
         if !rows.get(end).is_some_and(same) {
             let rows = start as u32..end as u32;
-            runs.push(Run { rows, named });
+            runs.push(ThreadRun { rows, named });
             (start, named) = (end, false);
         }
     }

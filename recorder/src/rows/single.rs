@@ -18,17 +18,17 @@ pub enum Value {
 }
 
 /// Rows that are put together one by one.
-pub struct Lines {
+pub struct SingleRows {
     rows: usize,
     strings: Strings,
     /// By column.
     series: Vec<Series>,
 }
 
-impl Lines {
+impl SingleRows {
     /// None yet.
-    pub fn new() -> Lines {
-        Lines {
+    pub fn new() -> SingleRows {
+        SingleRows {
             rows: 0,
             strings: Strings::default(),
             series: COLUMNS.iter().map(|_| Series::default()).collect(),
@@ -49,7 +49,7 @@ impl Lines {
     }
 }
 
-impl Events for Lines {
+impl Events for SingleRows {
     fn rows(&self) -> usize {
         self.rows
     }

@@ -13,19 +13,19 @@ use crate::rows::runs::Series;
 
 /// Rows that were kept.
 #[derive(Default)]
-pub struct Kept {
-    parts: Vec<Part>,
+pub struct StoredRows {
+    parts: Vec<StoredBatch>,
     strings: Strings,
     rows: usize,
 }
 
-struct Part {
+struct StoredBatch {
     batch: RecordBatch,
-    /// For each column of text what its dictionary's values are in [`Kept::strings`].
+    /// For each column of text what its dictionary's values are in [`StoredRows::strings`].
     texts: FxHashMap<String, Vec<i64>>,
 }
 
-impl Kept {
+impl StoredRows {
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows
@@ -43,7 +43,7 @@ impl Kept {
             }
         }
         self.rows += batch.num_rows();
-        self.parts.push(Part { batch, texts });
+        self.parts.push(StoredBatch { batch, texts });
     }
 
     /// The values of some rows of a column.
@@ -61,7 +61,7 @@ impl Kept {
     }
 }
 
-impl Part {
+impl StoredBatch {
     /// Adds the values of some rows of a column.
     fn column(&self, name: &str, rows: Range<usize>, series: &mut Series) {
         let Some(column) = self.batch.column_by_name(name) else {
@@ -105,7 +105,7 @@ impl Part {
     }
 }
 
-impl Events for Kept {
+impl Events for StoredRows {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -119,17 +119,17 @@ impl Events for Kept {
     }
 
     fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
-        Some(Box::new(View { kept: self, rows }))
+        Some(Box::new(StoredView { kept: self, rows }))
     }
 }
 
 /// Some of the rows.
-struct View<'a> {
-    kept: &'a Kept,
+struct StoredView<'a> {
+    kept: &'a StoredRows,
     rows: Range<usize>,
 }
 
-impl Events for View<'_> {
+impl Events for StoredView<'_> {
     fn rows(&self) -> usize {
         self.rows.len()
     }

@@ -4,18 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calls::CallInfo;
-use crate::containers::facts::Known;
+use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
-use crate::rows::batch::{Ends, Kind, NONE, Names, Note, Object, Row, Task};
-use crate::rows::columns::{Columns, Run, Span, compat, duration, flag, ret, some};
+use crate::rows::batch::{CallDetail, EventDetail, EventKind, NONE, Object, Row, SocketEnds, Task};
+use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, some};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
 
 /// Some neighbouring rows of a batch, in the order of the file.
-pub struct View<'a> {
+pub struct ColumnsView<'a> {
     columns: &'a Columns,
     rows: Range<usize>,
-    runs: &'a [Run],
+    runs: &'a [ThreadRun],
     objects: &'a [(u32, Span)],
 }
 
@@ -26,9 +26,9 @@ fn within<'a, T>(all: &'a [T], rows: &Range<usize>, of: impl Fn(&T) -> &Span) ->
     &all[from..until]
 }
 
-impl<'a> View<'a> {
-    pub(super) fn new(columns: &'a Columns, rows: Range<usize>) -> View<'a> {
-        View {
+impl<'a> ColumnsView<'a> {
+    pub(super) fn new(columns: &'a Columns, rows: Range<usize>) -> ColumnsView<'a> {
+        ColumnsView {
             columns,
             runs: within(&columns.runs, &rows, |run| &run.rows),
             objects: within(&columns.objects, &rows, |(_, rows)| rows),
@@ -47,11 +47,11 @@ impl Events for Columns {
     }
 
     fn series(&self, name: &str) -> Series {
-        View::new(self, 0..self.rows.len()).series(name)
+        ColumnsView::new(self, 0..self.rows.len()).series(name)
     }
 
     fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
-        Some(Box::new(View::new(self, rows)))
+        Some(Box::new(ColumnsView::new(self, rows)))
     }
 
     fn empty(&self, rows: usize) -> Series {
@@ -63,7 +63,7 @@ impl Events for Columns {
     }
 }
 
-impl Events for View<'_> {
+impl Events for ColumnsView<'_> {
     fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -149,7 +149,7 @@ impl Events for View<'_> {
     }
 }
 
-impl View<'_> {
+impl ColumnsView<'_> {
     fn text_series(&self, name: &str) -> Series {
         let container = |r: &Row| {
             let index = self.columns.batch.container(r) as usize;
@@ -210,8 +210,8 @@ impl View<'_> {
     }
 
     /// The runs, with those of their rows that are in it.
-    fn runs(&self) -> impl Iterator<Item = (&Run, &[Row])> {
-        let rows = |run: &Run| self.inside(&run.rows);
+    fn runs(&self) -> impl Iterator<Item = (&ThreadRun, &[Row])> {
+        let rows = |run: &ThreadRun| self.inside(&run.rows);
         self.runs
             .iter()
             .map(move |run| (run, &self.columns.rows[rows(run)]))
@@ -235,7 +235,11 @@ impl View<'_> {
     }
 
     /// A column of its own for each row of some runs.
-    fn by_some(&self, has: impl Fn(&Run) -> bool, get: impl Fn(&Row) -> Option<i64>) -> Series {
+    fn by_some(
+        &self,
+        has: impl Fn(&ThreadRun) -> bool,
+        get: impl Fn(&Row) -> Option<i64>,
+    ) -> Series {
         let mut series = self.empty(self.rows.len());
         for (run, rows) in self.runs() {
             if has(run) {
@@ -248,13 +252,14 @@ impl View<'_> {
     }
 
     /// A column of what only some calls have.
-    fn by_names(&self, get: impl Fn(&Names) -> Option<i64>) -> Series {
+    fn by_names(&self, get: impl Fn(&CallDetail) -> Option<i64>) -> Series {
         self.by_some(|run| run.named, |r| get(self.columns.names(r)?))
     }
 
     /// A column of what rows say that are not about calls.
-    fn by_note(&self, get: impl Fn(&Note) -> Option<i64>) -> Series {
-        let has = |run: &Run| self.columns.rows[run.rows.start as usize].kind != Kind::Syscall;
+    fn by_note(&self, get: impl Fn(&EventDetail) -> Option<i64>) -> Series {
+        let has =
+            |run: &ThreadRun| self.columns.rows[run.rows.start as usize].kind != EventKind::Syscall;
         self.by_some(has, |r| get(self.columns.batch.note(r)?))
     }
 
@@ -269,14 +274,14 @@ impl View<'_> {
     }
 
     /// A column of what a socket is.
-    fn by_ends(&self, get: impl Fn(&Ends) -> Option<i64>) -> Series {
+    fn by_ends(&self, get: impl Fn(&SocketEnds) -> Option<i64>) -> Series {
         self.by_object(|object| get(self.columns.batch.ends.get(object.ends as usize)?))
     }
 
     /// A column of calls, of which only some have it.
     fn by_call(
         &self,
-        has: impl Fn(&CallInfo, &Run) -> bool,
+        has: impl Fn(&CallInfo, &ThreadRun) -> bool,
         get: impl Fn(&CallInfo, &Row) -> Option<i64>,
     ) -> Series {
         let mut series = self.empty(self.rows.len());
@@ -300,7 +305,7 @@ impl View<'_> {
         self.by_run(|r| Some(get(self.columns.task_of(r)?).into()))
     }
 
-    fn described(&self, get: impl Fn(&Known) -> &Option<String>) -> Series {
+    fn described(&self, get: impl Fn(&ContainerFacts) -> &Option<String>) -> Series {
         self.by_run(|r| {
             let description = self.columns.batch.note(r)?.description.as_deref()?;
             self.columns.word(get(description).as_deref()?)

@@ -12,22 +12,22 @@ use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
 use crate::kernel::{Kernel, probe};
-use crate::limits::cpu::{Limit, Shedder};
+use crate::limits::cpu::{CallShedder, CpuLimit};
 use crate::output::upkeep::Upkeep;
 use crate::output::{Output, create_capture};
 use crate::pipeline::{HOLD, Pipeline};
 use crate::plan::{Destination, Plan};
 use crate::progress::Progress;
-use crate::records::capture::Writer;
+use crate::records::capture::CaptureWriter;
 use crate::records::loss::{Cause, Loss};
 use crate::records::machine::Machine;
 use crate::records::merge;
-use crate::records::note::{Note, When, gap};
+use crate::records::note::{FactSource, Note, gap};
 use crate::report::Report;
 use crate::session::clocks::{boot_now, read_clocks};
 use crate::session::command::{exit_code, start, terminate};
 use crate::session::watcher::Watcher;
-use crate::sink::Turn;
+use crate::sink::SinkCommand;
 use crate::sink::stdout::closed;
 use crate::sink::summary::Summary;
 
@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_millis(10);
 const LOSSES: Duration = Duration::from_secs(1);
 
 /// This machine, for the recording's metadata.
-fn this_machine(filters: &Filters, max_cpu: Option<Limit>) -> Machine {
+fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
     let uname = rustix::system::uname();
     let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
     let mut asked = filters.to_json();
@@ -78,7 +78,7 @@ pub fn record(plan: Plan) -> Result<ExitCode> {
     let raw = create_capture(&plan, &machine)?;
     let pipeline = Pipeline::new(&machine, plan.memory, sink)?;
     let watcher = Watcher::new(&hierarchies, plan.filters.clone());
-    let mut live = Live {
+    let mut live = LiveRecording {
         kernel,
         watcher,
         pipeline,
@@ -89,7 +89,7 @@ pub fn record(plan: Plan) -> Result<ExitCode> {
         lag: 0,
         turn,
         upkeep,
-        shedder: plan.max_cpu.map(Shedder::new),
+        shedder: plan.max_cpu.map(CallShedder::new),
         skipped: None,
         unseen: 0,
     };
@@ -121,11 +121,11 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-struct Live {
+struct LiveRecording {
     kernel: Kernel,
     watcher: Watcher,
     pipeline: Pipeline,
-    raw: Option<Writer>,
+    raw: Option<CaptureWriter>,
     /// The buffer in which the records of one ring are copied for the raw capture.
     captured: Vec<u8>,
     losses_read: u64,
@@ -137,13 +137,13 @@ struct Live {
     turn: Arc<AtomicBool>,
     /// What has to be seen to where rows go into memory.
     upkeep: Option<Upkeep>,
-    shedder: Option<Shedder>,
+    shedder: Option<CallShedder>,
     /// When programs were not run, from the first time to the last, and how many events left no trace.
     skipped: Option<(u64, u64)>,
     unseen: u64,
 }
 
-impl Live {
+impl LiveRecording {
     /// Attaches. What runs already is known before the first event comes, and what starts meanwhile is not missed.
     fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
         self.kernel.attach_cgroups()?;
@@ -151,7 +151,7 @@ impl Live {
         self.note(read_clocks())?;
         for fact in self.watcher.scan(boot, hierarchies) {
             self.note(Note::Fact {
-                when: When::Found,
+                when: FactSource::Found,
                 fact,
             })?;
         }
@@ -209,7 +209,7 @@ impl Live {
 
     /// Takes in the events up to `boot`.
     fn read_rings(&mut self, boot: u64) -> Result<()> {
-        let Live {
+        let LiveRecording {
             kernel,
             watcher,
             pipeline,
@@ -236,9 +236,9 @@ impl Live {
             let facts = watcher.on_cgroup(&record);
             for (i, fact) in facts.iter().enumerate() {
                 let when = if i + 1 == facts.len() {
-                    When::Record
+                    FactSource::Record
                 } else {
-                    When::Late
+                    FactSource::Late
                 };
                 learnt.push(Note::Fact {
                     when,
@@ -261,7 +261,7 @@ impl Live {
     fn look_again(&mut self) -> Result<()> {
         for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
             self.note(Note::Fact {
-                when: When::Late,
+                when: FactSource::Late,
                 fact,
             })?;
         }
@@ -347,7 +347,7 @@ impl Live {
                 (true, _) => break,
             }
             if self.turn.swap(false, Ordering::Relaxed) {
-                self.pipeline.turn(Turn::Next);
+                self.pipeline.turn(SinkCommand::Next);
             }
             let now = self.step()?;
             if let Some(upkeep) = &mut self.upkeep {
@@ -376,10 +376,10 @@ impl Live {
         self.unseen = self.kernel.unseen();
         let mut failed = self.kernel.detach(boot_now()).err();
         for last in [
-            Live::settle,
-            Live::read_losses,
-            Live::read_unseen,
-            Live::read_misses,
+            LiveRecording::settle,
+            LiveRecording::read_losses,
+            LiveRecording::read_unseen,
+            LiveRecording::read_misses,
         ] {
             // A raw capture that cannot be written must not keep the recording from being.
             if let Err(e) = last(&mut self) {
@@ -390,7 +390,7 @@ impl Live {
         let captured = self
             .raw
             .take()
-            .map_or(Ok(()), Writer::finish)
+            .map_or(Ok(()), CaptureWriter::finish)
             .context("cannot write the raw capture");
         let written = self.pipeline.finish();
         match failed {

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::containers::facts::{Fact, Is};
+use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::output::Output;
 use crate::output::upkeep::Upkeep;
 use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::plan::Plan;
-use crate::records::capture::{Frame, Reader};
+use crate::records::capture::{CaptureFrame, CaptureReader};
 use crate::records::merge::Frames;
-use crate::records::note::{Note, When};
+use crate::records::note::{FactSource, Note};
 use crate::report::Report;
 use crate::report::warnings::warn;
 use crate::sink::stdout::closed;
@@ -26,33 +26,33 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     let output = Output::new(plan)?;
     let name = output.name();
     let report = Report::new(plan, &name)?;
-    let mut reader = Reader::open(path)?;
+    let mut reader = CaptureReader::open(path)?;
     let (sink, mut upkeep) = output.open(&reader.machine)?;
     let mut pipeline = Pipeline::new(&reader.machine, plan.memory, sink)?;
     let mut rings: Vec<Frames> = vec![];
     // The facts of cgroup records, in the order of the records.
-    let mut facts: VecDeque<Fact> = VecDeque::new();
+    let mut facts: VecDeque<CgroupFact> = VecDeque::new();
     for frame in reader.by_ref() {
         match frame {
-            Frame::Ring(cpu, bytes) => {
+            CaptureFrame::Ring(cpu, bytes) => {
                 let cpu = usize::from(cpu);
                 if rings.len() <= cpu {
                     rings.resize_with(cpu + 1, Frames::default);
                 }
                 rings[cpu].extend(bytes);
             }
-            Frame::Note(Note::Fact {
-                when: When::Record,
+            CaptureFrame::Note(Note::Fact {
+                when: FactSource::Record,
                 fact,
                 ..
             }) => facts.push_back(fact),
-            Frame::Note(Note::Advance { boot }) => {
+            CaptureFrame::Note(Note::Advance { boot }) => {
                 let advanced = pipeline.advance(&mut rings, boot, |record| {
-                    let unknown = || Fact {
+                    let unknown = || CgroupFact {
                         boot: record.head.time,
                         cgroup: record.cgroup,
                         path: String::new(),
-                        is: Is::Undecided,
+                        is: CgroupKind::Undecided,
                     };
                     vec![facts.pop_front().unwrap_or_else(unknown)]
                 });
@@ -66,17 +66,17 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
                 upkeep.iter().for_each(|c| c.tell(&mut progress));
                 report.serve(&progress);
             }
-            Frame::Note(note) => pipeline.note(&note),
+            CaptureFrame::Note(note) => pipeline.note(&note),
         }
     }
     if reader.torn {
         // What came after the last step that is whole.
         let unknown = |record: CgroupRecord<'_>| {
-            let undecided = Fact {
+            let undecided = CgroupFact {
                 boot: record.head.time,
                 cgroup: record.cgroup,
                 path: String::new(),
-                is: Is::Undecided,
+                is: CgroupKind::Undecided,
             };
             vec![facts.pop_front().unwrap_or(undecided)]
         };

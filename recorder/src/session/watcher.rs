@@ -11,10 +11,10 @@ use crate::containers::api::Api;
 use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::classify::{Verdict, classify, creator};
-use crate::containers::facts::{Fact, Is, Known};
+use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
 use crate::containers::runtime::Runtime;
-use crate::containers::state::Resolver;
-use crate::containers::state::description::Description;
+use crate::containers::state::RuntimeState;
+use crate::containers::state::description::ContainerInfo;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
 use crate::wire::types::{cgroup_flag, cgroup_state};
@@ -40,22 +40,22 @@ pub struct Verdicts {
 
 /// Looks at the runtimes' state.
 pub struct Watcher {
-    resolver: Resolver,
+    resolver: RuntimeState,
     filters: Filters,
     undecided: Vec<Undecided>,
-    ask: SyncSender<Question>,
-    answers: Receiver<(Question, Option<Description>)>,
+    ask: SyncSender<RuntimeQuery>,
+    answers: Receiver<(RuntimeQuery, Option<ContainerInfo>)>,
     /// For the kernel side, since the last time.
     verdicts: VecDeque<Verdicts>,
 }
 
 /// What a runtime's socket is asked about a container.
-struct Question {
+struct RuntimeQuery {
     boot: u64,
     cgroup: u64,
     path: String,
     /// What is known without an answer.
-    known: Known,
+    known: ContainerFacts,
     hint: Option<Runtime>,
 }
 
@@ -72,7 +72,7 @@ struct Undecided {
 impl Watcher {
     /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
     pub fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
-        let (ask, questions) = sync_channel::<Question>(ASKED);
+        let (ask, questions) = sync_channel::<RuntimeQuery>(ASKED);
         let (answer, answers) = channel();
         // Ends when the watcher does, for then no question can come.
         std::thread::spawn(move || {
@@ -85,7 +85,7 @@ impl Watcher {
             }
         });
         Watcher {
-            resolver: Resolver::new(Path::new("/"), hierarchies),
+            resolver: RuntimeState::new(Path::new("/"), hierarchies),
             filters,
             undecided: vec![],
             ask,
@@ -95,7 +95,7 @@ impl Watcher {
     }
 
     /// Facts about every cgroup that exists now, at boot time `boot`.
-    pub fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<Fact> {
+    pub fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
         let cgroups = cgroups::scan(hierarchies);
         cgroups
             .map(|c| self.decide(boot, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
@@ -103,7 +103,7 @@ impl Watcher {
     }
 
     /// The facts that a cgroup record stands for, the record's own last.
-    pub fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<Fact> {
+    pub fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<CgroupFact> {
         let cgroup = record.cgroup;
         let path = String::from_utf8_lossy(record.path).into_owned();
         if u32::from(record.head.flags) & cgroup_flag::CGROUP_REMOVED.0 == 0 {
@@ -115,26 +115,26 @@ impl Watcher {
         let made_by_runtime = was
             .filter(|_| record.entered)
             .and_then(|u| self.by_creator(&u));
-        let removed = Fact {
+        let removed = CgroupFact {
             boot: record.head.time,
             cgroup,
             path,
-            is: Is::Removed,
+            is: CgroupKind::Removed,
         };
         made_by_runtime.into_iter().chain([removed]).collect()
     }
 
     /// What is left of a container whose state was gone before it could be looked at, or is where nobody looks
     /// (`runc --root`): a runtime made its cgroup, and a process was in it.
-    fn by_creator(&mut self, u: &Undecided) -> Option<Fact> {
+    fn by_creator(&mut self, u: &Undecided) -> Option<CgroupFact> {
         let runtime = u.creator?;
         let id = u.path.rsplit('/').next()?.to_string();
-        let known = Known {
+        let known = ContainerFacts {
             name: Some(escape(id.as_bytes()).into_owned()),
             id,
-            ..Known::default()
+            ..ContainerFacts::default()
         };
-        let known = Known {
+        let known = ContainerFacts {
             runtime: Some(runtime.to_string()),
             ..known
         };
@@ -143,10 +143,10 @@ impl Watcher {
 
     /// Facts that were learnt meanwhile about cgroups that are there already. `entered` says whether a process has
     /// been in one.
-    pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<Fact> {
+    pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
         let mut facts = vec![];
         while let Ok((question, description)) = self.answers.try_recv() {
-            let Question {
+            let RuntimeQuery {
                 boot,
                 cgroup,
                 path,
@@ -175,7 +175,7 @@ impl Watcher {
         self.verdicts.drain(..)
     }
 
-    fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<Fact> {
+    fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<CgroupFact> {
         if let Some(owner) = self.resolver.find_undecided(&u.path) {
             return Some(self.owned(
                 u.boot,
@@ -196,12 +196,12 @@ impl Watcher {
             self.undecided.push(Undecided { last: now, ..u });
             return None;
         }
-        Some(self.fact(u.boot, u.cgroup, &u.path, Is::Host))
+        Some(self.fact(u.boot, u.cgroup, &u.path, CgroupKind::Host))
     }
 
-    fn decide(&mut self, boot: u64, cgroup: u64, path: &str, comm: &[u8]) -> Fact {
+    fn decide(&mut self, boot: u64, cgroup: u64, path: &str, comm: &[u8]) -> CgroupFact {
         match classify(path) {
-            Verdict::Host => self.fact(boot, cgroup, path, Is::Host),
+            Verdict::Host => self.fact(boot, cgroup, path, CgroupKind::Host),
             Verdict::Container {
                 id,
                 runtime_hint,
@@ -226,7 +226,7 @@ impl Watcher {
                         since: now,
                         last: now,
                     });
-                    self.fact(boot, cgroup, path, Is::Undecided)
+                    self.fact(boot, cgroup, path, CgroupKind::Undecided)
                 }
             },
         }
@@ -241,18 +241,18 @@ impl Watcher {
         id: &str,
         hint: Option<Runtime>,
         own: &str,
-    ) -> Fact {
+    ) -> CgroupFact {
         let description = self.resolver.describe(id, hint, own);
-        let known = Known {
+        let known = ContainerFacts {
             id: id.to_string(),
             runtime: hint.map(|h| h.to_string()),
-            ..Known::default()
+            ..ContainerFacts::default()
         };
         if description.as_ref().is_none_or(|d| !d.complete) && path == own {
             let description = description.clone();
             let known = description.map_or_else(|| known.clone(), known_of);
             let path = path.to_string();
-            let asked = self.ask.try_send(Question {
+            let asked = self.ask.try_send(RuntimeQuery {
                 boot,
                 cgroup,
                 path: path.clone(),
@@ -270,38 +270,44 @@ impl Watcher {
         }
     }
 
-    fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: Description) -> Fact {
+    fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
         self.known(boot, cgroup, path, known_of(d))
     }
 
     /// A container whose name nobody knows is decided by what else is known.
-    fn named_or_not(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
+    fn named_or_not(
+        &mut self,
+        boot: u64,
+        cgroup: u64,
+        path: &str,
+        known: ContainerFacts,
+    ) -> CgroupFact {
         let wanted = self.filters.wants_container(&known);
         let is = if wanted {
-            Is::Container(Box::new(known))
+            CgroupKind::Container(Box::new(known))
         } else {
-            Is::Excluded
+            CgroupKind::Excluded
         };
         self.fact(boot, cgroup, path, is)
     }
 
-    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: Known) -> Fact {
+    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: ContainerFacts) -> CgroupFact {
         if self.filters.needs_name(&known) {
             // Until the runtime's socket has answered.
-            return self.fact(boot, cgroup, path, Is::Undecided);
+            return self.fact(boot, cgroup, path, CgroupKind::Undecided);
         }
         self.named_or_not(boot, cgroup, path, known)
     }
 
-    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, is: Is) -> Fact {
+    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, is: CgroupKind) -> CgroupFact {
         let state = match &is {
-            Is::Host => cgroup_state::CGROUP_HOST,
-            Is::Excluded => cgroup_state::CGROUP_EXCLUDED,
-            Is::Container(_) => cgroup_state::CGROUP_CONTAINER,
-            Is::Undecided | Is::Removed => cgroup_state::CGROUP_PENDING,
+            CgroupKind::Host => cgroup_state::CGROUP_HOST,
+            CgroupKind::Excluded => cgroup_state::CGROUP_EXCLUDED,
+            CgroupKind::Container(_) => cgroup_state::CGROUP_CONTAINER,
+            CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_PENDING,
         };
         self.verdicts.push_back(Verdicts { cgroup, state });
-        Fact {
+        CgroupFact {
             boot,
             cgroup,
             path: path.to_string(),
@@ -311,10 +317,10 @@ impl Watcher {
 }
 
 /// What a recording says of a container: text is escaped here.
-fn known_of(d: Description) -> Known {
+fn known_of(d: ContainerInfo) -> ContainerFacts {
     let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
     let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
-    let mut known = Known {
+    let mut known = ContainerFacts {
         id: d.id,
         name: text(d.name),
         image: text(d.image),

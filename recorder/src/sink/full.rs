@@ -7,13 +7,13 @@ use ctrace_format::sqlite::WriteError;
 /// There is no room on the disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Full(pub String);
+pub struct DiskFull(pub String);
 
-impl Full {
+impl DiskFull {
     /// `e` as it is, or as this where it says that there is no room.
     pub fn or(e: anyhow::Error) -> anyhow::Error {
         match no_room(&e) {
-            true => Full(format!("{e:#}")).into(),
+            true => DiskFull(format!("{e:#}")).into(),
             false => e,
         }
     }

@@ -12,7 +12,7 @@ use arrow::json::LineDelimitedWriter;
 use crate::rows::Events;
 use crate::sink::stdout::closed_pipe_is_the_end;
 use crate::sink::summary::Summary;
-use crate::sink::{Sink, Wants};
+use crate::sink::{BatchPolicy, Sink};
 
 /// JSON lines on stdout.
 pub struct JsonLines {
@@ -31,8 +31,8 @@ impl JsonLines {
 }
 
 impl Sink for JsonLines {
-    fn wants(&self) -> Wants {
-        Wants::LINES
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::LINES
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {

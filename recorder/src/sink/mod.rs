@@ -15,18 +15,18 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::rows::{Events, batch};
-use crate::sink::summary::{Summary, Why};
+use crate::sink::summary::{DumpRequest, Summary};
 
 /// Something that events are written to.
 pub trait Sink: Send {
     /// How it wants them.
-    fn wants(&self) -> Wants;
+    fn wants(&self) -> BatchPolicy;
 
     /// Does what is due between batches: what it was given was whole ones.
     ///
     /// # Errors
     /// A file could not be ended.
-    fn turn(&mut self, _: Turn) -> Result<()> {
+    fn turn(&mut self, _: SinkCommand) -> Result<()> {
         Ok(())
     }
 
@@ -53,7 +53,7 @@ pub trait Sink: Send {
 
 /// How events are wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Wants {
+pub struct BatchPolicy {
     /// Rows at a time.
     pub rows: usize,
     /// How long rows may wait until there are so many; `None`: as long as that takes.
@@ -61,14 +61,14 @@ pub struct Wants {
     /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
     /// beside each other; until then they are given to [`Sink::keep`].
     pub gathers: bool,
-    /// After how long a batch is to end, whatever it holds, with [`Turn::Next`].
+    /// After how long a batch is to end, whatever it holds, with [`SinkCommand::Next`].
     pub turns_after: Option<Duration>,
 }
 
-impl Wants {
+impl BatchPolicy {
     /// Batches as they come, of so many rows at most.
-    pub const fn batches(rows: usize, patience: Option<Duration>) -> Wants {
-        Wants {
+    pub const fn batches(rows: usize, patience: Option<Duration>) -> BatchPolicy {
+        BatchPolicy {
             rows,
             patience,
             gathers: false,
@@ -77,12 +77,12 @@ impl Wants {
     }
 
     /// Lines that somebody watches.
-    const LINES: Wants = Wants::batches(8192, Some(SHOWN_AFTER));
+    const LINES: BatchPolicy = BatchPolicy::batches(8192, Some(SHOWN_AFTER));
 
     /// Row groups.
-    const GROUPS: Wants = Wants {
+    const GROUPS: BatchPolicy = BatchPolicy {
         gathers: true,
-        ..Wants::batches(batch::ROWS, Some(KEPT_AFTER))
+        ..BatchPolicy::batches(batch::ROWS, Some(KEPT_AFTER))
     };
 }
 
@@ -94,13 +94,13 @@ const SHOWN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a sink does between two batches.
 #[derive(Debug)]
-pub enum Turn {
+pub enum SinkCommand {
     /// It goes on in another file, if it writes several.
     Next,
     /// It tries again what it could not write.
     Retry,
     /// It begins to write what it has in memory.
-    Begin(Why),
+    Begin(DumpRequest),
     /// It ends that; what is known of the recording so far.
     End(Box<Summary>),
 }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use ctrace_format::sqlite::Writer;
 
 use crate::rows::Events;
-use crate::sink::full::Full;
-use crate::sink::{KEPT_AFTER, Sink, Summary, Wants};
+use crate::sink::full::DiskFull;
+use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, Summary};
 
 /// An SQLite database that is being written.
 pub struct Sqlite {
@@ -41,13 +41,13 @@ impl Sqlite {
 }
 
 impl Sink for Sqlite {
-    fn wants(&self) -> Wants {
-        Wants::batches(32_768, Some(KEPT_AFTER))
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::batches(32_768, Some(KEPT_AFTER))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
-        written.with_context(|| self.failed()).map_err(Full::or)
+        written.with_context(|| self.failed()).map_err(DiskFull::or)
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {

@@ -12,19 +12,19 @@ use ctrace_schema::{columns, human};
 use crate::rows::Events;
 use crate::sink::stdout::closed_pipe_is_the_end;
 use crate::sink::summary::Summary;
-use crate::sink::{Sink, Wants};
+use crate::sink::{BatchPolicy, Sink};
 
 /// A line per event on stdout.
-pub struct Table {
+pub struct StraceLines {
     out: BufWriter<Stdout>,
     bytes: u64,
     arch: String,
 }
 
-impl Table {
+impl StraceLines {
     /// Writes to stdout what happens on a machine of this architecture (`uname -m`).
-    pub fn new(arch: &str) -> Table {
-        Table {
+    pub fn new(arch: &str) -> StraceLines {
+        StraceLines {
             out: BufWriter::new(std::io::stdout()),
             bytes: 0,
             arch: arch.to_string(),
@@ -32,9 +32,9 @@ impl Table {
     }
 }
 
-impl Sink for Table {
-    fn wants(&self) -> Wants {
-        Wants::LINES
+impl Sink for StraceLines {
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::LINES
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {

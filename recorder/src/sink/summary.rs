@@ -47,7 +47,7 @@ impl Summary {
     }
 
     /// Of a dump that is begun, for this reason.
-    pub fn of_dump(machine: &Machine, why: &Why) -> Summary {
+    pub fn of_dump(machine: &Machine, why: &DumpRequest) -> Summary {
         Summary {
             dump: Some(why.to_json()),
             ..Summary::new(machine)
@@ -55,7 +55,7 @@ impl Summary {
     }
 
     /// That of a dump, for this reason, whose rows `counted` has counted: what is known beside them is as here.
-    pub fn counting(self, counted: Summary, why: &Why) -> Summary {
+    pub fn counting(self, counted: Summary, why: &DumpRequest) -> Summary {
         Summary {
             machine: self.machine,
             dump: Some(why.to_json()),
@@ -170,7 +170,7 @@ impl Summary {
 
 /// What had the ring written out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum DumpReason {
     /// `ctrace-rec dump`.
     Asked,
     /// SIGUSR1.
@@ -181,30 +181,30 @@ pub enum Reason {
 
 /// Why it is written out, and when that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct DumpRequest {
     /// Why.
-    pub reason: Reason,
+    pub reason: DumpReason,
     /// Then, ns since 1970 UTC: of a condition, the `time` of the event that met it.
     pub time: i64,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for DumpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Asked => f.write_str("ctrace-rec dump"),
-            Reason::Signal => f.write_str("SIGUSR1"),
-            Reason::Trigger(condition) => write!(f, "--trigger {condition}"),
+            DumpReason::Asked => f.write_str("ctrace-rec dump"),
+            DumpReason::Signal => f.write_str("SIGUSR1"),
+            DumpReason::Trigger(condition) => write!(f, "--trigger {condition}"),
         }
     }
 }
 
-impl Why {
+impl DumpRequest {
     /// As [`ctrace_schema::meta::KEY_DUMP`] says it.
     pub fn to_json(&self) -> String {
         let (reason, condition) = match &self.reason {
-            Reason::Asked => ("dump", None),
-            Reason::Signal => ("SIGUSR1", None),
-            Reason::Trigger(condition) => ("trigger", Some(condition)),
+            DumpReason::Asked => ("dump", None),
+            DumpReason::Signal => ("SIGUSR1", None),
+            DumpReason::Trigger(condition) => ("trigger", Some(condition)),
         };
         let mut why = json!({"reason": reason, "time": self.time});
         if let Some(condition) = condition {

@@ -1,7 +1,7 @@
 //! Cgroup paths as they are seen in the field, each a line. `ID` stands for 64 hex digits.
 
-use crate::containers::runtime::Runtime;
 use crate::containers::classify::classify;
+use crate::containers::runtime::Runtime;
 use Runtime::*;
 
 use super::*;

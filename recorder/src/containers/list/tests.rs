@@ -1,8 +1,8 @@
 // A test that cannot set up should stop there.
 #![allow(clippy::unwrap_used)]
 
-use crate::containers::list::list;
 use super::*;
+use crate::containers::list::list;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 
@@ -77,7 +77,7 @@ fn since_is_when_the_oldest_process_began() {
 #[test]
 fn no_cgroups_is_an_error() {
     let root = tempfile::tempdir().unwrap();
-    assert!(matches!(list(root.path()), Err(Error::Read { .. })));
+    assert!(matches!(list(root.path()), Err(CgroupError::Read { .. })));
 }
 
 fn sample() -> Vec<Running> {
@@ -95,7 +95,7 @@ fn sample() -> Vec<Running> {
     }]
 }
 
-fn printed(running: &[Running], format: Format) -> String {
+fn printed(running: &[Running], format: ListFormat) -> String {
     let mut out = Vec::new();
     print(running, format, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -104,22 +104,22 @@ fn printed(running: &[Running], format: Format) -> String {
 #[test]
 fn table() {
     assert_eq!(
-        printed(&sample(), Format::Table),
+        printed(&sample(), ListFormat::Table),
         "\
 CONTAINER ID  NAME   IMAGE  RUNTIME     PIDS  POD/NAMESPACE  SINCE
 07898f0291f1  nginx  -      containerd  12    web-0/shop     2026-11-21T00:50:09Z
 "
     );
-    assert_eq!(printed(&[], Format::Table).lines().count(), 1);
+    assert_eq!(printed(&[], ListFormat::Table).lines().count(), 1);
 }
 
 #[test]
 fn json() {
-    let line = printed(&sample(), Format::Json);
+    let line = printed(&sample(), ListFormat::Json);
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["container_id"], DOCKER);
     assert_eq!(value["runtime"], "containerd");
     assert_eq!(value["image"], serde_json::Value::Null);
     assert_eq!(value["labels"]["a"], "b");
-    assert_eq!(printed(&[], Format::Json), "");
+    assert_eq!(printed(&[], ListFormat::Json), "");
 }

@@ -11,7 +11,7 @@ pub const NAME_LIMIT: usize = 255;
 
 /// What is known about a container. Text is as the runtime has it: escape it before it is stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Description {
+pub struct ContainerInfo {
     /// The id that the runtime gave it.
     pub id: String,
     /// Its name. Kubernetes: the container's name in the pod, `POD` for the sandbox.
@@ -30,9 +30,9 @@ pub struct Description {
     pub complete: bool,
 }
 
-impl Description {
-    pub fn new(id: &str, runtime: Runtime) -> Description {
-        Description {
+impl ContainerInfo {
+    pub fn new(id: &str, runtime: Runtime) -> ContainerInfo {
+        ContainerInfo {
             id: id.to_string(),
             name: None,
             image: None,
@@ -45,16 +45,16 @@ impl Description {
     }
 
     /// A container whose id is the name that its user gave it.
-    pub fn named(id: &str, runtime: Runtime) -> Description {
-        Description {
+    pub fn named(id: &str, runtime: Runtime) -> ContainerInfo {
+        ContainerInfo {
             name: Some(id.to_string()),
             complete: true,
-            ..Description::new(id, runtime)
+            ..ContainerInfo::new(id, runtime)
         }
     }
 
     /// Empty text says nothing, and a name is no place for a megabyte.
-    pub fn tidy(mut self) -> Description {
+    pub fn tidy(mut self) -> ContainerInfo {
         for text in [
             &mut self.name,
             &mut self.image,

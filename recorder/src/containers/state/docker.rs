@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::Description;
+use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
 use crate::containers::state::{files, oci};
 
@@ -28,7 +28,7 @@ struct Config {
 
 impl Inspect {
     /// What it says about the container `id`.
-    pub fn describe(self, id: &str, runtime: Runtime) -> Description {
+    pub fn describe(self, id: &str, runtime: Runtime) -> ContainerInfo {
         let (image, labels) = match self.config {
             Some(config) => (config.image, config.labels.unwrap_or_default()),
             None => (None, BTreeMap::new()),
@@ -36,14 +36,14 @@ impl Inspect {
         // cri-dockerd names a container k8s_NAME_POD_... and says in labels what it means.
         let kubernetes = oci::kubernetes(&labels);
         let name = self.name.map(|n| n.trim_start_matches('/').to_string());
-        Description {
+        ContainerInfo {
             name: kubernetes.container.or(name),
             image,
             pod: kubernetes.pod,
             namespace: kubernetes.namespace,
             labels,
             complete: true,
-            ..Description::new(id, runtime)
+            ..ContainerInfo::new(id, runtime)
         }
         .tidy()
     }
@@ -71,7 +71,7 @@ pub fn data_roots(root: &Path) -> Vec<PathBuf> {
 }
 
 /// What Docker's state says about the container `id`.
-pub fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<Description> {
+pub fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
     let rootless = user
         .and_then(|u| u.home.as_ref())
         .map(|home| home.join(".local/share/docker"));

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::{Description, Owner, covers};
+use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::users::User;
 use crate::containers::state::{files, oci};
 
@@ -71,19 +71,19 @@ pub fn describe(
     user: Option<&User>,
     id: &str,
     runtime: Runtime,
-) -> Option<Description> {
+) -> Option<ContainerInfo> {
     roots(root, user)
         .iter()
         .find_map(|(dir, _)| match runtime {
             Runtime::Crun => files::json::<CrunStatus>(&dir.join(id).join("status"))
-                .and_then(|_| files::json::<oci::Spec>(&dir.join(id).join("config.json")))
+                .and_then(|_| files::json::<oci::OciSpec>(&dir.join(id).join("config.json")))
                 .map(|spec| spec.annotations),
             _ => files::json::<RuncState>(&dir.join(id).join("state.json")).map(annotations),
         })
         .map(|annotations| oci::describe(id, runtime, &annotations))
 }
 
-fn annotations(state: RuncState) -> oci::Map {
+fn annotations(state: RuncState) -> oci::Labels {
     let labels = state.config.and_then(|c| c.labels).unwrap_or_default();
     labels
         .iter()

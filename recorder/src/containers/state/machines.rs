@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::Description;
+use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::files;
 
 /// An LXC container. Where LXC's own configuration is (LXD and Incus have none), its comments name the template.
-pub fn lxc(root: &Path, name: &str) -> Description {
+pub fn lxc(root: &Path, name: &str) -> ContainerInfo {
     let config = files::text(&root.join("var/lib/lxc").join(name).join("config"));
-    Description {
+    ContainerInfo {
         image: config.as_deref().and_then(lxc_image),
-        ..Description::named(name, Runtime::Lxc)
+        ..ContainerInfo::named(name, Runtime::Lxc)
     }
 }
 
@@ -43,13 +43,13 @@ fn lxc_image(config: &str) -> Option<String> {
 }
 
 /// A container that systemd-machined has registered, or that nspawn's own unit runs: its image is its directory.
-pub fn nspawn(root: &Path, name: &str) -> Description {
+pub fn nspawn(root: &Path, name: &str) -> ContainerInfo {
     let machine = files::text(&root.join("run/systemd/machines").join(name));
     let directory = machine
         .as_deref()
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix("ROOT=")));
-    Description {
+    ContainerInfo {
         image: directory.map(str::to_string),
-        ..Description::named(name, Runtime::Nspawn)
+        ..ContainerInfo::named(name, Runtime::Nspawn)
     }
 }

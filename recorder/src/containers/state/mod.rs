@@ -15,17 +15,15 @@ pub mod users;
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::{Description, Owner};
+use crate::containers::state::description::{ContainerInfo, Owner};
 
 /// Reads the state of every runtime that is known, below one root directory.
 ///
-/// One [`Resolver::describe`] opens a handful of small files: some 50 µs, and more with thousands of podman containers.
+/// One [`RuntimeState::describe`] opens a handful of small files: some 50 µs, and more with thousands of podman containers.
 #[derive(Debug)]
-pub struct Resolver {
+pub struct RuntimeState {
     root: PathBuf,
     /// Where the hierarchies are mounted, as the runtimes see it.
     mounts: Vec<String>,
@@ -33,12 +31,12 @@ pub struct Resolver {
     state: low_level::Cache,
 }
 
-impl Resolver {
+impl RuntimeState {
     /// A resolver for the machine whose root directory is `root`: `/`, or a test's tree.
-    pub fn new(root: &Path, hierarchies: &Hierarchies) -> Resolver {
+    pub fn new(root: &Path, hierarchies: &Hierarchies) -> RuntimeState {
         let v1 = hierarchies.v1.as_ref().map(|v1| &v1.mount);
         let mounts = hierarchies.v2.iter().chain(v1);
-        Resolver {
+        RuntimeState {
             root: root.to_path_buf(),
             mounts: mounts.filter_map(|m| below(root, m)).collect(),
             docker_roots: docker::data_roots(root),
@@ -48,7 +46,7 @@ impl Resolver {
 
     /// What the state on disk says about the container `id` in the cgroup at `path`; `hint` says where to look, and
     /// without it every place is tried. None: nothing is there, yet.
-    pub fn describe(&self, id: &str, hint: Option<Runtime>, path: &str) -> Option<Description> {
+    pub fn describe(&self, id: &str, hint: Option<Runtime>, path: &str) -> Option<ContainerInfo> {
         if !files::is_component(id) {
             return None;
         }
@@ -65,7 +63,7 @@ impl Resolver {
             Some(Runtime::Lxc) => Some(machines::lxc(&self.root, id)),
             Some(Runtime::Nspawn) => Some(machines::nspawn(&self.root, id)),
             Some(runtime @ (Runtime::Buildkit | Runtime::Garden)) => {
-                Some(Description::named(id, runtime))
+                Some(ContainerInfo::named(id, runtime))
             }
             None => docker()
                 .or_else(storage)
@@ -73,7 +71,7 @@ impl Resolver {
                 .or_else(|| state(Runtime::Runc))
                 .or_else(|| state(Runtime::Crun)),
         };
-        found.map(Description::tidy)
+        found.map(ContainerInfo::tidy)
     }
 
     /// Whether the cgroup at `path`, of which [`super::classify()`] could not say what it is, is a container's or below

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::{Description, Owner, covers};
+use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::files;
 
 /// Annotations, or labels.
-pub type Map = BTreeMap<String, String>;
+pub type Labels = BTreeMap<String, String>;
 
 /// An OCI runtime configuration (`config.json`, OCI runtime-spec), as far as it matters here.
 #[derive(Debug, Deserialize)]
-pub struct Spec {
+pub struct OciSpec {
     /// What whoever made the container notes on it.
     #[serde(default)]
-    pub annotations: Map,
+    pub annotations: Labels,
     linux: Option<Linux>,
 }
 
@@ -38,13 +38,13 @@ pub struct Kubernetes {
     pub namespace: Option<String>,
 }
 
-fn first(map: &Map, keys: &[&str]) -> Option<String> {
+fn first(map: &Labels, keys: &[&str]) -> Option<String> {
     keys.iter().find_map(|key| map.get(*key)).cloned()
 }
 
 /// What Kubernetes calls it, from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`), or
 /// from containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
-pub fn kubernetes(map: &Map) -> Kubernetes {
+pub fn kubernetes(map: &Labels) -> Kubernetes {
     let kind = first(
         map,
         &[
@@ -77,12 +77,12 @@ pub fn kubernetes(map: &Map) -> Kubernetes {
 }
 
 /// A container of which annotations are all that there is.
-pub fn describe(id: &str, runtime: Runtime, annotations: &Map) -> Description {
+pub fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> ContainerInfo {
     let kubernetes = kubernetes(annotations);
     let name = kubernetes
         .container
         .or_else(|| first(annotations, &["nerdctl/name"]));
-    Description {
+    ContainerInfo {
         // ctr's and runc's users choose the id themselves.
         name: name.or_else(|| Some(id.to_string())),
         image: first(
@@ -98,12 +98,12 @@ pub fn describe(id: &str, runtime: Runtime, annotations: &Map) -> Description {
         namespace: kubernetes.namespace,
         labels: users_own(annotations),
         complete: true,
-        ..Description::new(id, runtime)
+        ..ContainerInfo::new(id, runtime)
     }
 }
 
 /// The annotations that a user set: CRI-O keeps the pod's labels in one of its own, the others hand them through.
-fn users_own(annotations: &Map) -> Map {
+fn users_own(annotations: &Labels) -> Labels {
     const RUNTIMES: [&str; 6] = [
         "io.kubernetes.",
         "io.container.manager",
@@ -112,7 +112,7 @@ fn users_own(annotations: &Map) -> Map {
         "org.opencontainers.image.stopSignal",
         "org.systemd.property.",
     ];
-    let pod: Option<Map> = annotations
+    let pod: Option<Labels> = annotations
         .get("io.kubernetes.cri-o.Labels")
         .and_then(|json| serde_json::from_str(json).ok());
     pod.unwrap_or_else(|| {
@@ -144,9 +144,9 @@ fn bundle(root: &Path, id: &str) -> Option<(String, PathBuf)> {
 }
 
 /// What containerd's bundle says about the container `id`.
-pub fn containerd(root: &Path, id: &str) -> Option<Description> {
+pub fn containerd(root: &Path, id: &str) -> Option<ContainerInfo> {
     let (_, config) = bundle(root, id)?;
-    let spec: Spec = files::json(&config)?;
+    let spec: OciSpec = files::json(&config)?;
     Some(describe(id, Runtime::Containerd, &spec.annotations))
 }
 
@@ -156,7 +156,7 @@ pub fn find_containerd(root: &Path, path: &str) -> Option<Owner> {
     let parts = path.split('/').filter(|part| files::is_component(part));
     parts.into_iter().find_map(|id| {
         let (namespace, config) = bundle(root, id)?;
-        let cgroup = files::json::<Spec>(&config)?.linux?.cgroups_path?;
+        let cgroup = files::json::<OciSpec>(&config)?.linux?.cgroups_path?;
         // Docker's containers are in this one.
         let runtime = match namespace.as_str() {
             "moby" => Runtime::Docker,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
-use crate::containers::state::description::Description;
+use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
 use crate::containers::state::{files, oci};
 
@@ -30,15 +30,15 @@ struct Metadata {
 }
 
 /// What containers/storage holds about the container `id`.
-pub fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<Description> {
+pub fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
     roots(root, user)
         .iter()
         .flat_map(|storage| DRIVERS.map(|driver| storage.join(format!("{driver}-containers"))))
         .find_map(|dir| in_storage(&dir, id))
 }
 
-fn in_storage(dir: &Path, id: &str) -> Option<Description> {
-    let spec: oci::Spec = files::json(&dir.join(id).join("userdata/config.json"))?;
+fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
+    let spec: oci::OciSpec = files::json(&dir.join(id).join("userdata/config.json"))?;
     // Podman writes some of CRI-O's annotations too, but never this one.
     if spec
         .annotations
@@ -48,15 +48,15 @@ fn in_storage(dir: &Path, id: &str) -> Option<Description> {
     }
     let entries: Vec<Entry> = files::json(&dir.join("containers.json")).unwrap_or_default();
     let Some(entry) = entries.into_iter().find(|e| e.id == id) else {
-        return Some(Description::new(id, Runtime::Podman));
+        return Some(ContainerInfo::new(id, Runtime::Podman));
     };
     let metadata: Metadata = serde_json::from_str(&entry.metadata).unwrap_or_default();
-    Some(Description {
+    Some(ContainerInfo {
         name: entry.names.into_iter().next(),
         image: metadata.image_name,
         // Podman keeps labels and pods in its database, and only its API tells them.
         complete: false,
-        ..Description::new(id, Runtime::Podman)
+        ..ContainerInfo::new(id, Runtime::Podman)
     })
 }
 

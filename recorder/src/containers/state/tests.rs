@@ -4,8 +4,8 @@
 
 use Runtime::*;
 
-use crate::containers::cgroups::probe;
 use super::*;
+use crate::containers::cgroups::probe;
 use crate::containers::state::description::NAME_LIMIT;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
@@ -15,23 +15,23 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/containers")
 }
 
-fn resolver() -> Resolver {
-    Resolver::new(&testdata(), &probe(&testdata()).unwrap())
+fn resolver() -> RuntimeState {
+    RuntimeState::new(&testdata(), &probe(&testdata()).unwrap())
 }
 
 /// Name, image, runtime, pod/namespace, complete.
 type Short = (String, String, Runtime, String, bool);
 
-fn short(d: Description) -> Short {
+fn short(d: ContainerInfo) -> Short {
     let text = |t: Option<String>| t.unwrap_or("-".to_string());
     let pod = format!("{}/{}", text(d.pod), text(d.namespace));
     (text(d.name), text(d.image), d.runtime, pod, d.complete)
 }
 
 /// Id, hint, path, and what is known.
-type Sample = (String, Option<Runtime>, &'static str, Known);
+type Sample = (String, Option<Runtime>, &'static str, ContainerFacts);
 /// [`Short`], as it stands in a table.
-type Known = (&'static str, &'static str, Runtime, &'static str, bool);
+type ContainerFacts = (&'static str, &'static str, Runtime, &'static str, bool);
 
 #[rustfmt::skip]
 fn samples() -> Vec<Sample> {
@@ -165,7 +165,7 @@ fn state_that_changes_is_read_again() {
         v2: Some(root.path().join("sys/fs/cgroup")),
         v1: None,
     };
-    let mut resolver = Resolver::new(root.path(), &hierarchies);
+    let mut resolver = RuntimeState::new(root.path(), &hierarchies);
     let write = |cgroup: &str| {
         let json = format!(r#"{{"cgroup_paths":{{"":"/sys/fs/cgroup{cgroup}"}}}}"#);
         std::fs::write(dir.join("state.json"), json).unwrap();
@@ -196,7 +196,7 @@ fn dockers_data_root_is_configurable() {
             "io.kubernetes.pod.namespace":"shop"}}}"#,
     )
     .unwrap();
-    let resolver = Resolver::new(root.path(), &Hierarchies::default());
+    let resolver = RuntimeState::new(root.path(), &Hierarchies::default());
     let found = resolver.describe("abc", Some(Docker), "/docker/abc");
     let expected = (
         "app".into(),
@@ -230,7 +230,7 @@ fn hostile_state() {
     )
     .unwrap();
     std::fs::create_dir_all(containers.join("directory/config.v2.json")).unwrap();
-    let resolver = Resolver::new(root.path(), &Hierarchies::default());
+    let resolver = RuntimeState::new(root.path(), &Hierarchies::default());
     let describe = |id| resolver.describe(id, Some(Docker), "/x");
     assert!(describe("secret").is_some());
     for id in [
@@ -263,7 +263,7 @@ fn a_fifo_in_a_files_place_does_not_block() {
         .args([dir.join("status"), dir.join("state.json")])
         .status();
     assert!(made.unwrap().success());
-    let mut resolver = Resolver::new(root.path(), &Hierarchies::default());
+    let mut resolver = RuntimeState::new(root.path(), &Hierarchies::default());
     assert_eq!(resolver.find_undecided("/a"), None);
     assert_eq!(resolver.describe("a", None, "/a"), None);
 }

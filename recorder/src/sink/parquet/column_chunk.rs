@@ -23,7 +23,7 @@ use zstd::bulk::Compressor;
 use crate::rows::runs::{Run, Series};
 use crate::sink::parquet::column::{Bounds, Column};
 use crate::sink::parquet::encodings::Hybrid;
-use crate::sink::parquet::value_encoding::Values;
+use crate::sink::parquet::value_encoding::ValueEncoding;
 
 /// Rows to a page: what a question that finds its rows by the page index reads at least.
 const PAGE_ROWS: usize = 20_000;
@@ -33,7 +33,7 @@ const BLOOM: [&str; 3] = ["path", "peer_addr", "container_id"];
 const BLOOM_WRONG: f64 = 0.01;
 
 /// Encodes columns, one after the other.
-pub struct Encoder {
+pub struct ColumnEncoder {
     zstd: Compressor<'static>,
     /// The chunk.
     out: Vec<u8>,
@@ -49,20 +49,20 @@ struct Chunk<'a> {
     plain: &'a mut Vec<u8>,
     uncompressed: usize,
     column: Column<'a>,
-    values: Values,
+    values: ValueEncoding,
 }
 
-impl Encoder {
+impl ColumnEncoder {
     /// An encoder.
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new() -> io::Result<Encoder> {
+    pub fn new() -> io::Result<ColumnEncoder> {
         // Level 1: 3 makes the file 2 % smaller for a third more CPU.
         let mut zstd = Compressor::new(1)?;
         // Every reader then finds a page that was damaged, for four bytes of each.
         zstd.include_checksum(true)?;
-        Ok(Encoder {
+        Ok(ColumnEncoder {
             zstd,
             out: vec![],
             page: vec![],
@@ -81,7 +81,7 @@ impl Encoder {
         descr: &ColumnDescPtr,
     ) -> Result<(&[u8], ColumnCloseResult)> {
         let column = Column { descr, texts };
-        let values = Values::new(column, series, &mut self.zstd)?;
+        let values = ValueEncoding::new(column, series, &mut self.zstd)?;
         self.out.clear();
         let mut chunk = Chunk {
             zstd: &mut self.zstd,
@@ -156,7 +156,7 @@ impl Chunk<'_> {
     }
 
     fn bloom(&self) -> Result<Option<Sbbf>> {
-        let Values::Dictionary(dictionary) = &self.values else {
+        let ValueEncoding::Dictionary(dictionary) = &self.values else {
             return Ok(None);
         };
         if !BLOOM.contains(&self.column.descr.name()) || dictionary.values.is_empty() {
@@ -212,7 +212,7 @@ impl Chunk<'_> {
 
     /// Writes the dictionary, and returns its bytes. A column that has none, or is null everywhere, has none.
     fn dictionary(&mut self) -> Result<usize> {
-        let Values::Dictionary(dictionary) = &self.values else {
+        let ValueEncoding::Dictionary(dictionary) = &self.values else {
             return Ok(0);
         };
         if dictionary.values.is_empty() {

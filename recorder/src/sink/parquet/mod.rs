@@ -24,12 +24,12 @@ use ctrace_format::unclosed;
 use crate::limits::memory::Memory;
 use crate::rollups::Rollups;
 use crate::rows::Events;
-use crate::sink::full::Full;
+use crate::sink::full::DiskFull;
 use crate::sink::parquet::journal::Journal;
 use crate::sink::parquet::medium::{Durable, Medium};
-use crate::sink::parquet::row_groups::{Groups, pairs};
+use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::parquet::sync::Syncer;
-use crate::sink::{Sink, Summary, Wants};
+use crate::sink::{BatchPolicy, Sink, Summary};
 
 /// Bytes of a journal that is put on the disk out of turn, so that it can be emptied.
 const JOURNAL_BYTES: u64 = 16 << 20;
@@ -37,7 +37,7 @@ const JOURNAL_BYTES: u64 = 16 << 20;
 /// A Parquet file that is being written.
 pub struct Parquet {
     path: PathBuf,
-    out: Groups,
+    out: RowGroups,
     journal: Journal,
     sync: Syncer,
     /// Also the lock that keeps other recorders away.
@@ -87,7 +87,7 @@ impl Parquet {
     ) -> Result<Parquet> {
         Ok(Parquet {
             path: path.to_path_buf(),
-            out: Groups::new(out, schema, origin)?,
+            out: RowGroups::new(out, schema, origin)?,
             journal: Journal::new(journal)?,
             sync,
             file,
@@ -134,9 +134,9 @@ impl Parquet {
 
     /// Likewise, but where there is no room it can be tried again.
     fn refused(&self, e: anyhow::Error) -> anyhow::Error {
-        match Full::or(e) {
-            full if full.is::<Full>() => {
-                Full(format!("cannot write {}: {full}", self.path.display())).into()
+        match DiskFull::or(e) {
+            full if full.is::<DiskFull>() => {
+                DiskFull(format!("cannot write {}: {full}", self.path.display())).into()
             }
             other => self.failed(&other),
         }
@@ -145,7 +145,7 @@ impl Parquet {
     /// Ends the file, or leaves it as it was.
     ///
     /// # Errors
-    /// It cannot be written. [`Full`]: it can be tried again.
+    /// It cannot be written. [`DiskFull`]: it can be tried again.
     pub fn close(&mut self, summary: &Summary) -> Result<u64> {
         let pairs = pairs(summary.metadata());
         let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
@@ -157,8 +157,8 @@ impl Parquet {
 }
 
 impl Sink for Parquet {
-    fn wants(&self) -> Wants {
-        Wants::GROUPS
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy::GROUPS
     }
 
     fn keep(&mut self, columns: &dyn Events) -> Result<()> {
@@ -183,7 +183,7 @@ impl Sink for Parquet {
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
         let closed = self.close(summary);
-        closed.map_err(|e| match e.downcast::<Full>() {
+        closed.map_err(|e| match e.downcast::<DiskFull>() {
             Ok(full) => self.failed(&full.into()),
             Err(e) => e,
         })

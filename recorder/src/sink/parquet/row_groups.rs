@@ -17,16 +17,16 @@ use serde_json::json;
 
 use crate::rollups::Rollups;
 use crate::rows::Events;
-use crate::sink::parquet::column_chunk::Encoder;
+use crate::sink::parquet::column_chunk::ColumnEncoder;
 use crate::sink::parquet::medium::{Durable, Medium, Piece, Whole};
 
 /// What a Parquet file begins with.
 const MAGIC: &[u8] = b"PAR1";
 
 /// A Parquet file that is being written.
-pub struct Groups {
+pub struct RowGroups {
     out: Whole,
-    encoder: Encoder,
+    encoder: ColumnEncoder,
     schema: SchemaDescPtr,
     /// Their blocks, of which the end is made: what these say takes ten times the memory when it is unpacked.
     blocks: Vec<Vec<u8>>,
@@ -39,7 +39,7 @@ pub fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
     all.into_iter().map(pair).collect()
 }
 
-impl Groups {
+impl RowGroups {
     /// Begins an empty file. `origin` is the metadata of one that is not closed.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Groups {
         medium: Box<dyn Medium>,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
-    ) -> Result<Groups> {
+    ) -> Result<RowGroups> {
         let schema = Arc::new(ArrowSchemaConverter::new().convert(schema)?);
         let mut out = Whole::new(medium);
         let first = unclosed::metadata(&schema, pairs(origin), []);
@@ -57,9 +57,9 @@ impl Groups {
             piece.write_all(MAGIC)?;
             piece.write_all(&first)
         })?;
-        Ok(Groups {
+        Ok(RowGroups {
             out,
-            encoder: Encoder::new()?,
+            encoder: ColumnEncoder::new()?,
             schema,
             blocks: vec![],
             rows: 0,
@@ -70,7 +70,11 @@ impl Groups {
     ///
     /// # Errors
     /// What is not whole cannot be cut off.
-    pub fn resume(medium: Box<dyn Medium>, metadata: ParquetMetaData, end: u64) -> Result<Groups> {
+    pub fn resume(
+        medium: Box<dyn Medium>,
+        metadata: ParquetMetaData,
+        end: u64,
+    ) -> Result<RowGroups> {
         let mut out = Whole::new(medium);
         out.cut(end)?;
         let schema = metadata.file_metadata().schema_descr_ptr();
@@ -79,9 +83,9 @@ impl Groups {
             let metadata = unclosed::metadata(&schema, vec![], [group]);
             unclosed::block(&metadata, 0, 0, 0)
         });
-        Ok(Groups {
+        Ok(RowGroups {
             out,
-            encoder: Encoder::new()?,
+            encoder: ColumnEncoder::new()?,
             blocks: blocks.collect::<Result<_, _>>()?,
             schema,
             rows,
@@ -103,7 +107,7 @@ impl Groups {
     /// # Errors
     /// They cannot be written; what was before is kept.
     pub fn write(&mut self, columns: &dyn Events, synced: u64) -> Result<()> {
-        let Groups {
+        let RowGroups {
             out,
             encoder,
             schema,
@@ -203,7 +207,7 @@ impl Write for Checked<'_, '_> {
 /// Writes a row group, column by column, and then its bloom filters.
 fn write_group(
     out: &mut Checked<'_, '_>,
-    encoder: &mut Encoder,
+    encoder: &mut ColumnEncoder,
     schema: &SchemaDescPtr,
     ordinal: Option<i16>,
     columns: &dyn Events,

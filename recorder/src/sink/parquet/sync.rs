@@ -15,13 +15,13 @@ pub struct Syncer {
     every: Duration,
     last: Instant,
     ask: Option<SyncSender<u64>>,
-    state: Arc<State>,
+    state: Arc<SyncState>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the thread has done.
 #[derive(Default)]
-struct State {
+struct SyncState {
     done: AtomicU64,
     reached: AtomicU64,
     /// Of the last time; 0: it was done.
@@ -38,7 +38,7 @@ impl Syncer {
         directory: Option<File>,
         files: Vec<Box<dyn Durable>>,
     ) -> io::Result<Syncer> {
-        let state = Arc::new(State::default());
+        let state = Arc::new(SyncState::default());
         let (ask, asked) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sync".to_string())
@@ -62,7 +62,7 @@ impl Syncer {
     /// For files that are on the disk as soon as they are written.
     #[cfg(test)]
     pub fn instant() -> Syncer {
-        let state = State::default();
+        let state = SyncState::default();
         state.done.store(u64::MAX, Ordering::Release);
         state.reached.store(u64::MAX, Ordering::Release);
         Syncer {
@@ -121,7 +121,7 @@ impl Drop for Syncer {
     }
 }
 
-fn run(asked: &Receiver<u64>, files: &[Box<dyn Durable>], state: &State) {
+fn run(asked: &Receiver<u64>, files: &[Box<dyn Durable>], state: &SyncState) {
     let mut sure = true;
     for len in asked {
         let synced = files.iter().try_for_each(|file| file.sync());

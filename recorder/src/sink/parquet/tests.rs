@@ -11,12 +11,12 @@ use ctrace_format::unclosed;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::*;
 use crate::calls::Calls;
 use crate::rows::arrow::encoded_schema;
-use crate::rows::batch::{Batch, Kind, Note, Row};
-use crate::rows::buffers::Room;
+use crate::rows::batch::{Batch, EventDetail, EventKind, Row};
+use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
-use super::*;
 use crate::sink::segments::finish::finish;
 
 /// How the disk fails.
@@ -101,15 +101,15 @@ fn rows(from: u64, to: u64) -> Columns {
         ..Batch::default()
     };
     for i in from..to {
-        let note = Note {
+        let note = EventDetail {
             action: "exit",
             class: "process",
-            ..Note::default()
+            ..EventDetail::default()
         };
-        batch.push_note(Row::new(i as i64, Kind::Process), note);
+        batch.push_note(Row::new(i as i64, EventKind::Process), note);
     }
     static CALLS: LazyLock<Arc<Calls>> = LazyLock::new(|| Arc::new(Calls::new("x86_64").unwrap()));
-    Columns::new(batch, &CALLS, &[], "host", true, Room::default())
+    Columns::new(batch, &CALLS, &[], "host", true, ColumnBuffers::default())
 }
 
 /// The numbers of the rows that a file and its journal hold, in order, and whether the file has a footer.
@@ -256,16 +256,20 @@ fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() 
         let mut sink = recording(&path, &encoded_schema(), &[errno, errno], &[errno]);
         sink.write(&rows(0, 100)).unwrap();
         wait(&sink);
-        assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<Full>());
+        assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<DiskFull>());
         let began = std::time::Instant::now();
         // What is refused is not written, for it comes again.
         while let Err(e) = sink.write(&rows(100, 200)) {
-            assert!(e.is::<Full>() && began.elapsed() < Duration::from_secs(60));
+            assert!(e.is::<DiskFull>() && began.elapsed() < Duration::from_secs(60));
             assert_eq!(held(&path), ((0..100).collect(), false));
         }
         // No block says that what the disk did not take once is there.
         assert_eq!(sink.sync.done(), 0);
-        assert!(sink.close(&Summary::default()).unwrap_err().is::<Full>());
+        assert!(
+            sink.close(&Summary::default())
+                .unwrap_err()
+                .is::<DiskFull>()
+        );
         assert_eq!(held(&path), ((0..200).collect(), false));
         sink.write(&rows(200, 300)).unwrap();
         sink.close(&Summary::default()).unwrap();
@@ -283,7 +287,7 @@ fn a_disk_that_is_broken_ends_the_recording() {
     let e = sink.write(&rows(100, 200)).unwrap_err();
     let said = e.to_string();
     assert!(
-        !e.is::<Full>() && said.contains("what was recorded before is kept"),
+        !e.is::<DiskFull>() && said.contains("what was recorded before is kept"),
         "{said}"
     );
     assert_eq!(held(&path), ((0..100).collect(), false));

@@ -25,7 +25,7 @@ const LONG: usize = 16;
 const FEW: usize = 64;
 
 /// How the values of a column are encoded.
-pub enum Values {
+pub enum ValueEncoding {
     /// By their number in a dictionary, which is in the order of their first use.
     Dictionary(Dictionary),
     /// As they are.
@@ -46,7 +46,7 @@ pub struct Dictionary {
     other: FxHashMap<i64, u32>,
 }
 
-impl Values {
+impl ValueEncoding {
     /// How to encode `series`. Text is told by its number; of what can encode a number, what makes a sample smallest is taken.
     /// In a real mix differences are best for times (1.9 bytes, split by byte 2.3), noise split by byte for durations, and
     /// dictionaries for most results and arguments; elsewhere it is the other way round.
@@ -57,16 +57,16 @@ impl Values {
         column: Column<'_>,
         series: &Series,
         zstd: &mut Compressor<'static>,
-    ) -> io::Result<Values> {
+    ) -> io::Result<ValueEncoding> {
         let runs = series.runs();
         let dictionary = |most| Dictionary::new(column, runs, most);
         let always = match column.ty() {
-            Type::BOOLEAN => Some(Values::Plain),
+            Type::BOOLEAN => Some(ValueEncoding::Plain),
             Type::BYTE_ARRAY => dictionary(usize::MAX)
-                .map(Values::Dictionary)
-                .or(Some(Values::Plain)),
+                .map(ValueEncoding::Dictionary)
+                .or(Some(ValueEncoding::Plain)),
             _ if runs.len() * LONG <= series.rows() => {
-                dictionary(usize::MAX).map(Values::Dictionary)
+                dictionary(usize::MAX).map(ValueEncoding::Dictionary)
             }
             _ => None,
         };
@@ -75,17 +75,17 @@ impl Values {
         }
         let sample = sample(runs);
         let mut plain = vec![];
-        let mut size = |values: &Values| -> io::Result<usize> {
+        let mut size = |values: &ValueEncoding| -> io::Result<usize> {
             plain.clear();
             values.encode(column, &sample, &mut plain);
             Ok(zstd.compress(&plain)?.len())
         };
-        let mut best = (Values::Split, size(&Values::Split)?);
+        let mut best = (ValueEncoding::Split, size(&ValueEncoding::Split)?);
         // Of 32 bits there is none in which it pays: ids and ports.
         if column.ty() == Type::INT64 {
-            let delta = size(&Values::Delta)?;
+            let delta = size(&ValueEncoding::Delta)?;
             if delta < best.1 {
-                best = (Values::Delta, delta);
+                best = (ValueEncoding::Delta, delta);
             }
         }
         // A dictionary that has every fourth value is no use; where the sample shows that, none is made.
@@ -93,9 +93,9 @@ impl Values {
         let Some(dictionary) = few.and_then(|_| dictionary(FEW + runs.len() / 4)) else {
             return Ok(best.0);
         };
-        let values = Values::Dictionary(dictionary);
+        let values = ValueEncoding::Dictionary(dictionary);
         let numbers = size(&values)?;
-        let Values::Dictionary(dictionary) = &values else {
+        let ValueEncoding::Dictionary(dictionary) = &values else {
             return Ok(best.0);
         };
         plain.clear();
@@ -109,11 +109,13 @@ impl Values {
     pub fn encoding(&self) -> Encoding {
         match self {
             // Nothing is in it.
-            Values::Dictionary(dictionary) if dictionary.values.is_empty() => Encoding::PLAIN,
-            Values::Dictionary(_) => Encoding::RLE_DICTIONARY,
-            Values::Plain => Encoding::PLAIN,
-            Values::Split => Encoding::BYTE_STREAM_SPLIT,
-            Values::Delta => Encoding::DELTA_BINARY_PACKED,
+            ValueEncoding::Dictionary(dictionary) if dictionary.values.is_empty() => {
+                Encoding::PLAIN
+            }
+            ValueEncoding::Dictionary(_) => Encoding::RLE_DICTIONARY,
+            ValueEncoding::Plain => Encoding::PLAIN,
+            ValueEncoding::Split => Encoding::BYTE_STREAM_SPLIT,
+            ValueEncoding::Delta => Encoding::DELTA_BINARY_PACKED,
         }
     }
 
@@ -122,7 +124,7 @@ impl Values {
         let present = page
             .iter()
             .filter_map(|run| Some((run.value()?, run.rows())));
-        if let Values::Dictionary(dictionary) = self {
+        if let ValueEncoding::Dictionary(dictionary) = self {
             if !dictionary.values.is_empty() {
                 out.push(dictionary.width() as u8);
                 let mut ids = Hybrid::new(dictionary.width(), out);
@@ -135,8 +137,10 @@ impl Values {
         let mut values = Vec::with_capacity(rows);
         present.for_each(|(value, rows)| values.resize(values.len() + rows, value));
         match (self, column.ty()) {
-            (Values::Split, ty) => split(&values, if ty == Type::INT32 { 4 } else { 8 }, out),
-            (Values::Delta, _) => delta(&values, out),
+            (ValueEncoding::Split, ty) => {
+                split(&values, if ty == Type::INT32 { 4 } else { 8 }, out)
+            }
+            (ValueEncoding::Delta, _) => delta(&values, out),
             (_, Type::BOOLEAN) => {
                 let bits = |eight: &[i64]| {
                     (0..)

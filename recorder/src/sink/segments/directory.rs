@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use chrono::Utc;
 use ctrace_format::unclosed::journal;
 
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 
 /// What the name of a file that is being written ends with.
@@ -23,7 +23,7 @@ pub struct Directory {
     path: PathBuf,
     /// The beginning of the machine's boot id.
     boot: String,
-    keep: Limits,
+    keep: SizeAndAge,
     /// No other recorder writes files of this host here.
     _lock: File,
 }
@@ -43,7 +43,7 @@ pub fn of_host(out: &Path, host: &str) -> PathBuf {
 impl Directory {
     /// That of `machine` at `path`, to which `lock` belongs. Of those that are not being written the oldest are removed beyond
     /// the limits of `keep`.
-    pub fn new(path: PathBuf, machine: &Machine, keep: Limits, lock: File) -> Directory {
+    pub fn new(path: PathBuf, machine: &Machine, keep: SizeAndAge, lock: File) -> Directory {
         let boot = machine.boot_id.chars().filter(char::is_ascii_hexdigit);
         Directory {
             path,

@@ -17,8 +17,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
 use crate::rows::batch;
-use crate::rows::stored::Kept;
-use crate::sink::parquet::row_groups::{Groups, pairs};
+use crate::rows::stored::StoredRows;
+use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::summary::Summary;
 
 /// A segment that was finished.
@@ -70,9 +70,9 @@ fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
         other => Box::new(BufReader::new(other?)),
     };
     let rows = unclosed::rows(journal, &metadata);
-    let mut groups = Groups::resume(Box::new(file.try_clone()?), metadata, end)?;
-    let (mut kept, mut bytes) = (Kept::default(), 0);
-    let mut write = |kept: Kept| {
+    let mut groups = RowGroups::resume(Box::new(file.try_clone()?), metadata, end)?;
+    let (mut kept, mut bytes) = (StoredRows::default(), 0);
+    let mut write = |kept: StoredRows| {
         summary.count(&kept, true);
         groups.write(&kept, 0)
     };

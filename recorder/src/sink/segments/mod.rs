@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 use crate::rows::Events;
-use crate::sink::full::Full;
+use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::{Directory, open};
-use crate::sink::{Sink, Summary, Turn, Wants};
+use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// Begins the Parquet file with this name.
 pub type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
@@ -25,7 +25,7 @@ pub struct Segments {
     directory: Directory,
     machine: Machine,
     begin: Begin,
-    rotate: Limits,
+    rotate: SizeAndAge,
     current: Option<Segment>,
     /// Bytes of those that are finished.
     bytes: u64,
@@ -41,7 +41,12 @@ struct Segment {
 
 impl Segments {
     /// Of `machine` in `directory`. Each is ended at the limits of `rotate`.
-    pub fn new(directory: Directory, machine: &Machine, rotate: Limits, begin: Begin) -> Segments {
+    pub fn new(
+        directory: Directory,
+        machine: &Machine,
+        rotate: SizeAndAge,
+        begin: Begin,
+    ) -> Segments {
         Segments {
             directory,
             machine: machine.clone(),
@@ -55,8 +60,8 @@ impl Segments {
     /// The segment that is being written.
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
-            let path = self.directory.name().map_err(Full::or)?;
-            let sink = Box::new((self.begin)(&open(&path)).map_err(Full::or)?);
+            let path = self.directory.name().map_err(DiskFull::or)?;
+            let sink = Box::new((self.begin)(&open(&path)).map_err(DiskFull::or)?);
             let summary = Summary::new(&self.machine);
             self.current = Some(Segment {
                 sink,
@@ -82,10 +87,10 @@ impl Segments {
 }
 
 impl Sink for Segments {
-    fn wants(&self) -> Wants {
-        Wants {
+    fn wants(&self) -> BatchPolicy {
+        BatchPolicy {
             turns_after: self.rotate.age,
-            ..Wants::GROUPS
+            ..BatchPolicy::GROUPS
         }
     }
 
@@ -101,14 +106,14 @@ impl Sink for Segments {
         if most.is_some_and(|most| segment.sink.len() >= most) {
             let ended = self.end();
             // The rows are written; the next ones try again.
-            return ended.or_else(|e| if e.is::<Full>() { Ok(()) } else { Err(e) });
+            return ended.or_else(|e| if e.is::<DiskFull>() { Ok(()) } else { Err(e) });
         }
         Ok(())
     }
 
-    fn turn(&mut self, turn: Turn) -> Result<()> {
+    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
         match turn {
-            Turn::Retry => Ok(()),
+            SinkCommand::Retry => Ok(()),
             _ => self.end(),
         }
     }

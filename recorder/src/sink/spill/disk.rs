@@ -11,7 +11,7 @@ use crate::sink::summary::Summary;
 
 /// A disk.
 #[derive(Debug, Default)]
-pub struct Disk {
+pub struct DiskStatus {
     full: AtomicBool,
     /// Bytes that wait in memory.
     waiting: AtomicU64,
@@ -28,7 +28,7 @@ struct Told {
     lost: BTreeMap<&'static str, u64>,
 }
 
-impl Disk {
+impl DiskStatus {
     fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
         with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use ctrace_schema::human::{bytes, count};
 
-use crate::limits::files::Limits;
+use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 use crate::records::loss::Cause;
 use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
-use crate::rows::single::Lines;
-use crate::rows::stored::Kept;
-use crate::sink::full::Full;
-use crate::sink::spill::disk::Disk;
-use crate::sink::{Sink, Summary, Turn, Wants};
+use crate::rows::single::SingleRows;
+use crate::rows::stored::StoredRows;
+use crate::sink::full::DiskFull;
+use crate::sink::spill::disk::DiskStatus;
+use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// A sink that may have no room at times.
 pub struct Spill {
@@ -29,7 +29,7 @@ pub struct Spill {
     /// What was given up and is not written yet.
     evicted: Vec<Evicted>,
     host: String,
-    disk: Arc<Disk>,
+    disk: Arc<DiskStatus>,
 }
 
 impl Spill {
@@ -45,7 +45,7 @@ impl Spill {
     pub fn over(sink: Box<dyn Sink>, host: &str, most: (usize, usize)) -> Result<Spill> {
         Ok(Spill {
             sink,
-            ring: Ring::new(Limits {
+            ring: Ring::new(SizeAndAge {
                 bytes: Some(most.0 as u64),
                 age: None,
             })?,
@@ -57,7 +57,7 @@ impl Spill {
     }
 
     /// What it tells.
-    pub fn disk(&self) -> Arc<Disk> {
+    pub fn disk(&self) -> Arc<DiskStatus> {
         self.disk.clone()
     }
 
@@ -65,7 +65,7 @@ impl Spill {
     fn unless_full(&self, done: Result<()>) -> Result<bool> {
         let full = match done {
             Ok(()) => return Ok(true),
-            Err(e) => e.downcast::<Full>()?,
+            Err(e) => e.downcast::<DiskFull>()?,
         };
         if !self.disk.is_full() {
             let most = bytes(self.most.0 as u64);
@@ -89,7 +89,7 @@ impl Spill {
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
-            let written = self.sink.write(&Kept::read(&group)?);
+            let written = self.sink.write(&StoredRows::read(&group)?);
             if !self.unless_full(written)? {
                 return Ok(());
             }
@@ -111,7 +111,7 @@ impl Spill {
     /// Says in the recording what was given up. False: there is no room.
     fn write_gaps(&mut self) -> Result<bool> {
         self.evicted.extend(self.ring.take_evicted());
-        let mut lines = Lines::new();
+        let mut lines = SingleRows::new();
         for evicted in &self.evicted {
             evicted.push_gaps(&mut lines, &self.host, Cause::DiskFull.as_str());
         }
@@ -129,7 +129,7 @@ impl Spill {
 }
 
 impl Sink for Spill {
-    fn wants(&self) -> Wants {
+    fn wants(&self) -> BatchPolicy {
         self.sink.wants()
     }
 
@@ -155,7 +155,7 @@ impl Sink for Spill {
         Ok(())
     }
 
-    fn turn(&mut self, turn: Turn) -> Result<()> {
+    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
         if self.disk.is_full() {
             self.drain()?;
         }

@@ -23,7 +23,7 @@ fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) 
     let root = descr.root_schema_ptr();
     let mut out = SerializedFileWriter::new(vec![], root, Arc::default()).unwrap();
     let series: Series = values.iter().copied().collect();
-    let mut encoder = Encoder::new().unwrap();
+    let mut encoder = ColumnEncoder::new().unwrap();
     let (bytes, close) = encoder.chunk(&series, texts, &descr.column(0)).unwrap();
     let mut group = out.next_row_group().unwrap();
     let bytes = Bytes::copy_from_slice(bytes);
