@@ -15,21 +15,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::incident::incident;
-use crate::support::story::{START, Story, footer};
+use crate::support::story::START;
 use crate::support::transcript::{ctrace_query_in, transcript};
-
-/// Writes a recording of `count` calls, which replaces the one before. `time` gives the time of each call in ms.
-fn calls(dir: &Path, count: i64, time: impl Fn(i64) -> i64) {
-    let mut story = Story::default();
-    footer(&mut story);
-    for i in 0..count {
-        let who = json!({ "container": "web", "pid": 1, "tid": 1 });
-        story.call(time(i), &who, "getpid", i, json!({ "class": "process" }));
-    }
-    // Like a recorder that closes a file: the file appears in one step.
-    story.write(dir, "next");
-    std::fs::rename(dir.join("next"), dir.join("run.parquet")).unwrap();
-}
+use crate::write_calls;
 
 /// A running `ctrace-query --follow` and the lines that it prints.
 struct Follower {
@@ -102,7 +90,7 @@ impl Follower {
 fn new_events_come_in_the_order_of_time() {
     let dir = TempDir::new().unwrap();
     // In each pair of calls the second began first.
-    let write = |count: i64| calls(dir.path(), count, |i| i ^ 1);
+    let write = |count: i64| write_calls(dir.path(), count, |i| i ^ 1);
     write(2);
     let follower = Follower::new(dir.path(), &["select ret, strace() from syscalls"]);
     follower.expect(&["ret,strace()", "1,getpid() = 1", "0,getpid() = 0"]);
@@ -114,15 +102,15 @@ fn new_events_come_in_the_order_of_time() {
 #[test]
 fn new_events_follow_those_before() {
     let dir = TempDir::new().unwrap();
-    calls(dir.path(), 2, |i| i);
+    write_calls(dir.path(), 2, |i| i);
     let follower = Follower::new(
         dir.path(),
         &["select seq, strace() as call from syscalls where ret <> 2 order by seq"],
     );
     follower.expect(&["seq,call", "0,getpid() = 0", "1,getpid() = 1"]);
-    calls(dir.path(), 5, |i| i);
+    write_calls(dir.path(), 5, |i| i);
     follower.expect(&["3,getpid() = 3", "4,getpid() = 4"]);
-    calls(dir.path(), 6, |i| i);
+    write_calls(dir.path(), 6, |i| i);
     follower.expect(&["5,getpid() = 5"]);
     follower.end();
 }
@@ -202,10 +190,10 @@ fn rows_in_the_wal_of_an_sqlite_recording_are_followed_and_losses_are_reported()
 #[test]
 fn an_aggregate_is_computed_again_when_rows_arrive() {
     let dir = TempDir::new().unwrap();
-    calls(dir.path(), 2, |i| i);
+    write_calls(dir.path(), 2, |i| i);
     let follower = Follower::new(dir.path(), &["select count(*) as n from events"]);
     follower.expect(&["n", "2"]);
-    calls(dir.path(), 5, |i| i);
+    write_calls(dir.path(), 5, |i| i);
     // An empty line separates two answers.
     follower.expect(&["", "n", "5"]);
     follower.end();

@@ -9,6 +9,7 @@
 mod support {
     pub mod gaps;
     pub mod incident;
+    pub mod random;
     pub mod story;
     pub mod transcript;
 }
@@ -21,8 +22,10 @@ mod safety;
 mod shell;
 mod sources;
 
+use serde_json::json;
 use std::path::Path;
 use support::incident::incident;
+use support::story::{Story, footer};
 use support::transcript::{ctrace_query_in, transcript};
 use tempfile::TempDir;
 
@@ -36,4 +39,17 @@ fn recording() -> TempDir {
 /// The transcript of `ctrace-query ARGS` over `run.parquet` in `dir`.
 fn ask(dir: &Path, args: &[&str]) -> String {
     transcript(ctrace_query_in(dir).args(["-r", "run.parquet"]).args(args))
+}
+
+/// Writes a recording of `count` calls, which replaces the one before. `time` gives the time of each call in ms.
+fn write_calls(dir: &Path, count: i64, time: impl Fn(i64) -> i64) {
+    let mut story = Story::default();
+    footer(&mut story);
+    for i in 0..count {
+        let who = json!({ "container": "web", "pid": 1, "tid": 1 });
+        story.call(time(i), &who, "getpid", i, json!({ "class": "process" }));
+    }
+    // Like a recorder that closes a file: the file appears in one step.
+    story.write(dir, "next");
+    std::fs::rename(dir.join("next"), dir.join("run.parquet")).unwrap();
 }

@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::random::Random;
 use crate::support::story::{Story, footer};
 use crate::support::transcript::ctrace_query_in;
 use crate::{ask, recording};
@@ -15,14 +16,7 @@ use crate::{ask, recording};
 fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
     let dir = recording();
     let whole = fs::read(dir.path().join("run.parquet")).unwrap();
-    // A fixed sequence (Knuth's MMIX generator), so that a failure can be repeated.
-    let mut state = 1u64;
-    let mut next = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % below
-    };
+    let mut random = Random(1);
     for round in 0..40 {
         let mut bytes = whole.clone();
         // Every second round damages the footer, which is read first and trusted most.
@@ -31,9 +25,9 @@ fn damage_anywhere_is_an_error_or_an_answer_and_never_a_crash() {
         } else {
             bytes.len() - bytes.len() / 4
         };
-        for _ in 0..1 + next(8) {
-            let at = from + next(bytes.len() - 8 - from);
-            bytes[at] = next(256) as u8;
+        for _ in 0..1 + random.below(8) {
+            let at = from + random.below(bytes.len() - 8 - from);
+            bytes[at] = random.below(256) as u8;
         }
         fs::write(dir.path().join("bad.parquet"), &bytes).unwrap();
         let output = ctrace_query_in(dir.path())

@@ -5,6 +5,7 @@ use super::count;
 use crate::support::capture::{Capture, EVENTS, Recorder};
 use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
+use crate::support::random::Random;
 use crate::support::refusal::refused;
 use crate::support::replay::{fixture, replay};
 use serde_json::Value;
@@ -81,14 +82,10 @@ fn kill_in_turn(
     capture: &Arc<Capture>,
     dir: &Path,
 ) -> Vec<(PathBuf, u64)> {
-    let mut random = worker as u64 + 1;
+    let mut random = Random(worker as u64 + 1);
     let mut killed = vec![];
     for i in 0..kills.kills.div_ceil(kills.at_once) {
-        // Knuth's MMIX generator.
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let part = (random >> 33) as f64 / (1u64 << 31) as f64;
+        let part = random.below(1 << 31) as f64 / (1u64 << 31) as f64;
         let recorder = Recorder::start(capture, dir, &format!("{worker}-{i}"), kills.pause);
         std::thread::sleep(kills.longest.mul_f64(part));
         killed.push(recorder.kill());

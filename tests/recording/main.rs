@@ -13,6 +13,7 @@ mod support {
     pub mod metrics;
     pub mod programs;
     pub mod python;
+    pub mod random;
     pub mod refusal;
     pub mod replay;
     pub mod story;

@@ -288,64 +288,69 @@ fn refused(changes: &[(&str, &str)]) {
     }
 }
 
+/// Changes to a recording, each with the reason of the refusal.
+const CHANGES: &[(&str, &str)] = &[
+    (
+        "drop view files; drop view syscalls; drop table meta",
+        "no table `meta`",
+    ),
+    (
+        "pragma legacy_alter_table = on; alter table event rename to other; create view event as select * from other",
+        "is a view",
+    ),
+    (
+        "pragma legacy_alter_table = on; alter table task rename to other; create virtual table task using fts5(id, pid)",
+        "is a virtual",
+    ),
+    (
+        "update event set task_ref = 123456789 where id = 9",
+        "refers to row 123456789 of `task`",
+    ),
+    ("update call set compat = 7", "holds the number 7"),
+    (
+        "update meta set value = '9.0' where key = 'ctrace.schema'",
+        "newer than",
+    ),
+];
+
+/// Changes to tables that a writer without our constraints made: the table, the change, and the reason of the refusal.
+const UNCONSTRAINED: &[(&str, &str, &str)] = &[
+    (
+        "task",
+        "update task set pid = 'many' where id = 1",
+        "column `pid` of its table `task` holds a value of type Text",
+    ),
+    (
+        "task",
+        "update task set pid = 5000000000 where id = 1",
+        "holds the number 5000000000",
+    ),
+    (
+        "task",
+        "update task set comm = x'ff00' where id = 1",
+        "holds a value of type Blob",
+    ),
+    (
+        "task",
+        "update task set comm = cast(x'ff41' as text) where id = 1",
+        "not UTF-8",
+    ),
+    (
+        "event",
+        "update event set time = 'noon' where id = 9",
+        "for time",
+    ),
+    (
+        "event",
+        "update event set seq = 9223372036854775807",
+        "of type Real for seq",
+    ),
+];
+
 #[test]
 fn a_foreign_database_is_refused_with_the_reason() {
-    refused(&[
-        (
-            "drop view files; drop view syscalls; drop table meta",
-            "no table `meta`",
-        ),
-        (
-            "pragma legacy_alter_table = on; alter table event rename to other; create view event as select * from other",
-            "is a view",
-        ),
-        (
-            "pragma legacy_alter_table = on; alter table task rename to other; create virtual table task using fts5(id, pid)",
-            "is a virtual",
-        ),
-        (
-            "update event set task_ref = 123456789 where id = 9",
-            "refers to row 123456789 of `task`",
-        ),
-        ("update call set compat = 7", "holds the number 7"),
-        (
-            "update meta set value = '9.0' where key = 'ctrace.schema'",
-            "newer than",
-        ),
-    ]);
-    // Tables that a writer without our constraints made.
-    for (table, change, reason) in [
-        (
-            "task",
-            "update task set pid = 'many' where id = 1",
-            "column `pid` of its table `task` holds a value of type Text",
-        ),
-        (
-            "task",
-            "update task set pid = 5000000000 where id = 1",
-            "holds the number 5000000000",
-        ),
-        (
-            "task",
-            "update task set comm = x'ff00' where id = 1",
-            "holds a value of type Blob",
-        ),
-        (
-            "task",
-            "update task set comm = cast(x'ff41' as text) where id = 1",
-            "not UTF-8",
-        ),
-        (
-            "event",
-            "update event set time = 'noon' where id = 9",
-            "for time",
-        ),
-        (
-            "event",
-            "update event set seq = 9223372036854775807",
-            "of type Real for seq",
-        ),
-    ] {
+    refused(CHANGES);
+    for (table, change, reason) in UNCONSTRAINED {
         let copied = format!(
             "pragma legacy_alter_table = on; create table x as select * from {table}; drop table {table}; alter table x rename to {table};"
         );

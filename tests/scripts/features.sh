@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Proves that the recorder builds without DataFusion, and the query program without libbpf and so without clang.
+# Proves that the recorder builds without DataFusion and tokio, the query program without libbpf and so without clang, and
+# the schema without Parquet and SQLite.
 set -euo pipefail
 
-# with FEATURE WANTED UNWANTED: what FEATURE alone depends on has the one crate and not the other.
-with() {
-	local tree
-	tree=$(cargo tree --locked --no-default-features --features "$1" --edges normal,build --prefix none --format '{p}')
-	grep -q "^$2 " <<<"$tree" || { echo "features: $1 does not depend on $2: this check is broken" >&2; exit 1; }
-	! grep "^$3 " <<<"$tree" || { echo "features: $1 must not depend on $3" >&2; exit 1; }
+# check WANTED UNWANTED CARGO-TREE-ARGS...: the dependencies contain one crate and not the other.
+check() {
+	local wanted=$1 unwanted=$2 tree
+	shift 2
+	tree=$(cargo tree --locked --edges normal,build --prefix none --format '{p}' "$@")
+	grep -q "^$wanted " <<<"$tree" || { echo "features: $* does not depend on $wanted: this check is broken" >&2; exit 1; }
+	! grep "^$unwanted " <<<"$tree" || { echo "features: $* must not depend on $unwanted" >&2; exit 1; }
 }
-with record libbpf-rs datafusion
-with record libbpf-cargo tokio
-with query datafusion libbpf-sys
-with query datafusion libbpf-cargo
+record=(--no-default-features --features record)
+query=(--no-default-features --features query)
+check libbpf-rs datafusion "${record[@]}"
+check libbpf-cargo tokio "${record[@]}"
+check datafusion libbpf-sys "${query[@]}"
+check datafusion libbpf-cargo "${query[@]}"
+check arrow-schema parquet --package ctrace-schema
+check arrow-schema rusqlite --package ctrace-schema

@@ -9,10 +9,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use terminal::{CTRL_A, CTRL_C, CTRL_D, CTRL_R, CTRL_U, ENTER, PROMPT, RIGHT, Terminal, UP};
 
-use crate::recording;
 use crate::support::incident::incident;
-use crate::support::story::{Story, footer};
 use crate::support::transcript::{ctrace_query_in, transcript};
+use crate::{recording, write_calls};
 
 /// The shell over `run.parquet`.
 fn shell(dir: &Path) -> Terminal {
@@ -252,27 +251,10 @@ fn ctrl_c_stops_the_query_and_not_the_shell() {
     assert_eq!(shell.exit().0, 0);
 }
 
-/// Writes a recording of `count` calls, which replaces the one before.
-fn calls(dir: &Path, count: i64) {
-    let mut story = Story::default();
-    footer(&mut story);
-    for i in 0..count {
-        story.call(
-            i,
-            &json!({ "container": "web", "pid": 1, "tid": 1 }),
-            "getpid",
-            i,
-            json!({}),
-        );
-    }
-    story.write(dir, "next");
-    fs::rename(dir.join("next"), dir.join("run.parquet")).unwrap();
-}
-
 #[test]
 fn watch_answers_again_as_the_recording_grows() {
     let dir = TempDir::new().unwrap();
-    calls(dir.path(), 1111);
+    write_calls(dir.path(), 1111, |i| i);
     let mut shell = shell(dir.path());
     shell
         .enter("select count(*) as n from events;")
@@ -282,7 +264,7 @@ fn watch_answers_again_as_the_recording_grows() {
         .expect("every 100ms")
         .expect("1111")
         .expect("every 100ms");
-    calls(dir.path(), 2222);
+    write_calls(dir.path(), 2222, |i| i);
     shell.expect("2222").press(CTRL_C).expect("stopped");
     // The shell keeps the recording as it was opened, until `\r` opens it again.
     shell

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A change to the bytes of a file, which begin at its start and end before the footer, and to the places of its rollups.
+/// A change to the bytes of a file up to its footer, and to the places of its rollups.
 type Forge = fn(&mut Vec<u8>, &mut Value);
 
 /// The rollups that can answer the question of the test.

@@ -1,17 +1,10 @@
 //! Random statements that rollups may or may not be able to answer.
 
-/// A random generator with a fixed seed.
-struct Random(u64);
+use crate::support::random::Random;
 
-impl Random {
-    /// Picks an element of a list with Knuth's MMIX generator.
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        list[(self.0 >> 33) as usize % list.len()]
-    }
+/// Picks an element of a list.
+fn pick<'a>(random: &mut Random, list: &[&'a str]) -> &'a str {
+    list[random.below(list.len())]
 }
 
 const GROUPS: &[&str] = &[
@@ -153,15 +146,15 @@ pub fn statements(count: usize) -> Vec<String> {
     let mut random = Random(7);
     (0..count)
         .map(|_| {
-            let (table, group) = (random.pick(TABLES), random.pick(GROUPS));
-            let (one, two) = (random.pick(SUMS), random.pick(SUMS));
-            let (filter, also) = (random.pick(FILTERS), random.pick(FILTERS));
-            let filter = match random.pick(&["one", "one", "both"]) {
+            let (table, group) = (pick(&mut random, TABLES), pick(&mut random, GROUPS));
+            let (one, two) = (pick(&mut random, SUMS), pick(&mut random, SUMS));
+            let (filter, also) = (pick(&mut random, FILTERS), pick(&mut random, FILTERS));
+            let filter = match pick(&mut random, &["one", "one", "both"]) {
                 "both" => format!("{filter} and {also}"),
                 _ => filter.to_string(),
             };
             let text = |e: &str, name| format!("cast({e} as varchar) as {name}");
-            match random.pick(&["group", "group", "distinct", "all"]) {
+            match pick(&mut random, &["group", "group", "distinct", "all"]) {
                 "group" => format!(
                     "select {}, {}, {} from {table} where {filter} group by {group}",
                     text(group, "a"),
