@@ -5,8 +5,7 @@ select container, syscall, error,
     coalesce(path, peer_addr || ':' || cast(peer_port as varchar), peer_path, path_arg) as subject,
     count(*) as calls, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
 from events
-where kind = 'syscall' and error not in ('EAGAIN', 'EINPROGRESS') and error not like 'ERESTART%'
-    and comm not like 'runc:[%'
+where {failed}
     {events}
 group by 1, 2, 3, 4
 order by calls desc, 1, 2, 3, 4

@@ -6,7 +6,7 @@ select container, path, count(*) as calls,
     coalesce(sum(case when operation = 'write' then bytes end), 0) as bytes_written,
     count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
 from files
-where comm not like 'runc:[%'
+where {not_runc}
     {events}
 group by container, path
 order by calls desc, container, path

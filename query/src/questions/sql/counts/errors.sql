@@ -3,7 +3,7 @@
 select container, syscall, comm, sum(errors) as calls, min(time) as first_seen, max(time) as last_seen
 from events
 where kind = 'counts' and errors > 0
-    and comm not like 'runc:[%'
+    and {not_runc}
     {events}
 group by container, syscall, comm
 order by calls desc, container, syscall, comm

@@ -1,0 +1,403 @@
+//! The flags as clap parses them. Help, man page and completions come from these definitions.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cli::task::{
+    AnswerOptions, Command, Conversion, Invocation, Query, Recovery, Scope, Task,
+};
+use crate::output::AnswerFormat;
+
+/// The name of the program.
+const PROGRAM: &str = "ctrace-query";
+
+/// Ask a recording of ctrace-rec with SQL, or with one of the ready questions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ctrace-query",
+    version,
+    disable_help_subcommand = true,
+    subcommand_precedence_over_arg = true,
+    subcommand_help_heading = "Ready questions",
+    subcommand_value_name = "QUESTION",
+    override_usage = "ctrace-query [OPTIONS] SQL\n       ctrace-query [OPTIONS] QUESTION [--container NAME] [--since TIME] \
+                      [--until TIME] [--limit N] [--show-sql]",
+    after_help = "Examples:\n  ctrace-query summary\n  \
+                  ctrace-query files --container web --since 03:10 --until 03:20\n  \
+                  ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
+                  Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
+                  functions`. Times are UTC. Without a question, on a terminal, it is a shell."
+)]
+pub(crate) struct QueryFlags {
+    #[command(flatten)]
+    common: CommonFlags,
+    /// Read the SQL from a file
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "sql")]
+    file: Option<PathBuf>,
+    /// One SQL statement, or `-` to read it from stdin
+    #[arg(value_name = "SQL")]
+    sql: Option<String>,
+    #[command(subcommand)]
+    command: Option<CommandFlags>,
+}
+
+/// What to read and how to write: the same with SQL and with ready questions.
+#[derive(Args, Clone, Debug, Default)]
+struct CommonFlags {
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    recordings: Vec<PathBuf>,
+    /// Format of the answer [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<AnswerFormat>,
+    /// Write the answer to a file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Answer again as the recording grows, until Ctrl-C; of events, show the new ones
+    #[arg(short = 'F', long)]
+    follow: bool,
+    /// Read every event, also where the sums that the recorder keeps beside them tell the same
+    #[arg(long)]
+    no_rollups: bool,
+    /// Answer so often, and say on stderr how long each time took
+    #[arg(long, value_name = "N", hide = true)]
+    times: Option<u32>,
+}
+
+/// Ready questions, and what else is not SQL.
+#[derive(Debug, Subcommand)]
+enum CommandFlags {
+    /// What is in this recording, and what stands out?
+    Summary(ReadyFlags),
+    /// Which containers ran, from which images, and how busy were they?
+    Containers(ReadyFlags),
+    /// Which calls did it make, how many failed, how long did they take?
+    Syscalls(ReadyFlags),
+    /// What did it do, call by call, as strace prints it?
+    Strace(ReadyFlags),
+    /// Which files did it touch, and how?
+    Files(ReadyFlags),
+    /// Whom did it call, and who called it?
+    Peers(ReadyFlags),
+    /// Which container talks to which?
+    Links(ReadyFlags),
+    /// Which processes ran, who started them, how did they end?
+    Processes(ReadyFlags),
+    /// What failed, and on what? Not EAGAIN, nor what the kernel makes again, nor what runc tries while it sets a container up
+    Errors(ReadyFlags),
+    /// Which calls did seccomp refuse?
+    Denied(ReadyFlags),
+    /// When were events lost, and how many?
+    Gaps(ReadyFlags),
+    /// Which calls does it need? As a seccomp profile for Docker, podman and Kubernetes
+    Seccomp(SeccompFlags),
+    /// What happened, on one page of HTML for those who were not there?
+    Report(ReportFlags),
+    /// Which tables are there, which columns do they have, what do they mean?
+    Describe(DescribeFlags),
+    /// Turn a recording from Parquet into SQLite, or back; nothing is lost
+    Convert(ConvertFlags),
+    /// Finish a recording that was not closed, because its recorder was killed or the machine went down
+    Recover(RecoverFlags),
+    /// List the ready questions, the functions for SQL, or SQL that answers what people ask
+    Help {
+        /// `questions`, `functions` or `cookbook`
+        topic: Option<String>,
+    },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of a ready question.
+#[derive(Args, Debug)]
+struct ReadyFlags {
+    #[command(flatten)]
+    scope: ScopeFlags,
+    /// Print the SQL instead of running it
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// What a ready question is about.
+#[derive(Args, Clone, Debug, Default)]
+struct ScopeFlags {
+    /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    containers: Vec<String>,
+    /// From here: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Up to here, likewise
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// At most this many rows
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
+    limit: Option<u64>,
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "write a number of rows, such as 20".into())
+}
+
+/// `seccomp`.
+#[derive(Args, Debug)]
+struct SeccompFlags {
+    /// Only the calls of these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    containers: Vec<String>,
+    /// Print the SQL that finds the calls
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+struct ReportFlags {
+    #[command(flatten)]
+    scope: ScopeFlags,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// `convert`.
+#[derive(Args, Debug)]
+struct ConvertFlags {
+    /// Recording to read
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+    /// File to write; its ending says the format (.parquet, .sqlite)
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    /// Overwrite it if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// `recover`.
+#[derive(Args, Debug)]
+struct RecoverFlags {
+    /// Recording that was not closed
+    #[arg(value_name = "RECORDING")]
+    recording: PathBuf,
+    /// Leave it as it is, and write what is in it to this file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite that file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// `describe`.
+#[derive(Args, Debug)]
+struct DescribeFlags {
+    /// Table or view; without it, the list of them
+    table: Option<String>,
+    /// Print the SQL instead of running it
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// Parses the arguments of the process. Prints help and errors itself, and exits then.
+pub(crate) fn parse() -> Invocation {
+    lowered(QueryFlags::parse())
+}
+
+/// Why a line of the shell is not an invocation.
+#[derive(Debug)]
+pub(crate) enum LineError {
+    /// The line asks for help, which is this text.
+    Help(String),
+    /// The line is wrong; the text says how.
+    Wrong(String),
+}
+
+/// Parses a line of the shell, without SQL.
+pub(crate) fn parse_line(words: &[String]) -> Result<Invocation, LineError> {
+    let program = [PROGRAM.to_string()];
+    match QueryFlags::try_parse_from(program.iter().chain(words)) {
+        Ok(flags) => Ok(lowered(flags)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Err(LineError::Help(error.to_string().trim_end().to_string()))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.trim_start_matches("error: ").trim_end();
+            Err(LineError::Wrong(text.to_string()))
+        }
+    }
+}
+
+/// The names of the subcommands that the help lists.
+#[cfg(test)]
+pub(crate) fn subcommands() -> Vec<String> {
+    let command = QueryFlags::command();
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    shown.map(|sub| sub.get_name().to_string()).collect()
+}
+
+/// The long options of a subcommand, such as `--container`.
+pub(crate) fn long_options(subcommand: &str) -> Vec<String> {
+    let flags = QueryFlags::command();
+    let Some(command) = flags.find_subcommand(subcommand) else {
+        return Vec::new();
+    };
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    shown
+        .filter_map(|arg| arg.get_long())
+        .map(|long| format!("--{long}"))
+        .collect()
+}
+
+/// Writes the completions for a shell.
+pub(crate) fn write_completions(shell: clap_complete::Shell, out: &mut dyn Write) {
+    clap_complete::generate(shell, &mut QueryFlags::command(), PROGRAM, out);
+}
+
+fn lowered(flags: QueryFlags) -> Invocation {
+    let QueryFlags {
+        common,
+        file,
+        sql,
+        command,
+    } = flags;
+    let Some(command) = command else {
+        return Invocation {
+            task: Task::Sql { sql, file },
+            options: common.into(),
+        };
+    };
+    let (task, after) = command.lowered();
+    Invocation {
+        task,
+        options: common.merge(after).into(),
+    }
+}
+
+impl CommandFlags {
+    /// The task, and the common options that follow the name of the subcommand.
+    fn lowered(self) -> (Task, CommonFlags) {
+        let command = |command| (Task::Command(command), CommonFlags::default());
+        match self {
+            CommandFlags::Summary(flags) => flags.lowered("summary"),
+            CommandFlags::Containers(flags) => flags.lowered("containers"),
+            CommandFlags::Syscalls(flags) => flags.lowered("syscalls"),
+            CommandFlags::Strace(flags) => flags.lowered("strace"),
+            CommandFlags::Files(flags) => flags.lowered("files"),
+            CommandFlags::Peers(flags) => flags.lowered("peers"),
+            CommandFlags::Links(flags) => flags.lowered("links"),
+            CommandFlags::Processes(flags) => flags.lowered("processes"),
+            CommandFlags::Errors(flags) => flags.lowered("errors"),
+            CommandFlags::Denied(flags) => flags.lowered("denied"),
+            CommandFlags::Gaps(flags) => flags.lowered("gaps"),
+            CommandFlags::Seccomp(flags) => {
+                let task = Task::Command(Command::Seccomp {
+                    containers: flags.containers,
+                    show_sql: flags.show_sql,
+                });
+                (task, flags.common)
+            }
+            CommandFlags::Report(flags) => {
+                let task = Task::Command(Command::Report(flags.scope.into()));
+                (task, flags.common)
+            }
+            CommandFlags::Describe(flags) => {
+                let task = Task::Query(Query::Describe {
+                    table: flags.table,
+                    show_sql: flags.show_sql,
+                });
+                (task, flags.common)
+            }
+            CommandFlags::Convert(flags) => command(Command::Convert(Conversion {
+                from: flags.from,
+                to: flags.to,
+                overwrite: flags.force,
+            })),
+            CommandFlags::Recover(flags) => command(Command::Recover(Recovery {
+                recording: flags.recording,
+                output: flags.output,
+                overwrite: flags.force,
+            })),
+            CommandFlags::Help { topic } => command(Command::Help { topic }),
+            CommandFlags::Man => command(Command::Man),
+            CommandFlags::Completions { shell } => command(Command::Completions(shell)),
+        }
+    }
+}
+
+impl ReadyFlags {
+    fn lowered(self, question: &'static str) -> (Task, CommonFlags) {
+        let query = Query::Ready {
+            question,
+            scope: self.scope.into(),
+            show_sql: self.show_sql,
+        };
+        (Task::Query(query), self.common)
+    }
+}
+
+impl CommonFlags {
+    /// Adds the options that follow a subcommand: they win over those before it, and recordings are added.
+    fn merge(mut self, after: CommonFlags) -> CommonFlags {
+        self.recordings.extend(after.recordings);
+        CommonFlags {
+            recordings: self.recordings,
+            format: after.format.or(self.format),
+            output: after.output.or(self.output),
+            follow: after.follow || self.follow,
+            no_rollups: after.no_rollups || self.no_rollups,
+            times: after.times.or(self.times),
+        }
+    }
+}
+
+impl From<CommonFlags> for AnswerOptions {
+    fn from(flags: CommonFlags) -> Self {
+        AnswerOptions {
+            recordings: flags.recordings,
+            format: flags.format,
+            output: flags.output,
+            follow: flags.follow,
+            no_rollups: flags.no_rollups,
+            times: flags.times,
+        }
+    }
+}
+
+impl From<ScopeFlags> for Scope {
+    fn from(flags: ScopeFlags) -> Self {
+        Scope {
+            containers: flags.containers,
+            since: flags.since,
+            until: flags.until,
+            limit: flags.limit,
+        }
+    }
+}
+
+impl ValueEnum for AnswerFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        AnswerFormat::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.about()))
+    }
+}
