@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use cli::{Invocation, Query, Task};
+use cli::{CliTask, Invocation, Query};
 use output::AnswerDestination;
 
 /// Runs the program with the arguments of the process, and returns its exit code.
@@ -49,11 +49,11 @@ fn perform(invocation: Invocation) -> anyhow::Result<()> {
     let engine = commands::new_engine(&options, cores);
     let screen = AnswerDestination::Stdout;
     let query = match task {
-        Task::Command(command) => {
+        CliTask::Command(command) => {
             let running = commands::run_command(&command, &options, &engine, screen);
             return runtime.block_on(running);
         }
-        Task::Sql {
+        CliTask::Sql {
             sql: None,
             file: None,
         } if shell::is_wanted() => {
@@ -62,10 +62,10 @@ fn perform(invocation: Invocation) -> anyhow::Result<()> {
             runtime.shutdown_background();
             return result;
         }
-        Task::Sql { sql, file } => {
+        CliTask::Sql { sql, file } => {
             Query::Sql(commands::given_sql(sql.as_deref(), file.as_deref())?)
         }
-        Task::Query(query) => query,
+        CliTask::Query(query) => query,
     };
     runtime.block_on(commands::answer_query(&engine, &query, &options, screen))?;
     if let Some(path) = options.output.filter(|_| !query.shows_sql()) {

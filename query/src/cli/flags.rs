@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cli::task::{
-    AnswerOptions, Command, Conversion, Invocation, Query, Recovery, Scope, Task,
+    AnswerOptions, CliCommand, CliTask, Conversion, Invocation, Query, Recovery, Scope,
 };
 use crate::output::AnswerFormat;
 
@@ -280,7 +280,7 @@ fn lowered(flags: QueryFlags) -> Invocation {
     } = flags;
     let Some(command) = command else {
         return Invocation {
-            task: Task::Sql { sql, file },
+            task: CliTask::Sql { sql, file },
             options: common.into(),
         };
     };
@@ -293,8 +293,8 @@ fn lowered(flags: QueryFlags) -> Invocation {
 
 impl CommandFlags {
     /// The task, and the common options that follow the name of the subcommand.
-    fn lowered(self) -> (Task, CommonFlags) {
-        let command = |command| (Task::Command(command), CommonFlags::default());
+    fn lowered(self) -> (CliTask, CommonFlags) {
+        let command = |command| (CliTask::Command(command), CommonFlags::default());
         match self {
             CommandFlags::Summary(flags) => flags.lowered("summary"),
             CommandFlags::Containers(flags) => flags.lowered("containers"),
@@ -308,48 +308,48 @@ impl CommandFlags {
             CommandFlags::Denied(flags) => flags.lowered("denied"),
             CommandFlags::Gaps(flags) => flags.lowered("gaps"),
             CommandFlags::Seccomp(flags) => {
-                let task = Task::Command(Command::Seccomp {
+                let task = CliTask::Command(CliCommand::Seccomp {
                     containers: flags.containers,
                     show_sql: flags.show_sql,
                 });
                 (task, flags.common)
             }
             CommandFlags::Report(flags) => {
-                let task = Task::Command(Command::Report(flags.scope.into()));
+                let task = CliTask::Command(CliCommand::Report(flags.scope.into()));
                 (task, flags.common)
             }
             CommandFlags::Describe(flags) => {
-                let task = Task::Query(Query::Describe {
+                let task = CliTask::Query(Query::Describe {
                     table: flags.table,
                     show_sql: flags.show_sql,
                 });
                 (task, flags.common)
             }
-            CommandFlags::Convert(flags) => command(Command::Convert(Conversion {
+            CommandFlags::Convert(flags) => command(CliCommand::Convert(Conversion {
                 from: flags.from,
                 to: flags.to,
                 overwrite: flags.force,
             })),
-            CommandFlags::Recover(flags) => command(Command::Recover(Recovery {
+            CommandFlags::Recover(flags) => command(CliCommand::Recover(Recovery {
                 recording: flags.recording,
                 output: flags.output,
                 overwrite: flags.force,
             })),
-            CommandFlags::Help { topic } => command(Command::Help { topic }),
-            CommandFlags::Man => command(Command::Man),
-            CommandFlags::Completions { shell } => command(Command::Completions(shell)),
+            CommandFlags::Help { topic } => command(CliCommand::Help { topic }),
+            CommandFlags::Man => command(CliCommand::Man),
+            CommandFlags::Completions { shell } => command(CliCommand::Completions(shell)),
         }
     }
 }
 
 impl ReadyFlags {
-    fn lowered(self, question: &'static str) -> (Task, CommonFlags) {
+    fn lowered(self, question: &'static str) -> (CliTask, CommonFlags) {
         let query = Query::Ready {
             question,
             scope: self.scope.into(),
             show_sql: self.show_sql,
         };
-        (Task::Query(query), self.common)
+        (CliTask::Query(query), self.common)
     }
 }
 

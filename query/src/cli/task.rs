@@ -7,7 +7,7 @@ use crate::output::AnswerFormat;
 /// One run of the program, or one line of the shell.
 #[derive(Debug)]
 pub(crate) struct Invocation {
-    pub(crate) task: Task,
+    pub(crate) task: CliTask,
     pub(crate) options: AnswerOptions,
 }
 
@@ -24,14 +24,14 @@ pub(crate) struct AnswerOptions {
 }
 
 #[derive(Debug)]
-pub(crate) enum Task {
+pub(crate) enum CliTask {
     /// SQL from the command line, a file or stdin; with neither argument, the shell on a terminal.
     Sql {
         sql: Option<String>,
         file: Option<PathBuf>,
     },
     Query(Query),
-    Command(Command),
+    Command(CliCommand),
 }
 
 /// A query of the recordings.
@@ -72,7 +72,7 @@ pub(crate) struct Scope {
 
 /// Everything that is not a query.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     Seccomp {
         containers: Vec<String>,
         show_sql: bool,

@@ -8,7 +8,7 @@ use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::answer;
 use crate::commands::containers::{check_container, has_only_counts};
 use crate::commands::follow::follow;
-use crate::engine::{Engine, Notice, QueryError, SqlError};
+use crate::engine::{Engine, QueryError, RecordingNotice, SqlError};
 use crate::messages;
 use crate::output::{AnswerDestination, AnswerFormat};
 use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion};
@@ -24,12 +24,12 @@ pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
 }
 
 /// Prints a notice of an engine.
-pub(crate) fn print_notice(notice: Notice) {
+pub(crate) fn print_notice(notice: RecordingNotice) {
     match notice {
-        Notice::DefaultRecording(path) => {
+        RecordingNotice::DefaultRecording(path) => {
             messages::status("reading", &path.display().to_string());
         }
-        Notice::Unclosed(warning) => messages::warning(&warning),
+        RecordingNotice::Unclosed(warning) => messages::warning(&warning),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs commands that are not queries.
 
-use crate::cli::{self, AnswerOptions, Command};
+use crate::cli::{self, AnswerOptions, CliCommand};
 use crate::commands::help::print_help;
 use crate::commands::report::report;
 use crate::commands::seccomp::{seccomp, seccomp_sql};
@@ -13,7 +13,7 @@ use crate::rewrite;
 /// # Errors
 /// The command failed.
 pub(crate) async fn run_command(
-    command: &Command,
+    command: &CliCommand,
     options: &AnswerOptions,
     engine: &Engine,
     screen: AnswerDestination<'_>,
@@ -21,19 +21,19 @@ pub(crate) async fn run_command(
     let output = options.output.as_deref();
     let to = output.map_or(screen, AnswerDestination::File);
     match command {
-        Command::Help { topic } => print_help(topic.as_deref(), screen),
-        Command::Man => Ok(cli::write_man(&mut std::io::stdout())?),
-        Command::Completions(shell) => {
+        CliCommand::Help { topic } => print_help(topic.as_deref(), screen),
+        CliCommand::Man => Ok(cli::write_man(&mut std::io::stdout())?),
+        CliCommand::Completions(shell) => {
             cli::write_completions(*shell, &mut std::io::stdout());
             Ok(())
         }
-        Command::Convert(conversion) => rewrite::convert(conversion).await,
-        Command::Recover(recovery) => rewrite::recover(recovery).await,
-        Command::Seccomp {
+        CliCommand::Convert(conversion) => rewrite::convert(conversion).await,
+        CliCommand::Recover(recovery) => rewrite::recover(recovery).await,
+        CliCommand::Seccomp {
             containers,
             show_sql: true,
         } => screen.print(&seccomp_sql(containers, engine).await?),
-        Command::Seccomp { containers, .. } => seccomp(containers, engine, to).await,
-        Command::Report(scope) => report(scope, engine, to).await,
+        CliCommand::Seccomp { containers, .. } => seccomp(containers, engine, to).await,
+        CliCommand::Report(scope) => report(scope, engine, to).await,
     }
 }

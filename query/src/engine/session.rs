@@ -18,16 +18,17 @@ use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
+use crate::engine::column_names;
 use crate::engine::error::QueryError;
+use crate::engine::functions;
 use crate::engine::one_heap::OneHeap;
 use crate::engine::rollups::UseRollups;
 use crate::engine::sql_error::SqlError;
-use crate::engine::{column_names, functions};
 use crate::source::{Recordings, SourceError, TimeSpan};
 
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
-pub(crate) enum Notice {
+pub(crate) enum RecordingNotice {
     /// No recording was named, and this one was chosen.
     DefaultRecording(PathBuf),
     /// A warning about a recording that was not closed.
@@ -44,7 +45,7 @@ pub(crate) struct Engine {
     rollups: bool,
     recordings: OnceCell<Recordings>,
     span: OnceCell<TimeSpan>,
-    notify: fn(Notice),
+    notify: fn(RecordingNotice),
     /// Whether `notify` is still to be called for recordings that were not closed.
     warn_unclosed: bool,
 }
@@ -55,7 +56,7 @@ const BATCH_ROWS: usize = 32_768;
 impl Engine {
     /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
     /// `notify` is called when recordings are opened, which happens while a statement is planned.
-    pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(Notice)) -> Self {
+    pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
         let mut config = SessionConfig::new()
             .with_target_partitions(cores)
             .with_batch_size(BATCH_ROWS);
@@ -155,11 +156,13 @@ impl Engine {
             .get_or_try_init(async || {
                 let opened = Recordings::open(&self.ctx, &self.paths).await?;
                 if opened.is_default {
-                    (self.notify)(Notice::DefaultRecording(opened.files[0].path.clone()));
+                    (self.notify)(RecordingNotice::DefaultRecording(
+                        opened.files[0].path.clone(),
+                    ));
                 }
                 if self.warn_unclosed {
                     let warnings = opened.unclosed_warnings();
-                    warnings.for_each(|text| (self.notify)(Notice::Unclosed(text)));
+                    warnings.for_each(|text| (self.notify)(RecordingNotice::Unclosed(text)));
                 }
                 Ok(opened)
             })

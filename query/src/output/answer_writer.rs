@@ -29,7 +29,7 @@ pub(crate) fn forget_closed_pipe() {
 
 /// A writer for one answer. Dropped before [`AnswerWriter::finish`], it leaves no file behind.
 pub(crate) struct AnswerWriter {
-    medium: Medium,
+    medium: OutputMedium,
     /// The name of the medium in errors.
     name: String,
     /// The first I/O error. The writers of formats replace I/O errors by errors of their own.
@@ -40,7 +40,7 @@ pub(crate) struct AnswerWriter {
     pub(crate) live: bool,
 }
 
-enum Medium {
+enum OutputMedium {
     Pipe(BufWriter<Stdout>),
     Terminal(Terminal),
     File(BufWriter<File>),
@@ -56,7 +56,7 @@ impl AnswerWriter {
         let stdout = io::stdout();
         if !stdout.is_terminal() {
             return Ok(AnswerWriter::new(
-                Medium::Pipe(BufWriter::new(stdout)),
+                OutputMedium::Pipe(BufWriter::new(stdout)),
                 "stdout".into(),
             ));
         }
@@ -68,12 +68,12 @@ impl AnswerWriter {
             to: TerminalOutput::Plain(BufWriter::new(stdout)),
             line: Vec::new(),
         };
-        let mut writer = AnswerWriter::new(Medium::Terminal(terminal), "stdout".into());
+        let mut writer = AnswerWriter::new(OutputMedium::Terminal(terminal), "stdout".into());
         writer.width = Some(width);
         Ok(writer)
     }
 
-    fn new(medium: Medium, name: String) -> Self {
+    fn new(medium: OutputMedium, name: String) -> Self {
         AnswerWriter {
             medium,
             name,
@@ -89,7 +89,8 @@ impl AnswerWriter {
     /// As [`AnswerWriter::stdout`].
     pub(crate) fn pager(format: AnswerFormat) -> Result<Self, OutputError> {
         let mut writer = AnswerWriter::stdout(format)?;
-        if let (Medium::Terminal(terminal), Some(width)) = (&mut writer.medium, writer.width) {
+        if let (OutputMedium::Terminal(terminal), Some(width)) = (&mut writer.medium, writer.width)
+        {
             let rows = terminal_size::terminal_size().map_or(24, |(_, rows)| usize::from(rows.0));
             terminal.to = TerminalOutput::Paged(PagedScreen::new(width, rows));
         }
@@ -107,11 +108,11 @@ impl AnswerWriter {
         let special = path.metadata().is_ok_and(|m| !m.is_file());
         let medium = if special {
             let file = File::options().write(true).open(path).map_err(failed)?;
-            Medium::File(BufWriter::new(file))
+            OutputMedium::File(BufWriter::new(file))
         } else {
             let partial = PartialFile::new(path);
             let file = File::create(partial.path()).map_err(failed)?;
-            Medium::Partial(BufWriter::new(file), partial)
+            OutputMedium::Partial(BufWriter::new(file), partial)
         };
         Ok(AnswerWriter::new(medium, name))
     }
@@ -134,9 +135,9 @@ impl AnswerWriter {
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         let finished = match &mut self.medium {
-            Medium::Terminal(terminal) => terminal.finish(),
-            Medium::Partial(_, partial) => partial.finish(),
-            Medium::Pipe(_) | Medium::File(_) => Ok(()),
+            OutputMedium::Terminal(terminal) => terminal.finish(),
+            OutputMedium::Partial(_, partial) => partial.finish(),
+            OutputMedium::Pipe(_) | OutputMedium::File(_) => Ok(()),
         };
         self.note(finished)
     }
@@ -154,9 +155,9 @@ impl AnswerWriter {
 
     fn inner(&mut self) -> &mut dyn Write {
         match &mut self.medium {
-            Medium::Pipe(pipe) => pipe,
-            Medium::Terminal(terminal) => terminal,
-            Medium::File(file) | Medium::Partial(file, _) => file,
+            OutputMedium::Pipe(pipe) => pipe,
+            OutputMedium::Terminal(terminal) => terminal,
+            OutputMedium::File(file) | OutputMedium::Partial(file, _) => file,
         }
     }
 }

@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::ctrl_c;
 use tokio::sync::Notify;
 
-use crate::cli::{self, AnswerOptions, Command, LineError, Query, Task};
+use crate::cli::{self, AnswerOptions, CliCommand, CliTask, LineError, Query};
 use crate::commands::{answer_query, given_sql, new_engine, print_help, print_notice, run_command};
 use crate::engine::Engine;
 use crate::messages;
@@ -225,9 +225,9 @@ impl<'a> Shell<'a> {
         };
         let options = invocation.options;
         match invocation.task {
-            Task::Command(Command::Help { topic }) => self.help(topic.as_deref()),
-            Task::Query(query) => self.query(query, &options),
-            Task::Command(command) => {
+            CliTask::Command(CliCommand::Help { topic }) => self.help(topic.as_deref()),
+            CliTask::Query(query) => self.query(query, &options),
+            CliTask::Command(command) => {
                 let other = self.other_engine(&options);
                 let engine = other.as_ref().unwrap_or(&self.engine);
                 let running = run_command(&command, &options, engine, self.screen());
@@ -235,7 +235,7 @@ impl<'a> Shell<'a> {
                 Ok(())
             }
             // A single word that is not SQL either gets the error with a suggestion.
-            Task::Sql { sql, .. } => bail!(match given_sql(sql.as_deref(), None) {
+            CliTask::Sql { sql, .. } => bail!(match given_sql(sql.as_deref(), None) {
                 Err(error) if words.len() == 1 => error,
                 _ => anyhow!("`{}` is no question: `\\?` helps", words.join(" ")),
             }),

@@ -21,7 +21,7 @@ use crate::source::{EVENTS, META};
 /// Limit of the delay after Tab. Reading continues in the background, for the next Tab.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-type Pending<T> = Shared<BoxFuture<'static, Arc<T>>>;
+type PendingRead<T> = Shared<BoxFuture<'static, Arc<T>>>;
 
 /// The name of a table, and its columns.
 pub(crate) type TableColumns = (String, Vec<String>);
@@ -39,9 +39,9 @@ pub(crate) struct CompletionWords {
     engine: Engine,
     /// The names of the SQL functions, sorted.
     pub(crate) functions: Vec<String>,
-    tables: Pending<Vec<TableColumns>>,
+    tables: PendingRead<Vec<TableColumns>>,
     /// Read on first use, because that takes long for a large recording.
-    values: OnceCell<Pending<ColumnValues>>,
+    values: OnceCell<PendingRead<ColumnValues>>,
 }
 
 impl CompletionWords {
@@ -71,7 +71,7 @@ impl CompletionWords {
         self.wait(self.values.get_or_init(|| spawn(&self.runtime, read)))
     }
 
-    fn wait<T: Default>(&self, pending: &Pending<T>) -> Arc<T> {
+    fn wait<T: Default>(&self, pending: &PendingRead<T>) -> Arc<T> {
         let limited = async { timeout(MAX_WAIT, pending.clone()).await };
         self.runtime.block_on(limited).unwrap_or_default()
     }
@@ -81,7 +81,7 @@ impl CompletionWords {
 fn spawn<T: Default + Send + Sync + 'static>(
     runtime: &Handle,
     read: impl Future<Output = T> + Send + 'static,
-) -> Pending<T> {
+) -> PendingRead<T> {
     let reading = runtime.spawn(read);
     let pending = reading.map(|read| Arc::new(read.unwrap_or_default()));
     pending.boxed().shared()
