@@ -42,7 +42,6 @@ pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> anyhow::Error {
         .or(panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     anyhow::anyhow!(
-        "the reader broke off ({message}). The recording is damaged, or this is a bug of ctrace-query; RUST_BACKTRACE=1 \
-         shows where"
+        "the reader panicked ({message}). The recording is damaged, or this is a bug in ctrace-query; RUST_BACKTRACE=1 shows the place"
     )
 }

@@ -12,7 +12,6 @@ use crate::cli::task::{
 };
 use crate::output::AnswerFormat;
 
-/// The name of the program.
 const PROGRAM: &str = "ctrace-query";
 
 /// Ask a recording of ctrace-rec with SQL, or with one of the ready questions.
@@ -30,7 +29,7 @@ const PROGRAM: &str = "ctrace-query";
                   ctrace-query files --container web --since 03:10 --until 03:20\n  \
                   ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
                   Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
-                  functions`. Times are UTC. Without a question, on a terminal, it is a shell."
+                  functions`. Times are UTC. Without a question, a terminal gets an interactive shell."
 )]
 pub(crate) struct QueryFlags {
     #[command(flatten)]
@@ -45,10 +44,10 @@ pub(crate) struct QueryFlags {
     command: Option<CommandFlags>,
 }
 
-/// What to read and how to write: the same with SQL and with ready questions.
+/// The options of SQL and of ready questions alike.
 #[derive(Args, Clone, Debug, Default)]
 struct CommonFlags {
-    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several are one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are read as one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
     #[arg(short, long = "recording", value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
     /// Format of the answer [default: table]
@@ -57,53 +56,53 @@ struct CommonFlags {
     /// Write the answer to a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Answer again as the recording grows, until Ctrl-C; of events, show the new ones
+    /// Repeat the answer as the recording grows, until Ctrl-C; if it lists events, add only the new ones
     #[arg(short = 'F', long)]
     follow: bool,
-    /// Read every event, also where the sums that the recorder keeps beside them tell the same
+    /// Read every event instead of the precomputed rollups of the recording
     #[arg(long)]
     no_rollups: bool,
-    /// Answer so often, and say on stderr how long each time took
+    /// Answer N times, and print the time of each answer to stderr
     #[arg(long, value_name = "N", hide = true)]
     times: Option<u32>,
 }
 
-/// Ready questions, and what else is not SQL.
+/// The ready questions and the other subcommands.
 #[derive(Debug, Subcommand)]
 enum CommandFlags {
     /// What is in this recording, and what stands out?
     Summary(ReadyFlags),
     /// Which containers ran, from which images, and how busy were they?
     Containers(ReadyFlags),
-    /// Which calls did it make, how many failed, how long did they take?
+    /// Which calls were made, how many failed, how long did they take?
     Syscalls(ReadyFlags),
-    /// What did it do, call by call, as strace prints it?
+    /// What happened, call by call, as strace prints it?
     Strace(ReadyFlags),
-    /// Which files did it touch, and how?
+    /// Which files were used, and how?
     Files(ReadyFlags),
-    /// Whom did it call, and who called it?
+    /// Which peers did containers connect to, and which connected to them?
     Peers(ReadyFlags),
     /// Which container talks to which?
     Links(ReadyFlags),
     /// Which processes ran, who started them, how did they end?
     Processes(ReadyFlags),
-    /// What failed, and on what? Not EAGAIN, nor what the kernel makes again, nor what runc tries while it sets a container up
+    /// Which calls failed, and on what? Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
     Errors(ReadyFlags),
     /// Which calls did seccomp refuse?
     Denied(ReadyFlags),
     /// When were events lost, and how many?
     Gaps(ReadyFlags),
-    /// Which calls does it need? As a seccomp profile for Docker, podman and Kubernetes
+    /// Which calls does a container need? As a seccomp profile for Docker, podman and Kubernetes
     Seccomp(SeccompFlags),
-    /// What happened, on one page of HTML for those who were not there?
+    /// What happened? As one page of HTML that can be passed on
     Report(ReportFlags),
     /// Which tables are there, which columns do they have, what do they mean?
     Describe(DescribeFlags),
-    /// Turn a recording from Parquet into SQLite, or back; nothing is lost
+    /// Convert a recording from Parquet to SQLite or back, without loss
     Convert(ConvertFlags),
-    /// Finish a recording that was not closed, because its recorder was killed or the machine went down
+    /// Complete a recording that was not closed because the recorder was killed or the machine crashed
     Recover(RecoverFlags),
-    /// List the ready questions, the functions for SQL, or SQL that answers what people ask
+    /// Show the ready questions, the SQL functions, or a cookbook of SQL
     Help {
         /// `questions`, `functions` or `cookbook`
         topic: Option<String>,
@@ -119,7 +118,6 @@ enum CommandFlags {
     },
 }
 
-/// Options of a ready question.
 #[derive(Args, Debug)]
 struct ReadyFlags {
     #[command(flatten)]
@@ -131,16 +129,15 @@ struct ReadyFlags {
     common: CommonFlags,
 }
 
-/// What a ready question is about.
 #[derive(Args, Clone, Debug, Default)]
 struct ScopeFlags {
     /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
     #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
     containers: Vec<String>,
-    /// From here: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
+    /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// Up to here, likewise
+    /// Up to this time, in the same formats
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// At most this many rows
@@ -153,7 +150,6 @@ fn limit(text: &str) -> Result<u64, String> {
         .map_err(|_| "write a number of rows, such as 20".into())
 }
 
-/// `seccomp`.
 #[derive(Args, Debug)]
 struct SeccompFlags {
     /// Only the calls of these containers: name, at least 4 digits of the id, or a pattern with * and ?
@@ -166,7 +162,6 @@ struct SeccompFlags {
     common: CommonFlags,
 }
 
-/// `report`.
 #[derive(Args, Debug)]
 struct ReportFlags {
     #[command(flatten)]
@@ -175,38 +170,35 @@ struct ReportFlags {
     common: CommonFlags,
 }
 
-/// `convert`.
 #[derive(Args, Debug)]
 struct ConvertFlags {
     /// Recording to read
     #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// File to write; its ending says the format (.parquet, .sqlite)
+    /// File to write; its extension selects the format (.parquet, .sqlite)
     #[arg(value_name = "TO")]
     to: PathBuf,
-    /// Overwrite it if it exists
+    /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
 }
 
-/// `recover`.
 #[derive(Args, Debug)]
 struct RecoverFlags {
     /// Recording that was not closed
     #[arg(value_name = "RECORDING")]
     recording: PathBuf,
-    /// Leave it as it is, and write what is in it to this file
+    /// Write the completed recording to this file, and leave the original unchanged
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Overwrite that file if it exists
+    /// Overwrite FILE if it exists
     #[arg(long)]
     force: bool,
 }
 
-/// `describe`.
 #[derive(Args, Debug)]
 struct DescribeFlags {
-    /// Table or view; without it, the list of them
+    /// Table or view; without one, all of them are listed
     table: Option<String>,
     /// Print the SQL instead of running it
     #[arg(long)]
@@ -215,7 +207,7 @@ struct DescribeFlags {
     common: CommonFlags,
 }
 
-/// Parses the arguments of the process. Prints help and errors itself, and exits then.
+/// Parses the arguments of the process. On errors, and after help, clap exits the process.
 pub(crate) fn parse() -> Invocation {
     lowered(QueryFlags::parse())
 }

@@ -81,7 +81,7 @@ const GROUPS: &[ExampleGroup] = &[
                 "ctrace-query \"select exited, container, coalesce(argv, exe, comm) as process, signal_name(exit_signal) as signal from processes where exit_signal is not null order by exited\"",
             ),
             example(
-                "What did it do last, before it ended?",
+                "What did a container do last, before it ended?",
                 "ctrace-query \"select time, strace() from syscalls where container = 'client' order by time desc, seq desc limit 20\"",
             ),
         ],
@@ -108,7 +108,7 @@ const GROUPS: &[ExampleGroup] = &[
         ],
     },
     ExampleGroup {
-        name: "Can I believe it?",
+        name: "Is the recording complete?",
         examples: &[
             ready("ctrace-query gaps"),
             example(
@@ -125,27 +125,24 @@ const MAN: &[man::Section] = &[
     (
         "Exit status",
         &[
-            ("0", "answered, also when the reader of a pipe went away"),
+            ("0", "success, also if the reader of a pipe closed it"),
             (
                 "2",
-                "an error, said on stderr, with its place in the SQL where there is one",
+                "an error; its message is on stderr, with the position in the SQL if there is one",
             ),
         ],
     ),
     (
         "Environment",
         &[
-            (
-                "CTRACE_RECORDING",
-                "the recording that is read where no -r names one",
-            ),
+            ("CTRACE_RECORDING", "the recording to read without -r"),
             (
                 "PAGER",
-                "shows answers of the shell that are longer than the terminal; less without it",
+                "the pager for answers of the shell that are longer than the terminal; default: less",
             ),
             (
                 "RUST_BACKTRACE",
-                "1: show where a reader broke off, for a report of a bug",
+                "1: show the place of a panic, for a bug report",
             ),
         ],
     ),
@@ -162,7 +159,7 @@ const MAN: &[man::Section] = &[
             ),
             (
                 "$XDG_STATE_HOME/ctrace/query_history, ~/.local/state/ctrace/query_history",
-                "what was typed in the shell",
+                "the history of the shell",
             ),
         ],
     ),
@@ -195,7 +192,7 @@ pub(crate) fn questions() -> String {
         text.push('\n');
     }
     text + "Each of the ready questions takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
-            `ctrace-query help cookbook` has more, with their SQL and answers."
+            `ctrace-query help cookbook` has more examples, with SQL and answers."
 }
 
 /// The text of `help cookbook`.

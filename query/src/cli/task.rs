@@ -11,7 +11,7 @@ pub(crate) struct Invocation {
     pub(crate) options: AnswerOptions,
 }
 
-/// What to read, and how to write the answer.
+/// The recordings to read, and the output of the answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AnswerOptions {
     pub(crate) recordings: Vec<PathBuf>,

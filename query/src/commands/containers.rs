@@ -31,14 +31,14 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
         .collect();
     let wanted = &*printable(wanted);
     let message = match wanted.contains(['*', '?']) {
-        true => format!("no container in the recording is named like `{wanted}`"),
+        true => format!("no container in the recording matches `{wanted}`"),
         false => format!("there is no container `{wanted}` in the recording"),
     };
     Ok(match nearest(wanted, names.iter().map(String::as_str)) {
         Some(near) => format!("{message}: did you mean `{near}`?"),
         None if names.is_empty() => format!("{message}, nor any other"),
         None if names.len() > MAX_LISTED => format!(
-            "{message}: `ctrace-query containers` lists the {} of it",
+            "{message}: `ctrace-query containers` lists all {}",
             names.len()
         ),
         None => format!("{message}: there are {}", names.join(", ")),

@@ -21,7 +21,7 @@ pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Resul
             std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin")?;
         if sql.trim().is_empty() {
             bail!(
-                "what is the question? Write SQL, or one of: {}. `ctrace-query --help` tells more",
+                "there is no question: write SQL, or one of: {}. See `ctrace-query --help`",
                 question_names()
             );
         }
@@ -35,9 +35,9 @@ pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Resul
     }
     let names = QUESTIONS.iter().map(|q| q.name).chain(["describe", "help"]);
     match nearest(&word, names) {
-        Some(name) => bail!("`{sql}` is no question: did you mean `{name}`?"),
+        Some(name) => bail!("`{sql}` is not a question: did you mean `{name}`?"),
         None => bail!(
-            "`{sql}` is no question and no SQL: write SQL, or one of: {}",
+            "`{sql}` is neither a question nor SQL: write SQL, or one of: {}",
             question_names()
         ),
     }

@@ -161,8 +161,7 @@ async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyh
 
 fn some_counts_warning(counts: usize, all: usize) -> String {
     format!(
-        "{counts} of {all} recordings hold counts of calls (ctrace-rec --mode counts), which this answer leaves out: they \
-         are in the table `counts`"
+        "{counts} of {all} recordings contain only counts of calls (ctrace-rec --mode counts), which are not part of this answer: they are in the table `counts`"
     )
 }
 
@@ -170,8 +169,7 @@ fn only_counts_warning() -> String {
     let able = QUESTIONS.iter().filter(|q| q.supports_counts());
     let able: Vec<_> = able.map(|q| format!("`{}`", q.name)).collect();
     format!(
-        "this recording holds counts of calls (ctrace-rec --mode counts), and not what each was about: it answers {}, and \
-         SQL over the table `counts`",
+        "this recording contains only counts of calls (ctrace-rec --mode counts), without details: it can answer {}, and SQL over the table `counts`",
         able.join(", ")
     )
 }

@@ -214,7 +214,7 @@ fn profile<'a>(
         }
     }
     if scmp_names.is_empty() {
-        bail!("the recording does not say of which architecture its machine was");
+        bail!("the recording does not contain the architecture of its machine");
     }
     let mut rules = vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" })];
     if !names.contains("clone3") {
@@ -242,7 +242,7 @@ async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Resu
     if !earlier.is_empty() {
         let names = earlier.join(", ");
         messages::warning(&format!(
-            "what was called before the recording began is not in this profile: {names} ran already"
+            "calls from before the recording began are missing in this profile: {names} ran already"
         ));
     }
     warn_of_filters(engine).await

@@ -95,7 +95,7 @@ impl Answer<'_> {
             several => format!("one of the {} recordings", several.len()),
         };
         format!(
-            "{name} is damaged where this question reads it; other columns, and other times (--since, --until), may be whole"
+            "{name} is damaged in a part that this query reads; other columns, and other times (--since, --until), may be intact"
         )
     }
 

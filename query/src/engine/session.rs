@@ -245,7 +245,7 @@ impl Engine {
         let architectures = architectures.unwrap_or_default();
         let end = end.timestamp_nanos_opt().unwrap_or(i64::MAX);
         functions::expand(statement, &json!(architectures).to_string(), end).map_err(|misused| {
-            let message = format!("`{}` is not used like this", misused.name);
+            let message = format!("`{}` has wrong arguments", misused.name);
             let help = Some(misused.usage.to_string());
             SqlError::about(sql, misused.name, message, help).into()
         })
@@ -309,7 +309,7 @@ fn not_allowed(sql: &str) -> SqlError {
             word.to_lowercase()
         ),
         help: Some(
-            "To keep an answer, use `--output FILE` with `--format`, such as `--format parquet`."
+            "To save an answer, use `--output FILE` with `--format`, such as `--format parquet`."
                 .into(),
         ),
         position: None,

@@ -106,7 +106,7 @@ impl SqlError {
                 Self::at(
                     sql,
                     at.or(span),
-                    format!("this is no SQL that can be read: {text}"),
+                    format!("this is not valid SQL: {text}"),
                     None,
                 )
             }
@@ -135,7 +135,7 @@ impl SqlError {
             // DataFusion suggests a function for any name, however different.
             let help = match nearest(quoted, functions.iter().map(String::as_str)) {
                 Some(name) => format!("Did you mean `{name}`?"),
-                None => "`ctrace-query help functions` lists those that there are.".into(),
+                None => "`ctrace-query help functions` lists the functions.".into(),
             };
             let message = format!("there is no function `{quoted}`");
             return Self::at(
@@ -151,7 +151,7 @@ impl SqlError {
             return Self::at(
                 sql,
                 at(),
-                format!("`{quoted}` is no time"),
+                format!("`{quoted}` is not a time"),
                 Some(help.into()),
             );
         }
@@ -178,7 +178,7 @@ impl SqlError {
                 let at = at.or_else(|| find_word(sql, &field.name));
                 if at.is_some_and(|at| word_at(sql, at).eq_ignore_ascii_case("strace")) {
                     let message = format!("`strace` finds no column `{}` here", field.name);
-                    let help = "It prints the calls of `events` and `syscalls`, or of a part with all their columns.";
+                    let help = "It needs all columns of `events` or `syscalls`.";
                     return Self::at(sql, at, message, Some(help.into()));
                 }
                 let names = valid_fields.iter().map(|c| c.name.as_str());
@@ -205,14 +205,14 @@ impl SqlError {
                     true => Self::at(
                         sql,
                         at,
-                        "`strace` does not know of which table here",
+                        "`strace` is ambiguous here: more than one table has calls",
                         Some("Write strace(t) for the calls of the table with the name or alias `t`.".into()),
                     ),
                     false => Self::at(
                         sql,
                         at,
                         format!("more than one table has a column `{}`", field.name),
-                        Some(format!("Write t.{} for that of the table with the name or alias `t`.", field.name)),
+                        Some(format!("Write t.{} for the column of the table with the name or alias `t`.", field.name)),
                     ),
                 }
             }
@@ -224,7 +224,7 @@ impl SqlError {
 /// The part of a message that concerns the statement.
 fn relevant_part(text: &str) -> &str {
     if text.starts_with("The context currently only supports a single SQL statement") {
-        return "this is more than one statement: ask one at a time";
+        return "this is more than one statement: write one at a time";
     }
     // The messages of this program's functions are wrapped in text about type coercion.
     if let Some((_, message)) = text.split_once("user-defined coercion failed with: ") {

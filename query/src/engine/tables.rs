@@ -194,7 +194,7 @@ impl Engine {
             "everything in the recording, one row for each event",
         )];
         rows.extend(VIEWS.iter().map(|v| row(v.name, v.comment)));
-        rows.push(row(META, "what the recording says about itself"));
+        rows.push(row(META, "metadata of the recording"));
         Ok(self
             .session()
             .read_batch(text_batch(["table", "comment"], &rows)?)?)

@@ -1,4 +1,4 @@
-//! The interface of the formats, and how values become text in all of them.
+//! The interface of the formats, and the text of values in all of them.
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;

@@ -8,7 +8,7 @@ use crate::output::answer_writer::AnswerWriter;
 use crate::output::error::OutputError;
 use crate::output::format::AnswerFormat;
 
-/// Where an answer goes.
+/// The destination of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AnswerDestination<'a> {
     Stdout,

@@ -276,7 +276,7 @@ impl TableLayout {
         dropped.sort_by_key(|column| column.index);
         let names: Vec<_> = dropped.iter().map(|column| column.name.concat()).collect();
         self.notes.push(format!(
-            "left out, for want of room: {} (`--format vertical` has them)",
+            "columns left out to fit the terminal: {} (`--format vertical` shows them)",
             names.join(", ")
         ));
         self.columns = shown;
@@ -289,7 +289,7 @@ impl TableLayout {
     /// The lines above the rows: notes, column names, and a rule.
     pub(crate) fn header(&self, max_width: Option<usize>) -> Vec<String> {
         let max_width = max_width.unwrap_or(usize::MAX);
-        let date = Some(format!("times are of {} UTC", self.date));
+        let date = Some(format!("all times are on {} UTC", self.date));
         let date = date.filter(|_| !self.date.is_empty());
         let notes = date.iter().chain(&self.notes);
         let mut lines: Vec<_> = notes.flat_map(|line| wrap(line, max_width)).collect();

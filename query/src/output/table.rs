@@ -62,7 +62,10 @@ impl TableWriter {
                 TableShape::Table(layout)
             }
             None => {
-                writeln!(self.writer, "as lists, for want of room for a table:")?;
+                writeln!(
+                    self.writer,
+                    "as lists, because the terminal is too narrow for a table:"
+                )?;
                 TableShape::List(RowLists::new(names.clone()))
             }
         };

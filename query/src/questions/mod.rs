@@ -110,7 +110,7 @@ impl ParsedScope {
         let until = resolve(until, WindowEnd::Until, span);
         match until < since {
             true => Err(format!(
-                "--until ({}) is before --since ({}): turn them around",
+                "--until ({}) is before --since ({}): swap them",
                 to_second(until),
                 to_second(since)
             )),
@@ -125,7 +125,7 @@ impl ParsedScope {
         let after = resolved(self.since, WindowEnd::Since).is_some_and(|since| since > span.end);
         (before || after).then(|| {
             let (start, end) = (to_second(span.start), to_second(span.end));
-            format!("the recording is of {start} to {end} UTC: nothing of it lies in that time")
+            format!("the recording covers {start} to {end} UTC, and nothing in the given time")
         })
     }
 

@@ -53,7 +53,7 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
     let mut rows = table.execute_stream().await.map_err(QueryError::from)?;
     if let Some(unknown) = unknown_column(&rows.schema()) {
         bail!(
-            "{} has a column `{unknown}` that this program does not know: convert it with a newer one",
+            "{} has a column `{unknown}` that this program does not know: convert it with a newer version",
             from.display()
         );
     }
@@ -158,7 +158,7 @@ impl ConversionTarget {
                 })
             }
             _ => bail!(
-                "the ending of {} says no format: name it .parquet or .sqlite",
+                "the extension of {} is not that of a format: name it .parquet or .sqlite",
                 path.display()
             ),
         }

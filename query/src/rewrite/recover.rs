@@ -41,7 +41,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     if is_closed && recovery.output.is_none() && has_open_name(from) {
         // The recorder was killed after it wrote the footer, and before it renamed the file.
-        let to = rename_closed(from).with_context(|| format!("cannot name {name}"))?;
+        let to = rename_closed(from).with_context(|| format!("cannot rename {name}"))?;
         messages::status("recovered", &to.display().to_string());
         return Ok(());
     }

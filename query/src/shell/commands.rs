@@ -35,13 +35,13 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     command(
         "\\format",
         "[FORMAT]",
-        "how answers are written: table, vertical, csv, json, ...",
+        "format of answers: table, vertical, csv, json, ...",
     ),
-    command("\\timing", "[on|off]", "say how long each answer took"),
+    command("\\timing", "[on|off]", "print the time of each answer"),
     command(
         "\\watch",
         "[SECONDS]",
-        "give the last answer again every 2 seconds, until Ctrl-C",
+        "repeat the last query every 2 seconds, until Ctrl-C",
     ),
     command(
         "\\pager",
@@ -54,7 +54,7 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
         "help on `questions`, `functions`, or one question",
     ),
     command("\\?", "", "this list"),
-    command("\\q", "", "leave, as Ctrl-D does"),
+    command("\\q", "", "quit, like Ctrl-D"),
 ];
 
 /// A parsed command.
@@ -98,7 +98,7 @@ impl ShellCommand {
             };
         };
         let usage = || {
-            format!("it is `{} {}`", found.name, found.arguments)
+            format!("usage: `{} {}`", found.name, found.arguments)
                 .trim_end()
                 .to_string()
         };
@@ -219,7 +219,7 @@ mod tests {
             error("xyzzy"),
             "there is no command `\\xyzzy`: `\\?` lists them"
         );
-        assert_eq!(error("timing maybe"), "it is `\\timing [on|off]`");
+        assert_eq!(error("timing maybe"), "usage: `\\timing [on|off]`");
         for watch in [
             "watch 0",
             "watch -1",
@@ -227,7 +227,7 @@ mod tests {
             "watch 1 2",
             "watch inf",
         ] {
-            assert_eq!(error(watch), "it is `\\watch [SECONDS]`");
+            assert_eq!(error(watch), "usage: `\\watch [SECONDS]`");
         }
         assert!(error("format xml").contains("there are table, vertical"));
     }

@@ -51,7 +51,7 @@ impl HistoryFile {
 fn warn_unusable(path: &Path, reason: &str) {
     let path = path.display();
     messages::warning(&format!(
-        "the history is not kept: cannot use {path}: {reason}"
+        "the history is not saved: cannot use {path}: {reason}"
     ));
 }
 

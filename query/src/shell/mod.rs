@@ -58,7 +58,7 @@ pub(crate) fn run(
     options: &AnswerOptions,
 ) -> anyhow::Result<()> {
     if options.follow {
-        bail!("--follow goes with a question: `ctrace-query --follow containers`");
+        bail!("--follow needs a question: `ctrace-query --follow containers`");
     }
     let mut shell = Shell::new(runtime, engine, options)?;
     shell.greet()?;
@@ -237,7 +237,10 @@ impl<'a> Shell<'a> {
             // A single word that is not SQL either gets the error with a suggestion.
             CliTask::Sql { sql, .. } => bail!(match given_sql(sql.as_deref(), None) {
                 Err(error) if words.len() == 1 => error,
-                _ => anyhow!("`{}` is no question: `\\?` helps", words.join(" ")),
+                _ => anyhow!(
+                    "`{}` is not a question: `\\?` lists the commands",
+                    words.join(" ")
+                ),
             }),
         }
     }
@@ -310,7 +313,7 @@ impl<'a> Shell<'a> {
     /// Answers the last query repeatedly, each time from the present recordings.
     fn watch(&mut self, interval: Duration) -> anyhow::Result<()> {
         let Some(query) = &self.last else {
-            bail!("there is nothing to watch yet: ask something first");
+            bail!("there is no query to repeat yet");
         };
         let options = AnswerOptions {
             format: self.format,
@@ -363,14 +366,14 @@ impl<'a> Shell<'a> {
             return print_help(topic, self.screen());
         }
         let mut text = String::from(
-            "A statement of SQL ends with ; and may have many lines. A ready question is a line:\n    \
+            "A SQL statement ends with ; and may have several lines. A ready question is one line:\n    \
              files --container web --since 10m\n\n",
         );
         for command in COMMANDS {
             let usage = format!("{} {}", command.name, command.arguments);
             text += &format!("{usage:<20} {}\n", command.about);
         }
-        text += "\nTab completes, Ctrl-R searches in what you asked before, Ctrl-C stops a query.";
+        text += "\nTab completes, Ctrl-R searches the history, Ctrl-C stops a query.";
         self.screen().print(&text)
     }
 }

@@ -10,29 +10,30 @@ pub(crate) enum SourceError {
     },
     #[error("{0}")]
     Missing(String),
-    #[error("there is no recording in {0}: those of a directory end in .parquet or .sqlite")]
+    #[error(
+        "there is no recording in {0}: recordings in a directory have the extension .parquet or .sqlite"
+    )]
     NoneIn(String),
-    #[error("nothing is named like `{pattern}`{why}")]
+    #[error("no file matches `{pattern}`{why}")]
     NoMatch { pattern: String, why: String },
     #[error(
         "{0} is neither Parquet nor SQLite: a recording is written by `ctrace-rec --out FILE.parquet` or FILE.sqlite"
     )]
     NotParquet(String),
-    #[error("{0} is a directory, and here one file is meant: name a recording that is in it")]
+    #[error("{0} is a directory: name one recording in it")]
     Directory(String),
     #[error(
-        "{0} has no end, and nothing in it that could be read without: it was copied in part, or broke off as it began. \
-         Copy it again, with {0}.journal if there is one"
+        "{0} has no footer and no complete row group: it was copied only in part, or its recorder was killed at once. Copy it again, with {0}.journal if it exists"
     )]
     NotClosed(String),
-    #[error("{path} is damaged, or no file that can be read: {reason}")]
+    #[error("{path} is damaged or unreadable: {reason}")]
     Damaged { path: String, reason: String },
     #[error(
-        "{path} is no recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
+        "{path} is not a recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
     )]
     NotRecording { path: String, reason: String },
     #[error(
-        "{path} is no recording of ctrace-rec: {reason}. Any other SQLite database is read with `sqlite3 {path}`"
+        "{path} is not a recording of ctrace-rec: {reason}. Any other SQLite database is read with `sqlite3 {path}`"
     )]
     NotRecordingSqlite { path: String, reason: String },
     #[error("cannot read {path}: {reason}")]

@@ -26,7 +26,7 @@ pub(crate) fn missing_file(path: &Path) -> String {
     let near = near.and_then(|near| others.iter().find(|other| stem(other) == near));
     match near {
         Some(near) => format!("{message}: did you mean {}?", in_directory(near)),
-        None if others.is_empty() => format!("{message}, nor a recording beside it"),
+        None if others.is_empty() => format!("{message}, and no recording beside it"),
         None => {
             let listed: Vec<_> = others
                 .iter()

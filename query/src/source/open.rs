@@ -80,7 +80,7 @@ async fn open_parquet(
     })?;
     // Not parsed from text: a path may contain characters that have a meaning in patterns and URLs.
     let url = url::Url::from_file_path(&absolute)
-        .map_err(|()| damaged("its name is no absolute path".into()))?;
+        .map_err(|()| damaged("its path is not absolute".into()))?;
     let url = ListingTableUrl::try_new(url, None).map_err(|e| damaged(e.to_string()))?;
     let runtime = ctx.runtime_env();
     let store = runtime
@@ -98,7 +98,7 @@ async fn open_parquet(
         None => AssertUnwindSafe(footer.fetch_metadata())
             .catch_unwind()
             .await
-            .map_err(|_| damaged("its footer makes no sense".into()))?
+            .map_err(|_| damaged("its footer is invalid".into()))?
             .map(|metadata| (metadata, None))
             .map_err(|e| damaged(e.strip_backtrace()))?,
     };

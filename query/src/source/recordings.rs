@@ -56,10 +56,9 @@ impl Recordings {
         self.files.iter().filter(is_unclosed).map(|file| {
             let name = file.path.display();
             match is_being_written(&file.path) {
-                true => format!("{name} is still being written: what is in it by now is read"),
+                true => format!("{name} is still being written: the events so far are read"),
                 false => format!(
-                    "{name} was not closed: what is in it is read. `ctrace-query recover {name}` makes it a whole file, \
-                     for other programs too"
+                    "{name} was not closed: its complete parts are read. `ctrace-query recover {name}` completes it, also for other programs"
                 ),
             }
         })

@@ -34,7 +34,7 @@ pub(crate) fn read_unclosed(path: &Path) -> std::result::Result<Unclosed, Source
     };
     // The decoder panics on metadata with wrong lengths.
     let read = catch_unwind(AssertUnwindSafe(|| unclosed::read(path)))
-        .map_err(|_| damaged("its blocks or its journal make no sense".into()))?;
+        .map_err(|_| damaged("its blocks or its journal are invalid".into()))?;
     match read {
         Ok(Some(unclosed)) => Ok(unclosed),
         Ok(None) => Err(SourceError::NotClosed(name())),

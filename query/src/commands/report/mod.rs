@@ -63,14 +63,13 @@ const SECTIONS: &[ReportSection] = &[
         "Containers",
         "containers",
         table::CONTAINERS,
-        "Which ran, and how busy they were. Errors are all errnos, also those that are no failures, such as EAGAIN.",
+        "The containers that ran, and how busy they were. Errors are all errnos, including EAGAIN and others that are not failures.",
     ),
     section(
         "Failures",
         "errors",
         table::ERRORS,
-        "What failed, the most frequent first: without \"not yet\" of non-blocking I/O (EAGAIN, EINPROGRESS), and without what \
-         the kernel makes again after a signal.",
+        "Failed calls, the most frequent first, without EAGAIN and EINPROGRESS of non-blocking I/O, and without calls that the kernel restarts after a signal.",
     ),
     section(
         "Refused by seccomp",
@@ -83,7 +82,7 @@ const SECTIONS: &[ReportSection] = &[
         "Peers",
         "peers",
         table::PEERS,
-        "Whom containers called (out), and who called them (in).",
+        "The peers that containers connected to (out), and those that connected to containers (in).",
     ),
     section(
         "Links",
@@ -101,7 +100,7 @@ const SECTIONS: &[ReportSection] = &[
         "Processes",
         "processes",
         table::PROCESSES,
-        "Each below the one that started it.",
+        "Each process below its parent.",
     ),
     section(
         "Gaps",
@@ -173,7 +172,7 @@ impl SectionTable {
         };
         if self.is_cut {
             html += &format!(
-                "<p class=\"note\">These are the first {}; <code>ctrace-query {}</code> has all.</p>\n",
+                "<p class=\"note\">These are the first {}; <code>ctrace-query {}</code> shows all.</p>\n",
                 human::count(limit),
                 self.section.question
             );

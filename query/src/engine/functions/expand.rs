@@ -146,7 +146,7 @@ fn ago(function: &mut Function, end_ns: i64) -> Result<(), MisusedFunction> {
         }
         _ => Err(MisusedFunction {
             name: "ago",
-            usage: "write a span of time, such as ago('10m')",
+            usage: "write a duration, such as ago('10m')",
         }),
     }
 }

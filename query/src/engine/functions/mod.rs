@@ -57,7 +57,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "errno_name(n integer) -> text",
-        about: "the name of an errno, also where it is negative, as a failed call returns it",
+        about: "the name of an errno, positive or negative (as a failed call returns it)",
         example: "select errno_name(13), errno_name(-2)",
         implementation: Implementation::Scalar(names::errno_name),
     },
@@ -75,19 +75,19 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "cidr_contains(network text, address text) -> boolean",
-        about: "whether an address is of a network, IPv4 or IPv6; null: it is no address",
+        about: "whether an address is in a network, IPv4 or IPv6; null if it is not an address",
         example: "select container, peer_addr from connections where cidr_contains('172.16.0.0/12', peer_addr) order by 1, 2",
         implementation: Implementation::Scalar(net::cidr_contains),
     },
     Function {
         signature: "is_private(address text) -> boolean",
-        about: "whether the internet does not route an address: private, loopback, link-local, shared",
+        about: "whether an address is not routed on the internet: private, loopback, link-local, shared",
         example: "select container, peer_addr, is_private(peer_addr) from connections where peer_addr is not null order by 1, 2",
         implementation: Implementation::Scalar(net::is_private),
     },
     Function {
         signature: "path_under(path text, directory text) -> boolean",
-        about: "whether a path is a directory or below it, and does not leave it again by `..`",
+        about: "whether a path is a directory or below it, and does not leave it by `..`",
         example: "select container, path, operation from files where path_under(path, '/etc') order by time, seq",
         implementation: Implementation::Scalar(paths::path_under),
     },
@@ -99,43 +99,43 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "human_bytes(n number) -> text",
-        about: "a number of bytes as people read it",
+        about: "a number of bytes in readable units",
         example: "select container, human_bytes(sum(bytes_sent)) as sent from connections group by container order by container",
         implementation: Implementation::Scalar(human::human_bytes),
     },
     Function {
         signature: "human_duration(ns number or interval) -> text",
-        about: "a span of nanoseconds, or a difference of times, as people read it",
+        about: "a duration in nanoseconds, or a difference of times, in readable units",
         example: "select syscall, human_duration(max(duration)) as longest from syscalls where duration is not null group by syscall order by max(duration) desc, syscall limit 3",
         implementation: Implementation::Scalar(human::human_duration),
     },
     Function {
         signature: "ago(span text) -> timestamp",
-        about: "so long before the end of the recording, as `--since` has it: 10m, 90s, 1h 30m",
+        about: "a time before the end of the recording, as in `--since`: 10m, 90s, 1h 30m",
         example: "select container, count(*) from events where time >= ago('55s') group by container order by container",
         implementation: Implementation::Scalar(time::ago),
     },
     Function {
         signature: "p50(x number) -> double",
-        about: "the median, to a part in 64 (from a histogram)",
+        about: "the median, with an error of at most 1/64 (from a histogram)",
         example: "select syscall, p50(duration) from syscalls group by syscall order by syscall limit 3",
         implementation: Implementation::Percentile(50),
     },
     Function {
         signature: "p90(x number) -> double",
-        about: "what 90 of 100 values are below, likewise",
+        about: "the 90th percentile, with the same error",
         example: "select container, p90(duration) from syscalls where class = 'file' group by container order by container",
         implementation: Implementation::Percentile(90),
     },
     Function {
         signature: "p95(x number) -> double",
-        about: "what 95 of 100 values are below, likewise",
+        about: "the 95th percentile, with the same error",
         example: "select p95(bytes) filter (where error is null) as bytes from files",
         implementation: Implementation::Percentile(95),
     },
     Function {
         signature: "p99(x number) -> double",
-        about: "what 99 of 100 values are below, likewise",
+        about: "the 99th percentile, with the same error",
         example: "select container, human_duration(p99(duration)) as p99 from syscalls group by container order by container",
         implementation: Implementation::Percentile(99),
     },
@@ -187,5 +187,5 @@ pub(crate) fn functions_help() -> String {
     {
         text += &format!("\n{signature}\n    {about}\n    {example}\n");
     }
-    text + "\nBeside these there are DataFusion's: https://datafusion.apache.org/user-guide/sql/scalar_functions.html"
+    text + "\nDataFusion's functions are available, too: https://datafusion.apache.org/user-guide/sql/scalar_functions.html"
 }

@@ -15,7 +15,7 @@ pub(crate) fn cidr_contains() -> ScalarFn {
     ScalarFn::new("cidr_contains", takes, ResultType::Boolean, |args, rows| {
         let read = |text: &str| {
             network(text).ok_or_else(|| {
-                exec_datafusion_err!("`{text}` is no network: write one such as 10.0.0.0/8")
+                exec_datafusion_err!("`{text}` is not a network: write one such as 10.0.0.0/8")
             })
         };
         let test = |network: &IpNet, text: &str| address(text).map(|a| network.contains(&a));

@@ -39,7 +39,7 @@ pub(crate) fn glob() -> ScalarFn {
     ScalarFn::new("glob", takes, ResultType::Boolean, |args, rows| {
         let read = |pattern: &str| match unclosed(pattern) {
             Some(open) => exec_err!(
-                "`{pattern}` is no pattern: `{open}` is not closed; `\\{open}` stands for itself"
+                "`{pattern}` is not a pattern: `{open}` is not closed; write `\\{open}` for the character"
             ),
             None => Ok(pattern.to_string()),
         };

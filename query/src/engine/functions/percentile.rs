@@ -117,9 +117,7 @@ impl AggregateUDFImpl for Percentile {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct {
             let name = self.name;
-            return plan_err!(
-                "{name} counts each value as often as it is there: leave `distinct` out"
-            );
+            return plan_err!("`{name}` does not support `distinct`");
         }
         Ok(Box::new(self.groups(vec![Histogram::default()])))
     }

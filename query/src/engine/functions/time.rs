@@ -24,7 +24,7 @@ pub(crate) fn ago() -> ScalarFn {
             };
             let Ok(span) = humantime::parse_duration(span) else {
                 return exec_err!(
-                    "`{span}` is no span of time: write one such as 10m, 90s or 1h 30m"
+                    "`{span}` is not a duration: write one such as 10m, 90s or 1h 30m"
                 );
             };
             let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);

@@ -24,7 +24,7 @@ pub(crate) struct EventScan {
     columns: Vec<(Column, Expr)>,
 }
 
-/// EventTables that a question is about.
+/// The tables of a scan of events.
 #[derive(Clone)]
 pub(crate) struct EventTables {
     /// A [`ParquetTable`].
@@ -127,7 +127,7 @@ fn rewritten(expr: &Expr, find: impl Fn(&Column) -> Option<Expr>) -> Option<Expr
         Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
         other => Ok(Transformed::no(other)),
     };
-    // From scan, so that what is put in is done.
+    // Bottom-up, so that the inserted expressions are not visited.
     expr.clone().transform_up(replace).ok().map(|t| t.data)
 }
 

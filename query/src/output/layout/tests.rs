@@ -51,7 +51,7 @@ fn times_are_shown_without_a_shared_date_and_zeros() {
     let columns = [("first_seen", CellKind::Time), ("exited", CellKind::Time)];
     assert_eq!(
         shown(&columns, &rows, 40).unwrap(),
-        "times are of 2026-11-21 UTC\n\
+        "all times are on 2026-11-21 UTC\n\
          first_seen       exited\n\
          ---------------  --------\n\
          03:12:05.123456  03:12:05\n\
@@ -149,7 +149,7 @@ fn columns_of_many_rows_are_left_out_times_first() {
     ];
     let table = shown(&columns, &rows, 40).unwrap();
     assert!(table.starts_with(
-        "times are of 2026-11-21 UTC\nleft out, for want of room: last_seen\n  (`--format vertical` has them)\n"
+        "all times are on 2026-11-21 UTC\ncolumns left out to fit the terminal:\n  last_seen (`--format vertical` shows\n  them)\n"
     ), "{table}");
     assert!(
         table.ends_with("\ncontainer-0…0000029     29  03:12:29.123"),

@@ -1,4 +1,4 @@
-/* Files by container, the most used first; without those that runc touches while it sets a container up. */
+/* Files by container, the most used first; without the files that runc uses while it sets a container up. */
 select container, path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,

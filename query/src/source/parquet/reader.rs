@@ -64,9 +64,7 @@ impl Footer {
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
-                    Err(ParquetError::General(
-                        "the index of its pages makes no sense".into(),
-                    ))
+                    Err(ParquetError::General("its page index is invalid".into()))
                 })?;
             Ok(Arc::new(reader.finish()?))
         };
