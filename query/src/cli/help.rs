@@ -1,43 +1,45 @@
-//! `help questions`: what people ask on call, and what answers it.
+//! Help beside that of clap: `help questions`, `help cookbook`, and the man page.
+
+use std::io::{self, Write};
 
 use clap::CommandFactory;
+use ctrace_common::man;
 
-use crate::cli::Cli;
-use crate::man;
+use crate::cli::flags::QueryFlags;
 
-/// Questions that belong together.
-struct Group {
+/// A heading of `help questions`.
+struct ExampleGroup {
     name: &'static str,
-    asked: &'static [Asked],
+    examples: &'static [Example],
 }
 
-/// What somebody wants to know, and a command line that answers it.
-struct Asked {
-    /// None: in the words of the ready question that answers it.
+/// A question, and a command line that answers it.
+struct Example {
+    /// None: the help text of the ready question in `command`.
     question: Option<&'static str>,
-    example: &'static str,
+    command: &'static str,
 }
 
-/// Answered by the ready question that `example` names.
-const fn ready(example: &'static str) -> Asked {
-    Asked {
+/// An example of the ready question that `command` names.
+const fn ready(command: &'static str) -> Example {
+    Example {
         question: None,
-        example,
+        command,
     }
 }
 
-/// Answered by another way.
-const fn asked(question: &'static str, example: &'static str) -> Asked {
-    Asked {
+/// An example with a question of its own.
+const fn example(question: &'static str, command: &'static str) -> Example {
+    Example {
         question: Some(question),
-        example,
+        command,
     }
 }
 
-const GROUPS: &[Group] = &[
-    Group {
+const GROUPS: &[ExampleGroup] = &[
+    ExampleGroup {
         name: "What happened?",
-        asked: &[
+        examples: &[
             ready("ctrace-query -r run.parquet summary"),
             ready("ctrace-query containers --since 10m"),
             ready("ctrace-query processes --container 4f5b8c9d"),
@@ -45,71 +47,71 @@ const GROUPS: &[Group] = &[
             ready("ctrace-query strace --container web --since 03:12:01 --limit 50"),
         ],
     },
-    Group {
+    ExampleGroup {
         name: "Files",
-        asked: &[
+        examples: &[
             ready("ctrace-query files --container web --since 03:10 --until 03:20"),
-            asked(
+            example(
                 "Who touched this file?",
                 "ctrace-query \"select distinct container, comm, operation, error from files where path = '/etc/shadow'\"",
             ),
-            asked(
+            example(
                 "What was changed below this directory?",
                 "ctrace-query \"select time, container, comm, operation, path, path2, bytes from files where operation in ('write', 'create', 'delete', 'rename', 'truncate') and error is null and (path_under(path, '/srv') or path_under(path2, '/srv')) order by time, seq\"",
             ),
         ],
     },
-    Group {
+    ExampleGroup {
         name: "Network",
-        asked: &[
+        examples: &[
             ready("ctrace-query peers --container 'pay*'"),
             ready("ctrace-query links"),
-            asked(
+            example(
                 "Who talks to the internet?",
                 "ctrace-query \"select distinct container, peer_addr, dns_name from connections where not is_private(peer_addr)\"",
             ),
         ],
     },
-    Group {
+    ExampleGroup {
         name: "Failures",
-        asked: &[
+        examples: &[
             ready("ctrace-query errors --container web --since 10m"),
-            asked(
+            example(
                 "Which processes crashed, or were killed?",
                 "ctrace-query \"select exited, container, coalesce(argv, exe, comm) as process, signal_name(exit_signal) as signal from processes where exit_signal is not null order by exited\"",
             ),
-            asked(
-                "What did it do last, before it ended?",
+            example(
+                "What did a container do last, before it ended?",
                 "ctrace-query \"select time, strace() from syscalls where container = 'client' order by time desc, seq desc limit 20\"",
             ),
         ],
     },
-    Group {
+    ExampleGroup {
         name: "Security",
-        asked: &[
+        examples: &[
             ready("ctrace-query denied"),
             ready("ctrace-query seccomp --container web --output web.json"),
-            asked(
+            example(
                 "What was executed?",
                 "ctrace-query \"select time, container, uid, argv from events where syscall in ('execve', 'execveat') and ret = 0 order by time, seq\"",
             ),
         ],
     },
-    Group {
+    ExampleGroup {
         name: "Performance",
-        asked: &[
+        examples: &[
             ready("ctrace-query syscalls --container web --limit 20"),
-            asked(
+            example(
                 "Which calls took longest?",
                 "ctrace-query \"select human_duration(duration) as took, container, strace() from syscalls where duration is not null order by duration desc limit 10\"",
             ),
         ],
     },
-    Group {
-        name: "Can I believe it?",
-        asked: &[
+    ExampleGroup {
+        name: "Is the recording complete?",
+        examples: &[
             ready("ctrace-query gaps"),
-            asked(
+            example(
                 "What is recorded, and what was left out?",
                 "ctrace-query \"select key, value from meta\"",
             ),
@@ -118,32 +120,29 @@ const GROUPS: &[Group] = &[
     },
 ];
 
-/// What the man page says beside the command line.
-pub const MAN: &[man::Section] = &[
+/// The sections of the man page that the flags do not give.
+const MAN: &[man::Section] = &[
     (
         "Exit status",
         &[
-            ("0", "answered, also when the reader of a pipe went away"),
+            ("0", "success, also if the reader of a pipe closed it"),
             (
                 "2",
-                "an error, said on stderr, with its place in the SQL where there is one",
+                "an error; its message is on stderr, with the position in the SQL if there is one",
             ),
         ],
     ),
     (
         "Environment",
         &[
-            (
-                "CTRACE_RECORDING",
-                "the recording that is read where no -r names one",
-            ),
+            ("CTRACE_RECORDING", "the recording to read without -r"),
             (
                 "PAGER",
-                "shows answers of the shell that are longer than the terminal; less without it",
+                "the pager for answers of the shell that are longer than the terminal; default: less",
             ),
             (
                 "RUST_BACKTRACE",
-                "1: show where a reader broke off, for a report of a bug",
+                "1: show the place of a panic, for a bug report",
             ),
         ],
     ),
@@ -160,7 +159,7 @@ pub const MAN: &[man::Section] = &[
             ),
             (
                 "$XDG_STATE_HOME/ctrace/query_history, ~/.local/state/ctrace/query_history",
-                "what was typed in the shell",
+                "the history of the shell",
             ),
         ],
     ),
@@ -174,11 +173,11 @@ pub const MAN: &[man::Section] = &[
 ];
 
 /// The text of `help questions`.
-pub fn questions() -> String {
-    let cli = Cli::command();
-    let about = |example: &str| {
-        let words = example.split(' ');
-        let found = words.filter_map(|word| cli.find_subcommand(word)).next();
+pub(crate) fn questions() -> String {
+    let flags = QueryFlags::command();
+    let about = |command: &str| {
+        let mut words = command.split(' ');
+        let found = words.find_map(|word| flags.find_subcommand(word));
         found
             .and_then(|command| command.get_about())
             .map(ToString::to_string)
@@ -186,19 +185,44 @@ pub fn questions() -> String {
     let mut text = String::new();
     for group in GROUPS {
         text += &format!("{}\n", group.name);
-        for Asked { question, example } in group.asked {
-            let question = question.map(String::from).or_else(|| about(example));
-            text += &format!("  {}\n      {example}\n", question.unwrap_or_default());
+        for Example { question, command } in group.examples {
+            let question = question.map(String::from).or_else(|| about(command));
+            text += &format!("  {}\n      {command}\n", question.unwrap_or_default());
         }
         text.push('\n');
     }
     text + "Each of the ready questions takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
-            `ctrace-query help cookbook` has more, with their SQL and answers."
+            `ctrace-query help cookbook` has more examples, with SQL and answers."
 }
 
 /// The text of `help cookbook`.
-pub fn cookbook() -> &'static str {
-    include_str!("../docs/cookbook.md").trim_end()
+pub(crate) fn cookbook() -> &'static str {
+    include_str!("../../../docs/cookbook.md").trim_end()
+}
+
+/// Prints the help of the program.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub(crate) fn print_help() -> io::Result<()> {
+    QueryFlags::command().print_help()
+}
+
+/// The help of a subcommand, as `ctrace-query files --help` prints it.
+pub(crate) fn subcommand_help(name: &str) -> Option<String> {
+    let mut flags = QueryFlags::command();
+    // Without this, the usage lacks the name of the program.
+    flags.build();
+    let command = flags.find_subcommand_mut(name)?;
+    Some(command.render_help().to_string().trim_end().to_string())
+}
+
+/// Writes the man page.
+///
+/// # Errors
+/// `out` cannot be written.
+pub(crate) fn write_man(out: &mut dyn Write) -> io::Result<()> {
+    man::write(QueryFlags::command(), "questions", MAN, out)
 }
 
 #[cfg(test)]
@@ -207,17 +231,17 @@ mod tests {
     use crate::questions::QUESTIONS;
 
     #[test]
-    fn every_ready_question_is_listed_in_its_own_words() {
+    fn every_ready_question_is_listed_with_its_help_text() {
         let text = questions();
         for question in QUESTIONS {
-            let named = |asked: &&Asked| {
-                asked.question.is_none()
-                    && asked.example.split(' ').any(|word| word == question.name)
+            let names = |example: &&Example| {
+                example.question.is_none()
+                    && example.command.split(' ').any(|word| word == question.name)
             };
             let found = GROUPS
                 .iter()
-                .flat_map(|group| group.asked)
-                .filter(named)
+                .flat_map(|group| group.examples)
+                .filter(names)
                 .count();
             assert_eq!(found, 1, "{}: {text}", question.name);
         }

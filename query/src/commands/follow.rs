@@ -1,4 +1,4 @@
-//! `--follow`: answers again as a recording grows, until Ctrl-C.
+//! `--follow`: answers a query again whenever a recording grows, until Ctrl-C.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -16,50 +16,50 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::commands::answer::{To, answer};
-use crate::cli::Format;
-use crate::engine::{AskError, EVENTS, Engine};
-use crate::engine::losses;
-use crate::output::{self, Sink, say};
+use crate::commands::answer::answer;
+use crate::engine::{Engine, QueryError};
+use crate::messages;
+use crate::output::{self, AnswerDestination, AnswerFormat, AnswerWriter};
+use crate::source::EVENTS;
 
-/// How often the files are looked at.
-const PERIOD: Duration = Duration::from_secs(1);
-/// A recording that is being moved or rotated may not be there for a moment.
-const PATIENCE: u32 = 10;
+/// Interval between checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Number of checks during which a recording may be missing, because it is being moved or rotated.
+const MAX_FAILED_CHECKS: u32 = 10;
 
-/// What the files of the recordings look like: what grew looks different.
-type Looks = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
+/// The size and the modification time of the files of the recordings, which change when a recording grows.
+type FileStates = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 
-/// Answers until Ctrl-C. Where each row of the answer is an event, what follows are the new events alone; else the answer
-/// is given again, in the place of the one before on a terminal.
+/// Answers a query until Ctrl-C. If each row of the answer is an event, only new events follow. Otherwise the whole answer
+/// is written again; on a terminal it replaces the previous one.
 ///
 /// # Errors
 /// As [`answer`].
-pub async fn follow(
+pub(crate) async fn follow(
     engine: Engine,
-    question: impl AsyncFn(&Engine) -> anyhow::Result<String>,
-    format: Format,
-    to: To<'_>,
+    sql: impl AsyncFn(&Engine) -> anyhow::Result<String>,
+    format: AnswerFormat,
+    to: AnswerDestination<'_>,
 ) -> anyhow::Result<()> {
-    let sql = question(&engine).await?;
-    let frame = engine.plan(&sql).await?;
-    if let (To::Stdout, true) = (to, is_of_events(&engine, &frame)?) {
-        return events(engine, sql, frame, format).await;
+    let first_sql = sql(&engine).await?;
+    let frame = engine.plan(&first_sql).await?;
+    if let (AnswerDestination::Stdout, true) = (to, has_a_row_per_event(&engine, &frame)?) {
+        return follow_events(engine, first_sql, frame, format).await;
     }
-    let mut watch = Watch::of(engine);
-    let mut first = true;
+    let mut watcher = RecordingWatcher::new(engine);
+    let mut is_first = true;
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let round = async {
-            let engine = watch.next().await?;
-            let sql = question(&engine).await?;
-            if matches!(to, To::Stdout) {
-                begin(format, std::mem::take(&mut first));
+            let engine = watcher.changed().await?;
+            let sql = sql(&engine).await?;
+            if matches!(to, AnswerDestination::Stdout) {
+                begin_answer(format, std::mem::take(&mut is_first));
             }
             answer(&engine, &sql, format, to).await
         };
         tokio::select! {
-            // From here on Ctrl-C is waited for at any time.
+            // Ctrl-C is awaited first, so that its handler is installed before the first round.
             biased;
             _ = &mut interrupt => return Ok(()),
             answered = round => answered?,
@@ -67,61 +67,62 @@ pub async fn follow(
     }
 }
 
-/// What stands between two answers: an empty line, where the format has lines of its own; on a terminal, nothing of the
-/// one before is left.
-fn begin(format: Format, first: bool) {
-    use Format::{Csv, Markdown, Table, Tsv, Vertical};
+/// Separates an answer from the previous one: clears a terminal, or writes an empty line in formats that consist of lines.
+fn begin_answer(format: AnswerFormat, is_first: bool) {
+    use AnswerFormat::{Csv, Markdown, Table, Tsv, Vertical};
     if stdout().is_terminal() {
         print!("\x1b[H\x1b[2J");
-    } else if !first && matches!(format, Table | Vertical | Csv | Tsv | Markdown) {
-        // That nobody reads any more is found out by the answer.
+    } else if !is_first && matches!(format, Table | Vertical | Csv | Tsv | Markdown) {
+        // If the pipe is closed, writing the answer fails.
         let _ = writeln!(stdout());
     }
 }
 
-/// Writes the events that there are, and then those that come, as one answer.
-async fn events(
+/// Writes the present events and then the new ones, as one answer.
+async fn follow_events(
     engine: Engine,
     sql: String,
     frame: DataFrame,
-    format: Format,
+    format: AnswerFormat,
 ) -> anyhow::Result<()> {
     let schema: SchemaRef = frame.schema().inner().clone();
-    let rounds = stream::try_unfold((Watch::of(engine), -1), move |(mut watch, last)| {
+    let watcher = RecordingWatcher::new(engine);
+    let rounds = stream::try_unfold((watcher, -1), move |(mut watcher, last)| {
         let sql = sql.clone();
         async move {
             let failed = |e: anyhow::Error| DataFusionError::External(e.into());
-            let engine = watch.next().await.map_err(failed)?;
-            let newest = newest(&engine).await?.unwrap_or(last);
-            let part = engine.again().between(last, newest);
-            let frame = part.plan(&sql).await.map_err(|e| failed(e.into()))?;
-            if let Some(losses) = losses::of(&part, &frame).await? {
-                say("warning", &losses.to_string());
+            let engine = watcher.changed().await.map_err(failed)?;
+            let newest = newest_seq(&engine).await?.unwrap_or(last);
+            let new_events = engine.reopened().with_seq_range(last, newest);
+            let frame = new_events.plan(&sql).await.map_err(|e| failed(e.into()))?;
+            if let Some(losses) = new_events.losses(&frame).await? {
+                messages::warning(&losses.to_string());
             }
-            let rows = in_order(frame).execute_stream().await?;
-            Ok::<_, DataFusionError>(Some((rows, (watch, newest))))
+            let rows = in_event_order(frame).execute_stream().await?;
+            Ok::<_, DataFusionError>(Some((rows, (watcher, newest))))
         }
     });
     let rows = rounds.try_flatten().take_until(tokio::signal::ctrl_c());
     let rows = RecordBatchStreamAdapter::new(schema, rows);
     let rows: SendableRecordBatchStream = Box::pin(rows);
-    output::write(rows, format, Sink::stdout(format)?.live(), Vec::new(), None).await?;
+    let writer = AnswerWriter::stdout(format)?.live();
+    output::write(rows, format, writer, Vec::new(), None).await?;
     Ok(())
 }
 
-/// Events in the order in which they began, where the statement says no other.
-fn in_order(frame: DataFrame) -> DataFrame {
+/// Sorts events by their start, if the statement does not sort them.
+fn in_event_order(frame: DataFrame) -> DataFrame {
     let is_sort = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Sort(_)));
     if frame.logical_plan().exists(is_sort).unwrap_or(true) {
         return frame;
     }
     let order = ["time", "seq"].map(|name| col(name).sort(true, false));
-    // What has lost these columns has no order either.
+    // An answer without these columns cannot be sorted.
     frame.clone().sort(order.to_vec()).unwrap_or(frame)
 }
 
-/// The number of the event that finished last.
-async fn newest(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
+/// The `seq` of the event that finished last.
+async fn newest_seq(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
     let frame = engine.plan("select max(seq) from events").await;
     let batches = frame
         .map_err(|e| DataFusionError::External(e.into()))?
@@ -138,13 +139,13 @@ async fn newest(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
     Ok(batches.first().and_then(value))
 }
 
-/// Whether each row of an answer is made from one event, whatever other events there are.
-fn is_of_events(engine: &Engine, frame: &DataFrame) -> Result<bool, AskError> {
+/// Whether each row of an answer is computed from one event alone.
+fn has_a_row_per_event(engine: &Engine, frame: &DataFrame) -> Result<bool, QueryError> {
     let plan = engine.session().state().optimize(frame.logical_plan())?;
-    let mut of_events = true;
+    let mut is_row_wise = true;
     let mut scans = 0;
     plan.apply(|node| {
-        of_events &= match node {
+        is_row_wise &= match node {
             LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
                 true
             }
@@ -157,52 +158,52 @@ fn is_of_events(engine: &Engine, frame: &DataFrame) -> Result<bool, AskError> {
         };
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(of_events && scans == 1)
+    Ok(is_row_wise && scans == 1)
 }
 
 /// Waits for recordings to grow.
-struct Watch {
+struct RecordingWatcher {
     engine: Engine,
-    seen: Option<Looks>,
+    seen: Option<FileStates>,
 }
 
-impl Watch {
-    fn of(engine: Engine) -> Self {
-        Watch { engine, seen: None }
+impl RecordingWatcher {
+    fn new(engine: Engine) -> Self {
+        RecordingWatcher { engine, seen: None }
     }
 
-    /// An engine with the recordings as they are, as soon as they look other than before. It opens them after they were
-    /// looked at: what grows in between looks different the next time, and is not missed.
-    async fn next(&mut self) -> anyhow::Result<Engine> {
+    /// Waits until the files differ from the last call, and returns an engine with the present recordings. The recordings
+    /// are opened after the check, so growth in between is noticed by the next call.
+    async fn changed(&mut self) -> anyhow::Result<Engine> {
         let mut failures = 0;
         loop {
-            match looks(&self.engine.again()).await {
-                Ok(looks) if self.seen.as_ref() != Some(&looks) => {
-                    self.seen = Some(looks);
-                    return Ok(self.engine.again());
+            match file_states(&self.engine.reopened()).await {
+                Ok(states) if self.seen.as_ref() != Some(&states) => {
+                    self.seen = Some(states);
+                    return Ok(self.engine.reopened());
                 }
                 Ok(_) => failures = 0,
-                Err(_) if self.seen.is_some() && failures < PATIENCE => failures += 1,
+                Err(_) if self.seen.is_some() && failures < MAX_FAILED_CHECKS => failures += 1,
                 Err(error) => return Err(error.into()),
             }
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 }
 
-/// What is not in a recording yet is in a file beside it: SQLite's write-ahead log, or a journal.
-const BESIDE: [&str; 3] = ["", "-wal", ".journal"];
+/// The suffixes of a recording and of the files with its newest events: SQLite's write-ahead log, or a journal.
+const SUFFIXES: [&str; 3] = ["", "-wal", ".journal"];
 
-async fn looks(engine: &Engine) -> Result<Looks, AskError> {
-    let mut looks = Looks::new();
+async fn file_states(engine: &Engine) -> Result<FileStates, QueryError> {
+    let mut states = FileStates::new();
     for file in &engine.recordings().await?.files {
-        for suffix in BESIDE {
+        for suffix in SUFFIXES {
             let mut path = file.path.clone().into_os_string();
             path.push(suffix);
-            let look = Path::new(&path).metadata().ok();
-            let look = look.and_then(|m| Some((m.len(), m.modified().ok()?)));
-            looks.push((path.into(), look));
+            let state = Path::new(&path).metadata().ok();
+            let state = state.and_then(|m| Some((m.len(), m.modified().ok()?)));
+            states.push((path.into(), state));
         }
     }
-    Ok(looks)
+    Ok(states)
 }

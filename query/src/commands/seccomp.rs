@@ -1,4 +1,4 @@
-//! `seccomp`: a profile that allows the calls that containers made, and no others.
+//! `seccomp`: a profile that allows only the calls that containers have made.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use anyhow::bail;
 use ctrace_schema::{meta, syscalls};
 use serde_json::json;
 
-use crate::commands::answer::{To, spare_recordings};
-use crate::commands::{print, texts};
-use crate::cli::Seccomp;
+use crate::commands::answer::check_not_recording;
+use crate::commands::containers::check_container;
 use crate::engine::Engine;
-use crate::output::say;
-use crate::questions::{container_is, runtime_comms};
+use crate::messages;
+use crate::output::AnswerDestination;
+use crate::questions::{container_condition, not_runtime_condition};
 
-/// What runc and crun call between loading a profile and starting the program: the end of runc's `init`
-/// (standard_init_linux.go), and what Go's scheduler does meanwhile.
+/// The calls of runc and crun between loading a profile and starting the program: the end of runc's `init`
+/// (standard_init_linux.go), and the calls of Go's scheduler meanwhile.
 const RUNTIME: &[&str] = &[
     "capget",
     "capset",
@@ -77,7 +77,8 @@ const RUNTIME: &[&str] = &[
     "write",
 ];
 
-/// What 32-bit programs on x86 may ask for by socketcall(2) and ipc(2), which recordings tell as the call that is meant.
+/// The calls that 32-bit programs on x86 may make by socketcall(2) and ipc(2). Recordings contain the name of the call
+/// itself.
 const MULTIPLEXED: &[(&str, &[&str])] = &[
     (
         "socketcall",
@@ -123,57 +124,76 @@ const MULTIPLEXED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Writes the profile, and says what it may lack.
+/// Writes the profile, and warns of calls that it may lack.
 ///
 /// # Errors
-/// That the recordings cannot be read, or hold no call of such a container.
-pub async fn seccomp(wanted: &Seccomp, engine: &Engine, screen: To<'_>) -> anyhow::Result<()> {
-    for name in &wanted.containers {
-        crate::commands::check_container(engine, name).await?;
-    }
-    let of = match wanted.containers.is_empty() {
-        true => "container is not null and container <> 'host'".to_string(),
-        false => container_is(&wanted.containers),
-    };
-    if wanted.show_sql {
-        return print(&calls(&of, false), screen);
-    }
-    let own = texts(engine, &calls(&of, false)).await?;
-    let compat = texts(engine, &calls(&of, true)).await?;
+/// A recording cannot be read, or has no call of such a container.
+pub(crate) async fn seccomp(
+    containers: &[String],
+    engine: &Engine,
+    to: AnswerDestination<'_>,
+) -> anyhow::Result<()> {
+    check_containers(containers, engine).await?;
+    let condition = condition(containers);
+    let own = engine.first_column(&calls_sql(&condition, false)).await?;
+    let compat = engine.first_column(&calls_sql(&condition, true)).await?;
     if own.is_empty() && compat.is_empty() {
         bail!(
             "the recording has no call of a container: record with `ctrace-rec --out run.parquet` while it runs"
         );
     }
-    warn(engine, &of).await?;
-    let machines = engine.recordings().await?.machines();
-    let profile = profile(&own, &compat, machines.into_values())?;
-    let to = wanted.common.output.as_deref().map_or(screen, To::File);
-    if let To::File(path) = to {
-        spare_recordings(engine, path)?;
+    warn_of_missing_calls(engine, &condition).await?;
+    let architectures = engine.recordings().await?.architectures();
+    let profile = profile(&own, &compat, architectures.into_values())?;
+    if let AnswerDestination::File(path) = to {
+        check_not_recording(engine, path)?;
     }
-    print(&serde_json::to_string_pretty(&profile)?, to)
+    to.print(&serde_json::to_string_pretty(&profile)?)
 }
 
-/// The names of the calls of the programs in containers: neither what their runtime did before, nor what seccomp has
-/// refused already.
-fn calls(of: &str, compat: bool) -> String {
-    let runtime = runtime_comms();
+/// Returns the SQL that finds the calls of the profile.
+///
+/// # Errors
+/// As [`seccomp`].
+pub(crate) async fn seccomp_sql(containers: &[String], engine: &Engine) -> anyhow::Result<String> {
+    check_containers(containers, engine).await?;
+    Ok(calls_sql(&condition(containers), false))
+}
+
+async fn check_containers(containers: &[String], engine: &Engine) -> anyhow::Result<()> {
+    for name in containers {
+        check_container(engine, name).await?;
+    }
+    Ok(())
+}
+
+fn condition(containers: &[String]) -> String {
+    match containers.is_empty() {
+        true => "container is not null and container <> 'host'".to_string(),
+        false => container_condition(containers),
+    }
+}
+
+/// The SQL for the names of the calls of programs in containers, without the calls of the container runtime before, and
+/// without calls that seccomp has denied.
+fn calls_sql(condition: &str, compat: bool) -> String {
+    let not_runtime = not_runtime_condition();
     format!(
-        "select syscall\nfrom events\nwhere kind in ('syscall', 'counts') and ({of})\n    and not coalesce(denied, false) \
-         and coalesce(compat, false) = {compat}\n    and {runtime}\ngroup by syscall\norder by syscall"
+        "select syscall\nfrom events\nwhere kind in ('syscall', 'counts') and ({condition})\n    and not \
+         coalesce(denied, false) and coalesce(compat, false) = {compat}\n    and {not_runtime}\ngroup by syscall\norder \
+         by syscall"
     )
 }
 
-/// A profile as the OCI's runtime specification has it (config-linux.md, Seccomp), which Docker, podman and containerd
-/// take.
+/// A profile in the format of the OCI runtime specification (config-linux.md, Seccomp), which Docker, podman and containerd
+/// accept.
 fn profile<'a>(
     own: &[String],
     compat: &[String],
-    machines: impl Iterator<Item = &'a str>,
+    architectures: impl Iterator<Item = &'a str>,
 ) -> anyhow::Result<serde_json::Value> {
     let mut names: BTreeSet<&str> = RUNTIME.iter().copied().collect();
-    // A recording may hold anything: names that no kernel knows, and operations of io_uring, are none for a profile.
+    // Operations of io_uring, and names in forged recordings that no kernel has, do not belong in a profile.
     let known = |name: &&str| syscalls::names().binary_search(name).is_ok();
     names.extend(own.iter().chain(compat).map(String::as_str).filter(known));
     for (multiplexer, calls) in MULTIPLEXED {
@@ -181,57 +201,56 @@ fn profile<'a>(
             names.insert(multiplexer);
         }
     }
-    let mut architectures = BTreeSet::new();
-    for machine in machines {
-        let (native, compatible) = match machine {
+    let mut scmp_names = BTreeSet::new();
+    for architecture in architectures {
+        let (native, compatible) = match architecture {
             "x86_64" => ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86"),
             "aarch64" => ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
             other => bail!("there are no profiles for {other}"),
         };
-        architectures.insert(native);
+        scmp_names.insert(native);
         if !compat.is_empty() {
-            architectures.insert(compatible);
+            scmp_names.insert(compatible);
         }
     }
-    if architectures.is_empty() {
-        bail!("the recording does not say of which architecture its machine was");
+    if scmp_names.is_empty() {
+        bail!("the recording does not contain the architecture of its machine");
     }
     let mut rules = vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" })];
     if !names.contains("clone3") {
-        // The C library falls back on clone for this errno alone.
+        // The C library falls back to clone only for this errno.
         let enosys = ctrace_schema::errno::number("ENOSYS");
         rules.push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": enosys }));
     }
-    Ok(
-        json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": rules }),
-    )
+    Ok(json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": scmp_names, "syscalls": rules }))
 }
 
-/// Says why calls may be missing.
-async fn warn(engine: &Engine, of: &str) -> anyhow::Result<()> {
+/// Warns of reasons why the profile may lack calls.
+async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Result<()> {
     let lost = format!(
-        "select sum(lost) from gaps where (container is null or {of}) having sum(lost) > 0"
+        "select sum(lost) from gaps where (container is null or {condition}) having sum(lost) > 0"
     );
-    if let Some(lost) = texts(engine, &lost).await?.first() {
-        say(
-            "warning",
-            &format!("{lost} events were lost: calls may be missing in this profile"),
-        );
+    if let Some(lost) = engine.first_column(&lost).await?.first() {
+        messages::warning(&format!(
+            "{lost} events were lost: calls may be missing in this profile"
+        ));
     }
-    let before = format!(
-        "select distinct container from containers where ({of}) and started is null order by 1"
+    let earlier = format!(
+        "select distinct container from containers where ({condition}) and started is null order by 1"
     );
-    let before = texts(engine, &before).await?;
-    if !before.is_empty() {
-        let names = before.join(", ");
-        say(
-            "warning",
-            &format!(
-                "what was called before the recording began is not in this profile: {names} ran already"
-            ),
-        );
+    let earlier = engine.first_column(&earlier).await?;
+    if !earlier.is_empty() {
+        let names = earlier.join(", ");
+        messages::warning(&format!(
+            "calls from before the recording began are missing in this profile: {names} ran already"
+        ));
     }
-    let narrowing = [
+    warn_of_filters(engine).await
+}
+
+/// Warns of recordings that were made with a filter for calls or programs.
+async fn warn_of_filters(engine: &Engine) -> anyhow::Result<()> {
+    let flags = [
         "event",
         "exclude-event",
         "set",
@@ -242,15 +261,14 @@ async fn warn(engine: &Engine, of: &str) -> anyhow::Result<()> {
     for file in &engine.recordings().await?.files {
         let filters = file.meta.get(meta::KEY_FILTERS);
         let filters = filters.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-        let left_out = narrowing
+        let used = flags
             .iter()
             .find(|flag| filters.as_ref().is_some_and(|f| f.get(flag).is_some()));
-        if let Some(flag) = left_out {
+        if let Some(flag) = used {
             let path = file.path.display();
-            say(
-                "warning",
-                &format!("{path} was recorded with --{flag}: calls are missing in this profile"),
-            );
+            messages::warning(&format!(
+                "{path} was recorded with --{flag}: calls are missing in this profile"
+            ));
         }
     }
     Ok(())
@@ -262,7 +280,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn of(own: &[&str], compat: &[&str]) -> serde_json::Value {
+    fn profile_of(own: &[&str], compat: &[&str]) -> serde_json::Value {
         let strings = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
         profile(&strings(own), &strings(compat), ["x86_64"].into_iter()).unwrap()
     }
@@ -273,8 +291,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_called_is_allowed_and_names_of_strangers_are_not() {
-        let profile = of(
+    fn recorded_calls_are_allowed_and_unknown_names_are_not() {
+        let profile = profile_of(
             &["accept4", "io_uring:openat", "\u{1b}[2J", "syscall_999"],
             &[],
         );
@@ -293,8 +311,8 @@ mod tests {
     }
 
     #[test]
-    fn callers_of_32_bits_may_ask_in_another_way() {
-        let profile = of(&["clone3"], &["connect", "semop"]);
+    fn programs_of_32_bits_may_use_multiplexed_calls() {
+        let profile = profile_of(&["clone3"], &["connect", "semop"]);
         let names = names(&profile);
         assert!(
             ["socketcall", "ipc", "connect", "semop", "clone3"]
@@ -309,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_runtime_needs_are_calls() {
+    fn the_calls_of_the_runtime_exist() {
         for name in RUNTIME
             .iter()
             .chain(MULTIPLEXED.iter().flat_map(|(_, calls)| *calls))

@@ -1,26 +1,26 @@
-//! The names of an answer's columns: an expression without an alias is named as it is written.
+//! The column names of an answer: an expression without an alias is named by its SQL text.
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Statement as Sql,
 };
 
-/// Names the columns of a query itself, and not those of queries inside it.
-pub fn name(statement: &mut Statement) {
+/// Adds aliases to the columns of a query, but not to those of its subqueries.
+pub(crate) fn set(statement: &mut Statement) {
     if let Statement::Statement(sql) = statement
         && let Sql::Query(query) = sql.as_mut()
     {
-        name_query(query);
+        set_in_query(query);
     }
 }
 
-fn name_query(query: &mut Query) {
+fn set_in_query(query: &mut Query) {
     let mut body = query.body.as_mut();
     let select = loop {
         body = match body {
             SetExpr::Select(select) => break select,
-            SetExpr::Query(inner) => return name_query(inner),
-            // The first names the columns of all.
+            SetExpr::Query(inner) => return set_in_query(inner),
+            // The first query of a set operation names the columns.
             SetExpr::SetOperation { left, .. } => left.as_mut(),
             _ => return,
         }
@@ -36,7 +36,7 @@ fn name_query(query: &mut Query) {
             *item = SelectItem::ExprWithAlias { expr, alias };
         }
     }
-    // What is distinct can be sorted by what is selected alone, and that has this name now.
+    // A query with `distinct` can only be sorted by its selected expressions, which have aliases now.
     if select.distinct.is_some()
         && let Some(order) = &mut query.order_by
         && let OrderByKind::Expressions(orders) = &mut order.kind
@@ -49,7 +49,7 @@ fn name_query(query: &mut Query) {
     }
 }
 
-/// Whether it is a column, or makes several.
+/// Whether the expression is a column, or expands to several columns.
 fn has_name(expr: &Expr) -> bool {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,

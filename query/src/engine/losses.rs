@@ -1,4 +1,4 @@
-//! Whether an answer may lack events that were lost: which gaps lie in the rows that it was made from.
+//! Lost events that may be missing in an answer: the gaps that overlap the rows which the answer is computed from.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,19 +9,20 @@ use chrono::DateTime;
 use ctrace_schema::human;
 use ctrace_schema::text::printable;
 use ctrace_schema::views::view;
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::utils::{conjunction, disjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, cast, lit};
 use datafusion::prelude::{coalesce, col};
 
-use crate::engine::Engine;
+use crate::engine::session::Engine;
+use crate::source::{EVENTS, TimeComparison};
 
-/// Events that were lost.
+/// Lost events, summed up.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub(crate) struct Losses {
     lost: u64,
     start: Option<i64>,
     end: Option<i64>,
@@ -29,49 +30,53 @@ pub struct Losses {
     classes: BTreeSet<String>,
 }
 
-/// The losses that touch the rows which the answer of `frame` is made from; `None`: there are none.
-///
-/// # Errors
-/// That the recording cannot be read.
-pub async fn of(engine: &Engine, frame: &DataFrame) -> Result<Option<Losses>, DataFusionError> {
-    let recordings = engine.opened();
-    // The metadata says cheaply that there is nothing to look for.
-    if recordings.is_none_or(|r| r.lost() == Some(0))
-        || matches!(frame.logical_plan(), LogicalPlan::Explain(_))
-    {
-        return Ok(None);
-    }
-    let plan = engine.optimized(frame.logical_plan())?;
-    let mut scans = Vec::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            match scan.table_name.table() {
-                "events" => scans.extend(reach(&scan.filters)),
-                // A view that is kept: what it is made from does not show here.
-                name if view(name).is_some() => scans.push(lit(true)),
-                _ => {}
-            }
+impl Engine {
+    /// Returns the losses that overlap the rows which the answer of `frame` is computed from; `None`: there are none.
+    ///
+    /// # Errors
+    /// The recording cannot be read.
+    pub(crate) async fn losses(
+        &self,
+        frame: &DataFrame,
+    ) -> Result<Option<Losses>, DataFusionError> {
+        // Without losses in the metadata, there is no need to read events.
+        if self.opened().is_none_or(|r| r.lost() == Some(0))
+            || matches!(frame.logical_plan(), LogicalPlan::Explain(_))
+        {
+            return Ok(None);
         }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    let Some(anywhere) = disjunction(scans) else {
-        return Ok(None);
-    };
-    let gaps = engine
-        .session()
-        .table("events")
-        .await?
-        .filter(col("kind").eq(lit("gap")).and(anywhere))?
-        .select_columns(&["time", "duration", "container", "class", "lost"])?;
-    let mut losses = Losses::default();
-    for batch in gaps.collect().await? {
-        losses.add(&batch);
+        let plan = self.optimized(frame.logical_plan())?;
+        let mut scans = Vec::new();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                match scan.table_name.table() {
+                    EVENTS => scans.extend(overlap_condition(&scan.filters)),
+                    // A materialized view, whose sources are not in the plan.
+                    name if view(name).is_some() => scans.push(lit(true)),
+                    _ => {}
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let Some(in_any_scan) = disjunction(scans) else {
+            return Ok(None);
+        };
+        let gaps = self
+            .session()
+            .table(EVENTS)
+            .await?
+            .filter(col("kind").eq(lit("gap")).and(in_any_scan))?
+            .select_columns(&["time", "duration", "container", "class", "lost"])?;
+        let mut losses = Losses::default();
+        for batch in gaps.collect().await? {
+            losses.add(&batch);
+        }
+        Ok((losses.lost > 0).then_some(losses))
     }
-    Ok((losses.lost > 0).then_some(losses))
 }
 
-/// The condition for a gap to lie in what a scan with `filters` reads; `None`: the scan reads nothing that can be lost.
-fn reach(filters: &[Expr]) -> Option<Expr> {
+/// The condition for a gap to overlap the rows of a scan with `filters`; `None`: the scan reads no rows that can be lost.
+fn overlap_condition(filters: &[Expr]) -> Option<Expr> {
     let mut conditions = Vec::new();
     for filter in filters.iter().flat_map(split_conjunction) {
         let columns = filter.column_refs();
@@ -81,9 +86,9 @@ fn reach(filters: &[Expr]) -> Option<Expr> {
         } else if only(&["host"]) {
             conditions.push(unqualified(filter)?);
         } else if only(&["time"]) {
-            conditions.extend(overlap(filter));
+            conditions.extend(gap_overlaps(filter));
         } else if only(&["container", "container_id"]) {
-            // A loss whose container is not known may be that of any.
+            // A loss without a container may belong to any container.
             conditions.push(col("container").is_null().or(unqualified(filter)?));
         } else if only(&["class"]) {
             conditions.push(col("class").is_null().or(unqualified(filter)?));
@@ -110,30 +115,20 @@ fn reads_no_calls(filter: &Expr) -> bool {
     matches!(value.try_as_str(), Some(Some("gap" | "container")))
 }
 
-/// A bound on `time`, as a bound on the span of a gap: its end for a lower bound, its start for an upper one.
-fn overlap(filter: &Expr) -> Option<Expr> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
-        return None;
-    };
-    let (op, bound) = match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(_), Expr::Literal(value, _)) => (*op, value),
-        (Expr::Literal(value, _), Expr::Column(_)) => (op.swap()?, value),
-        _ => return None,
-    };
-    let ScalarValue::TimestampNanosecond(Some(bound), _) = bound else {
-        return None;
-    };
+/// A comparison of `time` as a condition on the span of a gap: on its end for a lower bound, on its start for an upper one.
+fn gap_overlaps(filter: &Expr) -> Option<Expr> {
+    let TimeComparison { op, ns } = TimeComparison::from_expr(filter)?;
     let start = cast(col("time"), arrow::datatypes::DataType::Int64);
     let end = start.clone() + coalesce(vec![col("duration"), lit(0i64)]);
     match op {
-        Operator::Gt | Operator::GtEq => Some(end.gt_eq(lit(*bound))),
-        Operator::Lt | Operator::LtEq => Some(start.lt_eq(lit(*bound))),
-        Operator::Eq => Some(start.lt_eq(lit(*bound)).and(end.gt_eq(lit(*bound)))),
+        Operator::Gt | Operator::GtEq => Some(end.gt_eq(lit(ns))),
+        Operator::Lt | Operator::LtEq => Some(start.lt_eq(lit(ns))),
+        Operator::Eq => Some(start.lt_eq(lit(ns)).and(end.gt_eq(lit(ns)))),
         _ => None,
     }
 }
 
-/// The same condition over columns without the name of their table.
+/// The same condition with unqualified columns.
 fn unqualified(filter: &Expr) -> Option<Expr> {
     let strip = |expr| {
         Ok(match expr {
@@ -183,21 +178,21 @@ impl fmt::Display for Losses {
             human::count(self.lost),
             time(self.start),
             time(self.end),
-            some("container", "containers", &self.containers),
-            some("class", "classes", &self.classes),
+            names_of("container", "containers", &self.containers),
+            names_of("class", "classes", &self.classes),
         )
     }
 }
 
-/// `container web`, `containers a, b, c and 4 more`.
-fn some(one: &str, many: &str, names: &BTreeSet<String>) -> String {
+/// For example `container web`, or `containers a, b, c and 4 more`.
+fn names_of(singular: &str, plural: &str, names: &BTreeSet<String>) -> String {
     const SHOWN: usize = 3;
-    // A name may hold what would make a line of its own.
+    // A name may contain a newline.
     let shown: Vec<_> = names.iter().take(SHOWN).map(|n| printable(n)).collect();
-    let what = if names.len() == 1 { one } else { many };
+    let noun = if names.len() == 1 { singular } else { plural };
     match names.len().saturating_sub(SHOWN) {
-        0 => format!("{what} {}", shown.join(", ")),
-        more => format!("{what} {} and {more} more", shown.join(", ")),
+        0 => format!("{noun} {}", shown.join(", ")),
+        more => format!("{noun} {} and {more} more", shown.join(", ")),
     }
 }
 
@@ -206,15 +201,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_readable() {
+    fn names_are_listed_up_to_three() {
         let names = |n: u8| {
             (b'a'..b'a' + n)
                 .map(|c| char::from(c).to_string())
                 .collect()
         };
-        assert_eq!(some("class", "classes", &names(1)), "class a");
+        assert_eq!(names_of("class", "classes", &names(1)), "class a");
         assert_eq!(
-            some("class", "classes", &names(5)),
+            names_of("class", "classes", &names(5)),
             "classes a, b, c and 2 more"
         );
     }

@@ -1,4 +1,4 @@
-//! A view that is worked out once for a statement, however often the statement reads it.
+//! A view that is computed once for a statement, however often the statement reads it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
 use tokio::sync::OnceCell;
 
-/// Keeps the rows of a view in memory from the first read on. For views that are far smaller than what they are made
-/// from, in statements that read them again and again: DataFusion works a view out anew at each mention, and at each turn
-/// of a recursive query.
-pub struct Kept {
+/// A view whose rows stay in memory after the first read. Useful for views that are far smaller than their sources, in
+/// statements that read them repeatedly: DataFusion recomputes a view at each mention, and in each iteration of a recursive
+/// query.
+pub(crate) struct MaterializedView {
     plan: LogicalPlan,
     schema: SchemaRef,
     rows: OnceCell<MemTable>,
 }
 
-impl Kept {
-    /// The view that `plan` works out. Reads nothing yet.
-    pub fn new(plan: LogicalPlan) -> Self {
-        // The rows may say more exactly than the plan what can be null.
+impl MaterializedView {
+    /// The view that `plan` computes. Reads nothing yet.
+    pub(crate) fn new(plan: LogicalPlan) -> Self {
+        // The batches may have stricter nullability than the plan.
         let nullable = |f: &Arc<Field>| f.as_ref().clone().with_nullable(true);
         let fields: Vec<Field> = plan.schema().fields().iter().map(nullable).collect();
-        Kept {
+        MaterializedView {
             plan,
             schema: Arc::new(Schema::new(fields)),
             rows: OnceCell::new(),
@@ -39,14 +39,14 @@ impl Kept {
     }
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for MaterializedView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kept({:?})", self.schema)
+        write!(f, "MaterializedView({:?})", self.schema)
     }
 }
 
 #[async_trait::async_trait]
-impl TableProvider for Kept {
+impl TableProvider for MaterializedView {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

@@ -1,19 +1,20 @@
-//! Sorts with a limit whose partitions are told apart by a key.
+//! Corrects sorts with a limit over partitions of which a sort key is constant.
 //!
-//! Each partition of such a sort has a heap of its own, and where one is full, rows of all that are greater than its greatest
-//! are dropped (DataFusion's `TopKDynamicFilters`). By a key that is constant in each partition, as that which tells the parts
-//! of a union apart, no heap sorts; so rows of one partition are dropped for those of another that come after them. Of
+//! Each partition of such a sort has its own heap. When a heap is full, rows of all partitions that are greater than its
+//! maximum are dropped (DataFusion's `TopKDynamicFilters`). A key that is constant in each partition, such as a literal in the
+//! branches of a union, is not part of the heaps' order, so rows of one partition are dropped for rows of another one that
+//! sort after them. The rule replaces
 //!
 //! ```text
-//! SortPreservingMergeExec: [part, item], fetch=4
+//! SortPreservingMergeExec: [branch, item], fetch=4
 //!   SortExec: TopK(fetch=4), expr=[item], preserve_partitioning=[true]
 //!     UnionExec
 //! ```
 //!
-//! it makes
+//! by
 //!
 //! ```text
-//! SortExec: TopK(fetch=4), expr=[part, item], preserve_partitioning=[false]
+//! SortExec: TopK(fetch=4), expr=[branch, item], preserve_partitioning=[false]
 //!   CoalescePartitionsExec
 //!     UnionExec
 //! ```
@@ -30,9 +31,9 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
-/// Makes one sort by all keys of a merge of sorts with a limit that are by fewer.
+/// The rule: a merge of sorts with a limit becomes one sort, if the merge has more keys than the sorts.
 #[derive(Debug)]
-pub struct OneHeap;
+pub(crate) struct OneHeap;
 
 impl PhysicalOptimizerRule for OneHeap {
     fn optimize(
@@ -40,18 +41,18 @@ impl PhysicalOptimizerRule for OneHeap {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let one = |plan: Arc<dyn ExecutionPlan>| {
+        let merged = |plan: Arc<dyn ExecutionPlan>| {
             let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() else {
                 return Ok(Transformed::no(plan));
             };
-            let Some(unsorted) = unsorted(merge.input(), merge.expr().len())? else {
+            let Some(input) = sort_input(merge.input(), merge.expr().len())? else {
                 return Ok(Transformed::no(plan));
             };
-            let all = Arc::new(CoalescePartitionsExec::new(unsorted));
+            let all = Arc::new(CoalescePartitionsExec::new(input));
             let sort = SortExec::new(merge.expr().clone(), all).with_fetch(merge.fetch());
             Ok(Transformed::yes(Arc::new(sort) as Arc<dyn ExecutionPlan>))
         };
-        plan.transform_up(one).data()
+        plan.transform_up(merged).data()
     }
 
     fn name(&self) -> &str {
@@ -63,17 +64,21 @@ impl PhysicalOptimizerRule for OneHeap {
     }
 }
 
-/// What is below a sort with a limit, of partitions each, that is by fewer than `keys`, with the projections above it. None: there is no such.
-fn unsorted(plan: &Arc<dyn ExecutionPlan>, keys: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// The input of a sort of each partition with a limit and fewer than `keys` keys, below the projections of `plan`. `None`:
+/// `plan` is not such a sort.
+fn sort_input(
+    plan: &Arc<dyn ExecutionPlan>,
+    keys: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(sort) = plan.downcast_ref::<SortExec>() {
-        let shares = sort.fetch().is_some() && sort.preserve_partitioning();
-        let wrong = shares && sort.expr().len() < keys;
+        let is_partitioned_topk = sort.fetch().is_some() && sort.preserve_partitioning();
+        let wrong = is_partitioned_topk && sort.expr().len() < keys;
         return Ok(wrong.then(|| sort.input().clone()));
     }
     let Some(projection) = plan.downcast_ref::<ProjectionExec>() else {
         return Ok(None);
     };
-    let Some(input) = unsorted(projection.input(), keys)? else {
+    let Some(input) = sort_input(projection.input(), keys)? else {
         return Ok(None);
     };
     let projection = ProjectionExec::try_new(projection.expr().to_vec(), input)?;

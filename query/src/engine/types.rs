@@ -1,9 +1,8 @@
-//! Types as SQL names them.
+//! The SQL names of Arrow types.
 
 use arrow::datatypes::DataType;
 
-/// The name of a type in SQL.
-pub fn name(ty: &DataType) -> String {
+pub(crate) fn name(ty: &DataType) -> String {
     match ty {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".into(),
         DataType::Dictionary(_, value) => name(value),
@@ -23,8 +22,8 @@ pub fn name(ty: &DataType) -> String {
     }
 }
 
-/// Types by the names that DataFusion's messages have for them.
-const SPELLED: &[(&str, &str)] = &[
+/// SQL names of the types in DataFusion's messages.
+const SQL_NAMES: &[(&str, &str)] = &[
     ("Utf8View", "text"),
     ("LargeUtf8", "text"),
     ("Utf8", "text"),
@@ -43,8 +42,8 @@ const SPELLED: &[(&str, &str)] = &[
     ("Date32", "date"),
 ];
 
-/// A message of DataFusion with the types as SQL names them. What stands in quotes is the user's own and stays.
-pub fn spelled(message: &str) -> String {
+/// Replaces the names of types in a message of DataFusion by their SQL names.
+pub(crate) fn with_sql_names(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
@@ -53,10 +52,10 @@ pub fn spelled(message: &str) -> String {
         let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
         let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
         rest = after;
-        match SPELLED.iter().find(|(theirs, _)| *theirs == word) {
+        match SQL_NAMES.iter().find(|(theirs, _)| *theirs == word) {
             Some((_, name)) => {
                 out.push_str(name);
-                rest = without_unit(word, rest);
+                rest = without_parameters(word, rest);
             }
             None => out.push_str(word),
         }
@@ -64,8 +63,8 @@ pub fn spelled(message: &str) -> String {
     out + rest
 }
 
-/// What follows a type of time, without its unit and zone in parentheses.
-fn without_unit<'a>(word: &str, rest: &'a str) -> &'a str {
+/// The text after a type name, without the unit and time zone in parentheses that follow temporal types.
+fn without_parameters<'a>(word: &str, rest: &'a str) -> &'a str {
     match matches!(word, "Duration" | "Interval" | "Timestamp") && rest.starts_with('(') {
         true => rest.find(')').map_or(rest, |end| &rest[end + 1..]),
         false => rest,
@@ -77,12 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_spelled_as_in_sql() {
+    fn types_have_their_sql_names() {
         assert_eq!(
-            spelled("cannot add Utf8View, Timestamp(ns, \"UTC\") and Duration(ns) to Int64_x"),
+            with_sql_names(
+                "cannot add Utf8View, Timestamp(ns, \"UTC\") and Duration(ns) to Int64_x"
+            ),
             "cannot add text, timestamp and interval to Int64_x"
         );
-        assert_eq!(spelled("p99(Utf8)"), "p99(text)");
-        assert_eq!(spelled(""), "");
+        assert_eq!(with_sql_names("p99(Utf8)"), "p99(text)");
+        assert_eq!(with_sql_names(""), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Text for other programs that may end on a terminal: control characters are escaped in it, too.
+//! Escapes control characters in answers for other programs, whose output may reach a terminal.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use ctrace_schema::text::{is_control, printable};
 
-use crate::output::Sink;
+use crate::output::answer_writer::AnswerWriter;
 
-/// A schema with names that are safe to show, and text that [`batch`] makes.
-pub fn schema(schema: &SchemaRef) -> SchemaRef {
+/// Returns the schema with printable column names, and the text type that [`batch`] produces.
+pub(crate) fn schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let ty = match is_text(field.data_type()) {
             true => DataType::Utf8View,
@@ -24,8 +24,8 @@ pub fn schema(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The same rows, with text as [`printable`] shows it. `schema` is what [`schema()`] made.
-pub fn batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+/// Returns the rows with text escaped by [`printable`]. `schema` is the result of [`schema()`].
+pub(crate) fn batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(column);
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
@@ -52,20 +52,20 @@ fn column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(texts.collect::<StringViewArray>()))
 }
 
-/// JSON, in which every control character is escaped: those above ASCII are not by its grammar.
-pub struct Json {
-    to: Sink,
-    /// The beginning of a character, whose end comes with the next bytes.
-    part: Vec<u8>,
+/// Escapes every control character in JSON. JSON's grammar requires that only for ASCII below 0x20.
+pub(crate) struct JsonEscaper {
+    to: AnswerWriter,
+    /// The first bytes of a character that continues in the next write.
+    incomplete: Vec<u8>,
 }
 
-impl Json {
-    pub fn new(to: Sink) -> Self {
-        let part = Vec::new();
-        Json { to, part }
+impl JsonEscaper {
+    pub(crate) fn new(to: AnswerWriter) -> Self {
+        let incomplete = Vec::new();
+        JsonEscaper { to, incomplete }
     }
 
-    pub fn into_inner(self) -> Sink {
+    pub(crate) fn into_inner(self) -> AnswerWriter {
         self.to
     }
 
@@ -77,7 +77,7 @@ impl Json {
             self.to.write_all(&rest.as_bytes()[..at])?;
             let mut chars = rest[at..].chars();
             let c = chars.next().map_or(0, u32::from);
-            // All of them are of the first 65,536.
+            // All control characters are below U+10000.
             write!(self.to, "\\u{c:04x}")?;
             rest = chars.as_str();
         }
@@ -85,20 +85,20 @@ impl Json {
     }
 }
 
-impl Write for Json {
+impl Write for JsonEscaper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.part.is_empty() && bytes.iter().all(|b| *b < 0x7f) {
+        if self.incomplete.is_empty() && bytes.iter().all(|b| *b < 0x7f) {
             self.to.write_all(bytes)?;
             return Ok(bytes.len());
         }
-        self.part.extend_from_slice(bytes);
-        let held = std::mem::take(&mut self.part);
-        let whole = match std::str::from_utf8(&held) {
-            Ok(_) => held.len(),
+        self.incomplete.extend_from_slice(bytes);
+        let buffer = std::mem::take(&mut self.incomplete);
+        let complete = match std::str::from_utf8(&buffer) {
+            Ok(_) => buffer.len(),
             Err(e) => e.valid_up_to(),
         };
-        let (text, part) = held.split_at(whole);
-        self.part = part.to_vec();
+        let (text, incomplete) = buffer.split_at(complete);
+        self.incomplete = incomplete.to_vec();
         self.text(&String::from_utf8_lossy(text))?;
         Ok(bytes.len())
     }

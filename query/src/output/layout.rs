@@ -1,5 +1,5 @@
-//! How a table is laid out on a terminal, where each row is one line: what all rows have in common is said once above it,
-//! text is cut, numbers and times are not, and where that is not enough, columns are left out.
+//! The layout of a table on a terminal, where each row is one line. Values that all rows share are printed once above the
+//! table; text is cut, numbers and times are not; if the table is still too wide, columns are left out.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -8,154 +8,158 @@ use arrow::datatypes::DataType;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The cells of a row, as text.
-pub type Row = Vec<String>;
+pub(crate) type TextRow = Vec<String>;
 
-/// What stands between two columns.
-pub const GAP: &str = "  ";
-/// Columns of a terminal below which text and names say nothing.
-const LEAST: usize = 16;
-/// So many rows can be read one below the other.
-const FEW: usize = 2;
-/// Digits of a container's id that tell it from others, as docker prints them.
-const ID: usize = 12;
-/// A value that is said once is no longer than this.
-const SAID: usize = 40;
+/// The space between two columns.
+pub(crate) const GAP: &str = "  ";
+/// Width in terminal columns below which text and names are unreadable.
+const MIN_TEXT_WIDTH: usize = 16;
+/// Number of rows up to which a list is easier to read than a table with fewer columns.
+const FEW_ROWS: usize = 2;
+/// Digits of a container's id that docker prints.
+const SHORT_ID: usize = 12;
+/// The maximum width of a value above the table.
+const SHARED_WIDTH: usize = 40;
 
-/// What a column holds.
+/// The kind of values in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum CellKind {
     Number,
-    /// As `2026-11-21 03:12:05.123456789`.
+    /// Such as `2026-11-21 03:12:05.123456789`.
     Time,
     Text,
 }
 
-impl Kind {
-    pub fn of(ty: &DataType) -> Self {
+impl CellKind {
+    pub(crate) fn new(ty: &DataType) -> Self {
         match ty {
-            DataType::Timestamp(..) => Kind::Time,
-            ty if ty.is_numeric() => Kind::Number,
-            _ => Kind::Text,
+            DataType::Timestamp(..) => CellKind::Time,
+            ty if ty.is_numeric() => CellKind::Number,
+            _ => CellKind::Text,
         }
     }
 }
 
-/// How much of a cell is shown where there is room.
+/// How the cells of a column are shortened without loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Short {
-    No,
+enum Shortening {
+    None,
     Id,
-    /// Without the day, if it is this one, and with so many digits behind the second.
-    Time(String, usize),
+    Time {
+        /// The date that is left out.
+        date: String,
+        /// Digits of the fraction of a second.
+        digits: usize,
+    },
 }
 
-/// A column in its place.
+/// A column of the table.
 #[derive(Clone, Debug)]
-struct Column {
-    /// Which it is of the answer.
-    at: usize,
-    kind: Kind,
-    short: Short,
-    /// In one line, or in two.
+struct TableColumn {
+    /// Index of the column in the answer.
+    index: usize,
+    kind: CellKind,
+    shortening: Shortening,
+    /// One line, or two.
     name: Vec<String>,
     /// Width of the widest cell.
-    cells: usize,
+    cell_width: usize,
     width: usize,
 }
 
-impl Column {
+impl TableColumn {
     fn name_width(&self) -> usize {
         self.name.iter().map(|line| line.width()).max().unwrap_or(0)
     }
 
-    /// Its width where there is room.
-    fn natural(&self) -> usize {
-        self.cells.max(self.name_width())
+    /// The width if there is enough space.
+    fn natural_width(&self) -> usize {
+        self.cell_width.max(self.name_width())
     }
 
-    /// Its least width.
-    fn floor(&self) -> usize {
-        let cells = match (self.kind, &self.short) {
-            (Kind::Text, Short::No) => self.cells.min(LEAST),
-            _ => self.cells,
+    fn min_width(&self) -> usize {
+        let cells = match (self.kind, &self.shortening) {
+            (CellKind::Text, Shortening::None) => self.cell_width.min(MIN_TEXT_WIDTH),
+            _ => self.cell_width,
         };
-        cells.max(self.name_width().min(LEAST))
+        cells.max(self.name_width().min(MIN_TEXT_WIDTH))
     }
 
-    fn cell<'a>(&self, row: &'a Row) -> Cow<'a, str> {
-        let cell = row[self.at].as_str();
-        match &self.short {
-            Short::No => cell.into(),
-            Short::Id => cell.get(..ID).unwrap_or(cell).into(),
-            Short::Time(day, digits) => time(cell, day, *digits).into(),
+    fn cell<'a>(&self, row: &'a TextRow) -> Cow<'a, str> {
+        let cell = row[self.index].as_str();
+        match &self.shortening {
+            Shortening::None => cell.into(),
+            Shortening::Id => cell.get(..SHORT_ID).unwrap_or(cell).into(),
+            Shortening::Time { date, digits } => short_time(cell, date, *digits).into(),
         }
     }
 
-    fn measure(&mut self, rows: &[Row]) {
+    fn measure(&mut self, rows: &[TextRow]) {
         let cells = rows.iter().map(|row| self.cell(row).width());
-        self.cells = cells.max().unwrap_or(0);
-        self.width = self.natural();
+        self.cell_width = cells.max().unwrap_or(0);
+        self.width = self.natural_width();
     }
 }
 
-/// Columns in their places, and what is said above them.
+/// The columns of a table, and the notes above them.
 #[derive(Debug)]
-pub struct Layout {
-    columns: Vec<Column>,
-    /// That of all times, where they are shown without it.
-    day: String,
-    above: Vec<String>,
-    /// Whether what is too wide is cut.
+pub(crate) struct TableLayout {
+    columns: Vec<TableColumn>,
+    /// The date of all times, if the cells are shown without it; else empty.
+    date: String,
+    notes: Vec<String>,
+    /// Whether cells that are too wide are cut.
     cuts: bool,
 }
 
-impl Layout {
-    /// Everything, as wide as it is.
-    pub fn whole(names: &[String], kinds: &[Kind], rows: &[Row]) -> Self {
+impl TableLayout {
+    /// Everything in full width.
+    pub(crate) fn full(names: &[String], kinds: &[CellKind], rows: &[TextRow]) -> Self {
         let columns = names.iter().zip(kinds).enumerate();
-        let columns = columns.map(|(at, (name, kind))| {
-            let mut column = Column {
-                at,
+        let columns = columns.map(|(index, (name, kind))| {
+            let mut column = TableColumn {
+                index,
                 kind: *kind,
-                short: Short::No,
+                shortening: Shortening::None,
                 name: vec![name.clone()],
-                cells: 0,
+                cell_width: 0,
                 width: 0,
             };
             column.measure(rows);
             column
         });
-        Layout {
+        TableLayout {
             columns: columns.collect(),
-            day: String::new(),
-            above: Vec::new(),
+            date: String::new(),
+            notes: Vec::new(),
             cuts: false,
         }
     }
 
-    /// In lines of at most `room` columns. `complete`: there are no more rows than these. None: it cannot be read so.
-    pub fn fitted(
+    /// A layout with lines of at most `max_width` terminal columns; `None`: it would be unreadable. `complete`: `rows` are
+    /// the whole answer.
+    pub(crate) fn fitted(
         names: &[String],
-        kinds: &[Kind],
-        rows: &[Row],
+        kinds: &[CellKind],
+        rows: &[TextRow],
         complete: bool,
-        room: usize,
+        max_width: usize,
     ) -> Option<Self> {
-        let mut layout = Layout::whole(names, kinds, rows);
+        let mut layout = TableLayout::full(names, kinds, rows);
         layout.cuts = true;
-        if layout.width() <= room {
+        if layout.width() <= max_width {
             return Some(layout);
         }
         layout.shorten(rows, 9);
-        if layout.width() > room {
+        if layout.width() > max_width {
             if complete && rows.len() > 1 {
-                layout.say_once(rows);
+                layout.move_shared_values(rows);
             }
             layout.shorten(rows, 3);
             layout.stack_names();
         }
-        let few = complete && rows.len() <= FEW;
-        if !layout.narrow(room) && (few || !layout.leave_out(room)) {
+        let few = complete && rows.len() <= FEW_ROWS;
+        if !layout.narrow(max_width) && (few || !layout.drop_columns(max_width)) {
             return None;
         }
         Some(layout)
@@ -166,58 +170,61 @@ impl Layout {
         self.columns.iter().map(|c| c.width).sum::<usize>() + gaps
     }
 
-    /// Ids by the digits that tell them apart; times without the day that all have, and with as many digits, up to `most`,
-    /// as tell them apart.
-    fn shorten(&mut self, rows: &[Row], most: usize) {
-        let times = self.columns.iter().filter(|c| c.kind == Kind::Time);
-        let days = times.flat_map(|c| rows.iter().filter_map(|row| day(&row[c.at])));
-        let days: BTreeSet<&str> = days.collect();
-        let day = match days.first() {
-            Some(day) if days.len() == 1 => (*day).to_string(),
+    /// Shortens ids to their first digits, and times by a date that all of them share and to as many digits, at most
+    /// `max_digits`, as keep them distinct.
+    fn shorten(&mut self, rows: &[TextRow], max_digits: usize) {
+        let times = self.columns.iter().filter(|c| c.kind == CellKind::Time);
+        let dates = times.flat_map(|c| rows.iter().filter_map(|row| date(&row[c.index])));
+        let dates: BTreeSet<&str> = dates.collect();
+        let date = match dates.first() {
+            Some(date) if dates.len() == 1 => (*date).to_string(),
             _ => String::new(),
         };
         for column in &mut self.columns {
             let cells = || {
-                let cells = rows.iter().map(|row| row[column.at].as_str());
+                let cells = rows.iter().map(|row| row[column.index].as_str());
                 cells.filter(|cell| !cell.is_empty())
             };
-            column.short = match column.kind {
-                Kind::Time => Short::Time(day.clone(), digits(cells()).min(most)),
-                Kind::Text if are_ids(cells()) => Short::Id,
-                _ => Short::No,
+            column.shortening = match column.kind {
+                CellKind::Time => Shortening::Time {
+                    date: date.clone(),
+                    digits: distinct_digits(cells()).min(max_digits),
+                },
+                CellKind::Text if are_ids(cells()) => Shortening::Id,
+                _ => Shortening::None,
             };
             column.measure(rows);
         }
-        self.day = day;
+        self.date = date;
     }
 
-    /// Columns with the same in every row are said above.
-    fn say_once(&mut self, rows: &[Row]) {
+    /// Moves columns with the same value in every row into the notes.
+    fn move_shared_values(&mut self, rows: &[TextRow]) {
         let [first, others @ ..] = rows else { return };
         let (mut same, mut empty) = (Vec::new(), Vec::new());
-        let same_in_all = |c: &Column| others.iter().all(|row| row[c.at] == first[c.at]);
+        let same_in_all = |c: &TableColumn| others.iter().all(|row| row[c.index] == first[c.index]);
         if self.columns.iter().all(same_in_all) {
             return;
         }
         self.columns.retain(|column| {
             let all = same_in_all(column);
-            if all && first[column.at].is_empty() {
+            if all && first[column.index].is_empty() {
                 empty.push(column.name.concat());
             } else if all {
-                let cell = cut(&column.cell(first), SAID);
+                let cell = cut(&column.cell(first), SHARED_WIDTH);
                 same.push(format!("{} {cell}", column.name.concat()));
             }
             !all
         });
         if !same.is_empty() {
-            self.above.push(format!("every row: {}", same.join(", ")));
+            self.notes.push(format!("every row: {}", same.join(", ")));
         }
         if !empty.is_empty() {
-            self.above.push(format!("empty: {}", empty.join(", ")));
+            self.notes.push(format!("empty: {}", empty.join(", ")));
         }
     }
 
-    /// Names that are wider than what stands below them, on two lines.
+    /// Breaks names that are wider than their cells into two lines.
     fn stack_names(&mut self) {
         for column in &mut self.columns {
             let name = column.name.concat();
@@ -225,19 +232,19 @@ impl Layout {
             let breaks = breaks.filter(|at| *at < name.len());
             let widest = |at: &usize| (*at).max(name.len() - at);
             if name.is_ascii()
-                && name.len() > column.cells
+                && name.len() > column.cell_width
                 && let Some(at) = breaks.min_by_key(widest)
             {
                 column.name = vec![name[..at].to_string(), name[at..].to_string()];
-                column.width = column.natural();
+                column.width = column.natural_width();
             }
         }
     }
 
-    /// Takes from the widest columns until all fit into `room`, or are down to their least width. Whether they fit.
-    fn narrow(&mut self, room: usize) -> bool {
-        while self.width() > room {
-            let wide = self.columns.iter_mut().filter(|c| c.width > c.floor());
+    /// Narrows the widest columns until the table fits into `max_width`. Returns whether it fits.
+    fn narrow(&mut self, max_width: usize) -> bool {
+        while self.width() > max_width {
+            let wide = self.columns.iter_mut().filter(|c| c.width > c.min_width());
             match wide.max_by_key(|c| c.width) {
                 Some(widest) => widest.width -= 1,
                 None => return false,
@@ -246,49 +253,51 @@ impl Layout {
         true
     }
 
-    /// Leaves columns out, times first and then text, from the right, but not the first, nor the widest text, and at most
-    /// half of them. Whether the others fit then.
-    fn leave_out(&mut self, room: usize) -> bool {
-        let texts = self.columns.iter().filter(|c| c.kind == Kind::Text);
-        let widest = texts.max_by_key(|c| (c.cells, c.at)).map(|c| c.at);
-        let first = self.columns.first().map(|c| c.at);
-        let spared = |c: &Column| Some(c.at) == first || Some(c.at) == widest;
-        let (mut left, mut out) = (self.columns.clone(), Vec::new());
-        for kind in [Kind::Time, Kind::Text, Kind::Number] {
-            while floors(&left) > room
-                && let Some(i) = left.iter().rposition(|c| c.kind == kind && !spared(c))
+    /// Leaves out columns, times first and then text, from the right, but neither the first nor the widest text, and at
+    /// most half of all. Returns whether the others fit.
+    fn drop_columns(&mut self, max_width: usize) -> bool {
+        let texts = self.columns.iter().filter(|c| c.kind == CellKind::Text);
+        let widest = texts
+            .max_by_key(|c| (c.cell_width, c.index))
+            .map(|c| c.index);
+        let first = self.columns.first().map(|c| c.index);
+        let needed = |c: &TableColumn| Some(c.index) == first || Some(c.index) == widest;
+        let (mut shown, mut dropped) = (self.columns.clone(), Vec::new());
+        for kind in [CellKind::Time, CellKind::Text, CellKind::Number] {
+            while min_table_width(&shown) > max_width
+                && let Some(i) = shown.iter().rposition(|c| c.kind == kind && !needed(c))
             {
-                out.push(left.remove(i));
+                dropped.push(shown.remove(i));
             }
         }
-        if floors(&left) > room || out.len() > left.len() {
+        if min_table_width(&shown) > max_width || dropped.len() > shown.len() {
             return false;
         }
-        out.sort_by_key(|column| column.at);
-        let names: Vec<_> = out.iter().map(|column| column.name.concat()).collect();
-        self.above.push(format!(
-            "left out, for want of room: {} (`--format vertical` has them)",
+        dropped.sort_by_key(|column| column.index);
+        let names: Vec<_> = dropped.iter().map(|column| column.name.concat()).collect();
+        self.notes.push(format!(
+            "columns left out to fit the terminal: {} (`--format vertical` shows them)",
             names.join(", ")
         ));
-        self.columns = left;
+        self.columns = shown;
         for column in &mut self.columns {
-            column.width = column.natural();
+            column.width = column.natural_width();
         }
-        self.narrow(room)
+        self.narrow(max_width)
     }
 
-    /// What stands above the rows: what is said once, the names, and a rule.
-    pub fn head(&self, room: Option<usize>) -> Vec<String> {
-        let room = room.unwrap_or(usize::MAX);
-        let day = Some(format!("times are of {} UTC", self.day));
-        let day = day.filter(|_| !self.day.is_empty());
-        let above = day.iter().chain(&self.above);
-        let mut lines: Vec<_> = above.flat_map(|line| wrap(line, room)).collect();
-        let tall = self.columns.iter().map(|c| c.name.len()).max().unwrap_or(1);
-        for i in 0..tall {
+    /// The lines above the rows: notes, column names, and a rule.
+    pub(crate) fn header(&self, max_width: Option<usize>) -> Vec<String> {
+        let max_width = max_width.unwrap_or(usize::MAX);
+        let date = Some(format!("all times are on {} UTC", self.date));
+        let date = date.filter(|_| !self.date.is_empty());
+        let notes = date.iter().chain(&self.notes);
+        let mut lines: Vec<_> = notes.flat_map(|line| wrap(line, max_width)).collect();
+        let height = self.columns.iter().map(|c| c.name.len()).max().unwrap_or(1);
+        for i in 0..height {
             lines.push(self.line(|column| {
-                // A name of one line stands on the last one.
-                let line = (i + column.name.len()).checked_sub(tall);
+                // A name of one line is in the last one.
+                let line = (i + column.name.len()).checked_sub(height);
                 let name = line.map_or("", |line| &column.name[line]);
                 match self.cuts {
                     true => cut(name, column.width),
@@ -300,19 +309,18 @@ impl Layout {
         lines
     }
 
-    /// A row.
-    pub fn row(&self, row: &Row) -> String {
+    pub(crate) fn row(&self, row: &TextRow) -> String {
         self.line(|column| {
             let cell = column.cell(row);
             match column.kind {
-                // A later row may hold a longer number than the first ones, or a time of another day.
-                Kind::Text if self.cuts => cut(&cell, column.width),
+                // Numbers and times are never cut: a row after the sample may have a longer number, or another date.
+                CellKind::Text if self.cuts => cut(&cell, column.width),
                 _ => cell.into_owned(),
             }
         })
     }
 
-    fn line(&self, text: impl Fn(&Column) -> String) -> String {
+    fn line(&self, text: impl Fn(&TableColumn) -> String) -> String {
         let mut line = String::new();
         for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {
@@ -321,7 +329,7 @@ impl Layout {
             let text = text(column);
             let pad = " ".repeat(column.width.saturating_sub(text.width()));
             match column.kind {
-                Kind::Number => line.extend([pad, text]),
+                CellKind::Number => line.extend([pad, text]),
                 _ => line.extend([text, pad]),
             }
         }
@@ -330,88 +338,89 @@ impl Layout {
     }
 }
 
-/// The least width of a table of these.
-fn floors(columns: &[Column]) -> usize {
+fn min_table_width(columns: &[TableColumn]) -> usize {
     let gaps = GAP.len() * columns.len().saturating_sub(1);
-    columns.iter().map(Column::floor).sum::<usize>() + gaps
+    columns.iter().map(TableColumn::min_width).sum::<usize>() + gaps
 }
 
-/// The length of a time that is written out, and where its day and its second end.
-const TIME: usize = "2026-11-21 03:12:05.123456789".len();
-const DAY: usize = "2026-11-21".len();
-const SECOND: usize = "2026-11-21 03:12:05".len();
+/// The length of a complete time, and the ends of its date and its second.
+const TIME_END: usize = "2026-11-21 03:12:05.123456789".len();
+const DATE_END: usize = "2026-11-21".len();
+const SECOND_END: usize = "2026-11-21 03:12:05".len();
 
-/// The day of a time.
-fn day(time: &str) -> Option<&str> {
-    time.get(..DAY).filter(|_| time.len() == TIME)
+fn date(time: &str) -> Option<&str> {
+    time.get(..DATE_END).filter(|_| time.len() == TIME_END)
 }
 
-/// A time without `day`, if it is of that, and with so many digits behind the second.
-fn time<'a>(time: &'a str, day: &str, digits: usize) -> &'a str {
-    if time.len() != TIME {
+/// A time without its date, if that is `date`, and with `digits` digits of the fraction of a second.
+fn short_time<'a>(time: &'a str, date: &str, digits: usize) -> &'a str {
+    if time.len() != TIME_END {
         return time;
     }
     let end = match digits {
-        0 => SECOND,
-        digits => SECOND + 1 + digits,
+        0 => SECOND_END,
+        digits => SECOND_END + 1 + digits,
     };
-    let begin = match time.starts_with(day) && !day.is_empty() {
-        true => DAY + 1,
+    let begin = match time.starts_with(date) && !date.is_empty() {
+        true => DATE_END + 1,
         false => 0,
     };
     time.get(begin..end).unwrap_or(time)
 }
 
-/// How many digits behind the second tell times apart: none, 3, 6 or 9.
-fn digits<'a>(times: impl Iterator<Item = &'a str>) -> usize {
+/// The digits of the fraction of a second that keep times distinct: 0, 3, 6 or 9.
+fn distinct_digits<'a>(times: impl Iterator<Item = &'a str>) -> usize {
     let times: HashSet<&str> = times.collect();
     let zero = |t: &&str| {
-        t.get(SECOND..)
+        t.get(SECOND_END..)
             .is_some_and(|f| f.trim_end_matches('0') == ".")
     };
     if times.iter().all(zero) {
         return 0;
     }
-    let apart = |digits: &usize| {
-        let short: HashSet<&str> = times.iter().map(|t| time(t, "", *digits)).collect();
+    let distinct = |digits: &usize| {
+        let short: HashSet<&str> = times.iter().map(|t| short_time(t, "", *digits)).collect();
         short.len() == times.len()
     };
-    [3, 6].into_iter().find(apart).unwrap_or(9)
+    [3, 6].into_iter().find(distinct).unwrap_or(9)
 }
 
-/// Whether all are ids of containers, of which the first digits differ where the whole does.
+/// Whether all cells are ids of containers, and stay distinct when shortened.
 fn are_ids<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let cells: HashSet<&str> = cells.collect();
     let is_id = |cell: &&str| cell.len() == 64 && cell.bytes().all(|b| b.is_ascii_hexdigit());
-    let short: HashSet<&str> = cells.iter().filter_map(|cell| cell.get(..ID)).collect();
+    let short: HashSet<&str> = cells
+        .iter()
+        .filter_map(|cell| cell.get(..SHORT_ID))
+        .collect();
     !cells.is_empty() && cells.iter().all(is_id) && short.len() == cells.len()
 }
 
-/// `text` in at most `width` columns, with … for what is left out of its middle: a path ends with what it names, a call
-/// with its result.
-pub fn cut(text: &str, width: usize) -> String {
+/// Cuts `text` to at most `width` terminal columns, with … for the middle: the end of a path is a file's name, and the end
+/// of a call its result.
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
     }
-    let room = width.saturating_sub(1);
-    let tail = room * 2 / 5;
+    let max_width = width.saturating_sub(1);
+    let tail = max_width * 2 / 5;
     let mut out = String::new();
-    out.extend(taken(text.chars(), room - tail));
+    out.extend(prefix(text.chars(), max_width - tail));
     out.push('…');
-    let end: Vec<char> = taken(text.chars().rev(), tail).collect();
+    let end: Vec<char> = prefix(text.chars().rev(), tail).collect();
     out.extend(end.iter().rev());
     out
 }
 
-/// The first characters that fit into so many columns.
-fn taken(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
+/// The first characters, as many as fit into `width` terminal columns.
+fn prefix(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
     chars.scan(0, move |used, c| {
         *used += c.width().unwrap_or(0);
         (*used <= width).then_some(c)
     })
 }
 
-/// A line in lines of at most `width` columns, broken at spaces.
+/// Breaks a text at spaces into lines of at most `width` terminal columns.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -431,5 +440,4 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "layout_tests.rs"]
 mod tests;

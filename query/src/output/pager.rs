@@ -1,4 +1,4 @@
-//! Answers that are longer than the screen are shown in a pager.
+//! The pager for answers that are longer than the terminal.
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::process::{Child, Command, Stdio};
@@ -6,82 +6,81 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use unicode_width::UnicodeWidthStr;
 
-/// Whether a pager has the terminal.
-static OPEN: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// Whether a pager has the terminal, on which nothing else should be drawn then.
-pub fn is_open() -> bool {
-    OPEN.load(Ordering::Relaxed)
+/// Whether a pager runs on the terminal, so that nothing else may draw there.
+pub(crate) fn is_running() -> bool {
+    RUNNING.load(Ordering::Relaxed)
 }
 
-/// Holds an answer back until it is longer than the screen, and gives it to a pager then.
-pub struct Screen {
-    held: Vec<u8>,
+/// Holds an answer back until it is longer than the screen, and starts a pager then.
+pub(crate) struct PagedScreen {
+    buffer: Vec<u8>,
     /// Width of the terminal.
     columns: usize,
     /// Lines of the terminal that are free for the answer.
-    room: usize,
-    to: Option<Box<dyn Write + Send>>,
+    free_lines: usize,
+    pager: Option<Box<dyn Write + Send>>,
 }
 
-impl Screen {
+impl PagedScreen {
     /// For a terminal of `columns` by `rows`.
-    pub fn new(columns: usize, rows: usize) -> Self {
-        Screen {
-            held: Vec::new(),
+    pub(crate) fn new(columns: usize, rows: usize) -> Self {
+        PagedScreen {
+            buffer: Vec::new(),
             columns: columns.max(1),
-            // The next prompt is on the screen, too.
-            room: rows.saturating_sub(1),
-            to: None,
+            // The next prompt needs a line, too.
+            free_lines: rows.saturating_sub(1),
+            pager: None,
         }
     }
 
-    /// Shows what was held back.
-    pub fn end(&mut self) -> io::Result<()> {
-        let held = std::mem::take(&mut self.held);
-        match self.to.take() {
-            Some(mut to) => to.flush(),
+    /// Prints an answer that was short enough to be held back; flushes the pager of a longer one.
+    fn finish(&mut self) -> io::Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        match self.pager.take() {
+            Some(mut pager) => pager.flush(),
             None => io::stdout()
-                .write_all(&held)
+                .write_all(&buffer)
                 .and_then(|()| io::stdout().flush()),
         }
     }
 
-    /// How many lines of the screen a line of text takes.
+    /// The number of screen lines that a line of text needs.
     fn lines(&self, line: &[u8]) -> usize {
         let width = String::from_utf8_lossy(line).width();
         width.div_ceil(self.columns).max(1)
     }
 }
 
-impl Write for Screen {
+impl Write for PagedScreen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(to) = &mut self.to {
-            return to.write(bytes);
+        if let Some(pager) = &mut self.pager {
+            return pager.write(bytes);
         }
-        self.held.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
         if bytes.contains(&b'\n') {
             let lines = self
-                .held
+                .buffer
                 .split(|b| *b == b'\n')
                 .map(|line| self.lines(line));
-            // Behind the last end of a line is nothing yet.
-            if lines.sum::<usize>() > self.room + 1 {
-                let mut to = open();
-                to.write_all(&std::mem::take(&mut self.held))?;
-                self.to = Some(to);
+            // The split yields one more, empty line after the last newline.
+            if lines.sum::<usize>() > self.free_lines + 1 {
+                let mut pager = start_pager();
+                pager.write_all(&std::mem::take(&mut self.buffer))?;
+                self.pager = Some(pager);
             }
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.as_mut().map_or(Ok(()), |to| to.flush())
+        self.pager.as_mut().map_or(Ok(()), |pager| pager.flush())
     }
 }
 
-/// $PAGER, else less; the terminal itself where there is neither.
-fn open() -> Box<dyn Write + Send> {
+/// Starts $PAGER, or less if it is not set. If neither can be started, returns stdout.
+fn start_pager() -> Box<dyn Write + Send> {
     let pager = std::env::var("PAGER")
         .ok()
         .filter(|pager| !pager.trim().is_empty());
@@ -90,71 +89,71 @@ fn open() -> Box<dyn Write + Send> {
         command.args(["-c", pager]);
     }
     if std::env::var_os("LESS").is_none() {
-        // It ends with an answer of less than a screen, and leaves on the screen what was last seen: as git has it.
+        // F: exit if the text fits on a screen. X: leave the text on the screen. git sets the same.
         command.env("LESS", "FX");
     }
     let mut child = match command.stdin(Stdio::piped()).spawn() {
         Ok(child) => child,
         Err(_) => return Box::new(BufWriter::new(io::stdout())),
     };
-    OPEN.store(true, Ordering::Relaxed);
-    let to = child.stdin.take().map(BufWriter::new);
-    Box::new(Pager { to, child })
+    RUNNING.store(true, Ordering::Relaxed);
+    let stdin = child.stdin.take().map(BufWriter::new);
+    Box::new(Pager { stdin, child })
 }
 
-/// A pager that runs. Dropped, it has all that there is, and its user is waited for.
+/// A running pager. Dropping it closes its stdin, and waits until the user leaves it.
 struct Pager {
-    to: Option<BufWriter<std::process::ChildStdin>>,
+    stdin: Option<BufWriter<std::process::ChildStdin>>,
     child: Child,
 }
 
 impl Write for Pager {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to
+        self.stdin
             .as_mut()
-            .map_or(Ok(bytes.len()), |to| to.write(bytes))
+            .map_or(Ok(bytes.len()), |stdin| stdin.write(bytes))
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.to.as_mut().map_or(Ok(()), |to| to.flush())
+        self.stdin.as_mut().map_or(Ok(()), |stdin| stdin.flush())
     }
 }
 
 impl Drop for Pager {
     fn drop(&mut self) {
-        drop(self.to.take());
-        // It has said itself what went wrong with it.
+        drop(self.stdin.take());
+        // The pager itself has printed its errors.
         let _ = self.child.wait();
-        OPEN.store(false, Ordering::Relaxed);
+        RUNNING.store(false, Ordering::Relaxed);
     }
 }
 
-/// Where a terminal's lines go.
-pub enum Out {
+/// The terminal, with or without a pager.
+pub(crate) enum TerminalOutput {
     Plain(BufWriter<Stdout>),
-    Screen(Screen),
+    Paged(PagedScreen),
 }
 
-impl Out {
-    /// Shows all that was written.
-    pub fn end(&mut self) -> io::Result<()> {
+impl TerminalOutput {
+    /// Shows everything that was written.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
-            Out::Plain(out) => out.flush(),
-            Out::Screen(screen) => screen.end(),
+            TerminalOutput::Plain(out) => out.flush(),
+            TerminalOutput::Paged(screen) => screen.finish(),
         }
     }
 }
 
-impl Write for Out {
+impl Write for TerminalOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Out::Plain(out) => out.write(bytes),
-            Out::Screen(screen) => screen.write(bytes),
+            TerminalOutput::Plain(out) => out.write(bytes),
+            TerminalOutput::Paged(screen) => screen.write(bytes),
         }
     }
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Out::Plain(out) => out.flush(),
-            Out::Screen(screen) => screen.flush(),
+            TerminalOutput::Plain(out) => out.flush(),
+            TerminalOutput::Paged(screen) => screen.flush(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How far a long query is: a line on stderr that goes away when there is something to show.
+//! The progress of a long query: a line on stderr that is erased when rows arrive.
 
 use std::future::Future;
 use std::io::{IsTerminal, Write, stderr};
@@ -13,29 +13,31 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
 use crate::output::pager;
 
-/// What is over sooner needs no line.
+/// Shorter queries show no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// Watches the scans of a plan.
-pub struct Progress {
+/// The progress of the scans of a plan.
+pub(crate) struct ScanProgress {
     plan: Arc<dyn ExecutionPlan>,
-    begun: Instant,
+    start: Instant,
 }
 
-impl Progress {
-    /// The progress of `plan`, which is about to run; none where nobody would see it.
-    pub fn of(plan: Arc<dyn ExecutionPlan>) -> Option<Self> {
-        let begun = Instant::now();
-        stderr().is_terminal().then_some(Progress { plan, begun })
+impl ScanProgress {
+    /// The progress of `plan`, which is about to run; `None` if stderr is not a terminal.
+    pub(crate) fn new(plan: Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let start = Instant::now();
+        stderr()
+            .is_terminal()
+            .then_some(ScanProgress { plan, start })
     }
 
-    /// Waits for `next`, and shows meanwhile how far the plan is.
-    pub async fn during<T>(&self, next: impl Future<Output = T>) -> T {
+    /// Waits for `next`, and shows the progress meanwhile.
+    pub(crate) async fn during<T>(&self, next: impl Future<Output = T>) -> T {
         let mut next = pin!(next);
         let mut drawn = false;
         loop {
-            let wait = PATIENCE.saturating_sub(self.begun.elapsed()).max(REDRAW);
+            let wait = PATIENCE.saturating_sub(self.start.elapsed()).max(REDRAW);
             tokio::select! {
                 biased;
                 done = &mut next => {
@@ -44,8 +46,8 @@ impl Progress {
                     }
                     return done;
                 }
-                () = tokio::time::sleep(wait), if !pager::is_open() => {
-                    draw(&read(self.plan.as_ref()), self.begun.elapsed());
+                () = tokio::time::sleep(wait), if !pager::is_running() => {
+                    draw(&scanned(self.plan.as_ref()), self.start.elapsed());
                     drawn = true;
                 }
             }
@@ -53,23 +55,23 @@ impl Progress {
     }
 }
 
-/// What the scans of a plan have done so far.
+/// The work of all scans of a plan so far.
 #[derive(Debug, Default, PartialEq)]
 struct Scanned {
-    /// Rows that were read or found to be of no use.
+    /// Rows that were read or skipped.
     rows: u64,
     bytes: u64,
-    /// Rows of what is scanned, where that is known.
+    /// Rows of the scanned files, as far as the number is known.
     total: u64,
-    /// Row groups that need not be read, and those that do, of the files opened so far.
+    /// Row groups of the opened files that statistics rule out, and the others.
     groups: (u64, u64),
 }
 
 impl Scanned {
-    /// How much is done, of 1; none: unknown.
+    /// The finished share, from 0 to 1; `None`: unknown.
     fn share(&self) -> Option<f64> {
-        let (spared, needed) = self.groups;
-        let needed = match spared + needed {
+        let (pruned, needed) = self.groups;
+        let needed = match pruned + needed {
             0 => 1.0,
             all => needed as f64 / all as f64,
         };
@@ -78,8 +80,8 @@ impl Scanned {
     }
 }
 
-/// Adds up the metrics of the leaves.
-fn read(plan: &dyn ExecutionPlan) -> Scanned {
+/// Adds up the metrics of the leaves of a plan.
+fn scanned(plan: &dyn ExecutionPlan) -> Scanned {
     let mut scanned = Scanned::default();
     add(plan, &mut scanned);
     scanned
@@ -129,7 +131,7 @@ fn draw(scanned: &Scanned, elapsed: Duration) {
     let share = scanned
         .share()
         .map_or(String::new(), |share| format!("{:.0} %, ", share * 100.0));
-    // Nobody is left to tell when stderr is closed.
+    // When stderr is closed, nobody can be informed of that.
     let _ = write!(
         stderr(),
         "\r\x1b[Kscanned {share}{} rows, {}, {:.0} s",
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_that_need_not_be_read_do_not_count() {
+    fn pruned_row_groups_do_not_count() {
         let scanned = |rows, total, groups| Scanned {
             rows,
             total,

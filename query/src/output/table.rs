@@ -1,4 +1,4 @@
-//! Tables for people: aligned columns, and Markdown.
+//! Answers for people: aligned columns, lists, plans, and Markdown.
 
 use std::io::Write;
 
@@ -9,174 +9,178 @@ use arrow::util::display::ArrayFormatter;
 use ctrace_schema::text::printable;
 use unicode_width::UnicodeWidthStr;
 
-use crate::output::layout::{GAP, Kind, Layout, Row};
-use crate::output::{BatchWriter, CELLS, Sink};
+use crate::output::answer_writer::AnswerWriter;
+use crate::output::batch_writer::{BatchWriter, CELL_OPTIONS};
+use crate::output::layout::{CellKind, GAP, TableLayout, TextRow};
 
-/// Rows that decide the layout. Later rows stream by in the same one, so that memory stays bounded.
-const SAMPLE: usize = 1000;
+/// Rows that decide the layout. Later rows are written in the same layout, so that memory stays bounded.
+const SAMPLE_ROWS: usize = 1000;
 
-/// Aligned columns below their names: numbers to the right, text to the left, null as nothing. On a terminal, each row is
-/// one line, as [`Layout`] says; where it cannot be, rows are lists as those of [`Vertical`].
-pub struct Table {
-    sink: Sink,
-    names: Row,
-    kinds: Vec<Kind>,
-    sample: Vec<Row>,
-    shape: Option<Shape>,
+/// Aligned columns below their names: numbers to the right, text to the left, null as an empty cell. On a terminal each
+/// row is one line, laid out by [`TableLayout`]; if that is impossible, rows are lists like those of [`VerticalWriter`].
+pub(crate) struct TableWriter {
+    writer: AnswerWriter,
+    names: TextRow,
+    kinds: Vec<CellKind>,
+    sample: Vec<TextRow>,
+    shape: Option<TableShape>,
 }
 
-enum Shape {
-    Table(Layout),
-    List(Lists),
+enum TableShape {
+    Table(TableLayout),
+    List(RowLists),
 }
 
-impl Table {
-    pub fn new(schema: &SchemaRef, sink: Sink) -> Self {
-        Table {
-            sink,
+impl TableWriter {
+    pub(crate) fn new(schema: &SchemaRef, writer: AnswerWriter) -> Self {
+        TableWriter {
+            writer,
             names: names(schema),
             kinds: schema
                 .fields()
                 .iter()
-                .map(|f| Kind::of(f.data_type()))
+                .map(|f| CellKind::new(f.data_type()))
                 .collect(),
             sample: Vec::new(),
             shape: None,
         }
     }
 
-    /// Decides the shape, and writes what stands above the rows, and the rows so far; `complete`: there are no more.
-    fn begin(&mut self, complete: bool) -> std::io::Result<()> {
+    /// Decides the shape, and writes the header and the sample. `complete`: the sample is the whole answer.
+    fn write_sample(&mut self, complete: bool) -> std::io::Result<()> {
         let sample = std::mem::take(&mut self.sample);
         let (names, kinds) = (&self.names, &self.kinds);
-        let layout = match self.sink.width {
-            Some(room) => Layout::fitted(names, kinds, &sample, complete, room),
-            None => Some(Layout::whole(names, kinds, &sample)),
+        let layout = match self.writer.width {
+            Some(max_width) => TableLayout::fitted(names, kinds, &sample, complete, max_width),
+            None => Some(TableLayout::full(names, kinds, &sample)),
         };
         let shape = match layout {
             Some(layout) => {
-                for line in layout.head(self.sink.width) {
-                    writeln!(self.sink, "{line}")?;
+                for line in layout.header(self.writer.width) {
+                    writeln!(self.writer, "{line}")?;
                 }
-                Shape::Table(layout)
+                TableShape::Table(layout)
             }
             None => {
-                writeln!(self.sink, "as lists, for want of room for a table:")?;
-                Shape::List(Lists::of(names.clone()))
+                writeln!(
+                    self.writer,
+                    "as lists, because the terminal is too narrow for a table:"
+                )?;
+                TableShape::List(RowLists::new(names.clone()))
             }
         };
         self.shape = Some(shape);
         sample.iter().try_for_each(|row| self.row(row))
     }
 
-    fn row(&mut self, row: &Row) -> std::io::Result<()> {
+    fn row(&mut self, row: &TextRow) -> std::io::Result<()> {
         match &mut self.shape {
-            Some(Shape::Table(layout)) => writeln!(self.sink, "{}", layout.row(row)),
-            Some(Shape::List(lists)) => lists.row(&mut self.sink, row),
+            Some(TableShape::Table(layout)) => writeln!(self.writer, "{}", layout.row(row)),
+            Some(TableShape::List(lists)) => lists.row(&mut self.writer, row),
             None => Ok(()),
         }
     }
 }
 
-impl BatchWriter for Table {
+impl BatchWriter for TableWriter {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         for row in cells(batch)? {
             match self.shape {
                 Some(_) => self.row(&row)?,
                 None => self.sample.push(row),
             }
-            if self.sample.len() >= SAMPLE {
-                self.begin(false)?;
+            if self.sample.len() >= SAMPLE_ROWS {
+                self.write_sample(false)?;
             }
         }
-        if self.sink.live && self.shape.is_none() {
-            self.begin(false)?;
+        if self.writer.live && self.shape.is_none() {
+            self.write_sample(false)?;
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), ArrowError> {
         if self.shape.is_none() {
-            self.begin(true)?;
+            self.write_sample(true)?;
         }
-        Ok(self.sink.done()?)
+        Ok(self.writer.finish()?)
     }
 }
 
-/// The names of the columns, safe to show.
-fn names(schema: &SchemaRef) -> Row {
+/// The names of the columns, with control characters escaped.
+fn names(schema: &SchemaRef) -> TextRow {
     let fields = schema.fields().iter();
     fields.map(|f| printable(f.name()).into_owned()).collect()
 }
 
 /// Rows as lists of columns and values.
-struct Lists {
-    names: Row,
+struct RowLists {
+    names: TextRow,
     width: usize,
     rows: usize,
 }
 
-impl Lists {
-    fn of(names: Row) -> Self {
-        Lists {
+impl RowLists {
+    fn new(names: TextRow) -> Self {
+        RowLists {
             width: names.iter().map(|n| n.width()).max().unwrap_or(0),
             names,
             rows: 0,
         }
     }
 
-    fn row(&mut self, sink: &mut Sink, row: &Row) -> std::io::Result<()> {
+    fn row(&mut self, writer: &mut AnswerWriter, row: &TextRow) -> std::io::Result<()> {
         self.rows += 1;
-        writeln!(sink, "-- row {} --", self.rows)?;
+        writeln!(writer, "-- row {} --", self.rows)?;
         let cells = self.names.iter().zip(row);
         for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
             let pad = " ".repeat(self.width - name.width());
-            writeln!(sink, "{name}{pad}{GAP}{cell}")?;
+            writeln!(writer, "{name}{pad}{GAP}{cell}")?;
         }
         Ok(())
     }
 }
 
-/// Each row as a list of columns and values, which are not cut; null is left out.
-pub struct Vertical {
-    sink: Sink,
-    lists: Lists,
+/// Each row as a list of columns and values. Values are not cut, nulls are left out.
+pub(crate) struct VerticalWriter {
+    writer: AnswerWriter,
+    lists: RowLists,
 }
 
-impl Vertical {
-    pub fn new(schema: &SchemaRef, sink: Sink) -> Self {
-        Vertical {
-            sink,
-            lists: Lists::of(names(schema)),
+impl VerticalWriter {
+    pub(crate) fn new(schema: &SchemaRef, writer: AnswerWriter) -> Self {
+        VerticalWriter {
+            writer,
+            lists: RowLists::new(names(schema)),
         }
     }
 }
 
-impl BatchWriter for Vertical {
+impl BatchWriter for VerticalWriter {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         for row in cells(batch)? {
-            self.lists.row(&mut self.sink, &row)?;
+            self.lists.row(&mut self.writer, &row)?;
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), ArrowError> {
-        Ok(self.sink.done()?)
+        Ok(self.writer.finish()?)
     }
 }
 
-/// What `explain` says: each plan below its name, line by line.
-pub struct Plans {
-    sink: Sink,
+/// The answer of `explain`: each plan below its name, line by line.
+pub(crate) struct PlanWriter {
+    writer: AnswerWriter,
 }
 
-impl Plans {
-    pub fn new(sink: Sink) -> Self {
-        Plans { sink }
+impl PlanWriter {
+    pub(crate) fn new(writer: AnswerWriter) -> Self {
+        PlanWriter { writer }
     }
 }
 
-impl BatchWriter for Plans {
+impl BatchWriter for PlanWriter {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let formatters = formatters(batch)?;
         let Some((plan, names)) = formatters.split_last() else {
@@ -184,28 +188,28 @@ impl BatchWriter for Plans {
         };
         for row in 0..batch.num_rows() {
             for name in names {
-                writeln!(self.sink, "{}", printable(&name.value(row).to_string()))?;
+                writeln!(self.writer, "{}", printable(&name.value(row).to_string()))?;
             }
             for line in plan.value(row).to_string().lines() {
-                writeln!(self.sink, "{GAP}{}", printable(line))?;
+                writeln!(self.writer, "{GAP}{}", printable(line))?;
             }
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), ArrowError> {
-        Ok(self.sink.done()?)
+        Ok(self.writer.finish()?)
     }
 }
 
-/// A Markdown table, as GitHub reads it.
-pub struct Markdown {
-    sink: Sink,
+/// A Markdown table in GitHub's dialect.
+pub(crate) struct MarkdownWriter {
+    writer: AnswerWriter,
 }
 
-impl Markdown {
-    pub fn new(schema: &SchemaRef, sink: Sink) -> Result<Self, ArrowError> {
-        let mut markdown = Markdown { sink };
+impl MarkdownWriter {
+    pub(crate) fn new(schema: &SchemaRef, writer: AnswerWriter) -> Result<Self, ArrowError> {
+        let mut markdown = MarkdownWriter { writer };
         markdown.line(&names(schema))?;
         let rule: Vec<&str> = schema
             .fields()
@@ -218,17 +222,17 @@ impl Markdown {
                 }
             })
             .collect();
-        writeln!(markdown.sink, "| {} |", rule.join(" | "))?;
+        writeln!(markdown.writer, "| {} |", rule.join(" | "))?;
         Ok(markdown)
     }
 
-    fn line(&mut self, row: &Row) -> std::io::Result<()> {
-        let cells: Row = row.iter().map(|cell| markdown(cell)).collect();
-        writeln!(self.sink, "| {} |", cells.join(" | "))
+    fn line(&mut self, row: &TextRow) -> std::io::Result<()> {
+        let cells: TextRow = row.iter().map(|cell| escaped(cell)).collect();
+        writeln!(self.writer, "| {} |", cells.join(" | "))
     }
 }
 
-impl BatchWriter for Markdown {
+impl BatchWriter for MarkdownWriter {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         for row in cells(batch)? {
             self.line(&row)?;
@@ -237,12 +241,12 @@ impl BatchWriter for Markdown {
     }
 
     fn finish(self: Box<Self>) -> Result<(), ArrowError> {
-        Ok(self.sink.done()?)
+        Ok(self.writer.finish()?)
     }
 }
 
-/// Text that Markdown shows as it is: what it would take for its own is escaped, and indentation is kept.
-fn markdown(text: &str) -> String {
+/// Escapes text so that Markdown shows it unchanged, with its indentation.
+fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let rest = text.trim_start_matches(' ');
     out.extend(std::iter::repeat_n("&nbsp;", text.len() - rest.len()));
@@ -258,11 +262,11 @@ fn markdown(text: &str) -> String {
     out
 }
 
-/// The rows of a batch as text that is safe to show.
+/// The rows of a batch as text, with control characters escaped.
 ///
 /// # Errors
-/// That a value cannot be shown.
-pub fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
+/// A value has no text form.
+fn cells(batch: &RecordBatch) -> Result<Vec<TextRow>, ArrowError> {
     let formatters = formatters(batch)?;
     let row = |row| {
         formatters
@@ -280,7 +284,7 @@ pub fn cells(batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
 fn formatters(batch: &RecordBatch) -> Result<Vec<ArrayFormatter<'_>>, ArrowError> {
     let columns = batch.columns().iter();
     columns
-        .map(|column| ArrayFormatter::try_new(column.as_ref(), &CELLS))
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &CELL_OPTIONS))
         .collect()
 }
 
@@ -289,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markdown_shows_text_as_it_is() {
-        assert_eq!(markdown("  a|b_c<d>"), r"&nbsp;&nbsp;a\|b\_c\<d\>");
+    fn markdown_shows_text_unchanged() {
+        assert_eq!(escaped("  a|b_c<d>"), r"&nbsp;&nbsp;a\|b\_c\<d\>");
     }
 }

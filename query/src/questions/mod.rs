@@ -1,45 +1,63 @@
-//! Ready questions: SQL that is written already, narrowed to containers and a time.
+//! Ready questions: SQL templates with conditions for containers and a time window.
+
+mod window;
 
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 
-use crate::cli::{Ask, Command, Scope};
-use crate::questions::window::{self, Bound, Given, Span};
+use crate::cli::Scope;
+use crate::source::TimeSpan;
+pub(crate) use window::{GivenTime, WindowEnd, resolve};
 
 /// A ready question.
 #[derive(Debug)]
-pub struct Question {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// The query. `{limit}` stands for the limit, `{recording}` for [`RECORDING`], the other names in braces for what
-    /// [`Filter`] says.
+pub(crate) struct ReadyQuestion {
+    /// The name of the subcommand.
+    pub(crate) name: &'static str,
+    /// The query. Lines with a name in braces are placeholders: `{limit}`, `{recording}` for [`RECORDING`], and those of
+    /// [`PLACEHOLDERS`]. `{failed}` and `{not_runc}` within lines are [`FAILED_CALL`] and [`NOT_RUNC`].
     template: &'static str,
-    /// The query over recordings of counts (`ctrace-rec --mode counts`); none: they cannot answer it.
-    counts: Option<&'static str>,
+    /// The query of recordings of counts (`ctrace-rec --mode counts`); `None`: they cannot answer the question.
+    counts_template: Option<&'static str>,
 }
 
-/// What recordings say of themselves, whatever they record: a common table expression over another, `scope`.
-const RECORDING: &str = include_str!("questions/recording.sql");
+/// Common table expressions over another one, `scope`: the metadata of the recordings.
+const RECORDING: &str = include_str!("sql/recording.sql");
+
+macro_rules! not_runc {
+    () => {
+        "comm not like 'runc:[%'"
+    };
+}
+
+/// A condition that excludes the calls of runc while it sets a container up.
+const NOT_RUNC: &str = not_runc!();
+
+/// The condition for a failed call, as in the ready question `errors`.
+pub(crate) const FAILED_CALL: &str = concat!(
+    "kind = 'syscall' and error not in ('EAGAIN', 'EINPROGRESS') and error not like 'ERESTART%'\n    and ",
+    not_runc!()
+);
 
 macro_rules! question {
     ($name:literal) => {
-        Question {
+        ReadyQuestion {
             name: $name,
-            template: include_str!(concat!("questions/", $name, ".sql")),
-            counts: None,
+            template: include_str!(concat!("sql/", $name, ".sql")),
+            counts_template: None,
         }
     };
     ($name:literal, counts) => {
-        Question {
-            counts: Some(include_str!(concat!("questions/counts/", $name, ".sql"))),
+        ReadyQuestion {
+            counts_template: Some(include_str!(concat!("sql/counts/", $name, ".sql"))),
             ..question!($name)
         }
     };
 }
 
 /// Every ready question, in the order of the help.
-pub const QUESTIONS: &[Question] = &[
+pub(crate) const QUESTIONS: &[ReadyQuestion] = &[
     question!("summary", counts),
     question!("containers", counts),
     question!("syscalls", counts),
@@ -53,51 +71,26 @@ pub const QUESTIONS: &[Question] = &[
     question!("gaps"),
 ];
 
-impl Command {
-    /// The ready question that this is, and its options.
-    pub fn ready(&self) -> Option<(&'static Question, &Ask)> {
-        let (name, ask) = match self {
-            Command::Summary(ask) => ("summary", ask),
-            Command::Containers(ask) => ("containers", ask),
-            Command::Syscalls(ask) => ("syscalls", ask),
-            Command::Strace(ask) => ("strace", ask),
-            Command::Files(ask) => ("files", ask),
-            Command::Peers(ask) => ("peers", ask),
-            Command::Links(ask) => ("links", ask),
-            Command::Processes(ask) => ("processes", ask),
-            Command::Errors(ask) => ("errors", ask),
-            Command::Denied(ask) => ("denied", ask),
-            Command::Gaps(ask) => ("gaps", ask),
-            Command::Describe(_)
-            | Command::Seccomp(_)
-            | Command::Report(_)
-            | Command::Convert(_)
-            | Command::Recover(_)
-            | Command::Help { .. }
-            | Command::Man
-            | Command::Completions { .. } => return None,
-        };
-        QUESTIONS.iter().find(|q| q.name == name).map(|q| (q, ask))
-    }
+/// Finds a ready question by its name.
+pub(crate) fn ready_question(name: &str) -> Option<&'static ReadyQuestion> {
+    QUESTIONS.iter().find(|question| question.name == name)
 }
 
-/// [`Scope`] with its times read.
+/// A [`Scope`] with parsed times.
 #[derive(Debug)]
-pub struct Narrowed {
+pub(crate) struct ParsedScope {
     containers: Vec<String>,
-    /// From when.
-    pub since: Option<Given>,
-    /// Until when.
-    pub until: Option<Given>,
+    pub(crate) since: Option<GivenTime>,
+    pub(crate) until: Option<GivenTime>,
     limit: Option<u64>,
 }
 
-impl Narrowed {
+impl ParsedScope {
     /// # Errors
-    /// A time that cannot be read.
-    pub fn parse(scope: &Scope) -> Result<Self, String> {
+    /// A time cannot be parsed.
+    pub(crate) fn parse(scope: &Scope) -> Result<Self, String> {
         let time = |text: &Option<String>| text.as_deref().map(window::parse).transpose();
-        Ok(Narrowed {
+        Ok(ParsedScope {
             containers: scope.containers.clone(),
             since: time(&scope.since).map_err(|e| format!("--since: {e}"))?,
             until: time(&scope.until).map_err(|e| format!("--until: {e}"))?,
@@ -105,102 +98,102 @@ impl Narrowed {
         })
     }
 
-    /// Checks that some time lies between the two.
+    /// Checks that the time window is not empty.
     ///
     /// # Errors
-    /// A sentence that says that `--until` is before `--since`.
-    pub fn check(&self, span: Span) -> Result<(), String> {
+    /// `--until` is before `--since`.
+    pub(crate) fn check_window(&self, span: TimeSpan) -> Result<(), String> {
         let (Some(since), Some(until)) = (self.since, self.until) else {
             return Ok(());
         };
-        let since = window::resolve(since, Bound::Since, span);
-        let until = window::resolve(until, Bound::Until, span);
+        let since = resolve(since, WindowEnd::Since, span);
+        let until = resolve(until, WindowEnd::Until, span);
         match until < since {
             true => Err(format!(
-                "--until ({}) is before --since ({}): turn them around",
-                shown(until),
-                shown(since)
+                "--until ({}) is before --since ({}): swap them",
+                to_second(until),
+                to_second(since)
             )),
             false => Ok(()),
         }
     }
 
-    /// What is to be said where no part of the recording lies in that time.
-    pub fn misses(&self, span: Span) -> Option<String> {
-        let resolved = |given: Option<Given>, bound| given.map(|g| window::resolve(g, bound, span));
-        let before = resolved(self.until, Bound::Until).is_some_and(|until| until < span.start);
-        let after = resolved(self.since, Bound::Since).is_some_and(|since| since > span.end);
+    /// The warning for a time window without any part of the recording.
+    pub(crate) fn outside_warning(&self, span: TimeSpan) -> Option<String> {
+        let resolved = |time: Option<GivenTime>, end| time.map(|time| resolve(time, end, span));
+        let before = resolved(self.until, WindowEnd::Until).is_some_and(|until| until < span.start);
+        let after = resolved(self.since, WindowEnd::Since).is_some_and(|since| since > span.end);
         (before || after).then(|| {
-            let (start, end) = (shown(span.start), shown(span.end));
-            format!("the recording is of {start} to {end} UTC: nothing of it lies in that time")
+            let (start, end) = (to_second(span.start), to_second(span.end));
+            format!("the recording covers {start} to {end} UTC, and nothing in the given time")
         })
     }
 
-    /// The containers that were asked for.
-    pub fn containers(&self) -> &[String] {
+    pub(crate) fn containers(&self) -> &[String] {
         &self.containers
     }
 
-    /// Whether its times mean something only with the first and last instant of a recording.
-    pub fn needs_span(&self) -> bool {
-        let relative = |given: &Option<Given>| !matches!(given, None | Some(Given::Instant(_)));
+    /// Whether a time is relative to the span of the recordings.
+    pub(crate) fn needs_span(&self) -> bool {
+        let relative =
+            |time: &Option<GivenTime>| !matches!(time, None | Some(GivenTime::Instant(_)));
         relative(&self.since) || relative(&self.until)
     }
 }
 
-fn shown(time: DateTime<Utc>) -> String {
+fn to_second(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Which rows a condition is written for.
-struct Filter {
-    /// Its place in the template.
-    place: &'static str,
-    /// A row is after `since` if this is.
+/// A placeholder of the templates, which becomes conditions on the time and the containers of rows.
+struct Placeholder {
+    /// The line in the template.
+    text: &'static str,
+    /// The column that must not be before `--since`.
     last: &'static str,
-    /// A row is before `until` if this is.
+    /// The column that must not be after `--until`.
     first: &'static str,
-    /// Columns with the name and the id of a container; a row with any of them belongs.
+    /// Columns with the name and the id of a container. A row matches if any pair matches.
     containers: &'static [(&'static str, &'static str)],
-    /// What keeps a row that has no end yet.
+    /// A condition for rows without an end, which match any `--since`.
     open: Option<&'static str>,
 }
 
 const CONTAINER: &[(&str, &str)] = &[("container", "container_id")];
-const FILTERS: &[Filter] = &[
-    // Rows of one instant.
-    Filter {
-        place: "{events}",
+const PLACEHOLDERS: &[Placeholder] = &[
+    // Rows with one time.
+    Placeholder {
+        text: "{events}",
         last: "time",
         first: "time",
         containers: CONTAINER,
         open: None,
     },
-    // Rows of a span: those that overlap the window.
-    Filter {
-        place: "{spans}",
+    // Rows with a span, which must overlap the window.
+    Placeholder {
+        text: "{spans}",
         last: "last_seen",
         first: "first_seen",
         containers: CONTAINER,
         open: None,
     },
-    Filter {
-        place: "{links}",
+    Placeholder {
+        text: "{links}",
         last: "last_seen",
         first: "first_seen",
         containers: &[("source", "source_id"), ("target", "target_id")],
         open: None,
     },
-    Filter {
-        place: "{lives}",
+    Placeholder {
+        text: "{lives}",
         last: "exited",
         first: "first_seen",
         containers: CONTAINER,
         open: Some("exited is null"),
     },
-    // A loss whose container is not known may be that of any.
-    Filter {
-        place: "{gaps}",
+    // A loss without a container may belong to any container.
+    Placeholder {
+        text: "{gaps}",
         last: "to_timestamp_nanos(cast(time as bigint) + coalesce(duration, 0))",
         first: "time",
         containers: CONTAINER,
@@ -208,64 +201,66 @@ const FILTERS: &[Filter] = &[
     },
 ];
 
-impl Question {
-    /// Whether recordings of counts can answer it.
-    pub fn takes_counts(&self) -> bool {
-        // Losses are told in the same rows.
-        self.counts.is_some() || self.name == "gaps"
+impl ReadyQuestion {
+    /// Whether recordings of counts can answer the question.
+    pub(crate) fn supports_counts(&self) -> bool {
+        // Gaps are the same rows in both kinds of recordings.
+        self.counts_template.is_some() || self.name == "gaps"
     }
 }
 
-/// The SQL of a question. `counts`: over recordings of counts alone.
-pub fn sql(question: &Question, narrowed: &Narrowed, span: Span, counts: bool) -> String {
+/// Returns the SQL of a question. `counts`: for recordings of counts only.
+pub(crate) fn sql(
+    question: &ReadyQuestion,
+    scope: &ParsedScope,
+    span: TimeSpan,
+    counts: bool,
+) -> String {
     let template = question
-        .counts
+        .counts_template
         .filter(|_| counts)
         .unwrap_or(question.template);
     let mut sql = String::new();
     for line in template.lines() {
-        let place = line.trim();
+        let text = line.trim();
         let indent = &line[..line.len() - line.trim_start().len()];
-        if place == "{limit}" {
-            if let Some(limit) = narrowed.limit {
+        if text == "{limit}" {
+            if let Some(limit) = scope.limit {
                 let _ = writeln!(sql, "limit {limit}");
             }
-        } else if place == "{recording}" {
+        } else if text == "{recording}" {
             sql += RECORDING;
-        } else if let Some(filter) = FILTERS.iter().find(|f| f.place == place) {
-            for condition in conditions(filter, narrowed, span) {
+        } else if let Some(placeholder) = PLACEHOLDERS.iter().find(|p| p.text == text) {
+            for condition in conditions(placeholder, scope, span) {
                 let _ = writeln!(sql, "{indent}and {condition}");
             }
         } else {
-            let _ = writeln!(sql, "{line}");
+            let line = line.replace("{failed}", FAILED_CALL);
+            let _ = writeln!(sql, "{}", line.replace("{not_runc}", NOT_RUNC));
         }
     }
     sql
 }
 
-fn conditions(filter: &Filter, narrowed: &Narrowed, span: Span) -> Vec<String> {
+fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) -> Vec<String> {
     let mut conditions = Vec::new();
-    if let Some(since) = narrowed.since {
-        let since = timestamp(window::resolve(since, Bound::Since, span));
-        conditions.push(match filter.open {
-            Some(open) => format!("({open} or {} >= {since})", filter.last),
-            None => format!("{} >= {since}", filter.last),
+    if let Some(since) = scope.since {
+        let since = timestamp(resolve(since, WindowEnd::Since, span));
+        conditions.push(match placeholder.open {
+            Some(open) => format!("({open} or {} >= {since})", placeholder.last),
+            None => format!("{} >= {since}", placeholder.last),
         });
     }
-    if let Some(until) = narrowed.until {
-        let until = timestamp(window::resolve(until, Bound::Until, span));
-        conditions.push(format!("{} <= {until}", filter.first));
+    if let Some(until) = scope.until {
+        let until = timestamp(resolve(until, WindowEnd::Until, span));
+        conditions.push(format!("{} <= {until}", placeholder.first));
     }
     let mut any = Vec::new();
-    for (name, id) in filter.containers {
-        any.extend(
-            narrowed
-                .containers
-                .iter()
-                .flat_map(|c| container(c, name, id)),
-        );
+    for (name, id) in placeholder.containers {
+        let containers = scope.containers.iter();
+        any.extend(containers.flat_map(|wanted| container_conditions(wanted, name, id)));
     }
-    if !any.is_empty() && filter.place == "{gaps}" {
+    if !any.is_empty() && placeholder.text == "{gaps}" {
         any.push("container is null".into());
     }
     if !any.is_empty() {
@@ -278,8 +273,8 @@ fn timestamp(time: DateTime<Utc>) -> String {
     format!("timestamp '{}'", time.format("%Y-%m-%d %H:%M:%S%.9f"))
 }
 
-/// `wanted` as conditions on the columns `name` and `id`: a pattern, else a name, and an id as well if it can be one.
-fn container(wanted: &str, name: &str, id: &str) -> Vec<String> {
+/// Conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
+fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
     if wanted.contains(['*', '?']) {
         let mut like = String::new();
         for c in wanted.chars() {
@@ -298,7 +293,7 @@ fn container(wanted: &str, name: &str, id: &str) -> Vec<String> {
         return vec![format!("{name} like {}{escape}", literal(&like))];
     }
     let mut conditions = vec![format!("{name} = {}", literal(wanted))];
-    // Fewer digits than docker prints on its own are as likely a name.
+    // Fewer digits are more likely a name.
     if wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
         conditions.push(format!(
             "{id} like {}",
@@ -308,16 +303,16 @@ fn container(wanted: &str, name: &str, id: &str) -> Vec<String> {
     conditions
 }
 
-/// A condition that is true of the rows of any of these containers.
-pub fn container_is(wanted: &[String]) -> String {
+/// A condition for the rows of any of some containers.
+pub(crate) fn container_condition(wanted: &[String]) -> String {
     let conditions = wanted
         .iter()
-        .flat_map(|wanted| container(wanted, "container", "container_id"));
+        .flat_map(|wanted| container_conditions(wanted, "container", "container_id"));
     conditions.collect::<Vec<_>>().join(" or ")
 }
 
-/// A condition that is false of what a runtime does while it sets a container up.
-pub fn runtime_comms() -> &'static str {
+/// A condition that excludes the calls of a container runtime while it sets a container up.
+pub(crate) fn not_runtime_condition() -> &'static str {
     "coalesce(comm, '') not like 'runc:[%' and coalesce(comm, '') not in ('runc', 'crun')\n    \
      and coalesce(exe, '') not like '%/runc' and coalesce(exe, '') not like '%/crun'"
 }
@@ -332,8 +327,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn narrowed(containers: &[&str]) -> Narrowed {
-        Narrowed::parse(&Scope {
+    fn scope(containers: &[&str]) -> ParsedScope {
+        ParsedScope::parse(&Scope {
             containers: containers.iter().map(|c| c.to_string()).collect(),
             since: Some("2026-11-21 03:10".into()),
             until: Some("2026-11-21 03:20".into()),
@@ -342,18 +337,11 @@ mod tests {
         .unwrap()
     }
 
-    fn span() -> Span {
-        Span {
-            start: DateTime::UNIX_EPOCH,
-            end: DateTime::UNIX_EPOCH,
-        }
-    }
-
     #[test]
-    fn every_place_is_filled() {
+    fn every_placeholder_is_replaced() {
         for question in QUESTIONS {
             for counts in [false, true] {
-                let sql = sql(question, &narrowed(&["web"]), span(), counts);
+                let sql = sql(question, &scope(&["web"]), TimeSpan::EPOCH, counts);
                 assert!(!sql.contains('{'), "{}: {sql}", question.name);
                 assert!(
                     sql.contains("2026-11-21 03:10") && sql.contains("limit 3"),
@@ -365,42 +353,48 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_ends_before_it_begins_is_none() {
-        let mut wanted = narrowed(&[]);
-        assert_eq!(wanted.check(span()), Ok(()));
+    fn a_window_that_ends_before_its_start_is_an_error() {
+        let mut wanted = scope(&[]);
+        assert_eq!(wanted.check_window(TimeSpan::EPOCH), Ok(()));
         std::mem::swap(&mut wanted.since, &mut wanted.until);
-        let said = wanted.check(span()).unwrap_err();
+        let error = wanted.check_window(TimeSpan::EPOCH).unwrap_err();
         assert!(
-            said.contains("03:10:00) is before --since (2026-11-21 03:20:00)"),
-            "{said}"
+            error.contains("03:10:00) is before --since (2026-11-21 03:20:00)"),
+            "{error}"
         );
     }
 
     #[test]
-    fn a_time_may_miss_the_recording() {
+    fn a_window_outside_the_recording_gets_a_warning() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        let of = |start, end| {
+        let warning = |start, end| {
             let (start, end) = (at(start), at(end));
-            narrowed(&[]).misses(Span { start, end })
+            scope(&[]).outside_warning(TimeSpan { start, end })
         };
-        assert_eq!(of("2026-11-21T03:00:00Z", "2026-11-21T03:10:00Z"), None);
-        assert_eq!(of("2026-11-21T03:20:00Z", "2026-11-21T04:00:00Z"), None);
-        assert!(of("2026-11-21T03:00:00Z", "2026-11-21T03:09:00Z").is_some());
-        assert!(of("2026-11-21T03:21:00Z", "2026-11-21T04:00:00Z").is_some());
+        assert_eq!(
+            warning("2026-11-21T03:00:00Z", "2026-11-21T03:10:00Z"),
+            None
+        );
+        assert_eq!(
+            warning("2026-11-21T03:20:00Z", "2026-11-21T04:00:00Z"),
+            None
+        );
+        assert!(warning("2026-11-21T03:00:00Z", "2026-11-21T03:09:00Z").is_some());
+        assert!(warning("2026-11-21T03:21:00Z", "2026-11-21T04:00:00Z").is_some());
     }
 
     #[test]
-    fn containers_by_name_id_and_pattern() {
-        assert_eq!(container("web", "c", "i"), ["c = 'web'"]);
+    fn containers_are_selected_by_name_id_and_pattern() {
+        assert_eq!(container_conditions("web", "c", "i"), ["c = 'web'"]);
         assert_eq!(
-            container("4F5b", "c", "i"),
+            container_conditions("4F5b", "c", "i"),
             ["c = '4F5b'", "i like '4f5b%'"]
         );
-        assert_eq!(container("db", "c", "i"), ["c = 'db'"]);
+        assert_eq!(container_conditions("db", "c", "i"), ["c = 'db'"]);
         assert_eq!(
-            container("pay*_?", "c", "i"),
+            container_conditions("pay*_?", "c", "i"),
             [r"c like 'pay%\__' escape '\'"]
         );
-        assert_eq!(container("o'neil", "c", "i"), ["c = 'o''neil'"]);
+        assert_eq!(container_conditions("o'neil", "c", "i"), ["c = 'o''neil'"]);
     }
 }

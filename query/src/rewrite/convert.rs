@@ -1,43 +1,75 @@
-//! From one format of recordings to the other, with every column, every row and all metadata.
+//! `convert`: writes a recording in another format, with all columns, rows and metadata.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::{
-    CastOptions, SortColumn, cast_with_options, concat_batches, lexsort_to_indices,
-    take_record_batch,
-};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_format::sqlite::Writer;
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::{columns, human};
 use datafusion::catalog::TableProvider;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 
-use crate::cli::Convert;
-use crate::engine::AskError;
-use crate::output::{self, Sink, say};
-use crate::engine::rollups;
-use crate::source::parquet::segments::recording_field;
-use crate::source;
+use crate::cli::Conversion;
+use crate::engine::QueryError;
+use crate::messages;
+use crate::output::{AnswerWriter, PartialFile, parquet_writer};
+use crate::rewrite::rollups;
+use crate::rewrite::sorted::{ROW_GROUP_ORDER, sorted};
+use crate::source::{RECORDING, events_table, open_recording};
 
-/// Rows that are sorted at a time: a row group, as the recorder makes them.
-const ROWS: usize = 262_144;
-/// Rows to a transaction.
-const TRANSACTION: usize = 32_768;
+/// Rows of a row group, as in the files of the recorder.
+const ROW_GROUP_ROWS: usize = 262_144;
+/// Rows of an SQLite transaction.
+const TRANSACTION_ROWS: usize = 32_768;
 
-/// Does what `convert` asks for.
+/// Converts a recording.
 ///
 /// # Errors
-/// That the one file is no recording, or that the other exists or cannot be written.
-pub async fn convert(asked: &Convert) -> Result<()> {
-    let (from, to) = (&asked.from, &asked.to);
-    if to.exists() && !asked.force {
+/// The source is not a recording, or the target exists or cannot be written.
+pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
+    let (from, to) = (&conversion.from, &conversion.to);
+    check_target(conversion)?;
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let source = open_recording(&context, from).await?;
+    // The Arrow schema describes the encoding of the source file.
+    let is_copied = |(key, _): &(&String, &String)| *key != "ARROW:schema";
+    let meta = source.meta.iter().filter(is_copied);
+    let meta = meta
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let mut target = ConversionTarget::create(to, meta)?;
+    let events = events_table(&[source]).map_err(QueryError::from)?;
+    let table = context
+        .read_table(events.clone())
+        .map_err(QueryError::from)?;
+    let mut rows = table.execute_stream().await.map_err(QueryError::from)?;
+    if let Some(unknown) = unknown_column(&rows.schema()) {
+        bail!(
+            "{} has a column `{unknown}` that this program does not know: convert it with a newer version",
+            from.display()
+        );
+    }
+    let count = copy_rows(&mut rows, &mut target, to).await?;
+    target
+        .finish(&events)
+        .await
+        .with_context(|| cannot_write(to))?;
+    let written = format!("{} events to {}", human::count(count), to.display());
+    messages::status("converted", &written);
+    Ok(())
+}
+
+fn check_target(conversion: &Conversion) -> Result<()> {
+    let (from, to) = (&conversion.from, &conversion.to);
+    if to.exists() && !conversion.overwrite {
         bail!(
             "{} exists: add --force to overwrite it, or choose another name",
             to.display()
@@ -52,123 +84,90 @@ pub async fn convert(asked: &Convert) -> Result<()> {
             to.display()
         );
     }
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    let source = source::recording(&context, from).await?;
-    // What points to places in the one file means nothing in the other.
-    let kept = |(key, _): &(&String, &String)| *key != "ARROW:schema";
-    let meta = source.meta.iter().filter(kept);
-    let meta = meta
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    let mut target = Target::create(to, meta)?;
-    let failed = |e| AskError::from(e);
-    let events = source.table().map_err(failed)?;
-    let table = context.read_table(events.clone()).map_err(failed)?;
-    let mut rows = table.execute_stream().await.map_err(failed)?;
-    if let Some(unknown) = unknown(&rows.schema()) {
-        bail!(
-            "{} has a column `{unknown}` that this program does not know: convert it with a newer one",
-            from.display()
-        );
-    }
-    let mut waiting = Vec::new();
-    let (mut count, mut all) = (0, 0);
-    while let Some(batch) = rows.next().await {
-        let mut batch = target.arranged(&batch.map_err(failed)?)?;
-        all += batch.num_rows() as u64;
-        // The groups are those of the file, if they are of this size.
-        while count + batch.num_rows() >= ROWS {
-            let rest = ROWS - count;
-            waiting.push(batch.slice(0, rest));
-            target.write(&waiting).with_context(|| cannot(to))?;
-            waiting.clear();
-            batch = batch.slice(rest, batch.num_rows() - rest);
-            count = 0;
-        }
-        count += batch.num_rows();
-        waiting.push(batch);
-    }
-    target.write(&waiting).with_context(|| cannot(to))?;
-    target.finish(&events).await.with_context(|| cannot(to))?;
-    let written = format!("{} events to {}", human::count(all), to.display());
-    say("converted", &written);
     Ok(())
 }
 
-fn cannot(path: &Path) -> String {
+/// Copies the rows in groups of [`ROW_GROUP_ROWS`], and returns their number.
+async fn copy_rows(
+    rows: &mut SendableRecordBatchStream,
+    target: &mut ConversionTarget,
+    to: &Path,
+) -> Result<u64> {
+    let mut pending = Vec::new();
+    let (mut pending_rows, mut total) = (0, 0);
+    while let Some(batch) = rows.next().await {
+        let mut batch = target.with_schema(&batch.map_err(QueryError::from)?)?;
+        total += batch.num_rows() as u64;
+        // If the row groups of the source have this size, those of the target are the same.
+        while pending_rows + batch.num_rows() >= ROW_GROUP_ROWS {
+            let missing = ROW_GROUP_ROWS - pending_rows;
+            pending.push(batch.slice(0, missing));
+            target.write(&pending).with_context(|| cannot_write(to))?;
+            pending.clear();
+            batch = batch.slice(missing, batch.num_rows() - missing);
+            pending_rows = 0;
+        }
+        pending_rows += batch.num_rows();
+        pending.push(batch);
+    }
+    target.write(&pending).with_context(|| cannot_write(to))?;
+    Ok(total)
+}
+
+fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
-fn unknown(schema: &Schema) -> Option<&str> {
+/// The first column that is not part of the schema of this build.
+fn unknown_column(schema: &Schema) -> Option<&str> {
     let names = schema.fields().iter().map(|f| f.name().as_str());
-    let recording = recording_field();
     let mut unknown = names.filter(|name| columns::index(name).is_none());
-    unknown.find(|name| name != recording.name())
+    unknown.find(|name| *name != RECORDING)
 }
 
-/// The file that is written, under another name until it is whole.
-enum Target {
-    Parquet(Box<ArrowWriter<Sink>>, SchemaRef),
+/// The file that is written. It appears under its name when it is complete.
+enum ConversionTarget {
+    Parquet(Box<ArrowWriter<AnswerWriter>>, SchemaRef),
     Sqlite {
         writer: Writer,
         schema: SchemaRef,
         meta: Vec<(String, String)>,
-        partial: Partial,
-        path: PathBuf,
+        file: PartialFile,
     },
 }
 
-/// A file under the name that it has until it is whole. Dropped, it is removed if it is still there.
-pub struct Partial(pub PathBuf);
-
-impl Partial {
-    /// That of `path`, without what an earlier try has left.
-    pub fn of(path: &Path) -> Partial {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = Partial(PathBuf::from(partial));
-        let _ = std::fs::remove_file(&partial.0);
-        partial
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-impl Target {
-    fn create(path: &Path, meta: Vec<(String, String)>) -> Result<Target> {
+impl ConversionTarget {
+    fn create(path: &Path, meta: Vec<(String, String)>) -> Result<ConversionTarget> {
         let schema = Arc::new(columns::arrow_schema());
         match path.extension().and_then(|e| e.to_str()) {
             Some("parquet") => {
-                let sink = Sink::file(path)?;
-                let writer = output::parquet(&schema, sink, meta).with_context(|| cannot(path))?;
-                Ok(Target::Parquet(Box::new(writer), schema))
+                let writer = AnswerWriter::file(path)?;
+                let writer =
+                    parquet_writer(&schema, writer, meta).with_context(|| cannot_write(path))?;
+                Ok(ConversionTarget::Parquet(Box::new(writer), schema))
             }
             Some("sqlite" | "sqlite3" | "db") => {
-                let partial = Partial::of(path);
-                let writer = Writer::create(&partial.0, &[]).with_context(|| cannot(path))?;
-                Ok(Target::Sqlite {
+                let file = PartialFile::new(path);
+                let writer =
+                    Writer::create(file.path(), &[]).with_context(|| cannot_write(path))?;
+                Ok(ConversionTarget::Sqlite {
                     writer,
                     schema: with_dictionaries(&schema),
                     meta,
-                    partial,
-                    path: path.to_path_buf(),
+                    file,
                 })
             }
             _ => bail!(
-                "the ending of {} says no format: name it .parquet or .sqlite",
+                "the extension of {} is not that of a format: name it .parquet or .sqlite",
                 path.display()
             ),
         }
     }
 
-    /// The columns of a batch as they are written.
-    fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let (Target::Parquet(_, schema) | Target::Sqlite { schema, .. }) = self;
-        // A value that does not fit is an error, and not a null.
+    /// Returns the batch with the columns and types of the target.
+    fn with_schema(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let (ConversionTarget::Parquet(_, schema) | ConversionTarget::Sqlite { schema, .. }) = self;
+        // A value that cannot be cast is an error, instead of null.
         let options = CastOptions {
             safe: false,
             ..CastOptions::default()
@@ -181,22 +180,21 @@ impl Target {
         Ok(RecordBatch::try_new(schema.clone(), columns?)?)
     }
 
-    /// Writes a row group: Parquet by container, thread and call, as the recorder does, SQLite in the order of `seq`.
+    /// Writes a row group: Parquet in [`ROW_GROUP_ORDER`], SQLite in the order of `seq`.
     fn write(&mut self, batches: &[RecordBatch]) -> Result<()> {
         let Some(first) = batches.first() else {
             return Ok(());
         };
         let batch = concat_batches(&first.schema(), batches)?;
         match self {
-            Target::Parquet(writer, _) => {
-                let order = ["container_id", "tid", "syscall", "compat", "seq"];
-                writer.write(&sorted(&batch, &order)?)?;
+            ConversionTarget::Parquet(writer, _) => {
+                writer.write(&sorted(&batch, ROW_GROUP_ORDER)?)?;
                 Ok(writer.flush()?)
             }
-            Target::Sqlite { writer, .. } => {
+            ConversionTarget::Sqlite { writer, .. } => {
                 let batch = sorted(&batch, &["seq"])?;
-                for start in (0..batch.num_rows()).step_by(TRANSACTION) {
-                    let rows = TRANSACTION.min(batch.num_rows() - start);
+                for start in (0..batch.num_rows()).step_by(TRANSACTION_ROWS) {
+                    let rows = TRANSACTION_ROWS.min(batch.num_rows() - start);
                     writer.write(&batch.slice(start, rows))?;
                 }
                 Ok(())
@@ -204,29 +202,25 @@ impl Target {
         }
     }
 
-    /// Ends a file with these events.
+    /// Completes the file, whose rows are those of `events`.
     async fn finish(self, events: &Arc<dyn TableProvider>) -> Result<()> {
         match self {
-            Target::Parquet(mut writer, _) => {
+            ConversionTarget::Parquet(mut writer, _) => {
                 let groups = writer.flushed_row_groups().iter();
                 let rows: i64 = groups.map(|group| group.num_rows()).sum();
                 let at = writer.bytes_written();
                 let write = |bytes: &[u8]| writer.write_all(bytes);
-                let places = rollups::make(events, rows as usize, at, write).await?;
+                let places = rollups::write_rollups(events, rows as usize, at, write).await?;
                 let places = KeyValue::new(KEY_ROLLUPS.to_string(), places);
                 writer.append_key_value_metadata(places);
-                Ok(writer.into_inner()?.done()?)
+                Ok(writer.into_inner()?.finish()?)
             }
-            Target::Sqlite {
-                writer,
-                meta,
-                partial,
-                path,
-                ..
+            ConversionTarget::Sqlite {
+                writer, meta, file, ..
             } => {
                 let meta: Vec<_> = meta.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
                 writer.finish(&meta)?;
-                Ok(std::fs::rename(&partial.0, path)?)
+                Ok(file.finish()?)
             }
         }
     }
@@ -243,17 +237,4 @@ fn with_dictionaries(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(
         schema.fields().iter().map(field).collect::<Vec<_>>(),
     ))
-}
-
-/// The rows in the order of these columns.
-pub fn sorted(batch: &RecordBatch, by: &[&str]) -> Result<RecordBatch> {
-    let column = |name: &&str| {
-        let values = columns::index(name).map(|i| batch.column(i).clone());
-        values.map(|values| SortColumn {
-            values,
-            options: None,
-        })
-    };
-    let by: Vec<SortColumn> = by.iter().filter_map(column).collect();
-    Ok(take_record_batch(batch, &lexsort_to_indices(&by, None)?)?)
 }

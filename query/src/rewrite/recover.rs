@@ -1,4 +1,4 @@
-//! `recover`: finishes a recording that was not closed. What is in it stays where it is; the rows of the journal become its
+//! `recover`: completes a recording that was not closed. The data in the file is not moved; the rows of the journal become the
 //! last row group, and the footer is written.
 
 use std::collections::BTreeMap;
@@ -8,100 +8,103 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_format::unclosed::{self, Group, Unclosed, journal};
+use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
 use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 
-use crate::cli::Recover;
-use crate::rewrite::convert::{Partial, sorted};
+use crate::cli::Recovery;
 use crate::engine::Engine;
-use crate::source::magic::{Magic, check_magic};
-use crate::output::{self, say};
-use crate::engine::rollups;
-use crate::source::unclosed::{arranged, is_being_written, read};
+use crate::messages;
+use crate::output::{PartialFile, recording_options};
+use crate::rewrite::rollups;
+use crate::rewrite::sorted::{ROW_GROUP_ORDER, sorted};
+use crate::source::{
+    FileKind, events_table, file_kind, is_being_written, read_unclosed, with_schema,
+};
 
-/// Does what `recover` asks for.
+/// Recovers a recording.
 ///
 /// # Errors
-/// That it is no recording that was not closed, that one is still written, or that the other file exists or cannot be
-/// written.
-pub async fn recover(asked: &Recover) -> Result<()> {
-    let from = &asked.recording;
+/// The recording was closed, or is still being written, or the target exists or cannot be written.
+pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
+    let from = &recovery.recording;
     let name = from.display();
-    let closed = !matches!(check_magic(from)?, Magic::Unclosed);
+    let is_closed = !matches!(file_kind(from)?, FileKind::Unclosed);
     if is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
-    if closed && asked.output.is_none() && is_open(from) {
-        // Its recorder was killed between its end and its name.
-        let to = rename(from).with_context(|| format!("cannot name {name}"))?;
-        say("recovered", &to.display().to_string());
+    if is_closed && recovery.output.is_none() && has_open_name(from) {
+        // The recorder was killed after it wrote the footer, and before it renamed the file.
+        let to = rename_closed(from).with_context(|| format!("cannot rename {name}"))?;
+        messages::status("recovered", &to.display().to_string());
         return Ok(());
     }
-    if closed {
+    if is_closed {
         bail!("{name} was closed: there is nothing to recover");
     }
-    let unclosed = read(from)?;
-    let engine = Engine::new(vec![from.to_path_buf()], 1).without_warnings();
-    let pairs = pairs(&engine, &unclosed).await?;
-    let events = engine.recordings().await?.table()?;
-    let to = asked.output.as_deref().unwrap_or(from);
+    let unclosed = read_unclosed(from)?;
+    // The recording is named, and known to be unclosed: no notice is needed.
+    let engine = Engine::new(vec![from.to_path_buf()], 1, |_| {});
+    let pairs = key_value_pairs(&engine, &unclosed).await?;
+    let events = events_table(&engine.recordings().await?.files)?;
     let failed = || format!("cannot write {name}");
-    let rows = match &asked.output {
-        None => finish(from, unclosed, pairs, &events)
-            .await
-            .with_context(failed)?,
+    let (rows, to) = match &recovery.output {
+        None => {
+            let rows = complete(from, unclosed, pairs, &events)
+                .await
+                .with_context(failed)?;
+            // The rows of the journal are in the file now.
+            let _ = std::fs::remove_file(journal::path(from));
+            let to = match has_open_name(from) {
+                true => rename_closed(from).with_context(failed)?,
+                false => from.to_path_buf(),
+            };
+            (rows, to)
+        }
         Some(to) => {
-            if to.exists() && !asked.force {
+            if to.exists() && !recovery.overwrite {
                 bail!(
                     "{} exists: add --force to overwrite it, or choose another name",
                     to.display()
                 );
             }
-            let partial = Partial::of(to);
-            std::fs::copy(from, &partial.0).with_context(failed)?;
-            let rows = finish(&partial.0, unclosed, pairs, &events)
+            let file = PartialFile::new(to);
+            std::fs::copy(from, file.path()).with_context(failed)?;
+            let rows = complete(file.path(), unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;
-            std::fs::rename(&partial.0, to).with_context(failed)?;
-            rows
+            file.finish().with_context(failed)?;
+            (rows, to.to_path_buf())
         }
     };
-    let mut to = to.to_path_buf();
-    if asked.output.is_none() {
-        // Its rows are in the file now.
-        let _ = std::fs::remove_file(journal::path(from));
-        if is_open(from) {
-            to = rename(from).with_context(failed)?;
-        }
-    }
-    say(
+    messages::status(
         "recovered",
         &format!("{} events to {}", human::count(rows), to.display()),
     );
     Ok(())
 }
 
-/// Whether it is named as segments are that are being written.
-fn is_open(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "open")
+/// Whether the file has the name of an unfinished segment.
+fn has_open_name(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "open")
 }
 
-/// Gives a segment the name that it has when it is finished.
-fn rename(from: &Path) -> std::io::Result<PathBuf> {
+/// Gives a segment the name of a finished one.
+fn rename_closed(from: &Path) -> std::io::Result<PathBuf> {
     let to = from.with_extension("");
     std::fs::rename(from, &to)?;
     Ok(to)
 }
 
-/// The metadata of the whole: what was known at the beginning, and what the rows tell.
-async fn pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
+/// The metadata of the completed recording: the pairs from its start, and those that are computed from the rows.
+async fn key_value_pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
     let events =
         "select count(*), cast(min(time) as bigint), cast(max(time) as bigint) from events";
     let mut pairs = vec![];
@@ -129,21 +132,21 @@ async fn pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
         }
     }
     pairs.push((meta::KEY_LOST, serde_json::json!(by_class).to_string()));
-    let origin = unclosed.metadata.file_metadata().key_value_metadata();
-    let known = pairs
+    let from_start = unclosed.metadata.file_metadata().key_value_metadata();
+    let computed = pairs
         .into_iter()
         .map(|(key, value)| KeyValue::new(key.to_string(), value));
-    Ok(origin
+    Ok(from_start
         .cloned()
         .unwrap_or_default()
         .into_iter()
-        .chain(known)
+        .chain(computed)
         .collect())
 }
 
-/// Ends the file at `path`, which has `events`, and returns how many they are. Nothing of what is whole is touched before the
-/// end stands.
-async fn finish(
+/// Writes the end of the file at `path`, whose rows are `events`, and returns the number of rows. The complete parts of the
+/// file are not changed; if writing fails, the file is cut back to them.
+async fn complete(
     path: &Path,
     unclosed: Unclosed,
     mut pairs: Vec<KeyValue>,
@@ -166,7 +169,7 @@ async fn finish(
     let count: i64 = groups.iter().map(|(group, ..)| group.num_rows()).sum();
     let at = end as usize + bytes.len();
     let write = |frame: &[u8]| bytes.write_all(frame);
-    let places = rollups::make(events, count as usize, at, write).await?;
+    let places = rollups::write_rollups(events, count as usize, at, write).await?;
     pairs.push(KeyValue::new(KEY_ROLLUPS.to_string(), places));
     let metadata = unclosed::metadata(&schema, pairs, groups);
     unclosed::write_footer(&metadata, end + bytes.len() as u64, &mut bytes)?;
@@ -178,29 +181,22 @@ async fn finish(
         file.sync_all()
     };
     if let Err(e) = write(&mut file) {
-        // As it was.
         let _ = file.set_len(end);
         return Err(e.into());
     }
     Ok(metadata.file_metadata().num_rows() as u64)
 }
 
-/// The rows of a journal as row groups with these columns that stand at `end`, and their bytes.
-fn row_group(
-    rows: &[arrow::array::RecordBatch],
-    schema: SchemaRef,
-    end: u64,
-) -> Result<(Vec<Group>, Vec<u8>)> {
+/// Encodes the rows of a journal as row groups at offset `end`. Returns their metadata and their bytes.
+fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<Group>, Vec<u8>)> {
     let rows: Result<Vec<_>, _> = rows
         .iter()
-        .map(|rows| arranged(rows, "", &schema))
+        .map(|rows| with_schema(rows, "", &schema))
         .collect();
-    let rows = sorted(
-        &concat_batches(&schema, &rows?)?,
-        &["container_id", "tid", "syscall", "compat", "seq"],
-    )?;
+    let rows = sorted(&concat_batches(&schema, &rows?)?, ROW_GROUP_ORDER)?;
     let mut file = vec![];
-    let mut writer = ArrowWriter::try_new_with_options(&mut file, schema, output::options(vec![]))?;
+    let mut writer =
+        ArrowWriter::try_new_with_options(&mut file, schema, recording_options(vec![]))?;
     writer.write(&rows)?;
     let metadata = writer.close()?;
     let columns = metadata
@@ -211,8 +207,8 @@ fn row_group(
         .filter_map(|column| column.column_index_offset())
         .min();
     file.truncate(first_index.unwrap_or(file.len() as i64) as usize);
-    // The magic stays away.
-    let (bytes, moved) = (file.split_off(4), end as i64 - 4);
+    // Without the magic number at the start.
+    let (bytes, shift) = (file.split_off(4), end as i64 - 4);
     let groups = unclosed::groups(metadata)
         .into_iter()
         .map(|(group, pages, mut offsets)| {
@@ -220,12 +216,12 @@ fn row_group(
                 .iter_mut()
                 .flat_map(|index| &mut index.page_locations)
             {
-                page.offset += moved;
+                page.offset += shift;
             }
             let chunks: Result<Vec<_>> = group
                 .columns()
                 .iter()
-                .map(|chunk| chunk_at(chunk, moved))
+                .map(|chunk| shifted(chunk, shift))
                 .collect();
             let group = group
                 .clone()
@@ -237,13 +233,13 @@ fn row_group(
     Ok((groups.collect::<Result<_>>()?, bytes))
 }
 
-/// A column chunk, moved by so many bytes.
-fn chunk_at(chunk: &ColumnChunkMetaData, moved: i64) -> Result<ColumnChunkMetaData> {
-    let by = |place: Option<i64>| place.map(|place| place + moved);
+/// The metadata of a column chunk whose offsets are shifted by `bytes`.
+fn shifted(chunk: &ColumnChunkMetaData, bytes: i64) -> Result<ColumnChunkMetaData> {
+    let by = |offset: Option<i64>| offset.map(|offset| offset + bytes);
     Ok(chunk
         .clone()
         .into_builder()
-        .set_data_page_offset(chunk.data_page_offset() + moved)
+        .set_data_page_offset(chunk.data_page_offset() + bytes)
         .set_dictionary_page_offset(by(chunk.dictionary_page_offset()))
         .set_bloom_filter_offset(by(chunk.bloom_filter_offset()))
         .build()?)

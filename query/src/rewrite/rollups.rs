@@ -1,4 +1,4 @@
-//! Makes the rollups of a recording that this program writes, by asking for what the recorder keeps as it goes.
+//! Computes the rollups of a recording that this program writes. The recorder computes them while it records.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{SessionConfig, SessionContext, col};
 use serde_json::{Value, json};
 
-use crate::engine::functions;
+use crate::engine::histograms;
 
-/// Rows of a rollup by time: where there are more, its slices are longer.
-const MOST_SLICED: usize = 16_384;
-/// Rows of any other.
-const MOST: usize = 131_072;
-/// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
-const LEAST: usize = 4;
-/// Bytes that making one may take: what takes more is left out.
-const MEMORY: usize = 256 << 20;
+/// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows.
+const MAX_SLICED_ROWS: usize = 16_384;
+/// Limit of the rows of any other rollup.
+const MAX_ROWS: usize = 131_072;
+/// Minimum of the events per row: a rollup that is hardly smaller than the events is useless.
+const MIN_EVENTS_PER_ROW: usize = 4;
+/// Limit of the memory for computing a rollup. A rollup that needs more is left out.
+const MAX_MEMORY_BYTES: usize = 256 << 20;
 
-/// Writes the rollups of so many events to the end of a file that has `at` bytes: returns what
-/// [`ctrace_schema::rollups::KEY_ROLLUPS`] says of them.
+/// Writes the rollups of `count` events at offset `at` of a file, and returns the value of
+/// [`ctrace_schema::rollups::KEY_ROLLUPS`].
 ///
 /// # Errors
 /// The events cannot be read, or the file cannot be written.
-pub async fn make(
+pub(crate) async fn write_rollups(
     events: &Arc<dyn TableProvider>,
     count: usize,
     mut at: usize,
@@ -45,14 +45,15 @@ pub async fn make(
 ) -> Result<String> {
     let mut places: Vec<Value> = vec![];
     for rollup in ROLLUPS {
-        let Some((batch, slice)) = of(rollup, events, count / LEAST).await? else {
+        let Some((batch, slice)) = smallest(rollup, events, count / MIN_EVENTS_PER_ROW).await?
+        else {
             continue;
         };
         let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
         stream.write(&batch)?;
         let stream = stream.into_inner()?;
         let mut encoder = zstd::Encoder::new(vec![], 3)?;
-        // So that what is damaged is not read.
+        // Readers reject a damaged frame by the checksum.
         encoder.include_checksum(true)?;
         encoder.write_all(&stream)?;
         let frame = encoder.finish()?;
@@ -69,20 +70,20 @@ pub async fn make(
     Ok(serde_json::to_string(&places)?)
 }
 
-/// The rows of a rollup, and its slice; None: there would be more than `most`.
-async fn of(
+/// The rows of a rollup, and its slice; `None`: there would be more than `max_rows`.
+async fn smallest(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
-    most: usize,
+    max_rows: usize,
 ) -> Result<Option<(RecordBatch, Option<i64>)>> {
     if !rollup.facets.contains(&Facet::Slice) {
         let rows = rows(rollup, events, 1).await?;
-        let rows = rows.filter(|rows| rows.num_rows() <= most.min(MOST));
+        let rows = rows.filter(|rows| rows.num_rows() <= max_rows.min(MAX_ROWS));
         return Ok(rows.map(|rows| (rows, None)));
     }
     for slice in SLICES {
         if let Some(rows) = rows(rollup, events, slice).await?
-            && rows.num_rows() <= most.min(MOST_SLICED)
+            && rows.num_rows() <= max_rows.min(MAX_SLICED_ROWS)
         {
             return Ok(Some((rows, Some(slice))));
         }
@@ -90,7 +91,7 @@ async fn of(
     Ok(None)
 }
 
-/// The rows of a rollup; None: they take too much memory.
+/// The rows of a rollup; `None`: they need too much memory.
 async fn rows(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
@@ -98,7 +99,7 @@ async fn rows(
 ) -> Result<Option<RecordBatch>> {
     let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_limit(MEMORY, 1.0)
+        .with_memory_limit(MAX_MEMORY_BYTES, 1.0)
         .with_disk_manager_builder(no_disk)
         .build_arc()?;
     let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
@@ -119,14 +120,14 @@ async fn rows(
     let measures = rollup.measures.iter();
     let measures = measures.flat_map(|measure| {
         let stats = measure.stats.iter();
-        stats.map(|stat| known(measure.column, *stat).alias(stat.name(measure.column)))
+        stats.map(|stat| statistic(measure.column, *stat).alias(stat.name(measure.column)))
     });
     let n = count(lit(1i64)).alias(N);
     let frame = frame.aggregate(keys.collect(), std::iter::once(n).chain(measures).collect())?;
-    let large =
+    let needs_memory =
         |e: &DataFusionError| matches!(e.find_root(), DataFusionError::ResourcesExhausted(_));
     let batches = match frame.collect().await {
-        Err(e) if large(&e) => return Ok(None),
+        Err(e) if needs_memory(&e) => return Ok(None),
         other => other?,
     };
     let text = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
@@ -140,7 +141,7 @@ async fn rows(
     Ok(Some(concat_batches(&schema, &batches)?))
 }
 
-/// A key, of an event.
+/// A key column, as an expression over events.
 fn key(facet: Facet, column: &str, slice: i64) -> Expr {
     match (facet, column) {
         (Facet::Slice, _) => {
@@ -160,14 +161,14 @@ fn key(facet: Facet, column: &str, slice: i64) -> Expr {
     }
 }
 
-/// What is known of the values of a column in some events.
-fn known(column: &str, stat: Stat) -> Expr {
+/// A statistic of the values of a column.
+fn statistic(column: &str, stat: Stat) -> Expr {
     let column = col(column);
     match stat {
         Stat::Count => count(column),
         Stat::Sum => sum(column),
         Stat::Min => min(column),
         Stat::Max => max(column),
-        Stat::Histogram => functions::histograms().call(vec![column]),
+        Stat::Histogram => histograms().call(vec![column]),
     }
 }

@@ -3,103 +3,102 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
+use crate::nearest::nearest;
+use crate::output::AnswerFormat;
 use crate::shell::input::words;
-use crate::cli::Format;
-use crate::engine::sql_error::nearest;
 
-/// A command, as `\?` lists it.
+/// The description of a command in `\?`.
 #[derive(Debug)]
-pub struct Named {
+pub(crate) struct CommandHelp {
     /// With the backslash.
-    pub name: &'static str,
-    /// What may follow it.
-    pub takes: &'static str,
-    /// What it does.
-    pub about: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) arguments: &'static str,
+    pub(crate) about: &'static str,
 }
 
-const fn named(name: &'static str, takes: &'static str, about: &'static str) -> Named {
-    Named { name, takes, about }
+const fn command(name: &'static str, arguments: &'static str, about: &'static str) -> CommandHelp {
+    CommandHelp {
+        name,
+        arguments,
+        about,
+    }
 }
 
-/// Every command.
-pub const COMMANDS: &[Named] = &[
-    named("\\d", "[TABLE]", "list the tables, or the columns of one"),
-    named(
+pub(crate) const COMMANDS: &[CommandHelp] = &[
+    command("\\d", "[TABLE]", "list the tables, or the columns of one"),
+    command(
         "\\r",
         "[RECORDING...]",
         "open other recordings, or these as they are now",
     ),
-    named("\\o", "[FILE]", "write the next answer to a file"),
-    named(
+    command("\\o", "[FILE]", "write the next answer to a file"),
+    command(
         "\\format",
         "[FORMAT]",
-        "how answers are written: table, vertical, csv, json, ...",
+        "format of answers: table, vertical, csv, json, ...",
     ),
-    named("\\timing", "[on|off]", "say how long each answer took"),
-    named(
+    command("\\timing", "[on|off]", "print the time of each answer"),
+    command(
         "\\watch",
         "[SECONDS]",
-        "give the last answer again every 2 seconds, until Ctrl-C",
+        "repeat the last query every 2 seconds, until Ctrl-C",
     ),
-    named(
+    command(
         "\\pager",
         "[on|off]",
         "show answers that are longer than the screen in $PAGER, or less",
     ),
-    named(
+    command(
         "\\h",
         "[TOPIC]",
         "help on `questions`, `functions`, or one question",
     ),
-    named("\\?", "", "this list"),
-    named("\\q", "", "leave, as Ctrl-D does"),
+    command("\\?", "", "this list"),
+    command("\\q", "", "quit, like Ctrl-D"),
 ];
 
-/// What a command asks for.
+/// A parsed command.
 #[derive(Debug, PartialEq)]
-pub enum Command {
+pub(crate) enum ShellCommand {
     Describe(Option<String>),
-    /// None: those that are open.
+    /// Empty: the recordings that are open.
     Open(Vec<PathBuf>),
-    /// None: the terminal.
+    /// `None`: the terminal.
     Output(Option<PathBuf>),
-    /// None: which is it?
-    Format(Option<Format>),
-    /// None: the other way.
+    /// `None`: prints the format.
+    Format(Option<AnswerFormat>),
+    /// `None`: switches to the other state, as for `Pager`.
     Timing(Option<bool>),
     Pager(Option<bool>),
     Watch(Duration),
     Help(Option<String>),
     Quit,
-    /// No command of the shell: a ready question, with its options.
+    /// The words of a ready question, or of another subcommand.
     Other(Vec<String>),
 }
 
-/// How long `\watch` waits between two answers.
-const PERIOD: Duration = Duration::from_secs(2);
+/// The interval of `\watch` without an argument.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
 
-impl Command {
-    /// Reads what stands behind the backslash. `ready`: the names of the ready questions.
+impl ShellCommand {
+    /// Parses the text after the backslash. `ready`: the names of the subcommands.
     ///
     /// # Errors
-    /// A sentence that says what is wrong and what would be right.
-    pub fn parse(line: &str, ready: &[&str]) -> Result<Self, String> {
+    /// There is no such command, or its arguments are wrong.
+    pub(crate) fn parse(line: &str, ready: &[&str]) -> Result<Self, String> {
         let words = words(line)?;
         let (name, rest) = words
             .split_first()
             .map_or(("?", &[][..]), |(name, rest)| (name, rest));
-        let named = COMMANDS.iter().find(|command| &command.name[1..] == name);
-        let Some(named) = named else {
+        let found = COMMANDS.iter().find(|command| &command.name[1..] == name);
+        let Some(found) = found else {
             return match ready.contains(&name) {
-                true => Ok(Command::Other(words)),
-                false => Err(unknown(name, ready)),
+                true => Ok(ShellCommand::Other(words)),
+                false => Err(unknown_command(name, ready)),
             };
         };
         let usage = || {
-            format!("it is `{} {}`", named.name, named.takes)
+            format!("usage: `{} {}`", found.name, found.arguments)
                 .trim_end()
                 .to_string()
         };
@@ -108,34 +107,34 @@ impl Command {
         }
         let first = rest.first();
         Ok(match name {
-            "d" => Command::Describe(first.cloned()),
-            "r" => Command::Open(rest.iter().map(PathBuf::from).collect()),
-            "o" => Command::Output(first.map(PathBuf::from)),
-            "format" => Command::Format(first.map(|name| format(name)).transpose()?),
-            "timing" => Command::Timing(
+            "d" => ShellCommand::Describe(first.cloned()),
+            "r" => ShellCommand::Open(rest.iter().map(PathBuf::from).collect()),
+            "o" => ShellCommand::Output(first.map(PathBuf::from)),
+            "format" => ShellCommand::Format(first.map(|name| parse_format(name)).transpose()?),
+            "timing" => ShellCommand::Timing(
                 first
-                    .map(|word| switch(word))
+                    .map(|word| parse_switch(word))
                     .transpose()
                     .map_err(|()| usage())?,
             ),
-            "pager" => Command::Pager(
+            "pager" => ShellCommand::Pager(
                 first
-                    .map(|word| switch(word))
+                    .map(|word| parse_switch(word))
                     .transpose()
                     .map_err(|()| usage())?,
             ),
-            "watch" => Command::Watch(
+            "watch" => ShellCommand::Watch(
                 first
-                    .map_or(Some(PERIOD), |word| seconds(word))
+                    .map_or(Some(DEFAULT_INTERVAL), |word| parse_seconds(word))
                     .ok_or_else(usage)?,
             ),
-            "q" => Command::Quit,
-            _ => Command::Help(first.cloned()),
+            "q" => ShellCommand::Quit,
+            _ => ShellCommand::Help(first.cloned()),
         })
     }
 }
 
-fn unknown(name: &str, ready: &[&str]) -> String {
+fn unknown_command(name: &str, ready: &[&str]) -> String {
     let names = COMMANDS
         .iter()
         .map(|command| &command.name[1..])
@@ -146,22 +145,18 @@ fn unknown(name: &str, ready: &[&str]) -> String {
     }
 }
 
-fn format(name: &str) -> Result<Format, String> {
-    Format::from_str(name, true).map_err(|_| format!("there is no format `{name}`: {}", formats()))
+fn parse_format(name: &str) -> Result<AnswerFormat, String> {
+    AnswerFormat::from_name(name)
+        .ok_or_else(|| format!("there is no format `{name}`: {}", format_list()))
 }
 
-/// The names of the formats.
-pub fn formats() -> String {
-    let formats = Format::value_variants()
-        .iter()
-        .filter_map(ValueEnum::to_possible_value);
-    let names: Vec<_> = formats
-        .map(|format| format.get_name().to_string())
-        .collect();
+/// Lists the names of the formats.
+pub(crate) fn format_list() -> String {
+    let names: Vec<_> = AnswerFormat::ALL.iter().map(|f| f.name()).collect();
     format!("there are {}", names.join(", "))
 }
 
-fn switch(word: &str) -> Result<bool, ()> {
+fn parse_switch(word: &str) -> Result<bool, ()> {
     match word {
         "on" => Ok(true),
         "off" => Ok(false),
@@ -169,11 +164,11 @@ fn switch(word: &str) -> Result<bool, ()> {
     }
 }
 
-fn seconds(word: &str) -> Option<Duration> {
+fn parse_seconds(word: &str) -> Option<Duration> {
     let seconds: f64 = word.parse().ok()?;
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|period| !period.is_zero())
+        .filter(|interval| !interval.is_zero())
 }
 
 #[cfg(test)]
@@ -183,45 +178,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_read() {
-        let parse = |line| Command::parse(line, &["files"]);
+    fn commands_are_parsed() {
+        let parse = |line| ShellCommand::parse(line, &["files"]);
         assert_eq!(
             parse("d events").unwrap(),
-            Command::Describe(Some("events".into()))
+            ShellCommand::Describe(Some("events".into()))
         );
         assert_eq!(
             parse("r a.parquet 'b c'").unwrap(),
-            Command::Open(vec!["a.parquet".into(), "b c".into()])
+            ShellCommand::Open(vec!["a.parquet".into(), "b c".into()])
         );
-        assert_eq!(parse("watch").unwrap(), Command::Watch(PERIOD));
+        assert_eq!(
+            parse("watch").unwrap(),
+            ShellCommand::Watch(DEFAULT_INTERVAL)
+        );
         assert_eq!(
             parse("watch 0.5").unwrap(),
-            Command::Watch(Duration::from_millis(500))
+            ShellCommand::Watch(Duration::from_millis(500))
         );
-        assert_eq!(parse("timing").unwrap(), Command::Timing(None));
+        assert_eq!(parse("timing").unwrap(), ShellCommand::Timing(None));
         assert_eq!(
             parse("format CSV").unwrap(),
-            Command::Format(Some(Format::Csv))
+            ShellCommand::Format(Some(AnswerFormat::Csv))
         );
-        assert_eq!(parse("").unwrap(), Command::Help(None));
+        assert_eq!(parse("").unwrap(), ShellCommand::Help(None));
         assert_eq!(
             parse("files -n 1").unwrap(),
-            Command::Other(["files", "-n", "1"].map(String::from).to_vec())
+            ShellCommand::Other(["files", "-n", "1"].map(String::from).to_vec())
         );
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
-        let wrong = |line| Command::parse(line, &["files"]).unwrap_err();
+    fn errors_name_the_correct_usage() {
+        let error = |line| ShellCommand::parse(line, &["files"]).unwrap_err();
         assert_eq!(
-            wrong("tming"),
+            error("tming"),
             "there is no command `\\tming`: did you mean `\\timing`?"
         );
         assert_eq!(
-            wrong("xyzzy"),
+            error("xyzzy"),
             "there is no command `\\xyzzy`: `\\?` lists them"
         );
-        assert_eq!(wrong("timing maybe"), "it is `\\timing [on|off]`");
+        assert_eq!(error("timing maybe"), "usage: `\\timing [on|off]`");
         for watch in [
             "watch 0",
             "watch -1",
@@ -229,8 +227,8 @@ mod tests {
             "watch 1 2",
             "watch inf",
         ] {
-            assert_eq!(wrong(watch), "it is `\\watch [SECONDS]`");
+            assert_eq!(error(watch), "usage: `\\watch [SECONDS]`");
         }
-        assert!(wrong("format xml").contains("there are table, vertical"));
+        assert!(error("format xml").contains("there are table, vertical"));
     }
 }

@@ -1,31 +1,30 @@
-//! What Tab offers: by where the cursor stands, commands, ready questions and their options, keywords, tables, columns,
-//! functions, and the values that a text is compared with.
+//! Completion with Tab. Depending on the position of the cursor: commands, ready questions and their options, keywords, tables,
+//! columns, functions, and the values that a text is compared with.
 
-use clap::{CommandFactory, ValueEnum};
 use ctrace_schema::errno;
 
+use crate::cli;
+use crate::output::AnswerFormat;
 use crate::shell::commands::COMMANDS;
 use crate::shell::input::{first_word, items};
-use crate::shell::lex::{Kind, Token, tokens};
-use crate::shell::words::{Table, Words, is_safe};
-use crate::cli::{Cli, Format};
+use crate::shell::lex::{Token, TokenKind, tokens};
+use crate::shell::words::{CompletionWords, TableColumns, is_safe};
 
-/// What can stand at the cursor.
+/// The completions at the cursor.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Offer {
-    /// The first byte of what is completed.
-    pub start: usize,
-    /// What can stand there.
-    pub words: Vec<String>,
-    /// Whether names of files can, too.
-    pub files: bool,
+pub(crate) struct Completions {
+    /// Byte offset of the text that is completed.
+    pub(crate) start: usize,
+    pub(crate) words: Vec<String>,
+    /// Whether names of files are completed instead.
+    pub(crate) files: bool,
 }
 
-/// More help nobody.
-const MOST: usize = 1000;
+/// Maximum number of completions.
+const MAX_WORDS: usize = 1000;
 
-/// Keywords, those that begin a statement first.
-pub const KEYWORDS: &[&str] = &[
+/// SQL keywords; the first [`STATEMENT_STARTS`] begin a statement.
+pub(crate) const KEYWORDS: &[&str] = &[
     "select",
     "with",
     "describe",
@@ -90,56 +89,57 @@ pub const KEYWORDS: &[&str] = &[
     "escape",
     "lateral",
 ];
-/// How many of them begin a statement.
-const BEGIN: usize = 6;
+const STATEMENT_STARTS: usize = 6;
 
-/// What can stand at the end of `head`, which is all that stands before the cursor.
-pub fn offer(head: &str, ready: &[&str], words: &Words) -> Offer {
+/// Returns the completions at the end of `head`, the input before the cursor.
+pub(crate) fn completions(head: &str, ready: &[&str], words: &CompletionWords) -> Completions {
     let (_, rest) = items(head, |word| ready.contains(&word));
-    // The line or the statement that the cursor is in.
+    // The line or the statement with the cursor.
     let line_start = head.rfind('\n').map_or(0, |at| at + 1);
     let line = head[line_start..].trim_start();
-    let of_line = line.starts_with('\\') || ready.contains(&first_word(line)) && line.contains(' ');
-    let (at, mut offer) = if of_line && rest.is_empty() {
-        (head.len() - line.len(), of_words(line, ready, words))
+    let is_command =
+        line.starts_with('\\') || ready.contains(&first_word(line)) && line.contains(' ');
+    let (at, mut found) = if is_command && rest.is_empty() {
+        (head.len() - line.len(), in_command(line, ready, words))
     } else {
         let rest = if rest.is_empty() { line } else { rest };
-        (head.len() - rest.len(), of_sql(rest, ready, words))
+        (head.len() - rest.len(), in_sql(rest, ready, words))
     };
-    offer.start += at;
-    offer.words.truncate(MOST);
-    offer
+    found.start += at;
+    found.words.truncate(MAX_WORDS);
+    found
 }
 
-/// Of `words`, those that begin with what is written, in the case in which it is written.
-fn beginning<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let upper = written.chars().any(char::is_uppercase) && !written.chars().any(char::is_lowercase);
-    let lower = written.to_lowercase();
-    let fit = words
+/// The words that begin with `prefix`, in any case; in upper case if the prefix is.
+fn with_prefix<'a>(prefix: &str, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let is_upper =
+        prefix.chars().any(char::is_uppercase) && !prefix.chars().any(char::is_lowercase);
+    let lower = prefix.to_lowercase();
+    let matching = words
         .into_iter()
         .filter(|word| word.to_lowercase().starts_with(&lower));
     let cased = |word: &str| {
-        if upper {
+        if is_upper {
             word.to_uppercase()
         } else {
             word.to_string()
         }
     };
-    fit.map(cased).collect()
+    matching.map(cased).collect()
 }
 
-/// In a command or a ready question, whose parts stand between spaces.
-fn of_words(line: &str, ready: &[&str], words: &Words) -> Offer {
+/// Completions in a command or a ready question, which consist of words.
+fn in_command(line: &str, ready: &[&str], words: &CompletionWords) -> Completions {
     let start = line.rfind([' ', ',']).map_or(0, |at| at + 1);
     let written = &line[start..];
     let before: Vec<&str> = line[..start].split_whitespace().collect();
-    let fit = |all: &[&str]| {
-        let fit = all.iter().filter(|word| word.starts_with(written));
-        fit.map(|word| word.to_string()).collect()
+    let matching = |all: &[&str]| {
+        let matching = all.iter().filter(|word| word.starts_with(written));
+        matching.map(|word| word.to_string()).collect()
     };
-    let mut offer = Offer {
+    let mut found = Completions {
         start,
-        ..Offer::default()
+        ..Completions::default()
     };
     match before.as_slice() {
         [] => {
@@ -147,101 +147,93 @@ fn of_words(line: &str, ready: &[&str], words: &Words) -> Offer {
             let all: Vec<String> = commands
                 .chain(ready.iter().map(|q| format!("\\{q}")))
                 .collect();
-            offer.words = all
+            found.words = all
                 .into_iter()
                 .filter(|word| word.starts_with(written))
                 .collect();
         }
         ["\\d", ..] | ["describe", ..] => {
             let tables = words.tables();
-            offer.words = fit(&tables
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect::<Vec<_>>());
+            found.words = matching(
+                &tables
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect::<Vec<_>>(),
+            );
         }
         ["\\format", ..] | [.., "--format"] => {
-            let formats = Format::value_variants()
-                .iter()
-                .filter_map(ValueEnum::to_possible_value);
-            let names: Vec<_> = formats.map(|f| f.get_name().to_string()).collect();
-            offer.words = names
-                .into_iter()
-                .filter(|name| name.starts_with(written))
-                .collect();
+            let names: Vec<_> = AnswerFormat::ALL.iter().map(|f| f.name()).collect();
+            found.words = matching(&names);
         }
-        ["\\timing" | "\\pager", ..] => offer.words = fit(&["on", "off"]),
+        ["\\timing" | "\\pager", ..] => found.words = matching(&["on", "off"]),
         ["\\h" | "\\?" | "help", ..] => {
             let topics = ["questions", "functions"].iter().chain(ready);
-            offer.words = fit(&topics.copied().collect::<Vec<_>>());
+            found.words = matching(&topics.copied().collect::<Vec<_>>());
         }
-        ["\\o" | "\\r", ..] | [.., "-o" | "--output" | "-r" | "--recording"] => offer.files = true,
+        ["\\o" | "\\r", ..] | [.., "-o" | "--output" | "-r" | "--recording"] => found.files = true,
         [.., "--container" | "-c"] => {
             let values = words.values();
             let names = values.containers.iter().map(String::as_str);
-            // What a quote or a comma would break is typed by hand.
+            // Names that need quotes are not completed.
             let plain = names.filter(|name| !name.contains([' ', ',', '\'', '"']));
-            offer.words = fit(&plain.collect::<Vec<_>>());
+            found.words = matching(&plain.collect::<Vec<_>>());
         }
-        [question, ..] => offer.words = options(question.trim_start_matches('\\'), written),
+        [question, ..] => {
+            let long = cli::long_options(question.trim_start_matches('\\'));
+            let matching = long.into_iter().filter(|long| long.starts_with(written));
+            found.words = matching.collect();
+        }
     }
-    offer
+    found
 }
 
-/// The options of a ready question that begin with what is written.
-fn options(question: &str, written: &str) -> Vec<String> {
-    let cli = Cli::command();
-    let Some(command) = cli.find_subcommand(question) else {
-        return Vec::new();
-    };
-    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
-    let long = shown
-        .filter_map(|arg| arg.get_long())
-        .map(|long| format!("--{long}"));
-    long.filter(|long| long.starts_with(written)).collect()
-}
-
-fn of_sql(sql: &str, ready: &[&str], words: &Words) -> Offer {
+fn in_sql(sql: &str, ready: &[&str], words: &CompletionWords) -> Completions {
     let all = tokens(sql);
     let (written, before) = match all.split_last() {
-        Some((last, before)) if !matches!(last.kind, Kind::Space | Kind::Other | Kind::End) => {
+        Some((last, before))
+            if !matches!(
+                last.kind,
+                TokenKind::Space | TokenKind::Other | TokenKind::End
+            ) =>
+        {
             (Some(*last), before)
         }
         _ => (None, all.as_slice()),
     };
-    let said: Vec<&Token> = before.iter().filter(|t| t.says()).collect();
+    let before: Vec<&Token> = before.iter().filter(|t| t.is_significant()).collect();
     let start = written.map_or(sql.len(), |token| token.start);
     let prefix = written.map_or("", |token| token.text);
     match written.map(|token| token.kind) {
-        Some(Kind::Text { closed: false }) => of_text(&prefix[1..], start + 1, &said, words),
-        None | Some(Kind::Word) => Offer {
+        Some(TokenKind::Text { closed: false }) => in_text(&prefix[1..], start + 1, &before, words),
+        None | Some(TokenKind::Word) => Completions {
             start,
-            words: of_names(prefix, sql, &said, ready, words),
+            words: names(prefix, sql, &before, ready, words),
             files: false,
         },
-        Some(_) => Offer::default(),
+        Some(_) => Completions::default(),
     }
 }
 
-/// Within a text in quotes: what the column that it is compared with holds.
-fn of_text(written: &str, start: usize, said: &[&Token], words: &Words) -> Offer {
-    let mut offer = Offer {
+/// Completions in a quoted text: the values of the column that the text is compared with.
+fn in_text(written: &str, start: usize, before: &[&Token], words: &CompletionWords) -> Completions {
+    let mut found = Completions {
         start,
-        ..Offer::default()
+        ..Completions::default()
     };
-    // `in ('a', 'b'`
-    let compared = said.iter().rev().find(|token| {
-        let other = matches!(token.text, "=" | "<" | ">" | "!" | "(" | ",");
-        let operator = ["in", "not", "like", "ilike"]
+    // The column may be before a list, as in `container in ('a', 'b'`.
+    let compared = before.iter().rev().find(|token| {
+        let is_symbol = matches!(token.text, "=" | "<" | ">" | "!" | "(" | ",");
+        let is_operator = ["in", "not", "like", "ilike"]
             .iter()
             .any(|word| token.is(word));
-        !other && !operator && !matches!(token.kind, Kind::Text { .. })
+        !is_symbol && !is_operator && !matches!(token.kind, TokenKind::Text { .. })
     });
-    let Some(column) = compared else { return offer };
+    let Some(column) = compared else { return found };
     let values = || words.values();
-    let fit: Vec<String> = match column.text.to_lowercase().as_str() {
+    let all: Vec<String> = match column.text.to_lowercase().as_str() {
         "from" | "join" => {
-            offer.files = true;
-            return offer;
+            found.files = true;
+            return found;
         }
         "container" | "source" | "target" => values().containers.clone(),
         "syscall" => values().syscalls.clone(),
@@ -249,34 +241,37 @@ fn of_text(written: &str, start: usize, said: &[&Token], words: &Words) -> Offer
             .filter_map(errno::name)
             .map(String::from)
             .collect(),
-        _ => return offer,
+        _ => return found,
     };
-    let quoted = fit
+    let quoted = all
         .iter()
         .map(|value| format!("{}'", value.replace('\'', "''")));
-    offer.words = quoted.filter(|value| value.starts_with(written)).collect();
-    offer
+    found.words = quoted.filter(|value| value.starts_with(written)).collect();
+    found
 }
 
-/// A name or a keyword.
-fn of_names(
+/// Completions of a name or a keyword.
+fn names(
     written: &str,
     sql: &str,
-    said: &[&Token],
+    before: &[&Token],
     ready: &[&str],
-    words: &Words,
+    words: &CompletionWords,
 ) -> Vec<String> {
     let tables = words.tables();
-    let names = || tables.iter().map(|(name, _)| name.as_str());
-    let Some(last) = said.last() else {
-        let begin = KEYWORDS[..BEGIN].iter().chain(ready).chain(&["quit"]);
-        return beginning(written, begin.copied());
+    let table_names = || tables.iter().map(|(name, _)| name.as_str());
+    let Some(last) = before.last() else {
+        let starts = KEYWORDS[..STATEMENT_STARTS]
+            .iter()
+            .chain(ready)
+            .chain(&["quit"]);
+        return with_prefix(written, starts.copied());
     };
     if last.text == "." {
-        let of = said.len().checked_sub(2).map(|at| said[at].text);
-        let exact: Vec<&Table> = tables
+        let table = before.len().checked_sub(2).map(|at| before[at].text);
+        let exact: Vec<&TableColumns> = tables
             .iter()
-            .filter(|(name, _)| Some(name.as_str()) == of)
+            .filter(|(name, _)| Some(name.as_str()) == table)
             .collect();
         let columns = match exact.is_empty() {
             true => columns(sql, &tables),
@@ -286,30 +281,30 @@ fn of_names(
                 .map(String::as_str)
                 .collect(),
         };
-        return beginning(written, columns);
+        return with_prefix(written, columns);
     }
     if last.is("from") || last.is("join") || last.is("describe") {
-        return beginning(written, names());
+        return with_prefix(written, table_names());
     }
-    let mut offered = beginning(written, columns(sql, &tables));
-    offered.extend(beginning(written, names()));
+    let mut offered = with_prefix(written, columns(sql, &tables));
+    offered.extend(with_prefix(written, table_names()));
     if !written.is_empty() {
-        let functions = beginning(written, words.functions.iter().map(String::as_str));
+        let functions = with_prefix(written, words.functions.iter().map(String::as_str));
         offered.extend(functions.into_iter().map(|name| format!("{name}(")));
-        offered.extend(beginning(written, KEYWORDS.iter().copied()));
+        offered.extend(with_prefix(written, KEYWORDS.iter().copied()));
     }
     let mut seen = std::collections::HashSet::new();
     offered.retain(|word| is_safe(word) && seen.insert(word.clone()));
     offered
 }
 
-/// The columns of the tables that a statement names; of all, if it names none yet.
-fn columns<'a>(sql: &str, tables: &'a [Table]) -> Vec<&'a str> {
-    let named = tokens(sql);
-    let named = |table: &str| named.iter().any(|token| token.is(table));
-    let some = tables.iter().any(|(name, _)| named(name));
-    let of = tables.iter().filter(|(name, _)| !some || named(name));
-    let mut columns: Vec<&str> = of
+/// The columns of the tables that a statement names, or of all tables if there are none.
+fn columns<'a>(sql: &str, tables: &'a [TableColumns]) -> Vec<&'a str> {
+    let tokens = tokens(sql);
+    let is_named = |table: &str| tokens.iter().any(|token| token.is(table));
+    let any = tables.iter().any(|(name, _)| is_named(name));
+    let shown = tables.iter().filter(|(name, _)| !any || is_named(name));
+    let mut columns: Vec<&str> = shown
         .flat_map(|(_, columns)| columns)
         .map(String::as_str)
         .collect();

@@ -1,4 +1,4 @@
-//! What the line editor asks: what completes a line, what is shown beside it and in which colours, whether it is whole.
+//! The helper of the line editor: completion, hints, colours, and the check for complete input.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use rustyline::hint::{Hint, Hinter, HistoryHinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
+use crate::engine::FUNCTIONS;
 use crate::shell::commands::COMMANDS;
-use crate::shell::complete::{KEYWORDS, offer};
+use crate::shell::complete::{KEYWORDS, completions};
 use crate::shell::input::{first_word, items};
-use crate::shell::lex::{Kind, tokens};
-use crate::shell::words::{Words, is_safe};
-use crate::engine::functions::FUNCTIONS;
+use crate::shell::lex::{TokenKind, tokens};
+use crate::shell::words::{CompletionWords, is_safe};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -22,20 +22,18 @@ const BLUE: &str = "\x1b[1;34m";
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The side of the shell that the line editor sees.
-pub struct Typing {
-    /// What the recordings hold.
-    pub words: Words,
-    /// The names of what is asked without SQL.
-    pub ready: Vec<&'static str>,
+/// The helper of the line editor.
+pub(crate) struct LineHelper {
+    pub(crate) words: CompletionWords,
+    /// The words that begin a line without SQL.
+    pub(crate) ready: Vec<&'static str>,
     files: FilenameCompleter,
     history: HistoryHinter,
 }
 
-impl Typing {
-    /// For recordings with these words.
-    pub fn new(words: Words, ready: Vec<&'static str>) -> Self {
-        Typing {
+impl LineHelper {
+    pub(crate) fn new(words: CompletionWords, ready: Vec<&'static str>) -> Self {
+        LineHelper {
             words,
             ready,
             files: FilenameCompleter::new(),
@@ -43,15 +41,15 @@ impl Typing {
         }
     }
 
-    /// Whether a word begins a line that is no SQL.
-    pub fn is_ready(&self, word: &str) -> bool {
+    /// Whether a word begins a line without SQL.
+    pub(crate) fn is_ready(&self, word: &str) -> bool {
         self.ready.contains(&word)
     }
 }
 
-impl Helper for Typing {}
+impl Helper for LineHelper {}
 
-impl Completer for Typing {
+impl Completer for LineHelper {
     type Candidate = Pair;
 
     fn complete(
@@ -60,8 +58,8 @@ impl Completer for Typing {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let offer = offer(&line[..pos], &self.ready, &self.words);
-        if offer.files {
+        let found = completions(&line[..pos], &self.ready, &self.words);
+        if found.files {
             let (start, mut files) = self.files.complete_path(line, pos)?;
             files.retain(|file| is_safe(&file.display) && is_safe(&file.replacement));
             return Ok((start, files));
@@ -70,65 +68,71 @@ impl Completer for Typing {
             display: word.clone(),
             replacement: word,
         };
-        Ok((offer.start, offer.words.into_iter().map(pair).collect()))
+        Ok((found.start, found.words.into_iter().map(pair).collect()))
     }
 }
 
-/// What is shown behind the cursor.
-pub struct Shown {
+/// A hint after the cursor.
+pub(crate) struct InlineHint {
     text: String,
-    /// What the right arrow takes; nothing if it only tells.
-    takes: Option<String>,
+    /// The text that the right arrow key inserts.
+    completion: Option<String>,
 }
 
-impl Hint for Shown {
+impl Hint for InlineHint {
     fn display(&self) -> &str {
         &self.text
     }
     fn completion(&self) -> Option<&str> {
-        self.takes.as_deref()
+        self.completion.as_deref()
     }
 }
 
-impl Hinter for Typing {
-    type Hint = Shown;
+impl Hinter for LineHelper {
+    type Hint = InlineHint;
 
-    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<Shown> {
+    fn hint(&self, line: &str, pos: usize, ctx: &Context<'_>) -> Option<InlineHint> {
         if pos < line.len() {
             return None;
         }
         if let Some(usage) = usage(line) {
-            return Some(Shown {
+            return Some(InlineHint {
                 text: usage.to_string(),
-                takes: None,
+                completion: None,
             });
         }
         let rest = self.history.hint(line, pos, ctx)?;
         let text = rest.lines().next().unwrap_or_default();
-        is_safe(text).then(|| Shown {
+        is_safe(text).then(|| InlineHint {
             text: text.to_string(),
-            takes: Some(rest.clone()),
+            completion: Some(rest.clone()),
         })
     }
 }
 
-/// What a command or a function of ours takes, where nothing of it is written yet.
+/// The arguments of a command, or of a function of this program, if none is written yet.
 fn usage(line: &str) -> Option<&'static str> {
     if line.starts_with('\\') {
         let command = line.strip_suffix(' ')?;
-        return COMMANDS.iter().find(|c| c.name == command).map(|c| c.takes);
+        return COMMANDS
+            .iter()
+            .find(|c| c.name == command)
+            .map(|c| c.arguments);
     }
     let all = tokens(line.strip_suffix('(')?);
     let name = all
         .last()
-        .filter(|token| token.kind == Kind::Word)?
+        .filter(|token| token.kind == TokenKind::Word)?
         .text
         .to_lowercase();
     let function = FUNCTIONS.iter().find(|f| f.name() == name)?;
-    function.signature.split_once('(').map(|(_, takes)| takes)
+    function
+        .signature
+        .split_once('(')
+        .map(|(_, arguments)| arguments)
 }
 
-impl Highlighter for Typing {
+impl Highlighter for LineHelper {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         if line.trim_start().starts_with('\\') || self.is_ready(first_word(line)) {
             return Cow::Borrowed(line);
@@ -154,10 +158,10 @@ fn coloured(sql: &str) -> String {
     for token in tokens(sql) {
         let keyword = || KEYWORDS.iter().any(|word| token.is(word));
         let colour = match token.kind {
-            Kind::Word if keyword() => BLUE,
-            Kind::Text { .. } => GREEN,
-            Kind::Number => CYAN,
-            Kind::Comment { .. } => DIM,
+            TokenKind::Word if keyword() => BLUE,
+            TokenKind::Text { .. } => GREEN,
+            TokenKind::Number => CYAN,
+            TokenKind::Comment { .. } => DIM,
             _ => {
                 out.push_str(token.text);
                 continue;
@@ -168,8 +172,8 @@ fn coloured(sql: &str) -> String {
     out
 }
 
-impl Validator for Typing {
-    /// Enter ends what is whole, and begins another line of what is not.
+impl Validator for LineHelper {
+    /// Enter ends complete input, and adds a line to an incomplete statement.
     fn validate(&self, ctx: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
         let (_, rest) = items(ctx.input(), |word| self.is_ready(word));
         Ok(match rest.is_empty() {
@@ -184,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_change_nothing_but_colours() {
+    fn tokens_are_coloured() {
         assert_eq!(
             coloured("select 'a', 1 from events"),
             "\x1b[1;34mselect\x1b[0m \x1b[32m'a'\x1b[0m, \x1b[36m1\x1b[0m \x1b[1;34mfrom\x1b[0m events"
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_told_where_it_is_needed() {
+    fn arguments_are_shown_as_a_hint() {
         assert_eq!(usage("\\watch "), Some("[SECONDS]"));
         assert_eq!(usage("\\watch 2"), None);
         assert_eq!(

@@ -1,10 +1,9 @@
-//! What a user typed: commands of the shell, ready questions, statements.
+//! Splits the input into shell commands, ready questions and statements.
 
-use crate::shell::lex::{Kind, tokens};
+use crate::shell::lex::{TokenKind, tokens};
 
-/// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Item<'a> {
+pub(crate) enum InputItem<'a> {
     /// A command such as `\timing on`, without the backslash.
     Command(&'a str),
     /// A line such as `files --container web`.
@@ -13,29 +12,29 @@ pub enum Item<'a> {
     Sql(&'a str),
 }
 
-/// The things to do in `input`, and what is left of it: a statement without its end, or nothing. `is_ready`: whether a
-/// word begins a ready question.
-pub fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<Item<'_>>, &str) {
+/// Splits `input` into items. The rest is an incomplete statement, or empty. `is_ready`: whether a word begins a ready
+/// question.
+pub(crate) fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<InputItem<'_>>, &str) {
     let mut items = Vec::new();
     let mut rest = input.trim_start();
     while !rest.is_empty() {
         let line = rest.lines().next().unwrap_or_default();
         let (item, used) = if let Some(command) = line.strip_prefix('\\') {
-            (Item::Command(without_end(command)), line.len())
+            (InputItem::Command(without_semicolon(command)), line.len())
         } else if is_ready(first_word(line)) || is_lone_word(rest) {
-            (Item::Ready(without_end(line)), line.len())
+            (InputItem::Ready(without_semicolon(line)), line.len())
         } else {
             let all = tokens(rest);
-            let Some(end) = all.iter().find(|t| t.kind == Kind::End) else {
-                // A comment alone is nothing to wait for.
-                let says = all.iter().any(|t| t.says());
-                return (items, if says { rest } else { "" });
+            let Some(end) = all.iter().find(|t| t.kind == TokenKind::End) else {
+                // The rest may be only a comment.
+                let is_statement = all.iter().any(|t| t.is_significant());
+                return (items, if is_statement { rest } else { "" });
             };
             let sql = rest[..end.start].trim_end();
-            let empty = !tokens(sql).iter().any(|t| t.says());
+            let is_empty = !tokens(sql).iter().any(|t| t.is_significant());
             rest = rest[end.start + 1..].trim_start();
-            if !empty {
-                items.push(Item::Sql(sql));
+            if !is_empty {
+                items.push(InputItem::Sql(sql));
             }
             continue;
         };
@@ -45,36 +44,39 @@ pub fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<Item<'_>>, &s
     (items, "")
 }
 
-/// Whether it is one word and no more, which begins no statement: a ready question, mistyped.
+/// Whether the text is a single word that begins no statement, probably a misspelt ready question.
 fn is_lone_word(text: &str) -> bool {
     let word = text.trim_end().trim_end_matches(';').trim_end();
     let is_name = word.starts_with(char::is_alphabetic) && first_word(word) == word;
-    is_name && !BEGIN.iter().any(|begin| begin.eq_ignore_ascii_case(word))
+    is_name
+        && !STATEMENT_KEYWORDS
+            .iter()
+            .any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
 
-/// The words that begin a statement, also one that is refused.
-const BEGIN: &[&str] = &[
+/// The words that begin a statement, including statements that are not allowed.
+const STATEMENT_KEYWORDS: &[&str] = &[
     "select", "with", "explain", "describe", "show", "values", "table", "from", "create", "insert",
     "update", "delete", "drop", "alter", "set", "copy",
 ];
 
-/// The word that a line begins with.
-pub fn first_word(line: &str) -> &str {
-    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
+/// The first word of a line.
+pub(crate) fn first_word(line: &str) -> &str {
+    let is_word_char = |c: char| c.is_alphanumeric() || c == '_';
     let line = line.trim_start();
-    &line[..line.find(|c| !is_of_word(c)).unwrap_or(line.len())]
+    &line[..line.find(|c| !is_word_char(c)).unwrap_or(line.len())]
 }
 
-/// A semicolon at the end of a line is a habit.
-fn without_end(line: &str) -> &str {
+/// Removes a semicolon, which commands and ready questions do not need.
+fn without_semicolon(line: &str) -> &str {
     line.trim_end().trim_end_matches(';').trim_end()
 }
 
-/// The words of a line, of which quotes hold spaces.
+/// Splits a line into words. Quoted words may contain spaces.
 ///
 /// # Errors
-/// That a quote is not closed.
-pub fn words(line: &str) -> Result<Vec<String>, String> {
+/// A quote is not closed.
+pub(crate) fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -100,33 +102,36 @@ pub fn words(line: &str) -> Result<Vec<String>, String> {
 mod tests {
     use super::*;
 
-    fn of(input: &str) -> (Vec<Item<'_>>, &str) {
+    fn split(input: &str) -> (Vec<InputItem<'_>>, &str) {
         items(input, |word| word == "files")
     }
 
     #[test]
     fn a_statement_ends_with_a_semicolon() {
         assert_eq!(
-            of("select ';'\nfrom events;\n select 2 ; select"),
+            split("select ';'\nfrom events;\n select 2 ; select"),
             (
-                vec![Item::Sql("select ';'\nfrom events"), Item::Sql("select 2")],
+                vec![
+                    InputItem::Sql("select ';'\nfrom events"),
+                    InputItem::Sql("select 2")
+                ],
                 "select"
             )
         );
-        assert_eq!(of(" ;; \n"), (vec![], ""));
-        assert_eq!(of("-- nothing yet"), (vec![], ""));
-        assert_eq!(of("select 1 -- ;\n"), (vec![], "select 1 -- ;\n"));
+        assert_eq!(split(" ;; \n"), (vec![], ""));
+        assert_eq!(split("-- nothing yet"), (vec![], ""));
+        assert_eq!(split("select 1 -- ;\n"), (vec![], "select 1 -- ;\n"));
     }
 
     #[test]
     fn commands_and_ready_questions_end_with_the_line() {
         assert_eq!(
-            of("\\d events;\nfiles --limit 3\nselect files;"),
+            split("\\d events;\nfiles --limit 3\nselect files;"),
             (
                 vec![
-                    Item::Command("d events"),
-                    Item::Ready("files --limit 3"),
-                    Item::Sql("select files")
+                    InputItem::Command("d events"),
+                    InputItem::Ready("files --limit 3"),
+                    InputItem::Sql("select files")
                 ],
                 ""
             )
@@ -134,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_begins_nothing_is_no_statement() {
-        assert_eq!(of("sumary\n"), (vec![Item::Ready("sumary")], ""));
-        assert_eq!(of("sumary;"), (vec![Item::Ready("sumary")], ""));
-        assert_eq!(of("SELECT"), (vec![], "SELECT"));
-        assert_eq!(of("sumary of"), (vec![], "sumary of"));
-        assert_eq!(of("select 1\nfrom"), (vec![], "select 1\nfrom"));
+    fn a_single_unknown_word_is_a_ready_question() {
+        assert_eq!(split("sumary\n"), (vec![InputItem::Ready("sumary")], ""));
+        assert_eq!(split("sumary;"), (vec![InputItem::Ready("sumary")], ""));
+        assert_eq!(split("SELECT"), (vec![], "SELECT"));
+        assert_eq!(split("sumary of"), (vec![], "sumary of"));
+        assert_eq!(split("select 1\nfrom"), (vec![], "select 1\nfrom"));
     }
 
     #[test]
-    fn quotes_hold_words_together() {
+    fn quoted_words_may_contain_spaces() {
         assert_eq!(
             words("files --since '2026-11-21 03:10' \"a'b\"c ''"),
             Ok(["files", "--since", "2026-11-21 03:10", "a'bc", ""]

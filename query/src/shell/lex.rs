@@ -1,12 +1,11 @@
-//! The tokens of SQL that is still being written: strings and comments may be open, and nothing is an error.
+//! A lexer for incomplete SQL: strings and comments may be unclosed, and nothing is an error.
 
-/// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum TokenKind {
     /// A keyword or an unquoted name.
     Word,
     Number,
-    /// A text in single quotes; `closed` or still being written.
+    /// A text in single quotes.
     Text {
         closed: bool,
     },
@@ -24,29 +23,28 @@ pub enum Kind {
     Other,
 }
 
-/// A part of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token<'a> {
-    pub kind: Kind,
-    /// Its first byte in the statement.
-    pub start: usize,
-    pub text: &'a str,
+pub(crate) struct Token<'a> {
+    pub(crate) kind: TokenKind,
+    /// Byte offset in the statement.
+    pub(crate) start: usize,
+    pub(crate) text: &'a str,
 }
 
 impl Token<'_> {
-    /// Whether something is said by it: neither space nor comment.
-    pub fn says(&self) -> bool {
-        !matches!(self.kind, Kind::Space | Kind::Comment { .. })
+    /// Whether the token is neither space nor comment.
+    pub(crate) fn is_significant(&self) -> bool {
+        !matches!(self.kind, TokenKind::Space | TokenKind::Comment { .. })
     }
 
-    /// Whether it is this word, in any case.
-    pub fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    /// Whether the token is `word`, in any case.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 }
 
-/// All of `sql`, token by token.
-pub fn tokens(sql: &str) -> Vec<Token<'_>> {
+/// Splits `sql` into tokens, without losing a character.
+pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(first) = sql[start..].chars().next() {
@@ -58,35 +56,35 @@ pub fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// What `rest`, which begins with `first`, begins with, and how many bytes that is.
-fn token(rest: &str, first: char) -> (Kind, usize) {
-    let while_it = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
+/// The kind and the length in bytes of the first token of `rest`, which begins with `first`.
+fn token(rest: &str, first: char) -> (TokenKind, usize) {
+    let run_of = |is_part: fn(char) -> bool| rest.find(|c| !is_part(c)).unwrap_or(rest.len());
     match first {
-        '\'' => quoted(rest, '\'', |closed| Kind::Text { closed }),
-        '"' => quoted(rest, '"', |closed| Kind::Name { closed }),
+        '\'' => quoted(rest, '\'', |closed| TokenKind::Text { closed }),
+        '"' => quoted(rest, '"', |closed| TokenKind::Name { closed }),
         '-' if rest.starts_with("--") => {
             let end = rest.find('\n');
             let closed = end.is_some();
-            (Kind::Comment { closed }, end.unwrap_or(rest.len()))
+            (TokenKind::Comment { closed }, end.unwrap_or(rest.len()))
         }
         '/' if rest.starts_with("/*") => {
             let end = rest[2..].find("*/");
             let closed = end.is_some();
             (
-                Kind::Comment { closed },
+                TokenKind::Comment { closed },
                 end.map_or(rest.len(), |at| at + 4),
             )
         }
-        ';' => (Kind::End, 1),
-        c if c.is_whitespace() => (Kind::Space, while_it(char::is_whitespace)),
-        c if c.is_ascii_digit() => (Kind::Number, while_it(is_of_number)),
-        c if is_of_word(c) => (Kind::Word, while_it(is_of_word)),
-        c => (Kind::Other, c.len_utf8()),
+        ';' => (TokenKind::End, 1),
+        c if c.is_whitespace() => (TokenKind::Space, run_of(char::is_whitespace)),
+        c if c.is_ascii_digit() => (TokenKind::Number, run_of(is_number_char)),
+        c if is_word_char(c) => (TokenKind::Word, run_of(is_word_char)),
+        c => (TokenKind::Other, c.len_utf8()),
     }
 }
 
-/// A quote within a text is written twice.
-fn quoted(rest: &str, quote: char, kind: fn(bool) -> Kind) -> (Kind, usize) {
+/// Finds the end of a quoted token. A quote inside the token is doubled.
+fn quoted(rest: &str, quote: char, kind: fn(bool) -> TokenKind) -> (TokenKind, usize) {
     let mut at = 1;
     while let Some(found) = rest[at..].find(quote) {
         at += found + 1;
@@ -98,56 +96,56 @@ fn quoted(rest: &str, quote: char, kind: fn(bool) -> Kind) -> (Kind, usize) {
     (kind(false), rest.len())
 }
 
-fn is_of_word(c: char) -> bool {
+fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-fn is_of_number(c: char) -> bool {
-    is_of_word(c) || c == '.'
+fn is_number_char(c: char) -> bool {
+    is_word_char(c) || c == '.'
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kinds(sql: &str) -> Vec<(Kind, &str)> {
+    fn kinds(sql: &str) -> Vec<(TokenKind, &str)> {
         let tokens = tokens(sql);
         assert_eq!(tokens.iter().map(|t| t.text).collect::<String>(), sql);
-        let tokens = tokens.into_iter().filter(|t| t.kind != Kind::Space);
+        let tokens = tokens.into_iter().filter(|t| t.kind != TokenKind::Space);
         tokens.map(|t| (t.kind, t.text)).collect()
     }
 
     #[test]
-    fn quotes_and_comments_hide_what_they_hold() {
+    fn quotes_and_comments_are_single_tokens() {
         assert_eq!(
             kinds("a 'it''s; -- ' \"b;\" -- c; '\n/* ; */ 1.5;"),
             [
-                (Kind::Word, "a"),
-                (Kind::Text { closed: true }, "'it''s; -- '"),
-                (Kind::Name { closed: true }, "\"b;\""),
-                (Kind::Comment { closed: true }, "-- c; '"),
-                (Kind::Comment { closed: true }, "/* ; */"),
-                (Kind::Number, "1.5"),
-                (Kind::End, ";"),
+                (TokenKind::Word, "a"),
+                (TokenKind::Text { closed: true }, "'it''s; -- '"),
+                (TokenKind::Name { closed: true }, "\"b;\""),
+                (TokenKind::Comment { closed: true }, "-- c; '"),
+                (TokenKind::Comment { closed: true }, "/* ; */"),
+                (TokenKind::Number, "1.5"),
+                (TokenKind::End, ";"),
             ]
         );
     }
 
     #[test]
-    fn what_is_open_reaches_to_the_end() {
-        let open = |sql| kinds(sql).pop();
+    fn unclosed_tokens_reach_to_the_end() {
+        let last = |sql| kinds(sql).pop();
         assert_eq!(
-            open("a = 'x''"),
-            Some((Kind::Text { closed: false }, "'x''"))
+            last("a = 'x''"),
+            Some((TokenKind::Text { closed: false }, "'x''"))
         );
         assert_eq!(
-            open("/* x *"),
-            Some((Kind::Comment { closed: false }, "/* x *"))
+            last("/* x *"),
+            Some((TokenKind::Comment { closed: false }, "/* x *"))
         );
         assert_eq!(
-            open("-- é"),
-            Some((Kind::Comment { closed: false }, "-- é"))
+            last("-- é"),
+            Some((TokenKind::Comment { closed: false }, "-- é"))
         );
-        assert_eq!(open("≥"), Some((Kind::Other, "≥")));
+        assert_eq!(last("≥"), Some((TokenKind::Other, "≥")));
     }
 }

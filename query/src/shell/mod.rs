@@ -1,4 +1,4 @@
-//! The shell: `ctrace-query` on a terminal, without a question.
+//! The interactive shell: `ctrace-query` on a terminal without a query.
 
 mod commands;
 mod complete;
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
-use clap::Parser;
-use clap::error::ErrorKind;
 use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -27,50 +25,53 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::ctrl_c;
 use tokio::sync::Notify;
 
-use crate::commands::answer::To;
-use crate::commands::{Question, ask, engine, help, print, took};
-use crate::cli::{Cli, Command, Common, Format};
+use crate::cli::{self, AnswerOptions, CliCommand, CliTask, LineError, Query};
+use crate::commands::{answer_query, given_sql, new_engine, print_help, print_notice, run_command};
 use crate::engine::Engine;
-use crate::output::{self, say};
+use crate::messages;
+use crate::output::{self, AnswerDestination, AnswerFormat};
 use crate::questions::QUESTIONS;
-use commands::{COMMANDS, formats};
-use helper::Typing;
-use history::History;
-use input::{Item, items, words};
-use words::Words;
+use commands::{COMMANDS, ShellCommand, format_list};
+use helper::LineHelper;
+use history::HistoryFile;
+use input::{InputItem, items, words};
+use words::CompletionWords;
 
 const PROMPT: &str = "ctrace> ";
-/// What begins a line without SQL, beside the ready questions.
-const OTHERS: &[&str] = &[
+/// The words that begin a line without SQL, beside the ready questions.
+const OTHER_WORDS: &[&str] = &[
     "seccomp", "report", "describe", "convert", "recover", "help", "quit", "exit",
 ];
 
-/// Whether somebody sits there who can be asked for questions.
-pub fn is_wanted() -> bool {
+/// Whether stdin and stdout are a terminal, so that the user can type.
+pub(crate) fn is_wanted() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// Reads questions and answers them, until Ctrl-D or `\q`.
+/// Runs the shell until Ctrl-D or `\q`. Errors of a query are printed, and the next one is read.
 ///
 /// # Errors
-/// That the recordings cannot be opened at the start, or the terminal fails. What is wrong with a question is said, and
-/// the next one read.
-pub fn run(runtime: &Runtime, engine: Engine, common: &Common) -> anyhow::Result<()> {
-    if common.follow {
-        bail!("--follow goes with a question: `ctrace-query --follow containers`");
+/// The recordings cannot be opened at the start, or the terminal fails.
+pub(crate) fn run(
+    runtime: &Runtime,
+    engine: Engine,
+    options: &AnswerOptions,
+) -> anyhow::Result<()> {
+    if options.follow {
+        bail!("--follow needs a question: `ctrace-query --follow containers`");
     }
-    let mut shell = Shell::new(runtime, engine, common)?;
+    let mut shell = Shell::new(runtime, engine, options)?;
     shell.greet()?;
     loop {
         let read = shell.editor.readline(PROMPT);
         match read {
             Ok(input) => {
                 shell.history.add(&mut shell.editor, &input);
-                if shell.perform(&input) == Next::Leave {
+                if shell.perform(&input) == Flow::Exit {
                     return Ok(());
                 }
             }
-            // Ctrl-C gives the line up.
+            // Ctrl-C discards the line.
             Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
             Err(ReadlineError::Eof) => return Ok(()),
             Err(error) => return Err(error).context("cannot read from the terminal"),
@@ -79,190 +80,185 @@ pub fn run(runtime: &Runtime, engine: Engine, common: &Common) -> anyhow::Result
 }
 
 #[derive(PartialEq, Eq)]
-enum Next {
-    Read,
-    Leave,
+enum Flow {
+    Continue,
+    Exit,
 }
 
 struct Shell<'a> {
     runtime: &'a Runtime,
-    /// Tells of Ctrl-C.
-    stop: Arc<Notify>,
+    /// Notified of Ctrl-C.
+    interrupt: Arc<Notify>,
     engine: Engine,
-    editor: Editor<Typing, FileHistory>,
-    history: History,
-    format: Option<Format>,
-    /// Where the next answer goes, if not to the terminal.
+    editor: Editor<LineHelper, FileHistory>,
+    history: HistoryFile,
+    format: Option<AnswerFormat>,
+    /// The file for the next answer; `None`: the terminal.
     output: Option<PathBuf>,
     timing: bool,
     pager: bool,
-    /// What `\watch` answers again.
-    last: Option<Question>,
+    /// The query that `\watch` repeats.
+    last: Option<Query>,
 }
 
 impl<'a> Shell<'a> {
-    fn new(runtime: &'a Runtime, engine: Engine, common: &Common) -> anyhow::Result<Self> {
-        // It says which recording it reads, and what is wrong with it, before the first prompt.
+    fn new(runtime: &'a Runtime, engine: Engine, options: &AnswerOptions) -> anyhow::Result<Self> {
+        // Opened before the first prompt, so that notices and errors are printed there.
         runtime.block_on(engine.recordings())?;
-        let stop = watch_ctrl_c()?;
+        let interrupt = watch_ctrl_c()?;
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
-            .max_history_size(history::MOST)?
+            .max_history_size(history::MAX_ENTRIES)?
             .history_ignore_space(true)
             .build();
         let mut editor = Editor::with_config(config).context("cannot use the terminal")?;
-        let words = Words::of(&engine, runtime.handle());
-        editor.set_helper(Some(Typing::new(words, ready())));
-        let history = History::load(&mut editor);
+        let words = CompletionWords::new(&engine, runtime.handle());
+        editor.set_helper(Some(LineHelper::new(words, ready_words())));
+        let history = HistoryFile::load(&mut editor);
         Ok(Shell {
             runtime,
-            stop,
+            interrupt,
             engine,
             editor,
             history,
-            format: common.format,
-            output: common.output.clone(),
-            timing: common.times.is_some(),
+            format: options.format,
+            output: options.output.clone(),
+            timing: options.times.is_some(),
             pager: true,
             last: None,
         })
     }
 
-    /// Says what is open, and how to go on.
+    /// Prints the name and the time span of the recordings.
     fn greet(&self) -> anyhow::Result<()> {
         let span = self.runtime.block_on(self.engine.span())?;
         let recordings = self.runtime.block_on(self.engine.recordings())?;
-        let what = match recordings.files.as_slice() {
-            // Its name has been said.
-            [_] if recordings.found => String::new(),
+        let name = match recordings.files.as_slice() {
+            // The name has been printed by a notice.
+            [_] if recordings.is_default => String::new(),
             [one] => format!("{}: ", one.path.display()),
             many => format!("{} recordings: ", many.len()),
         };
         let time = |time: chrono::DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S").to_string();
         let text = format!(
-            "{what}{} to {} UTC. \\? for help, Ctrl-D to leave.",
+            "{name}{} to {} UTC. \\? for help, Ctrl-D to leave.",
             time(span.start),
             time(span.end)
         );
-        print(&text, To::Stdout)
+        AnswerDestination::Stdout.print(&text)
     }
 
-    /// Does what was typed, up to the first thing that goes wrong.
-    fn perform(&mut self, input: &str) -> Next {
-        let ready = ready();
+    /// Performs the items of an input, up to the first error.
+    fn perform(&mut self, input: &str) -> Flow {
+        let ready = ready_words();
         let (items, _) = items(input, |word| ready.contains(&word));
         for item in items {
-            output::next_reader();
+            output::forget_closed_pipe();
             match self.item(&item) {
-                Ok(Next::Read) => {}
-                Ok(Next::Leave) => return Next::Leave,
-                // A pager that was left early has shown enough.
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Exit) => return Flow::Exit,
+                // The user left the pager before the end of the answer.
                 Err(_) if output::is_closed_pipe() => {}
                 Err(error) => {
-                    say("error", &format!("{error:#}"));
-                    return Next::Read;
+                    messages::error(&format!("{error:#}"));
+                    return Flow::Continue;
                 }
             }
         }
-        Next::Read
+        Flow::Continue
     }
 
-    fn item(&mut self, item: &Item) -> anyhow::Result<Next> {
+    fn item(&mut self, item: &InputItem) -> anyhow::Result<Flow> {
         match item {
-            Item::Sql(sql) => self.ask(Question::Sql(sql.to_string()), &Common::default())?,
-            Item::Ready("quit" | "exit") => return Ok(Next::Leave),
-            Item::Ready(line) => self.ready(&words(line).map_err(anyhow::Error::msg)?)?,
-            Item::Command(line) => {
+            InputItem::Sql(sql) => {
+                self.query(Query::Sql(sql.to_string()), &AnswerOptions::default())?;
+            }
+            InputItem::Ready("quit" | "exit") => return Ok(Flow::Exit),
+            InputItem::Ready(line) => self.subcommand(&words(line).map_err(anyhow::Error::msg)?)?,
+            InputItem::Command(line) => {
                 let command =
-                    commands::Command::parse(line, &ready()).map_err(anyhow::Error::msg)?;
+                    ShellCommand::parse(line, &ready_words()).map_err(anyhow::Error::msg)?;
                 return self.command(command);
             }
         }
-        Ok(Next::Read)
+        Ok(Flow::Continue)
     }
 
-    fn command(&mut self, command: commands::Command) -> anyhow::Result<Next> {
-        use commands::Command as C;
+    fn command(&mut self, command: ShellCommand) -> anyhow::Result<Flow> {
+        use ShellCommand as C;
         match command {
-            C::Quit => return Ok(Next::Leave),
+            C::Quit => return Ok(Flow::Exit),
             C::Describe(table) => {
                 let words = ["describe".to_string()].into_iter().chain(table);
-                self.ready(&words.collect::<Vec<_>>())?;
+                self.subcommand(&words.collect::<Vec<_>>())?;
             }
             C::Open(paths) => self.open(paths)?,
             C::Output(path) => self.output = path,
             C::Format(Some(format)) => self.format = Some(format),
             C::Format(None) => {
-                let format = self.format.unwrap_or(Format::Table);
-                let format = format!("{format:?}").to_lowercase();
-                print(
-                    &format!("The format is {format}; {}.", formats()),
-                    To::Stdout,
-                )?;
+                let format = self.format.unwrap_or(AnswerFormat::Table).name();
+                let text = format!("The format is {format}; {}.", format_list());
+                AnswerDestination::Stdout.print(&text)?;
             }
             C::Timing(on) => {
                 self.timing = on.unwrap_or(!self.timing);
-                switched("Timing", self.timing)?;
+                print_switch("Timing", self.timing)?;
             }
             C::Pager(on) => {
                 self.pager = on.unwrap_or(!self.pager);
-                switched("The pager", self.pager)?;
+                print_switch("The pager", self.pager)?;
             }
-            C::Watch(period) => self.watch(period)?,
+            C::Watch(interval) => self.watch(interval)?,
             C::Help(topic) => self.help(topic.as_deref())?,
-            C::Other(words) => self.ready(&words)?,
+            C::Other(words) => self.subcommand(&words)?,
         }
-        Ok(Next::Read)
+        Ok(Flow::Continue)
     }
 
-    /// Does what is written without SQL.
-    fn ready(&mut self, words: &[String]) -> anyhow::Result<()> {
-        let program = ["ctrace-query".to_string()];
-        let cli = match Cli::try_parse_from(program.iter().chain(words)) {
-            Ok(cli) => cli,
-            Err(e) if e.kind() == ErrorKind::DisplayHelp => {
-                return print(e.to_string().trim_end(), self.screen());
-            }
-            Err(e) => {
-                let text = e.to_string();
-                bail!("{}", text.trim_start_matches("error: ").trim_end());
-            }
+    /// Runs a line that is a subcommand of the program.
+    fn subcommand(&mut self, words: &[String]) -> anyhow::Result<()> {
+        let invocation = match cli::parse_line(words) {
+            Ok(invocation) => invocation,
+            Err(LineError::Help(text)) => return self.screen().print(&text),
+            Err(LineError::Wrong(text)) => bail!(text),
         };
-        match cli.command {
-            Some(Command::Help { topic }) => self.help(topic.as_deref()),
-            Some(command) if command.is_question() => {
-                let common = command.common().clone();
-                self.ask(Question::Ready(command), &common)
-            }
-            Some(command) => {
-                let other = self.other(command.common());
+        let options = invocation.options;
+        match invocation.task {
+            CliTask::Command(CliCommand::Help { topic }) => self.help(topic.as_deref()),
+            CliTask::Query(query) => self.query(query, &options),
+            CliTask::Command(command) => {
+                let other = self.other_engine(&options);
                 let engine = other.as_ref().unwrap_or(&self.engine);
-                self.until_ctrl_c(command.perform(engine, self.screen()))?;
+                let running = run_command(&command, &options, engine, self.screen());
+                self.until_ctrl_c(running)?;
                 Ok(())
             }
-            // One that is no statement either says so.
-            None => bail!(match crate::given_sql(cli.sql.as_deref(), None) {
+            // A single word that is not SQL either gets the error with a suggestion.
+            CliTask::Sql { sql, .. } => bail!(match given_sql(sql.as_deref(), None) {
                 Err(error) if words.len() == 1 => error,
-                _ => anyhow!("`{}` is no question: `\\?` helps", words.join(" ")),
+                _ => anyhow!(
+                    "`{}` is not a question: `\\?` lists the commands",
+                    words.join(" ")
+                ),
             }),
         }
     }
 
-    /// Answers a question. What `common` says goes before what is set in the shell.
-    fn ask(&mut self, question: Question, common: &Common) -> anyhow::Result<()> {
-        let output = common.output.clone().or(self.output.take());
-        let common = Common {
-            format: common.format.or(self.format),
+    /// Answers a query. `options` override the settings of the shell.
+    fn query(&mut self, query: Query, options: &AnswerOptions) -> anyhow::Result<()> {
+        let output = options.output.clone().or(self.output.take());
+        let options = AnswerOptions {
+            format: options.format.or(self.format),
             output,
-            ..common.clone()
+            ..options.clone()
         };
-        let other = self.other(&common);
+        let other = self.other_engine(&options);
         let engine = other.as_ref().unwrap_or(&self.engine);
         let start = Instant::now();
-        let answering = ask(engine, &question, &common, self.screen());
-        let answered = match common.follow {
-            // It ends with Ctrl-C by itself, wherever the cursor stands then.
+        let answering = answer_query(engine, &query, &options, self.screen());
+        let answered = match options.follow {
+            // `--follow` handles Ctrl-C itself, and leaves the cursor anywhere.
             true => self
                 .runtime
                 .block_on(answering)
@@ -271,28 +267,28 @@ impl<'a> Shell<'a> {
             false => self.until_ctrl_c(answering),
         };
         let answered = answered?;
-        self.last = Some(question);
+        self.last = Some(query);
         if answered.is_some() {
-            if let Some(path) = &common.output {
-                say("wrote", &path.display().to_string());
+            if let Some(path) = &options.output {
+                messages::status("wrote", &path.display().to_string());
             }
             if self.timing {
-                took(start);
+                messages::elapsed(start);
             }
         }
         Ok(())
     }
 
-    /// An engine for what a question asks to be read otherwise.
-    fn other(&self, common: &Common) -> Option<Engine> {
-        match common.recordings.is_empty() {
-            true if common.no_rollups => Some(self.engine.again().without_rollups()),
+    /// The engine for a query with other recordings, or without rollups.
+    fn other_engine(&self, options: &AnswerOptions) -> Option<Engine> {
+        match options.recordings.is_empty() {
+            true if options.no_rollups => Some(self.engine.reopened().without_rollups()),
             true => None,
-            false => Some(engine(common, self.engine.cores())),
+            false => Some(new_engine(options, self.engine.cores())),
         }
     }
 
-    /// Works until it is done, or Ctrl-C: then there is nothing.
+    /// Runs `work` until the end, or until Ctrl-C; then the result is `None`.
     fn until_ctrl_c<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -301,27 +297,27 @@ impl<'a> Shell<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = self.stop.notified() => {
-                    // Over what shows the progress.
+                () = self.interrupt.notified() => {
+                    // Overwrites the line with the progress.
                     let _ = writeln!(stderr(), "\r\x1b[Kstopped");
                     Ok(None)
                 }
                 done = work => match done {
                     Ok(done) => done.map(Some),
-                    Err(panic) => Err(crate::broke_off(panic.as_ref())),
+                    Err(panic) => Err(messages::panic_error(panic.as_ref())),
                 }
             }
         })
     }
 
-    /// Answers the last question again and again, over the recordings as they are then.
-    fn watch(&mut self, period: Duration) -> anyhow::Result<()> {
-        let Some(question) = &self.last else {
-            bail!("there is nothing to watch yet: ask something first");
+    /// Answers the last query repeatedly, each time from the present recordings.
+    fn watch(&mut self, interval: Duration) -> anyhow::Result<()> {
+        let Some(query) = &self.last else {
+            bail!("there is no query to repeat yet");
         };
-        let common = Common {
+        let options = AnswerOptions {
             format: self.format,
-            ..Common::default()
+            ..AnswerOptions::default()
         };
         let rounds = async {
             loop {
@@ -329,107 +325,102 @@ impl<'a> Shell<'a> {
                 let now = Utc::now().format("%Y-%m-%d %H:%M:%S");
                 write!(
                     out,
-                    "\x1b[H\x1b[2J{now} UTC, every {period:?}, until Ctrl-C\n\n"
+                    "\x1b[H\x1b[2J{now} UTC, every {interval:?}, until Ctrl-C\n\n"
                 )?;
                 out.flush()?;
-                // A recording that is being moved is whole again the next time.
-                if let Err(error) = ask(&self.engine.again(), question, &common, To::Stdout).await {
-                    say("error", &format!("{error:#}"));
+                let engine = self.engine.reopened();
+                let screen = AnswerDestination::Stdout;
+                // A recording that is being moved can be read again in the next round.
+                if let Err(error) = answer_query(&engine, query, &options, screen).await {
+                    messages::error(&format!("{error:#}"));
                 }
-                tokio::time::sleep(period).await;
+                tokio::time::sleep(interval).await;
             }
         };
         self.until_ctrl_c::<()>(rounds).map(|_| ())
     }
 
-    /// Opens recordings, and keeps those that are open where that fails.
+    /// Opens recordings. If that fails, the present ones stay open.
     fn open(&mut self, paths: Vec<PathBuf>) -> anyhow::Result<()> {
         let engine = match paths.is_empty() {
-            true => self.engine.again(),
-            false => Engine::new(paths, self.engine.cores()),
+            true => self.engine.reopened(),
+            false => Engine::new(paths, self.engine.cores(), print_notice),
         };
         self.runtime.block_on(engine.recordings())?;
         self.engine = engine;
-        if let Some(typing) = self.editor.helper_mut() {
-            typing.words = Words::of(&self.engine, self.runtime.handle());
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.words = CompletionWords::new(&self.engine, self.runtime.handle());
         }
         self.greet()
     }
 
-    fn screen(&self) -> To<'static> {
-        if self.pager { To::Screen } else { To::Stdout }
+    fn screen(&self) -> AnswerDestination<'static> {
+        match self.pager {
+            true => AnswerDestination::Pager,
+            false => AnswerDestination::Stdout,
+        }
     }
 
     fn help(&self, topic: Option<&str>) -> anyhow::Result<()> {
         if topic.is_some() {
-            return help(topic, self.screen());
+            return print_help(topic, self.screen());
         }
         let mut text = String::from(
-            "A statement of SQL ends with ; and may have many lines. A ready question is a line:\n    \
+            "A SQL statement ends with ; and may have several lines. A ready question is one line:\n    \
              files --container web --since 10m\n\n",
         );
         for command in COMMANDS {
-            let usage = format!("{} {}", command.name, command.takes);
+            let usage = format!("{} {}", command.name, command.arguments);
             text += &format!("{usage:<20} {}\n", command.about);
         }
-        text += "\nTab completes, Ctrl-R searches in what you asked before, Ctrl-C stops a query.";
-        print(&text, self.screen())
+        text += "\nTab completes, Ctrl-R searches the history, Ctrl-C stops a query.";
+        self.screen().print(&text)
     }
 }
 
-/// From here on Ctrl-C ends nothing but what waits for it. It is seen by a thread of its own: those of the runtime may all
-/// be at work.
+/// Replaces the default action of Ctrl-C: from now on, Ctrl-C only notifies the returned object. A separate thread waits for
+/// the signal, because all threads of the runtime may be busy.
 ///
 /// # Errors
-/// That there is no thread to be had.
+/// The thread cannot be started.
 fn watch_ctrl_c() -> anyhow::Result<Arc<Notify>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    // The handler is there when this returns.
+    // Installs the signal handler before this function returns.
     runtime.block_on(async { ctrl_c().now_or_never() });
-    let stop = Arc::new(Notify::new());
-    let pressed = stop.clone();
+    let interrupt = Arc::new(Notify::new());
+    let sender = interrupt.clone();
     let watch = async move {
         while ctrl_c().await.is_ok() {
-            pressed.notify_waiters();
+            sender.notify_waiters();
         }
     };
     std::thread::Builder::new()
         .name("ctrl-c".into())
         .spawn(move || runtime.block_on(watch))
         .context("cannot watch for Ctrl-C")?;
-    Ok(stop)
+    Ok(interrupt)
 }
 
-/// Says what a switch is set to.
-fn switched(what: &str, on: bool) -> anyhow::Result<()> {
+/// Prints the state of a switch.
+fn print_switch(name: &str, on: bool) -> anyhow::Result<()> {
     let state = if on { "on" } else { "off" };
-    print(&format!("{what} is {state}."), To::Stdout)
+    AnswerDestination::Stdout.print(&format!("{name} is {state}."))
 }
 
 /// The words that begin a line without SQL.
-fn ready() -> Vec<&'static str> {
+fn ready_words() -> Vec<&'static str> {
     let questions = QUESTIONS.iter().map(|question| question.name);
-    questions.chain(OTHERS.iter().copied()).collect()
+    questions.chain(OTHER_WORDS.iter().copied()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn every_subcommand_is_known_to_the_shell() {
-        let cli = Cli::command();
-        let shown = cli
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set());
-        for command in shown {
-            assert!(
-                ready().contains(&command.get_name()),
-                "{}",
-                command.get_name()
-            );
+        for name in cli::subcommands() {
+            assert!(ready_words().contains(&name.as_str()), "{name}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The words that the recordings give to completion. They are read in the background, and only those that are safe to
-//! show are offered: a recording may come from a stranger.
+//! The completion words that come from recordings. They are read in the background. Only words without control characters are
+//! offered, because a recording may come from an untrusted source.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,85 +15,86 @@ use futures::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::engine::{AskError, EVENTS, Engine, META};
+use crate::engine::{Engine, QueryError};
+use crate::source::{EVENTS, META};
 
-/// What somebody who pressed Tab waits at most. The reading goes on, for the next Tab.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Limit of the delay after Tab. Reading continues in the background, for the next Tab.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
-type Coming<T> = Shared<BoxFuture<'static, Arc<T>>>;
+type PendingRead<T> = Shared<BoxFuture<'static, Arc<T>>>;
 
-/// A table and its columns.
-pub type Table = (String, Vec<String>);
+/// The name of a table, and its columns.
+pub(crate) type TableColumns = (String, Vec<String>);
 
-/// What stands in columns of which the values are few.
+/// The distinct values of columns with few values.
 #[derive(Debug, Default)]
-pub struct Values {
-    pub containers: Vec<String>,
-    pub syscalls: Vec<String>,
+pub(crate) struct ColumnValues {
+    pub(crate) containers: Vec<String>,
+    pub(crate) syscalls: Vec<String>,
 }
 
-/// The words of some recordings.
-pub struct Words {
+/// The completion words of some recordings.
+pub(crate) struct CompletionWords {
     runtime: Handle,
     engine: Engine,
-    /// The functions of SQL, sorted.
-    pub functions: Vec<String>,
-    tables: Coming<Vec<Table>>,
-    /// Read when they are asked for: a large recording is not read for nothing.
-    values: OnceCell<Coming<Values>>,
+    /// The names of the SQL functions, sorted.
+    pub(crate) functions: Vec<String>,
+    tables: PendingRead<Vec<TableColumns>>,
+    /// Read on first use, because that takes long for a large recording.
+    values: OnceCell<PendingRead<ColumnValues>>,
 }
 
-impl Words {
-    /// The words of the recordings of `engine`, of which the tables are looked at from now on.
-    pub fn of(engine: &Engine, runtime: &Handle) -> Self {
+impl CompletionWords {
+    /// Starts to read the tables of `engine`.
+    pub(crate) fn new(engine: &Engine, runtime: &Handle) -> Self {
         let functions = engine.functions();
-        let reading = engine.again();
-        Words {
+        let reader = engine.reopened();
+        CompletionWords {
             runtime: runtime.clone(),
-            tables: begin(runtime, async move { tables(&reading).await }),
-            engine: engine.again(),
+            tables: spawn(runtime, async move { tables(&reader).await }),
+            engine: engine.reopened(),
             functions,
             values: OnceCell::new(),
         }
     }
 
-    /// The tables and their columns; none if they are not known in time.
-    pub fn tables(&self) -> Arc<Vec<Table>> {
+    /// The tables and their columns; empty if reading takes too long.
+    pub(crate) fn tables(&self) -> Arc<Vec<TableColumns>> {
         self.wait(&self.tables)
     }
 
-    /// The containers and calls; none if they are not known in time.
-    pub fn values(&self) -> Arc<Values> {
-        // An engine plans one statement at a time.
-        let engine = self.engine.again();
+    /// The containers and calls; empty if reading takes too long.
+    pub(crate) fn values(&self) -> Arc<ColumnValues> {
+        // An engine of its own, because an engine plans one statement at a time.
+        let engine = self.engine.reopened();
         let read = async move { values(&engine).await.unwrap_or_default() };
-        self.wait(self.values.get_or_init(|| begin(&self.runtime, read)))
+        self.wait(self.values.get_or_init(|| spawn(&self.runtime, read)))
     }
 
-    fn wait<T: Default>(&self, coming: &Coming<T>) -> Arc<T> {
-        let soon = async { timeout(PATIENCE, coming.clone()).await };
-        self.runtime.block_on(soon).unwrap_or_default()
+    fn wait<T: Default>(&self, pending: &PendingRead<T>) -> Arc<T> {
+        let limited = async { timeout(MAX_WAIT, pending.clone()).await };
+        self.runtime.block_on(limited).unwrap_or_default()
     }
 }
 
-/// Begins to read in the background.
-fn begin<T: Default + Send + Sync + 'static>(
+/// Starts to read in the background.
+fn spawn<T: Default + Send + Sync + 'static>(
     runtime: &Handle,
     read: impl Future<Output = T> + Send + 'static,
-) -> Coming<T> {
+) -> PendingRead<T> {
     let reading = runtime.spawn(read);
-    let coming = reading.map(|read| Arc::new(read.unwrap_or_default()));
-    coming.boxed().shared()
+    let pending = reading.map(|read| Arc::new(read.unwrap_or_default()));
+    pending.boxed().shared()
 }
 
-async fn tables(engine: &Engine) -> Vec<Table> {
+async fn tables(engine: &Engine) -> Vec<TableColumns> {
     let mut tables = Vec::new();
     for name in [EVENTS]
         .into_iter()
         .chain(VIEWS.iter().map(|v| v.name))
         .chain([META])
     {
-        // A table that cannot be read has no columns to offer.
+        // A table that cannot be read has no columns.
         let frame = engine.plan(&format!("select * from {name}")).await.ok();
         let columns = frame.map(|frame| {
             let names = frame.schema().fields().iter().map(|f| f.name().clone());
@@ -104,16 +105,16 @@ async fn tables(engine: &Engine) -> Vec<Table> {
     tables
 }
 
-async fn values(engine: &Engine) -> Result<Values, AskError> {
+async fn values(engine: &Engine) -> Result<ColumnValues, QueryError> {
     let sql = "select container, syscall from events group by container, syscall";
-    let batches = engine.plan(sql).await?.collect().await?;
-    Ok(Values {
+    let batches = engine.collect(sql).await?.1;
+    Ok(ColumnValues {
         containers: distinct(&batches, 0),
         syscalls: distinct(&batches, 1),
     })
 }
 
-/// The texts of a column, sorted.
+/// The distinct texts of a column, sorted.
 fn distinct(batches: &[RecordBatch], column: usize) -> Vec<String> {
     let columns = batches.iter().map(|batch| batch.column(column));
     let texts = columns.filter_map(|column| cast(column, &DataType::Utf8).ok());
@@ -131,7 +132,7 @@ fn distinct(batches: &[RecordBatch], column: usize) -> Vec<String> {
     found
 }
 
-/// Whether a terminal shows it as it is.
-pub fn is_safe(text: &str) -> bool {
+/// Whether a text has no control characters.
+pub(crate) fn is_safe(text: &str) -> bool {
     printable(text) == text
 }

@@ -1,24 +1,23 @@
-//! What kind of file stands behind a name.
+//! The kind of a file, by its first and last bytes.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::source::SourceError;
+use crate::source::error::SourceError;
 use crate::source::sqlite;
 
-/// What a file's first and last bytes say that it is.
-pub enum Magic {
+pub(crate) enum FileKind {
     Parquet,
-    /// Parquet, without its end.
+    /// Parquet without a footer.
     Unclosed,
     Sqlite,
 }
 
-/// A Parquet file begins and ends with `PAR1`; the end is written last.
+/// Reads the magic numbers of a file. A Parquet file begins and ends with `PAR1`; the end is written last.
 ///
 /// # Errors
-/// That it cannot be read, is empty, or is neither.
-pub fn check_magic(path: &Path) -> Result<Magic, SourceError> {
+/// The file cannot be read, is empty, or has another format.
+pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
     const MAGIC: &[u8; 4] = b"PAR1";
     let name = path.display().to_string();
     let io = |source| SourceError::Io {
@@ -26,33 +25,33 @@ pub fn check_magic(path: &Path) -> Result<Magic, SourceError> {
         source,
     };
     let mut file = std::fs::File::open(path).map_err(io)?;
-    let kind = file.metadata().map_err(io)?;
-    if kind.is_dir() {
+    let metadata = file.metadata().map_err(io)?;
+    if metadata.is_dir() {
         return Err(SourceError::Directory(name));
     }
-    if !kind.is_file() {
+    if !metadata.is_file() {
         return Err(SourceError::NotParquet(name));
     }
     let mut bytes = [0; 4];
-    if kind.len() == 0 {
+    if metadata.len() == 0 {
         return Err(SourceError::NotClosed(name));
     }
     let mut first = [0; sqlite::MAGIC.len()];
     if file.read_exact(&mut first).is_ok() && first == sqlite::MAGIC {
-        return Ok(Magic::Sqlite);
+        return Ok(FileKind::Sqlite);
     }
     file.rewind().map_err(io)?;
-    if kind.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
+    if metadata.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
         return Err(SourceError::NotParquet(name));
     }
-    // Magic, footer length and magic again are the least.
-    if kind.len() < 12 {
+    // The smallest Parquet file has the magic number, the length of the footer and the magic number again.
+    if metadata.len() < 12 {
         return Err(SourceError::NotClosed(name));
     }
     file.seek(SeekFrom::End(-4)).map_err(io)?;
     file.read_exact(&mut bytes).map_err(io)?;
     match &bytes == MAGIC {
-        true => Ok(Magic::Parquet),
-        false => Ok(Magic::Unclosed),
+        true => Ok(FileKind::Parquet),
+        false => Ok(FileKind::Unclosed),
     }
 }

@@ -1,14 +1,14 @@
-//! What to say of a file that is not there.
+//! The error message for a file that does not exist.
 
 use std::path::Path;
 
-use crate::engine::sql_error::nearest;
+use crate::nearest::nearest;
 
-/// Others than these help nobody.
-const SHOWN: usize = 5;
+/// Number of files that the message lists.
+const MAX_LISTED: usize = 5;
 
-/// A sentence that says that there is no such file, and what there is instead.
-pub fn sentence(path: &Path) -> String {
+/// Returns a sentence that the file does not exist, with the recordings beside it.
+pub(crate) fn missing_file(path: &Path) -> String {
     let directory = path.parent().filter(|parent| *parent != Path::new(""));
     let others = recordings(directory.unwrap_or(Path::new(".")));
     let stem = |name: &str| {
@@ -17,25 +17,33 @@ pub fn sentence(path: &Path) -> String {
     };
     let stems: Vec<_> = others.iter().map(|other| stem(other)).collect();
     let wanted = stem(&path.to_string_lossy());
-    let there = |other: &str| match directory {
+    let in_directory = |other: &str| match directory {
         Some(directory) => directory.join(other).display().to_string(),
         None => other.to_string(),
     };
-    let what = format!("there is no file {}", path.display());
+    let message = format!("there is no file {}", path.display());
     let near = nearest(&wanted, stems.iter().map(String::as_str));
     let near = near.and_then(|near| others.iter().find(|other| stem(other) == near));
     match near {
-        Some(near) => format!("{what}: did you mean {}?", there(near)),
-        None if others.is_empty() => format!("{what}, nor a recording beside it"),
+        Some(near) => format!("{message}: did you mean {}?", in_directory(near)),
+        None if others.is_empty() => format!("{message}, and no recording beside it"),
         None => {
-            let shown: Vec<_> = others.iter().take(SHOWN).map(|o| there(o)).collect();
-            let more = if others.len() > SHOWN { ", ..." } else { "" };
-            format!("{what}: there are {}{more}", shown.join(", "))
+            let listed: Vec<_> = others
+                .iter()
+                .take(MAX_LISTED)
+                .map(|o| in_directory(o))
+                .collect();
+            let more = if others.len() > MAX_LISTED {
+                ", ..."
+            } else {
+                ""
+            };
+            format!("{message}: there are {}{more}", listed.join(", "))
         }
     }
 }
 
-/// The names of the files in a directory that end as recordings do, sorted.
+/// The sorted names of the files in a directory that have the extension of a recording.
 fn recordings(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! Recordings that were not closed, or are being written: what their blocks and their journal hold, as one table.
+//! Recordings that were not closed, or are still being written: reads their blocks and their journal.
 
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,28 +13,28 @@ use ctrace_format::unclosed::{self, Unclosed};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::Result;
 
-use crate::source::parquet::segments::recording_field;
-use crate::source::SourceError;
+use crate::source::error::SourceError;
+use crate::source::names::RECORDING;
 
-/// Whether somebody writes to the file now: the recorder holds a lock on it.
-pub fn is_being_written(path: &Path) -> bool {
+/// Whether a recorder writes to the file: it holds a lock on the file.
+pub(crate) fn is_being_written(path: &Path) -> bool {
     File::open(path)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Reads what there is of a Parquet file that has no footer.
+/// Reads the complete parts of a Parquet file without a footer.
 ///
 /// # Errors
-/// It cannot be read, nothing in it is whole, or what it holds makes no sense.
-pub fn read(path: &Path) -> std::result::Result<Unclosed, SourceError> {
+/// The file cannot be read, has no complete part, or is damaged.
+pub(crate) fn read_unclosed(path: &Path) -> std::result::Result<Unclosed, SourceError> {
     let name = || path.display().to_string();
     let damaged = |reason: String| SourceError::Damaged {
         path: name(),
         reason,
     };
-    // Metadata that lies about its own lengths makes the decoder panic.
+    // The decoder panics on metadata with wrong lengths.
     let read = catch_unwind(AssertUnwindSafe(|| unclosed::read(path)))
-        .map_err(|_| damaged("its blocks or its journal make no sense".into()))?;
+        .map_err(|_| damaged("its blocks or its journal are invalid".into()))?;
     match read {
         Ok(Some(unclosed)) => Ok(unclosed),
         Ok(None) => Err(SourceError::NotClosed(name())),
@@ -46,28 +46,33 @@ pub fn read(path: &Path) -> std::result::Result<Unclosed, SourceError> {
     }
 }
 
-/// Rows of a journal as a table with the columns of `schema`, `recording` being the name of the file.
-pub fn table(
+/// Returns the rows of a journal as a table with the columns of `schema`; `name` is the value of `recording`.
+///
+/// # Errors
+/// The rows do not have the types of a recording.
+pub(crate) fn table(
     rows: &[RecordBatch],
     name: &str,
     schema: &SchemaRef,
 ) -> Result<Arc<dyn TableProvider>> {
     let rows: Result<Vec<_>, _> = rows
         .iter()
-        .map(|rows| arranged(rows, name, schema))
+        .map(|rows| with_schema(rows, name, schema))
         .collect();
     Ok(Arc::new(MemTable::try_new(schema.clone(), vec![rows?])?))
 }
 
-/// Rows of a journal with the columns of `schema`.
-pub fn arranged(
+/// Returns the rows of a journal with the columns of `schema`; `name` is the value of `recording`.
+///
+/// # Errors
+/// A column cannot be cast.
+pub(crate) fn with_schema(
     rows: &RecordBatch,
     name: &str,
     schema: &SchemaRef,
 ) -> std::result::Result<RecordBatch, ArrowError> {
-    let recording = recording_field();
     let columns = schema.fields().iter().map(|field| {
-        if field.name() == recording.name() {
+        if field.name() == RECORDING {
             let names = std::iter::repeat_n(name, rows.num_rows());
             return Ok(Arc::new(StringViewArray::from_iter_values(names)) as ArrayRef);
         }

@@ -11,25 +11,24 @@ use datafusion::physical_plan::union::UnionExec;
 
 /// At least one table, each with the columns of the first.
 #[derive(Debug)]
-pub struct Union(Vec<Arc<dyn TableProvider>>);
+pub(crate) struct UnionTable(Vec<Arc<dyn TableProvider>>);
 
-impl Union {
-    /// `tables` as one; a single one is that one.
-    pub fn of(mut tables: Vec<Arc<dyn TableProvider>>) -> Arc<dyn TableProvider> {
+impl UnionTable {
+    /// Returns the union of `tables`; a single table is returned itself.
+    pub(crate) fn of(mut tables: Vec<Arc<dyn TableProvider>>) -> Arc<dyn TableProvider> {
         match tables.len() {
             1 => tables.remove(0),
-            _ => Arc::new(Union(tables)),
+            _ => Arc::new(UnionTable(tables)),
         }
     }
 
-    /// The tables.
-    pub fn tables(&self) -> &[Arc<dyn TableProvider>] {
+    pub(crate) fn tables(&self) -> &[Arc<dyn TableProvider>] {
         &self.0
     }
 }
 
 #[async_trait::async_trait]
-impl TableProvider for Union {
+impl TableProvider for UnionTable {
     fn schema(&self) -> SchemaRef {
         self.0[0].schema()
     }
@@ -38,7 +37,7 @@ impl TableProvider for Union {
         TableType::Base
     }
 
-    /// A filter is as exact as the table that is least so; where one takes it at all, it is passed on to that one.
+    /// A filter is exact if all tables apply it exactly. Each table gets the filters that it supports at all.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
@@ -66,14 +65,15 @@ impl TableProvider for Union {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut plans = Vec::new();
         for table in &self.0 {
-            let given: Vec<&Expr> = filters.iter().collect();
-            let takes = table.supports_filters_pushdown(&given)?;
-            let takes = filters.iter().zip(takes);
-            let taken: Vec<Expr> = takes
-                .filter(|(_, takes)| *takes != TableProviderFilterPushDown::Unsupported)
+            let all: Vec<&Expr> = filters.iter().collect();
+            let support = table.supports_filters_pushdown(&all)?;
+            let supported: Vec<Expr> = filters
+                .iter()
+                .zip(support)
+                .filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported)
                 .map(|(filter, _)| filter.clone())
                 .collect();
-            plans.push(table.scan(session, projection, &taken, limit).await?);
+            plans.push(table.scan(session, projection, &supported, limit).await?);
         }
         UnionExec::try_new(plans)
     }

@@ -1,54 +1,52 @@
-//! Times on the page: the day that all have in common is said once, at its head.
+//! The times on the page, without a date that all of them share: the header of the page contains the date.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use ctrace_schema::human;
 
-use crate::questions::window::Span;
+use crate::source::TimeSpan;
 
-const SECOND: i64 = 1_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
 
-/// How times of a window are written.
+/// The format of the times in a time window.
 #[derive(Clone, Copy)]
-pub struct Clock {
-    window: Span,
-    /// The day of the whole window, if it is one.
-    day: Option<NaiveDate>,
-    /// Whether seconds alone would not tell them apart.
+pub(crate) struct PageClock {
+    window: TimeSpan,
+    /// The date of the whole window, if it is within one day.
+    date: Option<NaiveDate>,
+    /// Whether times are shown in milliseconds, because the window is short.
     millis: bool,
 }
 
-impl Clock {
-    /// That of a window.
-    pub fn of(window: Span) -> Clock {
+impl PageClock {
+    pub(crate) fn new(window: TimeSpan) -> PageClock {
         let (first, last) = (window.start.date_naive(), window.end.date_naive());
-        Clock {
+        PageClock {
             window,
-            day: (first == last).then_some(first),
-            millis: length(window) <= 120 * SECOND,
+            date: (first == last).then_some(first),
+            millis: length_ns(window) <= 120 * SECOND_NS,
         }
     }
 
-    /// The format of a time of the day.
-    fn second(self) -> &'static str {
+    fn time_of_day_format(self) -> &'static str {
         match self.millis {
             true => "%H:%M:%S%.3f",
             false => "%H:%M:%S",
         }
     }
 
-    /// A time in ns since 1970: `03:12:05`, with its day if that is another.
-    pub fn time(self, ns: i64) -> String {
+    /// Formats a time in ns since 1970, such as `03:12:05`, with the date if it is not that of the window.
+    pub(crate) fn time(self, ns: i64) -> String {
         let time = DateTime::from_timestamp_nanos(ns);
-        let day = match self.day == Some(time.date_naive()) {
+        let date = match self.date == Some(time.date_naive()) {
             true => "",
             false => "%Y-%m-%d ",
         };
-        let second = self.second();
-        time.format(&format!("{day}{second}")).to_string()
+        let time_of_day = self.time_of_day_format();
+        time.format(&format!("{date}{time_of_day}")).to_string()
     }
 
-    /// From when to when; either may not be known.
-    pub fn between(self, first: Option<i64>, last: Option<i64>) -> Option<String> {
+    /// Formats a span, of which an end may be unknown.
+    pub(crate) fn between(self, first: Option<i64>, last: Option<i64>) -> Option<String> {
         let (first, last) = (first.map(|t| self.time(t)), last.map(|t| self.time(t)));
         match (first, last) {
             (Some(first), Some(last)) if first == last => Some(first),
@@ -61,33 +59,33 @@ impl Clock {
         }
     }
 
-    /// The window in words, with its day.
-    pub fn window(self) -> String {
-        let Span { start, end } = self.window;
-        let length = human::duration(length(self.window));
-        let second = self.second();
-        let day = "%-d %B %Y";
-        match self.day {
+    /// Formats the window, with its date and its length.
+    pub(crate) fn window(self) -> String {
+        let TimeSpan { start, end } = self.window;
+        let length = human::duration(length_ns(self.window));
+        let time_of_day = self.time_of_day_format();
+        let date = "%-d %B %Y";
+        match self.date {
             Some(_) => format!(
                 "{} to {} UTC ({length})",
-                start.format(&format!("{day}, {second}")),
-                end.format(second)
+                start.format(&format!("{date}, {time_of_day}")),
+                end.format(time_of_day)
             ),
             None => format!(
                 "{} to {} UTC ({length})",
-                start.format(&format!("{day} {second}")),
-                end.format(&format!("{day} {second}"))
+                start.format(&format!("{date} {time_of_day}")),
+                end.format(&format!("{date} {time_of_day}"))
             ),
         }
     }
 }
 
-fn length(window: Span) -> i64 {
+fn length_ns(window: TimeSpan) -> i64 {
     ns(window.end).saturating_sub(ns(window.start))
 }
 
-/// A time as ns since 1970.
-pub fn ns(time: DateTime<Utc>) -> i64 {
+/// Returns a time in ns since 1970.
+pub(crate) fn ns(time: DateTime<Utc>) -> i64 {
     time.timestamp_nanos_opt().unwrap_or(0)
 }
 
@@ -95,21 +93,21 @@ pub fn ns(time: DateTime<Utc>) -> i64 {
 mod tests {
     use super::*;
 
-    fn clock(start: i64, end: i64) -> Clock {
-        Clock::of(Span {
-            start: DateTime::from_timestamp_nanos(start * SECOND),
-            end: DateTime::from_timestamp_nanos(end * SECOND),
+    fn clock(start: i64, end: i64) -> PageClock {
+        PageClock::new(TimeSpan {
+            start: DateTime::from_timestamp_nanos(start * SECOND_NS),
+            end: DateTime::from_timestamp_nanos(end * SECOND_NS),
         })
     }
 
     #[test]
-    fn the_day_is_said_where_it_is_another() {
+    fn a_date_other_than_that_of_the_window_is_shown() {
         let hour = clock(1_795_230_720, 1_795_234_320);
         assert_eq!(
             hour.window(),
             "21 November 2026, 03:12:00 to 04:12:00 UTC (1h 00m)"
         );
-        let at = |seconds: i64| (1_795_230_720 + seconds) * SECOND;
+        let at = |seconds: i64| (1_795_230_720 + seconds) * SECOND_NS;
         assert_eq!(hour.time(at(5)), "03:12:05");
         assert_eq!(hour.time(at(-86_400)), "2026-11-20 03:12:00");
         assert_eq!(

@@ -1,25 +1,25 @@
-//! A page of HTML: its head, headings, notes and tables, all text escaped.
+//! A page of HTML. All text is escaped.
 
 use ctrace_schema::text::printable;
 
-/// The page, as far as it is written.
-pub struct Page(String);
+/// The page written so far.
+pub(crate) struct HtmlPage(String);
 
-impl Page {
-    /// Begins a page: what it is of, and when that was.
-    pub fn new(title: &str, when: &str) -> Self {
-        let (title, when) = (escape(title), escape(when));
+impl HtmlPage {
+    /// Begins a page about a time window.
+    pub(crate) fn new(title: &str, window: &str) -> Self {
+        let (title, window) = (escape(title), escape(window));
         let style = include_str!("style.css");
-        Page(format!(
+        HtmlPage(format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
              content=\"width=device-width, initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" \
-             content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>{title}, {when}</title>\n\
-             <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p class=\"when\">{when}</p>\n"
+             content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>{title}, {window}</title>\n\
+             <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p class=\"when\">{window}</p>\n"
         ))
     }
 
-    /// What was recorded, and how much of it; ends the head.
-    pub fn facts(&mut self, facts: &[(&str, String)], numbers: &[(&str, String)]) {
+    /// Adds facts about the recording and the most important numbers; ends the header.
+    pub(crate) fn facts(&mut self, facts: &[(&str, String)], numbers: &[(&str, String)]) {
         self.0 += "<dl class=\"facts\">\n";
         for (name, value) in facts {
             self.0 += &format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(value));
@@ -31,22 +31,22 @@ impl Page {
         self.0 += "</dl>\n";
     }
 
-    /// Says what is missing.
-    pub fn lost(&mut self, text: &str) {
+    /// Adds a warning of lost events.
+    pub(crate) fn lost(&mut self, text: &str) {
         self.0 += &format!("<p class=\"lost\">{}</p>\n", escape(text));
     }
 
-    /// Links to the sections: id, title, and what is said of how much is there.
-    pub fn contents(&mut self, sections: &[(&str, &str, String)]) {
+    /// Adds links to the sections: id, title, and number of rows.
+    pub(crate) fn contents(&mut self, sections: &[(&str, &str, String)]) {
         self.0 += "<nav aria-label=\"Contents\">\n";
-        for (id, title, much) in sections {
-            self.0 += &format!("<a href=\"#{id}\">{title}<small>{much}</small></a>\n");
+        for (id, title, rows) in sections {
+            self.0 += &format!("<a href=\"#{id}\">{title}<small>{rows}</small></a>\n");
         }
         self.0 += "</nav>\n";
     }
 
-    /// A section, the content of which is markup already.
-    pub fn section(&mut self, id: &str, title: &str, note: &str, content: &str) {
+    /// Adds a section. `content` is markup.
+    pub(crate) fn section(&mut self, id: &str, title: &str, note: &str, content: &str) {
         self.0 += &format!("<section id=\"{id}\">\n<h2>{title}</h2>\n");
         if !note.is_empty() {
             self.0 += &format!("<p class=\"note\">{note}</p>\n");
@@ -54,8 +54,8 @@ impl Page {
         self.0 += &format!("{content}</section>\n");
     }
 
-    /// The whole page.
-    pub fn end(self) -> String {
+    /// Returns the complete page.
+    pub(crate) fn finish(self) -> String {
         let version = env!("CARGO_PKG_VERSION");
         self.0
             + &format!(
@@ -64,8 +64,8 @@ impl Page {
     }
 }
 
-/// Text that is text in HTML, also within an attribute, and that no terminal obeys.
-pub fn escape(text: &str) -> String {
+/// Escapes text for HTML, including attributes, and the control characters in it.
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in printable(text).chars() {
         match c {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_no_markup() {
+    fn text_is_escaped() {
         assert_eq!(
             escape("<script>a('b') & \"c\"\u{1b}"),
             "&lt;script&gt;a(&#39;b&#39;) &amp; &quot;c&quot;\\x1b"

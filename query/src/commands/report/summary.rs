@@ -1,11 +1,11 @@
-//! What the page begins with: where and what was recorded, and what stands out, from the rows of the ready question `summary`.
+//! The top of the page: facts about the recording, and its most notable numbers, from the ready question `summary`.
 
 use std::fmt::Write;
 
 use crate::commands::report::page::escape;
-use crate::commands::report::table::{Rows, thousands};
+use crate::commands::report::table::{AnswerRows, thousands};
 
-/// What a section of the summary is called on the page, and whether it tells of something that went wrong.
+/// Section of the summary, title on the page, and whether the section lists failures.
 const SECTIONS: &[(&str, &str, bool)] = &[
     ("killed by a signal", "Killed by a signal", true),
     ("ended badly", "Ended with an error", true),
@@ -17,74 +17,73 @@ const SECTIONS: &[(&str, &str, bool)] = &[
     ("time in calls", "Longest in calls", false),
     ("top peers", "Called most often", false),
 ];
-/// The section of failures.
-pub const FAILURES: &str = "top failures";
-/// Of each section, at most.
-const MOST: usize = 6;
+/// The section with the failed calls.
+pub(crate) const FAILURES: &str = "top failures";
+/// Number of rows shown of each section.
+const MAX_ROWS: usize = 6;
 
-/// The summary of a recording.
-pub struct Summary(Vec<[String; 3]>);
+/// The rows of the summary: section, item and value.
+pub(crate) struct RecordingSummary(Vec<[String; 3]>);
 
-impl Summary {
-    /// From section, item and value.
-    pub fn of(rows: &Rows) -> Summary {
+impl RecordingSummary {
+    pub(crate) fn new(rows: &AnswerRows) -> RecordingSummary {
         let text = |column, row| rows.text(column, row).unwrap_or_default().to_string();
         let row = |row| ["section", "item", "value"].map(|column| text(column, row));
-        Summary((0..rows.count).map(row).collect())
+        RecordingSummary((0..rows.count).map(row).collect())
     }
 
-    /// The same with other rows in a section.
-    pub fn replace(&mut self, section: &str, rows: &Rows) {
+    /// Replaces the rows of a section.
+    pub(crate) fn replace(&mut self, section: &str, rows: &AnswerRows) {
         self.0.retain(|row| row[0] != section);
-        self.0.extend(Summary::of(rows).0);
+        self.0.extend(RecordingSummary::new(rows).0);
     }
 
-    /// What the recording says of itself.
-    pub fn fact(&self, item: &str) -> Option<&str> {
+    /// The value of an item of the recording's metadata.
+    pub(crate) fn fact(&self, item: &str) -> Option<&str> {
         let mut rows = self.0.iter();
         let found = rows.find(|[section, name, _]| section == "recording" && name == item)?;
         Some(&found[2])
     }
 
-    /// How many rows a section has.
-    pub fn count(&self, section: &str) -> usize {
+    /// The number of rows of a section.
+    pub(crate) fn count(&self, section: &str) -> usize {
         self.0.iter().filter(|row| row[0] == section).count()
     }
 
-    /// The sections beside each other.
-    pub fn cards(&self) -> String {
+    /// The sections as HTML cards.
+    pub(crate) fn cards(&self) -> String {
         let mut out = String::from("<div class=\"cards\">\n");
-        for (section, title, bad) in SECTIONS {
+        for (section, title, is_failure) in SECTIONS {
             let rows = self.0.iter().filter(|row| row[0] == *section);
             let rows: Vec<_> = rows.collect();
             if rows.is_empty() {
                 continue;
             }
-            let class = if *bad { "card bad" } else { "card" };
+            let class = if *is_failure { "card bad" } else { "card" };
             out += &format!("<section class=\"{class}\"><h3>{title}</h3>\n<ul>\n");
             let number = |text: &str| text.parse::<f64>().ok();
-            let most = rows
+            let max = rows
                 .iter()
                 .filter_map(|row| number(&row[2]))
                 .fold(0.0, f64::max);
-            for [_, item, value] in rows.iter().take(MOST) {
+            for [_, item, value] in rows.iter().take(MAX_ROWS) {
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     out,
                     "<li><span>{}</span><b>{}</b>{}</li>",
                     escape(item),
                     escape(&thousands(value)),
-                    match number(value).filter(|_| most > 0.0) {
-                        Some(n) => format!("<i style=\"width:{:.1}%\"></i>", n / most * 100.0),
+                    match number(value).filter(|_| max > 0.0) {
+                        Some(n) => format!("<i style=\"width:{:.1}%\"></i>", n / max * 100.0),
                         None => String::new(),
                     }
                 );
             }
-            if rows.len() > MOST {
+            if rows.len() > MAX_ROWS {
                 let _ = writeln!(
                     out,
                     "<li class=\"note\">and {} more</li>",
-                    rows.len() - MOST
+                    rows.len() - MAX_ROWS
                 );
             }
             out += "</ul></section>\n";

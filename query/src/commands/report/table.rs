@@ -1,4 +1,4 @@
-//! Tables of the page: which columns of an answer they show, under which heads, and how.
+//! The tables of the page: their columns, headings and cell formats.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,158 +8,161 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use ctrace_schema::{human, strace};
 
-use crate::commands::report::clock::Clock;
+use crate::commands::report::clock::PageClock;
 use crate::commands::report::page::escape;
 
-/// A column of the page, made from those of an answer. What no row has is left out, with its head.
-pub struct Column {
-    head: &'static str,
-    show: Show,
+/// A column of a table, computed from the columns of an answer. A column without values is left out.
+pub(crate) struct PageColumn {
+    heading: &'static str,
+    format: CellFormat,
 }
 
-/// How a column is shown.
-enum Show {
+/// The format of the cells of a column, and the names of the answer's columns.
+enum CellFormat {
     Text(&'static str),
-    /// Those that are there, with this between them.
+    /// The values that are not null, with a separator.
     Joined(&'static [&'static str], &'static str),
     Number(&'static str),
     Bytes(&'static str),
-    /// Microseconds, as people read a time.
-    Took(&'static str),
-    /// From when to when.
-    Between(&'static str, &'static str),
-    /// How a process ended: by a signal, else its exit code.
+    /// A duration, from microseconds.
+    Duration(&'static str),
+    /// A span between two times.
+    Span(&'static str, &'static str),
+    /// The end of a process: the signal, else the exit code.
     End(&'static str, &'static str),
 }
 
-const fn column(head: &'static str, show: Show) -> Column {
-    Column { head, show }
+const fn column(heading: &'static str, format: CellFormat) -> PageColumn {
+    PageColumn { heading, format }
 }
 
-const CONTAINER: Column = column("Container", Show::Text("container"));
-const COMMAND: Column = column("Command", Show::Text("comm"));
-const SEEN: Column = column("When", Show::Between("first_seen", "last_seen"));
-const CALLS: Column = column("Calls", Show::Number("calls"));
-const REFUSED: Column = column("Refused", Show::Number("denied"));
-const SENT: Column = column("Sent", Show::Bytes("bytes_sent"));
-const RECEIVED: Column = column("Received", Show::Bytes("bytes_received"));
-const FAILED: Column = column("Failed", Show::Number("failed"));
-const CONNECTIONS: Column = column("Connections", Show::Number("connections"));
+const CONTAINER: PageColumn = column("Container", CellFormat::Text("container"));
+const COMMAND: PageColumn = column("Command", CellFormat::Text("comm"));
+const SEEN: PageColumn = column("When", CellFormat::Span("first_seen", "last_seen"));
+const CALLS: PageColumn = column("Calls", CellFormat::Number("calls"));
+const REFUSED: PageColumn = column("Refused", CellFormat::Number("denied"));
+const SENT: PageColumn = column("Sent", CellFormat::Bytes("bytes_sent"));
+const RECEIVED: PageColumn = column("Received", CellFormat::Bytes("bytes_received"));
+const FAILED: PageColumn = column("Failed", CellFormat::Number("failed"));
+const CONNECTIONS: PageColumn = column("Connections", CellFormat::Number("connections"));
 
-pub const CONTAINERS: &[Column] = &[
+pub(crate) const CONTAINERS: &[PageColumn] = &[
     CONTAINER,
-    column("Id", Show::Text("id")),
-    column("Image", Show::Text("image")),
-    column("Runtime", Show::Text("runtime")),
-    column("Pod", Show::Joined(&["namespace", "pod"], "/")),
-    column("Began – ended", Show::Between("started", "stopped")),
-    column("Processes", Show::Number("processes")),
+    column("Id", CellFormat::Text("id")),
+    column("Image", CellFormat::Text("image")),
+    column("Runtime", CellFormat::Text("runtime")),
+    column("Pod", CellFormat::Joined(&["namespace", "pod"], "/")),
+    column("Began – ended", CellFormat::Span("started", "stopped")),
+    column("Processes", CellFormat::Number("processes")),
     CALLS,
-    column("Errors", Show::Number("errors")),
+    column("Errors", CellFormat::Number("errors")),
     REFUSED,
-    column("Lost", Show::Number("lost")),
+    column("Lost", CellFormat::Number("lost")),
 ];
-pub const ERRORS: &[Column] = &[
+pub(crate) const ERRORS: &[PageColumn] = &[
     CONTAINER,
-    column("Call", Show::Text("syscall")),
-    column("Error", Show::Text("error")),
-    column("On", Show::Text("subject")),
-    column("Times", Show::Number("calls")),
+    column("Call", CellFormat::Text("syscall")),
+    column("Error", CellFormat::Text("error")),
+    column("On", CellFormat::Text("subject")),
+    column("Times", CellFormat::Number("calls")),
     COMMAND,
     SEEN,
 ];
-pub const DENIED: &[Column] = &[
+pub(crate) const DENIED: &[PageColumn] = &[
     CONTAINER,
-    column("Call", Show::Text("syscall")),
-    column("Error", Show::Text("error")),
-    column("Times", Show::Number("calls")),
-    column("Program", Show::Text("exe")),
-    column("Such as", Show::Text("example")),
+    column("Call", CellFormat::Text("syscall")),
+    column("Error", CellFormat::Text("error")),
+    column("Times", CellFormat::Number("calls")),
+    column("Program", CellFormat::Text("exe")),
+    column("Such as", CellFormat::Text("example")),
     SEEN,
 ];
-pub const FILES: &[Column] = &[
+pub(crate) const FILES: &[PageColumn] = &[
     CONTAINER,
-    column("Path", Show::Text("path")),
+    column("Path", CellFormat::Text("path")),
     CALLS,
-    column("Opened", Show::Number("opens")),
-    column("Executed", Show::Number("execs")),
-    column("Read", Show::Bytes("bytes_read")),
-    column("Written", Show::Bytes("bytes_written")),
+    column("Opened", CellFormat::Number("opens")),
+    column("Executed", CellFormat::Number("execs")),
+    column("Read", CellFormat::Bytes("bytes_read")),
+    column("Written", CellFormat::Bytes("bytes_written")),
     FAILED,
-    column("Error", Show::Text("error")),
+    column("Error", CellFormat::Text("error")),
     COMMAND,
     SEEN,
 ];
-pub const PEERS: &[Column] = &[
+pub(crate) const PEERS: &[PageColumn] = &[
     CONTAINER,
-    column("Direction", Show::Joined(&["direction", "protocol"], ", ")),
-    column("Address", Show::Joined(&["address", "port"], ":")),
-    column("Client", Show::Text("client")),
-    column("Name", Show::Text("dns_name")),
+    column(
+        "Direction",
+        CellFormat::Joined(&["direction", "protocol"], ", "),
+    ),
+    column("Address", CellFormat::Joined(&["address", "port"], ":")),
+    column("Client", CellFormat::Text("client")),
+    column("Name", CellFormat::Text("dns_name")),
     CONNECTIONS,
     FAILED,
-    column("Error", Show::Text("error")),
+    column("Error", CellFormat::Text("error")),
     SENT,
     RECEIVED,
     COMMAND,
     SEEN,
 ];
-pub const LINKS: &[Column] = &[
-    column("From", Show::Text("source")),
-    column("To", Show::Text("target")),
-    column("By", Show::Text("protocol")),
-    column("Address", Show::Text("address")),
+pub(crate) const LINKS: &[PageColumn] = &[
+    column("From", CellFormat::Text("source")),
+    column("To", CellFormat::Text("target")),
+    column("By", CellFormat::Text("protocol")),
+    column("Address", CellFormat::Text("address")),
     CONNECTIONS,
     FAILED,
     SENT,
     RECEIVED,
     SEEN,
 ];
-pub const SYSCALLS: &[Column] = &[
+pub(crate) const SYSCALLS: &[PageColumn] = &[
     CONTAINER,
-    column("Call", Show::Text("syscall")),
-    column("Times", Show::Number("calls")),
-    column("Errors", Show::Number("errors")),
+    column("Call", CellFormat::Text("syscall")),
+    column("Times", CellFormat::Number("calls")),
+    column("Errors", CellFormat::Number("errors")),
     REFUSED,
-    column("Bytes", Show::Bytes("bytes")),
-    column("Took in all", Show::Took("total_us")),
-    column("On average", Show::Took("mean_us")),
-    column("99 of 100 below", Show::Took("p99_us")),
-    column("At most", Show::Took("max_us")),
+    column("Bytes", CellFormat::Bytes("bytes")),
+    column("Took in all", CellFormat::Duration("total_us")),
+    column("On average", CellFormat::Duration("mean_us")),
+    column("99 of 100 below", CellFormat::Duration("p99_us")),
+    column("At most", CellFormat::Duration("max_us")),
 ];
-pub const PROCESSES: &[Column] = &[
+pub(crate) const PROCESSES: &[PageColumn] = &[
     CONTAINER,
-    column("Process", Show::Text("process")),
-    column("Pid", Show::Text("pid")),
-    column("Parent", Show::Text("ppid")),
-    column("User", Show::Text("uid")),
-    column("Began – ended", Show::Between("started", "exited")),
-    column("End", Show::End("exit_code", "exit_signal")),
+    column("Process", CellFormat::Text("process")),
+    column("Pid", CellFormat::Text("pid")),
+    column("Parent", CellFormat::Text("ppid")),
+    column("User", CellFormat::Text("uid")),
+    column("Began – ended", CellFormat::Span("started", "exited")),
+    column("End", CellFormat::End("exit_code", "exit_signal")),
 ];
-pub const GAPS: &[Column] = &[
-    column("When", Show::Between("from_time", "to_time")),
-    column("Host", Show::Text("host")),
+pub(crate) const GAPS: &[PageColumn] = &[
+    column("When", CellFormat::Span("from_time", "to_time")),
+    column("Host", CellFormat::Text("host")),
     CONTAINER,
-    column("Class", Show::Text("class")),
-    column("Lost", Show::Number("lost")),
-    column("Why", Show::Text("reason")),
+    column("Class", CellFormat::Text("class")),
+    column("Lost", CellFormat::Number("lost")),
+    column("Why", CellFormat::Text("reason")),
 ];
 
-/// Rows of an answer, as text; times in ns since 1970.
-pub struct Rows {
+/// Rows of an answer as text; times are ns since 1970.
+pub(crate) struct AnswerRows {
     columns: HashMap<String, StringArray>,
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
-impl Rows {
-    /// The first `limit` of them.
+impl AnswerRows {
+    /// The first `limit` rows of `batches`.
     ///
     /// # Errors
-    /// That a value cannot be shown.
-    pub fn of(batches: &[RecordBatch], limit: usize) -> anyhow::Result<Rows> {
+    /// A value cannot be cast to text.
+    pub(crate) fn new(batches: &[RecordBatch], limit: usize) -> anyhow::Result<AnswerRows> {
         let Some(first) = batches.first() else {
             let columns = HashMap::new();
-            return Ok(Rows { columns, count: 0 });
+            return Ok(AnswerRows { columns, count: 0 });
         };
         let all = arrow::compute::concat_batches(&first.schema(), batches)?;
         let all = all.slice(0, all.num_rows().min(limit));
@@ -173,11 +176,11 @@ impl Rows {
             columns.insert(field.name().clone(), text.as_string().clone());
         }
         let count = all.num_rows();
-        Ok(Rows { columns, count })
+        Ok(AnswerRows { columns, count })
     }
 
-    /// A value, if it is there.
-    pub fn text(&self, column: &str, row: usize) -> Option<&str> {
+    /// A value, if not null.
+    pub(crate) fn text(&self, column: &str, row: usize) -> Option<&str> {
         let column = self.columns.get(column)?;
         column.is_valid(row).then(|| column.value(row))
     }
@@ -187,28 +190,28 @@ impl Rows {
     }
 }
 
-impl Column {
-    fn cell(&self, rows: &Rows, row: usize, clock: Clock) -> Option<String> {
-        match self.show {
-            Show::Text(name) => rows.text(name, row).map(String::from),
-            Show::Joined(names, between) => {
+impl PageColumn {
+    fn cell(&self, rows: &AnswerRows, row: usize, clock: PageClock) -> Option<String> {
+        match self.format {
+            CellFormat::Text(name) => rows.text(name, row).map(String::from),
+            CellFormat::Joined(names, between) => {
                 let parts = names.iter().filter_map(|name| rows.text(name, row));
                 let text = parts.collect::<Vec<_>>().join(between);
                 (!text.is_empty()).then_some(text)
             }
-            Show::Number(name) => rows.text(name, row).map(thousands),
-            Show::Bytes(name) => rows.number::<i64>(name, row).map(|n| match n {
+            CellFormat::Number(name) => rows.text(name, row).map(thousands),
+            CellFormat::Bytes(name) => rows.number::<i64>(name, row).map(|n| match n {
                 0 => "0".to_string(),
                 n => human::bytes(n.unsigned_abs()),
             }),
-            Show::Took(name) => {
+            CellFormat::Duration(name) => {
                 let us = rows.number::<f64>(name, row);
                 us.map(|us| human::duration((us * 1e3) as i64))
             }
-            Show::Between(first, last) => {
+            CellFormat::Span(first, last) => {
                 clock.between(rows.number(first, row), rows.number(last, row))
             }
-            Show::End(code, signal) => {
+            CellFormat::End(code, signal) => {
                 let signal = rows.number::<i64>(signal, row).map(strace::signal);
                 let code = rows.text(code, row).map(|code| format!("exit code {code}"));
                 signal.or(code)
@@ -217,10 +220,12 @@ impl Column {
     }
 
     fn class(&self) -> &'static str {
-        match self.show {
-            Show::Number(_) | Show::Bytes(_) | Show::Took(_) => " class=\"n\"",
-            Show::Between(..) | Show::End(..) => " class=\"w\"",
-            Show::Text(
+        match self.format {
+            CellFormat::Number(_) | CellFormat::Bytes(_) | CellFormat::Duration(_) => {
+                " class=\"n\""
+            }
+            CellFormat::Span(..) | CellFormat::End(..) => " class=\"w\"",
+            CellFormat::Text(
                 "container" | "syscall" | "error" | "id" | "pid" | "ppid" | "comm" | "source"
                 | "target",
             ) => " class=\"k\"",
@@ -229,9 +234,9 @@ impl Column {
     }
 }
 
-/// A table in HTML.
-pub fn table(rows: &Rows, columns: &[Column], clock: Clock) -> String {
-    let cells = |column: &Column| -> Vec<Option<String>> {
+/// Formats a table as HTML.
+pub(crate) fn html_table(rows: &AnswerRows, columns: &[PageColumn], clock: PageClock) -> String {
+    let cells = |column: &PageColumn| -> Vec<Option<String>> {
         (0..rows.count)
             .map(|row| column.cell(rows, row, clock))
             .collect()
@@ -243,7 +248,7 @@ pub fn table(rows: &Rows, columns: &[Column], clock: Clock) -> String {
     let mut out = String::from("<table>\n<thead><tr>");
     // Writing to a String cannot fail.
     for (column, _) in &shown {
-        let _ = write!(out, "<th{}>{}</th>", column.class(), column.head);
+        let _ = write!(out, "<th{}>{}</th>", column.class(), column.heading);
     }
     out += "</tr></thead>\n<tbody>\n";
     for row in 0..rows.count {
@@ -254,7 +259,7 @@ pub fn table(rows: &Rows, columns: &[Column], clock: Clock) -> String {
                     out,
                     "<td{} data-h=\"{}\">{}</td>",
                     column.class(),
-                    column.head,
+                    column.heading,
                     escape(text)
                 ),
                 None => write!(out, "<td></td>"),
@@ -265,8 +270,8 @@ pub fn table(rows: &Rows, columns: &[Column], clock: Clock) -> String {
     out + "</tbody>\n</table>\n"
 }
 
-/// A whole number with its thousands apart; any other text as it is.
-pub fn thousands(text: &str) -> String {
+/// Separates the thousands of a whole number; returns other text unchanged.
+pub(crate) fn thousands(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_string(), human::count)
 }
 
@@ -279,10 +284,10 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
-    use crate::questions::window::Span;
+    use crate::source::TimeSpan;
 
     #[test]
-    fn columns_that_no_row_has_are_left_out() {
+    fn columns_without_values_are_left_out() {
         let text = |text: Option<&str>| Arc::new(StringArray::from(vec![text])) as ArrayRef;
         let batch = RecordBatch::try_from_iter_with_nullable([
             ("container", text(Some("<web>")), true),
@@ -296,8 +301,8 @@ mod tests {
             ),
         ])
         .unwrap();
-        let rows = Rows::of(&[batch], 25).unwrap();
-        let html = table(&rows, CONTAINERS, Clock::of(Span::NONE));
+        let rows = AnswerRows::new(&[batch], 25).unwrap();
+        let html = html_table(&rows, CONTAINERS, PageClock::new(TimeSpan::EPOCH));
         assert!(
             html.contains(">&lt;web&gt;</td>") && html.contains(">shop/web-1</td>"),
             "{html}"

@@ -1,4 +1,4 @@
-//! Calls as strace prints them.
+//! The function `strace()`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -13,8 +13,8 @@ use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, Expr};
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
-use crate::engine::functions::values::{array, text_of, views};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
+use crate::engine::functions::values::{array, constant_text, views};
 
 const TEXTS: [&str; 11] = [
     "host",
@@ -42,19 +42,19 @@ const NUMBERS: [&str; 9] = [
 ];
 const FLAGS: [&str; 2] = ["compat", "denied"];
 
-/// The columns that make a call, in the order in which [`super::expand()`] hands them over.
-pub fn columns() -> impl Iterator<Item = &'static str> {
+/// The columns of a call, in the order of the arguments that [`super::expand()`] adds.
+pub(crate) fn columns() -> impl Iterator<Item = &'static str> {
     TEXTS.into_iter().chain(NUMBERS).chain(FLAGS)
 }
 
-/// The machines, which [`super::expand()`] adds as a JSON object of hosts and their architectures, and the columns.
-const TAKES: &[Takes] = &{
-    let mut takes = [Takes::Text; 1 + TEXTS.len() + NUMBERS.len() + FLAGS.len()];
+/// The types of the arguments that [`super::expand()`] adds: a JSON object from hosts to architectures, then the columns.
+const ARG_TYPES: &[ArgType] = &{
+    let mut takes = [ArgType::Text; 1 + TEXTS.len() + NUMBERS.len() + FLAGS.len()];
     let mut i = 1 + TEXTS.len();
     while i < takes.len() {
         takes[i] = match i < takes.len() - FLAGS.len() {
-            true => Takes::Integer,
-            false => Takes::Boolean,
+            true => ArgType::Integer,
+            false => ArgType::Boolean,
         };
         i += 1;
     }
@@ -62,23 +62,25 @@ const TAKES: &[Takes] = &{
 };
 
 /// `strace([table])`.
-pub fn strace() -> Scalar {
-    Scalar::new("strace", TAKES, Gives::Text, lines).named(|args| match args.get(1) {
-        Some(Expr::Column(column)) => {
-            let table = column.relation.as_ref().map(|t| t.table());
-            Some(format!("strace({})", table.unwrap_or_default()))
+pub(crate) fn strace() -> ScalarFn {
+    ScalarFn::new("strace", ARG_TYPES, ResultType::Text, lines).column_name(|args| {
+        match args.get(1) {
+            Some(Expr::Column(column)) => {
+                let table = column.relation.as_ref().map(|t| t.table());
+                Some(format!("strace({})", table.unwrap_or_default()))
+            }
+            _ => None,
         }
-        _ => None,
     })
 }
 
 fn lines(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
-    let machines = machines(args)?;
-    let calls = Calls::new(args, rows)?;
+    let architectures = architectures(args)?;
+    let calls = CallColumns::new(args, rows)?;
     let mut lines = StringViewBuilder::with_capacity(rows);
     let mut line = String::new();
     for row in 0..rows {
-        match calls.call(row, &machines) {
+        match calls.call(row, &architectures) {
             Some(call) => {
                 line.clear();
                 // Writing to a String cannot fail.
@@ -92,23 +94,23 @@ fn lines(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 }
 
 /// The architecture of each host.
-fn machines(args: &[ColumnarValue]) -> Result<HashMap<String, String>> {
+fn architectures(args: &[ColumnarValue]) -> Result<HashMap<String, String>> {
     let json = match args.first() {
-        Some(ColumnarValue::Scalar(json)) => text_of(json),
+        Some(ColumnarValue::Scalar(json)) => constant_text(json),
         _ => None,
     };
     serde_json::from_str(json.unwrap_or("{}"))
         .map_err(|e| exec_datafusion_err!("`strace` does not know the machines: {e}"))
 }
 
-/// The columns of a batch.
-struct Calls {
+/// The columns of the calls in a batch.
+struct CallColumns {
     texts: [StringViewArray; TEXTS.len()],
     numbers: [Int64Array; NUMBERS.len()],
     flags: [BooleanArray; FLAGS.len()],
 }
 
-impl Calls {
+impl CallColumns {
     fn new(args: &[ColumnarValue], rows: usize) -> Result<Self> {
         let mut next = 1..;
         let mut column = || array(args, next.next().unwrap_or_default(), rows);
@@ -124,15 +126,15 @@ impl Calls {
         for flag in &mut flags {
             *flag = column()?.as_boolean().clone();
         }
-        Ok(Calls {
+        Ok(CallColumns {
             texts,
             numbers,
             flags,
         })
     }
 
-    /// The call of a row; none: it is none.
-    fn call(&self, row: usize, machines: &HashMap<String, String>) -> Option<Call<'_>> {
+    /// The call of a row; `None`: the row is not a call.
+    fn call(&self, row: usize, architectures: &HashMap<String, String>) -> Option<Call<'_>> {
         let [
             host,
             syscall,
@@ -157,8 +159,8 @@ impl Calls {
             .flags
             .each_ref()
             .map(|f| f.is_valid(row) && f.value(row));
-        let machine = host
-            .and_then(|h| machines.get(h))
+        let architecture = host
+            .and_then(|h| architectures.get(h))
             .map_or("", String::as_str);
         let end = |addr, port| End { addr, port };
         let socket = Socket {
@@ -177,7 +179,7 @@ impl Calls {
             socket,
             argv,
             denied,
-            ..Call::of_machine(syscall?, machine, compat)
+            ..Call::of_machine(syscall?, architecture, compat)
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Writes out what stands short in a statement: `strace()` is a function of many columns, and `ago('10m')` one of the end
-//! of the recording.
+//! Expands short calls in a statement: `strace()` gets the columns of a call as arguments, and `ago('10m')` the end of the
+//! recording.
 
 use std::ops::ControlFlow;
 
@@ -11,66 +11,69 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::engine::functions::calls;
 
-/// Which of these functions a statement uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Uses {
-    pub strace: bool,
-    pub ago: bool,
+/// The functions of a statement that have to be expanded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ExpandedFunctions {
+    pub(crate) strace: bool,
+    pub(crate) ago: bool,
 }
 
-/// A use of a function that cannot be.
+/// A call with wrong arguments.
 #[derive(Debug)]
-pub struct Misused {
-    /// The function.
-    pub name: &'static str,
-    /// How it is used.
-    pub usage: &'static str,
+pub(crate) struct MisusedFunction {
+    pub(crate) name: &'static str,
+    /// The correct usage.
+    pub(crate) usage: &'static str,
 }
 
-/// Which of these functions `statement` uses.
-pub fn uses(statement: &Statement) -> Uses {
-    let mut uses = Uses::default();
+/// The functions of `statement` that have to be expanded.
+pub(crate) fn expanded_functions(statement: &Statement) -> ExpandedFunctions {
+    let mut found = ExpandedFunctions::default();
     match statement {
         Statement::Statement(sql) => {
             let _: ControlFlow<()> = visit_expressions(sql.as_ref(), |expr| {
-                match short(expr) {
-                    Some("strace") => uses.strace = true,
-                    Some("ago") => uses.ago = true,
+                match short_function(expr) {
+                    Some("strace") => found.strace = true,
+                    Some("ago") => found.ago = true,
                     _ => {}
                 }
                 ControlFlow::Continue(())
             });
-            uses
+            found
         }
-        Statement::Explain(explain) => self::uses(&explain.statement),
-        _ => uses,
+        Statement::Explain(explain) => expanded_functions(&explain.statement),
+        _ => found,
     }
 }
 
-/// Writes them out. `machines` is a JSON object of hosts and their architectures, `end` the last instant of the recordings,
-/// ns since 1970.
+/// Expands the functions. `architectures` is a JSON object from hosts to architectures, `end_ns` the last instant of the
+/// recordings, ns since 1970.
 ///
 /// # Errors
-/// That one is called with what it does not take.
-pub fn expand(statement: &mut Statement, machines: &str, end: i64) -> Result<(), Misused> {
+/// A function is called with wrong arguments.
+pub(crate) fn expand(
+    statement: &mut Statement,
+    architectures: &str,
+    end_ns: i64,
+) -> Result<(), MisusedFunction> {
     match statement {
-        Statement::Statement(sql) => expand_sql(sql, machines, end),
-        Statement::Explain(explain) => expand(&mut explain.statement, machines, end),
+        Statement::Statement(sql) => expand_sql(sql, architectures, end_ns),
+        Statement::Explain(explain) => expand(&mut explain.statement, architectures, end_ns),
         _ => Ok(()),
     }
 }
 
-fn expand_sql(sql: &mut Sql, machines: &str, end: i64) -> Result<(), Misused> {
+fn expand_sql(sql: &mut Sql, architectures: &str, end_ns: i64) -> Result<(), MisusedFunction> {
     let flow = visit_expressions_mut(sql, |expr| {
-        let (short, Expr::Function(function)) = (short(expr), expr) else {
+        let (name, Expr::Function(function)) = (short_function(expr), expr) else {
             return ControlFlow::Continue(());
         };
-        let fits = match short {
-            Some("strace") => strace(function, machines),
-            Some("ago") => ago(function, end),
+        let expanded = match name {
+            Some("strace") => strace(function, architectures),
+            Some("ago") => ago(function, end_ns),
             _ => return ControlFlow::Continue(()),
         };
-        match fits {
+        match expanded {
             Ok(()) => ControlFlow::Continue(()),
             Err(misused) => ControlFlow::Break(misused),
         }
@@ -81,8 +84,8 @@ fn expand_sql(sql: &mut Sql, machines: &str, end: i64) -> Result<(), Misused> {
     }
 }
 
-/// The name of a function that is to be written out.
-fn short(expr: &Expr) -> Option<&'static str> {
+/// The name of a function that has to be expanded.
+fn short_function(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(Function { name, .. }) = expr else {
         return None;
     };
@@ -96,16 +99,16 @@ fn short(expr: &Expr) -> Option<&'static str> {
 }
 
 /// `strace()`, `strace(*)`, `strace(t)` and `strace(t.*)`.
-fn strace(function: &mut Function, machines: &str) -> Result<(), Misused> {
-    let misused = Misused {
+fn strace(function: &mut Function, architectures: &str) -> Result<(), MisusedFunction> {
+    let misused = MisusedFunction {
         name: "strace",
         usage: "write strace(), or strace(t) for the calls of table `t`",
     };
     let FunctionArguments::List(list) = &mut function.args else {
         return Err(misused);
     };
-    let place = function.name.0.first().and_then(|part| part.as_ident());
-    let place = place.map_or_else(datafusion::sql::sqlparser::tokenizer::Span::empty, |i| {
+    let span = function.name.0.first().and_then(|part| part.as_ident());
+    let span = span.map_or_else(datafusion::sql::sqlparser::tokenizer::Span::empty, |i| {
         i.span
     });
     let table = match list.args.as_slice() {
@@ -120,30 +123,30 @@ fn strace(function: &mut Function, machines: &str) -> Result<(), Misused> {
         _ => return Err(misused),
     };
     let column = |name: &str| {
-        let ident = Ident::with_span(place, name);
+        let ident = Ident::with_span(span, name);
         argument(match table.as_slice() {
             [] => Expr::Identifier(ident),
             table => Expr::CompoundIdentifier([table, &[ident]].concat()),
         })
     };
-    let machines = Value::SingleQuotedString(machines.into());
-    list.args = std::iter::once(argument(Expr::Value(machines.into())))
+    let architectures = Value::SingleQuotedString(architectures.into());
+    list.args = std::iter::once(argument(Expr::Value(architectures.into())))
         .chain(calls::columns().map(column))
         .collect();
     Ok(())
 }
 
 /// `ago('10m')`.
-fn ago(function: &mut Function, end: i64) -> Result<(), Misused> {
+fn ago(function: &mut Function, end_ns: i64) -> Result<(), MisusedFunction> {
     match &mut function.args {
         FunctionArguments::List(list) if list.args.len() == 1 => {
-            let end = Value::Number(end.to_string(), false);
+            let end = Value::Number(end_ns.to_string(), false);
             list.args.push(argument(Expr::Value(end.into())));
             Ok(())
         }
-        _ => Err(Misused {
+        _ => Err(MisusedFunction {
             name: "ago",
-            usage: "write a span of time, such as ago('10m')",
+            usage: "write a duration, such as ago('10m')",
         }),
     }
 }

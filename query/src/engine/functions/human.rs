@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Functions that format numbers for people.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use ctrace_schema::human;
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::array;
 
 /// `human_bytes(n)`.
-pub fn human_bytes() -> Scalar {
-    let takes = &[Takes::Number];
-    Scalar::new("human_bytes", takes, Gives::Text, |args, rows| {
+pub(crate) fn human_bytes() -> ScalarFn {
+    let takes = &[ArgType::Number];
+    ScalarFn::new("human_bytes", takes, ResultType::Text, |args, rows| {
         let numbers = array(args, 0, rows)?;
         let numbers = numbers.as_primitive::<Float64Type>().iter();
         texts(numbers.map(|n| n.map(human::bytes_of)))
     })
 }
 
-/// `human_duration(ns)`, or of a difference of times.
-pub fn human_duration() -> Scalar {
-    let takes = &[Takes::NumberOrInterval];
-    Scalar::new("human_duration", takes, Gives::Text, durations)
+/// `human_duration(ns)`, and of an interval.
+pub(crate) fn human_duration() -> ScalarFn {
+    let takes = &[ArgType::NumberOrInterval];
+    ScalarFn::new("human_duration", takes, ResultType::Text, durations)
 }
 
 fn durations(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
@@ -38,7 +38,7 @@ fn durations(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         DataType::Interval(_) => {
             let spans = spans.as_primitive::<IntervalMonthDayNanoType>().iter();
             texts(spans.map(|span| {
-                // A month is taken for 30 days.
+                // A month counts as 30 days.
                 let days = span.map(|s| i64::from(s.months) * 30 + i64::from(s.days));
                 let ns = days?.saturating_mul(DAY).saturating_add(span?.nanoseconds);
                 Some(human::duration(ns))
@@ -51,7 +51,7 @@ fn durations(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
 }
 
-/// A mean of a few nanoseconds is seldom a whole number.
+/// Formats a short duration with a fraction, such as a mean, with one decimal.
 fn duration(ns: f64) -> String {
     match ns.abs() < 1e3 && ns.fract() != 0.0 {
         true => format!("{ns:.1}ns"),

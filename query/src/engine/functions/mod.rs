@@ -1,5 +1,4 @@
-//! The functions of ctrace-query beside DataFusion's own: each has its line in [`FUNCTIONS`], and nothing else registers
-//! one.
+//! The SQL functions that this program adds to DataFusion's. Every function is listed in [`FUNCTIONS`].
 
 mod calls;
 mod expand;
@@ -17,32 +16,31 @@ use std::sync::Arc;
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::prelude::SessionContext;
 
-pub use expand::{Uses, expand, uses};
+pub(crate) use expand::{expand, expanded_functions};
 use percentile::Percentile;
-use scalar::Scalar;
+use scalar::ScalarFn;
 
-/// A function.
 #[derive(Debug)]
-pub struct Function {
-    /// What it takes and gives, with types.
-    pub signature: &'static str,
-    /// What it is for, in a sentence.
-    pub about: &'static str,
-    /// A statement that uses it.
-    pub example: &'static str,
-    kind: Kind,
+pub(crate) struct Function {
+    /// The name, the arguments and the result, with types.
+    pub(crate) signature: &'static str,
+    /// The description in the help.
+    pub(crate) about: &'static str,
+    /// A statement that uses the function.
+    pub(crate) example: &'static str,
+    implementation: Implementation,
 }
 
 #[derive(Debug)]
-enum Kind {
-    Scalar(fn() -> Scalar),
-    /// So many percent.
+enum Implementation {
+    Scalar(fn() -> ScalarFn),
+    /// The percentage.
     Percentile(u8),
 }
 
 impl Function {
-    /// Its name in SQL.
-    pub fn name(&self) -> &'static str {
+    /// The name in SQL.
+    pub(crate) fn name(&self) -> &'static str {
         self.signature
             .split_once('(')
             .map_or(self.signature, |(name, _)| name)
@@ -50,135 +48,135 @@ impl Function {
 }
 
 /// Every function, in the order of the help.
-pub const FUNCTIONS: &[Function] = &[
+pub(crate) const FUNCTIONS: &[Function] = &[
     Function {
         signature: "strace([table]) -> text",
         about: "the call as strace prints it; `events`, `syscalls`, or their alias in a join",
         example: "select time, strace() from syscalls where container = 'web' order by time, seq limit 5",
-        kind: Kind::Scalar(calls::strace),
+        implementation: Implementation::Scalar(calls::strace),
     },
     Function {
         signature: "errno_name(n integer) -> text",
-        about: "the name of an errno, also where it is negative, as a failed call returns it",
+        about: "the name of an errno, positive or negative (as a failed call returns it)",
         example: "select errno_name(13), errno_name(-2)",
-        kind: Kind::Scalar(names::errno_name),
+        implementation: Implementation::Scalar(names::errno_name),
     },
     Function {
         signature: "errno_text(errno integer or text) -> text",
         about: "what an errno means, by number or by name",
         example: "select error, errno_text(error), count(*) from syscalls where error is not null group by error order by error",
-        kind: Kind::Scalar(names::errno_text),
+        implementation: Implementation::Scalar(names::errno_text),
     },
     Function {
         signature: "signal_name(n integer) -> text",
         about: "the name of a signal, such as the one that ended a process",
         example: "select container, argv, signal_name(exit_signal) from processes where exit_signal is not null order by exited",
-        kind: Kind::Scalar(names::signal_name),
+        implementation: Implementation::Scalar(names::signal_name),
     },
     Function {
         signature: "cidr_contains(network text, address text) -> boolean",
-        about: "whether an address is of a network, IPv4 or IPv6; null: it is no address",
+        about: "whether an address is in a network, IPv4 or IPv6; null if it is not an address",
         example: "select container, peer_addr from connections where cidr_contains('172.16.0.0/12', peer_addr) order by 1, 2",
-        kind: Kind::Scalar(net::cidr_contains),
+        implementation: Implementation::Scalar(net::cidr_contains),
     },
     Function {
         signature: "is_private(address text) -> boolean",
-        about: "whether the internet does not route an address: private, loopback, link-local, shared",
+        about: "whether an address is not routed on the internet: private, loopback, link-local, shared",
         example: "select container, peer_addr, is_private(peer_addr) from connections where peer_addr is not null order by 1, 2",
-        kind: Kind::Scalar(net::is_private),
+        implementation: Implementation::Scalar(net::is_private),
     },
     Function {
         signature: "path_under(path text, directory text) -> boolean",
-        about: "whether a path is a directory or below it, and does not leave it again by `..`",
+        about: "whether a path is a directory or below it, and does not leave it by `..`",
         example: "select container, path, operation from files where path_under(path, '/etc') order by time, seq",
-        kind: Kind::Scalar(paths::path_under),
+        implementation: Implementation::Scalar(paths::path_under),
     },
     Function {
         signature: "glob(text text, pattern text) -> boolean",
         about: "whether a text matches a pattern: ?, [a-z], {a,b}, * up to the next /, ** over directories",
         example: "select distinct path from files where glob(path, '/srv/**/*.{html,json}') order by path",
-        kind: Kind::Scalar(paths::glob),
+        implementation: Implementation::Scalar(paths::glob),
     },
     Function {
         signature: "human_bytes(n number) -> text",
-        about: "a number of bytes as people read it",
+        about: "a number of bytes in readable units",
         example: "select container, human_bytes(sum(bytes_sent)) as sent from connections group by container order by container",
-        kind: Kind::Scalar(human::human_bytes),
+        implementation: Implementation::Scalar(human::human_bytes),
     },
     Function {
         signature: "human_duration(ns number or interval) -> text",
-        about: "a span of nanoseconds, or a difference of times, as people read it",
+        about: "a duration in nanoseconds, or a difference of times, in readable units",
         example: "select syscall, human_duration(max(duration)) as longest from syscalls where duration is not null group by syscall order by max(duration) desc, syscall limit 3",
-        kind: Kind::Scalar(human::human_duration),
+        implementation: Implementation::Scalar(human::human_duration),
     },
     Function {
         signature: "ago(span text) -> timestamp",
-        about: "so long before the end of the recording, as `--since` has it: 10m, 90s, 1h 30m",
+        about: "a time before the end of the recording, as in `--since`: 10m, 90s, 1h 30m",
         example: "select container, count(*) from events where time >= ago('55s') group by container order by container",
-        kind: Kind::Scalar(time::ago),
+        implementation: Implementation::Scalar(time::ago),
     },
     Function {
         signature: "p50(x number) -> double",
-        about: "the median, to a part in 64 (from a histogram)",
+        about: "the median, with an error of at most 1/64 (from a histogram)",
         example: "select syscall, p50(duration) from syscalls group by syscall order by syscall limit 3",
-        kind: Kind::Percentile(50),
+        implementation: Implementation::Percentile(50),
     },
     Function {
         signature: "p90(x number) -> double",
-        about: "what 90 of 100 values are below, likewise",
+        about: "the 90th percentile, with the same error",
         example: "select container, p90(duration) from syscalls where class = 'file' group by container order by container",
-        kind: Kind::Percentile(90),
+        implementation: Implementation::Percentile(90),
     },
     Function {
         signature: "p95(x number) -> double",
-        about: "what 95 of 100 values are below, likewise",
+        about: "the 95th percentile, with the same error",
         example: "select p95(bytes) filter (where error is null) as bytes from files",
-        kind: Kind::Percentile(95),
+        implementation: Implementation::Percentile(95),
     },
     Function {
         signature: "p99(x number) -> double",
-        about: "what 99 of 100 values are below, likewise",
+        about: "the 99th percentile, with the same error",
         example: "select container, human_duration(p99(duration)) as p99 from syscalls group by container order by container",
-        kind: Kind::Percentile(99),
+        implementation: Implementation::Percentile(99),
     },
 ];
 
-/// Makes the functions known to a session.
-pub fn register(ctx: &SessionContext) {
+/// Adds the functions to a session.
+pub(crate) fn register(ctx: &SessionContext) {
     for function in FUNCTIONS {
-        match function.kind {
-            Kind::Scalar(make) => ctx.register_udf(make().udf()),
-            Kind::Percentile(percent) => {
+        match function.implementation {
+            Implementation::Scalar(make) => ctx.register_udf(make().udf()),
+            Implementation::Percentile(percent) => {
                 ctx.register_udaf(Percentile::udf(function.name(), percent));
             }
         }
     }
 }
 
-/// What the percentile `name` is of numbers, of histograms of them.
-pub fn of_histograms(name: &str) -> Option<Arc<AggregateUDF>> {
+/// The percentile function `name` for arguments that are histograms of numbers.
+pub(crate) fn percentile_of_histograms(name: &str) -> Option<Arc<AggregateUDF>> {
     let function = FUNCTIONS.iter().find(|function| function.name() == name)?;
-    match function.kind {
-        Kind::Percentile(percent) => Some(Arc::new(Percentile::of_histograms(
+    match function.implementation {
+        Implementation::Percentile(percent) => Some(Arc::new(Percentile::of_histograms(
             function.name(),
             percent,
         ))),
-        Kind::Scalar(_) => None,
+        Implementation::Scalar(_) => None,
     }
 }
 
-/// The histogram of some numbers.
-pub fn histograms() -> AggregateUDF {
+/// The aggregate function that makes a histogram of numbers.
+pub(crate) fn histograms() -> AggregateUDF {
     Percentile::histograms()
 }
 
-/// A histogram of a number, for [`of_histograms`].
-pub fn histogram(number: Expr) -> Expr {
+/// The histogram of a single number, for [`percentile_of_histograms`].
+pub(crate) fn histogram(number: Expr) -> Expr {
     percentile::histogram().udf().call(vec![number])
 }
 
-/// The list that `help functions` prints.
-pub fn help() -> String {
+/// The text of `help functions`.
+pub(crate) fn functions_help() -> String {
     let mut text = String::from("Functions, and an example of each:\n");
     for Function {
         signature,
@@ -189,5 +187,5 @@ pub fn help() -> String {
     {
         text += &format!("\n{signature}\n    {about}\n    {example}\n");
     }
-    text + "\nBeside these there are DataFusion's: https://datafusion.apache.org/user-guide/sql/scalar_functions.html"
+    text + "\nDataFusion's functions are available, too: https://datafusion.apache.org/user-guide/sql/scalar_functions.html"
 }

@@ -1,4 +1,4 @@
-//! Names of numbers: errnos and signals.
+//! Functions that name errnos and signals.
 
 use arrow::array::{ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::{DataType, Int64Type};
@@ -6,30 +6,35 @@ use ctrace_schema::{errno, strace};
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, each_text};
 
 /// `errno_name(n)`.
-pub fn errno_name() -> Scalar {
-    Scalar::new(
+pub(crate) fn errno_name() -> ScalarFn {
+    ScalarFn::new(
         "errno_name",
-        &[Takes::Integer],
-        Gives::Text,
+        &[ArgType::Integer],
+        ResultType::Text,
         |args, rows| each_errno(&array(args, 0, rows)?, errno::name),
     )
 }
 
 /// `errno_text(n or name)`.
-pub fn errno_text() -> Scalar {
-    Scalar::new("errno_text", &[Takes::IntegerOrText], Gives::Text, text)
+pub(crate) fn errno_text() -> ScalarFn {
+    ScalarFn::new(
+        "errno_text",
+        &[ArgType::IntegerOrText],
+        ResultType::Text,
+        text,
+    )
 }
 
 /// `signal_name(n)`.
-pub fn signal_name() -> Scalar {
-    Scalar::new(
+pub(crate) fn signal_name() -> ScalarFn {
+    ScalarFn::new(
         "signal_name",
-        &[Takes::Integer],
-        Gives::Text,
+        &[ArgType::Integer],
+        ResultType::Text,
         |args, rows| {
             let numbers = array(args, 0, rows)?;
             let names = numbers.as_primitive::<Int64Type>().iter();
@@ -49,7 +54,7 @@ fn text(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
 }
 
-/// A failed call returns its errno negative: both signs are taken.
+/// Accepts both signs, because a failed call returns the negative errno.
 fn each_errno(errnos: &ArrayRef, f: fn(i32) -> Option<&'static str>) -> Result<ArrayRef> {
     let name = |n: Option<i64>| i32::try_from(n?.unsigned_abs()).ok().and_then(f);
     let names = errnos.as_primitive::<Int64Type>().iter().map(name);

@@ -1,4 +1,4 @@
-//! Addresses of peers.
+//! Functions on IP addresses.
 
 use std::net::IpAddr;
 
@@ -6,16 +6,16 @@ use arrow::array::BooleanArray;
 use datafusion::common::exec_datafusion_err;
 use ipnet::IpNet;
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, each_tested, each_text};
 
 /// `cidr_contains(network, address)`.
-pub fn cidr_contains() -> Scalar {
-    let takes = &[Takes::Text, Takes::Text];
-    Scalar::new("cidr_contains", takes, Gives::Boolean, |args, rows| {
+pub(crate) fn cidr_contains() -> ScalarFn {
+    let takes = &[ArgType::Text, ArgType::Text];
+    ScalarFn::new("cidr_contains", takes, ResultType::Boolean, |args, rows| {
         let read = |text: &str| {
             network(text).ok_or_else(|| {
-                exec_datafusion_err!("`{text}` is no network: write one such as 10.0.0.0/8")
+                exec_datafusion_err!("`{text}` is not a network: write one such as 10.0.0.0/8")
             })
         };
         let test = |network: &IpNet, text: &str| address(text).map(|a| network.contains(&a));
@@ -24,33 +24,33 @@ pub fn cidr_contains() -> Scalar {
 }
 
 /// `is_private(address)`.
-pub fn is_private() -> Scalar {
-    Scalar::new(
+pub(crate) fn is_private() -> ScalarFn {
+    ScalarFn::new(
         "is_private",
-        &[Takes::Text],
-        Gives::Boolean,
+        &[ArgType::Text],
+        ResultType::Boolean,
         |args, rows| {
-            let private = |text: &str| address(text).map(private);
-            each_text::<bool, BooleanArray>(&array(args, 0, rows)?, private)
+            let test = |text: &str| address(text).map(is_private_address);
+            each_text::<bool, BooleanArray>(&array(args, 0, rows)?, test)
         },
     )
 }
 
-/// A network; one address is a network too.
+/// Parses a network, or an address as a network of one address.
 fn network(text: &str) -> Option<IpNet> {
     text.parse()
         .ok()
         .or_else(|| text.parse().ok().map(|a: IpAddr| a.to_canonical().into()))
 }
 
-/// An IPv4 address that is mapped into IPv6 is the IPv4 address.
+/// Parses an address. An IPv4-mapped IPv6 address becomes the IPv4 address.
 fn address(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|a: IpAddr| a.to_canonical())
 }
 
 /// Whether the internet does not route an address: private (RFC 1918, RFC 4193), loopback, link-local, shared (RFC 6598),
 /// or unspecified.
-fn private(address: IpAddr) -> bool {
+fn is_private_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_addresses() {
+    fn private_addresses_are_recognized() {
         for (text, want) in [
             ("10.1.2.3", true),
             ("172.31.0.1", true),
@@ -95,7 +95,7 @@ mod tests {
             ("fe80::1", true),
             ("2606:4700::1111", false),
         ] {
-            assert_eq!(private(address(text).unwrap()), want, "{text}");
+            assert_eq!(is_private_address(address(text).unwrap()), want, "{text}");
         }
         assert_eq!(address("web"), None);
     }

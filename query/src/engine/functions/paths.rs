@@ -1,16 +1,16 @@
-//! Paths: what lies below a directory, and patterns.
+//! Functions on paths: below a directory, and glob patterns.
 
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, lit};
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
-use crate::engine::functions::values::{each_tested, text_of};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
+use crate::engine::functions::values::{constant_text, each_tested};
 
 /// `path_under(path, directory)`.
-pub fn path_under() -> Scalar {
-    let takes = &[Takes::Text, Takes::Text];
-    Scalar::new("path_under", takes, Gives::Boolean, |args, rows| {
+pub(crate) fn path_under() -> ScalarFn {
+    let takes = &[ArgType::Text, ArgType::Text];
+    ScalarFn::new("path_under", takes, ResultType::Boolean, |args, rows| {
         let test = |directory: &String, path: &str| {
             Some(is_under(path, directory) && stays_under(path, directory))
         };
@@ -19,22 +19,27 @@ pub fn path_under() -> Scalar {
     .simplified(as_range)
 }
 
-/// Whether a path below a directory does not leave it again by `..`.
-fn path_stays_under() -> Scalar {
-    let takes = &[Takes::Text, Takes::Text];
-    Scalar::new("path_stays_under", takes, Gives::Boolean, |args, rows| {
-        let test = |directory: &String, path: &str| Some(stays_under(path, directory));
-        each_tested(args, (1, 0), rows, trimmed, test)
-    })
+/// The function for the condition that a path below a directory does not leave the directory by `..`.
+fn path_stays_under() -> ScalarFn {
+    let takes = &[ArgType::Text, ArgType::Text];
+    ScalarFn::new(
+        "path_stays_under",
+        takes,
+        ResultType::Boolean,
+        |args, rows| {
+            let test = |directory: &String, path: &str| Some(stays_under(path, directory));
+            each_tested(args, (1, 0), rows, trimmed, test)
+        },
+    )
 }
 
 /// `glob(text, pattern)`.
-pub fn glob() -> Scalar {
-    let takes = &[Takes::Text, Takes::Text];
-    Scalar::new("glob", takes, Gives::Boolean, |args, rows| {
+pub(crate) fn glob() -> ScalarFn {
+    let takes = &[ArgType::Text, ArgType::Text];
+    ScalarFn::new("glob", takes, ResultType::Boolean, |args, rows| {
         let read = |pattern: &str| match unclosed(pattern) {
             Some(open) => exec_err!(
-                "`{pattern}` is no pattern: `{open}` is not closed; `\\{open}` stands for itself"
+                "`{pattern}` is not a pattern: `{open}` is not closed; write `\\{open}` for the character"
             ),
             None => Ok(pattern.to_string()),
         };
@@ -44,7 +49,7 @@ pub fn glob() -> Scalar {
     })
 }
 
-/// What a pattern opens and does not close.
+/// The first bracket or brace of a pattern that is not closed.
 fn unclosed(pattern: &str) -> Option<char> {
     let mut braces = 0_usize;
     let mut chars = pattern.chars();
@@ -55,7 +60,7 @@ fn unclosed(pattern: &str) -> Option<char> {
             '}' => braces = braces.saturating_sub(1),
             '[' => {
                 let set = chars.as_str().trim_start_matches(['!', '^']);
-                // The first one of a set stands for itself.
+                // `]` as the first character of a set is an ordinary character.
                 let first = set.chars().next().map_or(0, char::len_utf8);
                 let Some(end) = set.get(first..).and_then(|rest| rest.find(']')) else {
                     return Some('[');
@@ -71,7 +76,7 @@ fn unclosed(pattern: &str) -> Option<char> {
 /// A directory without the `/` at its end.
 fn trimmed(directory: &str) -> Result<String> {
     Ok(match directory {
-        // What has no name is no directory, and has nothing below it.
+        // An empty text is not a directory, so no path is below it.
         "" => "\0".into(),
         directory => directory.trim_end_matches('/').into(),
     })
@@ -82,7 +87,7 @@ fn is_under(path: &str, directory: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !path.is_empty()))
 }
 
-/// Of a path that [`is_under`].
+/// Whether a path that [`is_under`] a directory does not leave the directory by `..`.
 fn stays_under(path: &str, directory: &str) -> bool {
     let Some(rest) = path
         .get(directory.len()..)
@@ -95,7 +100,7 @@ fn stays_under(path: &str, directory: &str) -> bool {
         match name {
             "" | "." => {}
             ".." if depth > 0 => depth -= 1,
-            // There is nothing above the root.
+            // The parent of the root is the root.
             ".." => return directory.is_empty(),
             _ => depth += 1,
         }
@@ -103,12 +108,12 @@ fn stays_under(path: &str, directory: &str) -> bool {
     true
 }
 
-/// What is below a constant directory is a range of text, which a scan compares with the bounds of its pages.
+/// The paths below a constant directory as a range of text, which a scan can compare with page statistics.
 fn as_range(args: &[Expr]) -> Option<Expr> {
     let [path, Expr::Literal(directory, _)] = args else {
         return None;
     };
-    let name = text_of(directory).filter(|name| !name.is_empty())?;
+    let name = constant_text(directory).filter(|name| !name.is_empty())?;
     let name = name.trim_end_matches('/');
     let text = |end: &str| lit(ScalarValue::Utf8View(Some(format!("{name}{end}"))));
     // `0` is the character after `/`.
@@ -128,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_holds_itself_and_what_is_below() {
+    fn a_directory_contains_itself_and_paths_below() {
         assert!(is_under("/etc", "/etc"));
         assert!(is_under("/etc/ssl/certs", "/etc"));
         assert!(!is_under("/etcetera", "/etc"));
@@ -139,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_may_leave_the_directory_again() {
+    fn a_path_may_leave_the_directory() {
         for (path, want) in [
             ("/etc/ssl/../passwd", true),
             ("/etc/./a/b/../..", true),
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_closes_what_it_opens() {
+    fn unclosed_brackets_are_found() {
         for (pattern, want) in [
             ("[", Some('[')),
             ("a[!]", Some('[')),

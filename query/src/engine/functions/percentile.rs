@@ -1,5 +1,5 @@
-//! Percentiles under the names that dashboards give them, read from a histogram: where t-digests take most of a question's
-//! time, this counts.
+//! Percentiles with the usual names of dashboards, read from a histogram, which only counts. The t-digests of DataFusion took
+//! most of the time of a query.
 
 use std::sync::Arc;
 
@@ -14,66 +14,71 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::array;
 use crate::engine::types;
 
-/// `p99(x)` and its like.
+/// `p50(x)` to `p99(x)`, and the function that makes the histogram.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Percentile {
+pub(crate) struct Percentile {
     name: &'static str,
-    /// None: it gives the histogram itself.
+    /// `None`: the result is the histogram itself.
     percent: Option<u8>,
-    /// Doubles, or histograms of them.
-    takes: DataType,
+    /// Double for numbers, binary for histograms.
+    arg_type: DataType,
     signature: Signature,
 }
 
 impl Percentile {
-    /// The function `name` for so many percent.
-    pub fn udf(name: &'static str, percent: u8) -> AggregateUDF {
-        Percentile::of(name, Some(percent), DataType::Float64)
+    /// The function `name` for numbers.
+    pub(crate) fn udf(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::new_udf(name, Some(percent), DataType::Float64)
     }
 
-    /// The same of what [`histogram`] gives.
-    pub fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
-        Percentile::of(name, Some(percent), DataType::Binary)
+    /// The function `name` for results of [`histogram`].
+    pub(crate) fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
+        Percentile::new_udf(name, Some(percent), DataType::Binary)
     }
 
-    /// The histogram of some numbers, as bytes.
-    pub fn histograms() -> AggregateUDF {
-        Percentile::of("histograms", None, DataType::Float64)
+    /// The function for the histogram of numbers, as bytes.
+    pub(crate) fn histograms() -> AggregateUDF {
+        Percentile::new_udf("histograms", None, DataType::Float64)
     }
 
-    fn of(name: &'static str, percent: Option<u8>, takes: DataType) -> AggregateUDF {
+    fn new_udf(name: &'static str, percent: Option<u8>, arg_type: DataType) -> AggregateUDF {
         AggregateUDF::new_from_impl(Percentile {
             name,
             percent,
             signature: Signature::user_defined(Volatility::Immutable),
-            takes,
+            arg_type,
         })
     }
 
-    fn groups(&self, groups: Vec<Histogram>) -> Groups {
-        Groups {
+    fn groups(&self, groups: Vec<Histogram>) -> GroupHistograms {
+        GroupHistograms {
             percent: self.percent,
-            merges: self.takes == DataType::Binary,
+            merges: self.arg_type == DataType::Binary,
             groups,
         }
     }
 }
 
-/// `histogram(x)`: of one number, as bytes; of null it is empty.
-pub fn histogram() -> Scalar {
-    Scalar::new("histogram", &[Takes::Number], Gives::Bytes, |args, rows| {
-        let numbers = array(args, 0, rows)?;
-        let each = numbers.as_primitive::<Float64Type>().iter().map(|number| {
-            let mut histogram = Histogram::default();
-            number.into_iter().for_each(|n| histogram.add(n));
-            histogram.to_bytes()
-        });
-        Ok(Arc::new(BinaryArray::from_iter_values(each)))
-    })
+/// `histogram(x)`: the histogram of one number, as bytes; empty for null.
+pub(crate) fn histogram() -> ScalarFn {
+    ScalarFn::new(
+        "histogram",
+        &[ArgType::Number],
+        ResultType::Bytes,
+        |args, rows| {
+            let numbers = array(args, 0, rows)?;
+            let each = numbers.as_primitive::<Float64Type>().iter().map(|number| {
+                let mut histogram = Histogram::default();
+                number.into_iter().for_each(|n| histogram.add(n));
+                histogram.to_bytes()
+            });
+            Ok(Arc::new(BinaryArray::from_iter_values(each)))
+        },
+    )
 }
 
 impl AggregateUDFImpl for Percentile {
@@ -88,9 +93,9 @@ impl AggregateUDFImpl for Percentile {
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let name = self.name;
         match given {
-            [ty] if ty == &self.takes => Ok(given.to_vec()),
-            [ty] if (ty.is_numeric() || ty.is_null()) && self.takes.is_numeric() => {
-                Ok(vec![self.takes.clone()])
+            [ty] if ty == &self.arg_type => Ok(given.to_vec()),
+            [ty] if (ty.is_numeric() || ty.is_null()) && self.arg_type.is_numeric() => {
+                Ok(vec![self.arg_type.clone()])
             }
             [ty] => plan_err!("`{name}` takes a number, not {}", types::name(ty)),
             _ => plan_err!("`{name}` takes 1 argument, not {}", given.len()),
@@ -112,9 +117,7 @@ impl AggregateUDFImpl for Percentile {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct {
             let name = self.name;
-            return plan_err!(
-                "{name} counts each value as often as it is there: leave `distinct` out"
-            );
+            return plan_err!("`{name}` does not support `distinct`");
         }
         Ok(Box::new(self.groups(vec![Histogram::default()])))
     }
@@ -128,16 +131,16 @@ impl AggregateUDFImpl for Percentile {
     }
 }
 
-/// A histogram for each group.
+/// The state of the function: a histogram for each group.
 #[derive(Debug)]
-struct Groups {
+struct GroupHistograms {
     percent: Option<u8>,
-    /// Whether it is given histograms.
+    /// Whether the arguments are histograms.
     merges: bool,
     groups: Vec<Histogram>,
 }
 
-impl Groups {
+impl GroupHistograms {
     fn add(&mut self, values: &ArrayRef, group: impl Fn(usize) -> Option<usize>) {
         if self.merges {
             return self.merge(values, group);
@@ -169,7 +172,7 @@ fn bytes(groups: &[Histogram]) -> ArrayRef {
     Arc::new(BinaryArray::from_iter_values(each))
 }
 
-impl GroupsAccumulator for Groups {
+impl GroupsAccumulator for GroupHistograms {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -178,8 +181,8 @@ impl GroupsAccumulator for Groups {
         total_num_groups: usize,
     ) -> Result<()> {
         self.groups.resize(total_num_groups, Histogram::default());
-        let takes = |row| opt_filter.is_none_or(|is| is.is_valid(row) && is.value(row));
-        self.add(&values[0], |row| takes(row).then(|| group_indices[row]));
+        let passes = |row| opt_filter.is_none_or(|is| is.is_valid(row) && is.value(row));
+        self.add(&values[0], |row| passes(row).then(|| group_indices[row]));
         Ok(())
     }
 
@@ -216,7 +219,7 @@ impl GroupsAccumulator for Groups {
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
         let rows: Vec<usize> = (0..values[0].len()).collect();
-        let mut each = Groups {
+        let mut each = GroupHistograms {
             groups: vec![],
             ..*self
         };
@@ -229,8 +232,8 @@ impl GroupsAccumulator for Groups {
     }
 }
 
-/// Of one group.
-impl Accumulator for Groups {
+/// The state without `group by`: a single group.
+impl Accumulator for GroupHistograms {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.add(&values[0], |_| Some(0));
         Ok(())

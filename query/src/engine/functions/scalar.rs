@@ -1,4 +1,4 @@
-//! The one shape of our scalar functions: what each takes and gives, and what works it out.
+//! The common implementation of the scalar functions: types of the arguments and the result, and the evaluation.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,25 +13,23 @@ use datafusion::logical_expr::{
 
 use crate::engine::types;
 
-/// What an argument may be.
+/// The type of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
-    /// Text, as views or in a dictionary.
+pub(crate) enum ArgType {
+    /// Views or a dictionary.
     Text,
-    /// A whole number, as 64 bits.
+    /// A whole number, evaluated as 64 bits.
     Integer,
-    /// Any number, as a double.
+    /// Any number, evaluated as a double.
     Number,
-    /// Any number, as a double, or a span of time.
+    /// Any number, evaluated as a double, or an interval.
     NumberOrInterval,
-    /// A whole number or text.
     IntegerOrText,
-    /// True or false.
     Boolean,
 }
 
-impl Takes {
-    /// The type that an argument of type `given` is handed over as.
+impl ArgType {
+    /// The type that an argument of type `given` is cast to; `None`: the type is not accepted.
     fn coerced(self, given: &DataType) -> Option<DataType> {
         let text = match given {
             DataType::Dictionary(_, value) if value.is_string() => Some(given.clone()),
@@ -41,125 +39,128 @@ impl Takes {
         let integer = (given.is_integer() || given.is_null()).then_some(DataType::Int64);
         let number = (given.is_numeric() || given.is_null()).then_some(DataType::Float64);
         match self {
-            Takes::Text => text,
-            Takes::Integer => integer,
-            Takes::IntegerOrText => integer.or(text),
-            Takes::Number => number,
-            Takes::NumberOrInterval => match given {
+            ArgType::Text => text,
+            ArgType::Integer => integer,
+            ArgType::IntegerOrText => integer.or(text),
+            ArgType::Number => number,
+            ArgType::NumberOrInterval => match given {
                 DataType::Duration(_) => Some(DataType::Duration(TimeUnit::Nanosecond)),
                 DataType::Interval(_) => Some(DataType::Interval(IntervalUnit::MonthDayNano)),
                 _ => number,
             },
-            Takes::Boolean => {
+            ArgType::Boolean => {
                 (given == &DataType::Boolean || given.is_null()).then_some(DataType::Boolean)
             }
         }
     }
 
-    fn words(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
-            Takes::Text => "text",
-            Takes::Integer => "a whole number",
-            Takes::Number => "a number",
-            Takes::NumberOrInterval => "a number of nanoseconds or an interval",
-            Takes::IntegerOrText => "a whole number or text",
-            Takes::Boolean => "true or false",
+            ArgType::Text => "text",
+            ArgType::Integer => "a whole number",
+            ArgType::Number => "a number",
+            ArgType::NumberOrInterval => "a number of nanoseconds or an interval",
+            ArgType::IntegerOrText => "a whole number or text",
+            ArgType::Boolean => "true or false",
         }
     }
 }
 
-/// What a function gives.
+/// The type of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gives {
+pub(crate) enum ResultType {
     Text,
     Boolean,
     Time,
     Bytes,
 }
 
-impl Gives {
+impl ResultType {
     fn arrow(self) -> DataType {
         match self {
-            Gives::Text => DataType::Utf8View,
-            Gives::Boolean => DataType::Boolean,
-            Gives::Bytes => DataType::Binary,
-            Gives::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+            ResultType::Text => DataType::Utf8View,
+            ResultType::Boolean => DataType::Boolean,
+            ResultType::Bytes => DataType::Binary,
+            ResultType::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         }
     }
 }
 
-/// Works a function out for a batch of so many rows.
-type Run = fn(&[ColumnarValue], usize) -> Result<ArrayRef>;
-/// The name of a column in an answer.
-type Named = fn(&[Expr]) -> Option<String>;
-/// A plainer expression with the same result.
+/// Evaluates a function for a batch; the second argument is the number of rows.
+type Evaluate = fn(&[ColumnarValue], usize) -> Result<ArrayRef>;
+/// Makes the name of the column in an answer.
+type NameColumn = fn(&[Expr]) -> Option<String>;
+/// Makes a simpler expression with the same result.
 type Simplify = fn(&[Expr]) -> Option<Expr>;
 
-/// A function of the values of one row.
+/// A function of the values in one row, whose result depends on the arguments alone.
 #[derive(Debug)]
-pub struct Scalar {
+pub(crate) struct ScalarFn {
     name: &'static str,
-    takes: &'static [Takes],
-    gives: Gives,
-    run: Run,
-    named: Option<Named>,
+    arg_types: &'static [ArgType],
+    result_type: ResultType,
+    evaluate: Evaluate,
+    name_column: Option<NameColumn>,
     simplify: Option<Simplify>,
     signature: Signature,
 }
 
-impl Scalar {
-    /// A function that `run` works out for a batch of so many rows; its result depends on the arguments alone.
-    pub fn new(name: &'static str, takes: &'static [Takes], gives: Gives, run: Run) -> Self {
-        Scalar {
+impl ScalarFn {
+    pub(crate) fn new(
+        name: &'static str,
+        arg_types: &'static [ArgType],
+        result_type: ResultType,
+        evaluate: Evaluate,
+    ) -> Self {
+        ScalarFn {
             name,
-            takes,
-            gives,
-            run,
-            named: None,
+            arg_types,
+            result_type,
+            evaluate,
+            name_column: None,
             simplify: None,
             signature: Signature::user_defined(Volatility::Immutable),
         }
     }
 
-    /// The name of its column in an answer, where that is not the function with all its arguments.
-    pub fn named(mut self, named: Named) -> Self {
-        self.named = Some(named);
+    /// Sets the name of the column in an answer, if not the function with all arguments.
+    pub(crate) fn column_name(mut self, name_column: NameColumn) -> Self {
+        self.name_column = Some(name_column);
         self
     }
 
-    /// A plainer expression with the same result, which scans know how to use.
-    pub fn simplified(mut self, simplify: Simplify) -> Self {
+    /// Sets a simpler expression with the same result, which scans can use.
+    pub(crate) fn simplified(mut self, simplify: Simplify) -> Self {
         self.simplify = Some(simplify);
         self
     }
 
-    /// As DataFusion takes it.
-    pub fn udf(self) -> ScalarUDF {
+    pub(crate) fn udf(self) -> ScalarUDF {
         ScalarUDF::new_from_impl(self)
     }
 }
 
-impl PartialEq for Scalar {
+impl PartialEq for ScalarFn {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Scalar {}
+impl Eq for ScalarFn {}
 
-impl Hash for Scalar {
+impl Hash for ScalarFn {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl ScalarUDFImpl for Scalar {
+impl ScalarUDFImpl for ScalarFn {
     fn name(&self) -> &str {
         self.name
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        if let Some(name) = self.named.and_then(|named| named(args)) {
+        if let Some(name) = self.name_column.and_then(|name_column| name_column(args)) {
             return Ok(name);
         }
         let args: Vec<_> = args.iter().map(|a| a.schema_name().to_string()).collect();
@@ -171,12 +172,12 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.gives.arrow())
+        Ok(self.result_type.arrow())
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        if given.len() != self.takes.len() {
-            let arguments = if self.takes.len() == 1 {
+        if given.len() != self.arg_types.len() {
+            let arguments = if self.arg_types.len() == 1 {
                 "argument"
             } else {
                 "arguments"
@@ -184,18 +185,18 @@ impl ScalarUDFImpl for Scalar {
             return plan_err!(
                 "`{}` takes {} {arguments}, not {}",
                 self.name,
-                self.takes.len(),
+                self.arg_types.len(),
                 given.len()
             );
         }
-        let types = given.iter().zip(self.takes).enumerate();
+        let types = given.iter().zip(self.arg_types).enumerate();
         types
             .map(|(i, (given, takes))| match takes.coerced(given) {
                 Some(ty) => Ok(ty),
                 None => plan_err!(
                     "`{}` takes {} as argument {}, not {}",
                     self.name,
-                    takes.words(),
+                    takes.description(),
                     i + 1,
                     types::name(given)
                 ),
@@ -205,7 +206,7 @@ impl ScalarUDFImpl for Scalar {
 
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         Ok(match self.simplify.and_then(|simplify| simplify(&args)) {
-            Some(plainer) => ExprSimplifyResult::Simplified(plainer),
+            Some(simpler) => ExprSimplifyResult::Simplified(simpler),
             None => ExprSimplifyResult::Original(args),
         })
     }
@@ -216,7 +217,7 @@ impl ScalarUDFImpl for Scalar {
             .iter()
             .all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let values = (self.run)(&args.args, rows)?;
+        let values = (self.evaluate)(&args.args, rows)?;
         Ok(match constant {
             true => {
                 ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&values, 0)?)

@@ -1,4 +1,4 @@
-//! Times relative to the recording.
+//! The function for times relative to the recording.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use arrow::datatypes::Int64Type;
 use datafusion::common::exec_err;
 use datafusion::logical_expr::Expr;
 
-use crate::engine::functions::scalar::{Gives, Scalar, Takes};
+use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, views};
 
-/// `ago(span)`, with a second argument that [`super::expand()`] adds: the end of the recording, ns since 1970.
-pub fn ago() -> Scalar {
-    let takes = &[Takes::Text, Takes::Integer];
-    Scalar::new("ago", takes, Gives::Time, |args, rows| {
+/// `ago(span)`. [`super::expand()`] adds a second argument: the end of the recording, ns since 1970.
+pub(crate) fn ago() -> ScalarFn {
+    let takes = &[ArgType::Text, ArgType::Integer];
+    ScalarFn::new("ago", takes, ResultType::Time, |args, rows| {
         let spans = views(&array(args, 0, rows)?)?;
         let ends = array(args, 1, rows)?;
         let mut times = Vec::with_capacity(rows);
@@ -24,7 +24,7 @@ pub fn ago() -> Scalar {
             };
             let Ok(span) = humantime::parse_duration(span) else {
                 return exec_err!(
-                    "`{span}` is no span of time: write one such as 10m, 90s or 1h 30m"
+                    "`{span}` is not a duration: write one such as 10m, 90s or 1h 30m"
                 );
             };
             let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
@@ -35,7 +35,7 @@ pub fn ago() -> Scalar {
             TimestampNanosecondArray::from(times).with_timezone("UTC"),
         ))
     })
-    .named(|args| match args {
+    .column_name(|args| match args {
         [Expr::Literal(span, _), ..] => Some(format!("ago({span})")),
         _ => None,
     })

@@ -1,4 +1,5 @@
-//! Works functions out over columns: text once for each distinct value, for a batch names the same few again and again.
+//! Evaluates functions over columns. A function of text is evaluated once for each distinct value, because the values in a
+//! batch are few.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,26 +11,35 @@ use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-/// Collects what a function gave for each row.
-pub trait Results<R>: Array + FromIterator<Option<R>> + 'static {}
-impl Results<bool> for BooleanArray {}
-impl<R: AsRef<str>> Results<R> for StringViewArray {}
+/// An array that collects the results of a function.
+pub(crate) trait ResultArray<R>: Array + FromIterator<Option<R>> + 'static {}
+impl ResultArray<bool> for BooleanArray {}
+impl<R: AsRef<str>> ResultArray<R> for StringViewArray {}
 
-/// Argument `i` as an array of `rows` rows.
-pub fn array(args: &[ColumnarValue], i: usize, rows: usize) -> Result<ArrayRef> {
+/// Returns argument `i` as an array of `rows` rows.
+///
+/// # Errors
+/// There is no such argument.
+pub(crate) fn array(args: &[ColumnarValue], i: usize, rows: usize) -> Result<ArrayRef> {
     match args.get(i) {
         Some(value) => value.to_array(rows),
         None => exec_err!("argument {} is missing", i + 1),
     }
 }
 
-/// Text in whatever form, as views.
-pub fn views(texts: &ArrayRef) -> Result<StringViewArray> {
+/// Casts text of any Arrow type to views.
+///
+/// # Errors
+/// The array is not text.
+pub(crate) fn views(texts: &ArrayRef) -> Result<StringViewArray> {
     Ok(cast(texts, &DataType::Utf8View)?.as_string_view().clone())
 }
 
-/// What `f` gives for each text; null for null.
-pub fn each_text<R: Clone, A: Results<R>>(
+/// Applies `f` to each text; the result for null is null.
+///
+/// # Errors
+/// The array is not text.
+pub(crate) fn each_text<R: Clone, A: ResultArray<R>>(
     texts: &ArrayRef,
     f: impl Fn(&str) -> Option<R>,
 ) -> Result<ArrayRef> {
@@ -39,7 +49,7 @@ pub fn each_text<R: Clone, A: Results<R>>(
     }
     let texts = views(texts)?;
     let mut known: HashMap<&str, Option<R>> = HashMap::new();
-    // Rows of a thread follow each other: most texts are those of the row before.
+    // Rows of a thread follow each other, so most texts repeat the previous row.
     let mut last: Option<(&str, Option<R>)> = None;
     let results: A = texts
         .iter()
@@ -58,21 +68,24 @@ pub fn each_text<R: Clone, A: Results<R>>(
     Ok(Arc::new(results))
 }
 
-/// Whether each text of argument `text` passes the `test` of argument `rule`, which `read` understands. A rule is most
-/// often a constant and read once.
-pub fn each_tested<P>(
+/// Applies `test` to each text of argument `text`, with the rule that `parse` reads from argument `rule`. A rule is usually
+/// a constant, and parsed once.
+///
+/// # Errors
+/// `parse` rejects a rule.
+pub(crate) fn each_tested<P>(
     args: &[ColumnarValue],
     (rule, text): (usize, usize),
     rows: usize,
-    read: impl Fn(&str) -> Result<P>,
+    parse: impl Fn(&str) -> Result<P>,
     test: impl Fn(&P, &str) -> Option<bool>,
 ) -> Result<ArrayRef> {
     let texts = array(args, text, rows)?;
     if let Some(ColumnarValue::Scalar(constant)) = args.get(rule) {
-        let Some(constant) = text_of(constant) else {
+        let Some(constant) = constant_text(constant) else {
             return Ok(Arc::new(BooleanArray::new_null(rows)));
         };
-        let rule = read(constant)?;
+        let rule = parse(constant)?;
         return each_text::<bool, BooleanArray>(&texts, |text| test(&rule, text));
     }
     let rules = views(&array(args, rule, rows)?)?;
@@ -84,17 +97,17 @@ pub fn each_tested<P>(
             continue;
         };
         if last.as_ref().is_none_or(|(before, _)| *before != rule) {
-            last = Some((rule, read(rule)?));
+            last = Some((rule, parse(rule)?));
         }
         passes.push(last.as_ref().and_then(|(_, rule)| test(rule, text)));
     }
     Ok(Arc::new(BooleanArray::from(passes)))
 }
 
-/// The text of a constant; none: it is null.
-pub fn text_of(constant: &ScalarValue) -> Option<&str> {
+/// The text of a constant; `None`: null.
+pub(crate) fn constant_text(constant: &ScalarValue) -> Option<&str> {
     match constant {
-        ScalarValue::Dictionary(_, value) => text_of(value),
+        ScalarValue::Dictionary(_, value) => constant_text(value),
         other => other.try_as_str().flatten(),
     }
 }
@@ -111,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_worked_out_once() {
+    fn a_text_is_evaluated_once() {
         let count = Cell::new(0);
         let long = |text: &str| {
             count.set(count.get() + 1);

@@ -1,4 +1,4 @@
-//! Aggregates of events as aggregates of the rows of a rollup.
+//! Rewrites aggregates of events into aggregates of the rows of a rollup.
 
 use std::sync::Arc;
 
@@ -10,22 +10,25 @@ use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams,
 use datafusion::logical_expr::{AggregateUDF, Case, Expr, cast, lit, when};
 use datafusion::prelude::{coalesce, col};
 
-use crate::engine::rollups::keys::Keys;
 use crate::engine::functions;
+use crate::engine::rollups::keys::RollupKeys;
 
 /// An aggregate over rows of a rollup.
-pub struct Summed {
-    /// Aggregates.
-    pub parts: Vec<Expr>,
-    /// What comes of them, which stand for the columns with these names.
-    pub whole: fn(&[String]) -> Expr,
+pub(crate) struct RollupExpr {
+    pub(crate) aggregates: Vec<Expr>,
+    /// Makes the result from the names of the columns with the aggregates.
+    pub(crate) result: fn(&[String]) -> Expr,
 }
 
-/// What each aggregate comes to if several rows of one group have the same values.
-const SAME_FOR_REPEATED: [&str; 4] = ["min", "max", "bool_and", "bool_or"];
+/// Aggregates whose result does not change if a value is repeated.
+const IDEMPOTENT: [&str; 4] = ["min", "max", "bool_and", "bool_or"];
 
-/// `aggregate` over the rows of `rollup`; None: they do not tell it.
-pub fn summed(aggregate: &AggregateFunction, rollup: &Rollup, keys: &Keys) -> Option<Summed> {
+/// Rewrites `aggregate`; `None`: `rollup` does not contain its result.
+pub(crate) fn rewrite(
+    aggregate: &AggregateFunction,
+    rollup: &Rollup,
+    keys: &RollupKeys,
+) -> Option<RollupExpr> {
     let AggregateFunctionParams {
         args,
         distinct,
@@ -43,58 +46,67 @@ pub fn summed(aggregate: &AggregateFunction, rollup: &Rollup, keys: &Keys) -> Op
         Some(filter) => Some(keys.expr(filter)?),
         None => None,
     };
-    let measures = Measures { rollup, keys };
-    let make = |func: Arc<AggregateUDF>, arg, distinct| {
-        let filter = filter.clone().map(Box::new);
-        Expr::AggregateFunction(AggregateFunction::new_udf(
-            func,
-            vec![arg],
-            distinct,
-            filter,
-            vec![],
-            None,
-        ))
-    };
-    let one = |part| Summed {
-        parts: vec![part],
-        whole: |names| col(&names[0]),
-    };
     let name = aggregate.func.name();
-    let repeated = SAME_FOR_REPEATED.contains(&name) || name == "count" && *distinct;
-    if let Some(arg) = keys.expr(arg).filter(|_| repeated) {
-        return Some(one(make(aggregate.func.clone(), arg, *distinct)));
+    let is_idempotent = IDEMPOTENT.contains(&name) || name == "count" && *distinct;
+    if let Some(arg) = keys.expr(arg).filter(|_| is_idempotent) {
+        let func = aggregate.func.clone();
+        return Some(single(call(func, arg, *distinct, filter.as_ref())));
     }
+    let measures = Measures { rollup, keys };
+    let column = |func, arg, stat| {
+        let measure = measures.column(arg, stat)?;
+        Some(call(func, measure, false, filter.as_ref()))
+    };
     match name {
-        "min" => Some(one(make(min_udaf(), measures.of(arg, Stat::Min)?, false))),
-        "max" => Some(one(make(max_udaf(), measures.of(arg, Stat::Max)?, false))),
+        "min" => Some(single(column(min_udaf(), arg, Stat::Min)?)),
+        "max" => Some(single(column(max_udaf(), arg, Stat::Max)?)),
         _ if *distinct => None,
-        "count" => Some(Summed {
-            parts: vec![make(sum_udaf(), measures.of(arg, Stat::Count)?, false)],
-            whole: |names| coalesce(vec![col(&names[0]), lit(0i64)]),
+        "count" => Some(RollupExpr {
+            aggregates: vec![column(sum_udaf(), arg, Stat::Count)?],
+            result: |names| coalesce(vec![col(&names[0]), lit(0i64)]),
         }),
-        "sum" => Some(one(make(sum_udaf(), measures.of(arg, Stat::Sum)?, false))),
+        "sum" => Some(single(column(sum_udaf(), arg, Stat::Sum)?)),
         "avg" => {
             let arg = as_double(arg)?;
-            let sum = make(sum_udaf(), measures.of(arg, Stat::Sum)?, false);
-            let count = make(sum_udaf(), measures.of(arg, Stat::Count)?, false);
-            Some(Summed {
-                parts: vec![sum, count],
-                // Of no values it is null, as their sum is.
-                whole: |names| {
+            let sum = column(sum_udaf(), arg, Stat::Sum)?;
+            let count = column(sum_udaf(), arg, Stat::Count)?;
+            Some(RollupExpr {
+                aggregates: vec![sum, count],
+                // Without values the sum is null, and so is the average.
+                result: |names| {
                     let double = |name: &String| cast(col(name), DataType::Float64);
                     double(&names[0]) / double(&names[1])
                 },
             })
         }
         name => {
-            let merge = functions::of_histograms(name)?;
-            let histograms = measures.of(as_double(arg)?, Stat::Histogram)?;
-            Some(one(make(merge, histograms, false)))
+            let merge = functions::percentile_of_histograms(name)?;
+            Some(single(column(merge, as_double(arg)?, Stat::Histogram)?))
         }
     }
 }
 
-/// What is cast to a double.
+/// A result that is one aggregate.
+fn single(aggregate: Expr) -> RollupExpr {
+    RollupExpr {
+        aggregates: vec![aggregate],
+        result: |names| col(&names[0]),
+    }
+}
+
+fn call(func: Arc<AggregateUDF>, arg: Expr, distinct: bool, filter: Option<&Expr>) -> Expr {
+    let filter = filter.cloned().map(Box::new);
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        func,
+        vec![arg],
+        distinct,
+        filter,
+        vec![],
+        None,
+    ))
+}
+
+/// The operand of a cast to double.
 fn as_double(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => Some(expr),
@@ -104,14 +116,14 @@ fn as_double(expr: &Expr) -> Option<&Expr> {
 
 struct Measures<'a> {
     rollup: &'a Rollup,
-    keys: &'a Keys,
+    keys: &'a RollupKeys,
 }
 
 impl Measures<'_> {
-    /// What a row tells of the values that `expr` has in its events: how many there are, their sum, minimum or maximum.
-    fn of(&self, expr: &Expr, stat: Stat) -> Option<Expr> {
+    /// The column of the rollup with a statistic of the values of `expr`.
+    fn column(&self, expr: &Expr, stat: Stat) -> Option<Expr> {
         if let Some(key) = self.keys.expr(expr) {
-            return self.of_key(key, stat);
+            return key_statistic(key, stat);
         }
         match expr {
             Expr::Column(column) if column.name == "time" && stat == Stat::Count => Some(col(N)),
@@ -121,37 +133,24 @@ impl Measures<'_> {
                 let has = measure.stats.contains(&stat);
                 has.then(|| col(stat.name(&column.name)))
             }
-            Expr::Case(case) => self.of_case(case, stat),
+            Expr::Case(case) => self.case(case, stat),
             _ => None,
         }
     }
 
-    /// Of an expression that has the same value in all of them.
-    fn of_key(&self, key: Expr, stat: Stat) -> Option<Expr> {
-        match stat {
-            Stat::Count => match &key {
-                Expr::Literal(value, _) if !value.is_null() => Some(col(N)),
-                _ => when(key.is_not_null(), col(N)).otherwise(lit(0i64)).ok(),
-            },
-            Stat::Sum => Some(cast(key, DataType::Int64) * col(N)),
-            Stat::Min | Stat::Max => Some(key),
-            Stat::Histogram => None,
-        }
-    }
-
-    /// Where the conditions are of keys, so that one branch holds for all events of a row.
-    fn of_case(&self, case: &Case, stat: Stat) -> Option<Expr> {
+    /// The statistic of a `case` whose conditions use keys only, so that all events of a row take the same branch.
+    fn case(&self, case: &Case, stat: Stat) -> Option<Expr> {
         let expr = match &case.expr {
             Some(expr) => Some(Box::new(self.keys.expr(expr)?)),
             None => None,
         };
         let branch = |(when, then): &(Box<Expr>, Box<Expr>)| {
             let when = self.keys.expr(when)?;
-            Some((Box::new(when), Box::new(self.of(then, stat)?)))
+            Some((Box::new(when), Box::new(self.column(then, stat)?)))
         };
         let branches = case.when_then_expr.iter().map(branch);
         let otherwise = match (&case.else_expr, stat) {
-            (Some(otherwise), _) => Some(self.of(otherwise, stat)?),
+            (Some(otherwise), _) => Some(self.column(otherwise, stat)?),
             (None, Stat::Count) => Some(lit(0i64)),
             (None, _) => None,
         };
@@ -163,8 +162,21 @@ impl Measures<'_> {
     }
 }
 
-/// What stands for `column` of a rollup in an event that stands for itself.
-pub fn of_event(rollup: &Rollup, name: &str) -> Expr {
+/// The statistic of an expression that has one value in all events of a row.
+fn key_statistic(key: Expr, stat: Stat) -> Option<Expr> {
+    match stat {
+        Stat::Count => match &key {
+            Expr::Literal(value, _) if !value.is_null() => Some(col(N)),
+            _ => when(key.is_not_null(), col(N)).otherwise(lit(0i64)).ok(),
+        },
+        Stat::Sum => Some(cast(key, DataType::Int64) * col(N)),
+        Stat::Min | Stat::Max => Some(key),
+        Stat::Histogram => None,
+    }
+}
+
+/// The value of the column `name` of a rollup for a single event.
+pub(crate) fn of_single_event(rollup: &Rollup, name: &str) -> Expr {
     if name == N {
         return lit(1i64);
     }

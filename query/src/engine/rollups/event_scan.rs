@@ -1,4 +1,4 @@
-//! What lies between an aggregate and the events that it is of.
+//! Matches the part of a plan between an aggregate and the table of events: projections, filters and aliases only.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,67 +10,65 @@ use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::source::parquet::segments::Segments;
-use crate::source::union::Union;
+use crate::source::{ParquetTable, UnionTable};
 
-/// Expressions larger than this are left alone: each projection may mention the one below several times.
-const LARGEST: usize = 20_000;
+/// Limit of the nodes of an expression: each projection may use an expression of the one below several times.
+const MAX_NODES: usize = 20_000;
 
-/// A plan of nothing but projections, filters and aliases over events.
-pub struct Below {
-    /// The events.
-    pub events: Events,
-    /// All must be true of an event. Columns are those of the events, without a qualifier.
-    pub filters: Vec<Expr>,
-    /// The columns of the plan, in terms of those of the events.
+/// A plan of only projections, filters and aliases over events.
+pub(crate) struct EventScan {
+    pub(crate) events: EventTables,
+    /// The filters, all of which an event must pass, over unqualified columns of the events.
+    pub(crate) filters: Vec<Expr>,
+    /// The columns of the plan, as expressions over columns of the events.
     columns: Vec<(Column, Expr)>,
 }
 
-/// Events that a question is about.
+/// The tables of a scan of events.
 #[derive(Clone)]
-pub struct Events {
-    /// A [`Segments`].
-    segments: Arc<dyn TableProvider>,
-    /// Those that are in no finished Parquet file.
-    pub others: Vec<Arc<dyn TableProvider>>,
+pub(crate) struct EventTables {
+    /// A [`ParquetTable`].
+    parquet: Arc<dyn TableProvider>,
+    /// The tables of events outside finished Parquet files.
+    pub(crate) others: Vec<Arc<dyn TableProvider>>,
 }
 
-impl Events {
-    /// Those of `table`, if it has a [`Segments`].
-    fn of(table: Arc<dyn TableProvider>) -> Option<Events> {
-        let is = |table: &Arc<dyn TableProvider>| segments(table).is_some();
-        let all = match (table.as_ref() as &dyn Any).downcast_ref::<Union>() {
+impl EventTables {
+    /// The tables of the table `events`, if one is a [`ParquetTable`].
+    fn new(table: Arc<dyn TableProvider>) -> Option<EventTables> {
+        let is_parquet = |table: &Arc<dyn TableProvider>| parquet_table(table).is_some();
+        let all = match (table.as_ref() as &dyn Any).downcast_ref::<UnionTable>() {
             Some(union) => union.tables(),
             None => std::slice::from_ref(&table),
         };
-        let (own, others): (Vec<_>, _) = all.iter().cloned().partition(is);
-        let segments = own.into_iter().next()?;
-        Some(Events { segments, others })
+        let (parquet, others): (Vec<_>, _) = all.iter().cloned().partition(is_parquet);
+        let parquet = parquet.into_iter().next()?;
+        Some(EventTables { parquet, others })
     }
 
-    /// Those that are in Parquet files.
-    pub fn segments(&self) -> Option<&Segments> {
-        segments(&self.segments)
+    /// The events in Parquet files.
+    pub(crate) fn parquet(&self) -> Option<&ParquetTable> {
+        parquet_table(&self.parquet)
     }
 }
 
-fn segments(table: &Arc<dyn TableProvider>) -> Option<&Segments> {
+fn parquet_table(table: &Arc<dyn TableProvider>) -> Option<&ParquetTable> {
     (table.as_ref() as &dyn Any).downcast_ref()
 }
 
-impl Below {
-    /// `plan`, if it is such a plan.
-    pub fn of(plan: &LogicalPlan) -> Option<Below> {
+impl EventScan {
+    /// Matches a plan; `None`: the plan has other nodes.
+    pub(crate) fn from_plan(plan: &LogicalPlan) -> Option<EventScan> {
         match plan {
             LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
-                let events = Events::of(source_as_provider(&scan.source).ok()?)?;
+                let events = EventTables::new(source_as_provider(&scan.source).ok()?)?;
                 let own = |column: &Column| {
                     Some(Expr::Column(Column::new_unqualified(column.name.clone())))
                 };
-                // Filters may be of columns that are not in the projection.
+                // Filters may use columns that are not in the projection.
                 let filters = scan.filters.iter().map(|filter| rewritten(filter, own));
                 let columns = scan.projected_schema.columns().into_iter();
-                Some(Below {
+                Some(EventScan {
                     events,
                     filters: filters.collect::<Option<_>>()?,
                     columns: columns
@@ -79,30 +77,30 @@ impl Below {
                 })
             }
             LogicalPlan::Filter(filter) => {
-                let mut below = Below::of(&filter.input)?;
-                let predicate = below.expr(&filter.predicate)?;
-                below.filters.push(predicate);
-                Some(below)
+                let mut scan = EventScan::from_plan(&filter.input)?;
+                let predicate = scan.expr(&filter.predicate)?;
+                scan.filters.push(predicate);
+                Some(scan)
             }
             LogicalPlan::Projection(projection) => {
-                let mut below = Below::of(&projection.input)?;
-                let exprs = projection.expr.iter().map(|expr| below.expr(expr));
+                let mut scan = EventScan::from_plan(&projection.input)?;
+                let exprs = projection.expr.iter().map(|expr| scan.expr(expr));
                 let exprs = exprs.collect::<Option<Vec<_>>>()?;
-                below.columns = projection.schema.columns().into_iter().zip(exprs).collect();
-                Some(below)
+                scan.columns = projection.schema.columns().into_iter().zip(exprs).collect();
+                Some(scan)
             }
             LogicalPlan::SubqueryAlias(alias) => {
-                let mut below = Below::of(&alias.input)?;
-                let exprs = below.columns.into_iter().map(|(_, expr)| expr);
-                below.columns = alias.schema.columns().into_iter().zip(exprs).collect();
-                Some(below)
+                let mut scan = EventScan::from_plan(&alias.input)?;
+                let exprs = scan.columns.into_iter().map(|(_, expr)| expr);
+                scan.columns = alias.schema.columns().into_iter().zip(exprs).collect();
+                Some(scan)
             }
             _ => None,
         }
     }
 
-    /// An expression over the columns of the plan, in terms of those of the events.
-    pub fn expr(&self, expr: &Expr) -> Option<Expr> {
+    /// Rewrites an expression over columns of the plan into one over columns of the events.
+    pub(crate) fn expr(&self, expr: &Expr) -> Option<Expr> {
         let find = |column: &Column| {
             let exact = self.columns.iter().find(|(own, _)| own == column);
             let named =
@@ -114,33 +112,33 @@ impl Below {
     }
 }
 
-/// `expr` with each column as `find` says, and without aliases.
+/// Replaces each column of `expr` by the result of `find`, and removes aliases.
 fn rewritten(expr: &Expr, find: impl Fn(&Column) -> Option<Expr>) -> Option<Expr> {
     let mut size = 0;
     let replace = |node: Expr| match node {
         Expr::Column(column) => {
-            let expr = find(&column).ok_or_else(not_such)?;
+            let expr = find(&column).ok_or_else(no_match)?;
             size += nodes(&expr);
-            match size > LARGEST {
-                true => Err(not_such()),
+            match size > MAX_NODES {
+                true => Err(no_match()),
                 false => Ok(Transformed::yes(expr)),
             }
         }
         Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
         other => Ok(Transformed::no(other)),
     };
-    // From below, so that what is put in is done.
+    // Bottom-up, so that the inserted expressions are not visited.
     expr.clone().transform_up(replace).ok().map(|t| t.data)
 }
 
-/// Says that a plan is not such a plan; nobody sees it.
-fn not_such() -> DataFusionError {
+/// An error that stops the rewriting, and is never shown.
+fn no_match() -> DataFusionError {
     DataFusionError::Plan(String::new())
 }
 
 fn nodes(expr: &Expr) -> usize {
     let mut nodes = 0;
-    // It cannot fail.
+    // The closure never fails.
     let _ = expr.apply(|_| {
         nodes += 1;
         Ok(TreeNodeRecursion::Continue)

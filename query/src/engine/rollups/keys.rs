@@ -1,4 +1,4 @@
-//! What of an expression over events a rollup can tell, from its keys alone.
+//! Rewrites expressions over events into expressions over the keys of a rollup.
 
 use ctrace_schema::rollups::{Facet, Only, POSITIVE, Rollup, SLASHES, directory};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -9,38 +9,38 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use crate::source::parquet::segments::RECORDING;
+use crate::source::RECORDING;
 
-/// The keys of a rollup, for one question.
+/// The keys of a rollup, for one query.
 #[derive(Clone, Copy, Debug)]
-pub struct Keys {
+pub(crate) struct RollupKeys {
     rollup: &'static Rollup,
-    /// Nanoseconds of a slice that those of all its segments divide.
-    slice: i64,
-    /// No event has a positive result, so that `ret` is as exact as in the events.
+    /// Length of a time slice, a multiple of the slices of all files.
+    slice_ns: i64,
+    /// Whether filters exclude positive results, so that `ret` of the rollup is exact.
     no_positive: bool,
 }
 
-impl Keys {
-    /// Of `rollup`, for events that pass `filters`.
-    pub fn new(rollup: &'static Rollup, slice: i64, filters: &[Expr]) -> Keys {
-        Keys {
+impl RollupKeys {
+    /// The keys of `rollup`, for events that pass `filters`.
+    pub(crate) fn new(rollup: &'static Rollup, slice_ns: i64, filters: &[Expr]) -> RollupKeys {
+        RollupKeys {
             rollup,
-            slice,
-            no_positive: filters.iter().any(rules_out_positive),
+            slice_ns,
+            no_positive: filters.iter().any(excludes_positive),
         }
     }
 
-    /// The same expression over the rows of the rollup; None: it needs something else than keys. What it says of a row is
-    /// what the one over events says of each event that the row stands for.
-    pub fn expr(&self, expr: &Expr) -> Option<Expr> {
+    /// Rewrites an expression over events into one over rows of the rollup, which has the same value for a row as the
+    /// original for each event of the row. `None`: the expression needs other columns than keys.
+    pub(crate) fn expr(&self, expr: &Expr) -> Option<Expr> {
         if let Expr::Column(column) = expr {
-            return self.column(column).then(|| expr.clone());
+            return self.is_key(column).then(|| expr.clone());
         }
-        if self.is_same_over_a_row(expr) {
+        if self.is_constant_in_a_row(expr) {
             return Some(expr.clone());
         }
-        if !is_plain(expr) {
+        if !depends_on_children_only(expr) {
             return None;
         }
         let child = |child: Expr| match self.expr(&child) {
@@ -50,8 +50,8 @@ impl Keys {
         expr.clone().map_children(child).ok().map(|t| t.data)
     }
 
-    /// Whether a column has the same value in all events of a row, and the row says which.
-    fn column(&self, column: &Column) -> bool {
+    /// Whether a column has one value for all events of a row, and the row contains that value.
+    fn is_key(&self, column: &Column) -> bool {
         match column.name.as_str() {
             RECORDING => true,
             "time" => false,
@@ -65,94 +65,97 @@ impl Keys {
         self.rollup.facets.contains(&facet)
     }
 
-    /// Whether an expression is the same for all positive results, all times of a slice, or all paths of a directory.
-    fn is_same_over_a_row(&self, expr: &Expr) -> bool {
+    /// Whether an expression has one value for all positive results, all times of a slice, or all paths of a directory.
+    fn is_constant_in_a_row(&self, expr: &Expr) -> bool {
         match expr {
-            Expr::IsNull(of) | Expr::IsNotNull(of) => self.is_cut(of),
+            Expr::IsNull(operand) | Expr::IsNotNull(operand) => self.is_coarse(operand),
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
-                (Expr::Column(_), Expr::Literal(value, _)) => self.compares(left, *op, value),
+                (Expr::Column(_), Expr::Literal(value, _)) => {
+                    self.comparison_is_constant(left, *op, value)
+                }
                 (Expr::Literal(value, _), Expr::Column(_)) => {
                     let swapped = op.swap();
-                    swapped.is_some_and(|op| self.compares(right, op, value))
+                    swapped.is_some_and(|op| self.comparison_is_constant(right, op, value))
                 }
                 _ => false,
             },
             Expr::InList(InList { expr, list, .. }) => {
                 let known = |value: &Expr| match value {
-                    Expr::Literal(value, _) => self.compares(expr, Operator::Eq, value),
+                    Expr::Literal(value, _) => {
+                        self.comparison_is_constant(expr, Operator::Eq, value)
+                    }
                     _ => false,
                 };
                 list.iter().all(known)
             }
             Expr::ScalarFunction(function) => {
-                self.has(Facet::Slice) && self.cuts_time(function)
-                    || self.has(Facet::Directory) && names_directory(function)
+                self.has(Facet::Slice) && self.bins_whole_slices(function)
+                    || self.has(Facet::Directory) && splits_directory(function)
             }
-            Expr::Like(like) if self.has(Facet::Directory) && named(&like.expr, "path") => {
-                begins(like).is_some_and(|begin| directory(begin) == begin)
+            Expr::Like(like) if self.has(Facet::Directory) && is_column(&like.expr, "path") => {
+                prefix(like).is_some_and(|prefix| directory(prefix) == prefix)
             }
             _ => false,
         }
     }
 
-    /// Whether it is the column of which a row tells a range.
-    fn is_cut(&self, expr: &Expr) -> bool {
-        named(expr, "ret") && self.has(Facet::Result)
-            || named(expr, "time") && self.has(Facet::Slice)
-            || named(expr, "path") && self.has(Facet::Directory)
+    /// Whether the expression is a column of which rows of the rollup contain a range instead of a value.
+    fn is_coarse(&self, expr: &Expr) -> bool {
+        is_column(expr, "ret") && self.has(Facet::Result)
+            || is_column(expr, "time") && self.has(Facet::Slice)
+            || is_column(expr, "path") && self.has(Facet::Directory)
     }
 
-    fn compares(&self, column: &Expr, op: Operator, value: &ScalarValue) -> bool {
-        if named(column, "ret") && self.has(Facet::Result) {
+    fn comparison_is_constant(&self, column: &Expr, op: Operator, value: &ScalarValue) -> bool {
+        if is_column(column, "ret") && self.has(Facet::Result) {
             return integer(value).is_some_and(|value| same_for_positive(op, value));
         }
-        if named(column, "time") && self.has(Facet::Slice) {
-            // What lies at or after the beginning of a slice, the whole slice does.
-            let whole = matches!(op, Operator::GtEq | Operator::Lt);
+        if is_column(column, "time") && self.has(Facet::Slice) {
+            // Only comparisons with the start of a slice have one value for the whole slice.
+            let splits_slices = matches!(op, Operator::GtEq | Operator::Lt);
             let at = |value: &ScalarValue| match value {
                 ScalarValue::TimestampNanosecond(Some(at), _) => Some(*at),
                 _ => None,
             };
-            return whole && at(value).is_some_and(|at| at.rem_euclid(self.slice) == 0);
+            return splits_slices && at(value).is_some_and(|at| at.rem_euclid(self.slice_ns) == 0);
         }
-        if named(column, "path") && self.has(Facet::Directory) {
+        if is_column(column, "path") && self.has(Facet::Directory) {
             let text = value.try_as_str().flatten();
             return text.is_some_and(|text| same_for_directory(op, text));
         }
         false
     }
 
-    /// `date_bin` and `date_trunc` that cut time where slices end, if not everywhere.
-    fn cuts_time(&self, function: &ScalarFunction) -> bool {
-        let length = match (function.name(), function.args.as_slice()) {
-            ("date_bin", [Expr::Literal(length, _), time]) if named(time, "time") => {
-                interval(length)
+    /// Whether a call of `date_bin` or `date_trunc` has bins that consist of whole slices.
+    fn bins_whole_slices(&self, function: &ScalarFunction) -> bool {
+        let length_ns = match (function.name(), function.args.as_slice()) {
+            ("date_bin", [Expr::Literal(length, _), time]) if is_column(time, "time") => {
+                interval_ns(length)
             }
-            ("date_trunc", [Expr::Literal(unit, _), time]) if named(time, "time") => {
-                unit.try_as_str().flatten().and_then(unit_length)
+            ("date_trunc", [Expr::Literal(unit, _), time]) if is_column(time, "time") => {
+                unit.try_as_str().flatten().and_then(unit_ns)
             }
             _ => None,
         };
-        length.is_some_and(|length| length > 0 && length % self.slice == 0)
+        length_ns.is_some_and(|length| length > 0 && length % self.slice_ns == 0)
     }
 
-    /// Whether events that pass `filters` are all events of the rollup.
-    pub fn has_all(&self, filters: &[Expr]) -> bool {
+    /// Whether the rollup contains all events that pass `filters`.
+    pub(crate) fn covers(&self, filters: &[Expr]) -> bool {
         match self.rollup.only {
             Only::All => true,
             Only::OneOf(column, names) => filters.iter().any(|f| is_one_of(f, column, names)),
-            Only::Present(column) => filters.iter().any(|f| needs(f, column)),
+            Only::Present(column) => filters.iter().any(|f| rejects_null(f, column)),
         }
     }
 }
 
-/// Whether it is this column.
-fn named(expr: &Expr, name: &str) -> bool {
+fn is_column(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Column(column) if column.name == name)
 }
 
-/// Whether an expression depends on nothing but its children, the same each time.
-fn is_plain(expr: &Expr) -> bool {
+/// Whether the value of an expression depends on its children only.
+fn depends_on_children_only(expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(function) => {
             function.func.signature().volatility == Volatility::Immutable
@@ -187,7 +190,7 @@ fn integer(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Whether a comparison with `value` says the same of [`POSITIVE`] and of all that is greater.
+/// Whether a comparison with `value` has one result for [`POSITIVE`] and all greater numbers.
 fn same_for_positive(op: Operator, value: i64) -> bool {
     match op {
         Operator::Lt | Operator::GtEq => value <= POSITIVE,
@@ -196,43 +199,49 @@ fn same_for_positive(op: Operator, value: i64) -> bool {
     }
 }
 
-/// Whether a comparison with `text` says the same of all paths that a directory stands for.
+/// Whether a comparison with `text` has one result for all paths of a directory.
 fn same_for_directory(op: Operator, text: &str) -> bool {
     let slashes = text.matches('/').count();
     match op {
-        // Those of `/usr/lib/` come at or after it, and before what comes after it.
+        // The paths of `/usr/lib/` sort at or after that text, and before the next directory.
         Operator::Lt | Operator::GtEq => directory(text) == text,
         Operator::Gt | Operator::LtEq | Operator::Eq | Operator::NotEq => slashes < SLASHES,
         _ => false,
     }
 }
 
-/// `split_part` of a path that takes a part of its directory.
-fn names_directory(function: &ScalarFunction) -> bool {
-    let ("split_part", [path, Expr::Literal(by, _), Expr::Literal(part, _)]) =
-        (function.name(), function.args.as_slice())
+/// Whether a call of `split_part` returns a component of the directory of a path.
+fn splits_directory(function: &ScalarFunction) -> bool {
+    let (
+        "split_part",
+        [
+            path,
+            Expr::Literal(delimiter, _),
+            Expr::Literal(position, _),
+        ],
+    ) = (function.name(), function.args.as_slice())
     else {
         return false;
     };
-    let parts = 1..=SLASHES as i64;
-    named(path, "path")
-        && by.try_as_str().flatten() == Some("/")
-        && integer(part).is_some_and(|part| parts.contains(&part))
+    let components = 1..=SLASHES as i64;
+    is_column(path, "path")
+        && delimiter.try_as_str().flatten() == Some("/")
+        && integer(position).is_some_and(|position| components.contains(&position))
 }
 
-/// How a text begins that is like a pattern which says no more than that.
-fn begins(like: &Like) -> Option<&str> {
+/// The prefix that a `LIKE` pattern requires, if it requires nothing else.
+fn prefix(like: &Like) -> Option<&str> {
     let Expr::Literal(pattern, _) = &*like.pattern else {
         return None;
     };
-    let begin = pattern.try_as_str()??.strip_suffix('%')?;
-    let plain = !like.case_insensitive && like.escape_char.is_none();
-    (plain && !begin.contains(['%', '_', '\\'])).then_some(begin)
+    let prefix = pattern.try_as_str()??.strip_suffix('%')?;
+    let is_plain = !like.case_insensitive && like.escape_char.is_none();
+    (is_plain && !prefix.contains(['%', '_', '\\'])).then_some(prefix)
 }
 
-/// Whether a condition holds for no positive result.
-fn rules_out_positive(filter: &Expr) -> bool {
-    let none = |op, value: &ScalarValue| {
+/// Whether a condition is true of no positive result.
+fn excludes_positive(filter: &Expr) -> bool {
+    let excludes = |op, value: &ScalarValue| {
         let Some(value) = integer(value) else {
             return false;
         };
@@ -244,28 +253,30 @@ fn rules_out_positive(filter: &Expr) -> bool {
     };
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (op, &**left, &**right) {
-            (Operator::And, _, _) => rules_out_positive(left) || rules_out_positive(right),
-            (Operator::Or, _, _) => rules_out_positive(left) && rules_out_positive(right),
-            (op, column, Expr::Literal(value, _)) if named(column, "ret") => none(*op, value),
-            (op, Expr::Literal(value, _), column) if named(column, "ret") => {
-                op.swap().is_some_and(|op| none(op, value))
+            (Operator::And, _, _) => excludes_positive(left) || excludes_positive(right),
+            (Operator::Or, _, _) => excludes_positive(left) && excludes_positive(right),
+            (op, column, Expr::Literal(value, _)) if is_column(column, "ret") => {
+                excludes(*op, value)
+            }
+            (op, Expr::Literal(value, _), column) if is_column(column, "ret") => {
+                op.swap().is_some_and(|op| excludes(op, value))
             }
             _ => false,
         },
-        Expr::InList(list) if !list.negated && named(&list.expr, "ret") => {
-            let low = |value: &Expr| match value {
-                Expr::Literal(value, _) => none(Operator::Eq, value),
+        Expr::InList(list) if !list.negated && is_column(&list.expr, "ret") => {
+            let excluded = |value: &Expr| match value {
+                Expr::Literal(value, _) => excludes(Operator::Eq, value),
                 _ => false,
             };
-            list.list.iter().all(low)
+            list.list.iter().all(excluded)
         }
         _ => false,
     }
 }
 
-/// Whether a condition holds only where a column has one of these values.
+/// Whether a condition is true only if a column has one of these values.
 fn is_one_of(filter: &Expr, column: &str, names: &[&str]) -> bool {
-    let is = |value: &Expr| match value {
+    let is_name = |value: &Expr| match value {
         Expr::Literal(value, _) => {
             let text = value.try_as_str().flatten();
             text.is_some_and(|text| names.contains(&text))
@@ -276,20 +287,23 @@ fn is_one_of(filter: &Expr, column: &str, names: &[&str]) -> bool {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
             Operator::And => is_one_of(left, column, names) || is_one_of(right, column, names),
             Operator::Or => is_one_of(left, column, names) && is_one_of(right, column, names),
-            Operator::Eq => named(left, column) && is(right) || named(right, column) && is(left),
+            Operator::Eq => {
+                is_column(left, column) && is_name(right)
+                    || is_column(right, column) && is_name(left)
+            }
             _ => false,
         },
-        Expr::InList(list) if !list.negated && named(&list.expr, column) => {
-            list.list.iter().all(is)
+        Expr::InList(list) if !list.negated && is_column(&list.expr, column) => {
+            list.list.iter().all(is_name)
         }
         _ => false,
     }
 }
 
-/// Whether a condition does not hold where a column is null: it comes to false or null when null stands for the column.
-fn needs(filter: &Expr, column: &str) -> bool {
+/// Whether a condition is never true if a column is null: with null for the column, it simplifies to false or null.
+fn rejects_null(filter: &Expr, column: &str) -> bool {
     let null = |node: Expr| {
-        Ok(match named(&node, column) {
+        Ok(match is_column(&node, column) {
             true => Transformed::yes(Expr::Literal(ScalarValue::Utf8View(None), None)),
             false => Transformed::no(node),
         })
@@ -309,8 +323,8 @@ fn needs(filter: &Expr, column: &str) -> bool {
     }
 }
 
-/// Nanoseconds of an interval without months.
-fn interval(value: &ScalarValue) -> Option<i64> {
+/// The length of an interval without months.
+fn interval_ns(value: &ScalarValue) -> Option<i64> {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(span)) if span.months == 0 => {
             let days = i64::from(span.days).checked_mul(86_400_000_000_000)?;
@@ -324,8 +338,8 @@ fn interval(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Nanoseconds of a unit of `date_trunc`, counted from 1970: longer ones begin elsewhere.
-fn unit_length(unit: &str) -> Option<i64> {
+/// The length of a unit of `date_trunc`, if its bins count from 1970. Those of longer units do not.
+fn unit_ns(unit: &str) -> Option<i64> {
     let seconds = match unit.to_lowercase().as_str() {
         "second" => 1,
         "minute" => 60,

@@ -1,20 +1,20 @@
 // A test that cannot unwrap its own constants should fail there.
 #![allow(clippy::unwrap_used)]
-use crate::output::layout::*;
+use super::*;
 
-fn rows(cells: &[&[&str]]) -> Vec<Row> {
+fn rows(cells: &[&[&str]]) -> Vec<TextRow> {
     let row = |cells: &&[&str]| cells.iter().map(|c| c.to_string()).collect();
     cells.iter().map(row).collect()
 }
 
-fn shown(columns: &[(&str, Kind)], rows: &[Row], room: usize) -> Option<String> {
+fn shown(columns: &[(&str, CellKind)], rows: &[TextRow], max_width: usize) -> Option<String> {
     let names: Vec<_> = columns.iter().map(|(name, _)| name.to_string()).collect();
     let kinds: Vec<_> = columns.iter().map(|(_, kind)| *kind).collect();
-    let layout = Layout::fitted(&names, &kinds, rows, true, room)?;
-    let mut lines = layout.head(Some(room));
+    let layout = TableLayout::fitted(&names, &kinds, rows, true, max_width)?;
+    let mut lines = layout.header(Some(max_width));
     lines.extend(rows.iter().map(|row| layout.row(row)));
     for line in &lines {
-        assert!(line.width() <= room, "{line}");
+        assert!(line.width() <= max_width, "{line}");
     }
     Some(lines.join("\n"))
 }
@@ -23,16 +23,16 @@ fn shown(columns: &[(&str, Kind)], rows: &[Row], room: usize) -> Option<String> 
 fn cells_are_cut_in_the_middle() {
     assert_eq!(cut("/etc/hosts", 10), "/etc/hosts");
     assert_eq!(cut("/etc/hosts.allow", 10), "/etc/h…low");
-    // A wide character takes two columns.
+    // A wide character needs two columns.
     assert_eq!(cut("漢字漢字", 5), "漢…");
     assert_eq!(cut("漢字漢字", 6), "漢…字");
     assert_eq!(cut("ab", 1), "…");
 }
 
 #[test]
-fn what_fits_is_shown_whole() {
+fn a_table_that_fits_is_shown_in_full() {
     let rows = rows(&[&["2026-11-21 03:12:05.000000000", "7"]]);
-    let columns = [("time", Kind::Time), ("n", Kind::Number)];
+    let columns = [("time", CellKind::Time), ("n", CellKind::Number)];
     assert_eq!(
         shown(&columns, &rows, 32).unwrap(),
         "time                           n\n-----------------------------  -\n2026-11-21 03:12:05.000000000  7"
@@ -40,7 +40,7 @@ fn what_fits_is_shown_whole() {
 }
 
 #[test]
-fn times_lose_what_tells_nothing() {
+fn times_are_shown_without_a_shared_date_and_zeros() {
     let rows = rows(&[
         &[
             "2026-11-21 03:12:05.123456789",
@@ -48,16 +48,16 @@ fn times_lose_what_tells_nothing() {
         ],
         &["2026-11-21 03:12:05.123999789", ""],
     ]);
-    let columns = [("first_seen", Kind::Time), ("exited", Kind::Time)];
+    let columns = [("first_seen", CellKind::Time), ("exited", CellKind::Time)];
     assert_eq!(
         shown(&columns, &rows, 40).unwrap(),
-        "times are of 2026-11-21 UTC\n\
+        "all times are on 2026-11-21 UTC\n\
          first_seen       exited\n\
          ---------------  --------\n\
          03:12:05.123456  03:12:05\n\
          03:12:05.123999"
     );
-    // Milliseconds are left where there is no room for more.
+    // A narrower table shows milliseconds.
     assert!(
         shown(&columns, &rows, 22)
             .unwrap()
@@ -66,25 +66,25 @@ fn times_lose_what_tells_nothing() {
 }
 
 #[test]
-fn times_of_several_days_keep_them() {
+fn times_of_several_dates_are_shown_with_them() {
     let rows = rows(&[
         &["2026-11-21 23:59:59.100000000"],
         &["2026-11-22 00:00:00.200000000"],
     ]);
-    let shown = shown(&[("time", Kind::Time)], &rows, 25).unwrap();
+    let shown = shown(&[("time", CellKind::Time)], &rows, 25).unwrap();
     assert!(shown.ends_with("\n2026-11-21 23:59:59.100\n2026-11-22 00:00:00.200"));
 }
 
 #[test]
-fn ids_are_as_docker_prints_them() {
+fn ids_are_shortened_as_docker_prints_them() {
     let id = "2a3b30b270cf".to_string() + &"0".repeat(52);
     let rows = rows(&[&[&id]]);
-    let shown = shown(&[("container_id", Kind::Text)], &rows, 20).unwrap();
+    let shown = shown(&[("container_id", CellKind::Text)], &rows, 20).unwrap();
     assert!(shown.ends_with("\n2a3b30b270cf"), "{shown}");
 }
 
 #[test]
-fn what_all_rows_have_is_said_once_where_room_is_short() {
+fn values_that_all_rows_share_are_shown_once() {
     let rows = rows(&[
         &[
             "demo-client",
@@ -96,11 +96,11 @@ fn what_all_rows_have_is_said_once_where_room_is_short() {
         &["demo-web", "docker", "", "/etc/hosts", "7"],
     ]);
     let columns = [
-        ("container", Kind::Text),
-        ("runtime", Kind::Text),
-        ("pod", Kind::Text),
-        ("path", Kind::Text),
-        ("bytes_received", Kind::Number),
+        ("container", CellKind::Text),
+        ("runtime", CellKind::Text),
+        ("pod", CellKind::Text),
+        ("path", CellKind::Text),
+        ("bytes_received", CellKind::Number),
     ];
     assert_eq!(
         shown(&columns, &rows, 40).unwrap(),
@@ -115,18 +115,22 @@ fn what_all_rows_have_is_said_once_where_room_is_short() {
 }
 
 #[test]
-fn numbers_stay_whole_and_text_keeps_its_least_width() {
+fn numbers_are_not_cut_and_text_has_a_minimum_width() {
     let long = "x".repeat(80);
     let rows = rows(&[&[&long, &long, "1234567890123"]]);
-    let columns = [("a", Kind::Text), ("b", Kind::Text), ("n", Kind::Number)];
+    let columns = [
+        ("a", CellKind::Text),
+        ("b", CellKind::Text),
+        ("n", CellKind::Number),
+    ];
     let table = shown(&columns, &rows, 49).unwrap();
     assert!(table.ends_with("  1234567890123"), "{table}");
-    // One row is better read as a list than cut further.
+    // One row is easier to read as a list than cut further.
     assert_eq!(shown(&columns, &rows, 48), None);
 }
 
 #[test]
-fn of_many_rows_columns_are_left_out_times_first() {
+fn columns_of_many_rows_are_left_out_times_first() {
     let row = |i: usize| {
         let second = format!("2026-11-21 03:12:{i:02}.123456789");
         vec![
@@ -136,31 +140,31 @@ fn of_many_rows_columns_are_left_out_times_first() {
             second,
         ]
     };
-    let rows: Vec<Row> = (10..30).map(row).collect();
+    let rows: Vec<TextRow> = (10..30).map(row).collect();
     let columns = [
-        ("container", Kind::Text),
-        ("calls", Kind::Number),
-        ("first_seen", Kind::Time),
-        ("last_seen", Kind::Time),
+        ("container", CellKind::Text),
+        ("calls", CellKind::Number),
+        ("first_seen", CellKind::Time),
+        ("last_seen", CellKind::Time),
     ];
     let table = shown(&columns, &rows, 40).unwrap();
     assert!(table.starts_with(
-        "times are of 2026-11-21 UTC\nleft out, for want of room: last_seen\n  (`--format vertical` has them)\n"
+        "all times are on 2026-11-21 UTC\ncolumns left out to fit the terminal:\n  last_seen (`--format vertical` shows\n  them)\n"
     ), "{table}");
     assert!(
         table.ends_with("\ncontainer-0…0000029     29  03:12:29.123"),
         "{table}"
     );
-    // With only the first left of them it is no answer any more.
+    // With the first column alone, the table would be useless.
     assert_eq!(shown(&columns, &rows, 12), None);
 }
 
 #[test]
-fn a_row_that_comes_later_is_not_cut_in_its_numbers_and_times() {
+fn numbers_and_times_of_later_rows_are_not_cut() {
     let first = rows(&[&["2026-11-21 03:12:05.100000000", "1"]]);
-    let kinds = [Kind::Time, Kind::Number];
+    let kinds = [CellKind::Time, CellKind::Number];
     let names = ["time", "n"].map(String::from);
-    let layout = Layout::fitted(&names, &kinds, &first, false, 20).unwrap();
+    let layout = TableLayout::fitted(&names, &kinds, &first, false, 20).unwrap();
     assert_eq!(layout.row(&first[0]), "03:12:05.100  1");
     let later = &rows(&[&["2026-11-22 03:12:05.100000000", "12345678"]])[0];
     assert_eq!(layout.row(later), "2026-11-22 03:12:05.100  12345678");

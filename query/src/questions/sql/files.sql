@@ -1,4 +1,4 @@
-/* Files by container, the most used first; without those that runc touches while it sets a container up. */
+/* Files by container, the most used first; without the files that runc uses while it sets a container up. */
 select container, path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,
@@ -6,7 +6,7 @@ select container, path, count(*) as calls,
     coalesce(sum(case when operation = 'write' then bytes end), 0) as bytes_written,
     count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
 from files
-where comm not like 'runc:[%'
+where {not_runc}
     {events}
 group by container, path
 order by calls desc, container, path

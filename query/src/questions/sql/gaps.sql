@@ -1,4 +1,4 @@
-/* What was lost, and when, on all CPUs together. */
+/* Lost events by time, of all CPUs together. */
 select time as from_time, to_timestamp_nanos(cast(time as bigint) + coalesce(duration, 0)) as to_time, host, container, class,
     sum(lost) as lost, reason
 from gaps

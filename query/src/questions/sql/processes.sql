@@ -1,4 +1,4 @@
-/* Processes as a tree: each stands below the one that started it. */
+/* Processes as a tree: each process below its parent. */
 with recursive chosen as (
     select *, row_number() over (order by first_seen, pid) as number
     from processes
@@ -26,7 +26,7 @@ tree as (
     select linked.number, tree.branch || '/' || lpad(cast(linked.number as varchar), 9, '0'), tree.depth + 1
     from linked
     join tree on linked.parent = tree.number
-    -- What is deeper stands at the end, flat: the branch names grow with the square of the depth.
+    -- Deeper processes are listed at the end, without indentation: the branch names grow with the square of the depth.
     where tree.depth < 200
 )
 select p.container, p.pid, p.ppid, p.uid,

@@ -1,5 +1,5 @@
 origins as (
-    -- What the recordings say of themselves, each value once.
+    -- The metadata of the recordings, each value once.
     select replace(key, 'ctrace.', '') as item, value, count(*) as recordings,
         row_number() over (partition by key order by count(*) desc, value) as number
     from meta

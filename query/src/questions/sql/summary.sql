@@ -1,4 +1,4 @@
-/* The recording in a few sections: what, who, which calls, what went wrong. */
+/* The recording in a few sections: contents, containers, calls, failures. */
 with scope as (
     select *
     from events

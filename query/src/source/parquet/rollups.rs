@@ -1,5 +1,5 @@
-//! The rollups that stand in a file, read when a question needs them. Whatever is not as it should be counts as missing,
-//! and the question is answered from the events.
+//! The rollups in a file, read when a query needs them. A rollup that is invalid in any way counts as missing, and the query
+//! is answered from the events.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -15,15 +15,16 @@ use ctrace_schema::rollups::{Facet, KEY_ROLLUPS, N, Only, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
 use serde::Deserialize;
 
-/// The largest frame that is read, and the most that those of a rollup may hold together, bytes. The recorder's are far smaller.
-const MOST_LENGTH: u64 = 64 << 20;
-const MOST_SIZE: u64 = 512 << 20;
-/// The most batches of a rollup: few bytes may tell of many, which are of no rows.
-const MOST_BATCHES: usize = 4096;
+/// Limits of the compressed bytes of a frame, and of the uncompressed bytes of all frames of a rollup. The recorder's are far
+/// smaller.
+const MAX_FRAME_BYTES: u64 = 64 << 20;
+const MAX_ROLLUP_BYTES: u64 = 512 << 20;
+/// Limit of the batches of a rollup: a few bytes can describe many batches without rows.
+const MAX_BATCHES: usize = 4096;
 
-/// Where a rollup stands: see [`KEY_ROLLUPS`].
+/// The place of a frame of a rollup in the file: see [`KEY_ROLLUPS`].
 #[derive(Clone, Debug, Deserialize)]
-struct Place {
+struct RollupPlace {
     name: String,
     offset: u64,
     length: u64,
@@ -33,30 +34,30 @@ struct Place {
 
 /// The rows of a rollup.
 #[derive(Debug)]
-pub struct Rows {
-    /// Those of all parts, as [`Rollup::schema`] has them, with text as views.
-    pub batches: Vec<RecordBatch>,
-    /// Nanoseconds of a slice, which those of all parts divide; 0 where it has none.
-    pub slice: i64,
+pub(crate) struct RollupRows {
+    /// The rows of all frames, with the columns of [`Rollup::schema`] and text as views.
+    pub(crate) batches: Vec<RecordBatch>,
+    /// Length of a time slice: the longest of all frames, a multiple of the others; 0 if the rollup has no slices.
+    pub(crate) slice_ns: i64,
 }
 
 /// The rollups of one file.
 #[derive(Debug)]
-pub struct Embedded {
+pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
-    places: Vec<Place>,
-    /// By their place in [`ROLLUPS`]; None: it is not there, or not to be trusted.
-    rows: Vec<OnceLock<Option<Arc<Rows>>>>,
+    places: Vec<RollupPlace>,
+    /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
+    rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
 
-impl Embedded {
-    /// Those that the footer of the file at `path` tells of. Reads nothing yet.
-    pub fn new(path: PathBuf, footer: Arc<ParquetMetaData>) -> Embedded {
+impl FileRollups {
+    /// The rollups that the footer of the file at `path` lists. Reads nothing yet.
+    pub(crate) fn new(path: PathBuf, footer: Arc<ParquetMetaData>) -> FileRollups {
         let pairs = footer.file_metadata().key_value_metadata();
         let pair = pairs.into_iter().flatten().find(|p| p.key == KEY_ROLLUPS);
         let places = pair.and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok());
-        Embedded {
+        FileRollups {
             path,
             footer,
             places: places.unwrap_or_default(),
@@ -64,41 +65,41 @@ impl Embedded {
         }
     }
 
-    /// The rows of a rollup of [`ROLLUPS`].
-    pub fn rows(&self, rollup: &Rollup) -> Option<Arc<Rows>> {
+    /// The rows of a rollup of [`ROLLUPS`], read on first use.
+    pub(crate) fn rows(&self, rollup: &Rollup) -> Option<Arc<RollupRows>> {
         let at = ROLLUPS.iter().position(|r| r.name == rollup.name)?;
         let read = || {
-            // What is made to mislead a decoder may make it panic.
+            // A forged file may make the decoder panic.
             let read = catch_unwind(AssertUnwindSafe(|| self.read(rollup)));
             read.ok().flatten().map(Arc::new)
         };
         self.rows[at].get_or_init(read).clone()
     }
 
-    fn read(&self, rollup: &Rollup) -> Option<Rows> {
-        let parts = self.places.iter().filter(|p| p.name == rollup.name);
-        let parts: Vec<&Place> = parts.collect();
-        let (mut batches, mut left) = (vec![], MOST_SIZE);
-        for place in &parts {
-            let size = usize::try_from(place.size.min(left)).ok()?;
+    fn read(&self, rollup: &Rollup) -> Option<RollupRows> {
+        let places = self.places.iter().filter(|p| p.name == rollup.name);
+        let places: Vec<&RollupPlace> = places.collect();
+        let (mut batches, mut remaining) = (vec![], MAX_ROLLUP_BYTES);
+        for place in &places {
+            let size = usize::try_from(place.size.min(remaining)).ok()?;
             let stream = zstd::bulk::decompress(&self.frame(place)?, size).ok()?;
-            left -= stream.len() as u64;
+            remaining -= stream.len() as u64;
             decode(stream, rollup, &mut batches)?;
         }
-        let rows = Rows {
+        let rows = RollupRows {
             batches,
-            slice: match rollup.facets.contains(&Facet::Slice) {
-                true => common(parts.iter().map(|place| place.slice))?,
+            slice_ns: match rollup.facets.contains(&Facet::Slice) {
+                true => common_slice(places.iter().map(|place| place.slice))?,
                 false => 0,
             },
         };
-        let counted = self.counted(rollup)?;
-        (total(&rows.batches)? == counted).then_some(rows)
+        let expected = self.expected_events(rollup)?;
+        (total_events(&rows.batches)? == expected).then_some(rows)
     }
 
-    /// The frame as it stands in the file.
-    fn frame(&self, place: &Place) -> Option<Vec<u8>> {
-        if place.length > MOST_LENGTH {
+    /// The compressed frame.
+    fn frame(&self, place: &RollupPlace) -> Option<Vec<u8>> {
+        if place.length > MAX_FRAME_BYTES {
             return None;
         }
         let mut file = File::open(&self.path).ok()?;
@@ -108,8 +109,8 @@ impl Embedded {
         Some(frame)
     }
 
-    /// How many events the rollup must be of, by what the file says elsewhere.
-    fn counted(&self, rollup: &Rollup) -> Option<i64> {
+    /// The number of events of the rollup, according to the other contents of the file.
+    fn expected_events(&self, rollup: &Rollup) -> Option<i64> {
         let all = self.footer.file_metadata().num_rows();
         match rollup.only {
             Only::All => Some(all),
@@ -122,25 +123,25 @@ impl Embedded {
                 all.checked_sub_unsigned(nulls?)
             }
             Only::OneOf(column, names) => {
-                let whole = ROLLUPS.iter().find(|r| r.name == "calls")?;
-                let whole = self.rows(whole)?;
-                let of = whole.batches.iter().map(|batch| {
+                let calls = ROLLUPS.iter().find(|r| r.name == "calls")?;
+                let calls = self.rows(calls)?;
+                let selected = calls.batches.iter().map(|batch| {
                     let values = batch.column_by_name(column)?.as_string_view_opt()?;
                     let is = values.iter().map(|v| Some(names.contains(&v?)));
                     filter_record_batch(batch, &is.collect()).ok()
                 });
-                total(&of.collect::<Option<Vec<_>>>()?)
+                total_events(&selected.collect::<Option<Vec<_>>>()?)
             }
         }
     }
 }
 
-/// Adds the rows of a stream to `batches`, if they are those of `rollup`.
+/// Adds the batches of a stream to `batches`, if they have the columns of `rollup`.
 fn decode(stream: Vec<u8>, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
     let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
     for batch in reader {
-        if batches.len() == MOST_BATCHES {
+        if batches.len() == MAX_BATCHES {
             return None;
         }
         batches.push(typed(&batch.ok()?, &schema)?);
@@ -148,7 +149,7 @@ fn decode(stream: Vec<u8>, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> O
     Some(())
 }
 
-/// The rows of a batch, if they have the columns of `schema`.
+/// Returns the batch with the types of `schema`, if it has the same columns.
 fn typed(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
     let found = batch.schema();
     let names = |schema: &Schema| {
@@ -170,15 +171,15 @@ fn typed(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
     RecordBatch::try_new(schema.clone(), columns.collect::<Option<Vec<_>>>()?).ok()
 }
 
-/// The longest slice, if the others divide it.
-fn common(mut slices: impl Iterator<Item = Option<i64>> + Clone) -> Option<i64> {
+/// The longest slice, if it is a multiple of all others.
+fn common_slice(mut slices: impl Iterator<Item = Option<i64>> + Clone) -> Option<i64> {
     let longest = slices.clone().max()??;
     let divides = |slice: Option<i64>| slice.is_some_and(|s| s > 0 && longest % s == 0);
     slices.all(divides).then_some(longest)
 }
 
-/// How many events the rows stand for; None: there are no rows, or one stands for none.
-fn total(batches: &[RecordBatch]) -> Option<i64> {
+/// The sum of the events of all rows; `None`: there are no rows, or a row has no events.
+fn total_events(batches: &[RecordBatch]) -> Option<i64> {
     if batches.is_empty() {
         return None;
     }

@@ -1,18 +1,17 @@
-//! Conditions that SQLite can decide, exactly as DataFusion would.
+//! Translates filters into SQL conditions that SQLite evaluates exactly as DataFusion would.
 
-use ctrace_schema::columns::{self, COLUMNS, Type};
 use ctrace_format::sqlite::{OWN, SIDES};
+use ctrace_schema::columns::{self, COLUMNS, Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use rusqlite::types::Value;
 
-/// A condition over the table `event`, with its parameters.
+/// A condition on the table `event`, with its parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Condition {
-    /// SQL, a `?` for each parameter.
-    pub sql: String,
-    /// In the order of the SQL.
-    pub parameters: Vec<Value>,
+pub(crate) struct Condition {
+    /// SQL with a `?` for each parameter.
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<Value>,
 }
 
 impl Condition {
@@ -28,15 +27,15 @@ impl Condition {
         Condition::new(format!("({} {word} {})", self.sql, other.sql), parameters)
     }
 
-    /// All of several.
-    pub fn all(conditions: Vec<Condition>) -> Condition {
+    /// The conjunction of `conditions`.
+    pub(crate) fn all(conditions: Vec<Condition>) -> Condition {
         let all = conditions.into_iter().reduce(|a, b| a.join("and", b));
         all.unwrap_or_else(|| Condition::new("true", vec![]))
     }
 }
 
-/// What `filter` is in SQLite, where a row passes just if it passes `filter`; `None`: SQLite cannot decide it.
-pub fn condition(filter: &Expr) -> Option<Condition> {
+/// Translates a filter. `None`: SQLite might evaluate it differently.
+pub(crate) fn condition(filter: &Expr) -> Option<Condition> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
             Operator::And => Some(condition(left)?.join("and", condition(right)?)),
@@ -58,12 +57,12 @@ pub fn condition(filter: &Expr) -> Option<Condition> {
             let values: Vec<Value> = values.collect::<Option<_>>()?;
             let not = if list.negated { "not " } else { "" };
             let marks = vec!["?"; values.len()].join(", ");
-            about(name, &format!("{not}in ({marks})"), values)
+            on_column(name, &format!("{not}in ({marks})"), values)
         }
-        Expr::IsNotNull(expr) => about(column(expr)?, "is not null", vec![]),
+        Expr::IsNotNull(expr) => on_column(column(expr)?, "is not null", vec![]),
         Expr::IsNull(expr) => {
             let name = column(expr)?;
-            let null = about(name, "is null", vec![])?;
+            let null = on_column(name, "is null", vec![])?;
             let Some(side) = SIDES
                 .iter()
                 .find(|s| s.columns.iter().any(|c| c.name == name))
@@ -94,34 +93,36 @@ fn comparison(left: &Expr, op: Operator, right: &Expr) -> Option<Condition> {
         Operator::GtEq => ">=",
         _ => return None,
     };
-    about(name, &format!("{sign} ?"), vec![literal(name, value)?])
+    on_column(name, &format!("{sign} ?"), vec![literal(name, value)?])
 }
 
-/// A column of booleans as a condition.
+/// A boolean column as a condition.
 fn flag(expr: &Expr, value: bool) -> Option<Condition> {
     let name = column(expr)?;
     let is_flag = COLUMNS[columns::index(name)?].ty == Type::Bool;
     is_flag.then_some(())?;
-    about(name, "= ?", vec![Value::Integer(value.into())])
+    on_column(name, "= ?", vec![Value::Integer(value.into())])
 }
 
-/// What SQLite has to say of a column. Of one in a side table: which rows of that have it.
-fn about(name: &str, what: &str, parameters: Vec<Value>) -> Option<Condition> {
+/// A condition `predicate` on a column. A condition on a column of a side table selects the ids of that table.
+fn on_column(name: &str, predicate: &str, parameters: Vec<Value>) -> Option<Condition> {
     if name == "seq" {
-        return Some(Condition::new(format!("(id + seq) {what}"), parameters));
+        return Some(Condition::new(
+            format!("(id + seq) {predicate}"),
+            parameters,
+        ));
     }
     if OWN.contains(&name) {
-        return Some(Condition::new(format!("{name} {what}"), parameters));
+        return Some(Condition::new(format!("{name} {predicate}"), parameters));
     }
     let side = SIDES
         .iter()
         .find(|s| s.columns.iter().any(|c| c.name == name))?;
     let (reference, table) = (side.reference(), side.table);
-    let sql = format!("{reference} in (select id from {table} where {name} {what})");
+    let sql = format!("{reference} in (select id from {table} where {name} {predicate})");
     Some(Condition::new(sql, parameters))
 }
 
-/// The name of a column of a recording.
 fn column(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Column(column) => columns::index(&column.name).map(|i| COLUMNS[i].name),
@@ -129,7 +130,7 @@ fn column(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// A literal of the column's own type: of any other, the two may compare differently.
+/// A literal of the type of the column. Literals of other types may compare differently in SQLite.
 fn literal(column: &str, expr: &Expr) -> Option<Value> {
     let Expr::Literal(value, _) = expr else {
         return None;

@@ -1,4 +1,4 @@
-//! From the rows of an SQLite database to Arrow columns.
+//! Reads rows of an SQLite database into Arrow columns.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,46 +9,59 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
-use ctrace_schema::columns::{Column, Type};
 use ctrace_format::sqlite::{OWN, SIDES, Side};
+use ctrace_schema::columns::{Column, Type};
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
+use crate::source::names::RECORDING;
+use crate::source::sqlite::database::{Database, ReadError};
 use crate::source::sqlite::filter::Condition;
-use crate::source::sqlite::{Database, ReadError};
-use crate::source::parquet::segments::recording_field;
 
-/// The side tables that a scan needs, in memory: they are small beside the events.
-pub struct Sides(Vec<Option<Rows>>);
+/// The side tables that a scan needs, in the order of [`SIDES`]. They are held in memory, because they are small compared
+/// with the events.
+pub(crate) struct SideTables(Vec<Option<SideTable>>);
 
-/// A side table: of its columns, those that are asked for.
-struct Rows {
+/// The requested columns of a side table.
+struct SideTable {
+    /// Sorted.
     ids: Vec<i64>,
     columns: Vec<(&'static str, ArrayRef)>,
 }
 
-impl Sides {
-    /// Reads them.
+impl SideTables {
+    /// Reads the side tables with columns of `schema`.
     ///
     /// # Errors
-    /// That they hold what is none of a recording.
-    pub fn read(db: &Connection, database: &Database, schema: &Schema) -> Result<Sides, ReadError> {
-        let sides = SIDES.iter().zip(&database.sides).map(|(side, has)| {
-            let wanted = |c: &&&'static Column| {
-                schema.column_with_name(c.name).is_some() && has.iter().any(|h| h == c.name)
-            };
-            let columns: Vec<&Column> = side.columns.iter().filter(wanted).copied().collect();
-            match columns.is_empty() {
-                true => Ok(None),
-                false => Rows::read(db, side, &columns).map(Some),
-            }
-        });
-        Ok(Sides(sides.collect::<Result<_, ReadError>>()?))
+    /// A table contains a value that is invalid in a recording.
+    pub(crate) fn read(
+        db: &Connection,
+        database: &Database,
+        schema: &Schema,
+    ) -> Result<SideTables, ReadError> {
+        let sides = SIDES
+            .iter()
+            .zip(&database.side_columns)
+            .map(|(side, present)| {
+                let is_read = |c: &&&'static Column| {
+                    schema.column_with_name(c.name).is_some() && present.iter().any(|p| p == c.name)
+                };
+                let columns: Vec<&Column> = side.columns.iter().filter(is_read).copied().collect();
+                match columns.is_empty() {
+                    true => Ok(None),
+                    false => SideTable::read(db, side, &columns).map(Some),
+                }
+            });
+        Ok(SideTables(sides.collect::<Result<_, ReadError>>()?))
     }
 }
 
-impl Rows {
-    fn read(db: &Connection, side: &Side, columns: &[&'static Column]) -> Result<Rows, ReadError> {
+impl SideTable {
+    fn read(
+        db: &Connection,
+        side: &Side,
+        columns: &[&'static Column],
+    ) -> Result<SideTable, ReadError> {
         let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
         let sql = format!(
             "select id, {} from {} order by id",
@@ -62,43 +75,43 @@ impl Rows {
         while let Some(row) = rows.next()? {
             ids.push(row.get(0)?);
             for (i, cells) in cells.iter_mut().enumerate() {
-                cells.push(row.get_ref(i + 1)?).map_err(|what| {
+                cells.push(row.get_ref(i + 1)?).map_err(|value| {
                     let (table, column) = (side.table, names[i]);
                     ReadError::Damaged(format!(
-                        "column `{column}` of its table `{table}` holds {what}"
+                        "column `{column}` of its table `{table}` holds {value}"
                     ))
                 })?;
             }
         }
         let columns = names.into_iter().zip(cells.into_iter().map(Cells::finish));
-        Ok(Rows {
+        Ok(SideTable {
             ids,
             columns: columns.collect(),
         })
     }
 
-    /// The place of each row that is referred to.
-    fn places(&self, side: &Side, ids: &[Option<i64>]) -> Result<UInt32Array, ReadError> {
-        let place = |id: i64| {
-            // They count up from 1, unless somebody else wrote them.
+    /// The indices of the rows with these ids.
+    fn indices(&self, side: &Side, ids: &[Option<i64>]) -> Result<UInt32Array, ReadError> {
+        let index = |id: i64| {
+            // In files of the recorder, ids count up from 1.
             let likely = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
-            let likely = likely.filter(|&place| self.ids.get(place) == Some(&id));
-            let place = likely.or_else(|| self.ids.binary_search(&id).ok());
-            place.and_then(|place| u32::try_from(place).ok())
+            let likely = likely.filter(|&index| self.ids.get(index) == Some(&id));
+            let index = likely.or_else(|| self.ids.binary_search(&id).ok());
+            index.and_then(|index| u32::try_from(index).ok())
         };
-        let places = ids.iter().map(|id| match id.map(|id| (id, place(id))) {
+        let indices = ids.iter().map(|id| match id.map(|id| (id, index(id))) {
             None => Ok(None),
-            Some((_, Some(place))) => Ok(Some(place)),
+            Some((_, Some(index))) => Ok(Some(index)),
             Some((id, None)) => Err(ReadError::Damaged(format!(
                 "its table `event` refers to row {id} of `{}`, which is not there",
                 side.table
             ))),
         });
-        places.collect()
+        indices.collect()
     }
 }
 
-/// Values of one column on their way into an array.
+/// The values of one column, before they become an array.
 enum Cells {
     Integers(Type, Vec<Option<i64>>),
     Texts(StringViewBuilder),
@@ -112,7 +125,7 @@ impl Cells {
         }
     }
 
-    /// Adds a value. The error says what it is instead.
+    /// Adds a value. The error describes a value of a wrong type.
     fn push(&mut self, value: ValueRef<'_>) -> Result<(), String> {
         match (self, value) {
             (Cells::Integers(_, cells), ValueRef::Null) => cells.push(None),
@@ -143,7 +156,7 @@ impl Cells {
             Cells::Texts(mut cells) => return Arc::new(cells.finish()),
             Cells::Integers(ty, cells) => (ty, cells),
         };
-        // They fit: `push` has seen to it.
+        // The casts are lossless: `push` has checked the values.
         match ty {
             Type::Time => Arc::new(TimestampNanosecondArray::from(cells).with_timezone("UTC")),
             Type::Int32 => Arc::new(
@@ -169,24 +182,29 @@ impl Cells {
     }
 }
 
-/// Reads rows of `event`.
-pub struct Reader<'a> {
+/// A reader of the table `event`.
+pub(crate) struct EventReader<'a> {
     schema: &'a SchemaRef,
-    sides: &'a Sides,
+    sides: &'a SideTables,
     /// The value of `recording`.
     name: String,
-    /// What is selected: the columns of `event` itself that are asked for, then references.
+    /// The requested columns of the table itself.
     own: Vec<(&'static str, Type)>,
-    selected: String,
+    /// The SELECT list: the columns of `own`, then references to side tables.
+    select_list: String,
 }
 
-impl<'a> Reader<'a> {
-    /// Of rows of `database` with the columns of `schema`.
-    pub fn new(database: &Database, schema: &'a SchemaRef, sides: &'a Sides) -> Reader<'a> {
-        let wanted = ctrace_schema::columns::COLUMNS
+impl<'a> EventReader<'a> {
+    /// A reader of the columns of `schema`.
+    pub(crate) fn new(
+        database: &Database,
+        schema: &'a SchemaRef,
+        sides: &'a SideTables,
+    ) -> EventReader<'a> {
+        let own = ctrace_schema::columns::COLUMNS
             .iter()
             .filter(|c| OWN.contains(&c.name) && schema.column_with_name(c.name).is_some());
-        let own: Vec<_> = wanted.map(|c| (c.name, c.ty)).collect();
+        let own: Vec<_> = own.map(|c| (c.name, c.ty)).collect();
         let references = SIDES.iter().zip(&sides.0);
         let references =
             references.filter_map(|(side, rows)| rows.as_ref().map(|_| side.reference()));
@@ -195,36 +213,37 @@ impl<'a> Reader<'a> {
             name => name.to_string(),
         });
         let selected: Vec<String> = names.chain(references).collect();
-        Reader {
+        EventReader {
             schema,
             sides,
             name: database.path.display().to_string(),
             own,
-            // A count alone needs no column.
-            selected: match selected.is_empty() {
+            // A query such as `count(*)` needs no column.
+            select_list: match selected.is_empty() {
                 true => "null".into(),
                 false => selected.join(", "),
             },
         }
     }
 
-    /// Reads those of `rows` that pass `condition`, in batches, until `hand_on` says that it is enough.
+    /// Reads the rows with ids in `rows` that pass `condition`, and passes batches of at most `batch_rows` to `send` until it
+    /// returns false.
     ///
     /// # Errors
-    /// That they hold what is none of a recording.
-    pub fn read(
+    /// A row contains a value that is invalid in a recording.
+    pub(crate) fn read(
         &self,
         db: &Connection,
         rows: RangeInclusive<i64>,
         condition: &Condition,
         limit: Option<usize>,
-        size: usize,
-        mut hand_on: impl FnMut(RecordBatch) -> bool,
+        batch_rows: usize,
+        mut send: impl FnMut(RecordBatch) -> bool,
     ) -> Result<(), ReadError> {
         let limit = limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
         let sql = format!(
             "select {} from event where id between ? and ? and {} order by id limit ?",
-            self.selected, condition.sql
+            self.select_list, condition.sql
         );
         let mut parameters = vec![Value::Integer(*rows.start()), Value::Integer(*rows.end())];
         parameters.extend(condition.parameters.iter().cloned());
@@ -232,27 +251,27 @@ impl<'a> Reader<'a> {
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
         loop {
-            let mut batch = self.begin();
+            let mut batch = self.empty_cells();
             let mut count = 0;
-            while count < size {
+            while count < batch_rows {
                 let Some(row) = rows.next()? else {
                     break;
                 };
                 for (i, cells) in batch.iter_mut().enumerate() {
-                    cells.push(row.get_ref(i)?).map_err(|what| {
+                    cells.push(row.get_ref(i)?).map_err(|value| {
                         let column = self.own.get(i).map_or("a reference", |(name, _)| name);
-                        ReadError::Damaged(format!("its table `event` holds {what} for {column}"))
+                        ReadError::Damaged(format!("its table `event` holds {value} for {column}"))
                     })?;
                 }
                 count += 1;
             }
-            if count == 0 || !hand_on(self.batch(batch, count)?) || count < size {
+            if count == 0 || !send(self.batch(batch, count)?) || count < batch_rows {
                 return Ok(());
             }
         }
     }
 
-    fn begin(&self) -> Vec<Cells> {
+    fn empty_cells(&self) -> Vec<Cells> {
         let own = self.own.iter().map(|(_, ty)| Cells::new(*ty));
         let references = self.sides.0.iter().flatten();
         own.chain(references.map(|_| Cells::new(Type::Int64)))
@@ -271,14 +290,14 @@ impl<'a> Reader<'a> {
             let Cells::Integers(_, ids) = cells else {
                 continue;
             };
-            let places = rows.places(side, &ids)?;
+            let indices = rows.indices(side, &ids)?;
             for (name, values) in &rows.columns {
-                let column = take(values, &places, None).map_err(damaged)?;
+                let column = take(values, &indices, None).map_err(damaged)?;
                 columns.push((name, column));
             }
         }
         let column = |field: &Arc<arrow::datatypes::Field>| {
-            if field.name() == recording_field().name() {
+            if field.name() == RECORDING {
                 let name = std::iter::repeat_n(&self.name, count);
                 return Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef;
             }

@@ -1,4 +1,4 @@
-//! A recording in SQLite as a table of DataFusion.
+//! The events of a recording in SQLite as a table.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,29 +16,29 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 
+use crate::source::sqlite::database::{Database, ReadError, connect};
 use crate::source::sqlite::filter::{Condition, condition};
-use crate::source::sqlite::read::{Reader, Sides};
-use crate::source::sqlite::{Database, ReadError, connect};
-use crate::source::time_bounds::Bounds;
+use crate::source::sqlite::read::{EventReader, SideTables};
+use crate::source::time_bounds::TimeRange;
 
-/// Rows that are worth a thread of their own.
-const WORTH: i64 = 50_000;
+/// Minimum number of rows of a partition.
+const MIN_PARTITION_ROWS: i64 = 50_000;
 
 /// The events of a recording in SQLite.
 #[derive(Debug)]
-pub struct SqliteTable {
+pub(crate) struct SqliteTable {
     database: Arc<Database>,
     schema: SchemaRef,
 }
 
 impl SqliteTable {
-    /// Its columns are those of `schema`, of which those that the file does not have are null; `recording` is its name.
-    pub fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
+    /// A table with the columns of `schema`. Columns that the file lacks are null; `recording` is the name of the file.
+    pub(crate) fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
         SqliteTable { database, schema }
     }
 
     fn condition(&self, filter: &Expr) -> Option<Condition> {
-        let sides = SIDES.iter().zip(&self.database.sides);
+        let sides = SIDES.iter().zip(&self.database.side_columns);
         let missing = |name: &str| {
             let mut sides = sides.clone();
             sides.any(|(side, has)| {
@@ -51,18 +51,18 @@ impl SqliteTable {
         condition(filter)
     }
 
-    /// The rows that may lie between two times.
-    fn rows(&self, bounds: Bounds) -> Result<RangeInclusive<i64>, ReadError> {
-        if bounds == Bounds::ALL {
-            return Ok(1..=self.database.last);
+    /// The ids of the rows that may be in a time range.
+    fn rows(&self, range: TimeRange) -> Result<RangeInclusive<i64>, ReadError> {
+        if range == TimeRange::ALL {
+            return Ok(1..=self.database.last_id);
         }
         let db = connect(&self.database.path)?;
         let sql = "select min(first), max(last) from span where \"end\" >= ? and start <= ?";
-        let rows = db.query_one(sql, [bounds.start, bounds.end], |row| {
+        let rows = db.query_one(sql, [range.start, range.end], |row| {
             Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
         })?;
         let (first, last) = (rows.0.unwrap_or(1), rows.1.unwrap_or(0));
-        Ok(first.max(1)..=last.min(self.database.last))
+        Ok(first.max(1)..=last.min(self.database.last_id))
     }
 }
 
@@ -97,9 +97,9 @@ impl TableProvider for SqliteTable {
         let schema = project_schema(&self.schema, projection)?;
         let conditions = filters.iter().filter_map(|f| self.condition(f)).collect();
         let rows = self
-            .rows(Bounds::of(filters))
+            .rows(TimeRange::of_filters(filters))
             .map_err(|e| failed(&self.database, &e))?;
-        let scan = Arc::new(Scan {
+        let scan = Arc::new(SqliteScan {
             database: self.database.clone(),
             schema: schema.clone(),
             condition: Condition::all(conditions),
@@ -109,7 +109,7 @@ impl TableProvider for SqliteTable {
         let partitions = split(rows, session.config().target_partitions())
             .into_iter()
             .map(|rows| {
-                Arc::new(Partition {
+                Arc::new(ScanPartition {
                     scan: scan.clone(),
                     rows,
                 }) as Arc<dyn PartitionStream>
@@ -119,16 +119,16 @@ impl TableProvider for SqliteTable {
     }
 }
 
-/// The rows in as many parts as are worth it, and one at least.
-fn split(rows: RangeInclusive<i64>, most: usize) -> Vec<RangeInclusive<i64>> {
+/// Splits the rows into at most `max_partitions` ranges of at least [`MIN_PARTITION_ROWS`], and into one at least.
+fn split(rows: RangeInclusive<i64>, max_partitions: usize) -> Vec<RangeInclusive<i64>> {
     let (first, last) = (*rows.start(), *rows.end());
     let count = last.saturating_sub(first).saturating_add(1).max(0);
-    let parts = (count / WORTH).clamp(1, most.max(1) as i64);
-    let size = count / parts;
-    (0..parts)
+    let partitions = (count / MIN_PARTITION_ROWS).clamp(1, max_partitions.max(1) as i64);
+    let size = count / partitions;
+    (0..partitions)
         .map(|i| {
             let start = first.saturating_add(i * size);
-            let end = if i + 1 == parts {
+            let end = if i + 1 == partitions {
                 last
             } else {
                 start.saturating_add(size - 1)
@@ -138,49 +138,49 @@ fn split(rows: RangeInclusive<i64>, most: usize) -> Vec<RangeInclusive<i64>> {
         .collect()
 }
 
-/// What all partitions of a scan have in common.
-struct Scan {
+/// The state that all partitions of a scan share.
+struct SqliteScan {
     database: Arc<Database>,
     schema: SchemaRef,
     condition: Condition,
     limit: Option<usize>,
-    /// Read once, by the partition that comes first.
-    sides: OnceLock<Result<Sides, String>>,
+    /// Read once, by the first partition.
+    sides: OnceLock<Result<SideTables, String>>,
 }
 
-impl Scan {
-    /// Reads the rows of a partition, and hands them on.
+impl SqliteScan {
+    /// Reads the rows of a partition, and passes the batches to `send` until it returns false.
     fn read(
         &self,
         rows: RangeInclusive<i64>,
         batch: usize,
-        mut hand_on: impl FnMut(arrow::array::RecordBatch) -> bool,
+        mut send: impl FnMut(arrow::array::RecordBatch) -> bool,
     ) -> Result<(), ReadError> {
         let db = connect(&self.database.path)?;
         let sides = self.sides.get_or_init(|| {
-            Sides::read(&db, &self.database, &self.schema).map_err(|e| e.to_string())
+            SideTables::read(&db, &self.database, &self.schema).map_err(|e| e.to_string())
         });
         let sides = sides.as_ref().map_err(|e| ReadError::Damaged(e.clone()))?;
-        let reader = Reader::new(&self.database, &self.schema, sides);
+        let reader = EventReader::new(&self.database, &self.schema, sides);
         reader.read(&db, rows, &self.condition, self.limit, batch, |batch| {
-            hand_on(batch)
+            send(batch)
         })
     }
 }
 
-struct Partition {
-    scan: Arc<Scan>,
+struct ScanPartition {
+    scan: Arc<SqliteScan>,
     rows: RangeInclusive<i64>,
 }
 
-impl fmt::Debug for Partition {
+impl fmt::Debug for ScanPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, sql) = (&self.scan.database.path, &self.scan.condition.sql);
         write!(f, "{} rows {:?} where {sql}", path.display(), self.rows)
     }
 }
 
-impl PartitionStream for Partition {
+impl PartitionStream for ScanPartition {
     fn schema(&self) -> &SchemaRef {
         &self.scan.schema
     }

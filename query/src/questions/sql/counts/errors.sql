@@ -1,9 +1,9 @@
-/* Calls that failed, the most frequent first, in a recording of counts, which has neither their errno nor on what they
-   failed. What runc tries while it sets a container up is not the container's doing. */
+/* Calls that failed, the most frequent first, in a recording of counts, which contains neither errnos nor the
+   objects of calls. Calls of runc while it sets a container up are left out. */
 select container, syscall, comm, sum(errors) as calls, min(time) as first_seen, max(time) as last_seen
 from events
 where kind = 'counts' and errors > 0
-    and comm not like 'runc:[%'
+    and {not_runc}
     {events}
 group by container, syscall, comm
 order by calls desc, container, syscall, comm

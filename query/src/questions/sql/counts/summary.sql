@@ -1,4 +1,4 @@
-/* A recording of counts in a few sections: what, who, which calls, what failed. */
+/* A recording of counts in a few sections: contents, containers, calls, failures. */
 with scope as (
     select *
     from events

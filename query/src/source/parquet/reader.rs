@@ -1,5 +1,5 @@
-//! Reads Parquet files whose metadata is known already: that of a file that was not closed stands in no footer, and the index
-//! of the pages is read when a question needs it, which few do.
+//! Reads Parquet files whose metadata is already known: a file that was not closed has no footer, and the page index is read
+//! only by the few queries that need it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,18 +26,18 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use tokio::sync::OnceCell;
 use tokio::task::yield_now;
 
-/// The metadata of a file.
+/// The metadata of a file, with or without its page index.
 #[derive(Debug)]
-pub struct Footer {
+pub(crate) struct Footer {
     path: PathBuf,
     metadata: Arc<ParquetMetaData>,
-    /// With the index of the pages.
+    /// The metadata with the page index.
     indexed: OnceCell<Arc<ParquetMetaData>>,
 }
 
 impl Footer {
-    /// As it was read of the file at `path`, maybe without the index of the pages.
-    pub fn new(path: PathBuf, metadata: Arc<ParquetMetaData>) -> Footer {
+    /// The metadata of the file at `path`, with or without the page index.
+    pub(crate) fn new(path: PathBuf, metadata: Arc<ParquetMetaData>) -> Footer {
         let known = metadata.offset_index().is_some();
         Footer {
             path,
@@ -46,24 +46,25 @@ impl Footer {
         }
     }
 
-    /// The metadata, without the index of the pages.
-    pub fn metadata(&self) -> &Arc<ParquetMetaData> {
+    /// The metadata as it was opened, usually without the page index.
+    pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }
 
-    /// The metadata with the index of the pages, which is read if it was not yet.
-    async fn indexed(&self, file: &mut Reader) -> parquet::errors::Result<Arc<ParquetMetaData>> {
+    /// The metadata with the page index, which is read on first use.
+    async fn indexed(
+        &self,
+        file: &mut FileReader,
+    ) -> parquet::errors::Result<Arc<ParquetMetaData>> {
         let read = async || {
             let mut reader = ParquetMetaDataReader::new_with_metadata((*self.metadata).clone())
                 .with_page_index_policy(PageIndexPolicy::Optional);
-            // What lies about its own lengths makes the decoder panic.
+            // The decoder panics on an index with wrong lengths.
             AssertUnwindSafe(reader.load_page_index(file))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
-                    Err(ParquetError::General(
-                        "the index of its pages makes no sense".into(),
-                    ))
+                    Err(ParquetError::General("its page index is invalid".into()))
                 })?;
             Ok(Arc::new(reader.finish()?))
         };
@@ -71,25 +72,28 @@ impl Footer {
     }
 }
 
-/// Makes readers of files whose metadata it has.
+/// Creates readers of files whose metadata is known.
 #[derive(Debug)]
-pub struct Footers {
-    known: HashMap<Path, Arc<Footer>>,
-    /// Whether pages may be left out.
+pub(crate) struct FooterCache {
+    footers: HashMap<Path, Arc<Footer>>,
+    /// Whether readers may use the page index to skip pages.
     indexed: bool,
 }
 
-impl Footers {
-    /// For files with this metadata each, by where their store has them; `indexed`: some pages may be all that is asked for.
-    pub fn new(known: impl IntoIterator<Item = (Path, Arc<Footer>)>, indexed: bool) -> Footers {
-        Footers {
-            known: known.into_iter().collect(),
+impl FooterCache {
+    /// `footers` by the location of the file in its object store. `indexed`: the query may need only some of the pages.
+    pub(crate) fn new(
+        footers: impl IntoIterator<Item = (Path, Arc<Footer>)>,
+        indexed: bool,
+    ) -> FooterCache {
+        FooterCache {
+            footers: footers.into_iter().collect(),
             indexed,
         }
     }
 }
 
-impl ParquetFileReaderFactory for Footers {
+impl ParquetFileReaderFactory for FooterCache {
     fn create_reader(
         &self,
         partition: usize,
@@ -98,10 +102,10 @@ impl ParquetFileReaderFactory for Footers {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let location = &file.object_meta.location;
-        let footer = self.known.get(location).cloned().ok_or_else(|| {
+        let footer = self.footers.get(location).cloned().ok_or_else(|| {
             DataFusionError::Internal(format!("{location} has not been opened before"))
         })?;
-        Ok(Box::new(Reader {
+        Ok(Box::new(FileReader {
             file: None,
             metrics: ParquetFileMetrics::new(partition, location.as_ref(), metrics),
             footer,
@@ -110,17 +114,18 @@ impl ParquetFileReaderFactory for Footers {
     }
 }
 
-/// A reader of one file. It reads at once, for what it reads is mostly in memory already: to have other threads do it took half
-/// of the time of some questions. Before that it lets others have the thread, for a scan of which no row is wanted does not.
-struct Reader {
-    /// From the first read on, with its length then.
+/// A reader of one file. Reads are synchronous, because the data is mostly in the page cache: handing them to other threads
+/// took half of the time of some queries. Each read yields to the runtime first, because a scan that produces no rows does
+/// not yield otherwise.
+struct FileReader {
+    /// The open file and its length, from the first read on.
     file: Option<(File, u64)>,
     metrics: ParquetFileMetrics,
     footer: Arc<Footer>,
     indexed: bool,
 }
 
-impl Reader {
+impl FileReader {
     fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
         self.read_unnamed(range).map_err(|e| {
             let path = self.footer.path.display();
@@ -134,7 +139,7 @@ impl Reader {
             none => none.insert(open(&self.footer.path)?),
         };
         let bytes = range.end.checked_sub(range.start);
-        // Memory is asked for only for what is there.
+        // Memory is allocated only for bytes that exist.
         let bytes = bytes.filter(|_| range.end <= *len);
         let bytes = bytes.ok_or(ErrorKind::UnexpectedEof)?;
         self.metrics.bytes_scanned.add(bytes as usize);
@@ -148,7 +153,7 @@ impl Reader {
     }
 }
 
-/// Opens a file, also one that has got its name since because it is finished. With its length.
+/// Opens a file, also if the recorder has finished and renamed it meanwhile. Returns the file and its length.
 fn open(path: &std::path::Path) -> io::Result<(File, u64)> {
     let is_open = path.extension() == Some("open".as_ref());
     let file = match File::open(path) {
@@ -161,7 +166,7 @@ fn open(path: &std::path::Path) -> io::Result<(File, u64)> {
     Ok((file, len))
 }
 
-impl AsyncFileReader for Reader {
+impl AsyncFileReader for FileReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         async move {
             yield_now().await;

@@ -1,0 +1,395 @@
+//! The flags as clap parses them. Help, man page and completions come from these definitions.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cli::task::{
+    AnswerOptions, CliCommand, CliTask, Conversion, Invocation, Query, Recovery, Scope,
+};
+use crate::output::AnswerFormat;
+
+const PROGRAM: &str = "ctrace-query";
+
+/// Ask a recording of ctrace-rec with SQL, or with one of the ready questions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ctrace-query",
+    version,
+    disable_help_subcommand = true,
+    subcommand_precedence_over_arg = true,
+    subcommand_help_heading = "Ready questions",
+    subcommand_value_name = "QUESTION",
+    override_usage = "ctrace-query [OPTIONS] SQL\n       ctrace-query [OPTIONS] QUESTION [--container NAME] [--since TIME] \
+                      [--until TIME] [--limit N] [--show-sql]",
+    after_help = "Examples:\n  ctrace-query summary\n  \
+                  ctrace-query files --container web --since 03:10 --until 03:20\n  \
+                  ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
+                  Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
+                  functions`. Times are UTC. Without a question, a terminal gets an interactive shell."
+)]
+pub(crate) struct QueryFlags {
+    #[command(flatten)]
+    common: CommonFlags,
+    /// Read the SQL from a file
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "sql")]
+    file: Option<PathBuf>,
+    /// One SQL statement, or `-` to read it from stdin
+    #[arg(value_name = "SQL")]
+    sql: Option<String>,
+    #[command(subcommand)]
+    command: Option<CommandFlags>,
+}
+
+/// The options of SQL and of ready questions alike.
+#[derive(Args, Clone, Debug, Default)]
+struct CommonFlags {
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are read as one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    recordings: Vec<PathBuf>,
+    /// Format of the answer [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<AnswerFormat>,
+    /// Write the answer to a file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Repeat the answer as the recording grows, until Ctrl-C; if it lists events, add only the new ones
+    #[arg(short = 'F', long)]
+    follow: bool,
+    /// Read every event instead of the precomputed rollups of the recording
+    #[arg(long)]
+    no_rollups: bool,
+    /// Answer N times, and print the time of each answer to stderr
+    #[arg(long, value_name = "N", hide = true)]
+    times: Option<u32>,
+}
+
+/// The ready questions and the other subcommands.
+#[derive(Debug, Subcommand)]
+enum CommandFlags {
+    /// What is in this recording, and what stands out?
+    Summary(ReadyFlags),
+    /// Which containers ran, from which images, and how busy were they?
+    Containers(ReadyFlags),
+    /// Which calls were made, how many failed, how long did they take?
+    Syscalls(ReadyFlags),
+    /// What happened, call by call, as strace prints it?
+    Strace(ReadyFlags),
+    /// Which files were used, and how?
+    Files(ReadyFlags),
+    /// Which peers did containers connect to, and which connected to them?
+    Peers(ReadyFlags),
+    /// Which container talks to which?
+    Links(ReadyFlags),
+    /// Which processes ran, who started them, how did they end?
+    Processes(ReadyFlags),
+    /// Which calls failed, and on what? Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
+    Errors(ReadyFlags),
+    /// Which calls did seccomp refuse?
+    Denied(ReadyFlags),
+    /// When were events lost, and how many?
+    Gaps(ReadyFlags),
+    /// Which calls does a container need? As a seccomp profile for Docker, podman and Kubernetes
+    Seccomp(SeccompFlags),
+    /// What happened? As one page of HTML that can be passed on
+    Report(ReportFlags),
+    /// Which tables are there, which columns do they have, what do they mean?
+    Describe(DescribeFlags),
+    /// Convert a recording from Parquet to SQLite or back, without loss
+    Convert(ConvertFlags),
+    /// Complete a recording that was not closed because the recorder was killed or the machine crashed
+    Recover(RecoverFlags),
+    /// Show the ready questions, the SQL functions, or a cookbook of SQL
+    Help {
+        /// `questions`, `functions` or `cookbook`
+        topic: Option<String>,
+    },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Debug)]
+struct ReadyFlags {
+    #[command(flatten)]
+    scope: ScopeFlags,
+    /// Print the SQL instead of running it
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+struct ScopeFlags {
+    /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    containers: Vec<String>,
+    /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Up to this time, in the same formats
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// At most this many rows
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
+    limit: Option<u64>,
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "write a number of rows, such as 20".into())
+}
+
+#[derive(Args, Debug)]
+struct SeccompFlags {
+    /// Only the calls of these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    containers: Vec<String>,
+    /// Print the SQL that finds the calls
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+#[derive(Args, Debug)]
+struct ReportFlags {
+    #[command(flatten)]
+    scope: ScopeFlags,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+#[derive(Args, Debug)]
+struct ConvertFlags {
+    /// Recording to read
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+    /// File to write; its extension selects the format (.parquet, .sqlite)
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
+struct RecoverFlags {
+    /// Recording that was not closed
+    #[arg(value_name = "RECORDING")]
+    recording: PathBuf,
+    /// Write the completed recording to this file, and leave the original unchanged
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite FILE if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
+struct DescribeFlags {
+    /// Table or view; without one, all of them are listed
+    table: Option<String>,
+    /// Print the SQL instead of running it
+    #[arg(long)]
+    show_sql: bool,
+    #[command(flatten)]
+    common: CommonFlags,
+}
+
+/// Parses the arguments of the process. On errors, and after help, clap exits the process.
+pub(crate) fn parse() -> Invocation {
+    lowered(QueryFlags::parse())
+}
+
+/// Why a line of the shell is not an invocation.
+#[derive(Debug)]
+pub(crate) enum LineError {
+    /// The line asks for help, which is this text.
+    Help(String),
+    /// The line is wrong; the text says how.
+    Wrong(String),
+}
+
+/// Parses a line of the shell, without SQL.
+pub(crate) fn parse_line(words: &[String]) -> Result<Invocation, LineError> {
+    let program = [PROGRAM.to_string()];
+    match QueryFlags::try_parse_from(program.iter().chain(words)) {
+        Ok(flags) => Ok(lowered(flags)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Err(LineError::Help(error.to_string().trim_end().to_string()))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.trim_start_matches("error: ").trim_end();
+            Err(LineError::Wrong(text.to_string()))
+        }
+    }
+}
+
+/// The names of the subcommands that the help lists.
+#[cfg(test)]
+pub(crate) fn subcommands() -> Vec<String> {
+    let command = QueryFlags::command();
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    shown.map(|sub| sub.get_name().to_string()).collect()
+}
+
+/// The long options of a subcommand, such as `--container`.
+pub(crate) fn long_options(subcommand: &str) -> Vec<String> {
+    let flags = QueryFlags::command();
+    let Some(command) = flags.find_subcommand(subcommand) else {
+        return Vec::new();
+    };
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    shown
+        .filter_map(|arg| arg.get_long())
+        .map(|long| format!("--{long}"))
+        .collect()
+}
+
+/// Writes the completions for a shell.
+pub(crate) fn write_completions(shell: clap_complete::Shell, out: &mut dyn Write) {
+    clap_complete::generate(shell, &mut QueryFlags::command(), PROGRAM, out);
+}
+
+fn lowered(flags: QueryFlags) -> Invocation {
+    let QueryFlags {
+        common,
+        file,
+        sql,
+        command,
+    } = flags;
+    let Some(command) = command else {
+        return Invocation {
+            task: CliTask::Sql { sql, file },
+            options: common.into(),
+        };
+    };
+    let (task, after) = command.lowered();
+    Invocation {
+        task,
+        options: common.merge(after).into(),
+    }
+}
+
+impl CommandFlags {
+    /// The task, and the common options that follow the name of the subcommand.
+    fn lowered(self) -> (CliTask, CommonFlags) {
+        let command = |command| (CliTask::Command(command), CommonFlags::default());
+        match self {
+            CommandFlags::Summary(flags) => flags.lowered("summary"),
+            CommandFlags::Containers(flags) => flags.lowered("containers"),
+            CommandFlags::Syscalls(flags) => flags.lowered("syscalls"),
+            CommandFlags::Strace(flags) => flags.lowered("strace"),
+            CommandFlags::Files(flags) => flags.lowered("files"),
+            CommandFlags::Peers(flags) => flags.lowered("peers"),
+            CommandFlags::Links(flags) => flags.lowered("links"),
+            CommandFlags::Processes(flags) => flags.lowered("processes"),
+            CommandFlags::Errors(flags) => flags.lowered("errors"),
+            CommandFlags::Denied(flags) => flags.lowered("denied"),
+            CommandFlags::Gaps(flags) => flags.lowered("gaps"),
+            CommandFlags::Seccomp(flags) => {
+                let task = CliTask::Command(CliCommand::Seccomp {
+                    containers: flags.containers,
+                    show_sql: flags.show_sql,
+                });
+                (task, flags.common)
+            }
+            CommandFlags::Report(flags) => {
+                let task = CliTask::Command(CliCommand::Report(flags.scope.into()));
+                (task, flags.common)
+            }
+            CommandFlags::Describe(flags) => {
+                let task = CliTask::Query(Query::Describe {
+                    table: flags.table,
+                    show_sql: flags.show_sql,
+                });
+                (task, flags.common)
+            }
+            CommandFlags::Convert(flags) => command(CliCommand::Convert(Conversion {
+                from: flags.from,
+                to: flags.to,
+                overwrite: flags.force,
+            })),
+            CommandFlags::Recover(flags) => command(CliCommand::Recover(Recovery {
+                recording: flags.recording,
+                output: flags.output,
+                overwrite: flags.force,
+            })),
+            CommandFlags::Help { topic } => command(CliCommand::Help { topic }),
+            CommandFlags::Man => command(CliCommand::Man),
+            CommandFlags::Completions { shell } => command(CliCommand::Completions(shell)),
+        }
+    }
+}
+
+impl ReadyFlags {
+    fn lowered(self, question: &'static str) -> (CliTask, CommonFlags) {
+        let query = Query::Ready {
+            question,
+            scope: self.scope.into(),
+            show_sql: self.show_sql,
+        };
+        (CliTask::Query(query), self.common)
+    }
+}
+
+impl CommonFlags {
+    /// Adds the options that follow a subcommand: they win over those before it, and recordings are added.
+    fn merge(mut self, after: CommonFlags) -> CommonFlags {
+        self.recordings.extend(after.recordings);
+        CommonFlags {
+            recordings: self.recordings,
+            format: after.format.or(self.format),
+            output: after.output.or(self.output),
+            follow: after.follow || self.follow,
+            no_rollups: after.no_rollups || self.no_rollups,
+            times: after.times.or(self.times),
+        }
+    }
+}
+
+impl From<CommonFlags> for AnswerOptions {
+    fn from(flags: CommonFlags) -> Self {
+        AnswerOptions {
+            recordings: flags.recordings,
+            format: flags.format,
+            output: flags.output,
+            follow: flags.follow,
+            no_rollups: flags.no_rollups,
+            times: flags.times,
+        }
+    }
+}
+
+impl From<ScopeFlags> for Scope {
+    fn from(flags: ScopeFlags) -> Self {
+        Scope {
+            containers: flags.containers,
+            since: flags.since,
+            until: flags.until,
+            limit: flags.limit,
+        }
+    }
+}
+
+impl ValueEnum for AnswerFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        AnswerFormat::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.about()))
+    }
+}

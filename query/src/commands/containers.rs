@@ -1,0 +1,52 @@
+//! Checks of the containers that a command names, and of the kind of the recordings.
+
+use anyhow::bail;
+use ctrace_schema::text::printable;
+
+use crate::engine::Engine;
+use crate::nearest::nearest;
+use crate::questions::container_condition;
+
+/// Checks that the recordings have events of a container.
+///
+/// # Errors
+/// There is no such container; the message suggests the nearest name.
+pub(crate) async fn check_container(engine: &Engine, wanted: &str) -> anyhow::Result<()> {
+    let condition = container_condition(&[wanted.to_string()]);
+    let sql = format!("select 1 from events where {condition} limit 1");
+    match engine.first_column(&sql).await?.is_empty() {
+        true => bail!(missing_container(engine, wanted).await?),
+        false => Ok(()),
+    }
+}
+
+async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<String> {
+    const MAX_LISTED: usize = 10;
+    let sql = "select container from events where container is not null group by container order by container";
+    let names = engine.first_column(sql).await?;
+    // A name may contain a newline.
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| printable(name).into_owned())
+        .collect();
+    let wanted = &*printable(wanted);
+    let message = match wanted.contains(['*', '?']) {
+        true => format!("no container in the recording matches `{wanted}`"),
+        false => format!("there is no container `{wanted}` in the recording"),
+    };
+    Ok(match nearest(wanted, names.iter().map(String::as_str)) {
+        Some(near) => format!("{message}: did you mean `{near}`?"),
+        None if names.is_empty() => format!("{message}, nor any other"),
+        None if names.len() > MAX_LISTED => format!(
+            "{message}: `ctrace-query containers` lists all {}",
+            names.len()
+        ),
+        None => format!("{message}: there are {}", names.join(", ")),
+    })
+}
+
+/// Whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the answer.
+pub(crate) async fn has_only_counts(engine: &Engine) -> bool {
+    let recordings = engine.recordings().await;
+    recordings.is_ok_and(|recordings| recordings.count_recordings() == recordings.files.len())
+}

@@ -1,0 +1,49 @@
+//! The SQL from the command line, a file or stdin.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::nearest::nearest;
+use crate::questions::QUESTIONS;
+
+/// Returns the SQL of the user.
+///
+/// # Errors
+/// The file or stdin cannot be read, or the text is not SQL.
+pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
+    if let Some(path) = file {
+        return std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()));
+    }
+    let Some(sql) = sql.filter(|sql| *sql != "-") else {
+        let sql =
+            std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin")?;
+        if sql.trim().is_empty() {
+            bail!(
+                "there is no question: write SQL, or one of: {}. See `ctrace-query --help`",
+                question_names()
+            );
+        }
+        return Ok(sql);
+    };
+    let sql = sql.trim();
+    let keywords = ["select", "with", "describe", "explain", "values", "show"];
+    let word = sql.to_lowercase();
+    if sql.contains(char::is_whitespace) || keywords.iter().any(|k| word.starts_with(k)) {
+        return Ok(sql.to_string());
+    }
+    let names = QUESTIONS.iter().map(|q| q.name).chain(["describe", "help"]);
+    match nearest(&word, names) {
+        Some(name) => bail!("`{sql}` is not a question: did you mean `{name}`?"),
+        None => bail!(
+            "`{sql}` is neither a question nor SQL: write SQL, or one of: {}",
+            question_names()
+        ),
+    }
+}
+
+fn question_names() -> String {
+    let names: Vec<_> = QUESTIONS.iter().map(|q| q.name).collect();
+    names.join(", ")
+}

@@ -1,0 +1,175 @@
+//! Answers queries: SQL, ready questions, and `describe`.
+
+use std::time::Instant;
+
+use anyhow::anyhow;
+
+use crate::cli::{AnswerOptions, Query, Scope};
+use crate::commands::answer::answer;
+use crate::commands::containers::{check_container, has_only_counts};
+use crate::commands::follow::follow;
+use crate::engine::{Engine, QueryError, RecordingNotice, SqlError};
+use crate::messages;
+use crate::output::{AnswerDestination, AnswerFormat};
+use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion};
+use crate::source::TimeSpan;
+
+/// An engine for the recordings of `options`.
+pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
+    let engine = Engine::new(options.recordings.clone(), cores, print_notice);
+    match options.no_rollups {
+        true => engine.without_rollups(),
+        false => engine,
+    }
+}
+
+/// Prints a notice of an engine.
+pub(crate) fn print_notice(notice: RecordingNotice) {
+    match notice {
+        RecordingNotice::DefaultRecording(path) => {
+            messages::status("reading", &path.display().to_string());
+        }
+        RecordingNotice::Unclosed(warning) => messages::warning(&warning),
+    }
+}
+
+/// Answers a query. `screen` is the destination if `options` names no file.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn answer_query(
+    engine: &Engine,
+    query: &Query,
+    options: &AnswerOptions,
+    screen: AnswerDestination<'_>,
+) -> anyhow::Result<()> {
+    if query.shows_sql() {
+        return screen.print(query_sql(query, engine).await?.trim_end());
+    }
+    // An answer without an end cannot be paged.
+    let screen = match options.follow {
+        true => AnswerDestination::Stdout,
+        false => screen,
+    };
+    let output = options.output.as_deref();
+    let to = output.map_or(screen, AnswerDestination::File);
+    let format = options.format.unwrap_or(AnswerFormat::Table);
+    if options.follow {
+        let sql = async |engine: &Engine| query_sql(query, engine).await;
+        return follow(engine.reopened(), sql, format, to).await;
+    }
+    if let Query::Ready {
+        question, scope, ..
+    } = query
+    {
+        check(find(question)?, scope, engine).await?;
+    }
+    for _ in 0..options.times.unwrap_or(1) {
+        let start = Instant::now();
+        let answered = answer(engine, &query_sql(query, engine).await?, format, to).await;
+        answered.map_err(|error| match query {
+            Query::Sql(_) => error,
+            // The user did not write the SQL.
+            Query::Ready { .. } | Query::Describe { .. } => without_position(error),
+        })?;
+        if options.times.is_some() {
+            messages::elapsed(start);
+        }
+    }
+    Ok(())
+}
+
+/// Removes the position from an error in a statement.
+fn without_position(error: anyhow::Error) -> anyhow::Error {
+    let error = match error.downcast::<QueryError>() {
+        Ok(QueryError::Sql(error)) => error.into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    };
+    match error.downcast::<SqlError>() {
+        Ok(error) => SqlError {
+            position: None,
+            ..error
+        }
+        .into(),
+        Err(error) => error,
+    }
+}
+
+/// Returns the SQL of a query. Opens the recordings only if the SQL depends on them.
+///
+/// # Errors
+/// A time cannot be parsed, or a recording cannot be read.
+async fn query_sql(query: &Query, engine: &Engine) -> anyhow::Result<String> {
+    match query {
+        Query::Sql(sql) => Ok(sql.clone()),
+        Query::Ready {
+            question, scope, ..
+        } => ready_sql(find(question)?, scope, engine).await,
+        Query::Describe { table, .. } => Ok(match table {
+            Some(table) => format!("describe \"{}\"", table.replace('"', "\"\"")),
+            None => "show tables".into(),
+        }),
+    }
+}
+
+fn find(question: &str) -> anyhow::Result<&'static ReadyQuestion> {
+    questions::ready_question(question)
+        .ok_or_else(|| anyhow!("there is no ready question `{question}`"))
+}
+
+async fn ready_sql(
+    question: &ReadyQuestion,
+    scope: &Scope,
+    engine: &Engine,
+) -> anyhow::Result<String> {
+    let scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
+    let span = match scope.needs_span() {
+        true => engine.span().await?,
+        false => TimeSpan::EPOCH,
+    };
+    scope.check_window(span).map_err(anyhow::Error::msg)?;
+    let counts = question.supports_counts() && has_only_counts(engine).await;
+    Ok(questions::sql(question, &scope, span, counts))
+}
+
+/// Checks the scope of a ready question, and warns if the recordings cannot answer the question.
+///
+/// # Errors
+/// There is no such container, or the time window is empty.
+async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyhow::Result<()> {
+    let scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
+    for wanted in scope.containers() {
+        check_container(engine, wanted).await?;
+    }
+    if scope.since.or(scope.until).is_some() {
+        let span = engine.span().await?;
+        scope.check_window(span).map_err(anyhow::Error::msg)?;
+        if let Some(warning) = scope.outside_warning(span) {
+            messages::warning(&warning);
+        }
+    }
+    let recordings = engine.recordings().await?;
+    let (counts, all) = (recordings.count_recordings(), recordings.files.len());
+    if counts == all && !question.supports_counts() {
+        messages::warning(&only_counts_warning());
+    } else if counts > 0 && counts < all {
+        messages::warning(&some_counts_warning(counts, all));
+    }
+    Ok(())
+}
+
+fn some_counts_warning(counts: usize, all: usize) -> String {
+    format!(
+        "{counts} of {all} recordings contain only counts of calls (ctrace-rec --mode counts), which are not part of this answer: they are in the table `counts`"
+    )
+}
+
+fn only_counts_warning() -> String {
+    let able = QUESTIONS.iter().filter(|q| q.supports_counts());
+    let able: Vec<_> = able.map(|q| format!("`{}`", q.name)).collect();
+    format!(
+        "this recording contains only counts of calls (ctrace-rec --mode counts), without details: it can answer {}, and SQL over the table `counts`",
+        able.join(", ")
+    )
+}

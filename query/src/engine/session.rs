@@ -1,0 +1,317 @@
+//! The engine: a DataFusion session with the functions, rules and tables of this program.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use chrono::DateTime;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::OptimizerRule;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{ShowStatementOptions, Statement as Sql};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use crate::engine::column_names;
+use crate::engine::error::QueryError;
+use crate::engine::functions;
+use crate::engine::one_heap::OneHeap;
+use crate::engine::rollups::UseRollups;
+use crate::engine::sql_error::SqlError;
+use crate::source::{Recordings, SourceError, TimeSpan};
+
+/// A fact about recordings that an engine has just opened.
+#[derive(Debug)]
+pub(crate) enum RecordingNotice {
+    /// No recording was named, and this one was chosen.
+    DefaultRecording(PathBuf),
+    /// A warning about a recording that was not closed.
+    Unclosed(String),
+}
+
+/// Some recordings, and the DataFusion session that reads them.
+pub(crate) struct Engine {
+    ctx: SessionContext,
+    cores: usize,
+    paths: Vec<PathBuf>,
+    /// Restricts the events to those with a `seq` greater than the first number, up to the second.
+    seq_range: Option<(i64, i64)>,
+    rollups: bool,
+    recordings: OnceCell<Recordings>,
+    span: OnceCell<TimeSpan>,
+    notify: fn(RecordingNotice),
+    /// Whether `notify` is still to be called for recordings that were not closed.
+    warn_unclosed: bool,
+}
+
+/// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
+const BATCH_ROWS: usize = 32_768;
+
+impl Engine {
+    /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
+    /// `notify` is called when recordings are opened, which happens while a statement is planned.
+    pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(cores)
+            .with_batch_size(BATCH_ROWS);
+        config.options_mut().sql_parser.collect_spans = true;
+        // Together with filters that are pushed into scans, the dynamic filter of a sort with a limit drops rows that belong
+        // to the answer (apache/datafusion#24352).
+        config
+            .options_mut()
+            .optimizer
+            .enable_topk_dynamic_filter_pushdown = false;
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_physical_optimizer_rule(Arc::new(OneHeap))
+            .build();
+        let ctx = SessionContext::new_with_state(state);
+        ctx.add_optimizer_rule(Arc::new(UseRollups));
+        functions::register(&ctx);
+        Engine {
+            ctx,
+            cores,
+            paths,
+            seq_range: None,
+            rollups: true,
+            recordings: OnceCell::new(),
+            span: OnceCell::new(),
+            notify,
+            warn_unclosed: true,
+        }
+    }
+
+    /// Another engine, which opens the same recordings anew, with the files that have been added to a directory or match a
+    /// pattern meanwhile. Warnings are not repeated.
+    pub(crate) fn reopened(&self) -> Self {
+        let default = self.opened().filter(|recordings| recordings.is_default);
+        let paths = match default {
+            Some(default) => default.files.iter().map(|f| f.path.clone()).collect(),
+            None => self.paths.clone(),
+        };
+        let reopened = Engine {
+            warn_unclosed: self.warn_unclosed && self.opened().is_none(),
+            ..Engine::new(paths, self.cores, self.notify)
+        };
+        match self.rollups {
+            true => reopened,
+            false => reopened.without_rollups(),
+        }
+    }
+
+    /// The same engine without rollups: every answer is computed from the events.
+    pub(crate) fn without_rollups(mut self) -> Self {
+        self.ctx.remove_optimizer_rule(UseRollups.name());
+        self.rollups = false;
+        self
+    }
+
+    /// Number of threads that a query may use.
+    pub(crate) fn cores(&self) -> usize {
+        self.cores
+    }
+
+    /// The same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
+    pub(crate) fn with_seq_range(mut self, after: i64, last: i64) -> Self {
+        self.seq_range = Some((after, last));
+        self
+    }
+
+    pub(crate) fn seq_range(&self) -> Option<(i64, i64)> {
+        self.seq_range
+    }
+
+    /// The session, with the tables that statements have named so far.
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.ctx
+    }
+
+    /// Optimizes a plan without rollups, so that the scans of `events` remain.
+    ///
+    /// # Errors
+    /// DataFusion rejects the plan.
+    pub(crate) fn optimized(&self, plan: &LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let ctx = SessionContext::new_with_state(self.ctx.state());
+        ctx.remove_optimizer_rule(UseRollups.name());
+        ctx.state().optimize(plan)
+    }
+
+    /// The recordings, if they have been opened.
+    pub(crate) fn opened(&self) -> Option<&Recordings> {
+        self.recordings.get()
+    }
+
+    /// The recordings; opens them on first use.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub(crate) async fn recordings(&self) -> Result<&Recordings, SourceError> {
+        self.recordings
+            .get_or_try_init(async || {
+                let opened = Recordings::open(&self.ctx, &self.paths).await?;
+                if opened.is_default {
+                    (self.notify)(RecordingNotice::DefaultRecording(
+                        opened.files[0].path.clone(),
+                    ));
+                }
+                if self.warn_unclosed {
+                    let warnings = opened.unclosed_warnings();
+                    warnings.for_each(|text| (self.notify)(RecordingNotice::Unclosed(text)));
+                }
+                Ok(opened)
+            })
+            .await
+    }
+
+    /// The first and the last instant of the recordings.
+    ///
+    /// # Errors
+    /// A recording cannot be read.
+    pub(crate) async fn span(&self) -> Result<TimeSpan, QueryError> {
+        let found = self.span.get_or_try_init(|| self.find_span());
+        found.await.copied()
+    }
+
+    async fn find_span(&self) -> Result<TimeSpan, QueryError> {
+        let (start, end) = match self.recordings().await?.span() {
+            Some(span) => span,
+            None => {
+                let sql = "select cast(min(time) as bigint), cast(max(time) as bigint) from events";
+                let batches = self.plan(sql).await?.collect().await?;
+                let column = |i: usize| {
+                    let column = batches.first()?.column(i).as_primitive_opt::<Int64Type>()?;
+                    column.iter().next().flatten()
+                };
+                (column(0).unwrap_or(0), column(1).unwrap_or(0))
+            }
+        };
+        Ok(TimeSpan {
+            start: DateTime::from_timestamp_nanos(start),
+            end: DateTime::from_timestamp_nanos(end),
+        })
+    }
+
+    /// Plans one statement.
+    ///
+    /// # Errors
+    /// The statement is wrong, or would write, or a recording that it names cannot be read.
+    pub(crate) async fn plan(&self, sql: &str) -> Result<DataFrame, QueryError> {
+        let located = |e: DataFusionError| QueryError::Sql(self.explain(sql, &e));
+        let mut statement = parse(&self.ctx, sql).map_err(located)?;
+        if !is_query(&statement) {
+            return Err(not_allowed(sql).into());
+        }
+        if let Statement::Statement(inner) = &statement {
+            match inner.as_ref() {
+                Sql::ExplainTable { table_name, .. } => {
+                    let name = table_name.0.last().and_then(|part| part.as_ident());
+                    let name = name.map(|ident| ident.value.clone()).unwrap_or_default();
+                    return self.describe(sql, &name).await;
+                }
+                Sql::ShowTables { show_options, .. } if shows_all(show_options) => {
+                    return self.list_tables();
+                }
+                _ => {}
+            }
+        }
+        let is_recursive = matches!(&statement, Statement::Statement(s)
+            if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
+        self.register(sql, &statement, is_recursive).await?;
+        column_names::set(&mut statement);
+        self.expand(sql, &mut statement).await?;
+        let state = self.ctx.state();
+        let plan = state.statement_to_plan(statement).await.map_err(located)?;
+        check_read_only(sql, &plan)?;
+        Ok(DataFrame::new(state, plan))
+    }
+
+    /// Expands the functions that depend on the recordings.
+    async fn expand(&self, sql: &str, statement: &mut Statement) -> Result<(), QueryError> {
+        let expanded = functions::expanded_functions(statement);
+        if !expanded.strace && !expanded.ago {
+            return Ok(());
+        }
+        let end = match expanded.ago {
+            true => Box::pin(self.span()).await?.end,
+            false => DateTime::UNIX_EPOCH,
+        };
+        let architectures = self.opened().map(Recordings::architectures);
+        let architectures = architectures.unwrap_or_default();
+        let end = end.timestamp_nanos_opt().unwrap_or(i64::MAX);
+        functions::expand(statement, &json!(architectures).to_string(), end).map_err(|misused| {
+            let message = format!("`{}` has wrong arguments", misused.name);
+            let help = Some(misused.usage.to_string());
+            SqlError::about(sql, misused.name, message, help).into()
+        })
+    }
+
+    /// The sorted names of all functions. The order decides which of several equally near names is suggested.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let state = self.ctx.state();
+        let names = state.scalar_functions().keys();
+        let names = names
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys());
+        let mut names: Vec<String> = names.cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Turns an error of DataFusion about a statement into one with a position in the statement.
+    pub(crate) fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+        let names = self.functions();
+        SqlError::from_datafusion(sql, error, &names)
+    }
+}
+
+fn shows_all(options: &ShowStatementOptions) -> bool {
+    options.show_in.is_none() && options.filter_position.is_none()
+}
+
+fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
+    let state = ctx.state();
+    let dialect = state.config_options().sql_parser.dialect;
+    state.sql_to_statement(sql, &dialect)
+}
+
+/// Whether a statement is a query. The query itself may still write: see [`check_read_only`].
+fn is_query(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(inner) => matches!(
+            inner.as_ref(),
+            Sql::Query(_) | Sql::Explain { .. } | Sql::ExplainTable { .. } | Sql::ShowTables { .. }
+        ),
+        Statement::Explain(_) => true,
+        _ => false,
+    }
+}
+
+/// Refuses a plan that would write: recordings are read-only, and a statement may come from an untrusted source.
+fn check_read_only(sql: &str, plan: &LogicalPlan) -> Result<(), SqlError> {
+    let options = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    options.verify_plan(plan).map_err(|_| not_allowed(sql))
+}
+
+fn not_allowed(sql: &str) -> SqlError {
+    let word = sql.split_whitespace().next().unwrap_or_default();
+    SqlError {
+        message: format!(
+            "`{} ...` is not allowed: ctrace-query only reads",
+            word.to_lowercase()
+        ),
+        help: Some(
+            "To save an answer, use `--output FILE` with `--format`, such as `--format parquet`."
+                .into(),
+        ),
+        position: None,
+    }
+}

@@ -1,0 +1,47 @@
+//! The places that an answer can go to.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::messages;
+use crate::output::answer_writer::AnswerWriter;
+use crate::output::error::OutputError;
+use crate::output::format::AnswerFormat;
+
+/// The destination of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AnswerDestination<'a> {
+    Stdout,
+    /// Stdout, through a pager if the answer is longer than the terminal.
+    Pager,
+    /// A file that appears when it is complete.
+    File(&'a Path),
+}
+
+impl AnswerDestination<'_> {
+    /// Opens the destination.
+    ///
+    /// # Errors
+    /// As [`AnswerWriter::stdout`] and [`AnswerWriter::file`].
+    pub(crate) fn open(self, format: AnswerFormat) -> Result<AnswerWriter, OutputError> {
+        match self {
+            AnswerDestination::Stdout => AnswerWriter::stdout(format),
+            AnswerDestination::Pager => AnswerWriter::pager(format),
+            AnswerDestination::File(path) => AnswerWriter::file(path),
+        }
+    }
+
+    /// Writes a text that is not an answer, such as help.
+    ///
+    /// # Errors
+    /// The destination cannot be written.
+    pub(crate) fn print(self, text: &str) -> anyhow::Result<()> {
+        let mut writer = self.open(AnswerFormat::Table)?;
+        writeln!(writer, "{text}")?;
+        writer.finish()?;
+        if let AnswerDestination::File(path) = self {
+            messages::status("wrote", &path.display().to_string());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Answers as Parquet.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::output::answer_writer::AnswerWriter;
+use crate::output::batch_writer::BatchWriter;
+
+/// Starts a Parquet file with these key-value pairs in the footer.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn parquet_writer(
+    schema: &SchemaRef,
+    writer: AnswerWriter,
+    metadata: Vec<(String, String)>,
+) -> Result<ArrowWriter<AnswerWriter>, ArrowError> {
+    let is_recording = !metadata.is_empty();
+    let options = recording_options(metadata).with_skip_arrow_metadata(is_recording);
+    Ok(ArrowWriter::try_new_with_options(
+        writer,
+        schema.clone(),
+        options,
+    )?)
+}
+
+/// The writer options of recordings, with these key-value pairs in the footer.
+pub(crate) fn recording_options(metadata: Vec<(String, String)>) -> ArrowWriterOptions {
+    let pairs = metadata
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    // The recorder writes no Arrow schema either, so that an extract of a recording reads like the whole.
+    ArrowWriterOptions::new()
+        .with_skip_arrow_metadata(true)
+        .with_properties(properties)
+}
+
+impl BatchWriter for ArrowWriter<AnswerWriter> {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        Ok(self.write(batch)?)
+    }
+    fn finish(self: Box<Self>) -> Result<(), ArrowError> {
+        Ok(self.into_inner()?.finish()?)
+    }
+}

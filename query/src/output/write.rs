@@ -1,0 +1,113 @@
+//! Writes a stream of rows in one of the formats.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+
+use crate::output::answer_writer::AnswerWriter;
+use crate::output::batch_writer::BatchWriter;
+use crate::output::error::OutputError;
+use crate::output::format::AnswerFormat;
+use crate::output::parquet::parquet_writer;
+use crate::output::progress::ScanProgress;
+use crate::output::table::{MarkdownWriter, PlanWriter, TableWriter, VerticalWriter};
+use crate::output::text::{DelimitedWriter, JsonWriter, NdjsonWriter};
+
+/// Writes all `rows`, and returns their number. `metadata` goes into the footer of a Parquet file.
+///
+/// # Errors
+/// The query failed, the destination cannot be written, or the format cannot express a type of the answer.
+pub(crate) async fn write(
+    mut rows: SendableRecordBatchStream,
+    format: AnswerFormat,
+    writer: AnswerWriter,
+    metadata: Vec<(String, String)>,
+    progress: Option<ScanProgress>,
+) -> Result<usize, OutputError> {
+    let fault = writer.fault();
+    let failed = |source| match fault.get() {
+        Some(fault) => OutputError::Io(fault.clone()),
+        None => OutputError::Format {
+            format: format.name(),
+            source,
+        },
+    };
+    let schema = match format {
+        AnswerFormat::Arrow | AnswerFormat::Parquet => without_views(&rows.schema()),
+        _ => rows.schema(),
+    };
+    let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
+    let mut count = 0;
+    loop {
+        let next = rows.next();
+        let next = match &progress {
+            Some(progress) => progress.during(next).await,
+            None => next.await,
+        };
+        let Some(batch) = next else { break };
+        let batch = batch.map_err(OutputError::Query)?;
+        let batch = recast(batch, &schema).map_err(failed)?;
+        count += batch.num_rows();
+        batches.batch(&batch).map_err(failed)?;
+    }
+    batches.finish().map_err(failed)?;
+    Ok(count)
+}
+
+/// The schema with plain strings and binaries, which other programs support better than views.
+fn without_views(schema: &SchemaRef) -> SchemaRef {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        DataType::BinaryView => Arc::new(field.as_ref().clone().with_data_type(DataType::Binary)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(
+        schema.fields().iter().map(plain).collect::<Vec<_>>(),
+    ))
+}
+
+fn recast(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(
+        |(column, field)| match column.data_type() == field.data_type() {
+            true => Ok(column.clone()),
+            false => cast(column, field.data_type()),
+        },
+    );
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &rows)
+}
+
+fn batch_writer(
+    format: AnswerFormat,
+    schema: &SchemaRef,
+    writer: AnswerWriter,
+    metadata: Vec<(String, String)>,
+) -> Result<Box<dyn BatchWriter>, ArrowError> {
+    Ok(match format {
+        AnswerFormat::Table | AnswerFormat::Vertical if is_plan(schema) => {
+            Box::new(PlanWriter::new(writer))
+        }
+        AnswerFormat::Table => Box::new(TableWriter::new(schema, writer)),
+        AnswerFormat::Vertical => Box::new(VerticalWriter::new(schema, writer)),
+        AnswerFormat::Markdown => Box::new(MarkdownWriter::new(schema, writer)?),
+        AnswerFormat::Csv => Box::new(DelimitedWriter::new(b',', schema, writer)?),
+        AnswerFormat::Tsv => Box::new(DelimitedWriter::new(b'\t', schema, writer)?),
+        AnswerFormat::Json => Box::new(JsonWriter::new(writer)),
+        AnswerFormat::Ndjson => Box::new(NdjsonWriter::new(writer)),
+        AnswerFormat::Arrow => Box::new(StreamWriter::try_new(writer, schema)?),
+        AnswerFormat::Parquet => Box::new(parquet_writer(schema, writer, metadata)?),
+    })
+}
+
+/// Whether the answer is that of `explain`: plans of many lines.
+fn is_plan(schema: &SchemaRef) -> bool {
+    let names = schema.fields().iter().map(|f| f.name().as_str());
+    names.eq(["plan_type", "plan"])
+}

@@ -1,0 +1,9 @@
+//! Writes recordings from recordings.
+
+mod convert;
+mod recover;
+mod rollups;
+mod sorted;
+
+pub(crate) use convert::convert;
+pub(crate) use recover::recover;

@@ -1,0 +1,63 @@
+//! Errors of finding and opening recordings.
+
+/// Why a file cannot be read as a recording. Each message ends with the next step.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error("cannot read {path}")]
+    Io {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{0}")]
+    Missing(String),
+    #[error(
+        "there is no recording in {0}: recordings in a directory have the extension .parquet or .sqlite"
+    )]
+    NoneIn(String),
+    #[error("no file matches `{pattern}`{why}")]
+    NoMatch { pattern: String, why: String },
+    #[error(
+        "{0} is neither Parquet nor SQLite: a recording is written by `ctrace-rec --out FILE.parquet` or FILE.sqlite"
+    )]
+    NotParquet(String),
+    #[error("{0} is a directory: name one recording in it")]
+    Directory(String),
+    #[error(
+        "{0} has no footer and no complete row group: it was copied only in part, or its recorder was killed at once. Copy it again, with {0}.journal if it exists"
+    )]
+    NotClosed(String),
+    #[error("{path} is damaged or unreadable: {reason}")]
+    Damaged { path: String, reason: String },
+    #[error(
+        "{path} is not a recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
+    )]
+    NotRecording { path: String, reason: String },
+    #[error(
+        "{path} is not a recording of ctrace-rec: {reason}. Any other SQLite database is read with `sqlite3 {path}`"
+    )]
+    NotRecordingSqlite { path: String, reason: String },
+    #[error("cannot read {path}: {reason}")]
+    Version { path: String, reason: String },
+    #[error(
+        "no recording here: name one with `-r FILE`, set $CTRACE_RECORDING, or make one with `ctrace-rec --out run.parquet`"
+    )]
+    NoneHere,
+}
+
+impl SourceError {
+    /// Whether the file does not exist, or no longer: a file of a directory may have been removed meanwhile.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// Whether the file is readable, but not a recording.
+    pub(crate) fn is_other_file(&self) -> bool {
+        matches!(
+            self,
+            SourceError::NotRecording { .. }
+                | SourceError::NotRecordingSqlite { .. }
+                | SourceError::NotParquet(_)
+                | SourceError::Directory(_)
+        )
+    }
+}

@@ -1,0 +1,99 @@
+//! An open file: its metadata, its columns, and the reader of its events.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use ctrace_schema::columns::{COLUMNS, Column, Type};
+use ctrace_schema::meta;
+
+use crate::source::error::SourceError;
+use crate::source::parquet::ParquetFile;
+use crate::source::sqlite::Database;
+
+/// One open file: a recording, or any Parquet file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    /// The path that the user wrote.
+    pub(crate) path: PathBuf,
+    /// Key-value pairs of the footer, or of the table `meta`.
+    pub(crate) meta: BTreeMap<String, String>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) content: FileContent,
+}
+
+#[derive(Debug)]
+pub(crate) enum FileContent {
+    Parquet(Arc<ParquetFile>),
+    /// A Parquet file that was not closed, and the rows of its journal.
+    Unclosed(Arc<ParquetFile>, Vec<RecordBatch>),
+    /// A recording in an SQLite database.
+    Sqlite(Arc<Database>),
+}
+
+/// Returns the span that covers two spans.
+pub(crate) fn covering(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    (one.0.min(other.0), one.1.max(other.1))
+}
+
+impl OpenFile {
+    /// The first and the last instant of the metadata and of the events, ns since 1970 UTC; `None`: not known without
+    /// reading the events.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let number = |key| self.meta.get(key).and_then(|text| text.parse().ok());
+        let metadata = number(meta::KEY_START).zip(number(meta::KEY_END));
+        let events = match &self.content {
+            FileContent::Parquet(file) => file.span().ok()?,
+            FileContent::Sqlite(database) => database.span,
+            FileContent::Unclosed(..) => return None,
+        };
+        metadata.into_iter().chain(events).reduce(covering)
+    }
+
+    /// Returns the file if it has the columns of a recording, in a version that this build reads.
+    pub(crate) fn check_recording(self) -> Result<Self, SourceError> {
+        let not_recording = |reason| SourceError::NotRecording {
+            path: self.path.display().to_string(),
+            reason,
+        };
+        if let Some(version) = self.meta.get(meta::KEY_SCHEMA) {
+            meta::check_version(version).map_err(|reason| SourceError::Version {
+                path: self.path.display().to_string(),
+                reason,
+            })?;
+        }
+        for column in COLUMNS {
+            match self.schema.field_with_name(column.name) {
+                Ok(field) if is_compatible(field.data_type(), column) => {}
+                Ok(field) => {
+                    let reason =
+                        format!("its column `{}` holds {}", column.name, field.data_type());
+                    return Err(not_recording(reason));
+                }
+                // Nullable columns may have been added to the schema after the file was written.
+                Err(_) if column.nullable => {}
+                Err(_) => return Err(not_recording(format!("it has no column `{}`", column.name))),
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Whether a column of a file can be read as `column`. The kind of value must be the same; the width may differ, because
+/// other programs that extract parts of recordings widen types.
+fn is_compatible(ty: &DataType, column: &Column) -> bool {
+    match column.ty {
+        Type::Time => matches!(
+            ty,
+            DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond, _)
+        ),
+        Type::Int64 | Type::Int32 | Type::UInt32 => ty.is_integer(),
+        Type::Bool => ty == &DataType::Boolean,
+        Type::Text => match ty {
+            DataType::Dictionary(_, value) => value.is_string(),
+            other => other.is_string(),
+        },
+    }
+}

@@ -1,0 +1,103 @@
+//! The recordings that queries read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ctrace_schema::meta;
+use datafusion::prelude::SessionContext;
+
+use crate::source::error::SourceError;
+use crate::source::file::{FileContent, OpenFile, covering};
+use crate::source::find::{open_named, open_newest};
+use crate::source::unclosed::is_being_written;
+
+/// The recordings that queries read.
+#[derive(Debug)]
+pub(crate) struct Recordings {
+    /// In the order in which they were named.
+    pub(crate) files: Vec<OpenFile>,
+    /// Whether the program itself chose the recording, and should report its choice.
+    pub(crate) is_default: bool,
+}
+
+impl Recordings {
+    /// Opens the recordings `paths`. If there are none, opens `$CTRACE_RECORDING`, else the newest recording in the working
+    /// directory.
+    ///
+    /// # Errors
+    /// A file is not a recording that this build reads, or no recording was found.
+    pub(crate) async fn open(ctx: &SessionContext, paths: &[PathBuf]) -> Result<Self, SourceError> {
+        let named = match std::env::var_os("CTRACE_RECORDING") {
+            Some(path) if paths.is_empty() && !path.is_empty() => vec![PathBuf::from(path)],
+            _ => paths.to_vec(),
+        };
+        let mut files = Vec::new();
+        for path in &named {
+            files.extend(open_named(ctx, path).await?);
+        }
+        if named.is_empty() {
+            files.push(open_newest(ctx).await?);
+        }
+        Ok(Recordings {
+            files,
+            is_default: named.is_empty(),
+        })
+    }
+
+    /// The first and the last instant, ns since 1970 UTC. `None`: not known without reading the events.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let spans: Option<Vec<_>> = self.files.iter().map(OpenFile::span).collect();
+        spans?.into_iter().reduce(covering)
+    }
+
+    /// Warnings about recordings that were not closed.
+    pub(crate) fn unclosed_warnings(&self) -> impl Iterator<Item = String> {
+        let is_unclosed = |file: &&OpenFile| matches!(file.content, FileContent::Unclosed(..));
+        self.files.iter().filter(is_unclosed).map(|file| {
+            let name = file.path.display();
+            match is_being_written(&file.path) {
+                true => format!("{name} is still being written: the events so far are read"),
+                false => format!(
+                    "{name} was not closed: its complete parts are read. `ctrace-query recover {name}` completes it, also for other programs"
+                ),
+            }
+        })
+    }
+
+    /// Number of recordings of counts (`ctrace-rec --mode counts`), which contain no calls.
+    pub(crate) fn count_recordings(&self) -> usize {
+        let has_counts = |file: &&OpenFile| {
+            let filters = file.meta.get(meta::KEY_FILTERS);
+            let filters =
+                filters.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+            filters.is_some_and(|filters| filters["mode"] == "counts")
+        };
+        self.files.iter().filter(has_counts).count()
+    }
+
+    /// The architecture of each host, as `uname -m` names it.
+    pub(crate) fn architectures(&self) -> BTreeMap<&str, &str> {
+        let hosts = self.files.iter().map(|f| f.meta.get(meta::KEY_HOST));
+        let architectures = self.files.iter().map(|f| f.meta.get(meta::KEY_ARCH));
+        hosts
+            .zip(architectures)
+            .filter_map(|(host, architecture)| Some((host?.as_str(), architecture?.as_str())))
+            .collect()
+    }
+
+    /// Number of lost events according to the metadata; `None` if the metadata of a file does not contain it.
+    pub(crate) fn lost(&self) -> Option<u64> {
+        self.files
+            .iter()
+            .map(|f| {
+                let by_class = f.meta.get(meta::KEY_LOST)?;
+                let by_class: BTreeMap<String, u64> = serde_json::from_str(by_class).ok()?;
+                Some(
+                    by_class
+                        .values()
+                        .fold(0, |sum: u64, n| sum.saturating_add(*n)),
+                )
+            })
+            .try_fold(0u64, |sum, n| n.map(|n| sum.saturating_add(n)))
+    }
+}

@@ -1,0 +1,18 @@
+//! The time span of recordings.
+
+use chrono::{DateTime, Utc};
+
+/// The first and the last instant of something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeSpan {
+    pub(crate) start: DateTime<Utc>,
+    pub(crate) end: DateTime<Utc>,
+}
+
+impl TimeSpan {
+    /// For callers whose times are not relative to a recording.
+    pub(crate) const EPOCH: TimeSpan = TimeSpan {
+        start: DateTime::UNIX_EPOCH,
+        end: DateTime::UNIX_EPOCH,
+    };
+}

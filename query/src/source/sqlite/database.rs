@@ -1,0 +1,157 @@
+//! An SQLite database that is a recording.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ctrace_format::sqlite::{OWN, SIDES};
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+/// The first bytes of every SQLite database.
+pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Limit of the bytes of one value: far more than the longest argument list.
+const MAX_VALUE_BYTES: i32 = 16 << 20;
+
+/// Why a database cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The database lacks the tables or columns of a recording.
+    #[error("{0}")]
+    NotRecording(String),
+    /// The database contains invalid values.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// A recording in SQLite at the time of opening. Rows that a recorder adds later are not read.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// The path that the user wrote.
+    pub(crate) path: PathBuf,
+    /// The rows of the table `meta`.
+    pub(crate) meta: BTreeMap<String, String>,
+    /// The first and the last time of the events, ns since 1970 UTC.
+    pub(crate) span: Option<(i64, i64)>,
+    /// The columns of each of [`SIDES`]. Columns that were added to the schema after the file was written are absent.
+    pub(crate) side_columns: Vec<Vec<String>>,
+    /// The largest id in the table `event`.
+    pub(crate) last_id: i64,
+}
+
+impl Database {
+    /// Opens the database at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a recording.
+    pub(crate) fn open(path: &Path) -> Result<Database, ReadError> {
+        let db = connect(path)?;
+        let own = columns(&db, "event")?;
+        let references = SIDES.iter().map(|side| side.reference());
+        for name in OWN.iter().map(ToString::to_string).chain(references) {
+            if !own.contains(&name) {
+                let reason = format!("its table `event` has no column `{name}`");
+                return Err(ReadError::NotRecording(reason));
+            }
+        }
+        columns(&db, "span")?;
+        columns(&db, "meta")?;
+        let side_columns = SIDES.iter().map(|side| columns(&db, side.table));
+        let side_columns = side_columns.collect::<Result<_, _>>()?;
+        let meta = db
+            .prepare("select key, value from meta")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let last_id: Option<i64> =
+            db.query_one("select max(id) from event", [], |row| row.get(0))?;
+        let span = "select min(start), max(\"end\") from span";
+        let (start, end): (Option<i64>, Option<i64>) =
+            db.query_one(span, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Database {
+            path: path.to_path_buf(),
+            meta,
+            span: start.zip(end),
+            side_columns,
+            last_id: last_id.unwrap_or(0),
+        })
+    }
+}
+
+/// Opens a file read-only.
+///
+/// # Errors
+/// The file is not a database, or cannot be read.
+pub(crate) fn connect(path: &Path) -> Result<Connection, ReadError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).and_then(hardened);
+    let Err(error) = opened else {
+        return Ok(opened?);
+    };
+    // SQLite needs a lock file to open a database that was not closed, and cannot create one in a read-only directory. The
+    // database can then be opened as immutable, unless some of its rows are in a write-ahead log.
+    let uri = path.canonicalize().ok();
+    let uri = uri.and_then(|path| url::Url::from_file_path(path).ok());
+    match uri {
+        Some(uri) if !beside(path, "-wal").exists() => {
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            let db = Connection::open_with_flags(format!("{uri}?immutable=1"), flags)?;
+            Ok(hardened(db)?)
+        }
+        _ => Err(error.into()),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Sets the defences for untrusted files (<https://sqlite.org/security.html>), and reads the schema.
+fn hardened(db: Connection) -> rusqlite::Result<Connection> {
+    for (what, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    ] {
+        db.set_db_config(what, on)?;
+    }
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
+    db.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    db.pragma_update(None, "query_only", true)?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.query_one("select count(*) from sqlite_schema", [], |_| Ok(()))?;
+    Ok(db)
+}
+
+/// The columns of an ordinary table. Generated columns are not allowed, because reading them runs expressions of the file.
+fn columns(db: &Connection, table: &str) -> Result<Vec<String>, ReadError> {
+    let kinds: Vec<String> = db
+        .prepare("select type from pragma_table_list where schema = 'main' and name = ?")?
+        .query_map([table], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    if kinds != ["table"] {
+        let reason = match kinds.first() {
+            Some(kind) => format!("its `{table}` is a {kind}"),
+            None => format!("it has no table `{table}`"),
+        };
+        return Err(ReadError::NotRecording(reason));
+    }
+    let columns: Vec<String> = db
+        .prepare("select name from pragma_table_xinfo(?) where hidden = 0")?
+        .query_map([table], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    if table != "meta"
+        && !["id", "first"]
+            .iter()
+            .any(|id| columns.iter().any(|c| c == id))
+    {
+        let reason = format!("its table `{table}` has no column `id`");
+        return Err(ReadError::NotRecording(reason));
+    }
+    Ok(columns)
+}
