@@ -141,7 +141,7 @@ fn a_container_that_is_not_there_is_an_error() {
     );
     assert_eq!(
         said(&["links", "-c", "pay*"]),
-        "no container in the recording is named like `pay*`: there are client, web, worker"
+        "no container in the recording matches `pay*`: there are client, web, worker"
     );
     // Four digits of an id must match a container of the recording.
     assert!(said(&["gaps", "-c", "4f5c"]).starts_with("there is no container `4f5c`"));

@@ -185,7 +185,7 @@ fn other_files_are_skipped_in_a_directory_and_refused_in_a_pattern() {
     );
     refused(
         &["-r", "runs/*.nothing", count],
-        "nothing is named like `runs/*.nothing`",
+        "no file matches `runs/*.nothing`",
     );
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     refused(&["-r", "empty", count], "there is no recording in empty");

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ctrace_format::names;
+
 /// A file that is being written under the name `NAME.partial`. Dropped before [`PartialFile::finish`], the file is removed.
 pub(crate) struct PartialFile {
     temporary: PathBuf,
@@ -12,9 +14,7 @@ pub(crate) struct PartialFile {
 impl PartialFile {
     /// Chooses the name for `path`, and removes what an earlier, failed attempt left behind. Creates nothing.
     pub(crate) fn new(path: &Path) -> PartialFile {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".partial");
-        let temporary = PathBuf::from(temporary);
+        let temporary = names::partial(path);
         let _ = std::fs::remove_file(&temporary);
         PartialFile {
             temporary,

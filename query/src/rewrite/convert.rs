@@ -8,14 +8,12 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ctrace_format::sqlite::Writer;
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::{columns, human};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
 
 use crate::cli::Conversion;
 use crate::engine::QueryError;
@@ -211,7 +209,6 @@ impl ConversionTarget {
                 let at = writer.bytes_written();
                 let write = |bytes: &[u8]| writer.write_all(bytes);
                 let places = rollups::write_rollups(events, rows as usize, at, write).await?;
-                let places = KeyValue::new(KEY_ROLLUPS.to_string(), places);
                 writer.append_key_value_metadata(places);
                 Ok(writer.into_inner()?.finish()?)
             }

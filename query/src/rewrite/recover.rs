@@ -4,19 +4,20 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
+use ctrace_format::names;
+use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed, journal};
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
 use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
-use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
+use parquet::file::metadata::KeyValue;
 
 use crate::cli::Recovery;
 use crate::engine::Engine;
@@ -24,9 +25,7 @@ use crate::messages;
 use crate::output::{PartialFile, recording_options};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::{ROW_GROUP_ORDER, sorted};
-use crate::source::{
-    FileKind, events_table, file_kind, is_being_written, read_unclosed, with_schema,
-};
+use crate::source::{FileKind, events_table, file_kind, read_unclosed, with_schema};
 
 /// Recovers a recording.
 ///
@@ -36,12 +35,12 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     let from = &recovery.recording;
     let name = from.display();
     let is_closed = !matches!(file_kind(from)?, FileKind::Unclosed);
-    if is_being_written(from) {
+    if names::is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
-    if is_closed && recovery.output.is_none() && has_open_name(from) {
+    if is_closed && recovery.output.is_none() && names::is_open(from) {
         // The recorder was killed after it wrote the footer, and before it renamed the file.
-        let to = rename_closed(from).with_context(|| format!("cannot rename {name}"))?;
+        let to = names::rename_finished(from).with_context(|| format!("cannot rename {name}"))?;
         messages::status("recovered", &to.display().to_string());
         return Ok(());
     }
@@ -61,8 +60,8 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
                 .with_context(failed)?;
             // The rows of the journal are in the file now.
             let _ = std::fs::remove_file(journal::path(from));
-            let to = match has_open_name(from) {
-                true => rename_closed(from).with_context(failed)?,
+            let to = match names::is_open(from) {
+                true => names::rename_finished(from).with_context(failed)?,
                 false => from.to_path_buf(),
             };
             (rows, to)
@@ -88,19 +87,6 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
         &format!("{} events to {}", human::count(rows), to.display()),
     );
     Ok(())
-}
-
-/// Whether the file has the name of an unfinished segment.
-fn has_open_name(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "open")
-}
-
-/// Gives a segment the name of a finished one.
-fn rename_closed(from: &Path) -> std::io::Result<PathBuf> {
-    let to = from.with_extension("");
-    std::fs::rename(from, &to)?;
-    Ok(to)
 }
 
 /// The metadata of the completed recording: the pairs from its start, and those that are computed from the rows.
@@ -170,7 +156,7 @@ async fn complete(
     let at = end as usize + bytes.len();
     let write = |frame: &[u8]| bytes.write_all(frame);
     let places = rollups::write_rollups(events, count as usize, at, write).await?;
-    pairs.push(KeyValue::new(KEY_ROLLUPS.to_string(), places));
+    pairs.push(places);
     let metadata = unclosed::metadata(&schema, pairs, groups);
     unclosed::write_footer(&metadata, end + bytes.len() as u64, &mut bytes)?;
     let mut file = OpenOptions::new().write(true).open(path)?;
@@ -221,7 +207,7 @@ fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<G
             let chunks: Result<Vec<_>> = group
                 .columns()
                 .iter()
-                .map(|chunk| shifted(chunk, shift))
+                .map(|chunk| shifted(chunk.clone(), shift))
                 .collect();
             let group = group
                 .clone()
@@ -231,16 +217,4 @@ fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<G
             Ok((group, pages, offsets))
         });
     Ok((groups.collect::<Result<_>>()?, bytes))
-}
-
-/// The metadata of a column chunk whose offsets are shifted by `bytes`.
-fn shifted(chunk: &ColumnChunkMetaData, bytes: i64) -> Result<ColumnChunkMetaData> {
-    let by = |offset: Option<i64>| offset.map(|offset| offset + bytes);
-    Ok(chunk
-        .clone()
-        .into_builder()
-        .set_data_page_offset(chunk.data_page_offset() + bytes)
-        .set_dictionary_page_offset(by(chunk.dictionary_page_offset()))
-        .set_bloom_filter_offset(by(chunk.bloom_filter_offset()))
-        .build()?)
 }

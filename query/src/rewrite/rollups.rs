@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use arrow::ipc::writer::StreamWriter;
+use ctrace_format::rollups::{Place, footer_entry};
 use ctrace_schema::rollups::{Facet, N, Only, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
@@ -19,7 +20,7 @@ use datafusion::functions::regex::regexp_replace;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{SessionConfig, SessionContext, col};
-use serde_json::{Value, json};
+use parquet::file::metadata::KeyValue;
 
 use crate::engine::histograms;
 
@@ -32,8 +33,8 @@ const MIN_EVENTS_PER_ROW: usize = 4;
 /// Limit of the memory for computing a rollup. A rollup that needs more is left out.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
 
-/// Writes the rollups of `count` events at offset `at` of a file, and returns the value of
-/// [`ctrace_schema::rollups::KEY_ROLLUPS`].
+/// Writes the rollups of `count` events at offset `at` of a file, and returns the entry of the
+/// footer that lists them.
 ///
 /// # Errors
 /// The events cannot be read, or the file cannot be written.
@@ -42,8 +43,8 @@ pub(crate) async fn write_rollups(
     count: usize,
     mut at: usize,
     mut write: impl FnMut(&[u8]) -> io::Result<()>,
-) -> Result<String> {
-    let mut places: Vec<Value> = vec![];
+) -> Result<KeyValue> {
+    let mut places = vec![];
     for rollup in ROLLUPS {
         let Some((batch, slice)) = smallest(rollup, events, count / MIN_EVENTS_PER_ROW).await?
         else {
@@ -58,16 +59,16 @@ pub(crate) async fn write_rollups(
         encoder.write_all(&stream)?;
         let frame = encoder.finish()?;
         write(&frame)?;
-        places.push(json!({
-            "name": rollup.name,
-            "offset": at,
-            "length": frame.len(),
-            "size": stream.len(),
-            "slice": slice,
-        }));
+        places.push(Place {
+            length: frame.len() as u64,
+            name: rollup.name.to_string(),
+            offset: at as u64,
+            size: stream.len() as u64,
+            slice,
+        });
         at += frame.len();
     }
-    Ok(serde_json::to_string(&places)?)
+    Ok(footer_entry(&places)?)
 }
 
 /// The rows of a rollup, and its slice; `None`: there would be more than `max_rows`.

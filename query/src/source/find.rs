@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ctrace_format::names;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 
@@ -56,13 +57,7 @@ async fn open_or_renamed(ctx: &SessionContext, path: &Path) -> Result<OpenFile, 
     };
     match path.metadata() {
         Ok(_) => Err(failed),
-        Err(_)
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "open") =>
-        {
-            open_recording(ctx, &path.with_extension("")).await
-        }
+        Err(_) if names::is_open(path) => open_recording(ctx, &path.with_extension("")).await,
         // The file is gone, and the first error may be a consequence of that.
         Err(source) => Err(SourceError::Io {
             path: path.display().to_string(),

@@ -26,5 +26,5 @@ pub(crate) use recordings::Recordings;
 pub(crate) use span::TimeSpan;
 pub(crate) use table::{events_table, file_table};
 pub(crate) use time_bounds::{Coverage, TimeComparison};
-pub(crate) use unclosed::{is_being_written, read_unclosed, with_schema};
+pub(crate) use unclosed::{read_unclosed, with_schema};
 pub(crate) use union::UnionTable;

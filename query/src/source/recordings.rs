@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ctrace_format::names::is_being_written;
 use ctrace_schema::meta;
 use datafusion::prelude::SessionContext;
 
 use crate::source::error::SourceError;
 use crate::source::file::{FileContent, OpenFile, covering};
 use crate::source::find::{open_named, open_newest};
-use crate::source::unclosed::is_being_written;
 
 /// The recordings that queries read.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Recordings that were not closed, or are still being written: reads their blocks and their journal.
 
-use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +14,6 @@ use datafusion::error::Result;
 
 use crate::source::error::SourceError;
 use crate::source::names::RECORDING;
-
-/// Whether a recorder writes to the file: it holds a lock on the file.
-pub(crate) fn is_being_written(path: &Path) -> bool {
-    File::open(path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
 
 /// Reads the complete parts of a Parquet file without a footer.
 ///

@@ -214,7 +214,7 @@ fn the_shell_works_without_a_history() {
     let dir = recording();
     fs::write(dir.path().join("ctrace"), "in the way").unwrap();
     let mut shell = shell(dir.path());
-    shell.expect("warning: the history is not kept: cannot use ");
+    shell.expect("warning: the history is not saved: cannot use ");
     shell
         .enter("select 6 * 7 as answer;")
         .expect("42")
@@ -396,7 +396,7 @@ fn the_shell_confirms_settings_and_suggests_names() {
     let mut shell = shell(dir.path());
     shell
         .enter("sumary")
-        .expect("`sumary` is no question: did you mean `summary`?");
+        .expect("`sumary` is not a question: did you mean `summary`?");
     shell.enter("\\timing").expect("\nTiming is on.");
     shell.enter("\\timing off").expect("\nTiming is off.");
     shell.enter("\\pager").expect("\nThe pager is off.");

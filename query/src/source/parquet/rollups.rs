@@ -11,9 +11,9 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
-use ctrace_schema::rollups::{Facet, KEY_ROLLUPS, N, Only, ROLLUPS, Rollup};
+use ctrace_format::rollups::{Place, places};
+use ctrace_schema::rollups::{Facet, N, Only, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
-use serde::Deserialize;
 
 /// Limits of the compressed bytes of a frame, and of the uncompressed bytes of all frames of a rollup. The recorder's are far
 /// smaller.
@@ -21,16 +21,6 @@ const MAX_FRAME_BYTES: u64 = 64 << 20;
 const MAX_ROLLUP_BYTES: u64 = 512 << 20;
 /// Limit of the batches of a rollup: a few bytes can describe many batches without rows.
 const MAX_BATCHES: usize = 4096;
-
-/// The place of a frame of a rollup in the file: see [`KEY_ROLLUPS`].
-#[derive(Clone, Debug, Deserialize)]
-struct RollupPlace {
-    name: String,
-    offset: u64,
-    length: u64,
-    size: u64,
-    slice: Option<i64>,
-}
 
 /// The rows of a rollup.
 #[derive(Debug)]
@@ -46,7 +36,7 @@ pub(crate) struct RollupRows {
 pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
-    places: Vec<RollupPlace>,
+    places: Vec<Place>,
     /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
     rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
@@ -54,13 +44,11 @@ pub(crate) struct FileRollups {
 impl FileRollups {
     /// The rollups that the footer of the file at `path` lists. Reads nothing yet.
     pub(crate) fn new(path: PathBuf, footer: Arc<ParquetMetaData>) -> FileRollups {
-        let pairs = footer.file_metadata().key_value_metadata();
-        let pair = pairs.into_iter().flatten().find(|p| p.key == KEY_ROLLUPS);
-        let places = pair.and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok());
+        let places = places(footer.file_metadata().key_value_metadata());
         FileRollups {
             path,
             footer,
-            places: places.unwrap_or_default(),
+            places,
             rows: ROLLUPS.iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -78,7 +66,7 @@ impl FileRollups {
 
     fn read(&self, rollup: &Rollup) -> Option<RollupRows> {
         let places = self.places.iter().filter(|p| p.name == rollup.name);
-        let places: Vec<&RollupPlace> = places.collect();
+        let places: Vec<&Place> = places.collect();
         let (mut batches, mut remaining) = (vec![], MAX_ROLLUP_BYTES);
         for place in &places {
             let size = usize::try_from(place.size.min(remaining)).ok()?;
@@ -98,7 +86,7 @@ impl FileRollups {
     }
 
     /// The compressed frame.
-    fn frame(&self, place: &RollupPlace) -> Option<Vec<u8>> {
+    fn frame(&self, place: &Place) -> Option<Vec<u8>> {
         if place.length > MAX_FRAME_BYTES {
             return None;
         }

@@ -1,0 +1,118 @@
+//! The names of files and directories of recordings, and the lock of their writer.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The extension of a segment that is being written, or whose recorder was killed.
+const OPEN: &str = "open";
+/// The extension of a file that cannot be opened yet.
+const PARTIAL: &str = "partial";
+
+/// Returns the name of a segment while it is being written: `NAME.parquet.open`. The glob `*.parquet` therefore matches
+/// finished segments only.
+pub fn open(path: &Path) -> PathBuf {
+    with_extension(path, OPEN)
+}
+
+/// Returns the name of a file until enough of it is written to be opened: `NAME.partial`.
+pub fn partial(path: &Path) -> PathBuf {
+    with_extension(path, PARTIAL)
+}
+
+fn with_extension(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// Whether the name is that of a segment that is not finished.
+pub fn is_open(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new(OPEN))
+}
+
+/// Whether the name is that of a Parquet segment, finished or not.
+pub fn is_segment(path: &Path) -> bool {
+    let finished = if is_open(path) {
+        path.with_extension("")
+    } else {
+        path.to_path_buf()
+    };
+    finished.extension() == Some(OsStr::new("parquet"))
+}
+
+/// Gives a finished segment its final name, without `.open`, and returns that name.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub fn rename_finished(from: &Path) -> io::Result<PathBuf> {
+    let to = from.with_extension("");
+    fs::rename(from, &to)?;
+    Ok(to)
+}
+
+/// Returns the directory of `host` in the directory `out`: `host=NAME`, with other bytes than `A-Z a-z 0-9 . - _`
+/// percent-encoded.
+pub fn host_directory(out: &Path, host: &str) -> PathBuf {
+    let mut name = String::from("host=");
+    for byte in host.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(byte.into()),
+            other => name += &format!("%{other:02X}"),
+        }
+    }
+    out.join(name)
+}
+
+/// Returns all files below the `date=YYYY-MM-DD` directories of a host.
+pub fn files_of_host(host_directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
+    };
+    let days = entries(host_directory).filter(|path| path.is_dir());
+    days.flat_map(move |day| entries(&day))
+}
+
+/// Returns the files of a host that recorders left unfinished, sorted by name and so by time.
+pub fn unfinished(host_directory: &Path) -> Vec<PathBuf> {
+    let unfinished = files_of_host(host_directory)
+        .filter(|path| is_open(path) || path.extension() == Some(OsStr::new(PARTIAL)));
+    let mut unfinished: Vec<PathBuf> = unfinished.collect();
+    unfinished.sort();
+    unfinished
+}
+
+/// Whether another process writes the file: a writer holds an exclusive lock (flock(2)). On a file system without locks
+/// the answer is always no.
+pub fn is_being_written(path: &Path) -> bool {
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_unfinished_files_end_in_their_state() {
+        let path = Path::new("date=2026-01-01/a.parquet");
+        assert_eq!(open(path), Path::new("date=2026-01-01/a.parquet.open"));
+        assert_eq!(
+            partial(path),
+            Path::new("date=2026-01-01/a.parquet.partial")
+        );
+        assert!(is_open(&open(path)) && !is_open(path));
+        assert!(is_segment(path) && is_segment(&open(path)));
+        assert!(!is_segment(&partial(path)) && !is_segment(Path::new("a.sqlite")));
+    }
+
+    #[test]
+    fn the_directory_of_a_host_has_a_safe_name() {
+        let out = Path::new("out");
+        assert_eq!(host_directory(out, "web-1.a"), out.join("host=web-1.a"));
+        assert_eq!(host_directory(out, "a/b c"), out.join("host=a%2Fb%20c"));
+    }
+}
