@@ -204,7 +204,7 @@ fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<G
             {
                 page.offset += shift;
             }
-            let chunks: Result<Vec<_>> = group
+            let chunks: std::result::Result<Vec<_>, _> = group
                 .columns()
                 .iter()
                 .map(|chunk| shifted(chunk.clone(), shift))
