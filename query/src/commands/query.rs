@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use anyhow::anyhow;
-
 use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::answer;
 use crate::commands::containers::{check_container, has_only_counts};
@@ -11,7 +9,7 @@ use crate::commands::follow::follow;
 use crate::engine::{Engine, QueryError, RecordingNotice, SqlError};
 use crate::messages;
 use crate::output::{AnswerDestination, AnswerFormat};
-use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion};
+use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
 use crate::source::TimeSpan;
 
 /// An engine for the recordings of `options`.
@@ -62,7 +60,7 @@ pub(crate) async fn answer_query(
         question, scope, ..
     } = query
     {
-        check(find(question)?, scope, engine).await?;
+        check(ready_question(question)?, scope, engine).await?;
     }
     for _ in 0..options.times.unwrap_or(1) {
         let start = Instant::now();
@@ -105,17 +103,12 @@ async fn query_sql(query: &Query, engine: &Engine) -> anyhow::Result<String> {
         Query::Sql(sql) => Ok(sql.clone()),
         Query::Ready {
             question, scope, ..
-        } => ready_sql(find(question)?, scope, engine).await,
+        } => ready_sql(ready_question(question)?, scope, engine).await,
         Query::Describe { table, .. } => Ok(match table {
             Some(table) => format!("describe \"{}\"", table.replace('"', "\"\"")),
             None => "show tables".into(),
         }),
     }
-}
-
-fn find(question: &str) -> anyhow::Result<&'static ReadyQuestion> {
-    questions::ready_question(question)
-        .ok_or_else(|| anyhow!("there is no ready question `{question}`"))
 }
 
 async fn ready_sql(

@@ -72,8 +72,12 @@ pub(crate) const QUESTIONS: &[ReadyQuestion] = &[
 ];
 
 /// Finds a ready question by its name.
-pub(crate) fn ready_question(name: &str) -> Option<&'static ReadyQuestion> {
-    QUESTIONS.iter().find(|question| question.name == name)
+///
+/// # Errors
+/// There is no such question.
+pub(crate) fn ready_question(name: &str) -> anyhow::Result<&'static ReadyQuestion> {
+    let question = QUESTIONS.iter().find(|question| question.name == name);
+    question.ok_or_else(|| anyhow::anyhow!("there is no ready question `{name}`"))
 }
 
 /// A [`Scope`] with parsed times.

@@ -48,7 +48,7 @@ pub(crate) fn events_table(files: &[OpenFile]) -> Result<Arc<dyn TableProvider>>
     if let Some(store) = store {
         tables.push(Arc::new(ParquetTable::new(store, parquet_files, schema)?));
     }
-    Ok(UnionTable::of(tables))
+    Ok(UnionTable::combine(tables))
 }
 
 fn events_schema(files: &[OpenFile]) -> SchemaRef {

@@ -15,7 +15,7 @@ pub(crate) struct UnionTable(Vec<Arc<dyn TableProvider>>);
 
 impl UnionTable {
     /// Returns the union of `tables`; a single table is returned itself.
-    pub(crate) fn of(mut tables: Vec<Arc<dyn TableProvider>>) -> Arc<dyn TableProvider> {
+    pub(crate) fn combine(mut tables: Vec<Arc<dyn TableProvider>>) -> Arc<dyn TableProvider> {
         match tables.len() {
             1 => tables.remove(0),
             _ => Arc::new(UnionTable(tables)),

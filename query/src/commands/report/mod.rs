@@ -9,7 +9,7 @@ mod timeline;
 
 use std::collections::HashSet;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use arrow::array::RecordBatch;
 use ctrace_schema::human;
 use datafusion::dataframe::DataFrame;
@@ -231,7 +231,7 @@ impl<'a> ReportQueries<'a> {
 
     /// The summary, and the lost events.
     async fn summary(&self) -> anyhow::Result<(RecordingSummary, Option<Losses>)> {
-        let (frame, batches) = self.answer(find("summary")?, None).await?;
+        let (frame, batches) = self.answer(ready_question("summary")?, None).await?;
         let losses = self.engine.losses(&frame).await;
         let losses = losses.map_err(QueryError::from)?;
         let mut summary = RecordingSummary::new(&AnswerRows::new(&batches, usize::MAX)?);
@@ -264,7 +264,7 @@ impl<'a> ReportQueries<'a> {
     async fn tables(&self, limit: u64) -> anyhow::Result<Vec<SectionTable>> {
         let mut tables = Vec::new();
         for section in SECTIONS {
-            let question = find(section.question)?;
+            let question = ready_question(section.question)?;
             if self.counts && !question.supports_counts() {
                 continue;
             }
@@ -330,10 +330,6 @@ impl<'a> ReportQueries<'a> {
     }
 }
 
-fn find(question: &str) -> anyhow::Result<&'static ReadyQuestion> {
-    ready_question(question).ok_or_else(|| anyhow!("there is no ready question `{question}`"))
-}
-
 /// The most important numbers: name and value.
 fn numbers(summary: &RecordingSummary, timeline: &Timeline) -> Vec<(&'static str, String)> {
     let count = |n: i64| human::count(n.unsigned_abs());
@@ -387,7 +383,12 @@ mod tests {
     #[test]
     fn failures_are_those_of_the_ready_question() {
         let scope = ParsedScope::parse(&Scope::default()).unwrap();
-        let sql = questions::sql(find("errors").unwrap(), &scope, TimeSpan::EPOCH, false);
+        let sql = questions::sql(
+            ready_question("errors").unwrap(),
+            &scope,
+            TimeSpan::EPOCH,
+            false,
+        );
         assert!(sql.contains(FAILED_CALL), "{sql}");
     }
 }

@@ -49,8 +49,12 @@ pub(crate) fn rewrite(
     let name = aggregate.func.name();
     let is_idempotent = IDEMPOTENT.contains(&name) || name == "count" && *distinct;
     if let Some(arg) = keys.expr(arg).filter(|_| is_idempotent) {
-        let func = aggregate.func.clone();
-        return Some(single(call(func, arg, *distinct, filter.as_ref())));
+        return Some(single(call(
+            aggregate.func.clone(),
+            arg,
+            *distinct,
+            filter.as_ref(),
+        )));
     }
     let measures = Measures { rollup, keys };
     let column = |func, arg, stat| {
@@ -70,14 +74,7 @@ pub(crate) fn rewrite(
             let arg = as_double(arg)?;
             let sum = column(sum_udaf(), arg, Stat::Sum)?;
             let count = column(sum_udaf(), arg, Stat::Count)?;
-            Some(RollupExpr {
-                aggregates: vec![sum, count],
-                // Without values the sum is null, and so is the average.
-                result: |names| {
-                    let double = |name: &String| cast(col(name), DataType::Float64);
-                    double(&names[0]) / double(&names[1])
-                },
-            })
+            Some(average(sum, count))
         }
         name => {
             let merge = functions::percentile_of_histograms(name)?;
@@ -91,6 +88,17 @@ fn single(aggregate: Expr) -> RollupExpr {
     RollupExpr {
         aggregates: vec![aggregate],
         result: |names| col(&names[0]),
+    }
+}
+
+/// The quotient of two aggregates. Without values the sum is null, and so is the average.
+fn average(sum: Expr, count: Expr) -> RollupExpr {
+    RollupExpr {
+        aggregates: vec![sum, count],
+        result: |names| {
+            let double = |name: &String| cast(col(name), DataType::Float64);
+            double(&names[0]) / double(&names[1])
+        },
     }
 }
 

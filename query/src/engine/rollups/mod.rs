@@ -161,7 +161,7 @@ impl<'a> EventAggregate<'a> {
         let own = |name: &String| col(name).alias(name);
         let mut rows = filtered(scan, &aggregate.filters)?.project(columns.iter().map(own))?;
         if !tables.is_empty() {
-            let events = provider_as_source(UnionTable::of(tables));
+            let events = provider_as_source(UnionTable::combine(tables));
             let scan = LogicalPlanBuilder::scan(EVENTS, events, None)?;
             let own = |name: &String| of_single_event(rollup, name).alias(name);
             let events = filtered(scan, &self.filters)?.project(columns.iter().map(own))?;
