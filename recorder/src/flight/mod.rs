@@ -191,7 +191,7 @@ impl Sink for Flight {
         }
     }
 
-    fn keep(&mut self, events: &dyn Events) -> Result<()> {
+    fn journal(&mut self, events: &dyn Events) -> Result<()> {
         self.look(events);
         Ok(())
     }

@@ -78,7 +78,7 @@ pub fn encode(
             let lent = gathered.lend(batch);
             let columns = columns(lent, &names, std::mem::take(&mut room));
             if columns.rows() > 0 {
-                sink.keep(&columns)?;
+                sink.journal(&columns)?;
             }
             let (lent, emptied) = columns.into_parts();
             room = emptied;

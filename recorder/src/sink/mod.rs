@@ -34,7 +34,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// They cannot be written. What was written before is kept.
-    fn keep(&mut self, _: &dyn Events) -> Result<()> {
+    fn journal(&mut self, _: &dyn Events) -> Result<()> {
         Ok(())
     }
 
@@ -59,7 +59,7 @@ pub struct BatchPolicy {
     /// How long rows may wait until there are so many; `None`: as long as that takes.
     pub patience: Option<Duration>,
     /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
-    /// beside each other; until then they are given to [`Sink::keep`].
+    /// beside each other; until then they are given to [`Sink::journal`].
     pub gathers: bool,
     /// After how long a batch is to end, whatever it holds, with [`SinkCommand::Next`].
     pub turns_after: Option<Duration>,

@@ -161,7 +161,7 @@ impl Sink for Parquet {
         BatchPolicy::GROUPS
     }
 
-    fn keep(&mut self, columns: &dyn Events) -> Result<()> {
+    fn journal(&mut self, columns: &dyn Events) -> Result<()> {
         self.ready()?;
         let kept = self
             .empty_journal()

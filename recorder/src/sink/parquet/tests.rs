@@ -164,13 +164,13 @@ fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
         let mut tries = || {
             for group in [0, 100] {
                 for part in [30, 60] {
-                    sink.keep(&rows(group + part - 30, group + part))?;
+                    sink.journal(&rows(group + part - 30, group + part))?;
                     kept = group + part;
                 }
                 sink.write(&rows(group, group + 100))?;
                 kept = group + 100;
             }
-            sink.keep(&rows(200, 210))?;
+            sink.journal(&rows(200, 210))?;
             kept = 210;
             sink.write(&rows(200, 220))?;
             kept = 220;
@@ -256,7 +256,7 @@ fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() 
         let mut sink = recording(&path, &encoded_schema(), &[errno, errno], &[errno]);
         sink.write(&rows(0, 100)).unwrap();
         wait(&sink);
-        assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<DiskFull>());
+        assert!(sink.journal(&rows(100, 110)).unwrap_err().is::<DiskFull>());
         let began = std::time::Instant::now();
         // What is refused is not written, for it comes again.
         while let Err(e) = sink.write(&rows(100, 200)) {
@@ -304,7 +304,7 @@ fn what_an_older_recorder_has_left_is_finished_with_the_columns_that_it_had() {
     let mut sink = recording(&open, &older, &[], &[]);
     sink.write(&rows(0, 100)).unwrap();
     for from in (100..150).step_by(10) {
-        sink.keep(&rows(from, from + 10)).unwrap();
+        sink.journal(&rows(from, from + 10)).unwrap();
     }
     drop(sink);
     // A frame of the journal at a time, for there is hardly any memory.

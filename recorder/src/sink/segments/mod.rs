@@ -94,8 +94,8 @@ impl Sink for Segments {
         }
     }
 
-    fn keep(&mut self, columns: &dyn Events) -> Result<()> {
-        self.current()?.sink.keep(columns)
+    fn journal(&mut self, columns: &dyn Events) -> Result<()> {
+        self.current()?.sink.journal(columns)
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {

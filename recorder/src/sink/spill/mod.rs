@@ -133,10 +133,10 @@ impl Sink for Spill {
         self.sink.wants()
     }
 
-    fn keep(&mut self, events: &dyn Events) -> Result<()> {
+    fn journal(&mut self, events: &dyn Events) -> Result<()> {
         if !self.disk.is_full() {
             // They come again in the whole batch.
-            let kept = self.sink.keep(events);
+            let kept = self.sink.journal(events);
             self.unless_full(kept)?;
         }
         Ok(())
