@@ -212,8 +212,8 @@ impl Sink for Flight {
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
-        match turn {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
+        match command {
             SinkCommand::Next | SinkCommand::Retry => Ok(()),
             SinkCommand::Begin(why) => self.begin(why),
             SinkCommand::End(summary) => {

@@ -73,7 +73,7 @@ impl Upkeep {
             Watched::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY {
                     *tried = Instant::now();
-                    pipeline.turn(SinkCommand::Retry);
+                    pipeline.command(SinkCommand::Retry);
                 }
                 said_of(disk)
             }
@@ -165,7 +165,7 @@ impl DumpControl {
                     .or_else(|| why(DumpReason::Asked).filter(|_| asked))
                     .or_else(|| why(DumpReason::Signal).filter(|_| signal));
                 if let Some(why) = why {
-                    pipeline.turn(SinkCommand::Begin(why));
+                    pipeline.command(SinkCommand::Begin(why));
                     self.state =
                         DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
                 }
@@ -173,9 +173,9 @@ impl DumpControl {
             DumpState::Started(until) => {
                 // Who asks now gets the same.
                 self.door.look(self.after);
-                if boot >= until && !pipeline.is_turning() {
+                if boot >= until && !pipeline.has_command() {
                     let summary = pipeline.summary();
-                    pipeline.turn(SinkCommand::End(Box::new(summary)));
+                    pipeline.command(SinkCommand::End(Box::new(summary)));
                     self.state = DumpState::Ending;
                 }
             }

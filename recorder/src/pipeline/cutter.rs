@@ -21,10 +21,10 @@ pub struct Cutter {
     pub wants: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
-    /// When the sink turned last.
-    turned: Instant,
+    /// When the last command was due.
+    last_command: Instant,
     /// What somebody wants it to do then.
-    turn: Option<SinkCommand>,
+    command: Option<SinkCommand>,
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
@@ -48,7 +48,7 @@ pub struct BatchPart {
     /// Whether it ends a batch.
     pub last: bool,
     /// What the sink is to do after it.
-    pub turn: Option<SinkCommand>,
+    pub command: Option<SinkCommand>,
 }
 
 impl Cutter {
@@ -57,22 +57,22 @@ impl Cutter {
         Cutter {
             wants,
             began: Instant::now(),
-            turned: Instant::now(),
-            turn: None,
+            last_command: Instant::now(),
+            command: None,
         }
     }
 
     /// The sink is to turn after the rows of now.
-    pub fn turn(&mut self, turn: SinkCommand) {
+    pub fn command(&mut self, command: SinkCommand) {
         // What takes another file goes with the one before.
-        if !self.is_turning() || !matches!(turn, SinkCommand::Next | SinkCommand::Retry) {
-            self.turn = Some(turn);
+        if !self.has_command() || !matches!(command, SinkCommand::Next | SinkCommand::Retry) {
+            self.command = Some(command);
         }
     }
 
     /// Whether it has not been told yet.
-    pub fn is_turning(&self) -> bool {
-        self.turn.is_some()
+    pub fn has_command(&self) -> bool {
+        self.command.is_some()
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
@@ -88,12 +88,12 @@ impl Cutter {
             gathers,
             turns_after,
         } = self.wants;
-        let old = |after| self.turned.elapsed() >= after;
-        if self.is_turning() || turns_after.is_some_and(old) {
-            self.turned = Instant::now();
-            let turn = self.turn.take().unwrap_or(SinkCommand::Next);
+        let old = |after| self.last_command.elapsed() >= after;
+        if self.has_command() || turns_after.is_some_and(old) {
+            self.last_command = Instant::now();
+            let command = self.command.take().unwrap_or(SinkCommand::Next);
             let mut held = self.cut(resolver, hold, true);
-            held.part.turn = Some(turn);
+            held.part.command = Some(command);
             return Some(held);
         }
         let waited = self.began.elapsed();
@@ -132,7 +132,7 @@ impl Cutter {
             part: BatchPart {
                 batch,
                 last,
-                turn: None,
+                command: None,
             },
             // Where the encoder is behind it is late already, but whose they are can still be learnt.
             until: (now + hold).min((began + LONGEST).max(now + hold / 4)),

@@ -58,7 +58,11 @@ pub fn encode(
             ToEncoder::Part(part, names) => (part, names),
             ToEncoder::End(summary) => return sink.finish(&summary),
         };
-        let BatchPart { batch, last, turn } = part;
+        let BatchPart {
+            batch,
+            last,
+            command,
+        } = part;
         bytes += batch.bytes();
         if last {
             gathered.join(batch);
@@ -71,8 +75,8 @@ pub fn encode(
             in_flight
                 .bytes
                 .fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
-            if let Some(turn) = turn {
-                sink.turn(turn)?;
+            if let Some(command) = command {
+                sink.command(command)?;
             }
         } else {
             let lent = gathered.lend(batch);

@@ -204,13 +204,13 @@ impl Pipeline {
     }
 
     /// Has the sink do this after what has come up to now.
-    pub fn turn(&mut self, turn: SinkCommand) {
-        self.cutter.turn(turn);
+    pub fn command(&mut self, command: SinkCommand) {
+        self.cutter.command(command);
     }
 
     /// Whether the sink has not been told yet.
-    pub fn is_turning(&self) -> bool {
-        self.cutter.is_turning()
+    pub fn has_command(&self) -> bool {
+        self.cutter.has_command()
     }
 
     /// The wall clock as it was read last, ns since 1970 UTC.
@@ -335,7 +335,7 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub fn finish(mut self) -> Result<(Summary, u64)> {
-        if self.is_turning() {
+        if self.has_command() {
             self.held
                 .extend(self.cutter.due(&mut self.resolver, HOLD, false));
         }

@@ -168,10 +168,10 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     full(true);
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 3);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     assert_eq!(store.lock().unwrap().written.events, 600);
     full(false);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     // All of it fitted.
     assert_eq!(store.lock().unwrap().written.events, 1400);
     assert!(store.lock().unwrap().written.lost.is_empty());
@@ -180,7 +180,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 200);
     full(false);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     write(&mut spill, "web", 1);
     let lost = store.lock().unwrap().written.lost["file"];
     assert!(lost > 10_000, "{lost}");

@@ -347,7 +347,7 @@ impl LiveRecording {
                 (true, _) => break,
             }
             if self.turn.swap(false, Ordering::Relaxed) {
-                self.pipeline.turn(SinkCommand::Next);
+                self.pipeline.command(SinkCommand::Next);
             }
             let now = self.step()?;
             if let Some(upkeep) = &mut self.upkeep {

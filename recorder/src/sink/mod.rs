@@ -26,7 +26,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// A file could not be ended.
-    fn turn(&mut self, _: SinkCommand) -> Result<()> {
+    fn command(&mut self, _: SinkCommand) -> Result<()> {
         Ok(())
     }
 

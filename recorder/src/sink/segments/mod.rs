@@ -111,8 +111,8 @@ impl Sink for Segments {
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
-        match turn {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
+        match command {
             SinkCommand::Retry => Ok(()),
             _ => self.end(),
         }

@@ -155,13 +155,13 @@ impl Sink for Spill {
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
         if self.disk.is_full() {
             self.drain()?;
         }
         if !self.disk.is_full() {
-            let turned = self.sink.turn(turn);
-            self.unless_full(turned)?;
+            let done = self.sink.command(command);
+            self.unless_full(done)?;
         }
         Ok(())
     }
