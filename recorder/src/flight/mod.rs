@@ -182,12 +182,12 @@ fn number(evicted: &mut [Evicted]) {
 }
 
 impl Sink for Flight {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy {
-            rows: 32_768,
-            patience: self.trigger.as_ref().map(|_| KEPT_AFTER),
-            gathers: true,
-            turns_after: Some(self.every),
+            max_rows: 32_768,
+            max_wait: self.trigger.as_ref().map(|_| KEPT_AFTER),
+            regroups: true,
+            command_after: Some(self.every),
         }
     }
 

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_millis(900);
 #[derive(Debug)]
 pub struct Cutter {
     /// What makes a batch.
-    pub wants: BatchPolicy,
+    pub policy: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
     /// When the last command was due.
@@ -53,9 +53,9 @@ pub struct BatchPart {
 
 impl Cutter {
     /// For a sink that wants them so.
-    pub fn new(wants: BatchPolicy) -> Cutter {
+    pub fn new(policy: BatchPolicy) -> Cutter {
         Cutter {
-            wants,
+            policy,
             began: Instant::now(),
             last_command: Instant::now(),
             command: None,
@@ -83,13 +83,13 @@ impl Cutter {
         doubt: bool,
     ) -> Option<PendingPart> {
         let BatchPolicy {
-            rows,
-            patience,
-            gathers,
-            turns_after,
-        } = self.wants;
+            max_rows,
+            max_wait,
+            regroups,
+            command_after,
+        } = self.policy;
         let old = |after| self.last_command.elapsed() >= after;
-        if self.has_command() || turns_after.is_some_and(old) {
+        if self.has_command() || command_after.is_some_and(old) {
             self.last_command = Instant::now();
             let command = self.command.take().unwrap_or(SinkCommand::Next);
             let mut held = self.cut(resolver, hold, true);
@@ -97,20 +97,20 @@ impl Cutter {
             return Some(held);
         }
         let waited = self.began.elapsed();
-        if patience.is_none_or(|patience| waited < patience) {
+        if max_wait.is_none_or(|max_wait| waited < max_wait) {
             return None;
         }
         let batch = &resolver.batch;
-        let missing = rows.saturating_sub(batch.len()) as f64;
+        let missing = max_rows.saturating_sub(batch.len()) as f64;
         let rate = batch.rows.len() as f64 / waited.as_secs_f64();
         let left = SOON.saturating_sub(waited).as_secs_f64();
         if batch.rows.is_empty() {
             self.began = Instant::now();
             None
-        } else if gathers && !doubt && rate * left > missing {
+        } else if regroups && !doubt && rate * left > missing {
             None
         } else {
-            Some(self.cut(resolver, hold, !gathers))
+            Some(self.cut(resolver, hold, !regroups))
         }
     }
 

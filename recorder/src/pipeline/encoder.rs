@@ -47,7 +47,7 @@ pub fn encode(
     mut sink: Box<dyn Sink>,
     in_flight: &InFlight,
 ) -> Result<u64> {
-    let clusters = sink.wants().gathers;
+    let clusters = sink.batch_policy().regroups;
     let columns = |batch: Batch, names: &[ContainerName], room: ColumnBuffers| {
         Columns::new(batch, calls, names, host, clusters, room)
     };

@@ -72,7 +72,7 @@ impl Pipeline {
     /// # Errors
     /// The machine's architecture is none that can be recorded.
     pub fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
-        let cutter = Cutter::new(sink.wants());
+        let cutter = Cutter::new(sink.batch_policy());
         let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
@@ -171,7 +171,7 @@ impl Pipeline {
             held,
             ..
         } = self;
-        let rows = cutter.wants.rows;
+        let rows = cutter.policy.max_rows;
         let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
         if full(&resolver.batch) {

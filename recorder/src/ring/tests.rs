@@ -128,7 +128,7 @@ struct Store {
 struct Disk(Arc<Mutex<Store>>);
 
 impl Sink for Disk {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::batches(1000, None)
     }
 

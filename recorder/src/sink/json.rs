@@ -31,7 +31,7 @@ impl JsonLines {
 }
 
 impl Sink for JsonLines {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::LINES
     }
 

@@ -20,7 +20,7 @@ use crate::sink::summary::{DumpRequest, Summary};
 /// Something that events are written to.
 pub trait Sink: Send {
     /// How it wants them.
-    fn wants(&self) -> BatchPolicy;
+    fn batch_policy(&self) -> BatchPolicy;
 
     /// Does what is due between batches: what it was given was whole ones.
     ///
@@ -55,24 +55,24 @@ pub trait Sink: Send {
 #[derive(Clone, Copy, Debug)]
 pub struct BatchPolicy {
     /// Rows at a time.
-    pub rows: usize,
+    pub max_rows: usize,
     /// How long rows may wait until there are so many; `None`: as long as that takes.
-    pub patience: Option<Duration>,
+    pub max_wait: Option<Duration>,
     /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
     /// beside each other; until then they are given to [`Sink::journal`].
-    pub gathers: bool,
+    pub regroups: bool,
     /// After how long a batch is to end, whatever it holds, with [`SinkCommand::Next`].
-    pub turns_after: Option<Duration>,
+    pub command_after: Option<Duration>,
 }
 
 impl BatchPolicy {
     /// Batches as they come, of so many rows at most.
-    pub const fn batches(rows: usize, patience: Option<Duration>) -> BatchPolicy {
+    pub const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
         BatchPolicy {
-            rows,
-            patience,
-            gathers: false,
-            turns_after: None,
+            max_rows,
+            max_wait,
+            regroups: false,
+            command_after: None,
         }
     }
 
@@ -81,7 +81,7 @@ impl BatchPolicy {
 
     /// Row groups.
     const GROUPS: BatchPolicy = BatchPolicy {
-        gathers: true,
+        regroups: true,
         ..BatchPolicy::batches(batch::ROWS, Some(KEPT_AFTER))
     };
 }

@@ -41,7 +41,7 @@ impl Sqlite {
 }
 
 impl Sink for Sqlite {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::batches(32_768, Some(KEPT_AFTER))
     }
 

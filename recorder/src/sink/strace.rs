@@ -33,7 +33,7 @@ impl StraceLines {
 }
 
 impl Sink for StraceLines {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::LINES
     }
 

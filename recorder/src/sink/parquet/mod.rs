@@ -157,7 +157,7 @@ impl Parquet {
 }
 
 impl Sink for Parquet {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::GROUPS
     }
 

@@ -87,9 +87,9 @@ impl Segments {
 }
 
 impl Sink for Segments {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy {
-            turns_after: self.rotate.age,
+            command_after: self.rotate.age,
             ..BatchPolicy::GROUPS
         }
     }

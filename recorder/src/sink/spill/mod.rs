@@ -85,7 +85,7 @@ impl Spill {
         let mut rows = 1;
         loop {
             let group = self.ring.oldest(rows, self.most.1);
-            rows = self.sink.wants().rows;
+            rows = self.sink.batch_policy().max_rows;
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
@@ -129,8 +129,8 @@ impl Spill {
 }
 
 impl Sink for Spill {
-    fn wants(&self) -> BatchPolicy {
-        self.sink.wants()
+    fn batch_policy(&self) -> BatchPolicy {
+        self.sink.batch_policy()
     }
 
     fn journal(&mut self, events: &dyn Events) -> Result<()> {
