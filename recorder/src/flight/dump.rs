@@ -135,7 +135,7 @@ fn run(
         }
     };
     writer.write(true)?;
-    let counted = summary.counting(writer.summary, &why);
+    let counted = summary.with_counts_of(writer.summary, &why);
     let bytes = writer.sink.finish(&counted)?;
     end()?;
     Ok(Dumped {

@@ -122,7 +122,7 @@ impl Output<'_> {
     /// of the dump added.
     fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
         let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
-        let origin = move |why: &DumpRequest| Summary::of_dump(&owner, why).origin();
+        let origin = move |why: &DumpRequest| Summary::for_dump(&owner, why).origin();
         if self.files.rotate.is_some() {
             bail!("--rotate and --ring do not go together: each dump is a file of its own");
         }

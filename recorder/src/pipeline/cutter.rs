@@ -173,7 +173,7 @@ impl PendingPart {
         }
         for (container, class, why, events) in &self.lost {
             if kept(*container) {
-                summary.lose(class, why, *events);
+                summary.add_lost(class, why, *events);
             }
         }
     }

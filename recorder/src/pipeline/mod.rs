@@ -104,7 +104,7 @@ impl Pipeline {
             Note::Clock { boot, wall } => {
                 self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
-                self.summary.span(*wall);
+                self.summary.extend_to(*wall);
                 self.now = *wall;
             }
             Note::Gap {

@@ -47,7 +47,7 @@ impl Summary {
     }
 
     /// Of a dump that is begun, for this reason.
-    pub fn of_dump(machine: &Machine, why: &DumpRequest) -> Summary {
+    pub fn for_dump(machine: &Machine, why: &DumpRequest) -> Summary {
         Summary {
             dump: Some(why.to_json()),
             ..Summary::new(machine)
@@ -55,7 +55,7 @@ impl Summary {
     }
 
     /// That of a dump, for this reason, whose rows `counted` has counted: what is known beside them is as here.
-    pub fn counting(self, counted: Summary, why: &DumpRequest) -> Summary {
+    pub fn with_counts_of(self, counted: Summary, why: &DumpRequest) -> Summary {
         Summary {
             machine: self.machine,
             dump: Some(why.to_json()),
@@ -73,7 +73,7 @@ impl Summary {
             let times = events.series("time");
             let times = || times.runs().iter().filter_map(|run| run.value());
             for time in times().min().into_iter().chain(times().max()) {
-                self.span(time);
+                self.extend_to(time);
             }
         }
         let lost = events.series("lost");
@@ -91,18 +91,18 @@ impl Summary {
             let class = text(values[0]).and_then(Class::from_name);
             let class = class.unwrap_or(Class::Other).as_str();
             let lost = (lost as u64).saturating_mul(rows as u64);
-            self.lose(class, text(values[1]).unwrap_or_default(), lost);
+            self.add_lost(class, text(values[1]).unwrap_or_default(), lost);
         });
     }
 
     /// The recording reaches to this instant.
-    pub fn span(&mut self, wall: i64) {
-        let (start, end) = self.span.get_or_insert((wall, wall));
-        (*start, *end) = ((*start).min(wall), (*end).max(wall));
+    pub fn extend_to(&mut self, time: i64) {
+        let (start, end) = self.span.get_or_insert((time, time));
+        (*start, *end) = ((*start).min(time), (*end).max(time));
     }
 
     /// Events were lost. Those whose class nobody knows are among the others.
-    pub fn lose(&mut self, class: &'static str, why: &str, events: u64) {
+    pub fn add_lost(&mut self, class: &'static str, why: &str, events: u64) {
         let class = match class {
             "" => Class::Other.as_str(),
             class => class,

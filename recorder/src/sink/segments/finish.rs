@@ -108,7 +108,7 @@ fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
     for group in metadata.row_groups() {
         if let Some(Statistics::Int64(times)) = known(group, time) {
             let bounds = [times.min_opt(), times.max_opt()].into_iter().flatten();
-            bounds.for_each(|time| summary.span(*time));
+            bounds.for_each(|time| summary.extend_to(*time));
         }
         let nulls = known(group, lost).and_then(|lost| lost.null_count_opt());
         if nulls != Some(group.num_rows() as u64) {
@@ -127,7 +127,7 @@ fn count_losses(file: &Arc<File>, group: &RowGroupMetaData, summary: &mut Summar
         let class = class.as_ref().and_then(|class| class.as_utf8().ok());
         let class = class.and_then(Class::from_name).unwrap_or(Class::Other);
         let why = why.as_ref().and_then(|why| why.as_utf8().ok());
-        summary.lose(class.as_str(), why.unwrap_or_default(), lost as u64);
+        summary.add_lost(class.as_str(), why.unwrap_or_default(), lost as u64);
     }
     Ok(())
 }

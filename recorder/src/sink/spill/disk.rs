@@ -86,7 +86,7 @@ impl DiskStatus {
         self.told(|told| {
             summary.events = summary.events.saturating_sub(told.gone) + told.rows;
             for (class, lost) in &told.lost {
-                summary.lose(class, Cause::DiskFull.as_str(), *lost);
+                summary.add_lost(class, Cause::DiskFull.as_str(), *lost);
             }
         });
     }
