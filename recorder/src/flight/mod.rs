@@ -24,7 +24,7 @@ use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 use crate::sink::summary::{DumpReason, DumpRequest, Summary};
-use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, SinkCommand};
+use crate::sink::{BatchPolicy, Sink, SinkCommand, WRITE_AFTER};
 
 /// What may take how much of the ring: rows of what is alive, one part of so many.
 const LIVING: u64 = 16;
@@ -185,7 +185,7 @@ impl Sink for Flight {
     fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy {
             max_rows: 32_768,
-            max_wait: self.trigger.as_ref().map(|_| KEPT_AFTER),
+            max_wait: self.trigger.as_ref().map(|_| WRITE_AFTER),
             regroups: true,
             command_after: Some(self.every),
         }

@@ -78,7 +78,7 @@ impl Upkeep {
                 said_of(disk)
             }
         };
-        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::step));
+        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::poll));
         said
     }
 
@@ -101,7 +101,7 @@ impl Upkeep {
     pub fn tell(&self, progress: &mut Progress) {
         match &self.of {
             Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Watched::Disk(disk, _) => disk.tell_of(progress),
+            Watched::Disk(disk, _) => disk.report_to(progress),
         }
     }
 
@@ -114,7 +114,7 @@ impl Upkeep {
 }
 
 fn said_of(disk: &DiskStatus) -> Vec<Notice> {
-    let said = disk.said().into_iter();
+    let said = disk.take_messages().into_iter();
     said.map(|text| Notice { text, error: true }).collect()
 }
 

@@ -135,7 +135,7 @@ impl Sink for Disk {
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         let mut store = self.0.lock().unwrap();
         if store.full {
-            return Err(DiskFull::or(std::io::Error::from_raw_os_error(28).into()));
+            return Err(DiskFull::detect(std::io::Error::from_raw_os_error(28).into()));
         }
         store.written.count(events, true);
         let series = events.series("seq");
@@ -175,7 +175,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     // All of it fitted.
     assert_eq!(store.lock().unwrap().written.events, 1400);
     assert!(store.lock().unwrap().written.lost.is_empty());
-    assert_eq!(spill.disk().said().len(), 2);
+    assert_eq!(spill.disk().take_messages().len(), 2);
     full(true);
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 200);

@@ -11,7 +11,7 @@ pub struct DiskFull(pub String);
 
 impl DiskFull {
     /// `e` as it is, or as this where it says that there is no room.
-    pub fn or(e: anyhow::Error) -> anyhow::Error {
+    pub fn detect(e: anyhow::Error) -> anyhow::Error {
         match no_room(&e) {
             true => DiskFull(format!("{e:#}")).into(),
             false => e,

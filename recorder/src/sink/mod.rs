@@ -77,20 +77,20 @@ impl BatchPolicy {
     }
 
     /// Lines that somebody watches.
-    const LINES: BatchPolicy = BatchPolicy::batches(8192, Some(SHOWN_AFTER));
+    const LINES: BatchPolicy = BatchPolicy::batches(8192, Some(PRINT_AFTER));
 
     /// Row groups.
     const GROUPS: BatchPolicy = BatchPolicy {
         regroups: true,
-        ..BatchPolicy::batches(batch::ROWS, Some(KEPT_AFTER))
+        ..BatchPolicy::batches(batch::ROWS, Some(WRITE_AFTER))
     };
 }
 
 /// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they
 /// are: together less than a second, which is what a kill may cost.
-pub const KEPT_AFTER: Duration = Duration::from_millis(250);
+pub const WRITE_AFTER: Duration = Duration::from_millis(250);
 /// How long rows wait that somebody watches.
-const SHOWN_AFTER: Duration = Duration::from_millis(100);
+const PRINT_AFTER: Duration = Duration::from_millis(100);
 
 /// What a sink does between two batches.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use ctrace_format::sqlite::Writer;
 
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
-use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, Summary};
+use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 
 /// An SQLite database that is being written.
 pub struct Sqlite {
@@ -42,12 +42,12 @@ impl Sqlite {
 
 impl Sink for Sqlite {
     fn batch_policy(&self) -> BatchPolicy {
-        BatchPolicy::batches(32_768, Some(KEPT_AFTER))
+        BatchPolicy::batches(32_768, Some(WRITE_AFTER))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
-        written.with_context(|| self.failed()).map_err(DiskFull::or)
+        written.with_context(|| self.failed()).map_err(DiskFull::detect)
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {

@@ -19,7 +19,7 @@ pub fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
 }
 
 /// A reader of stdout that has gone ends the recording, and is no error.
-pub fn closed(error: anyhow::Error) -> Result<ExitCode> {
+pub fn closed_pipe_is_success(error: anyhow::Error) -> Result<ExitCode> {
     if error.is::<ClosedPipe>() {
         Ok(ExitCode::SUCCESS)
     } else {

@@ -134,7 +134,7 @@ impl Parquet {
 
     /// Likewise, but where there is no room it can be tried again.
     fn refused(&self, e: anyhow::Error) -> anyhow::Error {
-        match DiskFull::or(e) {
+        match DiskFull::detect(e) {
             full if full.is::<DiskFull>() => {
                 DiskFull(format!("cannot write {}: {full}", self.path.display())).into()
             }

@@ -29,7 +29,7 @@ pub struct Directory {
 }
 
 /// The directory of `host` in `out`. What would make it another name is written as a URL has it.
-pub fn of_host(out: &Path, host: &str) -> PathBuf {
+pub fn host_directory(out: &Path, host: &str) -> PathBuf {
     let mut name = String::from("host=");
     for byte in host.bytes() {
         match byte {
@@ -54,7 +54,7 @@ impl Directory {
     }
 
     /// A name that no file has, which sorts after those of before.
-    pub fn name(&self) -> Result<PathBuf> {
+    pub fn next_path(&self) -> Result<PathBuf> {
         let now = Utc::now();
         let date = self.path.join(now.format("date=%Y-%m-%d").to_string());
         fs::create_dir_all(&date).with_context(|| format!("cannot make {}", date.display()))?;
@@ -65,7 +65,7 @@ impl Directory {
             0 => date.join(format!("{time}-{boot}.parquet")),
             n => date.join(format!("{time}-{boot}-{n}.parquet")),
         });
-        let free = |path: &PathBuf| !path.exists() && !open(path).exists();
+        let free = |path: &PathBuf| !path.exists() && !open_path(path).exists();
         names.find(free).context("no name is left")
     }
 
@@ -126,7 +126,7 @@ fn paths(of_host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 /// The name of a file while it is being written.
-pub fn open(path: &Path) -> PathBuf {
+pub fn open_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(OPEN);
     name.into()

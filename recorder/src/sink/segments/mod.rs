@@ -14,7 +14,7 @@ use crate::records::machine::Machine;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
-use crate::sink::segments::directory::{Directory, open};
+use crate::sink::segments::directory::{Directory, open_path};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// Begins the Parquet file with this name.
@@ -60,8 +60,8 @@ impl Segments {
     /// The segment that is being written.
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
-            let path = self.directory.name().map_err(DiskFull::or)?;
-            let sink = Box::new((self.begin)(&open(&path)).map_err(DiskFull::or)?);
+            let path = self.directory.next_path().map_err(DiskFull::detect)?;
+            let sink = Box::new((self.begin)(&open_path(&path)).map_err(DiskFull::detect)?);
             let summary = Summary::new(&self.machine);
             self.current = Some(Segment {
                 sink,
@@ -79,7 +79,8 @@ impl Segments {
         };
         self.bytes += segment.sink.close(&segment.summary)?;
         let path = &segment.path;
-        fs::rename(open(path), path).with_context(|| format!("cannot name {}", path.display()))?;
+        fs::rename(open_path(path), path)
+            .with_context(|| format!("cannot name {}", path.display()))?;
         self.current = None;
         self.directory.remove_oldest();
         Ok(())

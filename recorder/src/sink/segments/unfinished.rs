@@ -38,7 +38,7 @@ impl UnfinishedSegments {
     }
 
     /// To be called now and then once the recording has begun, which waits for nothing. Returns what there is to say.
-    pub fn step(&mut self) -> impl Iterator<Item = Notice> {
+    pub fn poll(&mut self) -> impl Iterator<Item = Notice> {
         if !self.files.is_empty() {
             let files = std::mem::take(&mut self.files);
             let (most, say) = (self.most, self.say.clone());

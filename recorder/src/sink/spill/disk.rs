@@ -77,7 +77,7 @@ impl DiskStatus {
     }
 
     /// What there is to say since the last time.
-    pub fn said(&self) -> Vec<String> {
+    pub fn take_messages(&self) -> Vec<String> {
         self.told(|told| std::mem::take(&mut told.said))
     }
 
@@ -92,7 +92,7 @@ impl DiskStatus {
     }
 
     /// Likewise, of what is told while it goes on.
-    pub fn tell_of(&self, progress: &mut Progress) {
+    pub fn report_to(&self, progress: &mut Progress) {
         progress.waiting = self.is_full().then(|| self.waiting());
         self.told(|told| {
             progress.events = progress.events.saturating_sub(told.gone) + told.rows;
