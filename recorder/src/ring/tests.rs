@@ -135,7 +135,9 @@ impl Sink for Disk {
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         let mut store = self.0.lock().unwrap();
         if store.full {
-            return Err(DiskFull::detect(std::io::Error::from_raw_os_error(28).into()));
+            return Err(DiskFull::detect(
+                std::io::Error::from_raw_os_error(28).into(),
+            ));
         }
         store.written.count(events, true);
         let series = events.series("seq");

@@ -10,18 +10,18 @@ use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};
 
 /// Values of the columns of a facet.
-pub type Set = [Option<i64>];
+pub(crate) type Set = [Option<i64>];
 
 /// Sets of values, each with a number.
 #[derive(Debug, Default)]
-pub struct Sets {
+pub(crate) struct Sets {
     list: Vec<Box<Set>>,
     numbers: FxHashMap<Box<Set>, u32>,
 }
 
 impl Sets {
     /// The number of a set, which is a new one if it has none.
-    pub fn number(&mut self, set: &Set) -> u32 {
+    pub(crate) fn number(&mut self, set: &Set) -> u32 {
         if let Some(number) = self.numbers.get(set) {
             return *number;
         }
@@ -32,27 +32,27 @@ impl Sets {
     }
 
     /// The set with a number.
-    pub fn get(&self, number: u32) -> &Set {
+    pub(crate) fn get(&self, number: u32) -> &Set {
         self.list.get(number as usize).map_or(&[], |set| set)
     }
 
     /// All of them, in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = &Set> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Set> {
         self.list.iter().map(AsRef::as_ref)
     }
 }
 
 /// What of a batch the rollups are of.
-pub struct FoundFacets<'a> {
+pub(crate) struct FoundFacets<'a> {
     /// By facet; none where no rollup has it.
     sets: [Sets; Facet::ALL.len()],
     /// What text in them is told by its place in.
-    pub texts: &'a [Arc<str>],
+    pub(crate) texts: &'a [Arc<str>],
 }
 
 impl<'a> FoundFacets<'a> {
     /// Nothing yet of the batch of `columns`.
-    pub fn new(columns: &'a dyn Events) -> FoundFacets<'a> {
+    pub(crate) fn new(columns: &'a dyn Events) -> FoundFacets<'a> {
         FoundFacets {
             sets: Default::default(),
             texts: columns.texts(),
@@ -60,7 +60,7 @@ impl<'a> FoundFacets<'a> {
     }
 
     /// Numbers the sets of a facet: returns that of each row. Times are cut to slices of so many nanoseconds.
-    pub fn number(&mut self, facet: Facet, columns: &dyn Events, slice: i64) -> Series {
+    pub(crate) fn number(&mut self, facet: Facet, columns: &dyn Events, slice: i64) -> Series {
         let series = facet.columns().iter().map(|name| {
             let values = columns.series(name);
             if facet != Facet::Slice && *name != "ret" {
@@ -86,18 +86,18 @@ impl<'a> FoundFacets<'a> {
     }
 
     /// A set of values.
-    pub fn set(&self, facet: Facet, number: u32) -> &Set {
+    pub(crate) fn set(&self, facet: Facet, number: u32) -> &Set {
         self.sets[facet as usize].get(number)
     }
 
     /// A text.
-    pub fn text(&self, value: i64) -> Option<&Arc<str>> {
+    pub(crate) fn text(&self, value: i64) -> Option<&Arc<str>> {
         self.texts.get(usize::try_from(value).ok()?)
     }
 }
 
 /// The type of a column.
-pub fn ty(column: &str) -> Type {
+pub(crate) fn ty(column: &str) -> Type {
     index(column).map_or(Type::Text, |i| COLUMNS[i].ty)
 }
 
@@ -125,11 +125,11 @@ fn sliced(times: &Series, slice: i64, series: &mut Series) {
 }
 
 /// The beginning of the slice that a time is in.
-pub fn start(time: i64, slice: i64) -> i64 {
+pub(crate) fn start(time: i64, slice: i64) -> i64 {
     time.saturating_sub(time.rem_euclid(slice))
 }
 
 /// The first slice that is longer than `slice`, if there is one.
-pub fn longer(slice: i64) -> Option<i64> {
+pub(crate) fn longer(slice: i64) -> Option<i64> {
     SLICES.into_iter().find(|longer| *longer > slice)
 }

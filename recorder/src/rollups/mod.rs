@@ -40,7 +40,7 @@ const PIECE: usize = 8_192;
 
 /// The rollups of a recording so far.
 #[derive(Debug)]
-pub struct Rollups {
+pub(crate) struct Rollups {
     /// Rows that may be in memory. Where there are more, the largest rollup is ended, and what follows becomes another part of
     /// it.
     most: usize,
@@ -66,15 +66,15 @@ struct Growing {
 
 /// A rollup as it stands in a file, or a part of one.
 #[derive(Clone, Debug)]
-pub struct Blob {
+pub(crate) struct Blob {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// A zstd frame.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Bytes of what is in the frame.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Nanoseconds of a slice, where it has slices.
-    pub slice: Option<i64>,
+    pub(crate) slice: Option<i64>,
 }
 
 /// Rows of a batch with the same values in all keys.
@@ -91,7 +91,7 @@ struct Groups {
 
 impl Rollups {
     /// Of no events, within `memory`.
-    pub fn new(memory: Memory) -> Rollups {
+    pub(crate) fn new(memory: Memory) -> Rollups {
         Rollups::within(memory, memory.sums() / ROW, memory.sums() / 2)
     }
 
@@ -114,7 +114,7 @@ impl Rollups {
     }
 
     /// Adds the events of a batch.
-    pub fn add(&mut self, columns: &dyn Events) {
+    pub(crate) fn add(&mut self, columns: &dyn Events) {
         self.events += columns.rows();
         for from in (0..columns.rows()).step_by(PIECE) {
             // What is different in each row of a batch would take more memory than all that is kept of it.
@@ -245,7 +245,7 @@ impl Rollups {
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
         let worth = |g: &&Growing| !g.parts.is_empty() || g.table.rows() * LEAST <= self.events;
         self.tables.iter().filter(worth).flat_map(|growing| {
             let last = std::iter::once_with(|| Ok(Cow::Owned(blob(&growing.table, self.slice)?)));

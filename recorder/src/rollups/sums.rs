@@ -8,7 +8,7 @@ use ctrace_schema::rollups::Stat;
 
 /// Count, sum, minimum and maximum of the values that are not null.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sum {
+pub(crate) struct Sum {
     count: i64,
     sum: i64,
     min: i64,
@@ -17,7 +17,7 @@ pub struct Sum {
 
 impl Sum {
     /// Adds `rows` times the same value. Sums wrap, as they do in SQL engines that do not check.
-    pub fn add(&mut self, value: i64, rows: i64) {
+    pub(crate) fn add(&mut self, value: i64, rows: i64) {
         self.merge(&Sum {
             count: rows,
             sum: value.wrapping_mul(rows),
@@ -27,7 +27,7 @@ impl Sum {
     }
 
     /// Adds what another is of.
-    pub fn merge(&mut self, other: &Sum) {
+    pub(crate) fn merge(&mut self, other: &Sum) {
         if other.count == 0 {
             return;
         }
@@ -55,7 +55,11 @@ impl Sum {
 }
 
 /// What is known of a column, by set.
-pub fn column<'a>(column: &str, stat: Stat, sums: impl Iterator<Item = &'a Sum>) -> ArrayRef {
+pub(crate) fn column<'a>(
+    column: &str,
+    stat: Stat,
+    sums: impl Iterator<Item = &'a Sum>,
+) -> ArrayRef {
     let values = sums.map(|sum| sum.stat(stat));
     if column == "time" && stat != Stat::Count {
         let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
@@ -66,7 +70,7 @@ pub fn column<'a>(column: &str, stat: Stat, sums: impl Iterator<Item = &'a Sum>)
 }
 
 /// How many events each set has.
-pub fn counts(counts: &[i64]) -> ArrayRef {
+pub(crate) fn counts(counts: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(counts.to_vec()))
 }
 

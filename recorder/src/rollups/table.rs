@@ -17,21 +17,21 @@ use crate::rollups::values::FacetValues;
 /// Facets of a rollup, at most.
 const WIDTH: usize = 5;
 /// No number yet, or none at all.
-pub const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 /// Bytes that a row takes in memory, about.
-pub const ROW: usize = 400;
+pub(crate) const ROW: usize = 400;
 
 /// Rows that are made columns of at a time.
 const AT_ONCE: usize = 8_192;
 
 /// The number of a set of values of each facet, in a batch.
-pub type FacetNumbers = [u32; Facet::ALL.len()];
+pub(crate) type FacetNumbers = [u32; Facet::ALL.len()];
 
 /// One rollup so far.
 #[derive(Debug)]
-pub struct RollupTable {
+pub(crate) struct RollupTable {
     /// What it is of.
-    pub rollup: &'static Rollup,
+    pub(crate) rollup: &'static Rollup,
     /// By its facets.
     values: Vec<FacetValues>,
     index: FxHashMap<[u32; WIDTH], u32>,
@@ -51,7 +51,7 @@ pub struct RollupTable {
 
 impl RollupTable {
     /// Without rows.
-    pub fn new(rollup: &'static Rollup) -> RollupTable {
+    pub(crate) fn new(rollup: &'static Rollup) -> RollupTable {
         debug_assert!(rollup.facets.len() <= WIDTH);
         RollupTable {
             rollup,
@@ -73,29 +73,29 @@ impl RollupTable {
     }
 
     /// What follows is of another batch.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.known.iter_mut().for_each(Vec::clear);
         self.takes.clear();
     }
 
     /// How many rows it has.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.keys.len()
     }
 
     /// How much memory it takes, in rows.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let text: usize = self.values.iter().map(FacetValues::bytes).sum();
         self.rows() + (text + self.heap) / ROW
     }
 
     /// Whether it has a facet.
-    pub fn has(&self, facet: Facet) -> bool {
+    pub(crate) fn has(&self, facet: Facet) -> bool {
         self.rollup.facets.contains(&facet)
     }
 
     /// Whether it is of events with these values.
-    pub fn takes(&mut self, numbers: &FacetNumbers, found: &FoundFacets<'_>) -> bool {
+    pub(crate) fn takes(&mut self, numbers: &FacetNumbers, found: &FoundFacets<'_>) -> bool {
         let (Only::Present(column) | Only::OneOf(column, _)) = self.rollup.only else {
             return true;
         };
@@ -119,7 +119,7 @@ impl RollupTable {
     }
 
     /// Adds events. `sums` are those of its measures. Returns their row.
-    pub fn add<'a>(
+    pub(crate) fn add<'a>(
         &mut self,
         numbers: &FacetNumbers,
         found: &FoundFacets<'_>,
@@ -164,7 +164,7 @@ impl RollupTable {
     }
 
     /// Counts a value of the column that it has histograms of, in a row.
-    pub fn count(&mut self, row: u32, value: i64, times: usize) {
+    pub(crate) fn count(&mut self, row: u32, value: i64, times: usize) {
         if self.histograms.len() < self.rows() {
             self.heap += (self.rows() - self.histograms.len()) * size_of::<Histogram>();
             self.histograms.resize(self.rows(), Histogram::default());
@@ -176,7 +176,7 @@ impl RollupTable {
     }
 
     /// Makes the slices of time longer.
-    pub fn lengthen(&mut self, slice: i64) {
+    pub(crate) fn lengthen(&mut self, slice: i64) {
         let Some(at) = self.rollup.facets.iter().position(|f| *f == Facet::Slice) else {
             return;
         };
@@ -194,7 +194,7 @@ impl RollupTable {
     }
 
     /// Its columns.
-    pub fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         Arc::new(self.rollup.schema(&dictionary()))
     }
 
@@ -202,7 +202,7 @@ impl RollupTable {
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
         // Of none one batch without rows: it says that there are none.
         let begins = (0..self.rows().max(1)).step_by(AT_ONCE);
         begins.map(|from| self.batch(from..self.rows().min(from + AT_ONCE)))

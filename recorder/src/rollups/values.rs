@@ -18,7 +18,7 @@ const TEXT: usize = 300;
 
 /// The values that a facet has had so far.
 #[derive(Debug)]
-pub struct FacetValues {
+pub(crate) struct FacetValues {
     facet: Facet,
     /// Text is told by its place in `texts`.
     sets: Sets,
@@ -29,7 +29,7 @@ pub struct FacetValues {
 
 impl FacetValues {
     /// None so far.
-    pub fn new(facet: Facet) -> FacetValues {
+    pub(crate) fn new(facet: Facet) -> FacetValues {
         FacetValues {
             facet,
             sets: Sets::default(),
@@ -40,12 +40,12 @@ impl FacetValues {
     }
 
     /// Bytes that their text takes, about.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The number of a set of values of a batch.
-    pub fn number(&mut self, set: &Set, found: &FoundFacets<'_>) -> u32 {
+    pub(crate) fn number(&mut self, set: &Set, found: &FoundFacets<'_>) -> u32 {
         let own = self.facet.columns().iter().zip(set).map(|(column, value)| {
             let value = (*value)?;
             match (self.facet, ty(column)) {
@@ -72,7 +72,7 @@ impl FacetValues {
     }
 
     /// Of slices of time, the same with longer ones, and the new number of each.
-    pub fn lengthened(&self, slice: i64) -> (FacetValues, Vec<u32>) {
+    pub(crate) fn lengthened(&self, slice: i64) -> (FacetValues, Vec<u32>) {
         let mut values = FacetValues::new(self.facet);
         let numbers = self.sets.iter().map(|set| {
             let set: Vec<_> = set
@@ -86,7 +86,7 @@ impl FacetValues {
     }
 
     /// A column of these sets, with text as a dictionary.
-    pub fn column(&self, column: &str, sets: &[u32]) -> ArrayRef {
+    pub(crate) fn column(&self, column: &str, sets: &[u32]) -> ArrayRef {
         let at = self.facet.columns().iter().position(|name| *name == column);
         let value = |set: &u32| *self.sets.get(*set).get(at?)?;
         let values = || sets.iter().map(value);

@@ -7,11 +7,11 @@ use ctrace_format::sqlite::WriteError;
 /// There is no room on the disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct DiskFull(pub String);
+pub(crate) struct DiskFull(pub String);
 
 impl DiskFull {
     /// `e` as it is, or as this where it says that there is no room.
-    pub fn detect(e: anyhow::Error) -> anyhow::Error {
+    pub(crate) fn detect(e: anyhow::Error) -> anyhow::Error {
         match no_room(&e) {
             true => DiskFull(format!("{e:#}")).into(),
             false => e,

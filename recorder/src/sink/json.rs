@@ -15,14 +15,14 @@ use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
 /// JSON lines on stdout.
-pub struct JsonLines {
+pub(crate) struct JsonLines {
     out: BufWriter<Stdout>,
     bytes: u64,
 }
 
 impl JsonLines {
     /// Writes to stdout.
-    pub fn new() -> JsonLines {
+    pub(crate) fn new() -> JsonLines {
         JsonLines {
             out: BufWriter::new(std::io::stdout()),
             bytes: 0,

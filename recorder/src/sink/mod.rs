@@ -1,14 +1,14 @@
 //! Where a recording goes.
 
-pub mod full;
-pub mod json;
-pub mod parquet;
-pub mod segments;
-pub mod spill;
-pub mod sqlite;
-pub mod stdout;
-pub mod strace;
-pub mod summary;
+pub(crate) mod full;
+pub(crate) mod json;
+pub(crate) mod parquet;
+pub(crate) mod segments;
+pub(crate) mod spill;
+pub(crate) mod sqlite;
+pub(crate) mod stdout;
+pub(crate) mod strace;
+pub(crate) mod summary;
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::rows::{Events, batch};
 use crate::sink::summary::{DumpRequest, Summary};
 
 /// Something that events are written to.
-pub trait Sink: Send {
+pub(crate) trait Sink: Send {
     /// How it wants them.
     fn batch_policy(&self) -> BatchPolicy;
 
@@ -53,21 +53,21 @@ pub trait Sink: Send {
 
 /// How events are wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchPolicy {
+pub(crate) struct BatchPolicy {
     /// Rows at a time.
-    pub max_rows: usize,
+    pub(crate) max_rows: usize,
     /// How long rows may wait until there are so many; `None`: as long as that takes.
-    pub max_wait: Option<Duration>,
+    pub(crate) max_wait: Option<Duration>,
     /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
     /// beside each other; until then they are given to [`Sink::journal`].
-    pub regroups: bool,
+    pub(crate) regroups: bool,
     /// After how long a batch is to end, whatever it holds, with [`SinkCommand::Next`].
-    pub command_after: Option<Duration>,
+    pub(crate) command_after: Option<Duration>,
 }
 
 impl BatchPolicy {
     /// Batches as they come, of so many rows at most.
-    pub const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
+    pub(crate) const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
         BatchPolicy {
             max_rows,
             max_wait,
@@ -88,13 +88,13 @@ impl BatchPolicy {
 
 /// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they
 /// are: together less than a second, which is what a kill may cost.
-pub const WRITE_AFTER: Duration = Duration::from_millis(250);
+pub(crate) const WRITE_AFTER: Duration = Duration::from_millis(250);
 /// How long rows wait that somebody watches.
 const PRINT_AFTER: Duration = Duration::from_millis(100);
 
 /// What a sink does between two batches.
 #[derive(Debug)]
-pub enum SinkCommand {
+pub(crate) enum SinkCommand {
     /// It goes on in another file, if it writes several.
     Next,
     /// It tries again what it could not write.

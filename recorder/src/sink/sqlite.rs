@@ -11,7 +11,7 @@ use crate::sink::full::DiskFull;
 use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 
 /// An SQLite database that is being written.
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Writer,
     /// Locked, so that no other recorder writes to it. Closed after SQLite has closed the file: a process that closes a
@@ -24,7 +24,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
+    pub(crate) fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
         let writer = Writer::create(path, origin)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Sqlite {
@@ -47,7 +47,9 @@ impl Sink for Sqlite {
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
-        written.with_context(|| self.failed()).map_err(DiskFull::detect)
+        written
+            .with_context(|| self.failed())
+            .map_err(DiskFull::detect)
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {

@@ -8,10 +8,10 @@ use anyhow::Result;
 /// The reader of stdout has gone.
 #[derive(Debug, thiserror::Error)]
 #[error("the reader of the output has gone")]
-pub struct ClosedPipe;
+pub(crate) struct ClosedPipe;
 
 /// Writes to stdout that stop quietly where its reader has gone (`| head`), which is no error.
-pub fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
+pub(crate) fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
         other => Ok(other?),
@@ -19,7 +19,7 @@ pub fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
 }
 
 /// A reader of stdout that has gone ends the recording, and is no error.
-pub fn closed_pipe_is_success(error: anyhow::Error) -> Result<ExitCode> {
+pub(crate) fn closed_pipe_is_success(error: anyhow::Error) -> Result<ExitCode> {
     if error.is::<ClosedPipe>() {
         Ok(ExitCode::SUCCESS)
     } else {

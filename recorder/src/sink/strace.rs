@@ -15,7 +15,7 @@ use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
 /// A line per event on stdout.
-pub struct StraceLines {
+pub(crate) struct StraceLines {
     out: BufWriter<Stdout>,
     bytes: u64,
     arch: String,
@@ -23,7 +23,7 @@ pub struct StraceLines {
 
 impl StraceLines {
     /// Writes to stdout what happens on a machine of this architecture (`uname -m`).
-    pub fn new(arch: &str) -> StraceLines {
+    pub(crate) fn new(arch: &str) -> StraceLines {
         StraceLines {
             out: BufWriter::new(std::io::stdout()),
             bytes: 0,

@@ -14,32 +14,32 @@ use crate::rows::runs::{Series, stretches};
 
 /// What is known at the end.
 #[derive(Clone, Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     machine: Option<Machine>,
     /// Why a ring was written out, where it is that.
     dump: Option<String>,
     /// First and last instant, ns since 1970 UTC.
     span: Option<(i64, i64)>,
     /// Clock readings: boot time and wall clock, ns.
-    pub clocks: Vec<(u64, i64)>,
+    pub(crate) clocks: Vec<(u64, i64)>,
     /// Events written.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Events lost, by class, and of them those that were given up to keep within --max-cpu.
-    pub lost: BTreeMap<&'static str, u64>,
-    pub shed: BTreeMap<&'static str, u64>,
+    pub(crate) lost: BTreeMap<&'static str, u64>,
+    pub(crate) shed: BTreeMap<&'static str, u64>,
     /// And of them those for which the kernel did not run the programs.
-    pub not_run: u64,
+    pub(crate) not_run: u64,
     /// Likewise those for which there was no room on the disk.
-    pub unwritten: BTreeMap<&'static str, u64>,
+    pub(crate) unwritten: BTreeMap<&'static str, u64>,
     /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
-    pub missed: Misses,
+    pub(crate) missed: Misses,
     /// What did not come as it should.
-    pub faults: Faults,
+    pub(crate) faults: Faults,
 }
 
 impl Summary {
     /// Of a recording of `machine` that begins.
-    pub fn new(machine: &Machine) -> Summary {
+    pub(crate) fn new(machine: &Machine) -> Summary {
         Summary {
             machine: Some(machine.clone()),
             ..Summary::default()
@@ -47,7 +47,7 @@ impl Summary {
     }
 
     /// Of a dump that is begun, for this reason.
-    pub fn for_dump(machine: &Machine, why: &DumpRequest) -> Summary {
+    pub(crate) fn for_dump(machine: &Machine, why: &DumpRequest) -> Summary {
         Summary {
             dump: Some(why.to_json()),
             ..Summary::new(machine)
@@ -55,7 +55,7 @@ impl Summary {
     }
 
     /// That of a dump, for this reason, whose rows `counted` has counted: what is known beside them is as here.
-    pub fn with_counts_of(self, counted: Summary, why: &DumpRequest) -> Summary {
+    pub(crate) fn with_counts_of(self, counted: Summary, why: &DumpRequest) -> Summary {
         Summary {
             machine: self.machine,
             dump: Some(why.to_json()),
@@ -67,7 +67,7 @@ impl Summary {
     }
 
     /// Takes rows into account; `spans`: also when they began.
-    pub fn count(&mut self, events: &dyn Events, spans: bool) {
+    pub(crate) fn count(&mut self, events: &dyn Events, spans: bool) {
         self.events += events.rows() as u64;
         if spans {
             let times = events.series("time");
@@ -96,13 +96,13 @@ impl Summary {
     }
 
     /// The recording reaches to this instant.
-    pub fn extend_to(&mut self, time: i64) {
+    pub(crate) fn extend_to(&mut self, time: i64) {
         let (start, end) = self.span.get_or_insert((time, time));
         (*start, *end) = ((*start).min(time), (*end).max(time));
     }
 
     /// Events were lost. Those whose class nobody knows are among the others.
-    pub fn add_lost(&mut self, class: &'static str, why: &str, events: u64) {
+    pub(crate) fn add_lost(&mut self, class: &'static str, why: &str, events: u64) {
         let class = match class {
             "" => Class::Other.as_str(),
             class => class,
@@ -122,7 +122,7 @@ impl Summary {
     }
 
     /// The metadata that is known from the beginning, by the keys of [`ctrace_schema::meta`].
-    pub fn origin(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn origin(&self) -> Vec<(&'static str, String)> {
         let (major, minor) = meta::SCHEMA_VERSION;
         let producer = concat!("ctrace-rec ", env!("CARGO_PKG_VERSION"));
         let mut all = vec![
@@ -143,7 +143,7 @@ impl Summary {
     }
 
     /// The metadata that its rows tell.
-    pub fn counted(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn counted(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![
             (meta::KEY_EVENTS, self.events.to_string()),
             (meta::KEY_LOST, json!(self.lost).to_string()),
@@ -159,7 +159,7 @@ impl Summary {
     }
 
     /// The metadata of the whole recording.
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn metadata(&self) -> Vec<(&'static str, String)> {
         let mut all = self.origin();
         all.extend(self.counted());
         all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
@@ -170,7 +170,7 @@ impl Summary {
 
 /// What had the ring written out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DumpReason {
+pub(crate) enum DumpReason {
     /// `ctrace-rec dump`.
     Asked,
     /// SIGUSR1.
@@ -181,11 +181,11 @@ pub enum DumpReason {
 
 /// Why it is written out, and when that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DumpRequest {
+pub(crate) struct DumpRequest {
     /// Why.
-    pub reason: DumpReason,
+    pub(crate) reason: DumpReason,
     /// Then, ns since 1970 UTC: of a condition, the `time` of the event that met it.
-    pub time: i64,
+    pub(crate) time: i64,
 }
 
 impl fmt::Display for DumpRequest {
@@ -200,7 +200,7 @@ impl fmt::Display for DumpRequest {
 
 impl DumpRequest {
     /// As [`ctrace_schema::meta::KEY_DUMP`] says it.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let (reason, condition) = match &self.reason {
             DumpReason::Asked => ("dump", None),
             DumpReason::Signal => ("SIGUSR1", None),

@@ -10,29 +10,29 @@ use parquet::schema::types::ColumnDescPtr;
 
 /// A column, and how its values are told.
 #[derive(Clone, Copy)]
-pub struct Column<'a> {
-    pub descr: &'a ColumnDescPtr,
+pub(crate) struct Column<'a> {
+    pub(crate) descr: &'a ColumnDescPtr,
     /// What text's values number.
-    pub texts: &'a [Arc<str>],
+    pub(crate) texts: &'a [Arc<str>],
 }
 
 impl<'a> Column<'a> {
     /// The text that a value numbers.
-    pub fn text(self, value: i64) -> &'a str {
+    pub(crate) fn text(self, value: i64) -> &'a str {
         self.texts.get(value as usize).map_or("", |text| text)
     }
 
     /// Its physical type.
-    pub fn ty(self) -> Type {
+    pub(crate) fn ty(self) -> Type {
         self.descr.physical_type()
     }
 
     /// Whether it is text.
-    pub fn is_text(self) -> bool {
+    pub(crate) fn is_text(self) -> bool {
         self.descr.physical_type() == Type::BYTE_ARRAY
     }
 
-    pub fn compare(self, a: i64, b: i64) -> Ordering {
+    pub(crate) fn compare(self, a: i64, b: i64) -> Ordering {
         if self.is_text() {
             self.text(a).cmp(self.text(b))
         } else if self.descr.converted_type() == ConvertedType::UINT_32 {
@@ -42,7 +42,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    pub fn widen(self, bounds: Bounds, value: i64) -> Bounds {
+    pub(crate) fn widen(self, bounds: Bounds, value: i64) -> Bounds {
         let (min, max) = bounds.unwrap_or((value, value));
         let less = self.compare(value, min) == Ordering::Less;
         let more = self.compare(value, max) == Ordering::Greater;
@@ -53,7 +53,7 @@ impl<'a> Column<'a> {
     }
 
     /// PLAIN, without booleans.
-    pub fn plain(self, value: i64, out: &mut Vec<u8>) {
+    pub(crate) fn plain(self, value: i64, out: &mut Vec<u8>) {
         match self.descr.physical_type() {
             Type::BYTE_ARRAY => {
                 let text = self.text(value);
@@ -66,7 +66,7 @@ impl<'a> Column<'a> {
     }
 
     /// Smallest and largest, as the page index and the statistics have them; text is cut short, and whether it is not.
-    pub fn lower(self, value: i64) -> (Vec<u8>, bool) {
+    pub(crate) fn lower(self, value: i64) -> (Vec<u8>, bool) {
         if !self.is_text() {
             return (self.bound(value), true);
         }
@@ -75,7 +75,7 @@ impl<'a> Column<'a> {
         (short.into(), short.len() == text.len())
     }
 
-    pub fn upper(self, value: i64) -> (Vec<u8>, bool) {
+    pub(crate) fn upper(self, value: i64) -> (Vec<u8>, bool) {
         if !self.is_text() {
             return (self.bound(value), true);
         }
@@ -94,7 +94,7 @@ impl<'a> Column<'a> {
         (text.into(), true)
     }
 
-    pub fn bound(self, value: i64) -> Vec<u8> {
+    pub(crate) fn bound(self, value: i64) -> Vec<u8> {
         if self.descr.physical_type() == Type::BOOLEAN {
             return vec![value as u8];
         }
@@ -103,7 +103,7 @@ impl<'a> Column<'a> {
         out
     }
 
-    pub fn statistics(self, bounds: Bounds, nulls: u64) -> Statistics {
+    pub(crate) fn statistics(self, bounds: Bounds, nulls: u64) -> Statistics {
         let (min, max) = bounds.unzip();
         let int = |value: Option<i64>| value.map(|value| value as i32);
         match self.descr.physical_type() {
@@ -132,12 +132,12 @@ impl<'a> Column<'a> {
 }
 
 /// Minimum and maximum.
-pub type Bounds = Option<(i64, i64)>;
+pub(crate) type Bounds = Option<(i64, i64)>;
 
 /// The longest beginning of at most [`BOUND`] bytes.
-pub fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(BOUND)]
 }
 
 /// Longer minima and maxima are cut, as Parquet allows.
-pub const BOUND: usize = 64;
+pub(crate) const BOUND: usize = 64;

@@ -33,7 +33,7 @@ const BLOOM: [&str; 3] = ["path", "peer_addr", "container_id"];
 const BLOOM_WRONG: f64 = 0.01;
 
 /// Encodes columns, one after the other.
-pub struct ColumnEncoder {
+pub(crate) struct ColumnEncoder {
     zstd: Compressor<'static>,
     /// The chunk.
     out: Vec<u8>,
@@ -57,7 +57,7 @@ impl ColumnEncoder {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new() -> io::Result<ColumnEncoder> {
+    pub(crate) fn new() -> io::Result<ColumnEncoder> {
         // Level 1: 3 makes the file 2 % smaller for a third more CPU.
         let mut zstd = Compressor::new(1)?;
         // Every reader then finds a page that was damaged, for four bytes of each.
@@ -74,7 +74,7 @@ impl ColumnEncoder {
     ///
     /// # Errors
     /// None that a user can cause.
-    pub fn chunk(
+    pub(crate) fn chunk(
         &mut self,
         series: &Series,
         texts: &[Arc<str>],

@@ -1,7 +1,7 @@
 //! Parquet's encodings of values within a page: pure, as the format's Encodings.md describes them.
 
 /// A variable-length integer: seven bits a byte, the low ones first.
-pub fn varint(mut n: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint(mut n: u64, out: &mut Vec<u8>) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -32,7 +32,7 @@ fn pack(values: impl IntoIterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
 }
 
 /// RLE: runs, and bit-packed groups of eight between them. A run is at least eight of the same value.
-pub struct Hybrid<'a> {
+pub(crate) struct Hybrid<'a> {
     width: u32,
     /// Not part of a run yet.
     pending: Vec<u32>,
@@ -42,7 +42,7 @@ pub struct Hybrid<'a> {
 
 impl Hybrid<'_> {
     /// Writes values of `width` bits to `out`.
-    pub fn new(width: u32, out: &mut Vec<u8>) -> Hybrid<'_> {
+    pub(crate) fn new(width: u32, out: &mut Vec<u8>) -> Hybrid<'_> {
         Hybrid {
             width,
             pending: vec![],
@@ -52,7 +52,7 @@ impl Hybrid<'_> {
     }
 
     /// Adds `value`, `count` times.
-    pub fn push(&mut self, value: u32, count: usize) {
+    pub(crate) fn push(&mut self, value: u32, count: usize) {
         if self.last.0 == value {
             self.last.1 += count;
         } else {
@@ -89,14 +89,14 @@ impl Hybrid<'_> {
     }
 
     /// Ends the page.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.end_run();
         self.end_group();
     }
 }
 
 /// BYTE_STREAM_SPLIT: the first byte of every value, then the second of every one, ... `bytes` to each.
-pub fn split(values: &[i64], bytes: usize, out: &mut Vec<u8>) {
+pub(crate) fn split(values: &[i64], bytes: usize, out: &mut Vec<u8>) {
     for byte in 0..bytes {
         let shift = byte * 8;
         out.extend(values.iter().map(|value| (value >> shift) as u8));
@@ -108,7 +108,7 @@ const BLOCK: usize = 128;
 const MINIBLOCK: usize = 32;
 
 /// DELTA_BINARY_PACKED: the differences, as narrow as those around them allow.
-pub fn delta(values: &[i64], out: &mut Vec<u8>) {
+pub(crate) fn delta(values: &[i64], out: &mut Vec<u8>) {
     varint(BLOCK as u64, out);
     varint((BLOCK / MINIBLOCK) as u64, out);
     varint(values.len() as u64, out);

@@ -19,7 +19,7 @@ use crate::sink::parquet::medium::{Medium, Whole};
 const LONG: usize = 4;
 
 /// A journal that is being written.
-pub struct Journal {
+pub(crate) struct Journal {
     out: Whole,
     zstd: Compressor<'static>,
     /// Whether all its rows are in row groups.
@@ -31,7 +31,7 @@ impl Journal {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(medium: Box<dyn Medium>) -> Result<Journal> {
+    pub(crate) fn new(medium: Box<dyn Medium>) -> Result<Journal> {
         Ok(Journal {
             out: Whole::new(medium),
             // Of little use for long: what is fastest.
@@ -41,7 +41,7 @@ impl Journal {
     }
 
     /// Its bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
@@ -49,7 +49,7 @@ impl Journal {
     ///
     /// # Errors
     /// They cannot be written; what was in it is.
-    pub fn append(&mut self, columns: &dyn Events) -> Result<()> {
+    pub(crate) fn append(&mut self, columns: &dyn Events) -> Result<()> {
         let frame = journal::frame(&batch(columns)?, &mut self.zstd)?;
         self.out.append(|piece| piece.write_all(&frame))?;
         self.covered = false;
@@ -57,7 +57,7 @@ impl Journal {
     }
 
     /// All its rows are in row groups now.
-    pub fn cover(&mut self) {
+    pub(crate) fn cover(&mut self) {
         self.covered = true;
     }
 
@@ -65,7 +65,7 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be cut.
-    pub fn empty(&mut self) -> Result<()> {
+    pub(crate) fn empty(&mut self) -> Result<()> {
         if self.covered && self.len() > 0 {
             self.out.cut(0)?;
         }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 /// A file that grows, and is cut back to what is whole where a write fails.
-pub trait Medium: Write + Send {
+pub(crate) trait Medium: Write + Send {
     /// Cuts it to `len` bytes, and goes on there.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Medium for File {
 }
 
 /// A file that can be put on the disk.
-pub trait Durable: Send {
+pub(crate) trait Durable: Send {
     /// Has what was written put there: fdatasync(2).
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Durable for File {
 }
 
 /// What is written, which ends with what is whole.
-pub struct Whole {
+pub(crate) struct Whole {
     medium: Box<dyn Medium>,
     len: u64,
     /// A write has failed: something may be behind what is whole.
@@ -46,7 +46,7 @@ pub struct Whole {
 
 impl Whole {
     /// An empty file.
-    pub fn new(medium: Box<dyn Medium>) -> Whole {
+    pub(crate) fn new(medium: Box<dyn Medium>) -> Whole {
         Whole {
             medium,
             len: 0,
@@ -55,7 +55,7 @@ impl Whole {
     }
 
     /// Bytes that are whole.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
@@ -63,7 +63,7 @@ impl Whole {
     ///
     /// # Errors
     /// Those of `write`; the file ends where it ended, or will before the next write.
-    pub fn append<T, E: From<io::Error>>(
+    pub(crate) fn append<T, E: From<io::Error>>(
         &mut self,
         write: impl FnOnce(&mut Piece<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -87,7 +87,7 @@ impl Whole {
     ///
     /// # Errors
     /// It cannot be cut.
-    pub fn cut(&mut self, len: u64) -> io::Result<()> {
+    pub(crate) fn cut(&mut self, len: u64) -> io::Result<()> {
         self.medium.cut(len)?;
         (self.len, self.torn) = (len, false);
         Ok(())
@@ -95,14 +95,14 @@ impl Whole {
 }
 
 /// What is being appended.
-pub struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     medium: &'a mut dyn Medium,
     at: u64,
 }
 
 impl Piece<'_> {
     /// Where in the file the next byte goes.
-    pub fn at(&self) -> u64 {
+    pub(crate) fn at(&self) -> u64 {
         self.at
     }
 }

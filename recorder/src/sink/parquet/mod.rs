@@ -3,14 +3,14 @@
 //! After each row group stands a block that says what it holds ([`ctrace_format::unclosed`]), so that the file is read
 //! without its footer; rows that wait for their row group are in a journal beside it.
 
-pub mod column;
-pub mod column_chunk;
-pub mod encodings;
-pub mod journal;
-pub mod medium;
-pub mod row_groups;
-pub mod sync;
-pub mod value_encoding;
+pub(crate) mod column;
+pub(crate) mod column_chunk;
+pub(crate) mod encodings;
+pub(crate) mod journal;
+pub(crate) mod medium;
+pub(crate) mod row_groups;
+pub(crate) mod sync;
+pub(crate) mod value_encoding;
 
 use std::fs::File;
 use std::io;
@@ -35,7 +35,7 @@ use crate::sink::{BatchPolicy, Sink, Summary};
 const JOURNAL_BYTES: u64 = 16 << 20;
 
 /// A Parquet file that is being written.
-pub struct Parquet {
+pub(crate) struct Parquet {
     path: PathBuf,
     out: RowGroups,
     journal: Journal,
@@ -51,7 +51,7 @@ impl Parquet {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(
+    pub(crate) fn new(
         (file, journal): (File, File),
         path: &Path,
         schema: &Schema,
@@ -96,7 +96,7 @@ impl Parquet {
     }
 
     /// Bytes that are written.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
@@ -146,7 +146,7 @@ impl Parquet {
     ///
     /// # Errors
     /// It cannot be written. [`DiskFull`]: it can be tried again.
-    pub fn close(&mut self, summary: &Summary) -> Result<u64> {
+    pub(crate) fn close(&mut self, summary: &Summary) -> Result<u64> {
         let pairs = pairs(summary.metadata());
         let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
         closed.map_err(|e| self.refused(e))?;

@@ -24,7 +24,7 @@ use crate::sink::parquet::medium::{Durable, Medium, Piece, Whole};
 const MAGIC: &[u8] = b"PAR1";
 
 /// A Parquet file that is being written.
-pub struct RowGroups {
+pub(crate) struct RowGroups {
     out: Whole,
     encoder: ColumnEncoder,
     schema: SchemaDescPtr,
@@ -34,7 +34,7 @@ pub struct RowGroups {
 }
 
 /// The pairs of a footer.
-pub fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+pub(crate) fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
     let pair = |(key, value): (&str, String)| KeyValue::new(key.to_string(), value);
     all.into_iter().map(pair).collect()
 }
@@ -44,7 +44,7 @@ impl RowGroups {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn new(
+    pub(crate) fn new(
         medium: Box<dyn Medium>,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
@@ -70,7 +70,7 @@ impl RowGroups {
     ///
     /// # Errors
     /// What is not whole cannot be cut off.
-    pub fn resume(
+    pub(crate) fn resume(
         medium: Box<dyn Medium>,
         metadata: ParquetMetaData,
         end: u64,
@@ -93,12 +93,12 @@ impl RowGroups {
     }
 
     /// Bytes that are written.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
     /// Rows that are written.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
@@ -106,7 +106,7 @@ impl RowGroups {
     ///
     /// # Errors
     /// They cannot be written; what was before is kept.
-    pub fn write(&mut self, columns: &dyn Events, synced: u64) -> Result<()> {
+    pub(crate) fn write(&mut self, columns: &dyn Events, synced: u64) -> Result<()> {
         let RowGroups {
             out,
             encoder,
@@ -137,7 +137,7 @@ impl RowGroups {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn close(
+    pub(crate) fn close(
         &mut self,
         pairs: Vec<KeyValue>,
         rollups: Option<&Rollups>,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::sink::parquet::medium::Durable;
 
 /// Calls fdatasync(2) on files, at most so often.
-pub struct Syncer {
+pub(crate) struct Syncer {
     every: Duration,
     last: Instant,
     ask: Option<SyncSender<u64>>,
@@ -33,7 +33,7 @@ impl Syncer {
     ///
     /// # Errors
     /// There is no thread.
-    pub fn new(
+    pub(crate) fn new(
         every: Duration,
         directory: Option<File>,
         files: Vec<Box<dyn Durable>>,
@@ -61,7 +61,7 @@ impl Syncer {
 
     /// For files that are on the disk as soon as they are written.
     #[cfg(test)]
-    pub fn instant() -> Syncer {
+    pub(crate) fn instant() -> Syncer {
         let state = SyncState::default();
         state.done.store(u64::MAX, Ordering::Release);
         state.reached.store(u64::MAX, Ordering::Release);
@@ -75,12 +75,12 @@ impl Syncer {
     }
 
     /// Whether it is time.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.last.elapsed() >= self.every
     }
 
     /// Asks that the files be put on the disk, the first of which has `len` bytes. Nothing where that is being done.
-    pub fn ask(&mut self, len: u64) {
+    pub(crate) fn ask(&mut self, len: u64) {
         if self
             .ask
             .as_ref()
@@ -91,13 +91,13 @@ impl Syncer {
     }
 
     /// How many bytes of the first file are on the disk for sure.
-    pub fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.state.done.load(Ordering::Acquire)
     }
 
     /// Up to how many bytes of it were put on the disk last. After a failure that is not for sure: what a disk did not take
     /// once it need not be asked for again.
-    pub fn reached(&self) -> u64 {
+    pub(crate) fn reached(&self) -> u64 {
         self.state.reached.load(Ordering::Acquire)
     }
 
@@ -105,7 +105,7 @@ impl Syncer {
     ///
     /// # Errors
     /// The disk did not take what was written.
-    pub fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         match self.state.errno.load(Ordering::Acquire) {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),

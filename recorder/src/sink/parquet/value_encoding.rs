@@ -25,7 +25,7 @@ const LONG: usize = 16;
 const FEW: usize = 64;
 
 /// How the values of a column are encoded.
-pub enum ValueEncoding {
+pub(crate) enum ValueEncoding {
     /// By their number in a dictionary, which is in the order of their first use.
     Dictionary(Dictionary),
     /// As they are.
@@ -38,9 +38,9 @@ pub enum ValueEncoding {
 
 /// Values, each once.
 #[derive(Default)]
-pub struct Dictionary {
+pub(crate) struct Dictionary {
     /// By number.
-    pub values: Vec<i64>,
+    pub(crate) values: Vec<i64>,
     /// By value where it is small, which most are.
     small: Vec<u32>,
     other: FxHashMap<i64, u32>,
@@ -53,7 +53,7 @@ impl ValueEncoding {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(
+    pub(crate) fn new(
         column: Column<'_>,
         series: &Series,
         zstd: &mut Compressor<'static>,
@@ -106,7 +106,7 @@ impl ValueEncoding {
     }
 
     /// Parquet's name of it.
-    pub fn encoding(&self) -> Encoding {
+    pub(crate) fn encoding(&self) -> Encoding {
         match self {
             // Nothing is in it.
             ValueEncoding::Dictionary(dictionary) if dictionary.values.is_empty() => {
@@ -120,7 +120,7 @@ impl ValueEncoding {
     }
 
     /// The values of a page that are there.
-    pub fn encode(&self, column: Column<'_>, page: &[Run], out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, column: Column<'_>, page: &[Run], out: &mut Vec<u8>) {
         let present = page
             .iter()
             .filter_map(|run| Some((run.value()?, run.rows())));
@@ -214,7 +214,7 @@ impl Dictionary {
     }
 
     /// Adds the values, one after the other, to `out`.
-    pub fn plain(&self, column: Column<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn plain(&self, column: Column<'_>, out: &mut Vec<u8>) {
         let values = self.values.iter();
         values.for_each(|value| column.plain(*value, out));
     }

@@ -15,10 +15,10 @@ use crate::records::machine::Machine;
 /// What the name of a file that is being written ends with.
 const OPEN: &str = ".open";
 /// And of one of which there is not enough yet to be opened.
-pub const PARTIAL: &str = ".partial";
+pub(crate) const PARTIAL: &str = ".partial";
 
 /// The files of a machine in a directory.
-pub struct Directory {
+pub(crate) struct Directory {
     /// That of this host.
     path: PathBuf,
     /// The beginning of the machine's boot id.
@@ -29,7 +29,7 @@ pub struct Directory {
 }
 
 /// The directory of `host` in `out`. What would make it another name is written as a URL has it.
-pub fn host_directory(out: &Path, host: &str) -> PathBuf {
+pub(crate) fn host_directory(out: &Path, host: &str) -> PathBuf {
     let mut name = String::from("host=");
     for byte in host.bytes() {
         match byte {
@@ -43,7 +43,7 @@ pub fn host_directory(out: &Path, host: &str) -> PathBuf {
 impl Directory {
     /// That of `machine` at `path`, to which `lock` belongs. Of those that are not being written the oldest are removed beyond
     /// the limits of `keep`.
-    pub fn new(path: PathBuf, machine: &Machine, keep: SizeAndAge, lock: File) -> Directory {
+    pub(crate) fn new(path: PathBuf, machine: &Machine, keep: SizeAndAge, lock: File) -> Directory {
         let boot = machine.boot_id.chars().filter(char::is_ascii_hexdigit);
         Directory {
             path,
@@ -54,7 +54,7 @@ impl Directory {
     }
 
     /// A name that no file has, which sorts after those of before.
-    pub fn next_path(&self) -> Result<PathBuf> {
+    pub(crate) fn next_path(&self) -> Result<PathBuf> {
         let now = Utc::now();
         let date = self.path.join(now.format("date=%Y-%m-%d").to_string());
         fs::create_dir_all(&date).with_context(|| format!("cannot make {}", date.display()))?;
@@ -70,7 +70,7 @@ impl Directory {
     }
 
     /// Removes what is beyond the limits, the oldest first. What cannot be removed stays.
-    pub fn remove_oldest(&self) {
+    pub(crate) fn remove_oldest(&self) {
         let mut segments = files(&self.path);
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
         segments.sort();
@@ -105,7 +105,7 @@ fn files(of_host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
 }
 
 /// What recorders have left unfinished, the oldest first; also what they had just begun.
-pub fn unfinished(of_host: &Path) -> Vec<PathBuf> {
+pub(crate) fn unfinished(of_host: &Path) -> Vec<PathBuf> {
     let unfinished = paths(of_host).filter(|path| {
         let name = path.to_string_lossy();
         name.ends_with(OPEN) || name.ends_with(PARTIAL)
@@ -126,7 +126,7 @@ fn paths(of_host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 /// The name of a file while it is being written.
-pub fn open_path(path: &Path) -> PathBuf {
+pub(crate) fn open_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(OPEN);
     name.into()

@@ -22,11 +22,11 @@ use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::summary::Summary;
 
 /// A segment that was finished.
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its name.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Events in it.
-    pub events: u64,
+    pub(crate) events: u64,
 }
 
 /// Finishes the one that is called `open` until then, with rows of some `most` bytes in memory. None: it is another recorder's
@@ -34,7 +34,7 @@ pub struct Finished {
 ///
 /// # Errors
 /// Nothing in it is whole, or it cannot be written. What is in it stays.
-pub fn finish(open: &Path, most: usize) -> Result<Option<Finished>> {
+pub(crate) fn finish(open: &Path, most: usize) -> Result<Option<Finished>> {
     let file = match File::options().read(true).write(true).open(open) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,

@@ -1,8 +1,8 @@
 //! Parquet files in a directory, one after the other.
 
-pub mod directory;
-pub mod finish;
-pub mod unfinished;
+pub(crate) mod directory;
+pub(crate) mod finish;
+pub(crate) mod unfinished;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::sink::segments::directory::{Directory, open_path};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// Begins the Parquet file with this name.
-pub type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
+pub(crate) type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
 
 /// Segments of this machine in a directory.
-pub struct Segments {
+pub(crate) struct Segments {
     directory: Directory,
     machine: Machine,
     begin: Begin,
@@ -41,7 +41,7 @@ struct Segment {
 
 impl Segments {
     /// Of `machine` in `directory`. Each is ended at the limits of `rotate`.
-    pub fn new(
+    pub(crate) fn new(
         directory: Directory,
         machine: &Machine,
         rotate: SizeAndAge,

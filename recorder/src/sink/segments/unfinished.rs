@@ -13,7 +13,7 @@ use crate::sink::segments::directory::unfinished;
 use crate::sink::segments::finish::finish;
 
 /// Segments that are not finished.
-pub struct UnfinishedSegments {
+pub(crate) struct UnfinishedSegments {
     /// Until somebody is at them.
     files: Vec<PathBuf>,
     /// Bytes of rows in memory.
@@ -26,7 +26,7 @@ pub struct UnfinishedSegments {
 impl UnfinishedSegments {
     /// Those that are in the directory of this host now, where no other recorder writes; with rows of some `most` bytes in
     /// memory at a time.
-    pub fn new(of_host: &Path, most: usize) -> UnfinishedSegments {
+    pub(crate) fn new(of_host: &Path, most: usize) -> UnfinishedSegments {
         let (say, said) = channel();
         UnfinishedSegments {
             files: unfinished(of_host),
@@ -38,7 +38,7 @@ impl UnfinishedSegments {
     }
 
     /// To be called now and then once the recording has begun, which waits for nothing. Returns what there is to say.
-    pub fn poll(&mut self) -> impl Iterator<Item = Notice> {
+    pub(crate) fn poll(&mut self) -> impl Iterator<Item = Notice> {
         if !self.files.is_empty() {
             let files = std::mem::take(&mut self.files);
             let (most, say) = (self.most, self.say.clone());
@@ -50,7 +50,7 @@ impl UnfinishedSegments {
     }
 
     /// Waits until what was begun is finished. Returns what there is to say.
-    pub fn join(&mut self) -> impl Iterator<Item = Notice> {
+    pub(crate) fn join(&mut self) -> impl Iterator<Item = Notice> {
         let _ = self.thread.take().map(JoinHandle::join);
         self.said.try_iter()
     }

@@ -11,7 +11,7 @@ use crate::sink::summary::Summary;
 
 /// A disk.
 #[derive(Debug, Default)]
-pub struct DiskStatus {
+pub(crate) struct DiskStatus {
     full: AtomicBool,
     /// Bytes that wait in memory.
     waiting: AtomicU64,
@@ -34,7 +34,7 @@ impl DiskStatus {
     }
 
     /// Whether it is full.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
@@ -44,18 +44,18 @@ impl DiskStatus {
     }
 
     /// It is full, or it is not any more; and what there is to say about it.
-    pub fn set(&self, full: bool, say: String) {
+    pub(crate) fn set(&self, full: bool, say: String) {
         self.full.store(full, Ordering::Relaxed);
         self.told(|told| told.said.push(say));
     }
 
     /// So many bytes wait.
-    pub fn wait(&self, bytes: u64) {
+    pub(crate) fn wait(&self, bytes: u64) {
         self.waiting.store(bytes, Ordering::Relaxed);
     }
 
     /// Frames were given up.
-    pub fn lose(&self, gone: &[Arc<Frame>]) {
+    pub(crate) fn lose(&self, gone: &[Arc<Frame>]) {
         self.told(|told| {
             for frame in gone {
                 told.gone += frame.rows as u64;
@@ -67,22 +67,22 @@ impl DiskStatus {
     }
 
     /// So many rows of the recording tell of it.
-    pub fn tell(&self, rows: u64) {
+    pub(crate) fn tell(&self, rows: u64) {
         self.told(|told| told.rows += rows);
     }
 
     /// Events that were given up so far.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.told(|told| told.lost.values().sum())
     }
 
     /// What there is to say since the last time.
-    pub fn take_messages(&self) -> Vec<String> {
+    pub(crate) fn take_messages(&self) -> Vec<String> {
         self.told(|told| std::mem::take(&mut told.said))
     }
 
     /// Takes what was given up out of a summary of what was to be written.
-    pub fn correct(&self, summary: &mut Summary) {
+    pub(crate) fn correct(&self, summary: &mut Summary) {
         self.told(|told| {
             summary.events = summary.events.saturating_sub(told.gone) + told.rows;
             for (class, lost) in &told.lost {
@@ -92,7 +92,7 @@ impl DiskStatus {
     }
 
     /// Likewise, of what is told while it goes on.
-    pub fn report_to(&self, progress: &mut Progress) {
+    pub(crate) fn report_to(&self, progress: &mut Progress) {
         progress.waiting = self.is_full().then(|| self.waiting());
         self.told(|told| {
             progress.events = progress.events.saturating_sub(told.gone) + told.rows;

@@ -1,7 +1,7 @@
 //! What goes on where the disk is full: what cannot be written is kept in a ring until there is room again, and what the ring
 //! has no room for is counted.
 
-pub mod disk;
+pub(crate) mod disk;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::sink::spill::disk::DiskStatus;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// A sink that may have no room at times.
-pub struct Spill {
+pub(crate) struct Spill {
     sink: Box<dyn Sink>,
     ring: Ring,
     /// Bytes of the ring, and of rows that are written at once.
@@ -37,12 +37,12 @@ impl Spill {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
+    pub(crate) fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
         Spill::over(sink, host, (memory.spill(), memory.unpacked()))
     }
 
     /// Likewise, with so many bytes of the ring, and of rows that are written at once.
-    pub fn over(sink: Box<dyn Sink>, host: &str, most: (usize, usize)) -> Result<Spill> {
+    pub(crate) fn over(sink: Box<dyn Sink>, host: &str, most: (usize, usize)) -> Result<Spill> {
         Ok(Spill {
             sink,
             ring: Ring::new(SizeAndAge {
@@ -57,7 +57,7 @@ impl Spill {
     }
 
     /// What it tells.
-    pub fn disk(&self) -> Arc<DiskStatus> {
+    pub(crate) fn disk(&self) -> Arc<DiskStatus> {
         self.disk.clone()
     }
 
