@@ -90,7 +90,7 @@ fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
     }
     summary.events = groups.rows();
     let mut all = origin.unwrap_or_default();
-    all.extend(pairs(summary.counted()));
+    all.extend(pairs(summary.counted_metadata()));
     groups.close(all, None, file)?;
     Ok(summary.events)
 }
