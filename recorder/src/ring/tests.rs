@@ -156,7 +156,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     let store = Arc::new(Mutex::new(Store::default()));
     let full = |full| store.lock().unwrap().full = full;
     let sink = Box::new(Disk(store.clone()));
-    let mut spill = Box::new(Spill::over(sink, "host", (100_000, 1_000_000)).unwrap());
+    let mut spill = Box::new(Spill::with_limits(sink, "host", 100_000, 1_000_000).unwrap());
     let (mut happened, mut rest) = (Summary::default(), 0);
     let mut write = |spill: &mut Spill, name: &str, batches: i64| {
         for _ in 0..batches {
