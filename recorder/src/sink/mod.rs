@@ -45,8 +45,8 @@ pub(crate) trait Sink: Send {
     /// Writes the rows of a complete batch.
     ///
     /// # Errors
-    /// The rows cannot be written. Rows written earlier are safe and can be read. After a [`full::DiskFull`] the same call
-    /// can be repeated.
+    /// The rows cannot be written. Rows written earlier are safe and can be read. After a [`full::DiskFull`] the same
+    /// call can be repeated.
     fn write(&mut self, columns: &dyn Events) -> Result<()>;
 
     /// Finishes the output, and returns its size in bytes.
@@ -63,7 +63,8 @@ pub(crate) struct BatchPolicy {
     /// The longest time that rows wait for their batch to fill; `None`: as long as it takes.
     pub(crate) max_wait: Option<Duration>,
     /// Whether rows that waited `max_wait` go to the journal ([`Sink::journal`]) first and are written again when the
-    /// batch is full, with the rows of a thread and a call beside each other. Otherwise the batch ends after `max_wait`.
+    /// batch is full, with the rows of a thread and a call beside each other. Otherwise the batch ends after
+    /// `max_wait`.
     pub(crate) regroups: bool,
     /// The time after which a batch ends, full or not, followed by [`SinkCommand::Next`].
     pub(crate) command_after: Option<Duration>,
@@ -90,8 +91,8 @@ impl BatchPolicy {
     };
 }
 
-/// The time after which rows are written to a file or its journal. Together with the time that rows are held while their
-/// container is undecided it is less than a second, the most that a kill of the recorder may cost.
+/// The time after which rows are written to a file or its journal. Together with the time that rows are held while
+/// their container is undecided it is less than a second, the most that a kill of the recorder may cost.
 pub(crate) const WRITE_AFTER: Duration = Duration::from_millis(250);
 /// The time after which rows are printed.
 const PRINT_AFTER: Duration = Duration::from_millis(100);

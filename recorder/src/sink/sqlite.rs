@@ -13,8 +13,8 @@ use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Writer,
-    /// Keeps other recorders away. Dropped after `writer` has closed the file: closing any descriptor of a file drops all
-    /// POSIX locks of the process on it, and those include the locks of SQLite (fcntl_locking(2)).
+    /// Keeps other recorders away. Dropped after `writer` has closed the file: closing any descriptor of a file drops
+    /// all POSIX locks of the process on it, and those include the locks of SQLite (fcntl_locking(2)).
     _lock: File,
 }
 

@@ -1,7 +1,7 @@
 //! The summary of a recording: the counts and facts that become its metadata ([`ctrace_schema::meta`]).
 //!
-//! The pipeline adds up one summary while it records. Dumps, segments and finished files of killed recorders count their
-//! own rows with [`Summary::count`].
+//! The pipeline adds up one summary while it records. Dumps, segments and finished files of killed recorders count
+//! their own rows with [`Summary::count`].
 
 use std::collections::BTreeMap;
 use std::fmt;

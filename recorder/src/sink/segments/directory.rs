@@ -41,8 +41,8 @@ pub(crate) fn host_directory(out: &Path, host: &str) -> PathBuf {
 }
 
 impl Directory {
-    /// Uses the directory `path` of `machine`, which `lock` protects. [`Directory::remove_oldest`] removes finished segments
-    /// beyond the limits of `retention`.
+    /// Uses the directory `path` of `machine`, which `lock` protects. [`Directory::remove_oldest`] removes finished
+    /// segments beyond the limits of `retention`.
     pub(crate) fn new(
         path: PathBuf,
         machine: &Machine,

@@ -1,6 +1,6 @@
-//! Finishes a segment that a killed recorder left behind: the rows of its journal become its last row groups, the footer is
-//! written, and the file gets its final name. The file gets no rollups: they would need a pass over every row, and
-//! ctrace-query works without them.
+//! Finishes a segment that a killed recorder left behind: the rows of its journal become its last row groups, the
+//! footer is written, and the file gets its final name. The file gets no rollups: they would need a pass over every
+//! row, and ctrace-query works without them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -28,8 +28,8 @@ pub(crate) struct Finished {
     pub(crate) events: u64,
 }
 
-/// Finishes the segment at `open`, with about `max_row_bytes` of rows in memory. Returns `None` if another recorder writes
-/// the segment, if the file is gone, or if the file was only begun (`.partial`) and is removed.
+/// Finishes the segment at `open`, with about `max_row_bytes` of rows in memory. Returns `None` if another recorder
+/// writes the segment, if the file is gone, or if the file was only begun (`.partial`) and is removed.
 ///
 /// # Errors
 /// The file has no complete block, or cannot be written. Its complete part stays.

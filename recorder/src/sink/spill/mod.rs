@@ -1,6 +1,6 @@
-//! Keeps a recording running while the disk is full. Rows that cannot be written go to a ring in memory and are written,
-//! oldest first, when there is space again. Rows evicted from a full ring are counted, and gap rows in the recording say
-//! what was lost.
+//! Keeps a recording running while the disk is full. Rows that cannot be written go to a ring in memory and are
+//! written, oldest first, when there is space again. Rows evicted from a full ring are counted, and gap rows in the
+//! recording say what was lost.
 
 pub(crate) mod disk;
 
