@@ -128,7 +128,7 @@ impl Parquet {
         Ok(())
     }
 
-    /// Adds to an error that ends the recording what can be done.
+    /// Adds to a fatal error how the recording so far can be read.
     fn fatal(&self, e: &anyhow::Error) -> anyhow::Error {
         let path = self.path.display();
         anyhow!(
