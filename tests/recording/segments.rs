@@ -214,8 +214,8 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
-        said.contains("a.parquet, which a recorder that was killed has left: 3,113 events")
-            && said.contains("c.parquet.open cannot be finished: nothing in it is whole")
+        said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
+            && said.contains("c.parquet.open: it has no complete block")
             && !said.contains("b.parquet"),
         "{said}"
     );

@@ -116,7 +116,7 @@ fn run(
 ) -> Result<Dumped> {
     let StartedDump { sink, path, end } = begun;
     let mut writer = DumpWriter {
-        rows: sink.wants().rows.min(ROWS),
+        rows: sink.batch_policy().max_rows.min(ROWS),
         sink,
         summary: Summary::default(),
         frames: VecDeque::new(),
@@ -135,7 +135,7 @@ fn run(
         }
     };
     writer.write(true)?;
-    let counted = summary.counting(writer.summary, &why);
+    let counted = summary.with_counts_of(writer.summary, &why);
     let bytes = writer.sink.finish(&counted)?;
     end()?;
     Ok(Dumped {

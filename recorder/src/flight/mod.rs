@@ -24,7 +24,7 @@ use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 use crate::sink::summary::{DumpReason, DumpRequest, Summary};
-use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, SinkCommand};
+use crate::sink::{BatchPolicy, Sink, SinkCommand, WRITE_AFTER};
 
 /// What may take how much of the ring: rows of what is alive, one part of so many.
 const LIVING: u64 = 16;
@@ -182,16 +182,16 @@ fn number(evicted: &mut [Evicted]) {
 }
 
 impl Sink for Flight {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy {
-            rows: 32_768,
-            patience: self.trigger.as_ref().map(|_| KEPT_AFTER),
-            gathers: true,
-            turns_after: Some(self.every),
+            max_rows: 32_768,
+            max_wait: self.trigger.as_ref().map(|_| WRITE_AFTER),
+            regroups: true,
+            command_after: Some(self.every),
         }
     }
 
-    fn keep(&mut self, events: &dyn Events) -> Result<()> {
+    fn journal(&mut self, events: &dyn Events) -> Result<()> {
         self.look(events);
         Ok(())
     }
@@ -212,8 +212,8 @@ impl Sink for Flight {
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
-        match turn {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
+        match command {
             SinkCommand::Next | SinkCommand::Retry => Ok(()),
             SinkCommand::Begin(why) => self.begin(why),
             SinkCommand::End(summary) => {

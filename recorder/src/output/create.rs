@@ -142,7 +142,7 @@ pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
 pub struct NullSink;
 
 impl Sink for NullSink {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::batches(8192, None)
     }
 

@@ -21,7 +21,7 @@ use crate::records::machine::Machine;
 use crate::sink::Sink;
 use crate::sink::json::JsonLines;
 use crate::sink::segments::Segments;
-use crate::sink::segments::directory::{Directory, of_host, open};
+use crate::sink::segments::directory::{Directory, host_directory, open_path};
 use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::Spill;
 use crate::sink::strace::StraceLines;
@@ -73,7 +73,7 @@ impl Output<'_> {
     pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let unfinished = match self.destination {
             Destination::Segments(out) => Some(UnfinishedSegments::new(
-                &of_host(out, &machine.host),
+                &host_directory(out, &machine.host),
                 self.memory.batch(),
             )),
             _ => None,
@@ -122,7 +122,7 @@ impl Output<'_> {
     /// of the dump added.
     fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
         let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
-        let origin = move |why: &DumpRequest| Summary::of_dump(&owner, why).origin();
+        let origin = move |why: &DumpRequest| Summary::for_dump(&owner, why).origin();
         if self.files.rotate.is_some() {
             bail!("--rotate and --ring do not go together: each dump is a file of its own");
         }
@@ -157,11 +157,17 @@ impl Output<'_> {
             Destination::Segments(out) => {
                 let directory = Arc::new(self.directory(out, machine)?);
                 Box::new(move |why| {
-                    let path = directory.name()?;
-                    let sink = Box::new(parquet(&open(&path), origin(why), false, sync, memory)?);
+                    let path = directory.next_path()?;
+                    let sink = Box::new(parquet(
+                        &open_path(&path),
+                        origin(why),
+                        false,
+                        sync,
+                        memory,
+                    )?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let end = Box::new(move || {
-                        std::fs::rename(open(&to), &to)
+                        std::fs::rename(open_path(&to), &to)
                             .with_context(|| format!("cannot name {}", to.display()))?;
                         directory.remove_oldest();
                         Ok(())
@@ -191,7 +197,7 @@ impl Output<'_> {
 
     /// Creates and locks the directory of this host in `out`: each host has one writer.
     fn directory(&self, out: &Path, machine: &Machine) -> Result<Directory> {
-        let path = of_host(out, &machine.host);
+        let path = host_directory(out, &machine.host);
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
         let lock = create(&path.join(".lock"), true)?;

@@ -47,7 +47,7 @@ pub fn encode(
     mut sink: Box<dyn Sink>,
     in_flight: &InFlight,
 ) -> Result<u64> {
-    let clusters = sink.wants().gathers;
+    let clusters = sink.batch_policy().regroups;
     let columns = |batch: Batch, names: &[ContainerName], room: ColumnBuffers| {
         Columns::new(batch, calls, names, host, clusters, room)
     };
@@ -58,7 +58,11 @@ pub fn encode(
             ToEncoder::Part(part, names) => (part, names),
             ToEncoder::End(summary) => return sink.finish(&summary),
         };
-        let BatchPart { batch, last, turn } = part;
+        let BatchPart {
+            batch,
+            last,
+            command,
+        } = part;
         bytes += batch.bytes();
         if last {
             gathered.join(batch);
@@ -71,14 +75,14 @@ pub fn encode(
             in_flight
                 .bytes
                 .fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
-            if let Some(turn) = turn {
-                sink.turn(turn)?;
+            if let Some(command) = command {
+                sink.command(command)?;
             }
         } else {
             let lent = gathered.lend(batch);
             let columns = columns(lent, &names, std::mem::take(&mut room));
             if columns.rows() > 0 {
-                sink.keep(&columns)?;
+                sink.journal(&columns)?;
             }
             let (lent, emptied) = columns.into_parts();
             room = emptied;

@@ -128,14 +128,16 @@ struct Store {
 struct Disk(Arc<Mutex<Store>>);
 
 impl Sink for Disk {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::batches(1000, None)
     }
 
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         let mut store = self.0.lock().unwrap();
         if store.full {
-            return Err(DiskFull::or(std::io::Error::from_raw_os_error(28).into()));
+            return Err(DiskFull::detect(
+                std::io::Error::from_raw_os_error(28).into(),
+            ));
         }
         store.written.count(events, true);
         let series = events.series("seq");
@@ -154,7 +156,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     let store = Arc::new(Mutex::new(Store::default()));
     let full = |full| store.lock().unwrap().full = full;
     let sink = Box::new(Disk(store.clone()));
-    let mut spill = Box::new(Spill::over(sink, "host", (100_000, 1_000_000)).unwrap());
+    let mut spill = Box::new(Spill::with_limits(sink, "host", 100_000, 1_000_000).unwrap());
     let (mut happened, mut rest) = (Summary::default(), 0);
     let mut write = |spill: &mut Spill, name: &str, batches: i64| {
         for _ in 0..batches {
@@ -168,19 +170,19 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     full(true);
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 3);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     assert_eq!(store.lock().unwrap().written.events, 600);
     full(false);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     // All of it fitted.
     assert_eq!(store.lock().unwrap().written.events, 1400);
     assert!(store.lock().unwrap().written.lost.is_empty());
-    assert_eq!(spill.disk().said().len(), 2);
+    assert_eq!(spill.disk().take_messages().len(), 2);
     full(true);
     write(&mut spill, "quiet", 1);
     write(&mut spill, "noisy", 200);
     full(false);
-    spill.turn(SinkCommand::Retry).unwrap();
+    spill.command(SinkCommand::Retry).unwrap();
     write(&mut spill, "web", 1);
     let lost = store.lock().unwrap().written.lost["file"];
     assert!(lost > 10_000, "{lost}");

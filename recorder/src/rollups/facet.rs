@@ -1,4 +1,5 @@
-//! The values of a facet: each set of values that occurs has a number.
+//! Keys of facets: a *facet* is a group of columns that rollups share, and a *key* is a combination of their values.
+//! Each different key gets an id, so that rows are grouped by a few small numbers.
 
 use std::sync::Arc;
 
@@ -9,127 +10,129 @@ use rustc_hash::FxHashMap;
 use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};
 
-/// Values of the columns of a facet.
-pub type Set = [Option<i64>];
+/// The values of the columns of a facet.
+pub(super) type FacetKey = [Option<i64>];
 
-/// Sets of values, each with a number.
+/// Different keys of a facet, and their ids: 0, 1, 2, ...
 #[derive(Debug, Default)]
-pub struct Sets {
-    list: Vec<Box<Set>>,
-    numbers: FxHashMap<Box<Set>, u32>,
+pub(super) struct FacetKeys {
+    /// The keys by id.
+    list: Vec<Box<FacetKey>>,
+    ids: FxHashMap<Box<FacetKey>, u32>,
 }
 
-impl Sets {
-    /// The number of a set, which is a new one if it has none.
-    pub fn number(&mut self, set: &Set) -> u32 {
-        if let Some(number) = self.numbers.get(set) {
-            return *number;
+impl FacetKeys {
+    /// Returns the id of `key`, a new one for a new key.
+    pub(super) fn id(&mut self, key: &FacetKey) -> u32 {
+        if let Some(id) = self.ids.get(key) {
+            return *id;
         }
-        let number = self.list.len() as u32;
-        self.list.push(set.into());
-        self.numbers.insert(set.into(), number);
-        number
+        let id = self.list.len() as u32;
+        self.list.push(key.into());
+        self.ids.insert(key.into(), id);
+        id
     }
 
-    /// The set with a number.
-    pub fn get(&self, number: u32) -> &Set {
-        self.list.get(number as usize).map_or(&[], |set| set)
+    /// Returns the key with the id.
+    pub(super) fn get(&self, id: u32) -> &FacetKey {
+        self.list.get(id as usize).map_or(&[], |key| key)
     }
 
-    /// All of them, in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = &Set> {
+    /// Returns all keys in the order of their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &FacetKey> {
         self.list.iter().map(AsRef::as_ref)
     }
 }
 
-/// What of a batch the rollups are of.
-pub struct FoundFacets<'a> {
-    /// By facet; none where no rollup has it.
-    sets: [Sets; Facet::ALL.len()],
-    /// What text in them is told by its place in.
-    pub texts: &'a [Arc<str>],
+/// The facet keys found in one piece of a batch.
+pub(super) struct PieceFacets<'a> {
+    /// The keys by facet; empty for a facet that no rollup uses.
+    keys: [FacetKeys; Facet::ALL.len()],
+    /// The strings of the batch; text values are indices into this list.
+    pub(super) texts: &'a [Arc<str>],
 }
 
-impl<'a> FoundFacets<'a> {
-    /// Nothing yet of the batch of `columns`.
-    pub fn new(columns: &'a dyn Events) -> FoundFacets<'a> {
-        FoundFacets {
-            sets: Default::default(),
+impl<'a> PieceFacets<'a> {
+    /// Starts without keys.
+    pub(super) fn new(columns: &'a dyn Events) -> PieceFacets<'a> {
+        PieceFacets {
+            keys: Default::default(),
             texts: columns.texts(),
         }
     }
 
-    /// Numbers the sets of a facet: returns that of each row. Times are cut to slices of so many nanoseconds.
-    pub fn number(&mut self, facet: Facet, columns: &dyn Events, slice: i64) -> Series {
+    /// Collects the keys of a facet, and returns the id of each row's key. Times are rounded down to multiples of
+    /// `slice_ns`.
+    pub(super) fn ids(&mut self, facet: Facet, columns: &dyn Events, slice_ns: i64) -> Series {
         let series = facet.columns().iter().map(|name| {
             let values = columns.series(name);
             if facet != Facet::Slice && *name != "ret" {
                 return values;
             }
-            let mut other = columns.empty(values.rows());
+            let mut mapped = columns.empty(values.rows());
             match facet {
-                Facet::Slice => sliced(&values, slice, &mut other),
-                _ => clamped(&values, &mut other),
+                Facet::Slice => round_times(&values, slice_ns, &mut mapped),
+                _ => clamp_results(&values, &mut mapped),
             }
             columns.reuse(values);
-            other
+            mapped
         });
         let series: Vec<Series> = series.collect();
         let runs: Vec<_> = series.iter().map(Series::runs).collect();
-        let sets = &mut self.sets[facet as usize];
-        let mut numbers = columns.empty(columns.rows());
-        stretches(&runs, |set, rows| {
-            numbers.push(Some(sets.number(set).into()), rows);
+        let keys = &mut self.keys[facet as usize];
+        let mut ids = columns.empty(columns.rows());
+        stretches(&runs, |key, rows| {
+            ids.push(Some(keys.id(key).into()), rows);
         });
         series.into_iter().for_each(|series| columns.reuse(series));
-        numbers
+        ids
     }
 
-    /// A set of values.
-    pub fn set(&self, facet: Facet, number: u32) -> &Set {
-        self.sets[facet as usize].get(number)
+    /// Returns the key of a facet with the id.
+    pub(super) fn key(&self, facet: Facet, id: u32) -> &FacetKey {
+        self.keys[facet as usize].get(id)
     }
 
-    /// A text.
-    pub fn text(&self, value: i64) -> Option<&Arc<str>> {
+    /// Returns the string of a text value.
+    pub(super) fn text(&self, value: i64) -> Option<&Arc<str>> {
         self.texts.get(usize::try_from(value).ok()?)
     }
 }
 
-/// The type of a column.
-pub fn ty(column: &str) -> Type {
+/// Returns the type of an event column.
+pub(super) fn column_type(column: &str) -> Type {
     index(column).map_or(Type::Text, |i| COLUMNS[i].ty)
 }
 
-/// A result that is positive, as [`POSITIVE`].
-fn clamped(results: &Series, series: &mut Series) {
+/// Replaces all positive results by [`POSITIVE`].
+fn clamp_results(results: &Series, out: &mut Series) {
     for run in results.runs() {
-        series.push(run.value().map(|ret| ret.min(POSITIVE)), run.rows());
+        out.push(run.value().map(|ret| ret.min(POSITIVE)), run.rows());
     }
 }
 
-/// Times, each as the beginning of its slice.
-fn sliced(times: &Series, slice: i64, series: &mut Series) {
+/// Replaces each time by the start of its slice.
+fn round_times(times: &Series, slice_ns: i64, out: &mut Series) {
     let mut current = 0..0;
     for run in times.runs() {
         let start = run.value().map(|time| {
-            // Most are of the same slice as the one before, and a division is dear.
+            // Most times are in the slice of the time before, and a division is slow.
             if !current.contains(&time) {
-                let start = start(time, slice);
-                current = start..start.saturating_add(slice);
+                let start = slice_start(time, slice_ns);
+                current = start..start.saturating_add(slice_ns);
             }
             current.start
         });
-        series.push(start, run.rows());
+        out.push(start, run.rows());
     }
 }
 
-/// The beginning of the slice that a time is in.
-pub fn start(time: i64, slice: i64) -> i64 {
-    time.saturating_sub(time.rem_euclid(slice))
+/// Returns the start of the slice that contains `time`.
+pub(super) fn slice_start(time: i64, slice_ns: i64) -> i64 {
+    time.saturating_sub(time.rem_euclid(slice_ns))
 }
 
-/// The first slice that is longer than `slice`, if there is one.
-pub fn longer(slice: i64) -> Option<i64> {
-    SLICES.into_iter().find(|longer| *longer > slice)
+/// Returns the next longer slice of [`SLICES`].
+pub(super) fn next_slice_ns(slice_ns: i64) -> Option<i64> {
+    SLICES.into_iter().find(|longer| *longer > slice_ns)
 }

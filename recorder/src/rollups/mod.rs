@@ -1,11 +1,14 @@
-//! Counts the events of a recording by a few columns as it is written: the rollups that [`ctrace_schema::rollups`]
-//! defines.
+//! Aggregates the events of a recording while it is written: the rollups that [`ctrace_schema::rollups`] defines.
 //!
-//! A column is a list of runs. Where no key changes over a stretch of rows, it costs one look-up, and each measure a sum.
-//! All rollups come from the same groups of a batch, which are far fewer than its rows.
+//! A batch is aggregated in two steps. First its rows are grouped by the keys of all facets ([`facet`]), in pieces of
+//! [`PIECE_ROWS`]. Columns are lists of runs, so a stretch of rows in which no key changes needs one look-up, and one
+//! addition per measure. Then the groups, which are far fewer than the rows, are added to each rollup ([`table`]).
+//!
+//! Memory is bounded: when the rows of all rollups need too much, the largest rollup is compressed and becomes one
+//! *part* of several, which readers add up. A rollup whose parts are too large to be useful is dropped.
 
+mod aggregates;
 mod facet;
-mod sums;
 mod table;
 mod values;
 
@@ -13,320 +16,328 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use aggregates::Aggregate;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
-use facet::{FoundFacets, longer};
+use facet::{PieceFacets, next_slice_ns};
 use rustc_hash::FxHashMap;
-use sums::Sum;
-use table::{FacetNumbers, NONE, ROW, RollupTable};
+use table::{FacetIds, NONE, ROW_BYTES, RollupTable};
 
 use crate::limits::memory::{Memory, give_back};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, stretches};
 
-/// Rows of a rollup by time: where there are more, its slices become longer.
-const MOST_SLICED: usize = 8_192;
-/// Events of the recording to a row, at least: a rollup that is hardly smaller is no use.
-const LEAST: usize = 4;
-/// Events to a byte of a rollup in parts, at least: it should not make a recording much larger.
-const LEAST_TO_BYTE: usize = 8;
-/// Rollups that stay as long as there are others: others are held against them, and most questions are about them.
-const KEPT: [&str; 3] = ["lives", "calls", "activity"];
-/// Of the rows that may be in memory one in so many may in any case.
-const ONE_IN: usize = 4;
-/// Rows that are grouped at a time, which bounds the memory that groups take.
-const PIECE: usize = 8_192;
+/// The rows of a rollup by time above which its slices become longer.
+const MAX_SLICED_ROWS: usize = 8_192;
+/// A rollup without parts is written only if there are this many events per row: one that is hardly smaller than the
+/// recording is useless.
+const MIN_EVENTS_PER_ROW: usize = 4;
+/// A part is kept only if there are this many events per byte, because rollups should not make a recording much larger.
+const MIN_EVENTS_PER_BYTE: usize = 8;
+/// Rollups that are dropped last: most queries need them, and ctrace-query checks the event counts of others against
+/// them.
+const PROTECTED: [&str; 3] = ["lives", "calls", "activity"];
+/// Rollups may always use at least 1/4 of their row limit, even when memory is short.
+const MIN_LIMIT_DIVISOR: usize = 4;
+/// The rows that are grouped at a time, which bounds the memory of the groups.
+const PIECE_ROWS: usize = 8_192;
 
 /// The rollups of a recording so far.
 #[derive(Debug)]
-pub struct Rollups {
-    /// Rows that may be in memory. Where there are more, the largest rollup is ended, and what follows becomes another part of
-    /// it.
-    most: usize,
-    /// Bytes of parts, which are kept until the end: where there would be more, a rollup is left out.
-    most_bytes: usize,
+pub(crate) struct Rollups {
+    /// The limit of rows in memory, of [`ROW_BYTES`] each. Above it the largest rollup is compressed to a part.
+    max_rows: usize,
+    /// The limit of all parts, which stay in memory until the end. Above it a rollup is dropped.
+    max_part_bytes: usize,
     memory: Memory,
-    tables: Vec<Growing>,
-    slice: i64,
+    rollups: Vec<GrowingRollup>,
+    slice_ns: i64,
     events: usize,
-    /// Bytes of all parts.
-    bytes: usize,
+    part_bytes: usize,
 }
 
 /// A rollup that grows.
 #[derive(Debug)]
-struct Growing {
-    /// Those parts that are ended.
+struct GrowingRollup {
+    /// The parts that are complete.
     parts: Vec<Blob>,
-    /// Events of the recording before the one that is not.
-    before: usize,
+    /// Events of the recording before the current part.
+    events_before: usize,
+    /// The current part.
     table: RollupTable,
 }
 
-/// A rollup as it stands in a file, or a part of one.
+/// A rollup or a part of a rollup, as stored in a file.
 #[derive(Clone, Debug)]
-pub struct Blob {
-    /// Its name.
-    pub name: &'static str,
+pub(crate) struct Blob {
+    pub(crate) name: &'static str,
     /// A zstd frame.
-    pub bytes: Vec<u8>,
-    /// Bytes of what is in the frame.
-    pub size: usize,
-    /// Nanoseconds of a slice, where it has slices.
-    pub slice: Option<i64>,
+    pub(crate) bytes: Vec<u8>,
+    /// The uncompressed size in bytes.
+    pub(crate) size: usize,
+    /// The slice in ns, if the rollup has [`Facet::Slice`].
+    pub(crate) slice: Option<i64>,
 }
 
-/// Rows of a batch with the same values in all keys.
+/// Groups of rows with the same keys in all facets.
 #[derive(Default)]
 struct Groups {
-    index: FxHashMap<FacetNumbers, u32>,
-    numbers: Vec<FacetNumbers>,
+    /// The groups by key ids.
+    index: FxHashMap<FacetIds, u32>,
+    /// The key ids by group.
+    ids: Vec<FacetIds>,
+    /// The rows of each group.
     counts: Vec<i64>,
     /// The group of each row.
     rows: Series,
-    /// By measure, then by group.
-    sums: BTreeMap<&'static str, Vec<Sum>>,
+    /// The aggregates by measure, then by group.
+    aggregates: BTreeMap<&'static str, Vec<Aggregate>>,
 }
 
 impl Rollups {
-    /// Of no events, within `memory`.
-    pub fn new(memory: Memory) -> Rollups {
-        Rollups::within(memory, memory.sums() / ROW, memory.sums() / 2)
+    pub(crate) fn new(memory: Memory) -> Rollups {
+        Rollups::with_limits(memory, memory.sums() / ROW_BYTES, memory.sums() / 2)
     }
 
-    /// Likewise, with so many rows in memory and so many bytes of parts.
-    fn within(memory: Memory, most: usize, most_bytes: usize) -> Rollups {
-        let growing = |rollup| Growing {
+    fn with_limits(memory: Memory, max_rows: usize, max_part_bytes: usize) -> Rollups {
+        let growing = |rollup| GrowingRollup {
             parts: vec![],
-            before: 0,
+            events_before: 0,
             table: RollupTable::new(rollup),
         };
         Rollups {
-            most,
-            most_bytes,
+            max_rows,
+            max_part_bytes,
             memory,
-            tables: ROLLUPS.iter().map(growing).collect(),
-            slice: SLICES[0],
+            rollups: ROLLUPS.iter().map(growing).collect(),
+            slice_ns: SLICES[0],
             events: 0,
-            bytes: 0,
+            part_bytes: 0,
         }
     }
 
     /// Adds the events of a batch.
-    pub fn add(&mut self, columns: &dyn Events) {
+    pub(crate) fn add(&mut self, columns: &dyn Events) {
         self.events += columns.rows();
-        for from in (0..columns.rows()).step_by(PIECE) {
-            // What is different in each row of a batch would take more memory than all that is kept of it.
-            self.tables.iter_mut().for_each(|g| g.table.turn());
-            let mut found = FoundFacets::new(columns);
-            let until = columns.rows().min(from + PIECE);
+        for from in (0..columns.rows()).step_by(PIECE_ROWS) {
+            // The ids of a whole batch of unique keys would need more memory than the rollups themselves.
+            self.rollups.iter_mut().for_each(|r| r.table.begin_piece());
+            let mut facets = PieceFacets::new(columns);
+            let until = columns.rows().min(from + PIECE_ROWS);
             let Some(view) = columns.view(from..until) else {
-                self.add_piece(columns, &mut found);
+                self.add_piece(columns, &mut facets);
                 break;
             };
-            self.add_piece(&*view, &mut found);
+            self.add_piece(&*view, &mut facets);
         }
         self.lengthen_slices();
     }
 
-    fn add_piece(&mut self, piece: &dyn Events, found: &mut FoundFacets<'_>) {
-        let uses = |facet: &Facet| self.tables.iter().any(|g| g.table.has(*facet));
-        let facets = Facet::ALL.into_iter().filter(uses);
-        let facets = facets.map(|facet| (facet, found.number(facet, piece, self.slice)));
-        let facets: Vec<(Facet, Series)> = facets.collect();
-        let mut groups = Groups::of(&facets, piece.empty(piece.rows()));
-        let tables = self.tables.iter();
-        let measures = tables.flat_map(|growing| growing.table.rollup.measures);
+    fn add_piece(&mut self, piece: &dyn Events, facets: &mut PieceFacets<'_>) {
+        let uses = |facet: &Facet| self.rollups.iter().any(|r| r.table.has(*facet));
+        let ids = Facet::ALL.into_iter().filter(uses);
+        let ids = ids.map(|facet| (facet, facets.ids(facet, piece, self.slice_ns)));
+        let ids: Vec<(Facet, Series)> = ids.collect();
+        let mut groups = Groups::new(&ids, piece.empty(piece.rows()));
+        let rollups = self.rollups.iter();
+        let measures = rollups.flat_map(|growing| growing.table.rollup.measures);
         let values = measures.map(|m| (m.column, Series::default()));
         let mut values: BTreeMap<_, _> = values.collect();
         for (name, series) in &mut values {
             *series = piece.series(name);
-            groups.measure(name, series);
+            groups.aggregate(name, series);
         }
-        self.take(&groups, &values, found);
-        let facets = facets.into_iter().map(|(_, series)| series);
-        let all = facets.chain(values.into_values()).chain([groups.rows]);
+        self.add_groups(&groups, &values, facets);
+        let ids = ids.into_iter().map(|(_, series)| series);
+        let all = ids.chain(values.into_values()).chain([groups.rows]);
         all.for_each(|series| piece.reuse(series));
     }
 
-    /// Adds a piece of a batch, of which `values` are those of the measures.
-    fn take(
+    /// Adds the groups of a piece to all rollups. `values` are the columns of the measures.
+    fn add_groups(
         &mut self,
         groups: &Groups,
         values: &BTreeMap<&'static str, Series>,
-        found: &FoundFacets<'_>,
+        facets: &PieceFacets<'_>,
     ) {
-        let most = self.most_now();
-        let mut at = 0;
-        while let Some(Growing { table, .. }) = self.tables.get_mut(at) {
-            let rows = add(table, groups, found);
-            let counted = |m: &&Measure| m.stats.contains(&Stat::Histogram);
-            if let Some(measure) = table.rollup.measures.iter().find(counted)
+        let row_limit = self.row_limit();
+        let mut next = 0;
+        while let Some(GrowingRollup { table, .. }) = self.rollups.get_mut(next) {
+            let rows = add_to_table(table, groups, facets);
+            let has_histogram = |m: &&Measure| m.stats.contains(&Stat::Histogram);
+            if let Some(measure) = table.rollup.measures.iter().find(has_histogram)
                 && let Some(measured) = values.get(measure.column)
             {
-                stretches(&[groups.rows.runs(), measured.runs()], |values, times| {
+                stretches(&[groups.rows.runs(), measured.runs()], |values, events| {
                     if let [Some(group), Some(value)] = values {
                         match rows[*group as usize] {
                             NONE => {}
-                            row => table.count(row, *value, times),
+                            row => table.add_to_histogram(row, *value, events),
                         }
                     }
                 });
             }
-            at += 1;
-            while self.weight() > most {
-                let (largest, dropped) = self.end_largest();
-                if dropped && largest < at {
-                    at -= 1;
+            next += 1;
+            while self.weight() > row_limit {
+                if let Some(dropped) = self.shrink()
+                    && dropped < next
+                {
+                    next -= 1;
                 }
             }
         }
     }
 
-    /// Rows that may be in memory now: no more than others have left.
-    fn most_now(&self) -> usize {
-        let left = self.weight() + self.memory.left() / ROW;
-        let rows = left.saturating_sub(self.memory.kept_from_sums() / ROW);
-        rows.clamp(self.most / ONE_IN, self.most)
+    /// Returns the limit of rows for now: `max_rows`, or less if others use the memory.
+    fn row_limit(&self) -> usize {
+        let available = self.weight() + self.memory.left() / ROW_BYTES;
+        let rows = available.saturating_sub(self.memory.kept_from_sums() / ROW_BYTES);
+        rows.clamp(self.max_rows / MIN_LIMIT_DIVISOR, self.max_rows)
     }
 
+    /// Returns the memory of all rollups, in rows of [`ROW_BYTES`].
     fn weight(&self) -> usize {
-        self.tables.iter().map(|g| g.table.weight()).sum()
+        self.rollups.iter().map(|r| r.table.weight()).sum()
     }
 
-    /// Ends the largest rollup. If that is not worth its space it is left out, or another in place of one of [`KEPT`]: returns
-    /// which it was, and whether it is gone.
-    fn end_largest(&mut self) -> (usize, bool) {
-        let weights = self.tables.iter().map(|g| g.table.weight()).enumerate();
+    /// Frees the memory of the largest rollup: compresses its rows to a part, or drops the rollup if the part would not
+    /// be worth its space. In place of one of [`PROTECTED`] the largest other rollup is dropped. Returns the index of a
+    /// dropped rollup.
+    fn shrink(&mut self) -> Option<usize> {
+        let weights = self.rollups.iter().map(|r| r.table.weight()).enumerate();
         let largest = weights.max_by_key(|(_, weight)| *weight);
-        let largest = largest.map_or(0, |(at, _)| at);
-        let growing = &mut self.tables[largest];
-        if let Ok(part) = blob(&growing.table, self.slice)
-            && part.bytes.len() * LEAST_TO_BYTE <= self.events - growing.before
-            && self.bytes + part.bytes.len() <= self.most_bytes
+        let largest = largest.map_or(0, |(i, _)| i);
+        let growing = &mut self.rollups[largest];
+        if let Ok(part) = compress(&growing.table, self.slice_ns)
+            && part.bytes.len() * MIN_EVENTS_PER_BYTE <= self.events - growing.events_before
+            && self.part_bytes + part.bytes.len() <= self.max_part_bytes
         {
-            self.bytes += part.bytes.len();
+            self.part_bytes += part.bytes.len();
             growing.parts.push(part);
             growing.table = RollupTable::new(growing.table.rollup);
-            growing.before = self.events;
+            growing.events_before = self.events;
             give_back();
-            return (largest, false);
+            return None;
         }
-        let kept = |at: &usize| KEPT.contains(&self.tables[*at].table.rollup.name);
-        let others = (0..self.tables.len()).filter(|at| !kept(at));
-        let other = others.max_by_key(|at| self.tables[*at].table.weight());
-        let gone = if kept(&largest) {
+        let is_protected = |i: &usize| PROTECTED.contains(&self.rollups[*i].table.rollup.name);
+        let others = (0..self.rollups.len()).filter(|i| !is_protected(i));
+        let other = others.max_by_key(|i| self.rollups[*i].table.weight());
+        let dropped = if is_protected(&largest) {
             other.unwrap_or(largest)
         } else {
             largest
         };
-        let parts = self.tables[gone].parts.iter();
-        self.bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
-        self.tables.remove(gone);
+        let parts = self.rollups[dropped].parts.iter();
+        self.part_bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
+        self.rollups.remove(dropped);
         give_back();
-        (gone, true)
+        Some(dropped)
     }
 
-    /// Makes the slices longer where there are too many.
+    /// Makes the slices longer while a rollup has too many rows.
     fn lengthen_slices(&mut self) {
-        let large = |g: &Growing| g.table.has(Facet::Slice) && g.table.rows() > MOST_SLICED;
-        while self.tables.iter().any(large)
-            && let Some(slice) = longer(self.slice)
+        let is_large =
+            |r: &GrowingRollup| r.table.has(Facet::Slice) && r.table.rows() > MAX_SLICED_ROWS;
+        while self.rollups.iter().any(is_large)
+            && let Some(slice_ns) = next_slice_ns(self.slice_ns)
         {
-            self.slice = slice;
-            for Growing { table, .. } in &mut self.tables {
-                table.lengthen(slice);
+            self.slice_ns = slice_ns;
+            for GrowingRollup { table, .. } in &mut self.rollups {
+                table.lengthen_slices(slice_ns);
             }
         }
     }
 
-    /// What stands in the file.
-    ///
-    /// # Errors
-    /// None that a user can cause.
-    pub fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
-        let worth = |g: &&Growing| !g.parts.is_empty() || g.table.rows() * LEAST <= self.events;
-        self.tables.iter().filter(worth).flat_map(|growing| {
-            let last = std::iter::once_with(|| Ok(Cow::Owned(blob(&growing.table, self.slice)?)));
+    /// Returns the rollups and parts for the file.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
+        let is_useful = |r: &&GrowingRollup| {
+            !r.parts.is_empty() || r.table.rows() * MIN_EVENTS_PER_ROW <= self.events
+        };
+        self.rollups.iter().filter(is_useful).flat_map(|growing| {
+            let last =
+                std::iter::once_with(|| Ok(Cow::Owned(compress(&growing.table, self.slice_ns)?)));
             let parts = growing.parts.iter().map(|part| Ok(Cow::Borrowed(part)));
             parts.chain(last)
         })
     }
 }
 
-/// Adds groups to a rollup: returns the row of each, [`NONE`] where it is not of it.
-fn add(table: &mut RollupTable, groups: &Groups, found: &FoundFacets<'_>) -> Vec<u32> {
+/// Adds groups to a rollup. Returns the row of each group, [`NONE`] for groups that do not belong to the rollup.
+fn add_to_table(table: &mut RollupTable, groups: &Groups, facets: &PieceFacets<'_>) -> Vec<u32> {
     let measures = table.rollup.measures.iter();
-    let sums: Vec<_> = measures.map(|m| groups.sums.get(m.column)).collect();
-    let mut rows = vec![NONE; groups.numbers.len()];
-    for (group, numbers) in groups.numbers.iter().enumerate() {
-        if table.takes(numbers, found) {
-            let sums = sums.iter().filter_map(|sums| sums.map(|sums| &sums[group]));
-            rows[group] = table.add(numbers, found, groups.counts[group], sums);
+    let measures: Vec<_> = measures.map(|m| groups.aggregates.get(m.column)).collect();
+    let mut rows = vec![NONE; groups.ids.len()];
+    for (group, ids) in groups.ids.iter().enumerate() {
+        if table.includes(ids, facets) {
+            let aggregates = measures.iter().flatten().map(|by_group| &by_group[group]);
+            rows[group] = table.add(ids, facets, groups.counts[group], aggregates);
         }
     }
     rows
 }
 
-/// A rollup or a part of one is compressed as it is written: as a whole it would be in memory once more.
-fn blob(table: &RollupTable, slice: i64) -> Result<Blob, ArrowError> {
-    // With a checksum, so that what is damaged is not read.
+/// Encodes and compresses the rows of a rollup in one pass: the uncompressed stream would need their memory again.
+fn compress(table: &RollupTable, slice_ns: i64) -> Result<Blob, ArrowError> {
+    // The checksum lets readers detect damage.
     let mut encoder = zstd::Encoder::new(vec![], 3)?;
     encoder.include_checksum(true)?;
-    let to = Counted {
-        to: encoder,
-        size: 0,
+    let counting = CountingWriter {
+        inner: encoder,
+        bytes: 0,
     };
-    let mut stream = StreamWriter::try_new(to, &table.schema())?;
+    let mut stream = StreamWriter::try_new(counting, &table.schema())?;
     for batch in table.batches() {
         stream.write(&batch?)?;
     }
-    let Counted { to: encoder, size } = stream.into_inner()?;
+    let CountingWriter {
+        inner: encoder,
+        bytes: size,
+    } = stream.into_inner()?;
     Ok(Blob {
         name: table.rollup.name,
         bytes: encoder.finish()?,
         size,
-        slice: table.has(Facet::Slice).then_some(slice),
+        slice: table.has(Facet::Slice).then_some(slice_ns),
     })
 }
 
-/// A writer that knows how many bytes it was given.
-struct Counted<W> {
-    to: W,
-    size: usize,
+/// A writer that counts its bytes.
+struct CountingWriter<W> {
+    inner: W,
+    bytes: usize,
 }
 
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.to.write(bytes)?;
-        self.size += written;
+impl<W: Write> Write for CountingWriter<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.bytes += written;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        self.inner.flush()
     }
 }
 
 impl Groups {
-    /// Groups rows. `rows` has none yet.
-    fn of(keys: &[(Facet, Series)], rows: Series) -> Groups {
+    /// Groups rows by the key ids of all facets. `rows` is an empty series for the result.
+    fn new(facets: &[(Facet, Series)], rows: Series) -> Groups {
         let mut groups = Groups {
             rows,
             ..Groups::default()
         };
-        let runs: Vec<&[Run]> = keys.iter().map(|(_, series)| series.runs()).collect();
+        let runs: Vec<&[Run]> = facets.iter().map(|(_, series)| series.runs()).collect();
         stretches(&runs, |values, length| {
-            let mut numbers = FacetNumbers::default();
-            for ((facet, _), value) in keys.iter().zip(values) {
-                // All have a number.
-                numbers[*facet as usize] = value.unwrap_or(0) as u32;
+            let mut ids = FacetIds::default();
+            for ((facet, _), value) in facets.iter().zip(values) {
+                // Every row has an id.
+                ids[*facet as usize] = value.unwrap_or(0) as u32;
             }
-            let next = groups.numbers.len() as u32;
-            let group = *groups.index.entry(numbers).or_insert(next);
+            let next = groups.ids.len() as u32;
+            let group = *groups.index.entry(ids).or_insert(next);
             if group == next {
-                groups.numbers.push(numbers);
+                groups.ids.push(ids);
                 groups.counts.push(0);
             }
             groups.counts[group as usize] += length as i64;
@@ -335,15 +346,15 @@ impl Groups {
         groups
     }
 
-    /// Sums up a measure by group.
-    fn measure(&mut self, name: &'static str, values: &Series) {
-        let mut sums = vec![Sum::default(); self.numbers.len()];
+    /// Aggregates the column of a measure by group.
+    fn aggregate(&mut self, name: &'static str, values: &Series) {
+        let mut aggregates = vec![Aggregate::default(); self.ids.len()];
         stretches(&[self.rows.runs(), values.runs()], |values, length| {
             if let [Some(group), Some(value)] = values {
-                sums[*group as usize].add(*value, length as i64);
+                aggregates[*group as usize].add(*value, length as i64);
             }
         });
-        self.sums.insert(name, sums);
+        self.aggregates.insert(name, aggregates);
     }
 }
 

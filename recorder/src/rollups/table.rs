@@ -1,4 +1,4 @@
-//! The rows of one rollup.
+//! The rows of one rollup: a key of several facets, an event count, and the aggregates and histograms of its measures.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,49 +10,50 @@ use ctrace_schema::histogram::Histogram;
 use ctrace_schema::rollups::{Facet, Only, Rollup, Stat};
 use rustc_hash::FxHashMap;
 
-use crate::rollups::facet::FoundFacets;
-use crate::rollups::sums::{self, Sum};
+use crate::rollups::aggregates::{self, Aggregate};
+use crate::rollups::facet::PieceFacets;
 use crate::rollups::values::FacetValues;
 
-/// Facets of a rollup, at most.
-const WIDTH: usize = 5;
-/// No number yet, or none at all.
-pub const NONE: u32 = u32::MAX;
-/// Bytes that a row takes in memory, about.
-pub const ROW: usize = 400;
+/// The most facets of a rollup.
+const MAX_FACETS: usize = 5;
+/// No id or row, or none yet.
+pub(super) const NONE: u32 = u32::MAX;
+/// The approximate memory of a row in bytes.
+pub(super) const ROW_BYTES: usize = 400;
 
-/// Rows that are made columns of at a time.
-const AT_ONCE: usize = 8_192;
+/// The rows of a record batch of the stream.
+const BATCH_ROWS: usize = 8_192;
 
-/// The number of a set of values of each facet, in a batch.
-pub type FacetNumbers = [u32; Facet::ALL.len()];
+/// The id of a key for each facet, in a piece of a batch.
+pub(super) type FacetIds = [u32; Facet::ALL.len()];
 
-/// One rollup so far.
+/// One rollup that grows.
 #[derive(Debug)]
-pub struct RollupTable {
-    /// What it is of.
-    pub rollup: &'static Rollup,
-    /// By its facets.
+pub(super) struct RollupTable {
+    pub(super) rollup: &'static Rollup,
+    /// The keys by facet, in the order of `rollup.facets`.
     values: Vec<FacetValues>,
-    index: FxHashMap<[u32; WIDTH], u32>,
-    keys: Vec<[u32; WIDTH]>,
+    /// The rows by key.
+    index: FxHashMap<[u32; MAX_FACETS], u32>,
+    /// The keys by row.
+    keys: Vec<[u32; MAX_FACETS]>,
+    /// The event counts by row.
     counts: Vec<i64>,
-    /// By row, then by measure.
-    sums: Vec<Sum>,
-    /// By row, where it has them.
+    /// The aggregates by row, then by measure.
+    aggregates: Vec<Aggregate>,
+    /// The histograms by row, if a measure has one.
     histograms: Vec<Histogram>,
-    /// Bytes that they take.
-    heap: usize,
-    /// Our number of a set of values of the batch, by facet.
-    known: Vec<Vec<u32>>,
-    /// Whether it is of events with a set of values of the batch; of the facet that decides it.
-    takes: Vec<bool>,
+    histogram_bytes: usize,
+    /// For each facet: the id in `values` of each key of the piece.
+    own_ids: Vec<Vec<u32>>,
+    /// For each key of the piece, in the facet with the column of `rollup.only`: whether its events belong to the
+    /// rollup.
+    includes: Vec<bool>,
 }
 
 impl RollupTable {
-    /// Without rows.
-    pub fn new(rollup: &'static Rollup) -> RollupTable {
-        debug_assert!(rollup.facets.len() <= WIDTH);
+    pub(super) fn new(rollup: &'static Rollup) -> RollupTable {
+        debug_assert!(rollup.facets.len() <= MAX_FACETS);
         RollupTable {
             rollup,
             values: rollup
@@ -64,179 +65,176 @@ impl RollupTable {
             index: FxHashMap::default(),
             keys: vec![],
             counts: vec![],
-            sums: vec![],
+            aggregates: vec![],
             histograms: vec![],
-            heap: 0,
-            known: vec![vec![]; rollup.facets.len()],
-            takes: vec![],
+            histogram_bytes: 0,
+            own_ids: vec![vec![]; rollup.facets.len()],
+            includes: vec![],
         }
     }
 
-    /// What follows is of another batch.
-    pub fn turn(&mut self) {
-        self.known.iter_mut().for_each(Vec::clear);
-        self.takes.clear();
+    /// Forgets the ids of the last piece.
+    pub(super) fn begin_piece(&mut self) {
+        self.own_ids.iter_mut().for_each(Vec::clear);
+        self.includes.clear();
     }
 
-    /// How many rows it has.
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.keys.len()
     }
 
-    /// How much memory it takes, in rows.
-    pub fn weight(&self) -> usize {
-        let text: usize = self.values.iter().map(FacetValues::bytes).sum();
-        self.rows() + (text + self.heap) / ROW
+    /// Returns the approximate memory of the rollup, in rows of [`ROW_BYTES`].
+    pub(super) fn weight(&self) -> usize {
+        let text: usize = self.values.iter().map(FacetValues::text_bytes).sum();
+        self.rows() + (text + self.histogram_bytes) / ROW_BYTES
     }
 
-    /// Whether it has a facet.
-    pub fn has(&self, facet: Facet) -> bool {
+    pub(super) fn has(&self, facet: Facet) -> bool {
         self.rollup.facets.contains(&facet)
     }
 
-    /// Whether it is of events with these values.
-    pub fn takes(&mut self, numbers: &FacetNumbers, found: &FoundFacets<'_>) -> bool {
+    /// Returns whether events with these keys belong to the rollup: the condition of `rollup.only`.
+    pub(super) fn includes(&mut self, ids: &FacetIds, piece: &PieceFacets<'_>) -> bool {
         let (Only::Present(column) | Only::OneOf(column, _)) = self.rollup.only else {
             return true;
         };
-        let place = |facet: &Facet| facet.columns().iter().position(|name| *name == column);
+        let position = |facet: &Facet| facet.columns().iter().position(|name| *name == column);
         let mut facets = self.rollup.facets.iter();
-        let Some((facet, at)) = facets.find_map(|facet| Some((*facet, place(facet)?))) else {
+        let Some((facet, position)) = facets.find_map(|facet| Some((*facet, position(facet)?)))
+        else {
             return false;
         };
-        let set = numbers[facet as usize];
-        for set in self.takes.len() as u32..=set {
-            let value = found.set(facet, set).get(at).copied().flatten();
-            self.takes.push(match self.rollup.only {
+        let id = ids[facet as usize];
+        for id in self.includes.len() as u32..=id {
+            let value = piece.key(facet, id).get(position).copied().flatten();
+            self.includes.push(match self.rollup.only {
                 Only::OneOf(_, names) => {
-                    let text = value.and_then(|value| found.text(value));
+                    let text = value.and_then(|value| piece.text(value));
                     text.is_some_and(|text| names.contains(&text.as_ref()))
                 }
                 Only::All | Only::Present(_) => value.is_some(),
             });
         }
-        self.takes[set as usize]
+        self.includes[id as usize]
     }
 
-    /// Adds events. `sums` are those of its measures. Returns their row.
-    pub fn add<'a>(
+    /// Adds events with the keys `ids` and the aggregates of the rollup's measures. Returns their row.
+    pub(super) fn add<'a>(
         &mut self,
-        numbers: &FacetNumbers,
-        found: &FoundFacets<'_>,
+        ids: &FacetIds,
+        piece: &PieceFacets<'_>,
         count: i64,
-        sums: impl Iterator<Item = &'a Sum>,
+        aggregates: impl Iterator<Item = &'a Aggregate>,
     ) -> u32 {
-        let mut key = [0; WIDTH];
-        for (at, facet) in self.rollup.facets.iter().enumerate() {
-            let (set, known) = (numbers[*facet as usize], &mut self.known[at]);
-            if known.len() <= set as usize {
-                known.resize(set as usize + 1, NONE);
+        let mut key = [0; MAX_FACETS];
+        for (i, facet) in self.rollup.facets.iter().enumerate() {
+            let (id, own_ids) = (ids[*facet as usize], &mut self.own_ids[i]);
+            if own_ids.len() <= id as usize {
+                own_ids.resize(id as usize + 1, NONE);
             }
-            let own = &mut known[set as usize];
-            if *own == NONE {
-                *own = self.values[at].number(found.set(*facet, set), found);
+            let own_id = &mut own_ids[id as usize];
+            if *own_id == NONE {
+                *own_id = self.values[i].id(piece.key(*facet, id), piece);
             }
-            key[at] = *own;
+            key[i] = *own_id;
         }
-        self.add_to(key, count, sums)
+        self.add_to_row(key, count, aggregates)
     }
 
-    fn add_to<'a>(
+    fn add_to_row<'a>(
         &mut self,
-        key: [u32; WIDTH],
+        key: [u32; MAX_FACETS],
         count: i64,
-        sums: impl Iterator<Item = &'a Sum>,
+        aggregates: impl Iterator<Item = &'a Aggregate>,
     ) -> u32 {
-        let new = self.keys.len();
-        let row = *self.index.entry(key).or_insert(new as u32);
-        if row as usize == new {
+        let next = self.keys.len();
+        let row = *self.index.entry(key).or_insert(next as u32);
+        if row as usize == next {
             self.keys.push(key);
             self.counts.push(0);
             let width = self.rollup.measures.len();
-            self.sums.resize(self.sums.len() + width, Sum::default());
+            self.aggregates
+                .resize(self.aggregates.len() + width, Aggregate::default());
         }
         self.counts[row as usize] += count;
         let from = row as usize * self.rollup.measures.len();
-        for (sum, more) in self.sums[from..].iter_mut().zip(sums) {
-            sum.merge(more);
+        for (aggregate, added) in self.aggregates[from..].iter_mut().zip(aggregates) {
+            aggregate.merge(added);
         }
         row
     }
 
-    /// Counts a value of the column that it has histograms of, in a row.
-    pub fn count(&mut self, row: u32, value: i64, times: usize) {
+    /// Adds a value that `events` events have to the histogram of a row.
+    pub(super) fn add_to_histogram(&mut self, row: u32, value: i64, events: usize) {
         if self.histograms.len() < self.rows() {
-            self.heap += (self.rows() - self.histograms.len()) * size_of::<Histogram>();
+            self.histogram_bytes += (self.rows() - self.histograms.len()) * size_of::<Histogram>();
             self.histograms.resize(self.rows(), Histogram::default());
         }
         let histogram = &mut self.histograms[row as usize];
         let before = histogram.heap();
-        histogram.add_times(value as f64, times as u64);
-        self.heap += histogram.heap() - before;
+        histogram.add_times(value as f64, events as u64);
+        self.histogram_bytes += histogram.heap() - before;
     }
 
-    /// Makes the slices of time longer.
-    pub fn lengthen(&mut self, slice: i64) {
-        let Some(at) = self.rollup.facets.iter().position(|f| *f == Facet::Slice) else {
+    /// Merges the rows of each longer slice.
+    pub(super) fn lengthen_slices(&mut self, slice_ns: i64) {
+        let Some(position) = self.rollup.facets.iter().position(|f| *f == Facet::Slice) else {
             return;
         };
-        let (values, numbers) = self.values[at].lengthened(slice);
+        let (values, new_ids) = self.values[position].with_longer_slices(slice_ns);
         let old = std::mem::replace(self, RollupTable::new(self.rollup));
         let width = self.rollup.measures.len();
         for (row, key) in old.keys.iter().enumerate() {
             let mut key = *key;
-            key[at] = numbers[key[at] as usize];
-            let sums = &old.sums[row * width..(row + 1) * width];
-            self.add_to(key, old.counts[row], sums.iter());
+            key[position] = new_ids[key[position] as usize];
+            let aggregates = &old.aggregates[row * width..(row + 1) * width];
+            self.add_to_row(key, old.counts[row], aggregates.iter());
         }
         self.values = old.values;
-        self.values[at] = values;
+        self.values[position] = values;
     }
 
-    /// Its columns.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::new(self.rollup.schema(&dictionary()))
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::new(self.rollup.schema(&text_type()))
     }
 
-    /// The rows as Arrow has them, [`AT_ONCE`] at a time: all of them would be in memory once more.
-    ///
-    /// # Errors
-    /// None that a user can cause.
-    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
-        // Of none one batch without rows: it says that there are none.
-        let begins = (0..self.rows().max(1)).step_by(AT_ONCE);
-        begins.map(|from| self.batch(from..self.rows().min(from + AT_ONCE)))
+    /// Returns the rows as record batches of [`BATCH_ROWS`], because a single batch would need the memory of all rows
+    /// again.
+    pub(super) fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+        // A rollup without rows has one empty batch, so that readers see that it is empty.
+        let starts = (0..self.rows().max(1)).step_by(BATCH_ROWS);
+        starts.map(|from| self.batch(from..self.rows().min(from + BATCH_ROWS)))
     }
 
     fn batch(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![];
-        for (at, facet) in self.rollup.facets.iter().enumerate() {
+        for (i, facet) in self.rollup.facets.iter().enumerate() {
             let keys = self.keys[rows.clone()].iter();
-            let sets: Vec<u32> = keys.map(|key| key[at]).collect();
-            let column = |name: &&str| self.values[at].column(name, &sets);
-            columns.extend(facet.columns().iter().map(column));
+            let ids: Vec<u32> = keys.map(|key| key[i]).collect();
+            let array = |name: &&str| self.values[i].array(name, &ids);
+            columns.extend(facet.columns().iter().map(array));
         }
-        columns.push(sums::counts(&self.counts[rows.clone()]));
+        columns.push(aggregates::count_array(&self.counts[rows.clone()]));
         let width = self.rollup.measures.len();
-        let sums = &self.sums[rows.start * width..rows.end * width];
-        for (at, measure) in self.rollup.measures.iter().enumerate() {
-            let sums = sums.iter().skip(at).step_by(width);
+        let aggregates = &self.aggregates[rows.start * width..rows.end * width];
+        for (i, measure) in self.rollup.measures.iter().enumerate() {
+            let aggregates = aggregates.iter().skip(i).step_by(width);
             columns.extend(measure.stats.iter().map(|stat| match stat {
-                Stat::Histogram => self.histograms(rows.clone()),
-                stat => sums::column(measure.column, *stat, sums.clone()),
+                Stat::Histogram => self.histogram_array(rows.clone()),
+                stat => aggregates::array(measure.column, *stat, aggregates.clone()),
             }));
         }
         RecordBatch::try_new(self.schema(), columns)
     }
 
-    fn histograms(&self, rows: Range<usize>) -> ArrayRef {
-        let none = Histogram::default();
-        let each = rows.map(|row| self.histograms.get(row).unwrap_or(&none));
+    fn histogram_array(&self, rows: Range<usize>) -> ArrayRef {
+        let empty = Histogram::default();
+        let each = rows.map(|row| self.histograms.get(row).unwrap_or(&empty));
         Arc::new(BinaryArray::from_iter_values(each.map(Histogram::to_bytes)))
     }
 }
 
-/// The type of text.
-fn dictionary() -> DataType {
+/// Returns the type of text columns.
+fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
 }

@@ -1,4 +1,4 @@
-//! What does not fit into memory becomes parts, which add up to the whole, or is left out.
+//! Rollups that do not fit into memory are split into parts, whose sum is the whole, or dropped.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,15 +16,14 @@ use crate::rows::batch::{Batch, CallCounts, EventDetail, EventKind, Row};
 use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 
-/// Of parts.
-const BYTES: usize = 16 << 20;
+const MAX_PART_BYTES: usize = 16 << 20;
 
-/// Rows of calls that were counted, of threads named by `comm`, a hundred each millisecond.
+/// Returns rows of counted calls, a hundred per millisecond, whose threads are named by `comm`.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
     let mut batch = Batch::default();
     for i in from..to {
         let comm = batch.strings.intern(&comm(i));
-        let counted = CallCounts {
+        let counts = CallCounts {
             comm,
             calls: 1,
             bytes: i as i64,
@@ -32,7 +31,7 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
             latency: comm,
         };
         let note = EventDetail {
-            counted: Some(Box::new(counted)),
+            counted: Some(Box::new(counts)),
             ..EventDetail::default()
         };
         batch.push_note(Row::new(i as i64 * 10_000, EventKind::Counts), note);
@@ -54,7 +53,7 @@ fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
     parts.map(batch).collect()
 }
 
-/// How many events there are, by thread name.
+/// Returns the number of events by thread name.
 fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for part in parts {
@@ -72,11 +71,11 @@ fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
 }
 
 #[test]
-fn parts_add_up_to_the_whole() {
+fn the_sum_of_all_parts_is_the_whole() {
     const NAMES: usize = 100;
-    let mut rollups = Rollups::within(Memory::of_tests(), 2 * NAMES, BYTES);
+    let mut rollups = Rollups::with_limits(Memory::of_tests(), 2 * NAMES, MAX_PART_BYTES);
     for from in (0..800_000).step_by(200_000) {
-        // Each quarter has threads of its own, and one of all.
+        // Each quarter has its own threads, and one thread that all share.
         let comm = |i: usize| match i % 2 {
             0 => "all".into(),
             _ => format!("{}-{}", from / 200_000, i % (2 * NAMES)),
@@ -93,8 +92,8 @@ fn parts_add_up_to_the_whole() {
 }
 
 #[test]
-fn what_is_hardly_smaller_than_the_events_is_left_out() {
-    let mut rollups = Rollups::within(Memory::of_tests(), 1000, BYTES);
+fn a_rollup_hardly_smaller_than_the_events_is_dropped() {
+    let mut rollups = Rollups::with_limits(Memory::of_tests(), 1000, MAX_PART_BYTES);
     for from in (0..40_000).step_by(10_000) {
         rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
     }
@@ -105,13 +104,16 @@ fn what_is_hardly_smaller_than_the_events_is_left_out() {
 }
 
 #[test]
-fn slices_become_longer_and_keep_their_events() {
+fn longer_slices_have_all_events() {
     let mut rollups = Rollups::new(Memory::of_tests());
-    let hours = |i: usize| i * 36_000;
+    let tenths_of_seconds = |i: usize| i * 36_000;
     for from in (0..10_000).step_by(5_000) {
         let mut batch = Batch::default();
         for i in from..from + 5_000 {
-            let row = Row::new(hours(i) as i64 * 100_000_000, EventKind::Process);
+            let row = Row::new(
+                tenths_of_seconds(i) as i64 * 100_000_000,
+                EventKind::Process,
+            );
             batch.push_note(row, EventDetail::default());
         }
         let calls = Arc::new(Calls::new("x86_64").unwrap());
@@ -126,16 +128,16 @@ fn slices_become_longer_and_keep_their_events() {
     }
     let mut blobs = rollups.blobs().map(Result::unwrap);
     let activity = blobs.any(|blob| blob.name == "activity");
-    assert!(!activity, "a row for each event");
-    assert_eq!(rollups.slice, SLICES[SLICES.len() - 1]);
-    let growing = rollups.tables.iter().find(|g| g.table.has(Facet::Slice));
+    assert!(!activity, "it has a row for each event");
+    assert_eq!(rollups.slice_ns, SLICES[SLICES.len() - 1]);
+    let growing = rollups.rollups.iter().find(|r| r.table.has(Facet::Slice));
     let batches = growing.unwrap().table.batches().map(Result::unwrap);
     let batches: Vec<_> = batches.collect();
     assert!(batches.len() > 1);
-    let of = |batch: &RecordBatch| {
+    let events = |batch: &RecordBatch| {
         let n = batch.column_by_name("n").unwrap();
         n.as_primitive::<Int64Type>().values().iter().sum::<i64>()
     };
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    assert_eq!((rows, batches.iter().map(of).sum()), (10_000, 10_000));
+    assert_eq!((rows, batches.iter().map(events).sum()), (10_000, 10_000));
 }

@@ -1,4 +1,5 @@
-//! The values of a facet in the rows of one rollup, which outlive the batches that they come from.
+//! The facet keys in the rows of one rollup. Unlike [`PieceFacets`], they outlive the batch that they come from, so
+//! text values are copied.
 
 use std::sync::Arc;
 
@@ -8,93 +9,93 @@ use ctrace_schema::columns::Type;
 use ctrace_schema::rollups::{Facet, directory};
 use rustc_hash::FxHashMap;
 
-use crate::rollups::facet::{FoundFacets, Set, Sets, start, ty};
+use crate::rollups::facet::{FacetKey, FacetKeys, PieceFacets, column_type, slice_start};
 use crate::rows::arrow::{array, unsigned};
 
-/// No number yet.
+/// No index yet.
 const NONE: u32 = u32::MAX;
-/// Bytes that a text takes beside its own, about: its places in both directions, and the set that it makes.
-const TEXT: usize = 300;
+/// The approximate overhead of a string in bytes: its entries in `texts` and `indices`, and the key that contains it.
+const TEXT_BYTES: usize = 300;
 
-/// The values that a facet has had so far.
+/// The keys of a facet so far.
 #[derive(Debug)]
-pub struct FacetValues {
+pub(super) struct FacetValues {
     facet: Facet,
-    /// Text is told by its place in `texts`.
-    sets: Sets,
+    /// The keys; text values are indices into `texts`.
+    keys: FacetKeys,
     texts: Vec<Arc<str>>,
-    places: FxHashMap<Arc<str>, u32>,
-    bytes: usize,
+    indices: FxHashMap<Arc<str>, u32>,
+    text_bytes: usize,
 }
 
 impl FacetValues {
-    /// None so far.
-    pub fn new(facet: Facet) -> FacetValues {
+    pub(super) fn new(facet: Facet) -> FacetValues {
         FacetValues {
             facet,
-            sets: Sets::default(),
+            keys: FacetKeys::default(),
             texts: vec![],
-            places: FxHashMap::default(),
-            bytes: 0,
+            indices: FxHashMap::default(),
+            text_bytes: 0,
         }
     }
 
-    /// Bytes that their text takes, about.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the approximate memory of the strings in bytes.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
-    /// The number of a set of values of a batch.
-    pub fn number(&mut self, set: &Set, found: &FoundFacets<'_>) -> u32 {
-        let own = self.facet.columns().iter().zip(set).map(|(column, value)| {
+    /// Returns the id of the key of a piece, whose text values are indices into the strings of the piece.
+    pub(super) fn id(&mut self, key: &FacetKey, piece: &PieceFacets<'_>) -> u32 {
+        let own = self.facet.columns().iter().zip(key).map(|(column, value)| {
             let value = (*value)?;
-            match (self.facet, ty(column)) {
-                (Facet::Directory, _) => Some(self.place(directory(found.text(value)?))),
-                (_, Type::Text) => Some(self.place(found.text(value)?)),
+            match (self.facet, column_type(column)) {
+                (Facet::Directory, _) => Some(self.text_index(directory(piece.text(value)?))),
+                (_, Type::Text) => Some(self.text_index(piece.text(value)?)),
                 _ => Some(value),
             }
         });
         let own: Vec<Option<i64>> = own.collect();
-        self.sets.number(&own)
+        self.keys.id(&own)
     }
 
-    fn place(&mut self, text: &str) -> i64 {
-        if let Some(place) = self.places.get(text) {
-            return i64::from(*place);
+    fn text_index(&mut self, text: &str) -> i64 {
+        if let Some(index) = self.indices.get(text) {
+            return i64::from(*index);
         }
-        let place = self.texts.len() as u32;
-        self.bytes += text.len() + TEXT;
-        // A copy: what is kept of a batch keeps the pages from being given back that the rest of it was in.
+        let index = self.texts.len() as u32;
+        self.text_bytes += text.len() + TEXT_BYTES;
+        // A copy: a string that stays allocated would keep the memory pages of its batch from being returned to the
+        // kernel.
         let text: Arc<str> = Arc::from(text);
         self.texts.push(text.clone());
-        self.places.insert(text, place);
-        i64::from(place)
+        self.indices.insert(text, index);
+        i64::from(index)
     }
 
-    /// Of slices of time, the same with longer ones, and the new number of each.
-    pub fn lengthened(&self, slice: i64) -> (FacetValues, Vec<u32>) {
+    /// Returns the keys of [`Facet::Slice`] with longer slices, and the new id of each old one.
+    pub(super) fn with_longer_slices(&self, slice_ns: i64) -> (FacetValues, Vec<u32>) {
         let mut values = FacetValues::new(self.facet);
-        let numbers = self.sets.iter().map(|set| {
-            let set: Vec<_> = set
+        let ids = self.keys.iter().map(|key| {
+            let key: Vec<_> = key
                 .iter()
-                .map(|time| Some(start((*time)?, slice)))
+                .map(|time| Some(slice_start((*time)?, slice_ns)))
                 .collect();
-            values.sets.number(&set)
+            values.keys.id(&key)
         });
-        let numbers = numbers.collect();
-        (values, numbers)
+        let ids = ids.collect();
+        (values, ids)
     }
 
-    /// A column of these sets, with text as a dictionary.
-    pub fn column(&self, column: &str, sets: &[u32]) -> ArrayRef {
-        let at = self.facet.columns().iter().position(|name| *name == column);
-        let value = |set: &u32| *self.sets.get(*set).get(at?)?;
-        let values = || sets.iter().map(value);
-        array(ty(column), values()).unwrap_or_else(|| self.text_column(values()))
+    /// Returns the values of a column for the keys `ids`, with text as a dictionary.
+    pub(super) fn array(&self, column: &str, ids: &[u32]) -> ArrayRef {
+        let position = self.facet.columns().iter().position(|name| *name == column);
+        let value = |id: &u32| *self.keys.get(*id).get(position?)?;
+        let values = || ids.iter().map(value);
+        array(column_type(column), values()).unwrap_or_else(|| self.text_array(values()))
     }
 
-    /// Only those texts that are used.
-    fn text_column(&self, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    /// Returns a dictionary array whose dictionary contains only the strings in use.
+    fn text_array(&self, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
         let mut used = vec![NONE; self.texts.len()];
         let mut texts = vec![];
         let mut key = |value: Option<i64>| {

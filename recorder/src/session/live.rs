@@ -28,7 +28,7 @@ use crate::session::clocks::{boot_now, read_clocks};
 use crate::session::command::{exit_code, start, terminate};
 use crate::session::watcher::Watcher;
 use crate::sink::SinkCommand;
-use crate::sink::stdout::closed;
+use crate::sink::stdout::closed_pipe_is_success;
 use crate::sink::summary::Summary;
 
 /// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
@@ -316,7 +316,7 @@ impl LiveRecording {
                 report.end(&summary, file.map(|_| bytes));
                 Ok(code)
             }
-            (Err(e), _) | (_, Err(e)) => closed(e),
+            (Err(e), _) | (_, Err(e)) => closed_pipe_is_success(e),
         }
     }
 
@@ -347,7 +347,7 @@ impl LiveRecording {
                 (true, _) => break,
             }
             if self.turn.swap(false, Ordering::Relaxed) {
-                self.pipeline.turn(SinkCommand::Next);
+                self.pipeline.command(SinkCommand::Next);
             }
             let now = self.step()?;
             if let Some(upkeep) = &mut self.upkeep {

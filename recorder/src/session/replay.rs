@@ -16,7 +16,7 @@ use crate::records::merge::Frames;
 use crate::records::note::{FactSource, Note};
 use crate::report::Report;
 use crate::report::warnings::warn;
-use crate::sink::stdout::closed;
+use crate::sink::stdout::closed_pipe_is_success;
 
 /// Replays a raw capture through the whole pipeline.
 ///
@@ -57,7 +57,7 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
                     vec![facts.pop_front().unwrap_or_else(unknown)]
                 });
                 if let Err(e) = advanced {
-                    return closed(e);
+                    return closed_pipe_is_success(e);
                 }
                 for said in upkeep.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
                     report.say(&said.text, said.error);
@@ -97,7 +97,7 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
             warn(&summary);
         }
         Ok(_) => {}
-        Err(e) => return closed(e),
+        Err(e) => return closed_pipe_is_success(e),
     }
     if reader.torn && !plan.quiet {
         eprintln!(

@@ -1,26 +1,25 @@
-//! The error of a full disk.
+//! The error of a full disk, after which a write can be retried.
 
 use std::io;
 
 use ctrace_format::sqlite::WriteError;
 
-/// There is no room on the disk.
+/// The disk is full (ENOSPC), or the quota is used up (EDQUOT). The text is the original error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct DiskFull(pub String);
+pub(crate) struct DiskFull(pub(crate) String);
 
 impl DiskFull {
-    /// `e` as it is, or as this where it says that there is no room.
-    pub fn or(e: anyhow::Error) -> anyhow::Error {
-        match no_room(&e) {
+    /// Converts `e` to [`DiskFull`] if a full disk caused it, and returns other errors unchanged.
+    pub(crate) fn detect(e: anyhow::Error) -> anyhow::Error {
+        match is_disk_full(&e) {
             true => DiskFull(format!("{e:#}")).into(),
             false => e,
         }
     }
 }
 
-/// Whether an error is for want of room.
-fn no_room(e: &anyhow::Error) -> bool {
+fn is_disk_full(e: &anyhow::Error) -> bool {
     e.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         let sqlite = cause.downcast_ref::<WriteError>();

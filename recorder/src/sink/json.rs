@@ -1,4 +1,4 @@
-//! JSON lines: an object per event, without the columns that are null.
+//! JSON lines on stdout: one object per event, without its null columns.
 
 use std::io::{BufWriter, Stdout, Write};
 use std::sync::Arc;
@@ -10,19 +10,17 @@ use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
 use crate::rows::Events;
-use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::stdout::detect_closed_pipe;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
-/// JSON lines on stdout.
-pub struct JsonLines {
+pub(crate) struct JsonLines {
     out: BufWriter<Stdout>,
     bytes: u64,
 }
 
 impl JsonLines {
-    /// Writes to stdout.
-    pub fn new() -> JsonLines {
+    pub(crate) fn new() -> JsonLines {
         JsonLines {
             out: BufWriter::new(std::io::stdout()),
             bytes: 0,
@@ -31,7 +29,7 @@ impl JsonLines {
 }
 
 impl Sink for JsonLines {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::LINES
     }
 
@@ -45,16 +43,17 @@ impl Sink for JsonLines {
                 e => e.into(),
             })?;
         self.bytes += lines.len() as u64;
-        closed_pipe_is_the_end(self.out.write_all(&lines).and_then(|()| self.out.flush()))
+        detect_closed_pipe(self.out.write_all(&lines).and_then(|()| self.out.flush()))
     }
 
     fn finish(mut self: Box<Self>, _: &Summary) -> Result<u64> {
-        closed_pipe_is_the_end(self.out.flush())?;
+        detect_closed_pipe(self.out.flush())?;
         Ok(self.bytes)
     }
 }
 
-/// The batch with its times in the zone `+00:00`: the writer knows zones by their name only with a database of them.
+/// Returns the batch with its timestamps in the zone `+00:00`. arrow-json formats a zone given by name, such as `UTC`,
+/// only with a time zone database, which is not compiled in.
 fn with_numeric_zone(batch: &RecordBatch) -> Result<RecordBatch> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();

@@ -1,14 +1,18 @@
-//! Where a recording goes.
+//! The outputs of a recording: the trait [`Sink`], and a file or folder for each format.
+//!
+//! The encoder thread owns one sink. It passes every complete batch to [`Sink::write`]. Batches that fill slowly go to
+//! [`Sink::journal`] in parts first, so that a kill of the recorder costs less than a second of events. `spill/` wraps
+//! another sink and keeps events in memory while the disk is full.
 
-pub mod full;
-pub mod json;
-pub mod parquet;
-pub mod segments;
-pub mod spill;
-pub mod sqlite;
-pub mod stdout;
-pub mod strace;
-pub mod summary;
+pub(crate) mod full;
+pub(crate) mod json;
+pub(crate) mod parquet;
+pub(crate) mod segments;
+pub(crate) mod spill;
+pub(crate) mod sqlite;
+pub(crate) mod stdout;
+pub(crate) mod strace;
+pub(crate) mod summary;
 
 use std::time::Duration;
 
@@ -17,90 +21,91 @@ use anyhow::Result;
 use crate::rows::{Events, batch};
 use crate::sink::summary::{DumpRequest, Summary};
 
-/// Something that events are written to.
-pub trait Sink: Send {
-    /// How it wants them.
-    fn wants(&self) -> BatchPolicy;
+/// An output that events are written to.
+pub(crate) trait Sink: Send {
+    /// Returns how this sink wants its rows to be batched.
+    fn batch_policy(&self) -> BatchPolicy;
 
-    /// Does what is due between batches: what it was given was whole ones.
+    /// Executes a command between two batches: all earlier rows were passed to [`Sink::write`] in complete batches.
     ///
     /// # Errors
-    /// A file could not be ended.
-    fn turn(&mut self, _: SinkCommand) -> Result<()> {
+    /// A file could not be finished.
+    fn command(&mut self, _: SinkCommand) -> Result<()> {
         Ok(())
     }
 
-    /// Keeps rows that will come again in a whole batch.
+    /// Writes rows to the journal before their batch is complete. The same rows come again in [`Sink::write`].
     ///
     /// # Errors
-    /// They cannot be written. What was written before is kept.
-    fn keep(&mut self, _: &dyn Events) -> Result<()> {
+    /// The rows cannot be written. Rows written earlier are safe.
+    fn journal(&mut self, _: &dyn Events) -> Result<()> {
         Ok(())
     }
 
-    /// Writes the rows of a batch.
+    /// Writes the rows of a complete batch.
     ///
     /// # Errors
-    /// It cannot be written. What was written before is kept, and can be read. [`Full`]: it can be tried again.
+    /// The rows cannot be written. Rows written earlier are safe and can be read. After a [`full::DiskFull`] the same
+    /// call can be repeated.
     fn write(&mut self, columns: &dyn Events) -> Result<()>;
 
-    /// Ends the output, and returns how many bytes it has.
+    /// Finishes the output, and returns its size in bytes.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The output cannot be written.
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64>;
 }
 
-/// How events are wanted.
+/// The size of batches, and the time after which rows go to the sink although their batch is not full.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchPolicy {
-    /// Rows at a time.
-    pub rows: usize,
-    /// How long rows may wait until there are so many; `None`: as long as that takes.
-    pub patience: Option<Duration>,
-    /// Whether rows that have waited so long are still wanted together with those that follow, rows of a thread and a call
-    /// beside each other; until then they are given to [`Sink::keep`].
-    pub gathers: bool,
-    /// After how long a batch is to end, whatever it holds, with [`SinkCommand::Next`].
-    pub turns_after: Option<Duration>,
+pub(crate) struct BatchPolicy {
+    pub(crate) max_rows: usize,
+    /// The longest time that rows wait for their batch to fill; `None`: as long as it takes.
+    pub(crate) max_wait: Option<Duration>,
+    /// Whether rows that waited `max_wait` go to the journal ([`Sink::journal`]) first and are written again when the
+    /// batch is full, with the rows of a thread and a call beside each other. Otherwise the batch ends after
+    /// `max_wait`.
+    pub(crate) regroups: bool,
+    /// The time after which a batch ends, full or not, followed by [`SinkCommand::Next`].
+    pub(crate) command_after: Option<Duration>,
 }
 
 impl BatchPolicy {
-    /// Batches as they come, of so many rows at most.
-    pub const fn batches(rows: usize, patience: Option<Duration>) -> BatchPolicy {
+    /// Batches that are written once, in the order of their rows.
+    pub(crate) const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
         BatchPolicy {
-            rows,
-            patience,
-            gathers: false,
-            turns_after: None,
+            max_rows,
+            max_wait,
+            regroups: false,
+            command_after: None,
         }
     }
 
-    /// Lines that somebody watches.
-    const LINES: BatchPolicy = BatchPolicy::batches(8192, Some(SHOWN_AFTER));
+    /// Lines on stdout that someone watches.
+    const LINES: BatchPolicy = BatchPolicy::batches(8192, Some(PRINT_AFTER));
 
-    /// Row groups.
+    /// Row groups of a Parquet file.
     const GROUPS: BatchPolicy = BatchPolicy {
-        gathers: true,
-        ..BatchPolicy::batches(batch::ROWS, Some(KEPT_AFTER))
+        regroups: true,
+        ..BatchPolicy::batches(batch::ROWS, Some(WRITE_AFTER))
     };
 }
 
-/// How long rows wait until they are in a file, beside the time for which they are held while it is undecided whose they
-/// are: together less than a second, which is what a kill may cost.
-pub const KEPT_AFTER: Duration = Duration::from_millis(250);
-/// How long rows wait that somebody watches.
-const SHOWN_AFTER: Duration = Duration::from_millis(100);
+/// The time after which rows are written to a file or its journal. Together with the time that rows are held while
+/// their container is undecided it is less than a second, the most that a kill of the recorder may cost.
+pub(crate) const WRITE_AFTER: Duration = Duration::from_millis(250);
+/// The time after which rows are printed.
+const PRINT_AFTER: Duration = Duration::from_millis(100);
 
-/// What a sink does between two batches.
+/// A request to a sink, executed between two batches.
 #[derive(Debug)]
-pub enum SinkCommand {
-    /// It goes on in another file, if it writes several.
+pub(crate) enum SinkCommand {
+    /// Continues in the next file, if the sink writes several.
     Next,
-    /// It tries again what it could not write.
+    /// Retries rows that could not be written.
     Retry,
-    /// It begins to write what it has in memory.
+    /// Begins a dump of the rows in memory.
     Begin(DumpRequest),
-    /// It ends that; what is known of the recording so far.
+    /// Ends the dump, with the summary of the recording so far.
     End(Box<Summary>),
 }

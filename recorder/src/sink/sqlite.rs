@@ -1,4 +1,4 @@
-//! SQLite: a transaction per batch, which is in the file when it is written.
+//! SQLite output: each batch is one transaction, which is in the file when the write returns.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,23 @@ use ctrace_format::sqlite::Writer;
 
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
-use crate::sink::{BatchPolicy, KEPT_AFTER, Sink, Summary};
+use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 
-/// An SQLite database that is being written.
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Writer,
-    /// Locked, so that no other recorder writes to it. Closed after SQLite has closed the file: a process that closes a
-    /// file loses all of SQLite's own locks on it.
+    /// Keeps other recorders away. Dropped after `writer` has closed the file: closing any descriptor of a file drops
+    /// all POSIX locks of the process on it, and those include the locks of SQLite (fcntl_locking(2)).
     _lock: File,
 }
 
 impl Sqlite {
-    /// Begins a recording in the empty `file` at `path`, which is locked. `origin` is the metadata of one that breaks off.
+    /// Creates the database in the empty, locked `file` at `path`. `origin` is the metadata that the file has until
+    /// [`Sink::finish`] adds the rest.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
+    pub(crate) fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
         let writer = Writer::create(path, origin)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Sqlite {
@@ -41,13 +41,15 @@ impl Sqlite {
 }
 
 impl Sink for Sqlite {
-    fn wants(&self) -> BatchPolicy {
-        BatchPolicy::batches(32_768, Some(KEPT_AFTER))
+    fn batch_policy(&self) -> BatchPolicy {
+        BatchPolicy::batches(32_768, Some(WRITE_AFTER))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let written = self.writer.write(&columns.batch()?);
-        written.with_context(|| self.failed()).map_err(DiskFull::or)
+        written
+            .with_context(|| self.failed())
+            .map_err(DiskFull::detect)
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {

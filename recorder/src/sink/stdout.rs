@@ -1,25 +1,25 @@
-//! The standard output, whose reader may go away.
+//! Closed pipes: a reader of stdout that exits early (`ctrace-rec | head`) ends the recording without an error.
 
 use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// The reader of stdout has gone.
+/// The reader of stdout has closed the pipe (EPIPE).
 #[derive(Debug, thiserror::Error)]
-#[error("the reader of the output has gone")]
-pub struct ClosedPipe;
+#[error("the reader of the output has closed it")]
+pub(crate) struct ClosedPipe;
 
-/// Writes to stdout that stop quietly where its reader has gone (`| head`), which is no error.
-pub fn closed_pipe_is_the_end(result: io::Result<()>) -> Result<()> {
+/// Converts EPIPE from a write to stdout to [`ClosedPipe`].
+pub(crate) fn detect_closed_pipe(result: io::Result<()>) -> Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
         other => Ok(other?),
     }
 }
 
-/// A reader of stdout that has gone ends the recording, and is no error.
-pub fn closed(error: anyhow::Error) -> Result<ExitCode> {
+/// Returns success for [`ClosedPipe`], and other errors unchanged.
+pub(crate) fn closed_pipe_is_success(error: anyhow::Error) -> Result<ExitCode> {
     if error.is::<ClosedPipe>() {
         Ok(ExitCode::SUCCESS)
     } else {

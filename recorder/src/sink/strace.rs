@@ -1,4 +1,4 @@
-//! Lines as strace(1) prints them, live.
+//! Lines on stdout in the format of strace(1), one per event.
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Stdout, Write};
@@ -10,20 +10,19 @@ use ctrace_schema::strace::{Call, End, Socket};
 use ctrace_schema::{columns, human};
 
 use crate::rows::Events;
-use crate::sink::stdout::closed_pipe_is_the_end;
+use crate::sink::stdout::detect_closed_pipe;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
-/// A line per event on stdout.
-pub struct StraceLines {
+pub(crate) struct StraceLines {
     out: BufWriter<Stdout>,
     bytes: u64,
     arch: String,
 }
 
 impl StraceLines {
-    /// Writes to stdout what happens on a machine of this architecture (`uname -m`).
-    pub fn new(arch: &str) -> StraceLines {
+    /// `arch` is the architecture of the recorded machine, as `uname -m` prints it.
+    pub(crate) fn new(arch: &str) -> StraceLines {
         StraceLines {
             out: BufWriter::new(std::io::stdout()),
             bytes: 0,
@@ -33,19 +32,19 @@ impl StraceLines {
 }
 
 impl Sink for StraceLines {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::LINES
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
         let batch = &columns.batch()?;
-        let rows = Rows { batch };
+        let rows = BatchColumns { batch };
         let mut lines = String::new();
         for row in 0..batch.num_rows() {
-            rows.line(row, &self.arch, &mut lines);
+            rows.write_line(row, &self.arch, &mut lines);
         }
         self.bytes += lines.len() as u64;
-        closed_pipe_is_the_end(
+        detect_closed_pipe(
             self.out
                 .write_all(lines.as_bytes())
                 .and_then(|()| self.out.flush()),
@@ -53,17 +52,17 @@ impl Sink for StraceLines {
     }
 
     fn finish(mut self: Box<Self>, _: &Summary) -> Result<u64> {
-        closed_pipe_is_the_end(self.out.flush())?;
+        detect_closed_pipe(self.out.flush())?;
         Ok(self.bytes)
     }
 }
 
-/// Reads columns of an encoded batch by name.
-struct Rows<'a> {
+/// Access to the columns of an encoded batch by name.
+struct BatchColumns<'a> {
     batch: &'a RecordBatch,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> BatchColumns<'a> {
     fn text(&self, name: &str, row: usize) -> Option<&'a str> {
         let column = self
             .batch
@@ -95,7 +94,7 @@ impl<'a> Rows<'a> {
         column.is_valid(row).then(|| column.value(row))
     }
 
-    fn line(&self, row: usize, arch: &str, out: &mut String) {
+    fn write_line(&self, row: usize, arch: &str, out: &mut String) {
         let time = self
             .long("time", row)
             .map(chrono::DateTime::from_timestamp_nanos);
@@ -115,7 +114,7 @@ impl<'a> Rows<'a> {
             text("comm")
         );
         let _ = match text("kind") {
-            "syscall" => self.call(row, arch, out),
+            "syscall" => self.write_call(row, arch, out),
             "process" => match (self.int("exit_code", row), self.int("exit_signal", row)) {
                 (_, Some(signal)) => write!(out, "+++ killed by signal {signal} +++"),
                 (code, None) => write!(out, "+++ exited with {} +++", code.unwrap_or(0)),
@@ -131,7 +130,7 @@ impl<'a> Rows<'a> {
         out.push('\n');
     }
 
-    fn call(&self, row: usize, arch: &str, out: &mut String) -> std::fmt::Result {
+    fn write_call(&self, row: usize, arch: &str, out: &mut String) -> std::fmt::Result {
         let name = self.text("syscall", row).unwrap_or_default();
         let compat = self.bool("compat", row).unwrap_or(false);
         let mut call = Call::of_machine(name, arch, compat);

@@ -1,4 +1,7 @@
-//! The summary of a recording: what its metadata say.
+//! The summary of a recording: the counts and facts that become its metadata ([`ctrace_schema::meta`]).
+//!
+//! The pipeline adds up one summary while it records. Dumps, segments and finished files of killed recorders count
+//! their own rows with [`Summary::count`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,55 +13,55 @@ use serde_json::json;
 use crate::records::loss::{Cause, Faults, Misses};
 use crate::records::machine::Machine;
 use crate::rows::Events;
-use crate::rows::runs::{Series, stretches};
+use crate::rows::runs::stretches;
 
-/// What is known at the end.
+/// Counts of events and losses, and facts about the recorded machine.
 #[derive(Clone, Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     machine: Option<Machine>,
-    /// Why a ring was written out, where it is that.
-    dump: Option<String>,
-    /// First and last instant, ns since 1970 UTC.
+    /// The reason of a dump, as JSON; `None` if the recording is not a dump.
+    dump_json: Option<String>,
+    /// First and last time, ns since 1970 UTC.
     span: Option<(i64, i64)>,
-    /// Clock readings: boot time and wall clock, ns.
-    pub clocks: Vec<(u64, i64)>,
-    /// Events written.
-    pub events: u64,
-    /// Events lost, by class, and of them those that were given up to keep within --max-cpu.
-    pub lost: BTreeMap<&'static str, u64>,
-    pub shed: BTreeMap<&'static str, u64>,
-    /// And of them those for which the kernel did not run the programs.
-    pub not_run: u64,
-    /// Likewise those for which there was no room on the disk.
-    pub unwritten: BTreeMap<&'static str, u64>,
-    /// Parts of events that could not be recorded: see [`ctrace_schema::meta::KEY_MISSED`].
-    pub missed: Misses,
-    /// What did not come as it should.
-    pub faults: Faults,
+    /// Clock readings: boot time in ns, and wall clock in ns since 1970 UTC.
+    pub(crate) clocks: Vec<(u64, i64)>,
+    /// Events written, rows about losses included.
+    pub(crate) events: u64,
+    /// All lost events, by class.
+    pub(crate) lost: BTreeMap<&'static str, u64>,
+    /// The part of `lost` that was dropped to stay within `--max-cpu`, by class.
+    pub(crate) shed: BTreeMap<&'static str, u64>,
+    /// The part of `lost` for which the kernel did not run the BPF programs.
+    pub(crate) not_run: u64,
+    /// The part of `lost` that found no space on a full disk, by class.
+    pub(crate) unwritten: BTreeMap<&'static str, u64>,
+    /// Parts of events that could not be recorded: see [`meta::KEY_MISSED`].
+    pub(crate) missed: Misses,
+    pub(crate) faults: Faults,
 }
 
 impl Summary {
-    /// Of a recording of `machine` that begins.
-    pub fn new(machine: &Machine) -> Summary {
+    /// Returns the summary of a recording of `machine` that has no events yet.
+    pub(crate) fn new(machine: &Machine) -> Summary {
         Summary {
             machine: Some(machine.clone()),
             ..Summary::default()
         }
     }
 
-    /// Of a dump that is begun, for this reason.
-    pub fn of_dump(machine: &Machine, why: &DumpRequest) -> Summary {
+    /// Returns the summary of a dump that has no events yet.
+    pub(crate) fn for_dump(machine: &Machine, request: &DumpRequest) -> Summary {
         Summary {
-            dump: Some(why.to_json()),
+            dump_json: Some(request.to_json()),
             ..Summary::new(machine)
         }
     }
 
-    /// That of a dump, for this reason, whose rows `counted` has counted: what is known beside them is as here.
-    pub fn counting(self, counted: Summary, why: &DumpRequest) -> Summary {
+    /// Returns the summary of a dump: event counts from `counted`, everything else from `self`.
+    pub(crate) fn with_counts_of(self, counted: Summary, request: &DumpRequest) -> Summary {
         Summary {
             machine: self.machine,
-            dump: Some(why.to_json()),
+            dump_json: Some(request.to_json()),
             clocks: self.clocks,
             missed: self.missed,
             faults: self.faults,
@@ -66,63 +69,64 @@ impl Summary {
         }
     }
 
-    /// Takes rows into account; `spans`: also when they began.
-    pub fn count(&mut self, events: &dyn Events, spans: bool) {
+    /// Adds the events and losses of rows, and with `spans` their times.
+    pub(crate) fn count(&mut self, events: &dyn Events, spans: bool) {
         self.events += events.rows() as u64;
         if spans {
             let times = events.series("time");
             let times = || times.runs().iter().filter_map(|run| run.value());
             for time in times().min().into_iter().chain(times().max()) {
-                self.span(time);
+                self.extend_to(time);
             }
         }
         let lost = events.series("lost");
         if lost.nulls() == lost.rows() {
             return;
         }
-        let columns: [Series; 2] = ["class", "action"].map(|name| events.series(name));
+        let [class, cause] = ["class", "action"].map(|name| events.series(name));
         let text = |number: Option<i64>| {
             let text = events.texts().get(usize::try_from(number?).ok()?)?;
             Some(&**text)
         };
-        let runs = [columns[0].runs(), columns[1].runs(), lost.runs()];
+        let runs = [class.runs(), cause.runs(), lost.runs()];
         stretches(&runs, |values, rows| {
             let Some(lost) = values[2] else { return };
             let class = text(values[0]).and_then(Class::from_name);
             let class = class.unwrap_or(Class::Other).as_str();
             let lost = (lost as u64).saturating_mul(rows as u64);
-            self.lose(class, text(values[1]).unwrap_or_default(), lost);
+            self.add_lost(class, text(values[1]).unwrap_or_default(), lost);
         });
     }
 
-    /// The recording reaches to this instant.
-    pub fn span(&mut self, wall: i64) {
-        let (start, end) = self.span.get_or_insert((wall, wall));
-        (*start, *end) = ((*start).min(wall), (*end).max(wall));
+    /// Extends the span of the recording to `time`, ns since 1970 UTC.
+    pub(crate) fn extend_to(&mut self, time: i64) {
+        let (start, end) = self.span.get_or_insert((time, time));
+        (*start, *end) = ((*start).min(time), (*end).max(time));
     }
 
-    /// Events were lost. Those whose class nobody knows are among the others.
-    pub fn lose(&mut self, class: &'static str, why: &str, events: u64) {
+    /// Adds lost events. `cause` is the `action` of their gap rows, [`Cause::as_str`]. An empty `class` counts as
+    /// [`Class::Other`].
+    pub(crate) fn add_lost(&mut self, class: &'static str, cause: &str, events: u64) {
         let class = match class {
             "" => Class::Other.as_str(),
             class => class,
         };
-        if why == Cause::NotRun.as_str() {
+        if cause == Cause::NotRun.as_str() {
             self.not_run = self.not_run.saturating_add(events);
         }
-        let of_reason = match why {
-            why if why == Cause::DiskFull.as_str() => Some(&mut self.unwritten),
-            why if why == Cause::Shed.as_str() => Some(&mut self.shed),
+        let of_cause = match cause {
+            cause if cause == Cause::DiskFull.as_str() => Some(&mut self.unwritten),
+            cause if cause == Cause::Shed.as_str() => Some(&mut self.shed),
             _ => None,
         };
-        for counts in [Some(&mut self.lost), of_reason].into_iter().flatten() {
+        for counts in [Some(&mut self.lost), of_cause].into_iter().flatten() {
             let lost = counts.entry(class).or_default();
             *lost = lost.saturating_add(events);
         }
     }
 
-    /// The metadata that is known from the beginning, by the keys of [`ctrace_schema::meta`].
-    pub fn origin(&self) -> Vec<(&'static str, String)> {
+    /// Returns the metadata that is known when the recording begins.
+    pub(crate) fn origin(&self) -> Vec<(&'static str, String)> {
         let (major, minor) = meta::SCHEMA_VERSION;
         let producer = concat!("ctrace-rec ", env!("CARGO_PKG_VERSION"));
         let mut all = vec![
@@ -136,14 +140,14 @@ impl Summary {
             all.push((meta::KEY_ARCH, m.arch.clone()));
             all.push((meta::KEY_FILTERS, m.filters.to_string()));
         }
-        if let Some(dump) = &self.dump {
+        if let Some(dump) = &self.dump_json {
             all.push((meta::KEY_DUMP, dump.clone()));
         }
         all
     }
 
-    /// The metadata that its rows tell.
-    pub fn counted(&self) -> Vec<(&'static str, String)> {
+    /// Returns the metadata that can be counted from the rows of a file.
+    pub(crate) fn counted_metadata(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![
             (meta::KEY_EVENTS, self.events.to_string()),
             (meta::KEY_LOST, json!(self.lost).to_string()),
@@ -158,34 +162,33 @@ impl Summary {
         all
     }
 
-    /// The metadata of the whole recording.
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+    /// Returns the metadata of a finished recording.
+    pub(crate) fn metadata(&self) -> Vec<(&'static str, String)> {
         let mut all = self.origin();
-        all.extend(self.counted());
+        all.extend(self.counted_metadata());
         all.push((meta::KEY_MISSED, json!(self.missed).to_string()));
         all.push((meta::KEY_CLOCKS, json!(self.clocks).to_string()));
         all
     }
 }
 
-/// What had the ring written out.
+/// The cause of a dump of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DumpReason {
-    /// `ctrace-rec dump`.
+pub(crate) enum DumpReason {
+    /// `ctrace-rec dump` was called.
     Asked,
-    /// SIGUSR1.
+    /// SIGUSR1 was received.
     Signal,
     /// An event met this condition.
     Trigger(String),
 }
 
-/// Why it is written out, and when that was.
+/// A request to dump the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DumpRequest {
-    /// Why.
-    pub reason: DumpReason,
-    /// Then, ns since 1970 UTC: of a condition, the `time` of the event that met it.
-    pub time: i64,
+pub(crate) struct DumpRequest {
+    pub(crate) reason: DumpReason,
+    /// The time of the request, ns since 1970 UTC; for a trigger, the `time` of the event that met its condition.
+    pub(crate) time: i64,
 }
 
 impl fmt::Display for DumpRequest {
@@ -199,17 +202,17 @@ impl fmt::Display for DumpRequest {
 }
 
 impl DumpRequest {
-    /// As [`ctrace_schema::meta::KEY_DUMP`] says it.
-    pub fn to_json(&self) -> String {
+    /// Returns the value of [`meta::KEY_DUMP`].
+    pub(crate) fn to_json(&self) -> String {
         let (reason, condition) = match &self.reason {
             DumpReason::Asked => ("dump", None),
             DumpReason::Signal => ("SIGUSR1", None),
             DumpReason::Trigger(condition) => ("trigger", Some(condition)),
         };
-        let mut why = json!({"reason": reason, "time": self.time});
+        let mut dump = json!({"reason": reason, "time": self.time});
         if let Some(condition) = condition {
-            why["condition"] = json!(condition);
+            dump["condition"] = json!(condition);
         }
-        why.to_string()
+        dump.to_string()
     }
 }

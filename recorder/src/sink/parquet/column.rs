@@ -1,4 +1,4 @@
-//! A column of a Parquet file and how its values are encoded.
+//! A column of a Parquet file: converts values of runs to bytes, bounds and statistics of its Parquet type.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,31 +8,29 @@ use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
-/// A column, and how its values are told.
+/// A column, with the strings that the values of a text column are indices into.
 #[derive(Clone, Copy)]
-pub struct Column<'a> {
-    pub descr: &'a ColumnDescPtr,
-    /// What text's values number.
-    pub texts: &'a [Arc<str>],
+pub(crate) struct Column<'a> {
+    pub(crate) descr: &'a ColumnDescPtr,
+    pub(crate) texts: &'a [Arc<str>],
 }
 
 impl<'a> Column<'a> {
-    /// The text that a value numbers.
-    pub fn text(self, value: i64) -> &'a str {
+    /// Returns the string with the index `value`.
+    pub(crate) fn text(self, value: i64) -> &'a str {
         self.texts.get(value as usize).map_or("", |text| text)
     }
 
-    /// Its physical type.
-    pub fn ty(self) -> Type {
+    pub(crate) fn physical_type(self) -> Type {
         self.descr.physical_type()
     }
 
-    /// Whether it is text.
-    pub fn is_text(self) -> bool {
-        self.descr.physical_type() == Type::BYTE_ARRAY
+    pub(crate) fn is_text(self) -> bool {
+        self.physical_type() == Type::BYTE_ARRAY
     }
 
-    pub fn compare(self, a: i64, b: i64) -> Ordering {
+    /// Compares two values in Parquet's order: strings by their bytes, unsigned numbers as unsigned.
+    fn compare(self, a: i64, b: i64) -> Ordering {
         if self.is_text() {
             self.text(a).cmp(self.text(b))
         } else if self.descr.converted_type() == ConvertedType::UINT_32 {
@@ -42,19 +40,20 @@ impl<'a> Column<'a> {
         }
     }
 
-    pub fn widen(self, bounds: Bounds, value: i64) -> Bounds {
+    /// Extends `bounds` to include `value`.
+    pub(crate) fn widen(self, bounds: Bounds, value: i64) -> Bounds {
         let (min, max) = bounds.unwrap_or((value, value));
-        let less = self.compare(value, min) == Ordering::Less;
-        let more = self.compare(value, max) == Ordering::Greater;
+        let is_less = self.compare(value, min) == Ordering::Less;
+        let is_greater = self.compare(value, max) == Ordering::Greater;
         Some((
-            if less { value } else { min },
-            if more { value } else { max },
+            if is_less { value } else { min },
+            if is_greater { value } else { max },
         ))
     }
 
-    /// PLAIN, without booleans.
-    pub fn plain(self, value: i64, out: &mut Vec<u8>) {
-        match self.descr.physical_type() {
+    /// Appends a value in PLAIN encoding. The type must not be BOOLEAN.
+    pub(crate) fn write_plain(self, value: i64, out: &mut Vec<u8>) {
+        match self.physical_type() {
             Type::BYTE_ARRAY => {
                 let text = self.text(value);
                 out.extend_from_slice(&(text.len() as u32).to_le_bytes());
@@ -65,26 +64,28 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Smallest and largest, as the page index and the statistics have them; text is cut short, and whether it is not.
-    pub fn lower(self, value: i64) -> (Vec<u8>, bool) {
+    /// Returns the lower bound `value` for the page index and the statistics, and whether it is exact: text is
+    /// truncated to [`MAX_BOUND_BYTES`].
+    pub(crate) fn lower_bound(self, value: i64) -> (Vec<u8>, bool) {
         if !self.is_text() {
-            return (self.bound(value), true);
+            return (self.bound_bytes(value), true);
         }
         let text = self.text(value);
-        let short = cut(text);
+        let short = truncate(text);
         (short.into(), short.len() == text.len())
     }
 
-    pub fn upper(self, value: i64) -> (Vec<u8>, bool) {
+    /// Returns the upper bound `value` likewise.
+    pub(crate) fn upper_bound(self, value: i64) -> (Vec<u8>, bool) {
         if !self.is_text() {
-            return (self.bound(value), true);
+            return (self.bound_bytes(value), true);
         }
         let text = self.text(value);
-        let mut short = cut(text).to_string();
+        let mut short = truncate(text).to_string();
         if short.len() == text.len() {
             return (short.into(), true);
         }
-        // At least `text`: its last character is the next one.
+        // An upper bound must not be less than `text`: the last character is replaced by its successor.
         while let Some(last) = short.pop() {
             if let Some(next) = char::from_u32(last as u32 + 1) {
                 short.push(next);
@@ -94,19 +95,19 @@ impl<'a> Column<'a> {
         (text.into(), true)
     }
 
-    pub fn bound(self, value: i64) -> Vec<u8> {
-        if self.descr.physical_type() == Type::BOOLEAN {
+    fn bound_bytes(self, value: i64) -> Vec<u8> {
+        if self.physical_type() == Type::BOOLEAN {
             return vec![value as u8];
         }
         let mut out = vec![];
-        self.plain(value, &mut out);
+        self.write_plain(value, &mut out);
         out
     }
 
-    pub fn statistics(self, bounds: Bounds, nulls: u64) -> Statistics {
+    pub(crate) fn statistics(self, bounds: Bounds, nulls: u64) -> Statistics {
         let (min, max) = bounds.unzip();
         let int = |value: Option<i64>| value.map(|value| value as i32);
-        match self.descr.physical_type() {
+        match self.physical_type() {
             Type::BOOLEAN => Statistics::boolean(
                 min.map(|v| v != 0),
                 max.map(|v| v != 0),
@@ -117,7 +118,10 @@ impl<'a> Column<'a> {
             Type::INT32 => Statistics::int32(int(min), int(max), None, Some(nulls), false),
             Type::INT64 => Statistics::int64(min, max, None, Some(nulls), false),
             _ => {
-                let (min, max) = (min.map(|v| self.lower(v)), max.map(|v| self.upper(v)));
+                let (min, max) = (
+                    min.map(|v| self.lower_bound(v)),
+                    max.map(|v| self.upper_bound(v)),
+                );
                 let exact = |bound: &Option<(Vec<u8>, bool)>| bound.as_ref().is_some_and(|b| b.1);
                 let (min_exact, max_exact) = (exact(&min), exact(&max));
                 let bytes = |bound: Option<(Vec<u8>, bool)>| bound.map(|b| ByteArray::from(b.0));
@@ -131,13 +135,12 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Minimum and maximum.
-pub type Bounds = Option<(i64, i64)>;
+/// Minimum and maximum of values; `None`: all are null.
+pub(crate) type Bounds = Option<(i64, i64)>;
 
-/// The longest beginning of at most [`BOUND`] bytes.
-pub fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(BOUND)]
+fn truncate(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_BOUND_BYTES)]
 }
 
-/// Longer minima and maxima are cut, as Parquet allows.
-pub const BOUND: usize = 64;
+/// The size to which minima and maxima of text are truncated, as Parquet allows.
+pub(crate) const MAX_BOUND_BYTES: usize = 64;

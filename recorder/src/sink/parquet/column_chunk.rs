@@ -1,8 +1,8 @@
-//! Parquet column chunks, from the runs of a column.
+//! Encodes Parquet column chunks from the runs of a column.
 //!
-//! arrow-rs hashes every value of every row, and compares it with its page's minimum and maximum; with some 50 columns
-//! that took most of the recorder's time. Here a run costs what a row costs there, and a column in which nothing is,
-//! nothing.
+//! The writer of arrow-rs hashes every value of every row and compares it with the minimum and maximum of its page;
+//! with about 50 columns that took most of the recorder's time. This encoder does the same work once per run instead of
+//! once per row, and almost none for a column without values.
 
 use std::io;
 use std::sync::Arc;
@@ -22,78 +22,72 @@ use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
 use crate::sink::parquet::column::{Bounds, Column};
-use crate::sink::parquet::encodings::Hybrid;
+use crate::sink::parquet::encodings::HybridEncoder;
 use crate::sink::parquet::value_encoding::ValueEncoding;
 
-/// Rows to a page: what a question that finds its rows by the page index reads at least.
+/// The rows of a page: the least that a query reads when it finds its rows by the page index.
 const PAGE_ROWS: usize = 20_000;
-/// Columns that have a bloom filter: what a lookup of one path or peer needs to leave row groups out.
-const BLOOM: [&str; 3] = ["path", "peer_addr", "container_id"];
-/// How often a bloom filter says yes where it should say no.
-const BLOOM_WRONG: f64 = 0.01;
+/// The columns with a bloom filter, with which a search for one path, peer or container skips row groups.
+const BLOOM_COLUMNS: [&str; 3] = ["path", "peer_addr", "container_id"];
+/// The rate of false positives of a bloom filter.
+const BLOOM_FPP: f64 = 0.01;
 
-/// Encodes columns, one after the other.
-pub struct ColumnEncoder {
+/// Encodes columns one after the other, and reuses its buffers.
+pub(crate) struct ColumnEncoder {
     zstd: Compressor<'static>,
-    /// The chunk.
-    out: Vec<u8>,
-    /// The runs of a page, and the page before it is compressed.
-    page: Vec<Run>,
-    plain: Vec<u8>,
+    chunk: Vec<u8>,
+    page_runs: Vec<Run>,
+    uncompressed_page: Vec<u8>,
 }
 
 /// A column chunk that is being written.
 struct Chunk<'a> {
     zstd: &'a mut Compressor<'static>,
     out: TrackedWrite<&'a mut Vec<u8>>,
-    plain: &'a mut Vec<u8>,
-    uncompressed: usize,
+    uncompressed_page: &'a mut Vec<u8>,
+    uncompressed_bytes: usize,
     column: Column<'a>,
-    values: ValueEncoding,
+    encoding: ValueEncoding,
 }
 
 impl ColumnEncoder {
-    /// An encoder.
-    ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new() -> io::Result<ColumnEncoder> {
-        // Level 1: 3 makes the file 2 % smaller for a third more CPU.
+    pub(crate) fn new() -> io::Result<ColumnEncoder> {
+        // Level 1: level 3 makes the file 2 % smaller and takes a third more CPU time.
         let mut zstd = Compressor::new(1)?;
-        // Every reader then finds a page that was damaged, for four bytes of each.
+        // Every reader can then detect a damaged page, for four bytes per page.
         zstd.include_checksum(true)?;
         Ok(ColumnEncoder {
             zstd,
-            out: vec![],
-            page: vec![],
-            plain: vec![],
+            chunk: vec![],
+            page_runs: vec![],
+            uncompressed_page: vec![],
         })
     }
 
-    /// The column chunk of `series`, for `SerializedRowGroupWriter::append_column`. `texts` are what text's values number.
-    ///
-    /// # Errors
-    /// None that a user can cause.
-    pub fn chunk(
+    /// Returns the bytes and metadata of the column chunk of `series`, as `SerializedRowGroupWriter::append_column`
+    /// takes them. The values of a text column are indices into `texts`.
+    pub(crate) fn encode(
         &mut self,
         series: &Series,
         texts: &[Arc<str>],
         descr: &ColumnDescPtr,
     ) -> Result<(&[u8], ColumnCloseResult)> {
         let column = Column { descr, texts };
-        let values = ValueEncoding::new(column, series, &mut self.zstd)?;
-        self.out.clear();
+        let encoding = ValueEncoding::choose(column, series, &mut self.zstd)?;
+        self.chunk.clear();
         let mut chunk = Chunk {
             zstd: &mut self.zstd,
-            out: TrackedWrite::new(&mut self.out),
-            plain: &mut self.plain,
-            uncompressed: 0,
+            out: TrackedWrite::new(&mut self.chunk),
+            uncompressed_page: &mut self.uncompressed_page,
+            uncompressed_bytes: 0,
             column,
-            values,
+            encoding,
         };
-        let encoded = chunk.write(series, &mut self.page)?;
+        let encoded = chunk.write(series, &mut self.page_runs)?;
         drop(chunk);
-        Ok((&self.out, encoded))
+        Ok((&self.chunk, encoded))
     }
 }
 
@@ -101,41 +95,44 @@ impl Chunk<'_> {
     fn write(&mut self, series: &Series, page: &mut Vec<Run>) -> Result<ColumnCloseResult> {
         let mut index = ColumnIndexBuilder::new(self.column.descr.physical_type());
         let mut offsets = OffsetIndexBuilder::new();
-        let dictionary_len = self.dictionary()?;
-        // A page more for what is the same everywhere would say nothing.
-        let step = if series.runs().len() < 2 {
+        let dictionary_len = self.write_dictionary()?;
+        // More pages of a column with a single value would only add headers.
+        let page_rows = if series.runs().len() < 2 {
             series.rows().max(1)
         } else {
             PAGE_ROWS
         };
-        let mut bounds: Bounds = None;
-        let mut pages = 0;
-        let mut rest = series.pages(step);
-        while rest.next(page) {
+        let mut chunk_bounds: Bounds = None;
+        let mut page_count = 0;
+        let mut pages = series.pages(page_rows);
+        while pages.next(page) {
             let rows: usize = page.iter().map(|run| run.rows()).sum();
             let nulls: usize = page
                 .iter()
                 .filter(|run| run.value().is_none())
                 .map(|run| run.rows())
                 .sum();
-            let (offset, size) = self.data(page, rows)?;
-            let within = self.bounds(page);
-            let (min, max) = within.map_or((vec![], vec![]), |(min, max)| {
-                (self.column.lower(min).0, self.column.upper(max).0)
+            let (offset, size) = self.write_data_page(page, rows)?;
+            let page_bounds = self.bounds(page);
+            let (min, max) = page_bounds.map_or((vec![], vec![]), |(min, max)| {
+                (
+                    self.column.lower_bound(min).0,
+                    self.column.upper_bound(max).0,
+                )
             });
-            index.append(within.is_none(), min, max, nulls as i64);
+            index.append(page_bounds.is_none(), min, max, nulls as i64);
             offsets.append_offset_and_size(offset as i64, size as i32);
             offsets.append_row_count(rows as i64);
-            for bound in within.iter().flat_map(|(min, max)| [*min, *max]) {
-                bounds = self.column.widen(bounds, bound);
+            for bound in page_bounds.iter().flat_map(|(min, max)| [*min, *max]) {
+                chunk_bounds = self.column.widen(chunk_bounds, bound);
             }
-            pages += 1;
+            page_count += 1;
         }
         Ok(ColumnCloseResult {
             bytes_written: self.out.bytes_written() as u64,
             rows_written: series.rows() as u64,
-            metadata: self.metadata(series, dictionary_len, pages, bounds)?,
-            bloom_filter: self.bloom()?,
+            metadata: self.metadata(series, dictionary_len, page_count, chunk_bounds)?,
+            bloom_filter: self.bloom_filter()?,
             column_index: Some(index.build()?),
             offset_index: Some(offsets.build()),
         })
@@ -148,21 +145,21 @@ impl Chunk<'_> {
         if !column.is_text() {
             return present.fold(None, widen);
         }
-        // To compare each of them once.
+        // Each string is compared once only.
         let mut values: Vec<i64> = present.collect();
         values.sort_unstable();
         values.dedup();
         values.into_iter().fold(None, widen)
     }
 
-    fn bloom(&self) -> Result<Option<Sbbf>> {
-        let ValueEncoding::Dictionary(dictionary) = &self.values else {
+    fn bloom_filter(&self) -> Result<Option<Sbbf>> {
+        let ValueEncoding::Dictionary(dictionary) = &self.encoding else {
             return Ok(None);
         };
-        if !BLOOM.contains(&self.column.descr.name()) || dictionary.values.is_empty() {
+        if !BLOOM_COLUMNS.contains(&self.column.descr.name()) || dictionary.values.is_empty() {
             return Ok(None);
         }
-        let mut filter = Sbbf::new_with_ndv_fpp(dictionary.values.len() as u64, BLOOM_WRONG)?;
+        let mut filter = Sbbf::new_with_ndv_fpp(dictionary.values.len() as u64, BLOOM_FPP)?;
         let texts = dictionary
             .values
             .iter()
@@ -175,7 +172,7 @@ impl Chunk<'_> {
         &self,
         series: &Series,
         dictionary_len: usize,
-        pages: i32,
+        page_count: i32,
         bounds: Bounds,
     ) -> Result<ColumnChunkMetaData> {
         let page = |page_type, encoding, count| PageEncodingStats {
@@ -183,8 +180,8 @@ impl Chunk<'_> {
             encoding,
             count,
         };
-        let encoding = self.values.encoding();
-        let mut stats = vec![page(PageType::DATA_PAGE, encoding, pages)];
+        let encoding = self.encoding.parquet_encoding();
+        let mut stats = vec![page(PageType::DATA_PAGE, encoding, page_count)];
         if dictionary_len > 0 {
             stats.insert(0, page(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1));
         }
@@ -193,7 +190,7 @@ impl Chunk<'_> {
             .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, encoding])
             .set_page_encoding_stats(stats)
             .set_total_compressed_size(self.out.bytes_written() as i64)
-            .set_total_uncompressed_size(self.uncompressed as i64)
+            .set_total_uncompressed_size(self.uncompressed_bytes as i64)
             .set_num_values(series.rows() as i64)
             .set_dictionary_page_offset((dictionary_len > 0).then_some(0))
             .set_data_page_offset(dictionary_len as i64)
@@ -201,43 +198,43 @@ impl Chunk<'_> {
             .build()
     }
 
-    /// Compresses `plain`, which is a page, and writes it; returns where, and its bytes.
-    fn page(&mut self, page: impl FnOnce(Bytes) -> Page) -> Result<(u64, usize)> {
-        let page = page(self.zstd.compress(self.plain)?.into());
+    /// Compresses and writes `uncompressed_page`. Returns the offset and the size of the page in the chunk.
+    fn write_page(&mut self, page: impl FnOnce(Bytes) -> Page) -> Result<(u64, usize)> {
+        let page = page(self.zstd.compress(self.uncompressed_page)?.into());
         let mut writer = SerializedPageWriter::new(&mut self.out);
-        let spec = writer.write_page(CompressedPage::new(page, self.plain.len()))?;
-        self.uncompressed += spec.uncompressed_size;
+        let spec = writer.write_page(CompressedPage::new(page, self.uncompressed_page.len()))?;
+        self.uncompressed_bytes += spec.uncompressed_size;
         Ok((spec.offset, spec.compressed_size))
     }
 
-    /// Writes the dictionary, and returns its bytes. A column that has none, or is null everywhere, has none.
-    fn dictionary(&mut self) -> Result<usize> {
-        let ValueEncoding::Dictionary(dictionary) = &self.values else {
+    /// Writes the dictionary page, and returns its size in bytes: 0 if the column has no dictionary, or only nulls.
+    fn write_dictionary(&mut self) -> Result<usize> {
+        let ValueEncoding::Dictionary(dictionary) = &self.encoding else {
             return Ok(0);
         };
         if dictionary.values.is_empty() {
             return Ok(0);
         }
-        self.plain.clear();
-        dictionary.plain(self.column, self.plain);
+        self.uncompressed_page.clear();
+        dictionary.write_plain(self.column, self.uncompressed_page);
         let num_values = dictionary.values.len() as u32;
-        let written = self.page(|buf| Page::DictionaryPage {
+        let (_, size) = self.write_page(|buf| Page::DictionaryPage {
             buf,
             num_values,
             encoding: Encoding::PLAIN,
             is_sorted: false,
         })?;
-        Ok(written.1)
+        Ok(size)
     }
 
-    /// Writes a page.
-    fn data(&mut self, page: &[Run], rows: usize) -> Result<(u64, usize)> {
-        let plain = &mut *self.plain;
+    /// Writes a data page. Returns its offset and size in the chunk.
+    fn write_data_page(&mut self, page: &[Run], rows: usize) -> Result<(u64, usize)> {
+        let plain = &mut *self.uncompressed_page;
         plain.clear();
         if self.column.descr.max_def_level() > 0 {
-            // Definition levels: their length in four bytes before them.
+            // Definition levels, after their length in four bytes.
             plain.extend_from_slice(&[0; 4]);
-            let mut levels = Hybrid::new(1, plain);
+            let mut levels = HybridEncoder::new(1, plain);
             for run in page {
                 levels.push(run.value().is_some().into(), run.rows());
             }
@@ -245,9 +242,9 @@ impl Chunk<'_> {
             let len = plain.len() as u32 - 4;
             plain[..4].copy_from_slice(&len.to_le_bytes());
         }
-        self.values.encode(self.column, page, plain);
-        let encoding = self.values.encoding();
-        self.page(|buf| Page::DataPage {
+        self.encoding.encode(self.column, page, plain);
+        let encoding = self.encoding.parquet_encoding();
+        self.write_page(|buf| Page::DataPage {
             buf,
             num_values: rows as u32,
             encoding,

@@ -1,4 +1,4 @@
-//! The journal beside a Parquet file: rows that do not fill a row group yet.
+//! The journal beside a Parquet file: rows that do not fill a row group yet, as frames of [`ctrace_format::unclosed`].
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,73 +13,73 @@ use zstd::bulk::Compressor;
 
 use crate::rows::Events;
 use crate::rows::arrow::{field, runs};
-use crate::sink::parquet::medium::{Medium, Whole};
+use crate::sink::parquet::medium::{AtomicFile, Medium};
 
-/// Rows to a run, in the mean, from which on a column is told as runs: most are, and then cost next to nothing.
-const LONG: usize = 4;
+/// Columns whose runs have at least this many rows on average are written as run-end encoded arrays. Most columns are,
+/// and then have almost no size.
+const MIN_MEAN_RUN: usize = 4;
 
-/// A journal that is being written.
-pub struct Journal {
-    out: Whole,
+/// The journal of a file that is being written.
+pub(crate) struct Journal {
+    out: AtomicFile,
     zstd: Compressor<'static>,
-    /// Whether all its rows are in row groups.
+    /// Whether row groups contain all rows of the journal.
     covered: bool,
 }
 
 impl Journal {
-    /// An empty journal.
+    /// Begins an empty journal.
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(medium: Box<dyn Medium>) -> Result<Journal> {
+    pub(crate) fn new(medium: Box<dyn Medium>) -> Result<Journal> {
         Ok(Journal {
-            out: Whole::new(medium),
-            // Of little use for long: what is fastest.
+            out: AtomicFile::new(medium),
+            // The fastest level: the journal is short-lived.
             zstd: Compressor::new(1)?,
             covered: false,
         })
     }
 
-    /// Its bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
-    /// Adds rows.
+    /// Appends rows.
     ///
     /// # Errors
-    /// They cannot be written; what was in it is.
-    pub fn append(&mut self, columns: &dyn Events) -> Result<()> {
-        let frame = journal::frame(&batch(columns)?, &mut self.zstd)?;
-        self.out.append(|piece| piece.write_all(&frame))?;
+    /// The rows cannot be written. Earlier rows of the journal are safe.
+    pub(crate) fn append(&mut self, columns: &dyn Events) -> Result<()> {
+        let frame = journal::frame(&journal_batch(columns)?, &mut self.zstd)?;
+        self.out.append(|append| append.write_all(&frame))?;
         self.covered = false;
         Ok(())
     }
 
-    /// All its rows are in row groups now.
-    pub fn cover(&mut self) {
+    /// Notes that row groups contain all rows of the journal now.
+    pub(crate) fn set_covered(&mut self) {
         self.covered = true;
     }
 
-    /// Empties it, if no row is only in it.
+    /// Empties the journal if row groups contain all of its rows.
     ///
     /// # Errors
-    /// It cannot be cut.
-    pub fn empty(&mut self) -> Result<()> {
+    /// The journal cannot be truncated.
+    pub(crate) fn empty_if_covered(&mut self) -> Result<()> {
         if self.covered && self.len() > 0 {
-            self.out.cut(0)?;
+            self.out.truncate(0)?;
         }
         Ok(())
     }
 }
 
-/// The columns in which something is.
-fn batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
+/// Returns the columns that have a value in any row.
+fn journal_batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut arrays) = (vec![], vec![]);
     for column in COLUMNS {
         let series = columns.series(column.name);
         let texts = columns.texts();
-        let column = match series.runs().len() * LONG <= series.rows() {
+        let column = match series.runs().len() * MIN_MEAN_RUN <= series.rows() {
             true => runs(column, &series, texts)?,
             false => field(column, &series, texts),
         };

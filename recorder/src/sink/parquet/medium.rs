@@ -1,32 +1,32 @@
-//! The files of a recording as their writers see them: the one place through which what is kept goes to the disk, so that
-//! a test can have any step fail.
+//! The file interface of the Parquet writer. All bytes of a recording and its journal reach the disk through these
+//! traits, so that a test can make every single operation fail.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// A file that grows, and is cut back to what is whole where a write fails.
-pub trait Medium: Write + Send {
-    /// Cuts it to `len` bytes, and goes on there.
+/// A file that can be truncated.
+pub(crate) trait Medium: Write + Send {
+    /// Truncates the file to `len` bytes; the next write continues there.
     ///
     /// # Errors
-    /// It cannot be cut.
-    fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// The file cannot be truncated.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
 
 impl Medium for File {
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.set_len(len)?;
         self.seek(SeekFrom::Start(len))?;
         Ok(())
     }
 }
 
-/// A file that can be put on the disk.
-pub trait Durable: Send {
-    /// Has what was written put there: fdatasync(2).
+/// A file that can be synced.
+pub(crate) trait Durable: Send {
+    /// Syncs the written bytes to the disk: fdatasync(2).
     ///
     /// # Errors
-    /// The disk does not take it.
+    /// The disk has not accepted all bytes.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -36,81 +36,82 @@ impl Durable for File {
     }
 }
 
-/// What is written, which ends with what is whole.
-pub struct Whole {
+/// A file that is cut back to its last complete write when a write fails.
+pub(crate) struct AtomicFile {
     medium: Box<dyn Medium>,
+    /// Bytes of all complete writes.
     len: u64,
-    /// A write has failed: something may be behind what is whole.
+    /// Whether truncation after a failed write has failed too, so that bytes may follow the last complete write.
     torn: bool,
 }
 
-impl Whole {
-    /// An empty file.
-    pub fn new(medium: Box<dyn Medium>) -> Whole {
-        Whole {
+impl AtomicFile {
+    /// Begins at the start of the empty file `medium`.
+    pub(crate) fn new(medium: Box<dyn Medium>) -> AtomicFile {
+        AtomicFile {
             medium,
             len: 0,
             torn: false,
         }
     }
 
-    /// Bytes that are whole.
-    pub fn len(&self) -> u64 {
+    /// Returns the bytes of all complete writes.
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Writes what `write` writes, and keeps all of it or nothing.
+    /// Calls `write`, and keeps all of its bytes or none.
     ///
     /// # Errors
-    /// Those of `write`; the file ends where it ended, or will before the next write.
-    pub fn append<T, E: From<io::Error>>(
+    /// The errors of `write`. The file is truncated to its former length, at once or before the next write.
+    pub(crate) fn append<T, E: From<io::Error>>(
         &mut self,
-        write: impl FnOnce(&mut Piece<'_>) -> Result<T, E>,
+        write: impl FnOnce(&mut Append<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.torn {
-            self.cut(self.len)?;
+            self.truncate(self.len)?;
         }
-        let mut piece = Piece {
+        let mut append = Append {
             medium: &mut *self.medium,
-            at: self.len,
+            offset: self.len,
         };
-        let written = write(&mut piece);
+        let written = write(&mut append);
         match written {
-            Ok(_) => self.len = piece.at,
-            // Best at once, for the room on the disk; else before the next write.
-            Err(_) => self.torn = self.medium.cut(self.len).is_err(),
+            Ok(_) => self.len = append.offset,
+            // Truncating at once frees the space on the disk. If that fails, the next write tries again.
+            Err(_) => self.torn = self.medium.truncate(self.len).is_err(),
         }
         written
     }
 
-    /// Cuts it to `len` bytes.
+    /// Truncates the file to `len` bytes.
     ///
     /// # Errors
-    /// It cannot be cut.
-    pub fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.medium.cut(len)?;
+    /// The file cannot be truncated.
+    pub(crate) fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.medium.truncate(len)?;
         (self.len, self.torn) = (len, false);
         Ok(())
     }
 }
 
-/// What is being appended.
-pub struct Piece<'a> {
+/// One write in progress: a writer that knows its offset in the file.
+pub(crate) struct Append<'a> {
     medium: &'a mut dyn Medium,
-    at: u64,
+    offset: u64,
 }
 
-impl Piece<'_> {
-    /// Where in the file the next byte goes.
-    pub fn at(&self) -> u64 {
-        self.at
+impl Append<'_> {
+    /// Returns the offset of the next byte in the file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 }
 
-impl Write for Piece<'_> {
+impl Write for Append<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.medium.write(bytes)?;
-        self.at += written as u64;
+        self.offset += written as u64;
         Ok(written)
     }
 

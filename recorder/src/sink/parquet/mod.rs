@@ -1,16 +1,22 @@
-//! Parquet: a row group per batch, and a file that can be read whatever happened to the recorder, the disk or the machine.
+//! Parquet output: one row group per batch, in a file that stays readable after a crash of the recorder, the disk or
+//! the machine.
 //!
-//! After each row group stands a block that says what it holds ([`ctrace_format::unclosed`]), so that the file is read
-//! without its footer; rows that wait for their row group are in a journal beside it.
+//! A block after each row group describes the row group ([`ctrace_format::unclosed`]), so that the file can be read
+//! without a footer. Rows that wait for their row group are in the [`journal`] beside the file. [`sync`] syncs both
+//! from a separate thread.
+//!
+//! ```text
+//! PAR1 │ block: schema, metadata │ row group │ block │ row group │ block │ … │ rollups │ footer
+//! ```
 
-pub mod column;
-pub mod column_chunk;
-pub mod encodings;
-pub mod journal;
-pub mod medium;
-pub mod row_groups;
-pub mod sync;
-pub mod value_encoding;
+pub(crate) mod column;
+pub(crate) mod column_chunk;
+pub(crate) mod encodings;
+pub(crate) mod journal;
+pub(crate) mod medium;
+pub(crate) mod row_groups;
+pub(crate) mod sync;
+pub(crate) mod value_encoding;
 
 use std::fs::File;
 use std::io;
@@ -31,36 +37,36 @@ use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::parquet::sync::Syncer;
 use crate::sink::{BatchPolicy, Sink, Summary};
 
-/// Bytes of a journal that is put on the disk out of turn, so that it can be emptied.
-const JOURNAL_BYTES: u64 = 16 << 20;
+/// The size in bytes from which on a journal is synced before the interval has passed, so that it can be emptied.
+const MAX_JOURNAL_BYTES: u64 = 16 << 20;
 
 /// A Parquet file that is being written.
-pub struct Parquet {
+pub(crate) struct Parquet {
     path: PathBuf,
     out: RowGroups,
     journal: Journal,
     sync: Syncer,
-    /// Also the lock that keeps other recorders away.
+    /// A second descriptor of the file, for the sync at the end. It holds the lock that keeps other recorders away.
     file: Box<dyn Durable>,
     rollups: Rollups,
 }
 
 impl Parquet {
-    /// Begins a recording in the empty `file`, which stands at `path`, with its `journal`. `origin` is the metadata of one
-    /// that is not closed. What is written is put on the disk at most `every` so often; sums keep within `memory`.
+    /// Begins a recording in the empty `file` at `path`, with its `journal`. `origin` is the metadata that the file has
+    /// until it is closed. `memory` limits the rollups.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(
+    pub(crate) fn new(
         (file, journal): (File, File),
         path: &Path,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
-        every: Duration,
+        sync_interval: Duration,
         memory: Memory,
     ) -> Result<Parquet> {
         let failed = || format!("cannot write {}", path.display());
-        let second = || -> io::Result<_> {
+        let clones = || -> io::Result<_> {
             let directory = path.parent().map(|parent| match parent.as_os_str() {
                 none if none.is_empty() => Path::new("."),
                 _ => parent,
@@ -68,17 +74,17 @@ impl Parquet {
             let directory = directory.and_then(|directory| File::open(directory).ok());
             let files: Vec<Box<dyn Durable>> =
                 vec![Box::new(file.try_clone()?), Box::new(journal.try_clone()?)];
-            let sync = Syncer::new(every, directory, files)?;
+            let sync = Syncer::new(sync_interval, directory, files)?;
             Ok((sync, Box::new(file.try_clone()?)))
         };
-        let (sync, second) = second().with_context(failed)?;
+        let (sync, second) = clones().with_context(failed)?;
         let mediums: (Box<dyn Medium>, Box<dyn Medium>) = (Box::new(file), Box::new(journal));
         let rollups = Rollups::new(memory);
-        Parquet::over(mediums, (second, sync, rollups), path, schema, origin).with_context(failed)
+        Parquet::with_mediums(mediums, (second, sync, rollups), path, schema, origin)
+            .with_context(failed)
     }
 
-    /// Likewise, over what it is written through.
-    fn over(
+    fn with_mediums(
         (out, journal): (Box<dyn Medium>, Box<dyn Medium>),
         (file, sync, rollups): (Box<dyn Durable>, Syncer, Rollups),
         path: &Path,
@@ -95,36 +101,35 @@ impl Parquet {
         })
     }
 
-    /// Bytes that are written.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
-    /// Before something is written: whether the disk has taken what was. If not it is asked once more, for the next time.
-    fn ready(&mut self) -> Result<()> {
+    /// Checks the result of the last sync before a write. After an error a new sync is requested, for the next check.
+    fn check_sync(&mut self) -> Result<()> {
         self.sync.check().map_err(|e| {
-            self.sync.ask(self.out.len());
-            self.refused(e.into())
+            self.sync.request(self.out.len());
+            self.write_error(e.into())
         })
     }
 
-    /// After something was written: has it put on the disk if it is time to.
-    fn written(&mut self) {
-        if self.sync.is_due() || self.journal.len() >= JOURNAL_BYTES {
-            self.sync.ask(self.out.len());
+    /// Requests a sync after a write if it is due.
+    fn sync_if_due(&mut self) {
+        if self.sync.is_due() || self.journal.len() >= MAX_JOURNAL_BYTES {
+            self.sync.request(self.out.len());
         }
     }
 
-    /// Empties the journal where its rows are on the disk in row groups.
+    /// Empties the journal if its rows are in row groups, and these are synced.
     fn empty_journal(&mut self) -> Result<()> {
-        if self.sync.reached() >= self.out.len() {
-            self.journal.empty()?;
+        if self.sync.synced_bytes() >= self.out.len() {
+            self.journal.empty_if_covered()?;
         }
         Ok(())
     }
 
-    /// What to do about an error that ends the recording.
-    fn failed(&self, e: &anyhow::Error) -> anyhow::Error {
+    /// Adds to a fatal error how the recording so far can be read.
+    fn fatal(&self, e: &anyhow::Error) -> anyhow::Error {
         let path = self.path.display();
         anyhow!(
             "cannot write {path}: {e:#}; what was recorded before is kept: ctrace-query reads it, and `ctrace-query \
@@ -132,59 +137,59 @@ impl Parquet {
         )
     }
 
-    /// Likewise, but where there is no room it can be tried again.
-    fn refused(&self, e: anyhow::Error) -> anyhow::Error {
-        match DiskFull::or(e) {
+    /// Returns [`DiskFull`] if the disk is full, and a fatal error otherwise.
+    fn write_error(&self, e: anyhow::Error) -> anyhow::Error {
+        match DiskFull::detect(e) {
             full if full.is::<DiskFull>() => {
                 DiskFull(format!("cannot write {}: {full}", self.path.display())).into()
             }
-            other => self.failed(&other),
+            other => self.fatal(&other),
         }
     }
 
-    /// Ends the file, or leaves it as it was.
+    /// Writes the rollups and the footer, syncs, and removes the journal. Returns the size of the file in bytes.
     ///
     /// # Errors
-    /// It cannot be written. [`DiskFull`]: it can be tried again.
-    pub fn close(&mut self, summary: &Summary) -> Result<u64> {
+    /// The file cannot be written and is left as it was. After [`DiskFull`] the call can be repeated.
+    pub(crate) fn close(&mut self, summary: &Summary) -> Result<u64> {
         let pairs = pairs(summary.metadata());
         let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
-        closed.map_err(|e| self.refused(e))?;
-        // Nothing is in it that is not in the file.
+        closed.map_err(|e| self.write_error(e))?;
+        // All rows of the journal are in the file.
         let _ = std::fs::remove_file(unclosed::journal::path(&self.path));
         Ok(self.out.len())
     }
 }
 
 impl Sink for Parquet {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::GROUPS
     }
 
-    fn keep(&mut self, columns: &dyn Events) -> Result<()> {
-        self.ready()?;
-        let kept = self
+    fn journal(&mut self, columns: &dyn Events) -> Result<()> {
+        self.check_sync()?;
+        let appended = self
             .empty_journal()
             .and_then(|()| self.journal.append(columns));
-        kept.map_err(|e| self.refused(e))?;
-        self.written();
+        appended.map_err(|e| self.write_error(e))?;
+        self.sync_if_due();
         Ok(())
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        self.ready()?;
-        let written = self.out.write(columns, self.sync.done());
-        written.map_err(|e| self.refused(e))?;
-        self.journal.cover();
+        self.check_sync()?;
+        let written = self.out.write(columns, self.sync.durable_bytes());
+        written.map_err(|e| self.write_error(e))?;
+        self.journal.set_covered();
         self.rollups.add(columns);
-        self.written();
+        self.sync_if_due();
         Ok(())
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
         let closed = self.close(summary);
         closed.map_err(|e| match e.downcast::<DiskFull>() {
-            Ok(full) => self.failed(&full.into()),
+            Ok(full) => self.fatal(&full.into()),
             Err(e) => e,
         })
     }

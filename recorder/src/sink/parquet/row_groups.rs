@@ -1,4 +1,5 @@
-//! The row groups of a Parquet file, with a block after each that says what it holds ([`ctrace_format::unclosed`]), and its end.
+//! Writes the row groups of a Parquet file, the block after each row group that describes it
+//! ([`ctrace_format::unclosed`]), and at the end the rollups and the footer.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,44 +19,45 @@ use serde_json::json;
 use crate::rollups::Rollups;
 use crate::rows::Events;
 use crate::sink::parquet::column_chunk::ColumnEncoder;
-use crate::sink::parquet::medium::{Durable, Medium, Piece, Whole};
+use crate::sink::parquet::medium::{Append, AtomicFile, Durable, Medium};
 
-/// What a Parquet file begins with.
+/// The first bytes of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
 
 /// A Parquet file that is being written.
-pub struct RowGroups {
-    out: Whole,
+pub(crate) struct RowGroups {
+    out: AtomicFile,
     encoder: ColumnEncoder,
     schema: SchemaDescPtr,
-    /// Their blocks, of which the end is made: what these say takes ten times the memory when it is unpacked.
+    /// The encoded blocks of all row groups, from which the footer is made. Decoded, their metadata would need ten
+    /// times the memory.
     blocks: Vec<Vec<u8>>,
     rows: u64,
 }
 
-/// The pairs of a footer.
-pub fn pairs(all: Vec<(&'static str, String)>) -> Vec<KeyValue> {
+/// Returns the key-value metadata of a footer.
+pub(crate) fn pairs(metadata: Vec<(&'static str, String)>) -> Vec<KeyValue> {
     let pair = |(key, value): (&str, String)| KeyValue::new(key.to_string(), value);
-    all.into_iter().map(pair).collect()
+    metadata.into_iter().map(pair).collect()
 }
 
 impl RowGroups {
-    /// Begins an empty file. `origin` is the metadata of one that is not closed.
+    /// Writes the beginning of an empty file. `origin` is the metadata that the file has until it is closed.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn new(
+    /// The file cannot be written.
+    pub(crate) fn new(
         medium: Box<dyn Medium>,
         schema: &Schema,
         origin: Vec<(&'static str, String)>,
     ) -> Result<RowGroups> {
         let schema = Arc::new(ArrowSchemaConverter::new().convert(schema)?);
-        let mut out = Whole::new(medium);
+        let mut out = AtomicFile::new(medium);
         let first = unclosed::metadata(&schema, pairs(origin), []);
         let first = unclosed::block(&first, MAGIC.len() as u64, 0, crc32fast::hash(&[]))?;
-        out.append(|piece| {
-            piece.write_all(MAGIC)?;
-            piece.write_all(&first)
+        out.append(|append| {
+            append.write_all(MAGIC)?;
+            append.write_all(&first)
         })?;
         Ok(RowGroups {
             out,
@@ -66,17 +68,18 @@ impl RowGroups {
         })
     }
 
-    /// Goes on with one that was not closed, of which `metadata` says what is whole, up to `end`.
+    /// Continues a file that was not closed. `metadata` describes its complete row groups, which end at the offset
+    /// `end`; the rest is truncated.
     ///
     /// # Errors
-    /// What is not whole cannot be cut off.
-    pub fn resume(
+    /// The file cannot be truncated.
+    pub(crate) fn resume(
         medium: Box<dyn Medium>,
         metadata: ParquetMetaData,
         end: u64,
     ) -> Result<RowGroups> {
-        let mut out = Whole::new(medium);
-        out.cut(end)?;
+        let mut out = AtomicFile::new(medium);
+        out.truncate(end)?;
         let schema = metadata.file_metadata().schema_descr_ptr();
         let rows = metadata.file_metadata().num_rows() as u64;
         let blocks = unclosed::groups(metadata).into_iter().map(|group| {
@@ -92,21 +95,20 @@ impl RowGroups {
         })
     }
 
-    /// Bytes that are written.
-    pub fn len(&self) -> u64 {
+    /// Returns the size of the file in bytes.
+    pub(crate) fn len(&self) -> u64 {
         self.out.len()
     }
 
-    /// Rows that are written.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Writes a row group and its block, which says that so many bytes before are on the disk.
+    /// Writes a row group and its block. The block records that the first `durable_bytes` of the file are on the disk.
     ///
     /// # Errors
-    /// They cannot be written; what was before is kept.
-    pub fn write(&mut self, columns: &dyn Events, synced: u64) -> Result<()> {
+    /// The row group cannot be written. Earlier row groups are safe.
+    pub(crate) fn write(&mut self, columns: &dyn Events, durable_bytes: u64) -> Result<()> {
         let RowGroups {
             out,
             encoder,
@@ -114,18 +116,18 @@ impl RowGroups {
             blocks,
             ..
         } = self;
-        let block = out.append(|piece| {
-            let start = piece.at();
-            let mut piece = Checked {
-                piece,
+        let block = out.append(|append| {
+            let start = append.offset();
+            let mut out = Checksummed {
+                append,
                 crc: Hasher::new(),
             };
             let ordinal = i16::try_from(blocks.len()).ok();
-            let group = write_group(&mut piece, encoder, schema, ordinal, columns)?;
+            let group = write_group(&mut out, encoder, schema, ordinal, columns)?;
             let metadata = unclosed::metadata(schema, vec![], [group]);
-            let crc = piece.crc.clone().finalize();
-            let block = unclosed::block(&metadata, start, synced, crc)?;
-            piece.write_all(&block)?;
+            let crc = out.crc.clone().finalize();
+            let block = unclosed::block(&metadata, start, durable_bytes, crc)?;
+            out.write_all(&block)?;
             Ok::<_, anyhow::Error>(block)
         })?;
         blocks.push(block);
@@ -133,29 +135,30 @@ impl RowGroups {
         Ok(())
     }
 
-    /// Ends the file, which is `file` too, with these pairs and sums, and has it put on the disk; or leaves it as it was.
+    /// Writes the rollups and a footer with the metadata `pairs`, and syncs the file, of which `file` is a second
+    /// descriptor.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn close(
+    /// The file cannot be written, and is left as it was.
+    pub(crate) fn close(
         &mut self,
         pairs: Vec<KeyValue>,
         rollups: Option<&Rollups>,
         file: &dyn Durable,
     ) -> Result<()> {
         let start = self.out.len();
-        let closed = self.footer(pairs, rollups);
+        let closed = self.write_end(pairs, rollups);
         let closed = closed.and_then(|()| Ok(file.sync()?));
         if closed.is_err() && self.out.len() > start {
-            // Best at once, for the room on the disk.
-            let _ = self.out.cut(start);
+            // Truncating at once frees the space on the disk.
+            let _ = self.out.truncate(start);
         }
         closed
     }
 
-    fn footer(&mut self, mut pairs: Vec<KeyValue>, rollups: Option<&Rollups>) -> Result<()> {
+    fn write_end(&mut self, mut pairs: Vec<KeyValue>, rollups: Option<&Rollups>) -> Result<()> {
         if let Some(rollups) = rollups {
-            pairs.push(embed(rollups, &mut self.out)?);
+            pairs.push(write_rollups(rollups, &mut self.out)?);
         }
         let mut groups = vec![];
         for block in &self.blocks {
@@ -164,12 +167,12 @@ impl RowGroups {
         let metadata = unclosed::metadata(&self.schema, pairs, groups);
         let len = self.out.len();
         self.out
-            .append(|piece| Ok(unclosed::write_footer(&metadata, len, piece)?))
+            .append(|append| Ok(unclosed::write_footer(&metadata, len, append)?))
     }
 }
 
-/// Writes the rollups, and returns what says where they stand.
-fn embed(rollups: &Rollups, out: &mut Whole) -> Result<KeyValue> {
+/// Writes the rollups, and returns the metadata with their offsets.
+fn write_rollups(rollups: &Rollups, out: &mut AtomicFile) -> Result<KeyValue> {
     let mut places = vec![];
     for blob in rollups.blobs() {
         let blob = blob?;
@@ -180,45 +183,45 @@ fn embed(rollups: &Rollups, out: &mut Whole) -> Result<KeyValue> {
             "size": blob.size,
             "slice": blob.slice,
         }));
-        out.append(|piece| piece.write_all(&blob.bytes))?;
+        out.append(|append| append.write_all(&blob.bytes))?;
     }
     let places = serde_json::to_string(&places)?;
     Ok(KeyValue::new(KEY_ROLLUPS.to_string(), places))
 }
 
-/// What is written, with its checksum.
-struct Checked<'a, 'b> {
-    piece: &'a mut Piece<'b>,
+/// A writer that computes the checksum of its bytes.
+struct Checksummed<'a, 'b> {
+    append: &'a mut Append<'b>,
     crc: Hasher,
 }
 
-impl Write for Checked<'_, '_> {
+impl Write for Checksummed<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.piece.write(bytes)?;
+        let written = self.append.write(bytes)?;
         self.crc.update(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.piece.flush()
+        self.append.flush()
     }
 }
 
-/// Writes a row group, column by column, and then its bloom filters.
+/// Writes the column chunks of a row group, and then their bloom filters.
 fn write_group(
-    out: &mut Checked<'_, '_>,
+    out: &mut Checksummed<'_, '_>,
     encoder: &mut ColumnEncoder,
     schema: &SchemaDescPtr,
     ordinal: Option<i16>,
     columns: &dyn Events,
 ) -> Result<Group> {
-    let start = out.piece.at();
+    let start = out.append.offset();
     let (mut chunks, mut pages, mut offsets, mut blooms) = (vec![], vec![], vec![], vec![]);
     for column in schema.columns() {
         let series = columns.series(column.name());
-        let (bytes, close) = encoder.chunk(&series, columns.texts(), column)?;
+        let (bytes, close) = encoder.encode(&series, columns.texts(), column)?;
         columns.reuse(series);
-        let at = out.piece.at();
+        let offset = out.append.offset();
         out.write_all(bytes)?;
         let ColumnCloseResult {
             metadata,
@@ -227,11 +230,11 @@ fn write_group(
             offset_index,
             ..
         } = close;
-        chunks.push(moved(metadata, at)?);
+        chunks.push(shift_offsets(metadata, offset)?);
         pages.extend(column_index);
         offsets.extend(offset_index.map(|mut index| {
             for page in &mut index.page_locations {
-                page.offset += at as i64;
+                page.offset += offset as i64;
             }
             index
         }));
@@ -241,12 +244,12 @@ fn write_group(
         let Some(bloom) = bloom else { continue };
         let mut bytes = vec![];
         bloom.write(&mut bytes)?;
-        let at = out.piece.at();
+        let offset = out.append.offset();
         out.write_all(&bytes)?;
         *chunk = chunk
             .clone()
             .into_builder()
-            .set_bloom_filter_offset(Some(at as i64))
+            .set_bloom_filter_offset(Some(offset as i64))
             .set_bloom_filter_length(Some(bytes.len() as i32))
             .build()?;
     }
@@ -262,13 +265,16 @@ fn write_group(
     Ok((group.build()?, pages, offsets))
 }
 
-/// The metadata of a column chunk that was encoded by itself and stands at `at`.
-fn moved(chunk: ColumnChunkMetaData, at: u64) -> Result<ColumnChunkMetaData, ParquetError> {
-    let at = at as i64;
+/// Adds `offset`, the place of a column chunk in the file, to the offsets in its metadata, which begin at 0.
+fn shift_offsets(
+    chunk: ColumnChunkMetaData,
+    offset: u64,
+) -> Result<ColumnChunkMetaData, ParquetError> {
+    let offset = offset as i64;
     let (data, dictionary) = (chunk.data_page_offset(), chunk.dictionary_page_offset());
     chunk
         .into_builder()
-        .set_data_page_offset(data + at)
-        .set_dictionary_page_offset(dictionary.map(|dictionary| dictionary + at))
+        .set_data_page_offset(data + offset)
+        .set_dictionary_page_offset(dictionary.map(|dictionary| dictionary + offset))
         .build()
 }

@@ -1,4 +1,5 @@
-//! Has what was written put on the disk now and then, in a thread of its own: a slow disk must not keep the encoder.
+//! A thread that syncs the files of a recording from time to time, so that a slow disk does not block the encoder
+//! thread.
 
 use std::fs::File;
 use std::io;
@@ -10,102 +11,105 @@ use std::time::{Duration, Instant};
 
 use crate::sink::parquet::medium::Durable;
 
-/// Calls fdatasync(2) on files, at most so often.
-pub struct Syncer {
-    every: Duration,
-    last: Instant,
-    ask: Option<SyncSender<u64>>,
+/// Calls fdatasync(2) on the files of a recording in its own thread.
+pub(crate) struct Syncer {
+    /// The least time between two syncs.
+    interval: Duration,
+    last_request: Instant,
+    /// Requests to the thread: the length of the first file in bytes.
+    requests: Option<SyncSender<u64>>,
     state: Arc<SyncState>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread has done.
+/// The results of the thread.
 #[derive(Default)]
 struct SyncState {
-    done: AtomicU64,
-    reached: AtomicU64,
-    /// Of the last time; 0: it was done.
+    durable_bytes: AtomicU64,
+    synced_bytes: AtomicU64,
+    /// The error of the last sync; 0: success.
     errno: AtomicI32,
 }
 
 impl Syncer {
-    /// For `files`, and once for the directory that they were made in.
+    /// Starts the thread for `files`, which first syncs the `directory` that contains them.
     ///
     /// # Errors
-    /// There is no thread.
-    pub fn new(
-        every: Duration,
+    /// The thread cannot be started.
+    pub(crate) fn new(
+        interval: Duration,
         directory: Option<File>,
         files: Vec<Box<dyn Durable>>,
     ) -> io::Result<Syncer> {
         let state = Arc::new(SyncState::default());
-        let (ask, asked) = sync_channel(1);
+        let (requests, receiver) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sync".to_string())
             .spawn({
                 let state = state.clone();
                 move || {
-                    // Not every file system can.
+                    // Some file systems cannot sync directories.
                     let _ = directory.map(|directory| directory.sync_all());
-                    run(&asked, &files, &state);
+                    run(&receiver, &files, &state);
                 }
             })?;
         Ok(Syncer {
-            every,
-            last: Instant::now(),
-            ask: Some(ask),
+            interval,
+            last_request: Instant::now(),
+            requests: Some(requests),
             state,
             thread: Some(thread),
         })
     }
 
-    /// For files that are on the disk as soon as they are written.
+    /// Returns a syncer for files whose bytes are durable as soon as they are written.
     #[cfg(test)]
-    pub fn instant() -> Syncer {
+    pub(crate) fn instant() -> Syncer {
         let state = SyncState::default();
-        state.done.store(u64::MAX, Ordering::Release);
-        state.reached.store(u64::MAX, Ordering::Release);
+        state.durable_bytes.store(u64::MAX, Ordering::Release);
+        state.synced_bytes.store(u64::MAX, Ordering::Release);
         Syncer {
-            every: Duration::MAX,
-            last: Instant::now(),
-            ask: None,
+            interval: Duration::MAX,
+            last_request: Instant::now(),
+            requests: None,
             state: Arc::new(state),
             thread: None,
         }
     }
 
-    /// Whether it is time.
-    pub fn is_due(&self) -> bool {
-        self.last.elapsed() >= self.every
+    /// Returns whether the interval since the last request has passed.
+    pub(crate) fn is_due(&self) -> bool {
+        self.last_request.elapsed() >= self.interval
     }
 
-    /// Asks that the files be put on the disk, the first of which has `len` bytes. Nothing where that is being done.
-    pub fn ask(&mut self, len: u64) {
+    /// Requests a sync; the first file has `len` bytes. Without effect while another request waits.
+    pub(crate) fn request(&mut self, len: u64) {
         if self
-            .ask
+            .requests
             .as_ref()
-            .is_some_and(|ask| ask.try_send(len).is_ok())
+            .is_some_and(|requests| requests.try_send(len).is_ok())
         {
-            self.last = Instant::now();
+            self.last_request = Instant::now();
         }
     }
 
-    /// How many bytes of the first file are on the disk for sure.
-    pub fn done(&self) -> u64 {
-        self.state.done.load(Ordering::Acquire)
+    /// Returns how many bytes of the first file are certainly on the disk: the length at the last sync before any
+    /// error.
+    pub(crate) fn durable_bytes(&self) -> u64 {
+        self.state.durable_bytes.load(Ordering::Acquire)
     }
 
-    /// Up to how many bytes of it were put on the disk last. After a failure that is not for sure: what a disk did not take
-    /// once it need not be asked for again.
-    pub fn reached(&self) -> u64 {
-        self.state.reached.load(Ordering::Acquire)
+    /// Returns the length of the first file at the last successful sync. After an earlier error these bytes are not
+    /// certainly on the disk: a second fdatasync(2) can succeed without writing the pages that failed before.
+    pub(crate) fn synced_bytes(&self) -> u64 {
+        self.state.synced_bytes.load(Ordering::Acquire)
     }
 
-    /// How it went the last time.
+    /// Returns the result of the last sync.
     ///
     /// # Errors
-    /// The disk did not take what was written.
-    pub fn check(&self) -> io::Result<()> {
+    /// The disk has not accepted all written bytes.
+    pub(crate) fn check(&self) -> io::Result<()> {
         match self.state.errno.load(Ordering::Acquire) {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),
@@ -115,23 +119,23 @@ impl Syncer {
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.ask = None;
-        // It has nothing to say.
+        self.requests = None;
+        // The thread returns no value.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-fn run(asked: &Receiver<u64>, files: &[Box<dyn Durable>], state: &SyncState) {
-    let mut sure = true;
-    for len in asked {
+fn run(requests: &Receiver<u64>, files: &[Box<dyn Durable>], state: &SyncState) {
+    let mut no_errors = true;
+    for len in requests {
         let synced = files.iter().try_for_each(|file| file.sync());
         let errno = synced.map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
-        sure &= errno == 0;
+        no_errors &= errno == 0;
         if errno == 0 {
-            state.reached.store(len, Ordering::Release);
+            state.synced_bytes.store(len, Ordering::Release);
         }
-        if sure {
-            state.done.store(len, Ordering::Release);
+        if no_errors {
+            state.durable_bytes.store(len, Ordering::Release);
         }
         state.errno.store(errno, Ordering::Release);
     }

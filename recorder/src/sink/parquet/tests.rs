@@ -1,4 +1,4 @@
-//! Whatever write fails, what was kept before can be read.
+//! Failures: each write and truncation of a recording fails once, and syncs fail. Rows written before stay readable.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,18 +19,18 @@ use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 use crate::sink::segments::finish::finish;
 
-/// How the disk fails.
+/// The way in which the disk fails.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// It is full: nothing more is written, though files can be cut.
+    /// The disk is full: all writes fail, truncation works.
     Full,
-    /// Likewise; of the last write a part is there.
+    /// The disk is full, and a part of the last write was written.
     Short,
-    /// Nothing works any more.
+    /// All operations fail.
     Broken,
-    /// Once, and then never again.
+    /// A single operation fails.
     Once,
-    /// A write takes only a part, which is no error.
+    /// A single write is partial, which is no error.
     Partial,
 }
 
@@ -42,41 +42,41 @@ const FAULTS: [Fault; 5] = [
     Fault::Partial,
 ];
 
-/// Counts the steps on both files, and fails at one.
-struct Plan {
+/// The operation at which both files fail, and the number of operations so far.
+struct FaultPlan {
     fault: Fault,
-    at: usize,
-    step: usize,
+    fail_at: usize,
+    operations: usize,
 }
 
 /// A file that fails as planned.
-struct Faulty {
+struct FaultyFile {
     file: File,
-    plan: Arc<Mutex<Plan>>,
+    plan: Arc<Mutex<FaultPlan>>,
 }
 
-impl Faulty {
-    /// The next step: how many bytes of `len` are written, or which error it is.
-    fn step(&self, len: usize, writes: bool) -> io::Result<usize> {
+impl FaultyFile {
+    /// Counts an operation: returns how many bytes of `len` are written, or the error.
+    fn operation(&self, len: usize, is_write: bool) -> io::Result<usize> {
         let mut plan = self.plan.lock().unwrap();
-        let step = plan.step;
-        plan.step += 1;
+        let operation = plan.operations;
+        plan.operations += 1;
         let full = || Err(io::ErrorKind::StorageFull.into());
+        let eio = || Err(io::Error::from_raw_os_error(libc::EIO));
         match plan.fault {
-            Fault::Full | Fault::Short | Fault::Partial if !writes => Ok(len),
-            Fault::Short | Fault::Partial if step == plan.at && len > 1 => Ok(len / 2),
-            Fault::Full | Fault::Short if step >= plan.at => full(),
-            // EIO.
-            Fault::Broken if step >= plan.at => Err(io::Error::from_raw_os_error(5)),
-            Fault::Once if step == plan.at => Err(io::Error::from_raw_os_error(5)),
+            Fault::Full | Fault::Short | Fault::Partial if !is_write => Ok(len),
+            Fault::Short | Fault::Partial if operation == plan.fail_at && len > 1 => Ok(len / 2),
+            Fault::Full | Fault::Short if operation >= plan.fail_at => full(),
+            Fault::Broken if operation >= plan.fail_at => eio(),
+            Fault::Once if operation == plan.fail_at => eio(),
             _ => Ok(len),
         }
     }
 }
 
-impl Write for Faulty {
+impl Write for FaultyFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.step(bytes.len(), true)?;
+        let len = self.operation(bytes.len(), true)?;
         self.file.write(&bytes[..len])
     }
 
@@ -85,16 +85,16 @@ impl Write for Faulty {
     }
 }
 
-impl Medium for Faulty {
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.step(0, false)?;
+impl Medium for FaultyFile {
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.operation(0, false)?;
         self.file.set_len(len)?;
         self.file.seek(SeekFrom::Start(len))?;
         Ok(())
     }
 }
 
-/// The rows numbered `from` to `to`.
+/// Returns rows with the sequence numbers `from` to `to`, exclusive.
 fn rows(from: u64, to: u64) -> Columns {
     let mut batch = Batch {
         first_seq: from,
@@ -112,11 +112,11 @@ fn rows(from: u64, to: u64) -> Columns {
     Columns::new(batch, &CALLS, &[], "host", true, ColumnBuffers::default())
 }
 
-/// The numbers of the rows that a file and its journal hold, in order, and whether the file has a footer.
-fn held(path: &Path) -> (Vec<i64>, bool) {
+/// Returns the sequence numbers of the rows in a file and its journal, sorted, and whether the file has a footer.
+fn read_seqs(path: &Path) -> (Vec<i64>, bool) {
     let file = File::open(path).unwrap();
     let closed = ParquetMetaDataReader::new().parse_and_finish(&file);
-    let ended = closed.is_ok();
+    let has_footer = closed.is_ok();
     let (metadata, journal) = match closed {
         Ok(metadata) => (metadata, vec![]),
         Err(_) => {
@@ -139,82 +139,86 @@ fn held(path: &Path) -> (Vec<i64>, bool) {
     };
     all.extend(journal.iter().flat_map(seq));
     all.sort_unstable();
-    (all, ended)
+    (all, has_footer)
 }
 
-/// Writes a recording whose `at`th step fails. Returns how many rows were said to be kept, and whether it was closed;
-/// None: it has fewer steps.
-fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
-    let plan = Arc::new(Mutex::new(Plan { fault, at, step: 0 }));
+/// Writes a recording whose operation `fail_at` fails. Returns how many rows were written without an error, and whether
+/// the file was closed. Returns `None` if the recording has fewer operations.
+fn record(path: &Path, fault: Fault, fail_at: usize) -> Option<(u64, bool)> {
+    let plan = Arc::new(Mutex::new(FaultPlan {
+        fault,
+        fail_at,
+        operations: 0,
+    }));
     let file = |path: &Path| {
         let file = File::create(path).unwrap();
         let plan = plan.clone();
-        Box::new(Faulty { file, plan }) as Box<dyn Medium>
+        Box::new(FaultyFile { file, plan }) as Box<dyn Medium>
     };
     let mediums = (file(path), file(&unclosed::journal::path(path)));
     let second = Box::new(File::open(path).unwrap());
     let sync = Syncer::instant();
     let schema = encoded_schema();
     let rollups = Rollups::new(Memory::of_tests());
-    let begun = Parquet::over(mediums, (second, sync, rollups), path, &schema, vec![]);
-    let mut kept = 0;
+    let begun = Parquet::with_mediums(mediums, (second, sync, rollups), path, &schema, vec![]);
+    let mut written = 0;
     let mut closed = false;
     if let Ok(sink) = begun {
         let mut sink = Box::new(sink);
-        let mut tries = || {
+        let mut write_all = || {
             for group in [0, 100] {
                 for part in [30, 60] {
-                    sink.keep(&rows(group + part - 30, group + part))?;
-                    kept = group + part;
+                    sink.journal(&rows(group + part - 30, group + part))?;
+                    written = group + part;
                 }
                 sink.write(&rows(group, group + 100))?;
-                kept = group + 100;
+                written = group + 100;
             }
-            sink.keep(&rows(200, 210))?;
-            kept = 210;
+            sink.journal(&rows(200, 210))?;
+            written = 210;
             sink.write(&rows(200, 220))?;
-            kept = 220;
+            written = 220;
             Ok::<_, anyhow::Error>(())
         };
-        closed = tries().is_ok() && sink.finish(&Summary::default()).is_ok();
+        closed = write_all().is_ok() && sink.finish(&Summary::default()).is_ok();
     }
-    let steps = plan.lock().unwrap().step;
-    (at < steps).then_some((kept, closed))
+    let operations = plan.lock().unwrap().operations;
+    (fail_at < operations).then_some((written, closed))
 }
 
 #[test]
-fn whatever_step_fails_what_was_kept_is_read() {
+fn rows_survive_a_failure_of_any_operation() {
     let dir = tempfile::tempdir().unwrap();
     for fault in FAULTS {
-        let mut at = 0;
+        let mut fail_at = 0;
         loop {
             let path = dir.path().join("run.parquet");
-            let Some((kept, closed)) = record(&path, fault, at) else {
+            let Some((written, closed)) = record(&path, fault, fail_at) else {
                 break;
             };
-            if kept > 0 {
-                let (held, ended) = held(&path);
-                let expected: Vec<i64> = (0..held.len() as i64).collect();
-                assert_eq!(held, expected, "{fault:?} at {at}");
+            if written > 0 {
+                let (seqs, has_footer) = read_seqs(&path);
+                let expected: Vec<i64> = (0..seqs.len() as i64).collect();
+                assert_eq!(seqs, expected, "{fault:?} at {fail_at}");
                 assert!(
-                    held.len() as u64 >= kept,
-                    "{fault:?} at {at}: {}",
-                    held.len()
+                    seqs.len() as u64 >= written,
+                    "{fault:?} at {fail_at}: {}",
+                    seqs.len()
                 );
-                assert_eq!(closed, ended, "{fault:?} at {at}");
+                assert_eq!(closed, has_footer, "{fault:?} at {fail_at}");
             }
-            at += 1;
+            fail_at += 1;
         }
-        assert!(at > 100, "{fault:?} has {at} steps");
+        assert!(fail_at > 100, "{fault:?} has {fail_at} operations");
     }
 }
 
-/// A disk that fails with these errors, the last of them first, and then takes what was written.
+/// A disk whose syncs fail with these errors, the last of them first, and then succeed.
 #[derive(Clone, Default)]
 struct Disk(Arc<Mutex<Vec<i32>>>);
 
 impl Disk {
-    fn of(errors: &[i32]) -> Disk {
+    fn failing(errors: &[i32]) -> Disk {
         Disk(Arc::new(Mutex::new(errors.to_vec())))
     }
 }
@@ -228,19 +232,20 @@ impl Durable for Disk {
     }
 }
 
-/// A recording at `path` with these columns whose disk fails so while it is written, and when it is closed.
-fn recording(path: &Path, schema: &Schema, written: &[i32], closed: &[i32]) -> Parquet {
+/// Begins a recording at `path`. `sync_errors` are the errors of syncs while it is written, `close_errors` when it is
+/// closed.
+fn recording(path: &Path, schema: &Schema, sync_errors: &[i32], close_errors: &[i32]) -> Parquet {
     let file = |path: &Path| Box::new(File::create(path).unwrap()) as Box<dyn Medium>;
     let mediums = (file(path), file(&unclosed::journal::path(path)));
-    let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::of(written))];
+    let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::failing(sync_errors))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
     let rollups = Rollups::new(Memory::of_tests());
-    let beside = (Box::new(Disk::of(closed)) as _, sync, rollups);
-    Parquet::over(mediums, beside, path, schema, vec![]).unwrap()
+    let beside = (Box::new(Disk::failing(close_errors)) as _, sync, rollups);
+    Parquet::with_mediums(mediums, beside, path, schema, vec![]).unwrap()
 }
 
-/// Waits until the disk has been asked, and has failed.
-fn wait(sink: &Parquet) {
+/// Waits until a sync has failed.
+fn wait_for_sync_error(sink: &Parquet) {
     let began = std::time::Instant::now();
     while sink.sync.check().is_ok() {
         assert!(began.elapsed() < Duration::from_secs(60));
@@ -249,52 +254,52 @@ fn wait(sink: &Parquet) {
 }
 
 #[test]
-fn a_disk_that_has_no_room_when_it_is_to_keep_what_was_written_is_tried_again() {
+fn a_sync_that_fails_on_a_full_disk_is_retried() {
     let dir = tempfile::tempdir().unwrap();
     for errno in [libc::ENOSPC, libc::EDQUOT] {
         let path = dir.path().join("run.parquet");
         let mut sink = recording(&path, &encoded_schema(), &[errno, errno], &[errno]);
         sink.write(&rows(0, 100)).unwrap();
-        wait(&sink);
-        assert!(sink.keep(&rows(100, 110)).unwrap_err().is::<DiskFull>());
+        wait_for_sync_error(&sink);
+        assert!(sink.journal(&rows(100, 110)).unwrap_err().is::<DiskFull>());
         let began = std::time::Instant::now();
-        // What is refused is not written, for it comes again.
+        // A failed write leaves no rows in the file: the same rows come again.
         while let Err(e) = sink.write(&rows(100, 200)) {
             assert!(e.is::<DiskFull>() && began.elapsed() < Duration::from_secs(60));
-            assert_eq!(held(&path), ((0..100).collect(), false));
+            assert_eq!(read_seqs(&path), ((0..100).collect(), false));
         }
-        // No block says that what the disk did not take once is there.
-        assert_eq!(sink.sync.done(), 0);
+        // After a failed sync no block claims that bytes are durable.
+        assert_eq!(sink.sync.durable_bytes(), 0);
         assert!(
             sink.close(&Summary::default())
                 .unwrap_err()
                 .is::<DiskFull>()
         );
-        assert_eq!(held(&path), ((0..200).collect(), false));
+        assert_eq!(read_seqs(&path), ((0..200).collect(), false));
         sink.write(&rows(200, 300)).unwrap();
         sink.close(&Summary::default()).unwrap();
-        assert_eq!(held(&path), ((0..300).collect(), true));
+        assert_eq!(read_seqs(&path), ((0..300).collect(), true));
     }
 }
 
 #[test]
-fn a_disk_that_is_broken_ends_the_recording() {
+fn a_disk_error_ends_the_recording() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.parquet");
     let mut sink = recording(&path, &encoded_schema(), &[libc::EIO], &[]);
     sink.write(&rows(0, 100)).unwrap();
-    wait(&sink);
+    wait_for_sync_error(&sink);
     let e = sink.write(&rows(100, 200)).unwrap_err();
-    let said = e.to_string();
+    let message = e.to_string();
     assert!(
-        !e.is::<DiskFull>() && said.contains("what was recorded before is kept"),
-        "{said}"
+        !e.is::<DiskFull>() && message.contains("what was recorded before is kept"),
+        "{message}"
     );
-    assert_eq!(held(&path), ((0..100).collect(), false));
+    assert_eq!(read_seqs(&path), ((0..100).collect(), false));
 }
 
 #[test]
-fn what_an_older_recorder_has_left_is_finished_with_the_columns_that_it_had() {
+fn a_segment_of_an_older_recorder_is_finished_with_its_own_columns() {
     let dir = tempfile::tempdir().unwrap();
     let open = dir.path().join("a.parquet.open");
     let all = encoded_schema();
@@ -304,13 +309,13 @@ fn what_an_older_recorder_has_left_is_finished_with_the_columns_that_it_had() {
     let mut sink = recording(&open, &older, &[], &[]);
     sink.write(&rows(0, 100)).unwrap();
     for from in (100..150).step_by(10) {
-        sink.keep(&rows(from, from + 10)).unwrap();
+        sink.journal(&rows(from, from + 10)).unwrap();
     }
     drop(sink);
-    // A frame of the journal at a time, for there is hardly any memory.
+    // With a limit of one byte each frame of the journal becomes a row group.
     let finished = finish(&open, 1).unwrap().unwrap();
     assert_eq!(finished.events, 150);
-    assert_eq!(held(&finished.path), ((0..150).collect(), true));
+    assert_eq!(read_seqs(&finished.path), ((0..150).collect(), true));
     let file = File::open(&finished.path).unwrap();
     let metadata = ParquetMetaDataReader::new()
         .parse_and_finish(&file)

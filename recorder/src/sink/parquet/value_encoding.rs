@@ -1,4 +1,4 @@
-//! How the values of a column chunk are told: chosen for each chunk by what takes least of a sample of it.
+//! Chooses the encoding of a column chunk: the candidate whose output for a sample of the chunk compresses best.
 
 use std::io;
 
@@ -8,107 +8,115 @@ use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
 use crate::sink::parquet::column::Column;
-use crate::sink::parquet::encodings::{Hybrid, delta, split};
+use crate::sink::parquet::encodings::{HybridEncoder, byte_stream_split, delta_binary_packed};
 
-/// Readers hold a dictionary in memory; what would need a larger one is written plain, bytes.
-const LARGEST: usize = 32 << 20;
-/// Values below this have a place of their own in a dictionary's table.
-const SMALL: i64 = 4096;
-/// No number of a value.
+/// The largest dictionary in bytes, because readers keep the dictionary in memory. Chunks that need a larger one are
+/// written in PLAIN encoding.
+const MAX_DICTIONARY_BYTES: usize = 32 << 20;
+/// Ids of smaller numbers are in a table indexed by the number; all others are in a hash map.
+const TABLE_SIZE: usize = 4096;
+/// No id.
 const NONE: u32 = u32::MAX;
-/// Runs of a sample, from so many places of the chunk: 2 % of the largest chunk, which is what a second encoding costs.
-const SAMPLE: usize = 4096;
-const PLACES: usize = 8;
-/// Rows to a run, in the mean, of a column of which there is little to encode however it is done.
-const LONG: usize = 16;
-/// So many values may differ in any case.
-const FEW: usize = 64;
+/// The runs of a sample, from [`SAMPLE_PLACES`] places of the chunk: 2 % of the largest chunk, so that each further
+/// candidate costs 2 % of an encoding.
+const SAMPLE_RUNS: usize = 4096;
+const SAMPLE_PLACES: usize = 8;
+/// The mean rows of a run from which on a column is small in any encoding. A sample has at most this many rows of a
+/// run.
+const LONG_RUN: usize = 16;
+/// The number of different values up to which a dictionary is always tried.
+const MIN_DICTIONARY_LIMIT: usize = 64;
 
-/// How the values of a column are encoded.
-pub enum ValueEncoding {
-    /// By their number in a dictionary, which is in the order of their first use.
+/// The encoding of the values of a column chunk.
+pub(crate) enum ValueEncoding {
+    /// RLE_DICTIONARY: ids in a dictionary, which is in the order of first use.
     Dictionary(Dictionary),
-    /// As they are.
+    /// PLAIN.
     Plain,
-    /// The bytes of the same weight beside each other: those of noise by themselves.
+    /// BYTE_STREAM_SPLIT: bytes of equal significance are adjacent, which separates random low bytes from the others.
     Split,
-    /// Differences.
+    /// DELTA_BINARY_PACKED: differences.
     Delta,
 }
 
-/// Values, each once.
+/// The different values of a chunk, and their ids.
 #[derive(Default)]
-pub struct Dictionary {
-    /// By number.
-    pub values: Vec<i64>,
-    /// By value where it is small, which most are.
-    small: Vec<u32>,
-    other: FxHashMap<i64, u32>,
+pub(crate) struct Dictionary {
+    /// The values by id.
+    pub(crate) values: Vec<i64>,
+    /// The ids of small values by value. Most values are small.
+    table: Vec<u32>,
+    /// The ids of all other values.
+    map: FxHashMap<i64, u32>,
 }
 
 impl ValueEncoding {
-    /// How to encode `series`. Text is told by its number; of what can encode a number, what makes a sample smallest is taken.
-    /// In a real mix differences are best for times (1.9 bytes, split by byte 2.3), noise split by byte for durations, and
-    /// dictionaries for most results and arguments; elsewhere it is the other way round.
+    /// Chooses the encoding of `series`. Text gets a dictionary. Numbers get the encoding with the smallest compressed
+    /// sample. In a recording of real programs DELTA_BINARY_PACKED is best for times (1.9 bytes per value;
+    /// BYTE_STREAM_SPLIT needs 2.3), BYTE_STREAM_SPLIT for durations with their random low bytes, and a dictionary for
+    /// most results and arguments. Other recordings have other winners.
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(
+    pub(crate) fn choose(
         column: Column<'_>,
         series: &Series,
         zstd: &mut Compressor<'static>,
     ) -> io::Result<ValueEncoding> {
         let runs = series.runs();
-        let dictionary = |most| Dictionary::new(column, runs, most);
-        let always = match column.ty() {
+        let dictionary = |max_values| Dictionary::new(column, runs, max_values);
+        let fixed = match column.physical_type() {
             Type::BOOLEAN => Some(ValueEncoding::Plain),
             Type::BYTE_ARRAY => dictionary(usize::MAX)
                 .map(ValueEncoding::Dictionary)
                 .or(Some(ValueEncoding::Plain)),
-            _ if runs.len() * LONG <= series.rows() => {
+            _ if runs.len() * LONG_RUN <= series.rows() => {
                 dictionary(usize::MAX).map(ValueEncoding::Dictionary)
             }
             _ => None,
         };
-        if let Some(values) = always {
-            return Ok(values);
+        if let Some(encoding) = fixed {
+            return Ok(encoding);
         }
         let sample = sample(runs);
-        let mut plain = vec![];
-        let mut size = |values: &ValueEncoding| -> io::Result<usize> {
-            plain.clear();
-            values.encode(column, &sample, &mut plain);
-            Ok(zstd.compress(&plain)?.len())
+        let mut buffer = vec![];
+        let mut size = |encoding: &ValueEncoding| -> io::Result<usize> {
+            buffer.clear();
+            encoding.encode(column, &sample, &mut buffer);
+            Ok(zstd.compress(&buffer)?.len())
         };
         let mut best = (ValueEncoding::Split, size(&ValueEncoding::Split)?);
-        // Of 32 bits there is none in which it pays: ids and ports.
-        if column.ty() == Type::INT64 {
+        // No 32-bit column, such as ids and ports, becomes smaller with differences.
+        if column.physical_type() == Type::INT64 {
             let delta = size(&ValueEncoding::Delta)?;
             if delta < best.1 {
                 best = (ValueEncoding::Delta, delta);
             }
         }
-        // A dictionary that has every fourth value is no use; where the sample shows that, none is made.
-        let few = Dictionary::new(column, &sample, FEW + sample.len() / 2);
-        let Some(dictionary) = few.and_then(|_| dictionary(FEW + runs.len() / 4)) else {
+        // A dictionary with more than one value per four runs saves nothing. If half of the sample's runs differ, the
+        // dictionary of the chunk is not even built.
+        let of_sample = Dictionary::new(column, &sample, MIN_DICTIONARY_LIMIT + sample.len() / 2);
+        let max_values = MIN_DICTIONARY_LIMIT + runs.len() / 4;
+        let Some(dictionary) = of_sample.and_then(|_| dictionary(max_values)) else {
             return Ok(best.0);
         };
-        let values = ValueEncoding::Dictionary(dictionary);
-        let numbers = size(&values)?;
-        let ValueEncoding::Dictionary(dictionary) = &values else {
+        let encoding = ValueEncoding::Dictionary(dictionary);
+        let ids_size = size(&encoding)?;
+        let ValueEncoding::Dictionary(dictionary) = &encoding else {
             return Ok(best.0);
         };
-        plain.clear();
-        dictionary.plain(column, &mut plain);
-        let own = zstd.compress(&plain)?.len();
-        let smaller = numbers * runs.len() + own * sample.len() <= best.1 * runs.len();
-        Ok(if smaller { values } else { best.0 })
+        buffer.clear();
+        dictionary.write_plain(column, &mut buffer);
+        let dictionary_size = zstd.compress(&buffer)?.len();
+        // The size of the ids is that of the sample, the size of the dictionary that of the whole chunk.
+        let is_smaller =
+            ids_size * runs.len() + dictionary_size * sample.len() <= best.1 * runs.len();
+        Ok(if is_smaller { encoding } else { best.0 })
     }
 
-    /// Parquet's name of it.
-    pub fn encoding(&self) -> Encoding {
+    pub(crate) fn parquet_encoding(&self) -> Encoding {
         match self {
-            // Nothing is in it.
+            // Only nulls: neither a dictionary page nor ids are written.
             ValueEncoding::Dictionary(dictionary) if dictionary.values.is_empty() => {
                 Encoding::PLAIN
             }
@@ -119,15 +127,15 @@ impl ValueEncoding {
         }
     }
 
-    /// The values of a page that are there.
-    pub fn encode(&self, column: Column<'_>, page: &[Run], out: &mut Vec<u8>) {
+    /// Appends the non-null values of a page to `out`.
+    pub(crate) fn encode(&self, column: Column<'_>, page: &[Run], out: &mut Vec<u8>) {
         let present = page
             .iter()
             .filter_map(|run| Some((run.value()?, run.rows())));
         if let ValueEncoding::Dictionary(dictionary) = self {
             if !dictionary.values.is_empty() {
-                out.push(dictionary.width() as u8);
-                let mut ids = Hybrid::new(dictionary.width(), out);
+                out.push(dictionary.bit_width() as u8);
+                let mut ids = HybridEncoder::new(dictionary.bit_width(), out);
                 present.for_each(|(value, rows)| ids.push(dictionary.id(value), rows));
                 ids.finish();
             }
@@ -136,59 +144,62 @@ impl ValueEncoding {
         let rows = page.iter().map(|run| run.rows()).sum();
         let mut values = Vec::with_capacity(rows);
         present.for_each(|(value, rows)| values.resize(values.len() + rows, value));
-        match (self, column.ty()) {
+        match (self, column.physical_type()) {
             (ValueEncoding::Split, ty) => {
-                split(&values, if ty == Type::INT32 { 4 } else { 8 }, out)
+                byte_stream_split(&values, if ty == Type::INT32 { 4 } else { 8 }, out)
             }
-            (ValueEncoding::Delta, _) => delta(&values, out),
+            (ValueEncoding::Delta, _) => delta_binary_packed(&values, out),
             (_, Type::BOOLEAN) => {
-                let bits = |eight: &[i64]| {
+                let byte = |bits: &[i64]| {
                     (0..)
-                        .zip(eight)
+                        .zip(bits)
                         .map(|(i, bit)| (*bit as u8) << i)
                         .sum::<u8>()
                 };
-                out.extend(values.chunks(8).map(bits));
+                out.extend(values.chunks(8).map(byte));
             }
-            _ => values.iter().for_each(|value| column.plain(*value, out)),
+            _ => values
+                .iter()
+                .for_each(|value| column.write_plain(*value, out)),
         }
     }
 }
 
-/// Some runs of all parts of a column; long ones are cut short.
+/// Returns runs from evenly spaced places of a column, each cut to [`LONG_RUN`] rows.
 fn sample(runs: &[Run]) -> Vec<Run> {
-    let short = |run: &Run| Run::new(run.value(), run.rows().min(LONG));
-    if runs.len() <= SAMPLE {
-        return runs.iter().map(short).collect();
+    let shorten = |run: &Run| Run::new(run.value(), run.rows().min(LONG_RUN));
+    if runs.len() <= SAMPLE_RUNS {
+        return runs.iter().map(shorten).collect();
     }
     let place = |i: usize| {
-        let from = (runs.len() - SAMPLE / PLACES) * i / (PLACES - 1);
-        &runs[from..from + SAMPLE / PLACES]
+        let from = (runs.len() - SAMPLE_RUNS / SAMPLE_PLACES) * i / (SAMPLE_PLACES - 1);
+        &runs[from..from + SAMPLE_RUNS / SAMPLE_PLACES]
     };
-    (0..PLACES).flat_map(place).map(short).collect()
+    (0..SAMPLE_PLACES).flat_map(place).map(shorten).collect()
 }
 
 impl Dictionary {
-    /// The dictionary of some runs. None: it has more than `most` values, or is too large.
-    fn new(column: Column<'_>, runs: &[Run], most: usize) -> Option<Dictionary> {
-        let table = if column.is_text() {
+    /// Builds the dictionary of `runs`. Returns `None` if it would have more than `max_values`, or more than
+    /// [`MAX_DICTIONARY_BYTES`].
+    fn new(column: Column<'_>, runs: &[Run], max_values: usize) -> Option<Dictionary> {
+        let table_size = if column.is_text() {
             column.texts.len()
         } else {
-            SMALL as usize
+            TABLE_SIZE
         };
         let mut dictionary = Dictionary {
-            small: vec![NONE; if runs.len() > 1 { table } else { 0 }],
+            table: vec![NONE; if runs.len() > 1 { table_size } else { 0 }],
             ..Dictionary::default()
         };
         let mut bytes = 0;
         for value in runs.iter().filter_map(|run| run.value()) {
             let next = dictionary.values.len() as u32;
             let id = match dictionary
-                .small
+                .table
                 .get_mut(usize::try_from(value).unwrap_or(usize::MAX))
             {
                 Some(id) => id,
-                None => dictionary.other.entry(value).or_insert(NONE),
+                None => dictionary.map.entry(value).or_insert(NONE),
             };
             if *id == NONE {
                 *id = next;
@@ -198,7 +209,7 @@ impl Dictionary {
                 } else {
                     8
                 };
-                if bytes > LARGEST || dictionary.values.len() > most {
+                if bytes > MAX_DICTIONARY_BYTES || dictionary.values.len() > max_values {
                     return None;
                 }
             }
@@ -207,21 +218,21 @@ impl Dictionary {
     }
 
     fn id(&self, value: i64) -> u32 {
-        match self.small.get(usize::try_from(value).unwrap_or(usize::MAX)) {
+        match self.table.get(usize::try_from(value).unwrap_or(usize::MAX)) {
             Some(id) => *id,
-            None => self.other.get(&value).copied().unwrap_or(NONE),
+            None => self.map.get(&value).copied().unwrap_or(NONE),
         }
     }
 
-    /// Adds the values, one after the other, to `out`.
-    pub fn plain(&self, column: Column<'_>, out: &mut Vec<u8>) {
+    /// Appends the values in PLAIN encoding to `out`.
+    pub(crate) fn write_plain(&self, column: Column<'_>, out: &mut Vec<u8>) {
         let values = self.values.iter();
-        values.for_each(|value| column.plain(*value, out));
+        values.for_each(|value| column.write_plain(*value, out));
     }
 
-    /// Bits of a number: whole bytes, where it does not fit into half a one, for zstd sees no sense in what crosses
-    /// bytes. 5 to 15 % smaller in the columns that are not the same over long runs.
-    fn width(&self) -> u32 {
+    /// Returns the width of an id in bits: up to 4 bits, otherwise whole bytes, because zstd finds no matches among ids
+    /// that cross bytes. Columns without long runs become 5 to 15 % smaller.
+    fn bit_width(&self) -> u32 {
         let bits = u32::BITS - (self.values.len() as u32).saturating_sub(1).leading_zeros();
         if bits > 4 {
             bits.next_multiple_of(8)

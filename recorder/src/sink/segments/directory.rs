@@ -1,5 +1,5 @@
-//! A directory of recordings: `host=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. One that is being written ends in `.open`, so
-//! that a pattern of finished ones fits only these.
+//! The directory of segments: `host=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. The name of an unfinished segment ends in
+//! `.open`, so that the pattern `*.parquet` matches finished segments only.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,24 +12,24 @@ use ctrace_format::unclosed::journal;
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 
-/// What the name of a file that is being written ends with.
+/// The suffix of a segment that is being written.
 const OPEN: &str = ".open";
-/// And of one of which there is not enough yet to be opened.
-pub const PARTIAL: &str = ".partial";
+/// The further suffix of a Parquet file that has too few bytes yet to be opened by readers.
+pub(crate) const PARTIAL: &str = ".partial";
 
-/// The files of a machine in a directory.
-pub struct Directory {
-    /// That of this host.
+/// The segments of one host in a directory.
+pub(crate) struct Directory {
+    /// The path of the host's directory, with `host=NAME`.
     path: PathBuf,
-    /// The beginning of the machine's boot id.
+    /// The first 8 hexadecimal digits of the boot id.
     boot: String,
-    keep: SizeAndAge,
-    /// No other recorder writes files of this host here.
+    retention: SizeAndAge,
+    /// Keeps other recorders from writing segments of this host here.
     _lock: File,
 }
 
-/// The directory of `host` in `out`. What would make it another name is written as a URL has it.
-pub fn of_host(out: &Path, host: &str) -> PathBuf {
+/// Returns the directory of `host` in `out`. Characters other than letters, digits and `.-_` are percent-encoded.
+pub(crate) fn host_directory(out: &Path, host: &str) -> PathBuf {
     let mut name = String::from("host=");
     for byte in host.bytes() {
         match byte {
@@ -41,59 +41,65 @@ pub fn of_host(out: &Path, host: &str) -> PathBuf {
 }
 
 impl Directory {
-    /// That of `machine` at `path`, to which `lock` belongs. Of those that are not being written the oldest are removed beyond
-    /// the limits of `keep`.
-    pub fn new(path: PathBuf, machine: &Machine, keep: SizeAndAge, lock: File) -> Directory {
+    /// Uses the directory `path` of `machine`, which `lock` protects. [`Directory::remove_oldest`] removes finished
+    /// segments beyond the limits of `retention`.
+    pub(crate) fn new(
+        path: PathBuf,
+        machine: &Machine,
+        retention: SizeAndAge,
+        lock: File,
+    ) -> Directory {
         let boot = machine.boot_id.chars().filter(char::is_ascii_hexdigit);
         Directory {
             path,
             boot: boot.take(8).collect(),
-            keep,
+            retention,
             _lock: lock,
         }
     }
 
-    /// A name that no file has, which sorts after those of before.
-    pub fn name(&self) -> Result<PathBuf> {
+    /// Returns a path that no file has and that sorts after the paths of earlier segments.
+    pub(crate) fn next_path(&self) -> Result<PathBuf> {
         let now = Utc::now();
         let date = self.path.join(now.format("date=%Y-%m-%d").to_string());
         fs::create_dir_all(&date).with_context(|| format!("cannot make {}", date.display()))?;
         let boot = &self.boot;
         let time = now.format("%Y%m%dT%H%M%S%.6fZ");
-        // A clock that was set back may come to the same time again.
+        // A clock that was set back can reach the same time again.
         let mut names = (0..).map(|n| match n {
             0 => date.join(format!("{time}-{boot}.parquet")),
             n => date.join(format!("{time}-{boot}-{n}.parquet")),
         });
-        let free = |path: &PathBuf| !path.exists() && !open(path).exists();
+        let free = |path: &PathBuf| !path.exists() && !open_path(path).exists();
         names.find(free).context("no name is left")
     }
 
-    /// Removes what is beyond the limits, the oldest first. What cannot be removed stays.
-    pub fn remove_oldest(&self) {
-        let mut segments = files(&self.path);
+    /// Removes the oldest segments beyond the limits of retention. Files that cannot be removed stay.
+    pub(crate) fn remove_oldest(&self) {
+        let mut segments = segments(&self.path);
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
         segments.sort();
         let now = SystemTime::now();
-        for (path, size, ended) in segments {
-            let age = now.duration_since(ended).unwrap_or_default();
-            let old = self.keep.age.is_some_and(|most| age > most);
-            if !old && self.keep.bytes.is_none_or(|most| bytes <= most) {
+        for (path, size, modified) in segments {
+            let age = now.duration_since(modified).unwrap_or_default();
+            let old = self.retention.age.is_some_and(|max| age > max);
+            if !old && self.retention.bytes.is_none_or(|max| bytes <= max) {
                 break;
             }
             if fs::remove_file(&path).is_ok() {
                 bytes -= size;
                 let _ = fs::remove_file(journal::path(&path));
-                // The last of its day.
+                // Succeeds after the last segment of a day: the directory is empty.
                 let _ = path.parent().map(fs::remove_dir);
             }
         }
     }
 }
 
-/// The files of a host, those that other recorders left unfinished too: bytes, and when they were ended.
-fn files(of_host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let files = paths(of_host).filter(|path| {
+/// Returns the segments of a host, unfinished ones of killed recorders included, with their size in bytes and the time
+/// of their last write.
+fn segments(host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let files = paths(host).filter(|path| {
         let name = path.to_string_lossy();
         name.ends_with(".parquet") || name.ends_with(".parquet.open")
     });
@@ -104,9 +110,9 @@ fn files(of_host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
     files.collect()
 }
 
-/// What recorders have left unfinished, the oldest first; also what they had just begun.
-pub fn unfinished(of_host: &Path) -> Vec<PathBuf> {
-    let unfinished = paths(of_host).filter(|path| {
+/// Returns the unfinished segments of a host, oldest first, `.partial` files included.
+pub(crate) fn unfinished(host: &Path) -> Vec<PathBuf> {
+    let unfinished = paths(host).filter(|path| {
         let name = path.to_string_lossy();
         name.ends_with(OPEN) || name.ends_with(PARTIAL)
     });
@@ -115,18 +121,18 @@ pub fn unfinished(of_host: &Path) -> Vec<PathBuf> {
     unfinished
 }
 
-/// Whatever is in the directories of a host's days.
-fn paths(of_host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+/// Returns all entries of the `date=` directories of a host.
+fn paths(host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let inside = |directory: &Path| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    let days = inside(of_host).filter(|path| path.is_dir());
+    let days = inside(host).filter(|path| path.is_dir());
     days.flat_map(move |day| inside(&day))
 }
 
-/// The name of a file while it is being written.
-pub fn open(path: &Path) -> PathBuf {
+/// Returns the path of a segment while it is written: `path` with the suffix `.open`.
+pub(crate) fn open_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(OPEN);
     name.into()

@@ -1,5 +1,6 @@
-//! Finishes a segment that a recorder has left which was killed: the rows of its journal become its last row groups, and it
-//! gets its end and its name. It has no sums: these would take a look at every row, and ctrace-query does without.
+//! Finishes a segment that a killed recorder left behind: the rows of its journal become its last row groups, the
+//! footer is written, and the file gets its final name. The file gets no rollups: they would need a pass over every
+//! row, and ctrace-query works without them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,25 +22,23 @@ use crate::rows::stored::StoredRows;
 use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::summary::Summary;
 
-/// A segment that was finished.
-pub struct Finished {
-    /// Its name.
-    pub path: PathBuf,
-    /// Events in it.
-    pub events: u64,
+/// A finished segment.
+pub(crate) struct Finished {
+    pub(crate) path: PathBuf,
+    pub(crate) events: u64,
 }
 
-/// Finishes the one that is called `open` until then, with rows of some `most` bytes in memory. None: it is another recorder's
-/// that is alive, or not there any more, or had just been begun: that is removed.
+/// Finishes the segment at `open`, with about `max_row_bytes` of rows in memory. Returns `None` if another recorder
+/// writes the segment, if the file is gone, or if the file was only begun (`.partial`) and is removed.
 ///
 /// # Errors
-/// Nothing in it is whole, or it cannot be written. What is in it stays.
-pub fn finish(open: &Path, most: usize) -> Result<Option<Finished>> {
+/// The file has no complete block, or cannot be written. Its complete part stays.
+pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finished>> {
     let file = match File::options().read(true).write(true).open(open) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    // Where a file system has no locks, nobody knows.
+    // File systems without locks return an error too: another recorder may be writing.
     if file.try_lock().is_err() {
         return Ok(None);
     }
@@ -49,20 +48,20 @@ pub fn finish(open: &Path, most: usize) -> Result<Option<Finished>> {
         return Ok(None);
     }
     let events = match ParquetMetaDataReader::new().parse_and_finish(&file) {
-        // Its recorder was killed between its end and its name.
+        // The recorder was killed after writing the footer and before renaming the file.
         Ok(closed) => closed.file_metadata().num_rows() as u64,
-        Err(_) => close(&file, open, most)?,
+        Err(_) => close(&file, open, max_row_bytes)?,
     };
     let _ = fs::remove_file(journal::path(open));
     let path = open.with_extension("");
-    fs::rename(open, &path).with_context(|| format!("it cannot be named {}", path.display()))?;
+    fs::rename(open, &path).with_context(|| format!("cannot rename it to {}", path.display()))?;
     Ok(Some(Finished { path, events }))
 }
 
-/// Closes the file, and returns how many events it has.
-fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
-    let whole = unclosed::whole(&mut file.try_clone()?)?;
-    let (metadata, end) = whole.context("nothing in it is whole")?;
+/// Writes the rows of the journal and the footer, and returns the number of events in the file.
+fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
+    let complete = unclosed::whole(&mut file.try_clone()?)?;
+    let (metadata, end) = complete.context("it has no complete block")?;
     let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
     let origin = metadata.file_metadata().key_value_metadata().cloned();
     let journal: Box<dyn Read> = match File::open(journal::path(open)) {
@@ -71,46 +70,46 @@ fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
     };
     let rows = unclosed::rows(journal, &metadata);
     let mut groups = RowGroups::resume(Box::new(file.try_clone()?), metadata, end)?;
-    let (mut kept, mut bytes) = (StoredRows::default(), 0);
-    let mut write = |kept: StoredRows| {
-        summary.count(&kept, true);
-        groups.write(&kept, 0)
+    let (mut group, mut bytes) = (StoredRows::default(), 0);
+    let mut write = |group: StoredRows| {
+        summary.count(&group, true);
+        groups.write(&group, 0)
     };
     for rows in rows {
         let rows = rows.context("its journal")?;
         bytes += rows.get_array_memory_size();
-        kept.push(rows);
-        if bytes >= most || kept.len() >= batch::ROWS {
-            write(std::mem::take(&mut kept))?;
+        group.push(rows);
+        if bytes >= max_row_bytes || group.len() >= batch::ROWS {
+            write(std::mem::take(&mut group))?;
             bytes = 0;
         }
     }
-    if kept.len() > 0 {
-        write(kept)?;
+    if group.len() > 0 {
+        write(group)?;
     }
     summary.events = groups.rows();
-    let mut all = origin.unwrap_or_default();
-    all.extend(pairs(summary.counted()));
-    groups.close(all, None, file)?;
+    let mut metadata = origin.unwrap_or_default();
+    metadata.extend(pairs(summary.counted_metadata()));
+    groups.close(metadata, None, file)?;
     Ok(summary.events)
 }
 
-/// What the row groups tell: when events began, and how many were lost.
+/// Returns the span and the losses of the complete row groups, from their statistics where these suffice.
 fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
     let mut summary = Summary::default();
     let columns = metadata.file_metadata().schema_descr().columns();
-    let at = |name: &str| columns.iter().position(|column| column.name() == name);
-    let (time, lost) = (at("time"), at("lost"));
-    let known = |group: &RowGroupMetaData, at: Option<usize>| {
-        let column = group.columns().get(at?)?;
+    let index = |name: &str| columns.iter().position(|column| column.name() == name);
+    let (time, lost) = (index("time"), index("lost"));
+    let statistics = |group: &RowGroupMetaData, column: Option<usize>| {
+        let column = group.columns().get(column?)?;
         column.statistics().cloned()
     };
     for group in metadata.row_groups() {
-        if let Some(Statistics::Int64(times)) = known(group, time) {
+        if let Some(Statistics::Int64(times)) = statistics(group, time) {
             let bounds = [times.min_opt(), times.max_opt()].into_iter().flatten();
-            bounds.for_each(|time| summary.span(*time));
+            bounds.for_each(|time| summary.extend_to(*time));
         }
-        let nulls = known(group, lost).and_then(|lost| lost.null_count_opt());
+        let nulls = statistics(group, lost).and_then(|lost| lost.null_count_opt());
         if nulls != Some(group.num_rows() as u64) {
             count_losses(file, group, &mut summary)?;
         }
@@ -118,22 +117,22 @@ fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Adds what gap rows in this row group tell.
+/// Adds the losses of the gap rows in a row group.
 fn count_losses(file: &Arc<File>, group: &RowGroupMetaData, summary: &mut Summary) -> Result<()> {
     let text = |name| values::<ByteArrayType>(file, group, name);
     let lost = values::<Int64Type>(file, group, "lost")?;
-    for ((class, why), lost) in text("class")?.iter().zip(&text("action")?).zip(lost) {
+    for ((class, cause), lost) in text("class")?.iter().zip(&text("action")?).zip(lost) {
         let Some(lost) = lost else { continue };
         let class = class.as_ref().and_then(|class| class.as_utf8().ok());
         let class = class.and_then(Class::from_name).unwrap_or(Class::Other);
-        let why = why.as_ref().and_then(|why| why.as_utf8().ok());
-        summary.lose(class.as_str(), why.unwrap_or_default(), lost as u64);
+        let cause = cause.as_ref().and_then(|cause| cause.as_utf8().ok());
+        summary.add_lost(class.as_str(), cause.unwrap_or_default(), lost as u64);
     }
     Ok(())
 }
 
-/// The values of a column of a row group: of one that is not there, none. Read without Arrow's reader, which is a megabyte of
-/// program.
+/// Reads the values of a column of a row group; empty if the file does not have the column. Arrow's reader would add a
+/// megabyte to the program.
 fn values<T: DataType>(
     file: &Arc<File>,
     group: &RowGroupMetaData,

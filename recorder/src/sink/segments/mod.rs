@@ -1,8 +1,11 @@
-//! Parquet files in a directory, one after the other.
+//! Segments: Parquet files in a directory, rotated by size and age (`--rotate`) and removed by size and age (`--keep`).
+//!
+//! A segment has the suffix `.open` while it is written ([`directory`]). Segments that killed recorders left behind are
+//! finished in the background ([`unfinished`], [`finish`]).
 
-pub mod directory;
-pub mod finish;
-pub mod unfinished;
+pub(crate) mod directory;
+pub(crate) mod finish;
+pub(crate) mod unfinished;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,54 +17,53 @@ use crate::records::machine::Machine;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
-use crate::sink::segments::directory::{Directory, open};
+use crate::sink::segments::directory::{Directory, open_path};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
-/// Begins the Parquet file with this name.
-pub type Begin = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
+/// Creates the Parquet file of a segment at a path.
+pub(crate) type CreateSegment = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
 
-/// Segments of this machine in a directory.
-pub struct Segments {
+/// The segments of one host.
+pub(crate) struct Segments {
     directory: Directory,
     machine: Machine,
-    begin: Begin,
+    create: CreateSegment,
     rotate: SizeAndAge,
     current: Option<Segment>,
-    /// Bytes of those that are finished.
-    bytes: u64,
+    finished_bytes: u64,
 }
 
-/// The one that is being written.
+/// The segment that is being written.
 struct Segment {
     sink: Box<Parquet>,
-    /// When it is finished.
+    /// The final path, without `.open`.
     path: PathBuf,
     summary: Summary,
 }
 
 impl Segments {
-    /// Of `machine` in `directory`. Each is ended at the limits of `rotate`.
-    pub fn new(
+    /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`.
+    pub(crate) fn new(
         directory: Directory,
         machine: &Machine,
         rotate: SizeAndAge,
-        begin: Begin,
+        create: CreateSegment,
     ) -> Segments {
         Segments {
             directory,
             machine: machine.clone(),
-            begin,
+            create,
             rotate,
             current: None,
-            bytes: 0,
+            finished_bytes: 0,
         }
     }
 
-    /// The segment that is being written.
+    /// Returns the current segment, and creates one if there is none.
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
-            let path = self.directory.name().map_err(DiskFull::or)?;
-            let sink = Box::new((self.begin)(&open(&path)).map_err(DiskFull::or)?);
+            let path = self.directory.next_path().map_err(DiskFull::detect)?;
+            let sink = Box::new((self.create)(&open_path(&path)).map_err(DiskFull::detect)?);
             let summary = Summary::new(&self.machine);
             self.current = Some(Segment {
                 sink,
@@ -72,14 +74,15 @@ impl Segments {
         self.current.as_mut().context("there is no segment")
     }
 
-    /// Ends the segment that is being written. Where there is no room for that, it goes on.
-    fn end(&mut self) -> Result<()> {
+    /// Finishes the current segment. If the disk is full, the segment stays current and can be finished later.
+    fn finish_current(&mut self) -> Result<()> {
         let Some(segment) = &mut self.current else {
             return Ok(());
         };
-        self.bytes += segment.sink.close(&segment.summary)?;
+        self.finished_bytes += segment.sink.close(&segment.summary)?;
         let path = &segment.path;
-        fs::rename(open(path), path).with_context(|| format!("cannot name {}", path.display()))?;
+        fs::rename(open_path(path), path)
+            .with_context(|| format!("cannot rename the segment to {}", path.display()))?;
         self.current = None;
         self.directory.remove_oldest();
         Ok(())
@@ -87,34 +90,34 @@ impl Segments {
 }
 
 impl Sink for Segments {
-    fn wants(&self) -> BatchPolicy {
+    fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy {
-            turns_after: self.rotate.age,
+            command_after: self.rotate.age,
             ..BatchPolicy::GROUPS
         }
     }
 
-    fn keep(&mut self, columns: &dyn Events) -> Result<()> {
-        self.current()?.sink.keep(columns)
+    fn journal(&mut self, columns: &dyn Events) -> Result<()> {
+        self.current()?.sink.journal(columns)
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let most = self.rotate.bytes;
+        let max_bytes = self.rotate.bytes;
         let segment = self.current()?;
         segment.sink.write(columns)?;
         segment.summary.count(columns, true);
-        if most.is_some_and(|most| segment.sink.len() >= most) {
-            let ended = self.end();
-            // The rows are written; the next ones try again.
-            return ended.or_else(|e| if e.is::<DiskFull>() { Ok(()) } else { Err(e) });
+        if max_bytes.is_some_and(|max| segment.sink.len() >= max) {
+            let finished = self.finish_current();
+            // The rows are written. The next write tries again to finish the segment.
+            return finished.or_else(|e| if e.is::<DiskFull>() { Ok(()) } else { Err(e) });
         }
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
-        match turn {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
+        match command {
             SinkCommand::Retry => Ok(()),
-            _ => self.end(),
+            _ => self.finish_current(),
         }
     }
 
@@ -123,7 +126,7 @@ impl Sink for Segments {
             segment.summary.clocks = summary.clocks.clone();
             segment.summary.missed = summary.missed.clone();
         }
-        self.end()?;
-        Ok(self.bytes)
+        self.finish_current()?;
+        Ok(self.finished_bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! What recorders that were killed have left in a directory: it is finished in a thread, while the recording goes on.
+//! A thread that finishes the segments of killed recorders while the recording runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,59 +12,60 @@ use crate::progress::Notice;
 use crate::sink::segments::directory::unfinished;
 use crate::sink::segments::finish::finish;
 
-/// Segments that are not finished.
-pub struct UnfinishedSegments {
-    /// Until somebody is at them.
+/// Unfinished segments, and the thread that finishes them.
+pub(crate) struct UnfinishedSegments {
+    /// The files, until the thread is started.
     files: Vec<PathBuf>,
-    /// Bytes of rows in memory.
-    most: usize,
+    max_row_bytes: usize,
     thread: Option<JoinHandle<()>>,
-    say: Sender<Notice>,
-    said: Receiver<Notice>,
+    sender: Sender<Notice>,
+    notices: Receiver<Notice>,
 }
 
 impl UnfinishedSegments {
-    /// Those that are in the directory of this host now, where no other recorder writes; with rows of some `most` bytes in
-    /// memory at a time.
-    pub fn new(of_host: &Path, most: usize) -> UnfinishedSegments {
-        let (say, said) = channel();
+    /// Lists the unfinished segments in the directory of this host, before this recorder writes there. Finishing them
+    /// keeps about `max_row_bytes` of rows in memory.
+    pub(crate) fn new(host_directory: &Path, max_row_bytes: usize) -> UnfinishedSegments {
+        let (sender, notices) = channel();
         UnfinishedSegments {
-            files: unfinished(of_host),
-            most,
+            files: unfinished(host_directory),
+            max_row_bytes,
             thread: None,
-            say,
-            said,
+            sender,
+            notices,
         }
     }
 
-    /// To be called now and then once the recording has begun, which waits for nothing. Returns what there is to say.
-    pub fn step(&mut self) -> impl Iterator<Item = Notice> {
+    /// Starts the thread on the first call, and returns the notices since the last call. Called repeatedly while the
+    /// recording runs; never blocks.
+    pub(crate) fn poll(&mut self) -> impl Iterator<Item = Notice> {
         if !self.files.is_empty() {
             let files = std::mem::take(&mut self.files);
-            let (most, say) = (self.most, self.say.clone());
+            let (max_row_bytes, sender) = (self.max_row_bytes, self.sender.clone());
             let thread = std::thread::Builder::new().name("finish".to_string());
-            // Without a thread they stay for the next recorder.
-            self.thread = thread.spawn(move || finish_all(&files, most, &say)).ok();
+            // If the thread cannot be started, the segments stay for the next recorder.
+            let run = move || finish_all(&files, max_row_bytes, &sender);
+            self.thread = thread.spawn(run).ok();
         }
-        self.said.try_iter()
+        self.notices.try_iter()
     }
 
-    /// Waits until what was begun is finished. Returns what there is to say.
-    pub fn join(&mut self) -> impl Iterator<Item = Notice> {
+    /// Waits until the thread has finished all segments, and returns the remaining notices.
+    pub(crate) fn join(&mut self) -> impl Iterator<Item = Notice> {
         let _ = self.thread.take().map(JoinHandle::join);
-        self.said.try_iter()
+        self.notices.try_iter()
     }
 }
 
-fn finish_all(files: &[PathBuf], most: usize, say: &Sender<Notice>) {
+fn finish_all(files: &[PathBuf], max_row_bytes: usize, sender: &Sender<Notice>) {
     for open in files {
-        // Metadata that lies about its own lengths makes the decoder panic.
-        let finished = catch_unwind(AssertUnwindSafe(|| finish(open, most)));
-        let said = match finished.unwrap_or_else(|_| Err(anyhow!("its blocks make no sense"))) {
+        // The Thrift decoder of the parquet crate panics on metadata with wrong lengths.
+        let finished = catch_unwind(AssertUnwindSafe(|| finish(open, max_row_bytes)));
+        let notice = match finished.unwrap_or_else(|_| Err(anyhow!("its blocks are damaged"))) {
             Ok(None) => continue,
             Ok(Some(finished)) => Notice {
                 text: format!(
-                    "finished {}, which a recorder that was killed has left: {} events",
+                    "finished {}, left behind by a killed recorder: {} events",
                     finished.path.display(),
                     count(finished.events)
                 ),
@@ -72,13 +73,13 @@ fn finish_all(files: &[PathBuf], most: usize, say: &Sender<Notice>) {
             },
             Err(e) => Notice {
                 text: format!(
-                    "{} cannot be finished: {e:#}; what is whole in it stays, and ctrace-query reads it",
+                    "cannot finish {}: {e:#}; the file stays, and ctrace-query reads its complete part",
                     open.display()
                 ),
                 error: true,
             },
         };
-        // Nobody listens any more where the recording has ended.
-        let _ = say.send(said);
+        // The receiver is dropped when the recording has ended.
+        let _ = sender.send(notice);
     }
 }

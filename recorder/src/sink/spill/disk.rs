@@ -1,104 +1,98 @@
-//! What is known of a disk that is full: shared by who writes and who tells.
+//! The state of the disk: written by the encoder thread in [`crate::sink::spill`], read by the main thread for reports
+//! and for the final summary.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::progress::Progress;
 use crate::records::loss::Cause;
 use crate::ring::frame::Frame;
 use crate::sink::summary::Summary;
 
-/// A disk.
+/// Whether the disk is full, and what was lost because of that.
 #[derive(Debug, Default)]
-pub struct DiskStatus {
+pub(crate) struct DiskStatus {
     full: AtomicBool,
-    /// Bytes that wait in memory.
-    waiting: AtomicU64,
-    told: Mutex<Told>,
+    waiting_bytes: AtomicU64,
+    losses: Mutex<SpillLosses>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    said: Vec<String>,
-    /// Rows that were given up, and rows that say so.
-    gone: u64,
-    rows: u64,
-    /// Events that no gap row told of, by class.
+struct SpillLosses {
+    /// Messages for the user that were not reported yet.
+    messages: Vec<String>,
+    /// Rows that were evicted from memory before they could be written.
+    evicted_rows: u64,
+    /// Gap rows that were written about evicted events.
+    gap_rows: u64,
+    /// Evicted events by class, without events that an evicted gap row had already counted as lost.
     lost: BTreeMap<&'static str, u64>,
 }
 
 impl DiskStatus {
-    fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
-        with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, SpillLosses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is full.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Bytes that wait in memory until it is not.
-    fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// It is full, or it is not any more; and what there is to say about it.
-    pub fn set(&self, full: bool, say: String) {
+    /// Sets whether the disk is full, with a message for the user.
+    pub(super) fn set_full(&self, full: bool, message: String) {
         self.full.store(full, Ordering::Relaxed);
-        self.told(|told| told.said.push(say));
+        self.lock().messages.push(message);
     }
 
-    /// So many bytes wait.
-    pub fn wait(&self, bytes: u64) {
-        self.waiting.store(bytes, Ordering::Relaxed);
+    /// Sets how many bytes wait in memory until there is space on the disk.
+    pub(super) fn set_waiting(&self, bytes: u64) {
+        self.waiting_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Frames were given up.
-    pub fn lose(&self, gone: &[Arc<Frame>]) {
-        self.told(|told| {
-            for frame in gone {
-                told.gone += frame.rows as u64;
-                for tally in &frame.tallies {
-                    *told.lost.entry(tally.class).or_default() += tally.events - tally.told;
-                }
+    /// Counts frames that were evicted from memory.
+    pub(super) fn add_evicted(&self, frames: &[Arc<Frame>]) {
+        let mut losses = self.lock();
+        for frame in frames {
+            losses.evicted_rows += frame.rows as u64;
+            for tally in &frame.tallies {
+                *losses.lost.entry(tally.class).or_default() += tally.events - tally.told;
             }
-        });
+        }
     }
 
-    /// So many rows of the recording tell of it.
-    pub fn tell(&self, rows: u64) {
-        self.told(|told| told.rows += rows);
+    /// Counts gap rows that were written about evicted events.
+    pub(super) fn add_gap_rows(&self, rows: u64) {
+        self.lock().gap_rows += rows;
     }
 
-    /// Events that were given up so far.
-    pub fn lost(&self) -> u64 {
-        self.told(|told| told.lost.values().sum())
+    /// Returns the number of evicted events so far.
+    pub(super) fn lost_events(&self) -> u64 {
+        self.lock().lost.values().sum()
     }
 
-    /// What there is to say since the last time.
-    pub fn said(&self) -> Vec<String> {
-        self.told(|told| std::mem::take(&mut told.said))
+    /// Returns the messages since the last call.
+    pub(crate) fn take_messages(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().messages)
     }
 
-    /// Takes what was given up out of a summary of what was to be written.
-    pub fn correct(&self, summary: &mut Summary) {
-        self.told(|told| {
-            summary.events = summary.events.saturating_sub(told.gone) + told.rows;
-            for (class, lost) in &told.lost {
-                summary.lose(class, Cause::DiskFull.as_str(), *lost);
-            }
-        });
+    /// Corrects a summary of all rows that were to be written: evicted events move from `events` to `lost`.
+    pub(crate) fn correct(&self, summary: &mut Summary) {
+        let losses = self.lock();
+        summary.events = summary.events.saturating_sub(losses.evicted_rows) + losses.gap_rows;
+        for (class, lost) in &losses.lost {
+            summary.add_lost(class, Cause::DiskFull.as_str(), *lost);
+        }
     }
 
-    /// Likewise, of what is told while it goes on.
-    pub fn tell_of(&self, progress: &mut Progress) {
-        progress.waiting = self.is_full().then(|| self.waiting());
-        self.told(|told| {
-            progress.events = progress.events.saturating_sub(told.gone) + told.rows;
-            for (class, lost) in &told.lost {
-                *progress.lost.entry(class).or_default() += lost;
-            }
-        });
+    /// Corrects the progress likewise, and adds the bytes that wait.
+    pub(crate) fn report_to(&self, progress: &mut Progress) {
+        let waiting_bytes = self.waiting_bytes.load(Ordering::Relaxed);
+        progress.waiting = self.is_full().then_some(waiting_bytes);
+        let losses = self.lock();
+        progress.events = progress.events.saturating_sub(losses.evicted_rows) + losses.gap_rows;
+        for (class, lost) in &losses.lost {
+            *progress.lost.entry(class).or_default() += lost;
+        }
     }
 }

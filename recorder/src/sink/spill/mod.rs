@@ -1,7 +1,8 @@
-//! What goes on where the disk is full: what cannot be written is kept in a ring until there is room again, and what the ring
-//! has no room for is counted.
+//! Keeps a recording running while the disk is full. Rows that cannot be written go to a ring in memory and are
+//! written, oldest first, when there is space again. Rows evicted from a full ring are counted, and gap rows in the
+//! recording say what was lost.
 
-pub mod disk;
+pub(crate) mod disk;
 
 use std::sync::Arc;
 
@@ -20,124 +21,136 @@ use crate::sink::full::DiskFull;
 use crate::sink::spill::disk::DiskStatus;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
-/// A sink that may have no room at times.
-pub struct Spill {
+/// A sink that keeps rows in memory while the disk under `sink` is full.
+pub(crate) struct Spill {
     sink: Box<dyn Sink>,
     ring: Ring,
-    /// Bytes of the ring, and of rows that are written at once.
-    most: (usize, usize),
-    /// What was given up and is not written yet.
+    max_ring_bytes: usize,
+    /// The limit for decompressed rows of one write while the ring is drained.
+    max_write_bytes: usize,
+    /// Evicted events about which no gap row has been written yet.
     evicted: Vec<Evicted>,
     host: String,
     disk: Arc<DiskStatus>,
 }
 
 impl Spill {
-    /// Over `sink`, on the machine `host`, within `memory`.
+    /// Wraps `sink`. `host` is the host name for gap rows.
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
-        Spill::over(sink, host, (memory.spill(), memory.unpacked()))
+    pub(crate) fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
+        Spill::with_limits(sink, host, memory.spill(), memory.unpacked())
     }
 
-    /// Likewise, with so many bytes of the ring, and of rows that are written at once.
-    pub fn over(sink: Box<dyn Sink>, host: &str, most: (usize, usize)) -> Result<Spill> {
+    /// Wraps `sink` with a ring of `max_ring_bytes`, which is written in pieces of `max_write_bytes`, decompressed.
+    pub(crate) fn with_limits(
+        sink: Box<dyn Sink>,
+        host: &str,
+        max_ring_bytes: usize,
+        max_write_bytes: usize,
+    ) -> Result<Spill> {
         Ok(Spill {
             sink,
             ring: Ring::new(SizeAndAge {
-                bytes: Some(most.0 as u64),
+                bytes: Some(max_ring_bytes as u64),
                 age: None,
             })?,
-            most,
+            max_ring_bytes,
+            max_write_bytes,
             evicted: vec![],
             host: host.to_string(),
             disk: Arc::default(),
         })
     }
 
-    /// What it tells.
-    pub fn disk(&self) -> Arc<DiskStatus> {
+    pub(crate) fn disk(&self) -> Arc<DiskStatus> {
         self.disk.clone()
     }
 
-    /// Nothing where `done` was done or the disk is full, which is then told.
-    fn unless_full(&self, done: Result<()>) -> Result<bool> {
-        let full = match done {
+    /// Returns whether `result` is a success, and false if the disk is full, which is then reported.
+    ///
+    /// # Errors
+    /// Every other error.
+    fn check_disk(&self, result: Result<()>) -> Result<bool> {
+        let full = match result {
             Ok(()) => return Ok(true),
             Err(e) => e.downcast::<DiskFull>()?,
         };
         if !self.disk.is_full() {
-            let most = bytes(self.most.0 as u64);
-            self.disk.set(
+            let max = bytes(self.max_ring_bytes as u64);
+            self.disk.set_full(
                 true,
                 format!(
-                    "{full}; the recording goes on in memory, up to {most}, until there is room on the disk"
+                    "{full}; the recording goes on in memory, up to {max}, until there is room on the disk"
                 ),
             );
         }
         Ok(false)
     }
 
-    /// Writes what waits, the oldest first, as long as there is room.
+    /// Writes the rows of the ring, oldest first, until the ring is empty or the disk is full again.
     fn drain(&mut self) -> Result<()> {
-        // Little at first, for there may be no room yet.
-        let mut rows = 1;
+        // One batch first: there may be no space yet.
+        let mut max_rows = 1;
         loop {
-            let group = self.ring.oldest(rows, self.most.1);
-            rows = self.sink.wants().rows;
+            let group = self.ring.oldest(max_rows, self.max_write_bytes);
+            max_rows = self.sink.batch_policy().max_rows;
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
             let written = self.sink.write(&StoredRows::read(&group)?);
-            if !self.unless_full(written)? {
+            if !self.check_disk(written)? {
                 return Ok(());
             }
             self.ring.remove(batch);
-            self.disk.wait(self.ring.bytes() as u64);
+            self.disk.set_waiting(self.ring.bytes() as u64);
         }
         if !self.write_gaps()? || !self.disk.is_full() {
             return Ok(());
         }
-        let lost = match self.disk.lost() {
+        let lost = match self.disk.lost_events() {
             0 => "nothing was lost".to_string(),
-            lost => format!("{} events were lost for want of it so far", count(lost)),
+            lost => format!(
+                "{} events were lost so far because it was full",
+                count(lost)
+            ),
         };
         self.disk
-            .set(false, format!("there is room on the disk again: {lost}"));
+            .set_full(false, format!("there is room on the disk again: {lost}"));
         Ok(())
     }
 
-    /// Says in the recording what was given up. False: there is no room.
+    /// Writes gap rows about evicted events. Returns false if there is no space for them.
     fn write_gaps(&mut self) -> Result<bool> {
         self.evicted.extend(self.ring.take_evicted());
-        let mut lines = SingleRows::new();
+        let mut gap_rows = SingleRows::new();
         for evicted in &self.evicted {
-            evicted.push_gaps(&mut lines, &self.host, Cause::DiskFull.as_str());
+            evicted.push_gaps(&mut gap_rows, &self.host, Cause::DiskFull.as_str());
         }
-        if lines.rows() == 0 {
+        if gap_rows.rows() == 0 {
             return Ok(true);
         }
-        let written = self.sink.write(&lines);
-        if !self.unless_full(written)? {
+        let written = self.sink.write(&gap_rows);
+        if !self.check_disk(written)? {
             return Ok(false);
         }
         self.evicted.clear();
-        self.disk.tell(lines.rows() as u64);
+        self.disk.add_gap_rows(gap_rows.rows() as u64);
         Ok(true)
     }
 }
 
 impl Sink for Spill {
-    fn wants(&self) -> BatchPolicy {
-        self.sink.wants()
+    fn batch_policy(&self) -> BatchPolicy {
+        self.sink.batch_policy()
     }
 
-    fn keep(&mut self, events: &dyn Events) -> Result<()> {
+    fn journal(&mut self, events: &dyn Events) -> Result<()> {
         if !self.disk.is_full() {
-            // They come again in the whole batch.
-            let kept = self.sink.keep(events);
-            self.unless_full(kept)?;
+            // Rows that do not fit are not lost: they come again in the complete batch.
+            let done = self.sink.journal(events);
+            self.check_disk(done)?;
         }
         Ok(())
     }
@@ -145,23 +158,23 @@ impl Sink for Spill {
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         if !self.disk.is_full() {
             let written = self.sink.write(events);
-            if self.unless_full(written)? {
+            if self.check_disk(written)? {
                 return Ok(());
             }
         }
         let change = self.ring.add(events)?;
-        self.disk.lose(&change.gone);
-        self.disk.wait(self.ring.bytes() as u64);
+        self.disk.add_evicted(&change.gone);
+        self.disk.set_waiting(self.ring.bytes() as u64);
         Ok(())
     }
 
-    fn turn(&mut self, turn: SinkCommand) -> Result<()> {
+    fn command(&mut self, command: SinkCommand) -> Result<()> {
         if self.disk.is_full() {
             self.drain()?;
         }
         if !self.disk.is_full() {
-            let turned = self.sink.turn(turn);
-            self.unless_full(turned)?;
+            let done = self.sink.command(command);
+            self.check_disk(done)?;
         }
         Ok(())
     }
@@ -171,21 +184,21 @@ impl Sink for Spill {
             self.drain()?;
         }
         if self.disk.is_full() {
-            // What is in memory goes with us; there may be room to say so.
-            let gone = self.ring.evict_all();
-            self.disk.lose(&gone);
+            // Rows in memory are lost when the process ends. There may still be space for gap rows.
+            let evicted = self.ring.evict_all();
+            self.disk.add_evicted(&evicted);
             self.write_gaps()?;
         }
-        let left: u64 = self.evicted.iter().map(|evicted| evicted.rows).sum();
+        let unreported: u64 = self.evicted.iter().map(|evicted| evicted.rows).sum();
         let mut summary = summary.clone();
         self.disk.correct(&mut summary);
         let finished = self.sink.finish(&summary);
-        if left > 0 {
-            let why = finished.err().map_or(String::new(), |e| format!(": {e:#}"));
+        if unreported > 0 {
+            let cause = finished.err().map_or(String::new(), |e| format!(": {e:#}"));
             bail!(
                 "the disk is full: {} events that were in memory are lost, and there was no room to say so in the \
-                 recording{why}; what was written before is kept",
-                count(left)
+                 recording{cause}; what was written before is kept",
+                count(unreported)
             );
         }
         finished

@@ -1,8 +1,8 @@
-//! Column chunks, read back by arrow-rs.
+//! Column chunks that arrow-rs reads back.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::sink::parquet::column::BOUND;
+use crate::sink::parquet::column::MAX_BOUND_BYTES;
 use arrow::array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Int32Type, Int64Type, Schema, TimestampNanosecondType, UInt32Type};
 use ctrace_schema::columns::{self, COLUMNS, index};
@@ -15,7 +15,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::*;
 
-/// Writes a column, of the type that `name` has, as a file of its own.
+/// Returns a Parquet file with one column, of the type of the event column `name`.
 fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) -> Bytes {
     let column = &COLUMNS[index(name).unwrap()];
     let schema = Schema::new(vec![Field::new(name, column.ty.arrow(), nullable)]);
@@ -24,7 +24,7 @@ fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) 
     let mut out = SerializedFileWriter::new(vec![], root, Arc::default()).unwrap();
     let series: Series = values.iter().copied().collect();
     let mut encoder = ColumnEncoder::new().unwrap();
-    let (bytes, close) = encoder.chunk(&series, texts, &descr.column(0)).unwrap();
+    let (bytes, close) = encoder.encode(&series, texts, &descr.column(0)).unwrap();
     let mut group = out.next_row_group().unwrap();
     let bytes = Bytes::copy_from_slice(bytes);
     group.append_column(&bytes, close).unwrap();
@@ -32,7 +32,7 @@ fn file(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: bool) 
     out.into_inner().unwrap().into()
 }
 
-/// What arrow-rs makes of the values.
+/// Returns the values as an Arrow array.
 fn array(ty: columns::Type, values: &[Option<i64>], texts: &[Arc<str>]) -> ArrayRef {
     let values = values.iter().copied();
     match ty {
@@ -84,30 +84,30 @@ fn round_trip(name: &str, values: &[Option<i64>], texts: &[Arc<str>], nullable: 
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn all_types_and_run_lengths_round_trip() {
     let texts: Vec<Arc<str>> = (0..3000).map(|i| format!("/usr/lib/{i}").into()).collect();
-    // Runs and literals of every length, over several pages; with nulls between them; and what does not repeat.
+    // Runs and literals of every length over several pages, the same with nulls between them, and unique values.
     let mixed: Vec<Option<i64>> = (0..70)
         .flat_map(|i| std::iter::repeat_n(Some(i * 37 % 3000), (i * i % 97) as usize))
         .chain((0..50_000).map(|i| Some(i * 7919 % 3000)))
         .collect();
-    let holes: Vec<_> = (0..)
+    let nulls: Vec<_> = (0..)
         .zip(&mixed)
         .map(|(i, v)| v.filter(|_| i % 11 > 3))
         .collect();
-    let wide: Vec<_> = (0..45_000i64)
+    let unique_64_bit: Vec<_> = (0..45_000i64)
         .map(|i| Some(i.wrapping_mul(0x9e37_79b9_7f4a_7c15u64 as i64)))
         .collect();
-    let low: Vec<_> = wide
+    let signed_32_bit: Vec<_> = unique_64_bit
         .iter()
         .map(|v| v.map(|v| i64::from(v as i32)))
         .collect();
-    let above: Vec<_> = wide
+    let unsigned_32_bit: Vec<_> = unique_64_bit
         .iter()
         .map(|v| v.map(|v| i64::from(v as u32)))
         .collect();
-    let truth: Vec<_> = mixed.iter().map(|v| v.map(|v| v & 1)).collect();
-    for values in [&mixed, &holes, &vec![Some(5); 45_000], &vec![None; 45_000]] {
+    let booleans: Vec<_> = mixed.iter().map(|v| v.map(|v| v & 1)).collect();
+    for values in [&mixed, &nulls, &vec![Some(5); 45_000], &vec![None; 45_000]] {
         for name in ["path", "arg0", "pid", "uid", "duration", "seq"] {
             round_trip(name, values, &texts, true);
         }
@@ -116,11 +116,11 @@ fn what_is_written_is_read() {
         round_trip(name, &mixed, &texts, false);
     }
     for name in ["ret", "time", "seq"] {
-        round_trip(name, &wide, &[], true);
+        round_trip(name, &unique_64_bit, &[], true);
     }
-    round_trip("child_pid", &low, &[], true);
-    round_trip("uid", &above, &[], true);
-    round_trip("denied", &truth, &[], true);
+    round_trip("child_pid", &signed_32_bit, &[], true);
+    round_trip("uid", &unsigned_32_bit, &[], true);
+    round_trip("denied", &booleans, &[], true);
     round_trip(
         "path",
         &[Some(0), None, Some(1)],
@@ -130,7 +130,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn bounds_are_those_of_the_values() {
+fn statistics_bound_the_values() {
     let long: Arc<str> = "z".repeat(100).into();
     let bytes = file(
         "path",
@@ -144,7 +144,7 @@ fn bounds_are_those_of_the_values() {
     assert_eq!(statistics.null_count_opt(), Some(1));
     assert_eq!(statistics.min_bytes_opt().unwrap(), b"b");
     let max = statistics.max_bytes_opt().unwrap();
-    assert!(max > long.as_bytes() && max.len() == BOUND && !statistics.max_is_exact());
+    assert!(max > long.as_bytes() && max.len() == MAX_BOUND_BYTES && !statistics.max_is_exact());
     let bytes = file(
         "uid",
         &[Some(7), Some(i64::from(u32::MAX)), Some(0)],

@@ -1,4 +1,4 @@
-//! What is known of the values of the measures, for some sets of events each.
+//! Aggregates of a measure: count, sum, minimum and maximum of its values in a group of events.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use arrow::array::{ArrayRef, Int64Array, PrimitiveArray};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use ctrace_schema::rollups::Stat;
 
-/// Count, sum, minimum and maximum of the values that are not null.
+/// Count, sum, minimum and maximum of the non-null values. Without values (`count` is 0) the others mean nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sum {
+pub(super) struct Aggregate {
     count: i64,
     sum: i64,
     min: i64,
     max: i64,
 }
 
-impl Sum {
-    /// Adds `rows` times the same value. Sums wrap, as they do in SQL engines that do not check.
-    pub fn add(&mut self, value: i64, rows: i64) {
-        self.merge(&Sum {
+impl Aggregate {
+    /// Adds a value that `rows` rows have. The sum wraps on overflow, as in SQL engines without overflow checks.
+    pub(super) fn add(&mut self, value: i64, rows: i64) {
+        self.merge(&Aggregate {
             count: rows,
             sum: value.wrapping_mul(rows),
             min: value,
@@ -26,8 +26,8 @@ impl Sum {
         });
     }
 
-    /// Adds what another is of.
-    pub fn merge(&mut self, other: &Sum) {
+    /// Adds the values of another aggregate.
+    pub(super) fn merge(&mut self, other: &Aggregate) {
         if other.count == 0 {
             return;
         }
@@ -48,15 +48,19 @@ impl Sum {
             Stat::Sum => Some(self.sum),
             Stat::Min => Some(self.min),
             Stat::Max => Some(self.max),
-            // It is kept beside.
+            // Histograms are stored beside the aggregates.
             Stat::Histogram => None,
         }
     }
 }
 
-/// What is known of a column, by set.
-pub fn column<'a>(column: &str, stat: Stat, sums: impl Iterator<Item = &'a Sum>) -> ArrayRef {
-    let values = sums.map(|sum| sum.stat(stat));
+/// Returns a statistic of a measure column as an array, with a value for each row of the rollup.
+pub(super) fn array<'a>(
+    column: &str,
+    stat: Stat,
+    aggregates: impl Iterator<Item = &'a Aggregate>,
+) -> ArrayRef {
+    let values = aggregates.map(|sum| sum.stat(stat));
     if column == "time" && stat != Stat::Count {
         let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
         Arc::new(times.with_timezone("UTC"))
@@ -65,8 +69,8 @@ pub fn column<'a>(column: &str, stat: Stat, sums: impl Iterator<Item = &'a Sum>)
     }
 }
 
-/// How many events each set has.
-pub fn counts(counts: &[i64]) -> ArrayRef {
+/// Returns the event counts as an array.
+pub(super) fn count_array(counts: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(counts.to_vec()))
 }
 
@@ -75,24 +79,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_of_parts_are_the_sum_of_all() {
-        let of = |values: &[(i64, i64)]| {
-            let mut sum = Sum::default();
+    fn merged_aggregates_equal_the_aggregate_of_all_values() {
+        let aggregate = |values: &[(i64, i64)]| {
+            let mut aggregate = Aggregate::default();
             values
                 .iter()
-                .for_each(|(value, rows)| sum.add(*value, *rows));
-            sum
+                .for_each(|(value, rows)| aggregate.add(*value, *rows));
+            aggregate
         };
-        let mut sum = of(&[(5, 2)]);
-        sum.merge(&of(&[]));
-        sum.merge(&of(&[(-3, 1), (9, 1)]));
+        let mut merged = aggregate(&[(5, 2)]);
+        merged.merge(&aggregate(&[]));
+        merged.merge(&aggregate(&[(-3, 1), (9, 1)]));
         let stats = [Stat::Count, Stat::Sum, Stat::Min, Stat::Max];
         assert_eq!(
-            stats.map(|stat| sum.stat(stat)),
+            stats.map(|stat| merged.stat(stat)),
             [Some(4), Some(16), Some(-3), Some(9)]
         );
         assert_eq!(
-            stats.map(|stat| of(&[]).stat(stat)),
+            stats.map(|stat| aggregate(&[]).stat(stat)),
             [Some(0), None, None, None]
         );
     }
