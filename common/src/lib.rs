@@ -1,4 +1,4 @@
-//! Parts that both command-line programs share.
+//! Parts of the command line that both programs share.
 
 pub mod man;
 pub mod nearest;

@@ -1,4 +1,4 @@
-//! The man page of a program, from the definition of its command line and what that does not know. Both programs have it.
+//! The man page of a program, generated from the definition of its command line and from additional sections.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -6,13 +6,15 @@ use std::io::{self, Write};
 use clap::{Arg, Command};
 use clap_mangen::Man;
 
-/// A section beside those that the command line gives: its name, and paragraphs with a tag (which may be empty) and a text.
+/// An additional section: its heading, and its paragraphs, each with a tag and a text. Paragraphs with an empty tag are not
+/// indented.
 pub type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// Writes the page of a program whose commands are called `commands`. The last of `sections` ends it.
+/// Writes the man page of a program in roff. `commands` is the heading above its subcommands. The last of `sections` is the
+/// end of the page, and the others precede the examples.
 ///
 /// # Errors
-/// That it cannot be written.
+/// `out` cannot be written.
 pub fn write(
     command: Command,
     commands: &str,
@@ -33,11 +35,12 @@ pub fn write(
         tagged(sub.get_name(), &text(about), out)?;
     }
     heading(&format!("OPTIONS OF {commands}"), out)?;
-    for ((flags, help), of) in options(&command) {
-        tagged(&flags, &format!("{help} ({})", of.join(", ")), out)?;
+    for ((flags, help), subcommands) in options(&command) {
+        let text = format!("{help} ({})", subcommands.join(", "));
+        tagged(&flags, &text, out)?;
     }
-    let (sections, end) = sections.split_at(sections.len().saturating_sub(1));
-    written(sections, out)?;
+    let (sections, last) = sections.split_at(sections.len().saturating_sub(1));
+    write_sections(sections, out)?;
     if let Some(examples) = command.get_after_long_help().or(command.get_after_help()) {
         heading("EXAMPLES", out)?;
         let examples = examples.to_string();
@@ -45,10 +48,10 @@ pub fn write(
         writeln!(out, ".nf\n{}\n.fi", escape(examples))?;
     }
     page.render_version_section(out)?;
-    written(end, out)
+    write_sections(last, out)
 }
 
-fn written(sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
+fn write_sections(sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
     for (name, paragraphs) in sections {
         heading(name, out)?;
         for (tag, text) in *paragraphs {
@@ -58,39 +61,40 @@ fn written(sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The commands that help lists.
+/// The subcommands that `--help` lists.
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     let commands = command.get_subcommands();
     commands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
 }
 
-/// What the options and arguments of commands that are none of the program's mean, with the commands that have them.
+/// The options and arguments that only subcommands accept: flags and help text, with the names of the subcommands that share
+/// both.
 fn options(command: &Command) -> BTreeMap<(String, String), Vec<String>> {
     let mut options: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    let own = |arg: &Arg| {
-        let mut of_all = command.get_arguments();
-        of_all.any(|other| other.get_long().is_some() && other.get_long() == arg.get_long())
+    let is_global = |arg: &Arg| {
+        let mut globals = command.get_arguments();
+        globals.any(|global| global.get_long().is_some() && global.get_long() == arg.get_long())
     };
     for sub in visible(command) {
-        let shown = |arg: &&Arg| !arg.is_hide_set() && !own(arg) && arg.get_id() != "help";
+        let shown = |arg: &&Arg| !arg.is_hide_set() && !is_global(arg) && arg.get_id() != "help";
         for arg in sub.get_arguments().filter(shown) {
             let help = text(arg.get_long_help().or(arg.get_help()));
-            let of = options.entry((flags(arg), help)).or_default();
-            of.push(sub.get_name().to_string());
+            let subcommands = options.entry((flags(arg), help)).or_default();
+            subcommands.push(sub.get_name().to_string());
         }
     }
     options
 }
 
-/// An option as it is given: `-c, --container <NAME>`.
+/// The spelling of an option on the command line: `-c, --container <NAME>`.
 fn flags(arg: &Arg) -> String {
     let short = arg.get_short().map(|short| format!("-{short}"));
     let long = arg.get_long().map(|long| format!("--{long}"));
     let flags: Vec<_> = short.into_iter().chain(long).collect();
-    let takes = arg.get_action().takes_values();
+    let takes_values = arg.get_action().takes_values();
     let values = arg.get_value_names().unwrap_or_default().iter();
     let values: Vec<_> = values
-        .filter(|_| takes)
+        .filter(|_| takes_values)
         .map(|name| format!("<{name}>"))
         .collect();
     let parts = [flags.join(", "), values.join(" ")];
@@ -113,7 +117,7 @@ fn tagged(tag: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// Text that roff takes for nothing else.
+/// Escapes text so that roff prints it unchanged.
 fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     let lines = text

@@ -1,14 +1,75 @@
-//! The nearest of known names to a name that is misspelt.
+//! Suggestions for misspelt names.
 
-/// `: did you mean ...?`, where a name is near.
-pub fn suggest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
-    let nearest = all
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .min();
-    match nearest {
-        Some((distance, known)) if distance <= 1 + known.len() / 3 => {
-            format!(": did you mean `{known}`?")
+/// Returns the name that is most similar to `wanted`, or the first of several, if any name is similar.
+///
+/// A name is similar if the Damerau-Levenshtein distance is at most a third of the longer name's length in bytes. A distance
+/// of 1 is always allowed.
+///
+/// `names` should be in lower case; the case of `wanted` does not matter.
+pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = wanted.to_lowercase();
+    names
+        .map(|name| (strsim::damerau_levenshtein(&wanted, name), name))
+        .filter(|(distance, name)| *distance <= (name.len().max(wanted.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Returns the end of an error message about the unknown name `wanted`: ``: did you mean `x`?``, or nothing if no name is
+/// similar.
+pub fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    match nearest(wanted, names) {
+        Some(name) => format!(": did you mean `{name}`?"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 4] = ["container", "comm", "path", "path2"];
+
+    #[test]
+    fn only_similar_names_are_suggested() {
+        for (wanted, expected) in [
+            ("contaner", Some("container")),
+            ("contnaer", Some("container")),
+            ("cnotanier", Some("container")),
+            ("cnotaineer", Some("container")),
+            ("continuous", None),
+            ("com", Some("comm")),
+            ("cm", None),
+            ("xyzzy", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wanted, NAMES.into_iter()), expected, "{wanted}");
         }
-        _ => String::new(),
+        assert_eq!(nearest("comm", [].into_iter()), None);
+    }
+
+    #[test]
+    fn a_single_difference_in_a_short_name_is_allowed() {
+        assert_eq!(nearest("pd", ["fd"].into_iter()), Some("fd"));
+        assert_eq!(nearest("pi", ["fd"].into_iter()), None);
+    }
+
+    #[test]
+    fn case_does_not_matter() {
+        assert_eq!(nearest("Comm", NAMES.into_iter()), Some("comm"));
+    }
+
+    #[test]
+    fn the_first_of_equally_similar_names_is_suggested() {
+        assert_eq!(nearest("path1", NAMES.into_iter()), Some("path"));
+        let reversed = NAMES.into_iter().rev();
+        assert_eq!(nearest("path1", reversed), Some("path2"));
+    }
+
+    #[test]
+    fn a_suggestion_ends_a_sentence() {
+        let names = || NAMES.into_iter();
+        assert_eq!(suggest("pth", names()), ": did you mean `path`?");
+        assert_eq!(suggest("xyzzy", names()), "");
     }
 }
