@@ -176,9 +176,9 @@ impl Alive {
 /// Places of the rows that may say what is alive.
 fn telling(events: &dyn Events) -> Vec<usize> {
     let names = ["kind", "syscall", "child_pid"];
-    let series = names.map(|name| events.series(name));
+    let series = names.map(|name| events.column(name));
     let columns = [series[0].runs(), series[1].runs(), series[2].runs()];
-    let text = |value: Option<i64>| events.texts().get(value? as usize).map(|text| &**text);
+    let text = |value: Option<i64>| events.strings().get(value? as usize).map(|text| &**text);
     let (mut rows, mut at) = (vec![], 0);
     stretches(&columns, |values, count| {
         let tells = match text(values[0]) {
@@ -204,7 +204,7 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
         return rows;
     }
     for (i, column) in COLUMNS.iter().enumerate() {
-        let series: Series = events.series(column.name);
+        let series: Series = events.column(column.name);
         let (mut runs, mut end) = (series.runs().iter(), 0);
         let mut value = None;
         for (row, place) in rows.iter_mut().zip(places) {
@@ -214,7 +214,7 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
                 (value, end) = (run.value(), end + run.rows());
             }
             let Some(value) = value else { continue };
-            let text = || events.texts().get(value as usize).cloned();
+            let text = || events.strings().get(value as usize).cloned();
             let value = match column.ty {
                 Type::Text => text().map(Value::Text),
                 _ => Some(Value::Number(value)),

@@ -103,7 +103,7 @@ impl Flight {
         };
         let found = trigger.first(events, self.seen);
         let last = events
-            .series("seq")
+            .column("seq")
             .runs()
             .iter()
             .filter_map(|run| run.value())

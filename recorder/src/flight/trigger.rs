@@ -132,12 +132,12 @@ impl Shown {
             let (mut ends, mut values, mut end) = (vec![], vec![], 0);
             // The last bit stands for all columns from there on.
             if used & 1 << i.min(63) != 0 {
-                for run in events.series(column.name).runs() {
+                for run in events.column(column.name).runs() {
                     end += run.rows();
                     ends.push(end);
                     values.push(run.value().map(|value| match column.ty {
                         Type::Text => {
-                            let text = events.texts().get(value as usize);
+                            let text = events.strings().get(value as usize);
                             Value::Text(text.cloned().unwrap_or_default())
                         }
                         _ => Value::Number(value),

@@ -183,12 +183,12 @@ impl Events for Slice<'_> {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.events.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.events.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
-        let series = self.events.series(name);
+    fn column(&self, name: &str) -> Series {
+        let series = self.events.column(name);
         if series.rows() == self.rows {
             return series;
         }
@@ -214,9 +214,9 @@ struct Piece {
 
 /// The rows of `events` by whose they are. A column at a time, so that no more than one is in memory as it comes.
 fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
-    let texts = events.texts();
+    let texts = events.strings();
     let text = |value: Option<i64>| texts.get(usize::try_from(value?).ok()?).cloned();
-    let (names, ids) = (events.series("container"), events.series("container_id"));
+    let (names, ids) = (events.column("container"), events.column("container_id"));
     let (mut pieces, mut numbers) = (Vec::<Piece>::new(), FxHashMap::default());
     let mut whose = Series::default();
     stretches(&[names.runs(), ids.runs()], |values, rows| {
@@ -234,7 +234,7 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
     });
     let mut classes = vec![];
     for column in COLUMNS {
-        let of = parted(&events.series(column.name), &whose, pieces.len());
+        let of = parted(&events.column(column.name), &whose, pieces.len());
         for (piece, series) in pieces.iter_mut().zip(&of) {
             if column.name == "time" {
                 let times = || series.runs().iter().filter_map(|run| run.value());

@@ -113,7 +113,7 @@ fn rows_are_the_same_when_they_are_read_again() {
     let lines = calls("web", 3, 20);
     ring.add(&lines).unwrap();
     let kept = StoredRows::read(&ring.frames()).unwrap();
-    assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
+    assert_eq!(kept.record_batch().unwrap(), lines.record_batch().unwrap());
 }
 
 /// A disk that may be full, and what is on it.
@@ -138,7 +138,7 @@ impl Sink for Disk {
             return Err(DiskFull::or(std::io::Error::from_raw_os_error(28).into()));
         }
         store.written.count(events, true);
-        let series = events.series("seq");
+        let series = events.column("seq");
         store.seqs.extend(series.iter().flatten());
         Ok(())
     }

@@ -55,33 +55,35 @@ impl<'a> FoundFacets<'a> {
     pub fn new(columns: &'a dyn Events) -> FoundFacets<'a> {
         FoundFacets {
             sets: Default::default(),
-            texts: columns.texts(),
+            texts: columns.strings(),
         }
     }
 
     /// Numbers the sets of a facet: returns that of each row. Times are cut to slices of so many nanoseconds.
     pub fn number(&mut self, facet: Facet, columns: &dyn Events, slice: i64) -> Series {
         let series = facet.columns().iter().map(|name| {
-            let values = columns.series(name);
+            let values = columns.column(name);
             if facet != Facet::Slice && *name != "ret" {
                 return values;
             }
-            let mut other = columns.empty(values.rows());
+            let mut other = columns.take_buffer(values.rows());
             match facet {
                 Facet::Slice => sliced(&values, slice, &mut other),
                 _ => clamped(&values, &mut other),
             }
-            columns.reuse(values);
+            columns.return_buffer(values);
             other
         });
         let series: Vec<Series> = series.collect();
         let runs: Vec<_> = series.iter().map(Series::runs).collect();
         let sets = &mut self.sets[facet as usize];
-        let mut numbers = columns.empty(columns.rows());
+        let mut numbers = columns.take_buffer(columns.rows());
         stretches(&runs, |set, rows| {
             numbers.push(Some(sets.number(set).into()), rows);
         });
-        series.into_iter().for_each(|series| columns.reuse(series));
+        series
+            .into_iter()
+            .for_each(|series| columns.return_buffer(series));
         numbers
     }
 

@@ -121,7 +121,7 @@ impl Rollups {
             self.tables.iter_mut().for_each(|g| g.table.turn());
             let mut found = FoundFacets::new(columns);
             let until = columns.rows().min(from + PIECE);
-            let Some(view) = columns.view(from..until) else {
+            let Some(view) = columns.slice(from..until) else {
                 self.add_piece(columns, &mut found);
                 break;
             };
@@ -135,19 +135,19 @@ impl Rollups {
         let facets = Facet::ALL.into_iter().filter(uses);
         let facets = facets.map(|facet| (facet, found.number(facet, piece, self.slice)));
         let facets: Vec<(Facet, Series)> = facets.collect();
-        let mut groups = Groups::of(&facets, piece.empty(piece.rows()));
+        let mut groups = Groups::of(&facets, piece.take_buffer(piece.rows()));
         let tables = self.tables.iter();
         let measures = tables.flat_map(|growing| growing.table.rollup.measures);
         let values = measures.map(|m| (m.column, Series::default()));
         let mut values: BTreeMap<_, _> = values.collect();
         for (name, series) in &mut values {
-            *series = piece.series(name);
+            *series = piece.column(name);
             groups.measure(name, series);
         }
         self.take(&groups, &values, found);
         let facets = facets.into_iter().map(|(_, series)| series);
         let all = facets.chain(values.into_values()).chain([groups.rows]);
-        all.for_each(|series| piece.reuse(series));
+        all.for_each(|series| piece.return_buffer(series));
     }
 
     /// Adds a piece of a batch, of which `values` are those of the measures.

@@ -22,7 +22,7 @@ pub struct ColumnBuffers {
 
 impl ColumnBuffers {
     /// A column without rows, to fill with so many: in the least memory in which there is room, lest in the end all is large.
-    pub fn series(&self, rows: usize) -> Series {
+    pub fn take_buffer(&self, rows: usize) -> Series {
         let mut spare = self.series.borrow_mut();
         let fits = |series: &Series| match series.capacity() {
             enough if enough >= rows => (false, enough),
@@ -33,7 +33,7 @@ impl ColumnBuffers {
     }
 
     /// Takes the memory of a column back.
-    pub fn reuse(&self, mut series: Series) {
+    pub fn return_buffer(&self, mut series: Series) {
         series.clear();
         self.series.borrow_mut().push(series);
     }

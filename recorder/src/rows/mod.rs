@@ -26,32 +26,32 @@ pub trait Events {
     fn rows(&self) -> usize;
 
     /// The strings that the values of text columns number.
-    fn texts(&self) -> &[Arc<str>];
+    fn strings(&self) -> &[Arc<str>];
 
     /// The values of one column, by its name.
-    fn series(&self, name: &str) -> Series;
+    fn column(&self, name: &str) -> Series;
 
     /// Some of the rows, where these cost less to tell than all.
-    fn view(&self, _: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    fn slice(&self, _: Range<usize>) -> Option<Box<dyn Events + '_>> {
         None
     }
 
     /// A column without rows, to fill with so many and to give back.
-    fn empty(&self, _: usize) -> Series {
+    fn take_buffer(&self, _: usize) -> Series {
         Series::default()
     }
 
     /// Takes the memory of a column back that is not needed any more.
-    fn reuse(&self, _: Series) {}
+    fn return_buffer(&self, _: Series) {}
 
     /// All columns at once, as [`encoded_schema`] says.
     ///
     /// # Errors
     /// None that a user can cause: the columns do not fit the schema.
-    fn batch(&self) -> Result<RecordBatch, ArrowError> {
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(self.texts()));
+    fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(self.strings()));
         let column = |column: &ctrace_schema::columns::Column| {
-            let series = self.series(column.name);
+            let series = self.column(column.name);
             array(column.ty, series.iter()).unwrap_or_else(|| {
                 Arc::new(DictionaryArray::new(unsigned(series.iter()), texts.clone()))
             })

@@ -54,11 +54,11 @@ impl Events for SingleRows {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         let column = ctrace_schema::columns::index(name);
         column.map_or_else(Series::default, |i| self.series[i].clone())
     }

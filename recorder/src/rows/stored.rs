@@ -110,15 +110,15 @@ impl Events for StoredRows {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         self.some(name, 0..self.rows)
     }
 
-    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    fn slice(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
         Some(Box::new(StoredView { kept: self, rows }))
     }
 }
@@ -134,11 +134,11 @@ impl Events for StoredView<'_> {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.kept.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.kept.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         self.kept.some(name, self.rows.clone())
     }
 }

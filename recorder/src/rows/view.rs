@@ -42,24 +42,24 @@ impl Events for Columns {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.batch.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
-        ColumnsView::new(self, 0..self.rows.len()).series(name)
+    fn column(&self, name: &str) -> Series {
+        ColumnsView::new(self, 0..self.rows.len()).column(name)
     }
 
-    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    fn slice(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
         Some(Box::new(ColumnsView::new(self, rows)))
     }
 
-    fn empty(&self, rows: usize) -> Series {
-        self.room.series(rows)
+    fn take_buffer(&self, rows: usize) -> Series {
+        self.room.take_buffer(rows)
     }
 
-    fn reuse(&self, series: Series) {
-        self.room.reuse(series);
+    fn return_buffer(&self, series: Series) {
+        self.room.return_buffer(series);
     }
 }
 
@@ -68,15 +68,15 @@ impl Events for ColumnsView<'_> {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.columns.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.columns.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         match name {
             "time" => self.by_row(|r| Some(r.time)),
             "seq" => {
-                let mut series = self.empty(self.rows.len());
+                let mut series = self.take_buffer(self.rows.len());
                 for i in &self.columns.room.order[self.rows.clone()] {
                     series.push(
                         Some((self.columns.batch.first_seq + u64::from(*i)) as i64),
@@ -140,12 +140,12 @@ impl Events for ColumnsView<'_> {
         }
     }
 
-    fn empty(&self, rows: usize) -> Series {
-        self.columns.empty(rows)
+    fn take_buffer(&self, rows: usize) -> Series {
+        self.columns.take_buffer(rows)
     }
 
-    fn reuse(&self, series: Series) {
-        self.columns.reuse(series);
+    fn return_buffer(&self, series: Series) {
+        self.columns.return_buffer(series);
     }
 }
 
@@ -219,7 +219,7 @@ impl ColumnsView<'_> {
 
     /// A column that is the same over a run.
     fn by_run(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (_, rows) in self.runs() {
             series.push(get(&rows[0]), rows.len());
         }
@@ -228,7 +228,7 @@ impl ColumnsView<'_> {
 
     /// A column of its own for each row.
     fn by_row(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         let rows = &self.columns.rows[self.rows.clone()];
         rows.iter().for_each(|row| series.push(get(row), 1));
         series
@@ -240,7 +240,7 @@ impl ColumnsView<'_> {
         has: impl Fn(&ThreadRun) -> bool,
         get: impl Fn(&Row) -> Option<i64>,
     ) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (run, rows) in self.runs() {
             if has(run) {
                 rows.iter().for_each(|row| series.push(get(row), 1));
@@ -265,7 +265,7 @@ impl ColumnsView<'_> {
 
     /// A column of what an object is.
     fn by_object(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (object, rows) in self.objects {
             let object = self.columns.batch.objects.get(*object as usize);
             series.push(object.and_then(&get), self.inside(rows).len());
@@ -284,7 +284,7 @@ impl ColumnsView<'_> {
         has: impl Fn(&CallInfo, &ThreadRun) -> bool,
         get: impl Fn(&CallInfo, &Row) -> Option<i64>,
     ) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (run, rows) in self.runs() {
             match self.columns.call(&rows[0]).filter(|call| has(call, run)) {
                 Some(call) => rows.iter().for_each(|r| series.push(get(call, r), 1)),

@@ -215,9 +215,9 @@ fn write_group(
     let start = out.piece.at();
     let (mut chunks, mut pages, mut offsets, mut blooms) = (vec![], vec![], vec![], vec![]);
     for column in schema.columns() {
-        let series = columns.series(column.name());
-        let (bytes, close) = encoder.chunk(&series, columns.texts(), column)?;
-        columns.reuse(series);
+        let series = columns.column(column.name());
+        let (bytes, close) = encoder.chunk(&series, columns.strings(), column)?;
+        columns.return_buffer(series);
         let at = out.piece.at();
         out.write_all(bytes)?;
         let ColumnCloseResult {
