@@ -36,7 +36,7 @@ use crate::resolve::registry::{ContainerChange, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket};
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, Text,
+    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, StringIndex,
 };
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
@@ -77,9 +77,9 @@ pub struct Resolver {
     /// Numbers batches, so that what was sent in an earlier one is sent again.
     generation: u32,
     /// Where a path leads in this batch, by the key of what it starts from and the path.
-    joined: FxHashMap<(u64, Text), Text>,
+    joined: FxHashMap<(u64, StringIndex), StringIndex>,
     /// Text of a device in this batch.
-    devices: FxHashMap<u32, Text>,
+    devices: FxHashMap<u32, StringIndex>,
 }
 
 impl Resolver {

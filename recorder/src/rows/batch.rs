@@ -14,7 +14,7 @@ use crate::containers::facts::ContainerFacts;
 pub const ROWS: usize = 262_144;
 
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
-pub type Text = u32;
+pub type StringIndex = u32;
 /// No string, no task, no file: null.
 pub const NONE: u32 = u32::MAX;
 
@@ -29,17 +29,17 @@ pub struct Task {
     pub ppid: u32,
     pub ns_pid: u32,
     pub uid: u32,
-    pub comm: Text,
-    pub exe: Text,
+    pub comm: StringIndex,
+    pub exe: StringIndex,
 }
 
 /// What an fd or a path refers to: a file, or a socket.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct Object {
-    pub path: Text,
+    pub path: StringIndex,
     /// Device, `major:minor`. A socket has none.
-    pub dev: Text,
+    pub dev: StringIndex,
     pub inode: Option<u64>,
     /// Index in [`Batch::ends`], of a socket.
     pub ends: u32,
@@ -49,14 +49,14 @@ pub struct Object {
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct SocketEnds {
-    pub family: Text,
-    pub protocol: Text,
-    pub local_addr: Text,
+    pub family: StringIndex,
+    pub protocol: StringIndex,
+    pub local_addr: StringIndex,
     pub local_port: Option<u16>,
-    pub peer_addr: Text,
+    pub peer_addr: StringIndex,
     pub peer_port: Option<u16>,
-    pub peer_path: Text,
-    pub dns_name: Text,
+    pub peer_path: StringIndex,
+    pub dns_name: StringIndex,
 }
 
 /// What only some calls have.
@@ -64,10 +64,10 @@ pub struct SocketEnds {
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct CallDetail {
     /// Counts where the row's object has no path.
-    pub path: Text,
-    pub path_arg: Text,
-    pub path2: Text,
-    pub argv: Text,
+    pub path: StringIndex,
+    pub path_arg: StringIndex,
+    pub path2: StringIndex,
+    pub argv: StringIndex,
     pub child_pid: Option<i32>,
     /// Of a call that takes its flags in a struct.
     pub flags: Option<i64>,
@@ -110,11 +110,11 @@ pub struct EventDetail {
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
 pub struct CallCounts {
-    pub comm: Text,
+    pub comm: StringIndex,
     pub calls: i64,
     pub errors: i64,
     pub bytes: i64,
-    pub latency: Text,
+    pub latency: StringIndex,
 }
 
 /// What a row is about.
@@ -196,13 +196,13 @@ impl Row {
 pub struct Strings {
     /// By index.
     pub list: Vec<Arc<str>>,
-    index: FxHashMap<Arc<str>, Text>,
+    index: FxHashMap<Arc<str>, StringIndex>,
     bytes: usize,
 }
 
 impl Strings {
     /// The index of `text`, which is added if it is new.
-    pub fn intern(&mut self, text: &str) -> Text {
+    pub fn intern(&mut self, text: &str) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
         }
@@ -210,7 +210,7 @@ impl Strings {
     }
 
     /// Like [`Strings::intern`], without a copy.
-    pub fn intern_shared(&mut self, text: &Arc<str>) -> Text {
+    pub fn intern_shared(&mut self, text: &Arc<str>) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
         }
@@ -232,21 +232,21 @@ impl Strings {
         self.bytes + self.list.len() * 128
     }
 
-    fn push(&mut self, text: Arc<str>) -> Text {
+    fn push(&mut self, text: Arc<str>) -> StringIndex {
         self.bytes += text.len();
-        let i = self.list.len() as Text;
+        let i = self.list.len() as StringIndex;
         self.list.push(text.clone());
         self.index.insert(text, i);
         i
     }
 
     /// The index of `text`, if it is there and not empty.
-    pub fn get(&self, text: &str) -> Option<Text> {
+    pub fn get(&self, text: &str) -> Option<StringIndex> {
         self.index.get(text).copied().filter(|_| !text.is_empty())
     }
 
     /// Like [`Strings::intern`], of text that may not be there.
-    pub fn intern_opt(&mut self, text: Option<&str>) -> Text {
+    pub fn intern_opt(&mut self, text: Option<&str>) -> StringIndex {
         text.map_or(NONE, |text| self.intern(text))
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row, Task,
-    Text,
+    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
+    StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
@@ -24,12 +24,12 @@ pub struct Columns {
     pub(super) runs: Vec<ThreadRun>,
     /// Neighbours of one object: its index, and which they are.
     pub(super) objects: Vec<(u32, Span)>,
-    pub(super) host: Text,
+    pub(super) host: StringIndex,
     /// Name and id by container.
-    pub(super) containers: Vec<(Text, Text)>,
+    pub(super) containers: Vec<(StringIndex, StringIndex)>,
     /// Errno names by number.
-    pub(super) errors: Vec<Text>,
-    pub(super) kinds: [Text; 5],
+    pub(super) errors: Vec<StringIndex>,
+    pub(super) kinds: [StringIndex; 5],
 }
 
 /// From which row to which, the last one not included: small, for there may be as many as rows.
@@ -173,7 +173,7 @@ impl Columns {
 }
 
 /// The value of a text that may not be there.
-pub(super) fn some(text: Text) -> Option<i64> {
+pub(super) fn some(text: StringIndex) -> Option<i64> {
     (text != NONE).then_some(text.into())
 }
 
@@ -207,7 +207,7 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
 }
 
 /// Interns the errno name of each result that is one, and lists them by number.
-fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<Text> {
+fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<StringIndex> {
     let mut errors = vec![NONE; ERRORS];
     let failed = rows.iter().filter_map(ret).filter(|ret| *ret < 0);
     for number in failed.filter_map(i64::checked_neg) {
