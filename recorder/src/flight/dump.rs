@@ -10,10 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::flight::shared::{Dumped, FlightShared};
-use crate::ring::frame::Frame;
+use crate::ring::frame::{Frame, read_frames};
 use crate::rows::Events;
 use crate::rows::single::SingleRows;
-use crate::rows::stored::StoredRows;
 use crate::sink::Sink;
 use crate::sink::summary::{DumpRequest, Summary};
 
@@ -172,8 +171,8 @@ impl DumpWriter {
             }
             let mut group: Vec<_> = self.frames.drain(..count).collect();
             // Rows of a container stand together.
-            group.sort_by(|a, b| a.whose.container_id.cmp(&b.whose.container_id));
-            let kept = StoredRows::read(&group)?;
+            group.sort_by(|a, b| a.owner.container_id.cmp(&b.owner.container_id));
+            let kept = read_frames(&group)?;
             drop(group);
             self.sink.write(&kept)?;
             self.summary.count(&kept, true);

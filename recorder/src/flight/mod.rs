@@ -199,11 +199,11 @@ impl Sink for Flight {
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         self.look(events);
         let change = self.ring.add(events)?;
-        self.living.learn(&change.gone)?;
+        self.living.learn(&change.removed)?;
         if let Some(dump) = self.dump.as_ref().filter(|_| self.grows) {
-            dump.frames(change.new);
+            dump.frames(change.added);
         }
-        drop(change.gone);
+        drop(change.removed);
         // A dump holds what it has not written: where that is too much, the kernel's buffers fill up, and losses are counted.
         while self.ring.is_over() && self.dump.as_ref().is_some_and(Dump::is_running) {
             std::thread::sleep(Duration::from_millis(1));

@@ -7,7 +7,7 @@ use crate::rows::single::{SingleRows, Value};
 #[derive(Clone, Debug)]
 pub struct Evicted {
     /// Whose they were.
-    pub whose: ContainerRef,
+    pub owner: ContainerRef,
     /// First and last `time`, ns since 1970 UTC.
     pub span: (i64, i64),
     /// How many rows.
@@ -38,10 +38,10 @@ impl Evicted {
                 ("time", Some(Value::Number(start))),
                 ("duration", Some(Value::Number(end.saturating_sub(start)))),
                 ("seq", Some(Value::Number(tally.seq))),
-                ("container", self.whose.container.clone().map(Value::Text)),
+                ("container", self.owner.container.clone().map(Value::Text)),
                 (
                     "container_id",
-                    self.whose.container_id.clone().map(Value::Text),
+                    self.owner.container_id.clone().map(Value::Text),
                 ),
                 ("host", text(host)),
                 ("kind", text("gap")),

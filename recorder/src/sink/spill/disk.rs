@@ -60,7 +60,7 @@ impl DiskStatus {
             for frame in gone {
                 told.gone += frame.rows as u64;
                 for tally in &frame.tallies {
-                    *told.lost.entry(tally.class).or_default() += tally.events - tally.told;
+                    *told.lost.entry(tally.class).or_default() += tally.events - tally.in_gap_rows;
                 }
             }
         });

@@ -13,9 +13,9 @@ use crate::limits::memory::Memory;
 use crate::records::loss::Cause;
 use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
+use crate::ring::frame::read_frames;
 use crate::rows::Events;
 use crate::rows::single::SingleRows;
-use crate::rows::stored::StoredRows;
 use crate::sink::full::DiskFull;
 use crate::sink::spill::disk::DiskStatus;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
@@ -89,7 +89,7 @@ impl Spill {
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
-            let written = self.sink.write(&StoredRows::read(&group)?);
+            let written = self.sink.write(&read_frames(&group)?);
             if !self.unless_full(written)? {
                 return Ok(());
             }
@@ -150,7 +150,7 @@ impl Sink for Spill {
             }
         }
         let change = self.ring.add(events)?;
-        self.disk.lose(&change.gone);
+        self.disk.lose(&change.removed);
         self.disk.wait(self.ring.bytes() as u64);
         Ok(())
     }
