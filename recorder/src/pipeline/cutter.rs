@@ -164,7 +164,7 @@ impl PendingPart {
         // A loss that is no container's is kept.
         let kept = |container: u32| {
             let name = names.get(container as usize);
-            name.is_none_or(|name| name.keep)
+            name.is_none_or(|name| name.recorded)
         };
         for (container, rows) in &self.rows {
             if kept(*container) {

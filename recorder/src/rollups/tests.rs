@@ -35,7 +35,7 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
             counted: Some(Box::new(counted)),
             ..EventDetail::default()
         };
-        batch.push_note(Row::new(i as i64 * 10_000, EventKind::Counts), note);
+        batch.push_event(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
     Columns::new(batch, &calls, &[], "host", true, ColumnBuffers::default())
@@ -112,7 +112,7 @@ fn slices_become_longer_and_keep_their_events() {
         let mut batch = Batch::default();
         for i in from..from + 5_000 {
             let row = Row::new(hours(i) as i64 * 100_000_000, EventKind::Process);
-            batch.push_note(row, EventDetail::default());
+            batch.push_event(row, EventDetail::default());
         }
         let calls = Arc::new(Calls::new("x86_64").unwrap());
         rollups.add(&Columns::new(

@@ -41,14 +41,14 @@ pub struct Object {
     /// Device, `major:minor`. A socket has none.
     pub dev: StringIndex,
     pub inode: Option<u64>,
-    /// Index in [`Batch::ends`], of a socket.
-    pub ends: u32,
+    /// Index in [`Batch::endpoints`], of a socket.
+    pub endpoints: u32,
 }
 
-/// The two ends of a socket.
+/// The two endpoints of a socket.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "named after the columns")]
-pub struct SocketEnds {
+pub struct Endpoints {
     pub family: StringIndex,
     pub protocol: StringIndex,
     pub local_addr: StringIndex,
@@ -158,12 +158,12 @@ pub struct Row {
     pub task: u32,
     /// Index in [`Batch::objects`].
     pub object: u32,
-    /// Index in [`Batch::names`] of a call, else in [`Batch::notes`].
+    /// Index in [`Batch::call_details`] of a call, else in [`Batch::event_details`].
     pub detail: u32,
     /// Where its arguments begin in [`Batch::args`].
     pub args: u32,
     /// How many it has.
-    pub nargs: u8,
+    pub arg_count: u8,
     /// What it is about.
     pub kind: EventKind,
     /// `SYS_*` of `bpf/wire.h`.
@@ -183,7 +183,7 @@ impl Row {
             object: NONE,
             detail: NONE,
             args: 0,
-            nargs: 0,
+            arg_count: 0,
             kind,
             flags: 0,
             call: 0,
@@ -259,14 +259,14 @@ pub struct ContainerName {
     /// The value of `container_id`.
     pub id: Option<String>,
     /// Whether its rows are kept.
-    pub keep: bool,
+    pub recorded: bool,
 }
 
 /// Events on their way to the encoder.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// How much of each list has been handed on in parts.
-    pub given: CutLengths,
+    pub cut: CutLengths,
     /// In the order in which they finished.
     pub rows: Vec<Row>,
     /// Sequence number of the first row.
@@ -278,27 +278,27 @@ pub struct Batch {
     /// Files and sockets that rows refer to.
     pub objects: Vec<Object>,
     /// Addresses that sockets refer to.
-    pub ends: Vec<SocketEnds>,
+    pub endpoints: Vec<Endpoints>,
     /// What only some calls have.
-    pub names: Vec<CallDetail>,
+    pub call_details: Vec<CallDetail>,
     /// What rows say that are not about calls.
-    pub notes: Vec<EventDetail>,
+    pub event_details: Vec<EventDetail>,
     /// Strings that all of these refer to.
     pub strings: Strings,
 }
 
-/// Lengths of what a batch has handed on in parts. Rows, arguments, names and notes are not in it any more; its other
+/// Lengths of what a batch has handed on in parts. Rows, arguments, call_details and event_details are not in it any more; its other
 /// lists are whole as long as it is filled.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "named after the lists")]
 pub struct CutLengths {
     pub rows: usize,
     pub args: usize,
-    pub names: usize,
-    pub notes: usize,
+    pub call_details: usize,
+    pub event_details: usize,
     pub tasks: usize,
     pub objects: usize,
-    pub ends: usize,
+    pub endpoints: usize,
     pub strings: usize,
 }
 
@@ -309,7 +309,7 @@ impl Batch {
             size_of_val(list)
         }
         let lists = list(&self.rows) + list(&self.args) + list(&self.tasks) + list(&self.objects);
-        let rare = list(&self.ends) + list(&self.names) + list(&self.notes);
+        let rare = list(&self.endpoints) + list(&self.call_details) + list(&self.event_details);
         lists + rare + self.strings.bytes()
     }
 
@@ -318,42 +318,45 @@ impl Batch {
         let CutLengths {
             rows,
             args,
-            names,
-            notes,
+            call_details,
+            event_details,
             ..
-        } = self.given;
-        let given = rows * size_of::<Row>() + args * size_of::<u64>();
-        self.bytes() + given + names * size_of::<CallDetail>() + notes * size_of::<EventDetail>()
+        } = self.cut;
+        let cut = rows * size_of::<Row>() + args * size_of::<u64>();
+        self.bytes()
+            + cut
+            + call_details * size_of::<CallDetail>()
+            + event_details * size_of::<EventDetail>()
     }
 
     /// How many rows it has, those that were handed on included.
     pub fn len(&self) -> usize {
-        self.given.rows + self.rows.len()
+        self.cut.rows + self.rows.len()
     }
 
     /// What has been added since the last time, for [`Batch::join`].
     pub fn part(&mut self) -> Batch {
-        let given = self.given;
+        let cut = self.cut;
         let part = Batch {
-            given,
+            cut,
             rows: std::mem::take(&mut self.rows),
-            first_seq: self.first_seq + given.rows as u64,
+            first_seq: self.first_seq + cut.rows as u64,
             args: std::mem::take(&mut self.args),
-            tasks: self.tasks[given.tasks..].to_vec(),
-            objects: self.objects[given.objects..].to_vec(),
-            ends: self.ends[given.ends..].to_vec(),
-            names: std::mem::take(&mut self.names),
-            notes: std::mem::take(&mut self.notes),
-            strings: self.strings.tail(given.strings),
+            tasks: self.tasks[cut.tasks..].to_vec(),
+            objects: self.objects[cut.objects..].to_vec(),
+            endpoints: self.endpoints[cut.endpoints..].to_vec(),
+            call_details: std::mem::take(&mut self.call_details),
+            event_details: std::mem::take(&mut self.event_details),
+            strings: self.strings.tail(cut.strings),
         };
-        self.given = CutLengths {
-            rows: given.rows + part.rows.len(),
-            args: given.args + part.args.len(),
-            names: given.names + part.names.len(),
-            notes: given.notes + part.notes.len(),
+        self.cut = CutLengths {
+            rows: cut.rows + part.rows.len(),
+            args: cut.args + part.args.len(),
+            call_details: cut.call_details + part.call_details.len(),
+            event_details: cut.event_details + part.event_details.len(),
             tasks: self.tasks.len(),
             objects: self.objects.len(),
-            ends: self.ends.len(),
+            endpoints: self.endpoints.len(),
             strings: self.strings.list.len(),
         };
         part
@@ -369,9 +372,9 @@ impl Batch {
         self.args.extend(part.args);
         self.tasks.extend(part.tasks);
         self.objects.extend(part.objects);
-        self.ends.extend(part.ends);
-        self.names.extend(part.names);
-        self.notes.extend(part.notes);
+        self.endpoints.extend(part.endpoints);
+        self.call_details.extend(part.call_details);
+        self.event_details.extend(part.event_details);
         self.strings.list.extend(part.strings.list);
     }
 
@@ -387,7 +390,7 @@ impl Batch {
         let (args, first_seq) = (part.args.clone(), part.first_seq);
         self.join(part);
         Batch {
-            given: CutLengths {
+            cut: CutLengths {
                 strings: self.strings.list.len(),
                 ..CutLengths::default()
             },
@@ -396,9 +399,9 @@ impl Batch {
             args,
             tasks: std::mem::take(&mut self.tasks),
             objects: std::mem::take(&mut self.objects),
-            ends: std::mem::take(&mut self.ends),
-            names: std::mem::take(&mut self.names),
-            notes: std::mem::take(&mut self.notes),
+            endpoints: std::mem::take(&mut self.endpoints),
+            call_details: std::mem::take(&mut self.call_details),
+            event_details: std::mem::take(&mut self.event_details),
             strings: Strings {
                 list: std::mem::take(&mut self.strings.list),
                 ..Strings::default()
@@ -408,12 +411,12 @@ impl Batch {
 
     /// Takes the lists back that were lent, without the words that were added meanwhile.
     pub fn take_back(&mut self, mut lent: Batch) {
-        lent.strings.list.truncate(lent.given.strings);
+        lent.strings.list.truncate(lent.cut.strings);
         self.tasks = lent.tasks;
         self.objects = lent.objects;
-        self.ends = lent.ends;
-        self.names = lent.names;
-        self.notes = lent.notes;
+        self.endpoints = lent.endpoints;
+        self.call_details = lent.call_details;
+        self.event_details = lent.event_details;
         self.strings.list = lent.strings.list;
     }
 
@@ -422,44 +425,44 @@ impl Batch {
         if row.kind != EventKind::Gap {
             return None;
         }
-        let note = self.note(row)?;
+        let note = self.event_detail(row)?;
         Some((note.class, note.action, note.lost? as u64))
     }
 
     /// Gives `row` its arguments.
     pub fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
         let before = self.args.len();
-        row.args = (self.given.args + before) as u32;
+        row.args = (self.cut.args + before) as u32;
         self.args.extend(args);
-        row.nargs = (self.args.len() - before) as u8;
+        row.arg_count = (self.args.len() - before) as u8;
     }
 
     /// Adds a row that is not about a call.
-    pub fn push_note(&mut self, mut row: Row, note: EventDetail) {
-        row.detail = (self.given.notes + self.notes.len()) as u32;
-        self.notes.push(note);
+    pub fn push_event(&mut self, mut row: Row, note: EventDetail) {
+        row.detail = (self.cut.event_details + self.event_details.len()) as u32;
+        self.event_details.push(note);
         self.rows.push(row);
     }
 
     /// Gives `row` what only some calls have.
-    pub fn set_names(&mut self, row: &mut Row, names: CallDetail) {
-        row.detail = (self.given.names + self.names.len()) as u32;
-        self.names.push(names);
+    pub fn set_call_detail(&mut self, row: &mut Row, call_details: CallDetail) {
+        row.detail = (self.cut.call_details + self.call_details.len()) as u32;
+        self.call_details.push(call_details);
     }
 
     /// The note of a row that is not about a call.
-    pub fn note(&self, row: &Row) -> Option<&EventDetail> {
+    pub fn event_detail(&self, row: &Row) -> Option<&EventDetail> {
         match row.kind {
             EventKind::Syscall => None,
             _ => self
-                .notes
-                .get((row.detail as usize).checked_sub(self.given.notes)?),
+                .event_details
+                .get((row.detail as usize).checked_sub(self.cut.event_details)?),
         }
     }
 
     /// Index of the container that a row is of. That of the host, 0, for a call of a thread that was never defined.
     pub fn container(&self, row: &Row) -> u32 {
-        match (self.tasks.get(row.task as usize), self.note(row)) {
+        match (self.tasks.get(row.task as usize), self.event_detail(row)) {
             (Some(task), _) => task.container,
             (None, Some(note)) => note.container,
             (None, None) => 0,

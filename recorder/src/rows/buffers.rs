@@ -54,7 +54,7 @@ impl ColumnBuffers {
         for row in &mut rows {
             let from = row.args as usize;
             row.args = args.len() as u32;
-            args.extend_from_slice(&batch.args[from..from + usize::from(row.nargs)]);
+            args.extend_from_slice(&batch.args[from..from + usize::from(row.arg_count)]);
         }
         std::mem::swap(&mut batch.args, args);
         rows

@@ -39,7 +39,7 @@ pub(super) type Span = Range<u32>;
 pub(super) struct ThreadRun {
     pub(super) rows: Span,
     /// Whether some of them have what only some calls have.
-    pub(super) named: bool,
+    pub(super) has_details: bool,
 }
 
 /// Above every errno: MAX_ERRNO of linux/err.h. Results that are addresses come near only where they are errors.
@@ -102,7 +102,7 @@ impl Columns {
     }
 
     pub(super) fn counted(&self, row: &Row) -> Option<&CallCounts> {
-        self.batch.note(row)?.counted.as_deref()
+        self.batch.event_detail(row)?.counted.as_deref()
     }
 
     pub(super) fn task_of(&self, row: &Row) -> Option<&Task> {
@@ -113,9 +113,9 @@ impl Columns {
         self.batch.objects.get(row.object as usize)
     }
 
-    pub(super) fn names(&self, row: &Row) -> Option<&CallDetail> {
+    pub(super) fn call_detail(&self, row: &Row) -> Option<&CallDetail> {
         match row.kind {
-            EventKind::Syscall => self.batch.names.get(row.detail as usize),
+            EventKind::Syscall => self.batch.call_details.get(row.detail as usize),
             _ => None,
         }
     }
@@ -123,7 +123,10 @@ impl Columns {
     /// Argument `i` of a call.
     pub(super) fn value(&self, call: &CallInfo, i: usize, row: &Row) -> Option<i64> {
         let from = row.args as usize;
-        let args = self.batch.args.get(from..from + usize::from(row.nargs))?;
+        let args = self
+            .batch
+            .args
+            .get(from..from + usize::from(row.arg_count))?;
         call.arg(i, args)
     }
 
@@ -153,13 +156,17 @@ impl Columns {
                 strings.intern(call.class);
             }
         }
-        let Batch { notes, strings, .. } = &mut self.batch;
+        let Batch {
+            event_details,
+            strings,
+            ..
+        } = &mut self.batch;
         for EventDetail {
             action,
             class,
             description,
             ..
-        } in notes.iter()
+        } in event_details.iter()
         {
             strings.intern(action);
             strings.intern(class);
@@ -229,15 +236,15 @@ fn run_key(row: &Row) -> (u32, EventKind, u16, u8) {
 
 fn runs(rows: &[Row]) -> Vec<ThreadRun> {
     let mut runs = vec![];
-    let (mut start, mut named) = (0, false);
+    let (mut start, mut has_details) = (0, false);
     for end in 1..=rows.len() {
         let last = &rows[end - 1];
-        named |= last.detail != NONE && last.kind == EventKind::Syscall;
+        has_details |= last.detail != NONE && last.kind == EventKind::Syscall;
         let same = |next: &Row| next.task != NONE && run_key(next) == run_key(last);
         if !rows.get(end).is_some_and(same) {
             let rows = start as u32..end as u32;
-            runs.push(ThreadRun { rows, named });
-            (start, named) = (end, false);
+            runs.push(ThreadRun { rows, has_details });
+            (start, has_details) = (end, false);
         }
     }
     runs

@@ -23,7 +23,7 @@ pub fn order(
         // Neighbours are mostly of one thread.
         if row.task == NONE || row.task != last.0 {
             let container = containers.get(batch.container(row) as usize);
-            last = (row.task, container.is_none_or(|c| c.keep));
+            last = (row.task, container.is_none_or(|c| c.recorded));
         }
         last.1
     };
