@@ -21,7 +21,7 @@ pub struct Progress {
     /// How long events waited in the kernel at most, since this was told last.
     pub lag: Duration,
     /// Bytes that wait in memory because the disk is full; None: it is not.
-    pub waiting: Option<u64>,
+    pub spilled_bytes: Option<u64>,
     /// What is in the ring, if there is one.
     pub ring: Option<RingUse>,
 }
@@ -49,5 +49,5 @@ pub struct Notice {
     /// A sentence.
     pub text: String,
     /// Whether it is one that nobody may silence.
-    pub error: bool,
+    pub is_warning: bool,
 }

@@ -58,7 +58,7 @@ impl Door {
     }
 
     /// Lets in who asks, and says whether there is somebody. A dump goes on for `after`.
-    pub fn look(&mut self, after: Duration) -> bool {
+    pub fn accept(&mut self, after: Duration) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             // A client that does not read must not keep the recorder.
             let ready = stream.set_nonblocking(true).is_ok();
@@ -71,7 +71,7 @@ impl Door {
     }
 
     /// Tells all who wait what has become of the dump.
-    pub fn tell(&mut self, ended: &Result<Dumped>) {
+    pub fn reply(&mut self, ended: &Result<Dumped>) {
         let told = match ended {
             Ok(dump) => DumpReply::Done {
                 path: dump.path.display().to_string(),

@@ -67,7 +67,7 @@ impl Upkeep {
     }
 
     /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
-    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    pub fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.step(boot, pipeline),
             Watched::Disk(disk, tried) => {
@@ -83,7 +83,7 @@ impl Upkeep {
     }
 
     /// What there is to say when the recording has ended.
-    pub fn end(&mut self) -> Vec<Notice> {
+    pub fn finish(&mut self) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.said(),
             Watched::Disk(disk, _) => said_of(disk),
@@ -98,7 +98,7 @@ impl Upkeep {
     }
 
     /// Adds to `progress` what is known here.
-    pub fn tell(&self, progress: &mut Progress) {
+    pub fn add_to(&self, progress: &mut Progress) {
         match &self.of {
             Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
             Watched::Disk(disk, _) => disk.tell_of(progress),
@@ -115,7 +115,11 @@ impl Upkeep {
 
 fn said_of(disk: &DiskStatus) -> Vec<Notice> {
     let said = disk.said().into_iter();
-    said.map(|text| Notice { text, error: true }).collect()
+    said.map(|text| Notice {
+        text,
+        is_warning: true,
+    })
+    .collect()
 }
 
 /// Has the ring written out.
@@ -157,7 +161,7 @@ impl DumpControl {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             DumpState::Idle => {
-                let asked = self.door.look(self.after);
+                let asked = self.door.accept(self.after);
                 let time = pipeline.now();
                 let why = |reason| Some(DumpRequest { reason, time });
                 let hit = self.shared.take_hit();
@@ -172,7 +176,7 @@ impl DumpControl {
             }
             DumpState::Started(until) => {
                 // Who asks now gets the same.
-                self.door.look(self.after);
+                self.door.accept(self.after);
                 if boot >= until && !pipeline.is_turning() {
                     let summary = pipeline.summary();
                     pipeline.turn(SinkCommand::End(Box::new(summary)));
@@ -188,11 +192,14 @@ impl DumpControl {
     fn said(&mut self) -> Vec<Notice> {
         let mut said = vec![];
         if let Some(text) = self.shared.take_warning() {
-            said.push(Notice { text, error: true });
+            said.push(Notice {
+                text,
+                is_warning: true,
+            });
         }
         if let Some(ended) = self.shared.take_ended() {
             self.state = DumpState::Idle;
-            self.door.tell(&ended);
+            self.door.reply(&ended);
             said.push(match ended {
                 Ok(dump) => Notice {
                     text: format!(
@@ -202,11 +209,11 @@ impl DumpControl {
                         bytes(dump.bytes),
                         dump.why
                     ),
-                    error: false,
+                    is_warning: false,
                 },
                 Err(e) => Notice {
                     text: format!("the ring cannot be dumped: {e:#}; it goes on"),
-                    error: true,
+                    is_warning: true,
                 },
             });
         }

@@ -34,7 +34,7 @@ use crate::sink::{Sink, SinkCommand};
 const WAITING: usize = 2;
 
 /// For how long batches wait while a cgroup is in doubt, and how many of the largest size.
-pub const HOLD: Duration = Duration::from_millis(500);
+pub const MAX_HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
 
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
@@ -175,7 +175,7 @@ impl Pipeline {
         let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
         if full(&resolver.batch) {
-            held.push_back(cutter.cut(resolver, HOLD, true));
+            held.push_back(cutter.cut(resolver, MAX_HOLD, true));
         }
         merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
@@ -194,12 +194,12 @@ impl Pipeline {
             Some((head, body)) => {
                 resolver.record(head, body);
                 if full(&resolver.batch) {
-                    held.push_back(cutter.cut(resolver, HOLD, true));
+                    held.push_back(cutter.cut(resolver, MAX_HOLD, true));
                 }
             }
             None => resolver.faults.broken += 1,
         });
-        held.extend(cutter.due(resolver, HOLD, doubt));
+        held.extend(cutter.due(resolver, MAX_HOLD, doubt));
         self.release()
     }
 
@@ -303,7 +303,7 @@ impl Pipeline {
     }
 
     /// What is to be noted where definitions fill so much memory that the kernel side should send them anew.
-    pub fn full(&self) -> Option<Note> {
+    pub fn note_to_forget(&self) -> Option<Note> {
         let (full, threads) = self.resolver.is_full();
         full.then_some(Note::Forget { threads })
     }
@@ -337,10 +337,10 @@ impl Pipeline {
     pub fn finish(mut self) -> Result<(Summary, u64)> {
         if self.is_turning() {
             self.held
-                .extend(self.cutter.due(&mut self.resolver, HOLD, false));
+                .extend(self.cutter.due(&mut self.resolver, MAX_HOLD, false));
         }
         if self.resolver.batch.len() > 0 {
-            let last = self.cutter.cut(&mut self.resolver, HOLD, true);
+            let last = self.cutter.cut(&mut self.resolver, MAX_HOLD, true);
             self.held.push_back(last);
         }
         while let Some(held) = self.held.pop_front() {

@@ -53,23 +53,23 @@ impl Report {
     }
 
     /// Recording goes on.
-    pub fn tell(&mut self, progress: &Progress) {
+    pub fn update(&mut self, progress: &Progress) {
         self.told = Instant::now();
         self.status.show(progress);
-        self.manager.tell(progress);
+        self.manager.notify(progress);
         self.serve(progress);
     }
 
     /// Likewise, but to the monitoring system alone.
     pub fn serve(&self, progress: &Progress) {
         if let Some(metrics) = &self.metrics {
-            metrics.tell(progress);
+            metrics.update(progress);
         }
     }
 
     /// Something has happened that is worth a line; `error`: that nobody may silence.
-    pub fn say(&self, text: &str, error: bool) {
-        self.status.say(text, error);
+    pub fn print(&self, text: &str, error: bool) {
+        self.status.print(text, error);
     }
 
     /// Recording stops; what is left is being written.

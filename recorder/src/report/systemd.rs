@@ -48,7 +48,7 @@ impl ServiceManager {
     }
 
     /// Recording goes on. To be called at least twice a second.
-    pub fn tell(&mut self, progress: &Progress) {
+    pub fn notify(&mut self, progress: &Progress) {
         if self.socket.is_none() {
             return;
         }
@@ -61,7 +61,7 @@ impl ServiceManager {
         }
         if self.told.is_none_or(|told| told.elapsed() >= EVERY) {
             self.told = Some(Instant::now());
-            let full = match progress.waiting {
+            let full = match progress.spilled_bytes {
                 Some(_) => "the disk is full; ",
                 None => "",
             };

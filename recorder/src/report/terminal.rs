@@ -63,7 +63,7 @@ impl ProgressLine {
             Some(ring) => format!(", {} in {}", elapsed(ring.reach), bytes(ring.bytes)),
             None => p.bytes.map_or(String::new(), |b| format!(", {}", bytes(b))),
         };
-        let full = p.waiting.map_or(String::new(), |waiting| {
+        let full = p.spilled_bytes.map_or(String::new(), |waiting| {
             format!(", the disk is full: {} wait", bytes(waiting))
         });
         let line = format!(
@@ -84,7 +84,7 @@ impl ProgressLine {
     }
 
     /// Says something; `error`: that nobody may silence.
-    pub fn say(&self, text: &str, error: bool) {
+    pub fn print(&self, text: &str, error: bool) {
         if self.quiet && !error {
             return;
         }

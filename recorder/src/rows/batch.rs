@@ -11,7 +11,7 @@ use crate::containers::facts::ContainerFacts;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
 /// that needs one group read more.
-pub const ROWS: usize = 262_144;
+pub const ROWS_PER_BATCH: usize = 262_144;
 
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
 pub type StringIndex = u32;

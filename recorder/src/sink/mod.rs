@@ -82,7 +82,7 @@ impl BatchPolicy {
     /// Row groups.
     const GROUPS: BatchPolicy = BatchPolicy {
         gathers: true,
-        ..BatchPolicy::batches(batch::ROWS, Some(KEPT_AFTER))
+        ..BatchPolicy::batches(batch::ROWS_PER_BATCH, Some(KEPT_AFTER))
     };
 }
 

@@ -80,7 +80,7 @@ fn close(file: &File, open: &Path, most: usize) -> Result<u64> {
         let rows = rows.context("its journal")?;
         bytes += rows.get_array_memory_size();
         kept.push(rows);
-        if bytes >= most || kept.len() >= batch::ROWS {
+        if bytes >= most || kept.len() >= batch::ROWS_PER_BATCH {
             write(std::mem::take(&mut kept))?;
             bytes = 0;
         }

@@ -68,14 +68,14 @@ fn finish_all(files: &[PathBuf], most: usize, say: &Sender<Notice>) {
                     finished.path.display(),
                     count(finished.events)
                 ),
-                error: false,
+                is_warning: false,
             },
             Err(e) => Notice {
                 text: format!(
                     "{} cannot be finished: {e:#}; what is whole in it stays, and ctrace-query reads it",
                     open.display()
                 ),
-                error: true,
+                is_warning: true,
             },
         };
         // Nobody listens any more where the recording has ended.

@@ -93,7 +93,7 @@ impl DiskStatus {
 
     /// Likewise, of what is told while it goes on.
     pub fn tell_of(&self, progress: &mut Progress) {
-        progress.waiting = self.is_full().then(|| self.waiting());
+        progress.spilled_bytes = self.is_full().then(|| self.waiting());
         self.told(|told| {
             progress.events = progress.events.saturating_sub(told.gone) + told.rows;
             for (class, lost) in &told.lost {
