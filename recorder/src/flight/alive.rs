@@ -21,7 +21,7 @@ use crate::rows::single::{SingleRows, Value};
 const CLONE_THREAD: i64 = 0x10000;
 
 /// The rows.
-pub struct Alive {
+pub(crate) struct Alive {
     /// By number.
     rows: BTreeMap<i64, AliveRow>,
     /// Numbers of the rows of what is alive.
@@ -59,7 +59,7 @@ const BESIDE: usize = 192;
 
 impl Alive {
     /// Nothing is alive.
-    pub fn new(most: usize) -> Alive {
+    pub(crate) fn new(most: usize) -> Alive {
         Alive {
             rows: BTreeMap::new(),
             of: FxHashMap::default(),
@@ -72,7 +72,7 @@ impl Alive {
     ///
     /// # Errors
     /// None, unless memory has been damaged.
-    pub fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
+    pub(crate) fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
         for frame in gone {
             let kept = read_frames([frame])?;
             let mut rows = picked(&kept, &telling(&kept));
@@ -143,7 +143,7 @@ impl Alive {
     }
 
     /// All rows, the oldest first.
-    pub fn lines(&self) -> SingleRows {
+    pub(crate) fn lines(&self) -> SingleRows {
         let mut lines = SingleRows::new();
         for row in self.rows.values() {
             lines.push(&decode(&row.values));
@@ -152,12 +152,12 @@ impl Alive {
     }
 
     /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Takes out of what was evicted what is here.
-    pub fn take_from(&self, evicted: &mut Evicted) {
+    pub(crate) fn take_from(&self, evicted: &mut Evicted) {
         let (start, end) = evicted.span;
         for row in self.rows.values().filter(|row| row.owner == evicted.owner) {
             let values = decode(&row.values);

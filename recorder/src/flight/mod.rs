@@ -1,10 +1,10 @@
 //! The flight recorder: keeps the recent past in a ring, and writes it out when it is told to.
 
-pub mod alive;
-pub mod dump;
-pub mod shared;
-pub mod socket;
-pub mod trigger;
+pub(crate) mod alive;
+pub(crate) mod dump;
+pub(crate) mod shared;
+pub(crate) mod socket;
+pub(crate) mod trigger;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// A ring that events go into, and out of which dumps are made.
-pub struct Flight {
+pub(crate) struct Flight {
     ring: Ring,
     living: Alive,
     trigger: Option<Trigger>,
@@ -60,7 +60,7 @@ impl Flight {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(
+    pub(crate) fn new(
         limits: SizeAndAge,
         memory: Memory,
         (trigger, after): (Option<Trigger>, Duration),
@@ -92,7 +92,7 @@ impl Flight {
     }
 
     /// What it tells.
-    pub fn shared(&self) -> Arc<FlightShared> {
+    pub(crate) fn shared(&self) -> Arc<FlightShared> {
         self.shared.clone()
     }
 

@@ -21,7 +21,7 @@ use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What has to be seen to.
-pub struct Upkeep {
+pub(crate) struct Upkeep {
     of: Watched,
     left: Option<UnfinishedSegments>,
 }
@@ -38,7 +38,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    pub fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
+    pub(crate) fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
         Ok(Upkeep {
             of: Watched::Ring(DumpControl::new(shared, after)?),
             left: None,
@@ -46,7 +46,7 @@ impl Upkeep {
     }
 
     /// Of a disk.
-    pub fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
+    pub(crate) fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
         Upkeep {
             of: Watched::Disk(disk, Instant::now()),
             left: None,
@@ -54,7 +54,7 @@ impl Upkeep {
     }
 
     /// Also of what other recorders have left.
-    pub fn finishing(self, left: UnfinishedSegments) -> Upkeep {
+    pub(crate) fn finishing(self, left: UnfinishedSegments) -> Upkeep {
         Upkeep {
             left: Some(left),
             ..self
@@ -62,12 +62,12 @@ impl Upkeep {
     }
 
     /// Whether rows go into a ring.
-    pub fn is_ring(&self) -> bool {
+    pub(crate) fn is_ring(&self) -> bool {
         matches!(self.of, Watched::Ring(_))
     }
 
     /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
-    pub fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    pub(crate) fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.step(boot, pipeline),
             Watched::Disk(disk, tried) => {
@@ -83,7 +83,7 @@ impl Upkeep {
     }
 
     /// What there is to say when the recording has ended.
-    pub fn finish(&mut self) -> Vec<Notice> {
+    pub(crate) fn finish(&mut self) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.said(),
             Watched::Disk(disk, _) => said_of(disk),
@@ -93,12 +93,12 @@ impl Upkeep {
     }
 
     /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
-    pub fn is_ending(&self, boot: u64) -> bool {
+    pub(crate) fn is_ending(&self, boot: u64) -> bool {
         matches!(&self.of, Watched::Ring(DumpControl { state: DumpState::Started(until), .. }) if boot >= *until)
     }
 
     /// Adds to `progress` what is known here.
-    pub fn add_to(&self, progress: &mut Progress) {
+    pub(crate) fn add_to(&self, progress: &mut Progress) {
         match &self.of {
             Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
             Watched::Disk(disk, _) => disk.tell_of(progress),
@@ -106,7 +106,7 @@ impl Upkeep {
     }
 
     /// Takes out of a summary what could not be written.
-    pub fn correct(&self, summary: &mut Summary) {
+    pub(crate) fn correct(&self, summary: &mut Summary) {
         if let Watched::Disk(disk, _) = &self.of {
             disk.correct(summary);
         }
@@ -123,7 +123,7 @@ fn said_of(disk: &DiskStatus) -> Vec<Notice> {
 }
 
 /// Has the ring written out.
-pub struct DumpControl {
+pub(crate) struct DumpControl {
     shared: Arc<FlightShared>,
     after: Duration,
     door: Door,

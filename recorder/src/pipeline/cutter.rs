@@ -16,9 +16,9 @@ const LONGEST: Duration = Duration::from_millis(900);
 
 /// When batches are cut, as the sink wants it.
 #[derive(Debug)]
-pub struct Cutter {
+pub(crate) struct Cutter {
     /// What makes a batch.
-    pub wants: BatchPolicy,
+    pub(crate) wants: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
     /// When the sink turned last.
@@ -29,11 +29,11 @@ pub struct Cutter {
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
 #[derive(Debug)]
-pub struct PendingPart {
+pub(crate) struct PendingPart {
     /// Its rows.
-    pub part: BatchPart,
+    pub(crate) part: BatchPart,
     /// It is handed on then in any case.
-    pub until: Instant,
+    pub(crate) until: Instant,
     /// Rows by container.
     rows: FxHashMap<u32, u64>,
     /// Container, class, reason and number of events that were lost.
@@ -42,18 +42,18 @@ pub struct PendingPart {
 
 /// A batch, or a part of one.
 #[derive(Debug)]
-pub struct BatchPart {
+pub(crate) struct BatchPart {
     /// Its rows.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// Whether it ends a batch.
-    pub last: bool,
+    pub(crate) last: bool,
     /// What the sink is to do after it.
-    pub turn: Option<SinkCommand>,
+    pub(crate) turn: Option<SinkCommand>,
 }
 
 impl Cutter {
     /// For a sink that wants them so.
-    pub fn new(wants: BatchPolicy) -> Cutter {
+    pub(crate) fn new(wants: BatchPolicy) -> Cutter {
         Cutter {
             wants,
             began: Instant::now(),
@@ -63,7 +63,7 @@ impl Cutter {
     }
 
     /// The sink is to turn after the rows of now.
-    pub fn turn(&mut self, turn: SinkCommand) {
+    pub(crate) fn turn(&mut self, turn: SinkCommand) {
         // What takes another file goes with the one before.
         if !self.is_turning() || !matches!(turn, SinkCommand::Next | SinkCommand::Retry) {
             self.turn = Some(turn);
@@ -71,12 +71,12 @@ impl Cutter {
     }
 
     /// Whether it has not been told yet.
-    pub fn is_turning(&self) -> bool {
+    pub(crate) fn is_turning(&self) -> bool {
         self.turn.is_some()
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
-    pub fn due(
+    pub(crate) fn due(
         &mut self,
         resolver: &mut Resolver,
         hold: Duration,
@@ -115,7 +115,12 @@ impl Cutter {
     }
 
     /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
-    pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> PendingPart {
+    pub(crate) fn cut(
+        &mut self,
+        resolver: &mut Resolver,
+        hold: Duration,
+        last: bool,
+    ) -> PendingPart {
         let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
         let batch = &mut resolver.batch;
         let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
@@ -144,12 +149,12 @@ impl Cutter {
 
 impl PendingPart {
     /// How many rows it has.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.part.batch.rows.len()
     }
 
     /// Events by container, those that its gap rows say were lost included.
-    pub fn events(&self) -> impl Iterator<Item = (u32, u64)> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u32, u64)> {
         self.rows.iter().map(|(container, rows)| {
             let gaps = self.lost.iter().filter(|(of, ..)| of == container);
             let gaps = gaps.map(|(.., lost)| *lost);
@@ -160,7 +165,7 @@ impl PendingPart {
     }
 
     /// Adds what is kept of it to `summary`.
-    pub fn count(&self, names: &[ContainerName], summary: &mut Summary) {
+    pub(crate) fn count(&self, names: &[ContainerName], summary: &mut Summary) {
         // A loss that is no container's is kept.
         let kept = |container: u32| {
             let name = names.get(container as usize);

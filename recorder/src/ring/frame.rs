@@ -20,27 +20,26 @@ use crate::rows::stored::StoredRows;
 
 /// Whose rows they are, as the columns `container` and `container_id` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct ContainerRef {
-    pub container: Option<Arc<str>>,
-    pub container_id: Option<Arc<str>>,
+pub(crate) struct ContainerRef {
+    pub(crate) container: Option<Arc<str>>,
+    pub(crate) container_id: Option<Arc<str>>,
 }
 
 /// Events of a class, those included that gap rows among them tell of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Name of the class.
-    pub class: &'static str,
+    pub(crate) class: &'static str,
     /// How many.
-    pub events: u64,
+    pub(crate) events: u64,
     /// How many of them gap rows tell of.
-    pub in_gap_rows: u64,
+    pub(crate) in_gap_rows: u64,
     /// Number of one of the rows, which is no other row's.
-    pub seq: i64,
+    pub(crate) seq: i64,
 }
 
 /// Adds `tally` to those of its class.
-pub fn add(tallies: &mut Vec<Tally>, tally: Tally) {
+pub(crate) fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     match tallies.iter_mut().find(|t| t.class == tally.class) {
         Some(known) => {
             known.events = known.events.saturating_add(tally.events);
@@ -61,19 +60,19 @@ const TEXT: usize = 128;
 
 /// Rows of a container.
 #[derive(Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Its rows are of this one.
-    pub owner: ContainerRef,
+    pub(crate) owner: ContainerRef,
     /// Numbers the batches that were kept: the frames of one are of the same time.
-    pub batch: u64,
+    pub(crate) batch: u64,
     /// How many rows it has.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// First and last `time`, ns since 1970 UTC.
-    pub span: (i64, i64),
+    pub(crate) span: (i64, i64),
     /// Its events by class.
-    pub tallies: Vec<Tally>,
+    pub(crate) tallies: Vec<Tally>,
     /// Bytes that its rows take when they are read.
-    pub unpacked: usize,
+    pub(crate) unpacked: usize,
     bytes: Box<[u8]>,
     /// Bytes of all frames that somebody holds.
     live_bytes: Arc<AtomicUsize>,
@@ -81,7 +80,7 @@ pub struct Frame {
 
 impl Frame {
     /// Bytes of memory that it takes.
-    pub fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + BESIDE
     }
 
@@ -89,7 +88,7 @@ impl Frame {
     ///
     /// # Errors
     /// None, unless memory has been damaged.
-    pub fn read(&self) -> Result<RecordBatch> {
+    pub(crate) fn read(&self) -> Result<RecordBatch> {
         let read = journal::read(&self.bytes)?.pop();
         read.context("a frame in memory is damaged; please report this")
     }
@@ -102,7 +101,7 @@ impl Drop for Frame {
 }
 
 /// Makes frames.
-pub struct Packer {
+pub(crate) struct Packer {
     zstd: Compressor<'static>,
     batches: u64,
     live_bytes: Arc<AtomicUsize>,
@@ -113,7 +112,7 @@ impl Packer {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(live_bytes: Arc<AtomicUsize>) -> Result<Packer> {
+    pub(crate) fn new(live_bytes: Arc<AtomicUsize>) -> Result<Packer> {
         Ok(Packer {
             zstd: Compressor::new(1)?,
             batches: 0,
@@ -125,7 +124,7 @@ impl Packer {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
+    pub(crate) fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
         let mut frames = vec![];
         for from in (0..events.rows()).step_by(ROWS) {
             self.batches += 1;

@@ -2,8 +2,8 @@
 //!
 //! Each container has a fair share: the one that holds most lets go first, so that one that is noisy evicts nobody else.
 
-pub mod evicted;
-pub mod frame;
+pub(crate) mod evicted;
+pub(crate) mod frame;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::rows::Events;
 const MAX_EVICTED_SPANS: usize = 64;
 
 /// The recent past.
-pub struct Ring {
+pub(crate) struct Ring {
     limits: SizeAndAge,
     packer: Packer,
     containers: FxHashMap<ContainerRef, ContainerFrames>,
@@ -42,11 +42,11 @@ struct ContainerFrames {
 
 /// What changed by a batch.
 #[derive(Default)]
-pub struct RingChange {
+pub(crate) struct RingChange {
     /// Frames that are new.
-    pub added: Vec<Arc<Frame>>,
+    pub(crate) added: Vec<Arc<Frame>>,
     /// Frames that are in the ring no more, those of a container in the order of time.
-    pub removed: Vec<Arc<Frame>>,
+    pub(crate) removed: Vec<Arc<Frame>>,
 }
 
 impl Ring {
@@ -54,7 +54,7 @@ impl Ring {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(limits: SizeAndAge) -> Result<Ring> {
+    pub(crate) fn new(limits: SizeAndAge) -> Result<Ring> {
         let live_bytes = Arc::new(AtomicUsize::new(0));
         Ok(Ring {
             limits,
@@ -70,7 +70,7 @@ impl Ring {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn add(&mut self, events: &dyn Events) -> Result<RingChange> {
+    pub(crate) fn add(&mut self, events: &dyn Events) -> Result<RingChange> {
         let new = self.packer.frames(events)?;
         for frame in &new {
             self.now = self.now.max(frame.span.1);
@@ -92,7 +92,7 @@ impl Ring {
     }
 
     /// Lets go of what is too old at the time `now`, ns since 1970 UTC.
-    pub fn expire(&mut self, now: i64) -> Vec<Arc<Frame>> {
+    pub(crate) fn expire(&mut self, now: i64) -> Vec<Arc<Frame>> {
         self.now = self.now.max(now);
         let mut removed = vec![];
         let Some(age) = self.limits.age else {
@@ -143,7 +143,7 @@ impl Ring {
     }
 
     /// All frames, in the order in which they came.
-    pub fn frames(&self) -> Vec<Arc<Frame>> {
+    pub(crate) fn frames(&self) -> Vec<Arc<Frame>> {
         let frames = self
             .containers
             .values()
@@ -154,13 +154,13 @@ impl Ring {
     }
 
     /// The oldest time, ns since 1970 UTC; None: there is nothing.
-    pub fn start(&self) -> Option<i64> {
+    pub(crate) fn start(&self) -> Option<i64> {
         let oldest = self.containers.values().filter_map(|s| s.frames.front());
         oldest.map(|frame| frame.span.0).min()
     }
 
     /// What was evicted since `start`, a container after the other: one stretch for each.
-    pub fn evicted(&self, start: i64) -> Vec<Evicted> {
+    pub(crate) fn evicted(&self, start: i64) -> Vec<Evicted> {
         let of = |container: &ContainerFrames| {
             let mut late = container.evicted.iter().filter(|e| e.span.1 >= start);
             let mut all = late.next()?.clone();
@@ -172,7 +172,7 @@ impl Ring {
 
     /// The oldest batches, whole ones: at least one, and more as long as they have no more than `rows` rows that take no more
     /// than `bytes` when they are read.
-    pub fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
+    pub(crate) fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
         let frames = self.frames();
         let (mut count, mut of_rows, mut of_bytes) = (0, 0, 0);
         for batch in frames.chunk_by(|a, b| a.batch == b.batch) {
@@ -187,7 +187,7 @@ impl Ring {
     }
 
     /// Lets go of the batches up to this one, which are kept elsewhere now.
-    pub fn remove(&mut self, batch: u64) {
+    pub(crate) fn remove(&mut self, batch: u64) {
         for container in self.containers.values_mut() {
             while let Some(frame) = container.frames.pop_front_if(|frame| frame.batch <= batch) {
                 container.bytes -= frame.cost();
@@ -197,12 +197,12 @@ impl Ring {
     }
 
     /// Lets go of everything, as if there were no room for it.
-    pub fn evict_all(&mut self) -> Vec<Arc<Frame>> {
+    pub(crate) fn evict_all(&mut self) -> Vec<Arc<Frame>> {
         std::iter::from_fn(|| self.evict()).collect()
     }
 
     /// Takes what was evicted, and forgets it: one stretch for each container.
-    pub fn take_evicted(&mut self) -> Vec<Evicted> {
+    pub(crate) fn take_evicted(&mut self) -> Vec<Evicted> {
         let evicted = self.evicted(i64::MIN);
         for container in self.containers.values_mut() {
             container.evicted.clear();
@@ -213,18 +213,18 @@ impl Ring {
     }
 
     /// Bytes of its frames.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How far it reaches back, ns.
-    pub fn reach(&self) -> u64 {
+    pub(crate) fn reach(&self) -> u64 {
         self.start()
             .map_or(0, |start| self.now.saturating_sub(start).max(0) as u64)
     }
 
     /// Whether its frames and those that somebody else still holds are more than there may be.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let live_bytes = self.live_bytes.load(Ordering::Acquire) as u64;
         live_bytes > self.limits.bytes.unwrap_or(u64::MAX) && live_bytes > self.bytes as u64
     }

@@ -15,7 +15,7 @@ use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
 
 /// The kept rows of a batch, in the order of the file.
-pub struct Columns {
+pub(crate) struct Columns {
     pub(super) batch: Batch,
     pub(super) calls: Arc<Calls>,
     pub(super) room: ColumnBuffers,
@@ -48,7 +48,7 @@ const ERRORS: usize = 4096;
 impl Columns {
     /// Takes those rows whose containers are kept. With `cluster`, rows of a thread and a syscall stand together, which
     /// makes the file smaller and questions faster; `time` and `seq` give the order back.
-    pub fn new(
+    pub(crate) fn new(
         mut batch: Batch,
         calls: &Arc<Calls>,
         containers: &[ContainerName],
@@ -92,7 +92,7 @@ impl Columns {
     }
 
     /// The batch, with rows and arguments in another order and some words more, and the room for the next.
-    pub fn into_parts(mut self) -> (Batch, ColumnBuffers) {
+    pub(crate) fn into_parts(mut self) -> (Batch, ColumnBuffers) {
         self.batch.rows = self.rows;
         (self.batch, self.room)
     }

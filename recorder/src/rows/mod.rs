@@ -1,14 +1,14 @@
 //! Rows of events as sinks take them: column by column, whether they have just been made or were kept for a while.
 
-pub mod arrow;
-pub mod batch;
-pub mod buffers;
-pub mod columns;
-pub mod order;
-pub mod runs;
-pub mod single;
-pub mod stored;
-pub mod view;
+pub(crate) mod arrow;
+pub(crate) mod batch;
+pub(crate) mod buffers;
+pub(crate) mod columns;
+pub(crate) mod order;
+pub(crate) mod runs;
+pub(crate) mod single;
+pub(crate) mod stored;
+pub(crate) mod view;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::rows::arrow::{array, encoded_schema, unsigned};
 use crate::rows::runs::Series;
 
 /// Rows of events.
-pub trait Events {
+pub(crate) trait Events {
     /// How many there are.
     fn rows(&self) -> usize;
 

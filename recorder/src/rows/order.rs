@@ -11,7 +11,7 @@ const LEFT_OUT: u32 = u32::MAX;
 
 /// Makes `order` the indices of the rows that are kept, in the order of the file; without `cluster` as they came.
 /// `groups` is memory for it to work in.
-pub fn order(
+pub(crate) fn order(
     batch: &Batch,
     containers: &[ContainerName],
     cluster: bool,

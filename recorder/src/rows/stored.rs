@@ -13,7 +13,7 @@ use crate::rows::runs::Series;
 
 /// Rows that were kept.
 #[derive(Default)]
-pub struct StoredRows {
+pub(crate) struct StoredRows {
     parts: Vec<StoredBatch>,
     strings: Strings,
     rows: usize,
@@ -27,12 +27,12 @@ struct StoredBatch {
 
 impl StoredRows {
     /// How many rows there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows
     }
 
     /// Adds a batch in the form of the journal's.
-    pub fn push(&mut self, batch: RecordBatch) {
+    pub(crate) fn push(&mut self, batch: RecordBatch) {
         let mut texts = FxHashMap::default();
         let schema = batch.schema();
         for (field, column) in schema.fields().iter().zip(batch.columns()) {

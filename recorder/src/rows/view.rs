@@ -12,7 +12,7 @@ use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
 
 /// Some neighbouring rows of a batch, in the order of the file.
-pub struct ColumnsView<'a> {
+pub(crate) struct ColumnsView<'a> {
     columns: &'a Columns,
     rows: Range<usize>,
     runs: &'a [ThreadRun],
