@@ -12,17 +12,16 @@ use ctrace_schema::syscalls::Class;
 use rustc_hash::FxHashMap;
 
 use crate::ring::evicted::Evicted;
-use crate::ring::frame::{ContainerRef, Frame};
+use crate::ring::frame::{ContainerRef, Frame, read_frames};
 use crate::rows::Events;
 use crate::rows::runs::{Series, stretches};
 use crate::rows::single::{SingleRows, Value};
-use crate::rows::stored::StoredRows;
 
 /// CLONE_THREAD of clone(2): what was made is no process.
 const CLONE_THREAD: i64 = 0x10000;
 
 /// The rows.
-pub struct Alive {
+pub(crate) struct Alive {
     /// By number.
     rows: BTreeMap<i64, AliveRow>,
     /// Numbers of the rows of what is alive.
@@ -41,7 +40,7 @@ enum AliveThing {
 
 struct AliveRow {
     thing: AliveThing,
-    whose: ContainerRef,
+    owner: ContainerRef,
     /// Its values: for each the column, and the number or the length and the text, little-endian.
     values: Box<[u8]>,
 }
@@ -60,7 +59,7 @@ const BESIDE: usize = 192;
 
 impl Alive {
     /// Nothing is alive.
-    pub fn new(most: usize) -> Alive {
+    pub(crate) fn new(most: usize) -> Alive {
         Alive {
             rows: BTreeMap::new(),
             of: FxHashMap::default(),
@@ -73,14 +72,14 @@ impl Alive {
     ///
     /// # Errors
     /// None, unless memory has been damaged.
-    pub fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
+    pub(crate) fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
         for frame in gone {
-            let kept = StoredRows::read([frame])?;
+            let kept = read_frames([frame])?;
             let mut rows = picked(&kept, &telling(&kept));
             let seq = |row: &Vec<(usize, Value)>| number(row, "seq");
             rows.sort_by_key(seq);
             for row in rows {
-                self.take(&frame.whose, &row);
+                self.take(&frame.owner, &row);
             }
         }
         while self.bytes > self.most
@@ -91,8 +90,8 @@ impl Alive {
         Ok(())
     }
 
-    fn take(&mut self, whose: &ContainerRef, row: &[(usize, Value)]) {
-        let Some((thing, means)) = meaning(whose, row) else {
+    fn take(&mut self, owner: &ContainerRef, row: &[(usize, Value)]) {
+        let Some((thing, means)) = meaning(owner, row) else {
             return;
         };
         let known = self.of.entry(thing.clone()).or_default();
@@ -105,7 +104,7 @@ impl Alive {
         if let Means::Ends = means {
             self.of.remove(&thing);
             if let AliveThing::Container(_) = thing {
-                let of = |row: &AliveRow| row.whose == *whose;
+                let of = |row: &AliveRow| row.owner == *owner;
                 let gone: Vec<i64> = (self.rows.iter().filter(|(_, row)| of(row)))
                     .map(|(seq, _)| *seq)
                     .collect();
@@ -119,12 +118,12 @@ impl Alive {
         let values = encode(row);
         self.bytes += values.len() + BESIDE;
         self.of.entry(thing.clone()).or_default().push(seq);
-        let whose = whose.clone();
+        let owner = owner.clone();
         self.rows.insert(
             seq,
             AliveRow {
                 thing,
-                whose,
+                owner,
                 values,
             },
         );
@@ -144,7 +143,7 @@ impl Alive {
     }
 
     /// All rows, the oldest first.
-    pub fn lines(&self) -> SingleRows {
+    pub(crate) fn lines(&self) -> SingleRows {
         let mut lines = SingleRows::new();
         for row in self.rows.values() {
             lines.push(&decode(&row.values));
@@ -153,14 +152,14 @@ impl Alive {
     }
 
     /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Takes out of what was evicted what is here.
-    pub fn take_from(&self, evicted: &mut Evicted) {
+    pub(crate) fn take_from(&self, evicted: &mut Evicted) {
         let (start, end) = evicted.span;
-        for row in self.rows.values().filter(|row| row.whose == evicted.whose) {
+        for row in self.rows.values().filter(|row| row.owner == evicted.owner) {
             let values = decode(&row.values);
             let within = number(&values, "time").is_some_and(|time| time >= start && time <= end);
             let class = text(&values, "class").and_then(Class::from_name);
@@ -176,9 +175,9 @@ impl Alive {
 /// Places of the rows that may say what is alive.
 fn telling(events: &dyn Events) -> Vec<usize> {
     let names = ["kind", "syscall", "child_pid"];
-    let series = names.map(|name| events.series(name));
+    let series = names.map(|name| events.column(name));
     let columns = [series[0].runs(), series[1].runs(), series[2].runs()];
-    let text = |value: Option<i64>| events.texts().get(value? as usize).map(|text| &**text);
+    let text = |value: Option<i64>| events.strings().get(value? as usize).map(|text| &**text);
     let (mut rows, mut at) = (vec![], 0);
     stretches(&columns, |values, count| {
         let tells = match text(values[0]) {
@@ -204,7 +203,7 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
         return rows;
     }
     for (i, column) in COLUMNS.iter().enumerate() {
-        let series: Series = events.series(column.name);
+        let series: Series = events.column(column.name);
         let (mut runs, mut end) = (series.runs().iter(), 0);
         let mut value = None;
         for (row, place) in rows.iter_mut().zip(places) {
@@ -214,7 +213,7 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
                 (value, end) = (run.value(), end + run.rows());
             }
             let Some(value) = value else { continue };
-            let text = || events.texts().get(value as usize).cloned();
+            let text = || events.strings().get(value as usize).cloned();
             let value = match column.ty {
                 Type::Text => text().map(Value::Text),
                 _ => Some(Value::Number(value)),
@@ -226,10 +225,10 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
 }
 
 /// What a row is about, if it says what is alive.
-fn meaning(whose: &ContainerRef, row: &[(usize, Value)]) -> Option<(AliveThing, Means)> {
+fn meaning(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(AliveThing, Means)> {
     let is = |name: &str, value: &str| text(row, name) == Some(value);
     if is("kind", "container") {
-        let thing = AliveThing::Container(whose.clone());
+        let thing = AliveThing::Container(owner.clone());
         let ends = is("action", "stopped");
         return Some((thing, if ends { Means::Ends } else { Means::Begins }));
     }

@@ -10,10 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::flight::shared::{Dumped, FlightShared};
-use crate::ring::frame::Frame;
+use crate::ring::frame::{Frame, read_frames};
 use crate::rows::Events;
 use crate::rows::single::SingleRows;
-use crate::rows::stored::StoredRows;
 use crate::sink::Sink;
 use crate::sink::summary::{DumpRequest, Summary};
 
@@ -23,20 +22,20 @@ const ROWS: usize = 131_072;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A file that a dump goes into.
-pub struct StartedDump {
+pub(crate) struct StartedDump {
     /// What writes it.
-    pub sink: Box<dyn Sink>,
+    pub(crate) sink: Box<dyn Sink>,
     /// Where it is when it is finished.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// To be called when it is finished.
-    pub end: Box<dyn FnOnce() -> Result<()> + Send>,
+    pub(crate) end: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
 /// Begins a file.
-pub type OpenDump = Box<dyn FnMut(&DumpRequest) -> Result<StartedDump> + Send>;
+pub(crate) type OpenDump = Box<dyn FnMut(&DumpRequest) -> Result<StartedDump> + Send>;
 
 /// A dump that is being written.
-pub struct Dump {
+pub(crate) struct Dump {
     parts: Sender<DumpMessage>,
     thread: JoinHandle<()>,
 }
@@ -53,7 +52,7 @@ impl Dump {
     ///
     /// # Errors
     /// There is no thread.
-    pub fn begin(
+    pub(crate) fn begin(
         begun: StartedDump,
         why: DumpRequest,
         most: usize,
@@ -68,17 +67,17 @@ impl Dump {
     }
 
     /// Adds rows that are no ring's: what was there before, and what is missing.
-    pub fn lines(&self, lines: SingleRows) {
+    pub(crate) fn lines(&self, lines: SingleRows) {
         self.send(DumpMessage::Rows(lines));
     }
 
     /// Adds frames.
-    pub fn frames(&self, frames: Vec<Arc<Frame>>) {
+    pub(crate) fn frames(&self, frames: Vec<Arc<Frame>>) {
         self.send(DumpMessage::Frames(frames));
     }
 
     /// Has it finished. `summary` says what is known beside its rows.
-    pub fn end(&self, summary: &Summary) {
+    pub(crate) fn end(&self, summary: &Summary) {
         self.send(DumpMessage::End(Box::new(summary.clone())));
     }
 
@@ -88,12 +87,12 @@ impl Dump {
     }
 
     /// Whether something is still being written.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }
 
     /// Waits until it is.
-    pub fn join(self) {
+    pub(crate) fn join(self) {
         drop(self.parts);
         let _ = self.thread.join();
     }
@@ -172,8 +171,8 @@ impl DumpWriter {
             }
             let mut group: Vec<_> = self.frames.drain(..count).collect();
             // Rows of a container stand together.
-            group.sort_by(|a, b| a.whose.container_id.cmp(&b.whose.container_id));
-            let kept = StoredRows::read(&group)?;
+            group.sort_by(|a, b| a.owner.container_id.cmp(&b.owner.container_id));
+            let kept = read_frames(&group)?;
             drop(group);
             self.sink.write(&kept)?;
             self.summary.count(&kept, true);

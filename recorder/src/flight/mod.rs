@@ -1,10 +1,10 @@
 //! The flight recorder: keeps the recent past in a ring, and writes it out when it is told to.
 
-pub mod alive;
-pub mod dump;
-pub mod shared;
-pub mod socket;
-pub mod trigger;
+pub(crate) mod alive;
+pub(crate) mod dump;
+pub(crate) mod shared;
+pub(crate) mod socket;
+pub(crate) mod trigger;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,7 +34,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// A ring that events go into, and out of which dumps are made.
-pub struct Flight {
+pub(crate) struct Flight {
     ring: Ring,
     living: Alive,
     trigger: Option<Trigger>,
@@ -60,7 +60,7 @@ impl Flight {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(
+    pub(crate) fn new(
         limits: SizeAndAge,
         memory: Memory,
         (trigger, after): (Option<Trigger>, Duration),
@@ -92,7 +92,7 @@ impl Flight {
     }
 
     /// What it tells.
-    pub fn shared(&self) -> Arc<FlightShared> {
+    pub(crate) fn shared(&self) -> Arc<FlightShared> {
         self.shared.clone()
     }
 
@@ -103,7 +103,7 @@ impl Flight {
         };
         let found = trigger.first(events, self.seen);
         let last = events
-            .series("seq")
+            .column("seq")
             .runs()
             .iter()
             .filter_map(|run| run.value())
@@ -199,11 +199,11 @@ impl Sink for Flight {
     fn write(&mut self, events: &dyn Events) -> Result<()> {
         self.look(events);
         let change = self.ring.add(events)?;
-        self.living.learn(&change.gone)?;
+        self.living.learn(&change.removed)?;
         if let Some(dump) = self.dump.as_ref().filter(|_| self.grows) {
-            dump.frames(change.new);
+            dump.frames(change.added);
         }
-        drop(change.gone);
+        drop(change.removed);
         // A dump holds what it has not written: where that is too much, the kernel's buffers fill up, and losses are counted.
         while self.ring.is_over() && self.dump.as_ref().is_some_and(Dump::is_running) {
             std::thread::sleep(Duration::from_millis(1));

@@ -12,35 +12,35 @@ use crate::sink::summary::DumpRequest;
 
 /// What the recorder and its ring tell each other.
 #[derive(Default)]
-pub struct FlightShared {
+pub(crate) struct FlightShared {
     told: Mutex<Told>,
-    pub bytes: AtomicU64,
-    pub reach: AtomicU64,
-    pub dumps: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) reach: AtomicU64,
+    pub(crate) dumps: AtomicU64,
 }
 
 impl FlightShared {
-    pub fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
+    pub(crate) fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
         with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The event that has met the condition since the last time.
-    pub fn take_hit(&self) -> Option<DumpRequest> {
+    pub(crate) fn take_hit(&self) -> Option<DumpRequest> {
         self.told(|told| told.hit.take())
     }
 
     /// What has become of a dump since the last time.
-    pub fn take_ended(&self) -> Option<Result<Dumped>> {
+    pub(crate) fn take_ended(&self) -> Option<Result<Dumped>> {
         self.told(|told| told.ended.take())
     }
 
     /// What somebody should be told.
-    pub fn take_warning(&self) -> Option<String> {
+    pub(crate) fn take_warning(&self) -> Option<String> {
         self.told(|told| told.warning.take())
     }
 
     /// This has become of a dump.
-    pub fn ended(&self, dumped: Result<Dumped>) {
+    pub(crate) fn ended(&self, dumped: Result<Dumped>) {
         if dumped.is_ok() {
             self.dumps.fetch_add(1, Ordering::Relaxed);
         }
@@ -48,7 +48,7 @@ impl FlightShared {
     }
 
     /// What there is in the ring.
-    pub fn held(&self) -> RingUse {
+    pub(crate) fn held(&self) -> RingUse {
         RingUse {
             bytes: self.bytes.load(Ordering::Relaxed),
             reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
@@ -58,21 +58,21 @@ impl FlightShared {
 }
 
 #[derive(Default)]
-pub struct Told {
-    pub hit: Option<DumpRequest>,
-    pub ended: Option<Result<Dumped>>,
-    pub warning: Option<String>,
+pub(crate) struct Told {
+    pub(crate) hit: Option<DumpRequest>,
+    pub(crate) ended: Option<Result<Dumped>>,
+    pub(crate) warning: Option<String>,
 }
 
 /// A dump that is written.
 #[derive(Clone, Debug)]
-pub struct Dumped {
+pub(crate) struct Dumped {
     /// Its file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Events in it.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Bytes of it.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Why it was written.
-    pub why: DumpRequest,
+    pub(crate) why: DumpRequest,
 }

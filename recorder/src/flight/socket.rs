@@ -36,7 +36,7 @@ enum DumpReply {
 }
 
 /// Where a recorder is asked.
-pub struct Door {
+pub(crate) struct Door {
     listener: UnixListener,
     /// Who waits for an answer.
     waiting: Vec<UnixStream>,
@@ -47,7 +47,7 @@ impl Door {
     ///
     /// # Errors
     /// Its name is taken.
-    pub fn open() -> io::Result<Door> {
+    pub(crate) fn open() -> io::Result<Door> {
         let name = format!("{NAME}{}", std::process::id());
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
         listener.set_nonblocking(true)?;
@@ -58,7 +58,7 @@ impl Door {
     }
 
     /// Lets in who asks, and says whether there is somebody. A dump goes on for `after`.
-    pub fn look(&mut self, after: Duration) -> bool {
+    pub(crate) fn accept(&mut self, after: Duration) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             // A client that does not read must not keep the recorder.
             let ready = stream.set_nonblocking(true).is_ok();
@@ -71,7 +71,7 @@ impl Door {
     }
 
     /// Tells all who wait what has become of the dump.
-    pub fn tell(&mut self, ended: &Result<Dumped>) {
+    pub(crate) fn reply(&mut self, ended: &Result<Dumped>) {
         let told = match ended {
             Ok(dump) => DumpReply::Done {
                 path: dump.path.display().to_string(),
@@ -98,7 +98,7 @@ fn answer(mut stream: &UnixStream, answer: &DumpReply) {
 ///
 /// # Errors
 /// There is none, there are several, or it cannot write.
-pub fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn ask(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
     let pid = match pid {
         Some(pid) => pid,
         None => only(&running()?)?,

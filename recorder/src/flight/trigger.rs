@@ -24,7 +24,7 @@ use crate::rows::single::Value;
 const BEFORE: &str = "select time from events where seq > ?1 and (\n";
 
 /// A condition.
-pub struct Trigger {
+pub(crate) struct Trigger {
     db: Connection,
     condition: String,
     shown: Shared,
@@ -47,7 +47,7 @@ impl Trigger {
     ///
     /// # Errors
     /// A sentence for the user: it is none.
-    pub fn new(condition: &str) -> Result<Trigger> {
+    pub(crate) fn new(condition: &str) -> Result<Trigger> {
         let db = Connection::open_in_memory().context("SQLite has no memory")?;
         // Names in double quotes that are none would be text, and the condition would never hold.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
@@ -71,7 +71,7 @@ impl Trigger {
     }
 
     /// The condition.
-    pub fn condition(&self) -> &str {
+    pub(crate) fn condition(&self) -> &str {
         &self.condition
     }
 
@@ -79,7 +79,7 @@ impl Trigger {
     ///
     /// # Errors
     /// A sentence for the user: it cannot be decided.
-    pub fn first(&self, events: &dyn Events, after: i64) -> Result<Option<i64>> {
+    pub(crate) fn first(&self, events: &dyn Events, after: i64) -> Result<Option<i64>> {
         // Says which columns are used.
         self.show(Shown::default());
         let sql = self.sql();
@@ -132,12 +132,12 @@ impl Shown {
             let (mut ends, mut values, mut end) = (vec![], vec![], 0);
             // The last bit stands for all columns from there on.
             if used & 1 << i.min(63) != 0 {
-                for run in events.series(column.name).runs() {
+                for run in events.column(column.name).runs() {
                     end += run.rows();
                     ends.push(end);
                     values.push(run.value().map(|value| match column.ty {
                         Type::Text => {
-                            let text = events.texts().get(value as usize);
+                            let text = events.strings().get(value as usize);
                             Value::Text(text.cloned().unwrap_or_default())
                         }
                         _ => Value::Number(value),

@@ -19,7 +19,7 @@ use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
 /// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
-pub fn parquet(
+pub(crate) fn parquet(
     path: &Path,
     origin: Vec<(&'static str, String)>,
     force: bool,
@@ -58,7 +58,7 @@ pub fn parquet(
 }
 
 /// Begins an SQLite database.
-pub fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
+pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
     let file = create(path, force)?;
     // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
     for left in ["-wal", "-shm", "-journal"] {
@@ -70,7 +70,7 @@ pub fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sql
 }
 
 /// What must not be overwritten is refused.
-pub fn refuse(path: &Path, force: bool) -> Result<()> {
+pub(crate) fn refuse(path: &Path, force: bool) -> Result<()> {
     let name = path.display();
     if is_locked(path) {
         bail!("{name} is being written by another ctrace-rec: choose another name");
@@ -85,7 +85,7 @@ pub fn refuse(path: &Path, force: bool) -> Result<()> {
 ///
 /// # Errors
 /// It exists, another recorder writes to it, or it cannot be made.
-pub fn create(path: &Path, force: bool) -> Result<File> {
+pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
     refuse(path, force)?;
     let name = path.display();
     let mut options = OpenOptions::new();
@@ -114,13 +114,13 @@ pub fn create(path: &Path, force: bool) -> Result<File> {
 }
 
 /// Whether a recorder writes to it.
-pub fn is_locked(path: &Path) -> bool {
+pub(crate) fn is_locked(path: &Path) -> bool {
     File::open(path)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.
-pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
+pub(crate) fn free(path: &Path, time: i64) -> Result<PathBuf> {
     let time = chrono::DateTime::from_timestamp_nanos(time).format("%Y%m%dT%H%M%S%.6fZ");
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let (stem, ending) = (text(path.file_stem()), text(path.extension()));
@@ -139,7 +139,7 @@ pub fn free(path: &Path, time: i64) -> Result<PathBuf> {
 }
 
 /// A sink for a recording of which only the raw capture is wanted.
-pub struct NullSink;
+pub(crate) struct NullSink;
 
 impl Sink for NullSink {
     fn batch_policy(&self) -> BatchPolicy {

@@ -21,7 +21,7 @@ use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What has to be seen to.
-pub struct Upkeep {
+pub(crate) struct Upkeep {
     of: Watched,
     left: Option<UnfinishedSegments>,
 }
@@ -38,7 +38,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// Signals or a socket cannot be had.
-    pub fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
+    pub(crate) fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
         Ok(Upkeep {
             of: Watched::Ring(DumpControl::new(shared, after)?),
             left: None,
@@ -46,7 +46,7 @@ impl Upkeep {
     }
 
     /// Of a disk.
-    pub fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
+    pub(crate) fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
         Upkeep {
             of: Watched::Disk(disk, Instant::now()),
             left: None,
@@ -54,7 +54,7 @@ impl Upkeep {
     }
 
     /// Also of what other recorders have left.
-    pub fn finishing(self, left: UnfinishedSegments) -> Upkeep {
+    pub(crate) fn finishing(self, left: UnfinishedSegments) -> Upkeep {
         Upkeep {
             left: Some(left),
             ..self
@@ -62,28 +62,28 @@ impl Upkeep {
     }
 
     /// Whether rows go into a ring.
-    pub fn is_ring(&self) -> bool {
+    pub(crate) fn is_ring(&self) -> bool {
         matches!(self.of, Watched::Ring(_))
     }
 
     /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
-    pub fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    pub(crate) fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.step(boot, pipeline),
             Watched::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY {
                     *tried = Instant::now();
-                    pipeline.command(SinkCommand::Retry);
+                    pipeline.turn(SinkCommand::Retry);
                 }
                 said_of(disk)
             }
         };
-        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::poll));
+        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::step));
         said
     }
 
     /// What there is to say when the recording has ended.
-    pub fn end(&mut self) -> Vec<Notice> {
+    pub(crate) fn finish(&mut self) -> Vec<Notice> {
         let mut said = match &mut self.of {
             Watched::Ring(dumps) => dumps.said(),
             Watched::Disk(disk, _) => said_of(disk),
@@ -93,20 +93,20 @@ impl Upkeep {
     }
 
     /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
-    pub fn is_ending(&self, boot: u64) -> bool {
+    pub(crate) fn is_ending(&self, boot: u64) -> bool {
         matches!(&self.of, Watched::Ring(DumpControl { state: DumpState::Started(until), .. }) if boot >= *until)
     }
 
     /// Adds to `progress` what is known here.
-    pub fn tell(&self, progress: &mut Progress) {
+    pub(crate) fn add_to(&self, progress: &mut Progress) {
         match &self.of {
             Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Watched::Disk(disk, _) => disk.report_to(progress),
+            Watched::Disk(disk, _) => disk.tell_of(progress),
         }
     }
 
     /// Takes out of a summary what could not be written.
-    pub fn correct(&self, summary: &mut Summary) {
+    pub(crate) fn correct(&self, summary: &mut Summary) {
         if let Watched::Disk(disk, _) = &self.of {
             disk.correct(summary);
         }
@@ -114,12 +114,16 @@ impl Upkeep {
 }
 
 fn said_of(disk: &DiskStatus) -> Vec<Notice> {
-    let said = disk.take_messages().into_iter();
-    said.map(|text| Notice { text, error: true }).collect()
+    let said = disk.said().into_iter();
+    said.map(|text| Notice {
+        text,
+        is_warning: true,
+    })
+    .collect()
 }
 
 /// Has the ring written out.
-pub struct DumpControl {
+pub(crate) struct DumpControl {
     shared: Arc<FlightShared>,
     after: Duration,
     door: Door,
@@ -157,7 +161,7 @@ impl DumpControl {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             DumpState::Idle => {
-                let asked = self.door.look(self.after);
+                let asked = self.door.accept(self.after);
                 let time = pipeline.now();
                 let why = |reason| Some(DumpRequest { reason, time });
                 let hit = self.shared.take_hit();
@@ -165,17 +169,17 @@ impl DumpControl {
                     .or_else(|| why(DumpReason::Asked).filter(|_| asked))
                     .or_else(|| why(DumpReason::Signal).filter(|_| signal));
                 if let Some(why) = why {
-                    pipeline.command(SinkCommand::Begin(why));
+                    pipeline.turn(SinkCommand::Begin(why));
                     self.state =
                         DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
                 }
             }
             DumpState::Started(until) => {
                 // Who asks now gets the same.
-                self.door.look(self.after);
-                if boot >= until && !pipeline.has_command() {
+                self.door.accept(self.after);
+                if boot >= until && !pipeline.is_turning() {
                     let summary = pipeline.summary();
-                    pipeline.command(SinkCommand::End(Box::new(summary)));
+                    pipeline.turn(SinkCommand::End(Box::new(summary)));
                     self.state = DumpState::Ending;
                 }
             }
@@ -188,11 +192,14 @@ impl DumpControl {
     fn said(&mut self) -> Vec<Notice> {
         let mut said = vec![];
         if let Some(text) = self.shared.take_warning() {
-            said.push(Notice { text, error: true });
+            said.push(Notice {
+                text,
+                is_warning: true,
+            });
         }
         if let Some(ended) = self.shared.take_ended() {
             self.state = DumpState::Idle;
-            self.door.tell(&ended);
+            self.door.reply(&ended);
             said.push(match ended {
                 Ok(dump) => Notice {
                     text: format!(
@@ -202,11 +209,11 @@ impl DumpControl {
                         bytes(dump.bytes),
                         dump.why
                     ),
-                    error: false,
+                    is_warning: false,
                 },
                 Err(e) => Notice {
                     text: format!("the ring cannot be dumped: {e:#}; it goes on"),
-                    error: true,
+                    is_warning: true,
                 },
             });
         }

@@ -16,24 +16,24 @@ const LONGEST: Duration = Duration::from_millis(900);
 
 /// When batches are cut, as the sink wants it.
 #[derive(Debug)]
-pub struct Cutter {
+pub(crate) struct Cutter {
     /// What makes a batch.
-    pub policy: BatchPolicy,
+    pub(crate) wants: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
-    /// When the last command was due.
-    last_command: Instant,
+    /// When the sink turned last.
+    turned: Instant,
     /// What somebody wants it to do then.
-    command: Option<SinkCommand>,
+    turn: Option<SinkCommand>,
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
 #[derive(Debug)]
-pub struct PendingPart {
+pub(crate) struct PendingPart {
     /// Its rows.
-    pub part: BatchPart,
+    pub(crate) part: BatchPart,
     /// It is handed on then in any case.
-    pub until: Instant,
+    pub(crate) until: Instant,
     /// Rows by container.
     rows: FxHashMap<u32, u64>,
     /// Container, class, reason and number of events that were lost.
@@ -42,80 +42,85 @@ pub struct PendingPart {
 
 /// A batch, or a part of one.
 #[derive(Debug)]
-pub struct BatchPart {
+pub(crate) struct BatchPart {
     /// Its rows.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// Whether it ends a batch.
-    pub last: bool,
+    pub(crate) last: bool,
     /// What the sink is to do after it.
-    pub command: Option<SinkCommand>,
+    pub(crate) turn: Option<SinkCommand>,
 }
 
 impl Cutter {
     /// For a sink that wants them so.
-    pub fn new(policy: BatchPolicy) -> Cutter {
+    pub(crate) fn new(wants: BatchPolicy) -> Cutter {
         Cutter {
-            policy,
+            wants,
             began: Instant::now(),
-            last_command: Instant::now(),
-            command: None,
+            turned: Instant::now(),
+            turn: None,
         }
     }
 
     /// The sink is to turn after the rows of now.
-    pub fn command(&mut self, command: SinkCommand) {
+    pub(crate) fn turn(&mut self, turn: SinkCommand) {
         // What takes another file goes with the one before.
-        if !self.has_command() || !matches!(command, SinkCommand::Next | SinkCommand::Retry) {
-            self.command = Some(command);
+        if !self.is_turning() || !matches!(turn, SinkCommand::Next | SinkCommand::Retry) {
+            self.turn = Some(turn);
         }
     }
 
     /// Whether it has not been told yet.
-    pub fn has_command(&self) -> bool {
-        self.command.is_some()
+    pub(crate) fn is_turning(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
-    pub fn due(
+    pub(crate) fn due(
         &mut self,
         resolver: &mut Resolver,
         hold: Duration,
         doubt: bool,
     ) -> Option<PendingPart> {
         let BatchPolicy {
-            max_rows,
-            max_wait,
-            regroups,
-            command_after,
-        } = self.policy;
-        let old = |after| self.last_command.elapsed() >= after;
-        if self.has_command() || command_after.is_some_and(old) {
-            self.last_command = Instant::now();
-            let command = self.command.take().unwrap_or(SinkCommand::Next);
+            rows,
+            patience,
+            gathers,
+            turns_after,
+        } = self.wants;
+        let old = |after| self.turned.elapsed() >= after;
+        if self.is_turning() || turns_after.is_some_and(old) {
+            self.turned = Instant::now();
+            let turn = self.turn.take().unwrap_or(SinkCommand::Next);
             let mut held = self.cut(resolver, hold, true);
-            held.part.command = Some(command);
+            held.part.turn = Some(turn);
             return Some(held);
         }
         let waited = self.began.elapsed();
-        if max_wait.is_none_or(|max_wait| waited < max_wait) {
+        if patience.is_none_or(|patience| waited < patience) {
             return None;
         }
         let batch = &resolver.batch;
-        let missing = max_rows.saturating_sub(batch.len()) as f64;
+        let missing = rows.saturating_sub(batch.len()) as f64;
         let rate = batch.rows.len() as f64 / waited.as_secs_f64();
         let left = SOON.saturating_sub(waited).as_secs_f64();
         if batch.rows.is_empty() {
             self.began = Instant::now();
             None
-        } else if regroups && !doubt && rate * left > missing {
+        } else if gathers && !doubt && rate * left > missing {
             None
         } else {
-            Some(self.cut(resolver, hold, !regroups))
+            Some(self.cut(resolver, hold, !gathers))
         }
     }
 
     /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
-    pub fn cut(&mut self, resolver: &mut Resolver, hold: Duration, last: bool) -> PendingPart {
+    pub(crate) fn cut(
+        &mut self,
+        resolver: &mut Resolver,
+        hold: Duration,
+        last: bool,
+    ) -> PendingPart {
         let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
         let batch = &mut resolver.batch;
         let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
@@ -132,7 +137,7 @@ impl Cutter {
             part: BatchPart {
                 batch,
                 last,
-                command: None,
+                turn: None,
             },
             // Where the encoder is behind it is late already, but whose they are can still be learnt.
             until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
@@ -144,12 +149,12 @@ impl Cutter {
 
 impl PendingPart {
     /// How many rows it has.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.part.batch.rows.len()
     }
 
     /// Events by container, those that its gap rows say were lost included.
-    pub fn events(&self) -> impl Iterator<Item = (u32, u64)> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u32, u64)> {
         self.rows.iter().map(|(container, rows)| {
             let gaps = self.lost.iter().filter(|(of, ..)| of == container);
             let gaps = gaps.map(|(.., lost)| *lost);
@@ -160,11 +165,11 @@ impl PendingPart {
     }
 
     /// Adds what is kept of it to `summary`.
-    pub fn count(&self, names: &[ContainerName], summary: &mut Summary) {
+    pub(crate) fn count(&self, names: &[ContainerName], summary: &mut Summary) {
         // A loss that is no container's is kept.
         let kept = |container: u32| {
             let name = names.get(container as usize);
-            name.is_none_or(|name| name.keep)
+            name.is_none_or(|name| name.recorded)
         };
         for (container, rows) in &self.rows {
             if kept(*container) {
@@ -173,7 +178,7 @@ impl PendingPart {
         }
         for (container, class, why, events) in &self.lost {
             if kept(*container) {
-                summary.add_lost(class, why, *events);
+                summary.lose(class, why, *events);
             }
         }
     }

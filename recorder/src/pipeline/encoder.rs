@@ -18,15 +18,15 @@ use crate::sink::summary::Summary;
 
 /// What has been sent to the encoder.
 #[derive(Debug, Default)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     /// Parts with which it is not done.
-    pub parts: AtomicUsize,
+    pub(crate) parts: AtomicUsize,
     /// Bytes of these, and of those that it has gathered.
-    pub bytes: AtomicUsize,
+    pub(crate) bytes: AtomicUsize,
 }
 
 /// A message to the encoder's thread.
-pub enum ToEncoder {
+pub(crate) enum ToEncoder {
     /// Part of a batch, and the names of all containers by index.
     Part(BatchPart, Vec<ContainerName>),
     /// The end of the recording: the sink writes its metadata.
@@ -34,13 +34,13 @@ pub enum ToEncoder {
 }
 
 /// The thread that encodes, compresses and writes.
-pub struct EncoderThread {
-    pub parts: SyncSender<ToEncoder>,
-    pub thread: JoinHandle<Result<u64>>,
+pub(crate) struct EncoderThread {
+    pub(crate) parts: SyncSender<ToEncoder>,
+    pub(crate) thread: JoinHandle<Result<u64>>,
 }
 
 /// The encoder's thread: until the recording ends or the sink fails.
-pub fn encode(
+pub(crate) fn encode(
     waiting: &Receiver<ToEncoder>,
     host: &str,
     calls: &Arc<Calls>,

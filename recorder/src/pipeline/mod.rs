@@ -1,8 +1,8 @@
 //! The way of an event above the kernel, the same for a live recording and for a replayed one: merge, decode,
 //! resolve, batch, encode, sink.
 
-pub mod cutter;
-pub mod encoder;
+pub(crate) mod cutter;
+pub(crate) mod encoder;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,26 +34,26 @@ use crate::sink::{Sink, SinkCommand};
 const WAITING: usize = 2;
 
 /// For how long batches wait while a cgroup is in doubt, and how many of the largest size.
-pub const HOLD: Duration = Duration::from_millis(500);
+pub(crate) const MAX_HOLD: Duration = Duration::from_millis(500);
 const HELD: usize = 2;
 
 /// A cgroup record, as the pipeline hands it to whoever knows what it means.
 #[derive(Clone, Copy, Debug)]
-pub struct CgroupRecord<'a> {
+pub(crate) struct CgroupRecord<'a> {
     /// Time and flags.
-    pub head: Head,
+    pub(crate) head: Head,
     /// Key of the cgroup.
-    pub cgroup: u64,
+    pub(crate) cgroup: u64,
     /// Comm of the task that made or removed it.
-    pub comm: &'a [u8],
+    pub(crate) comm: &'a [u8],
     /// Its path.
-    pub path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// Whether it is undecided what it is, and a process has been in it.
-    pub entered: bool,
+    pub(crate) entered: bool,
 }
 
 /// Records go in, a recording comes out.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     resolver: Resolver,
     encoder: Option<EncoderThread>,
     memory: Memory,
@@ -71,8 +71,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// The machine's architecture is none that can be recorded.
-    pub fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
-        let cutter = Cutter::new(sink.batch_policy());
+    pub(crate) fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
+        let cutter = Cutter::new(sink.wants());
         let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
@@ -98,13 +98,13 @@ impl Pipeline {
     }
 
     /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
-    pub fn note(&mut self, note: &Note) {
+    pub(crate) fn note(&mut self, note: &Note) {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == FactSource::Found),
             Note::Clock { boot, wall } => {
                 self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
-                self.summary.extend_to(*wall);
+                self.summary.span(*wall);
                 self.now = *wall;
             }
             Note::Gap {
@@ -157,7 +157,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The sink could not be written.
-    pub fn advance(
+    pub(crate) fn advance(
         &mut self,
         sources: &mut [impl Source],
         boot: u64,
@@ -171,11 +171,11 @@ impl Pipeline {
             held,
             ..
         } = self;
-        let rows = cutter.policy.max_rows;
+        let rows = cutter.wants.rows;
         let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
         if full(&resolver.batch) {
-            held.push_back(cutter.cut(resolver, HOLD, true));
+            held.push_back(cutter.cut(resolver, MAX_HOLD, true));
         }
         merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
@@ -194,32 +194,32 @@ impl Pipeline {
             Some((head, body)) => {
                 resolver.record(head, body);
                 if full(&resolver.batch) {
-                    held.push_back(cutter.cut(resolver, HOLD, true));
+                    held.push_back(cutter.cut(resolver, MAX_HOLD, true));
                 }
             }
             None => resolver.faults.broken += 1,
         });
-        held.extend(cutter.due(resolver, HOLD, doubt));
+        held.extend(cutter.due(resolver, MAX_HOLD, doubt));
         self.release()
     }
 
     /// Has the sink do this after what has come up to now.
-    pub fn command(&mut self, command: SinkCommand) {
-        self.cutter.command(command);
+    pub(crate) fn turn(&mut self, turn: SinkCommand) {
+        self.cutter.turn(turn);
     }
 
     /// Whether the sink has not been told yet.
-    pub fn has_command(&self) -> bool {
-        self.cutter.has_command()
+    pub(crate) fn is_turning(&self) -> bool {
+        self.cutter.is_turning()
     }
 
     /// The wall clock as it was read last, ns since 1970 UTC.
-    pub fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.now
     }
 
     /// What is known of the recording so far.
-    pub fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let mut summary = self.summary.clone();
         summary.clocks = self.clocks.clone();
         summary.faults = self.resolver.faults;
@@ -227,7 +227,7 @@ impl Pipeline {
     }
 
     /// Whether there is a cgroup in doubt whose processes' rows would be taken for the host's.
-    pub fn in_doubt(&self) -> bool {
+    pub(crate) fn in_doubt(&self) -> bool {
         self.resolver.registry.in_doubt()
     }
 
@@ -303,13 +303,13 @@ impl Pipeline {
     }
 
     /// What is to be noted where definitions fill so much memory that the kernel side should send them anew.
-    pub fn full(&self) -> Option<Note> {
+    pub(crate) fn note_to_forget(&self) -> Option<Note> {
         let (full, threads) = self.resolver.is_full();
         full.then_some(Note::Forget { threads })
     }
 
     /// Whether it is undecided what a cgroup is, and a process has been in it.
-    pub fn is_entered(&self, cgroup: u64) -> bool {
+    pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
         self.resolver.registry.is_entered(cgroup)
     }
 
@@ -320,7 +320,7 @@ impl Pipeline {
     }
 
     /// How the recording goes, as far as it is known here.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             containers: self.resolver.registry.alive(),
             events: self.events(),
@@ -334,13 +334,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// The sink could not be written.
-    pub fn finish(mut self) -> Result<(Summary, u64)> {
-        if self.has_command() {
+    pub(crate) fn finish(mut self) -> Result<(Summary, u64)> {
+        if self.is_turning() {
             self.held
-                .extend(self.cutter.due(&mut self.resolver, HOLD, false));
+                .extend(self.cutter.due(&mut self.resolver, MAX_HOLD, false));
         }
         if self.resolver.batch.len() > 0 {
-            let last = self.cutter.cut(&mut self.resolver, HOLD, true);
+            let last = self.cutter.cut(&mut self.resolver, MAX_HOLD, true);
             self.held.push_back(last);
         }
         while let Some(held) = self.held.pop_front() {

@@ -1,9 +1,9 @@
 //! All who want to know how a recording goes: whoever reads stderr, a service manager, a monitoring system.
 
-pub mod prometheus;
-pub mod systemd;
-pub mod terminal;
-pub mod warnings;
+pub(crate) mod prometheus;
+pub(crate) mod systemd;
+pub(crate) mod terminal;
+pub(crate) mod warnings;
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::sink::summary::Summary;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// They.
-pub struct Report {
+pub(crate) struct Report {
     status: ProgressLine,
     manager: ServiceManager,
     metrics: Option<Metrics>,
@@ -32,7 +32,7 @@ impl Report {
     ///
     /// # Errors
     /// Nobody can listen where metrics are to be served.
-    pub fn new(plan: &Plan, target: &str) -> Result<Report> {
+    pub(crate) fn new(plan: &Plan, target: &str) -> Result<Report> {
         Ok(Report {
             status: ProgressLine::new(plan.quiet, target),
             manager: ServiceManager::from_env(),
@@ -42,43 +42,43 @@ impl Report {
     }
 
     /// Recording has begun.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.status.begin();
         self.manager.ready();
     }
 
     /// Whether it is time to [`Report::tell`].
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.told.elapsed() >= EVERY
     }
 
     /// Recording goes on.
-    pub fn tell(&mut self, progress: &Progress) {
+    pub(crate) fn update(&mut self, progress: &Progress) {
         self.told = Instant::now();
         self.status.show(progress);
-        self.manager.tell(progress);
+        self.manager.notify(progress);
         self.serve(progress);
     }
 
     /// Likewise, but to the monitoring system alone.
-    pub fn serve(&self, progress: &Progress) {
+    pub(crate) fn serve(&self, progress: &Progress) {
         if let Some(metrics) = &self.metrics {
-            metrics.tell(progress);
+            metrics.update(progress);
         }
     }
 
     /// Something has happened that is worth a line; `error`: that nobody may silence.
-    pub fn say(&self, text: &str, error: bool) {
-        self.status.say(text, error);
+    pub(crate) fn print(&self, text: &str, error: bool) {
+        self.status.print(text, error);
     }
 
     /// Recording stops; what is left is being written.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.manager.stopping();
     }
 
     /// Recording has ended.
-    pub fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
+    pub(crate) fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
         self.status.end(summary, bytes_written);
     }
 }

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 
 /// Serves the numbers of a recording until the program ends.
 #[derive(Debug)]
-pub struct Metrics(Arc<Numbers>);
+pub(crate) struct Metrics(Arc<Numbers>);
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Nobody can listen there.
-    pub fn serve(address: SocketAddr) -> Result<Metrics> {
+    pub(crate) fn serve(address: SocketAddr) -> Result<Metrics> {
         let server = Server::http(address).map_err(|e| {
             anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
         })?;
@@ -51,7 +51,7 @@ impl Metrics {
     }
 
     /// How the recording goes.
-    pub fn tell(&self, progress: &Progress) {
+    pub(crate) fn update(&self, progress: &Progress) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
     }
 }
@@ -117,12 +117,12 @@ impl Page<'_> {
         self.gauge(
             "ctrace_disk_full",
             "1: what is recorded waits in memory, for the disk is full",
-            i64::from(progress.waiting.is_some()),
+            i64::from(progress.spilled_bytes.is_some()),
         )?;
         self.gauge(
             "ctrace_waiting_bytes",
             "Memory of what waits until there is room on the disk",
-            progress.waiting.unwrap_or(0) as i64,
+            progress.spilled_bytes.unwrap_or(0) as i64,
         )?;
         if let Some(ring) = progress.ring {
             self.gauge("ctrace_ring_bytes", "Memory of the ring", ring.bytes as i64)?;

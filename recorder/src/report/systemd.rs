@@ -10,7 +10,7 @@ use ctrace_schema::human::count;
 use crate::progress::Progress;
 
 /// The variable that names the manager's socket; of a path that begins with `@` it is an abstract one.
-pub const SOCKET: &str = "NOTIFY_SOCKET";
+pub(crate) const SOCKET: &str = "NOTIFY_SOCKET";
 /// Microseconds within which the manager wants to hear of us, and whom it means.
 const WATCHDOG: &str = "WATCHDOG_USEC";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// The service manager, if one has started us and wants to know.
 #[derive(Debug)]
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
     stroked: Instant,
@@ -28,7 +28,7 @@ pub struct ServiceManager {
 
 impl ServiceManager {
     /// Of this process, as its environment says.
-    pub fn from_env() -> ServiceManager {
+    pub(crate) fn from_env() -> ServiceManager {
         ServiceManager {
             socket: env::var(SOCKET).ok().and_then(|name| open(&name)),
             watchdog: watchdog(),
@@ -38,17 +38,17 @@ impl ServiceManager {
     }
 
     /// Recording has begun.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
     /// Recording ends; what is left is being written.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
     /// Recording goes on. To be called at least twice a second.
-    pub fn tell(&mut self, progress: &Progress) {
+    pub(crate) fn notify(&mut self, progress: &Progress) {
         if self.socket.is_none() {
             return;
         }
@@ -61,7 +61,7 @@ impl ServiceManager {
         }
         if self.told.is_none_or(|told| told.elapsed() >= EVERY) {
             self.told = Some(Instant::now());
-            let full = match progress.waiting {
+            let full = match progress.spilled_bytes {
                 Some(_) => "the disk is full; ",
                 None => "",
             };

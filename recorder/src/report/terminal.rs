@@ -14,7 +14,7 @@ const ELSEWHERE: Duration = Duration::from_secs(10);
 
 /// Shows progress.
 #[derive(Debug)]
-pub struct ProgressLine {
+pub(crate) struct ProgressLine {
     target: String,
     quiet: bool,
     terminal: bool,
@@ -25,7 +25,7 @@ pub struct ProgressLine {
 
 impl ProgressLine {
     /// Of a recording to `target`.
-    pub fn new(quiet: bool, target: &str) -> ProgressLine {
+    pub(crate) fn new(quiet: bool, target: &str) -> ProgressLine {
         let now = Instant::now();
         ProgressLine {
             target: target.to_string(),
@@ -38,7 +38,7 @@ impl ProgressLine {
     }
 
     /// Says that recording has begun.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         (self.began, self.shown) = (Instant::now(), Instant::now());
         if !self.quiet {
             eprintln!("recording to {}", self.target);
@@ -46,7 +46,7 @@ impl ProgressLine {
     }
 
     /// Shows the line, if it is time to.
-    pub fn show(&mut self, p: &Progress) {
+    pub(crate) fn show(&mut self, p: &Progress) {
         let every = if self.terminal {
             ON_TERMINAL
         } else {
@@ -63,7 +63,7 @@ impl ProgressLine {
             Some(ring) => format!(", {} in {}", elapsed(ring.reach), bytes(ring.bytes)),
             None => p.bytes.map_or(String::new(), |b| format!(", {}", bytes(b))),
         };
-        let full = p.waiting.map_or(String::new(), |waiting| {
+        let full = p.spilled_bytes.map_or(String::new(), |waiting| {
             format!(", the disk is full: {} wait", bytes(waiting))
         });
         let line = format!(
@@ -84,7 +84,7 @@ impl ProgressLine {
     }
 
     /// Says something; `error`: that nobody may silence.
-    pub fn say(&self, text: &str, error: bool) {
+    pub(crate) fn print(&self, text: &str, error: bool) {
         if self.quiet && !error {
             return;
         }
@@ -95,7 +95,7 @@ impl ProgressLine {
     }
 
     /// Shows the summary.
-    pub fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
+    pub(crate) fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
         if self.quiet {
             return;
         }

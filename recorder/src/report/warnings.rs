@@ -8,7 +8,7 @@ use ctrace_schema::syscalls::Class;
 use crate::sink::summary::Summary;
 
 /// Names what is missing, if anything is.
-pub fn warn(summary: &Summary) {
+pub(crate) fn warn(summary: &Summary) {
     let mut lost = summary.lost.clone();
     for (class, shed) in &summary.shed {
         let all = lost.entry(class).or_default();

@@ -7,7 +7,7 @@ use crate::records::decode::{self, Head};
 use crate::resolve::dns::DnsMessage;
 use crate::resolve::threads::{Pending, Thread};
 use crate::resolve::{Resolver, addresses, constants, paths};
-use crate::rows::batch::{CallDetail, NONE, Object, Row, SocketEnds};
+use crate::rows::batch::{CallDetail, Endpoints, NONE, Object, Row};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 
 impl Resolver {
@@ -91,7 +91,7 @@ impl Resolver {
                     path: NONE,
                     dev,
                     inode: Some(inode),
-                    ends: NONE,
+                    endpoints: NONE,
                 });
             }
             Pending::Stat { .. } => {}
@@ -170,12 +170,12 @@ impl Resolver {
         let Some(mut object) = batch.objects.get(row.object as usize).copied() else {
             return;
         };
-        let Some(mut ends) = batch.ends.get(object.ends as usize).copied() else {
+        let Some(mut endpoints) = batch.endpoints.get(object.endpoints as usize).copied() else {
             return;
         };
-        ends.dns_name = batch.strings.intern_shared(&message.name);
-        object.ends = batch.ends.len() as u32;
-        batch.ends.push(ends);
+        endpoints.dns_name = batch.strings.intern_shared(&message.name);
+        object.endpoints = batch.endpoints.len() as u32;
+        batch.endpoints.push(endpoints);
         row.object = batch.objects.len() as u32;
         batch.objects.push(object);
     }
@@ -201,12 +201,12 @@ impl Resolver {
                 path: NONE,
                 dev: NONE,
                 inode: None,
-                ends: NONE,
+                endpoints: NONE,
             },
         };
-        let mut ends = match batch.ends.get(object.ends as usize) {
-            Some(ends) => *ends,
-            None => SocketEnds {
+        let mut endpoints = match batch.endpoints.get(object.endpoints as usize) {
+            Some(endpoints) => *endpoints,
+            None => Endpoints {
                 family: batch.strings.intern_opt(constants::family(address.family)),
                 protocol: NONE,
                 local_addr: NONE,
@@ -218,24 +218,28 @@ impl Resolver {
             },
         };
         if own_end {
-            if ends.local_addr == NONE && ends.local_port.is_none_or(|p| p == 0) {
-                (ends.local_addr, ends.local_port) = (addr, address.port);
+            if endpoints.local_addr == NONE && endpoints.local_port.is_none_or(|p| p == 0) {
+                (endpoints.local_addr, endpoints.local_port) = (addr, address.port);
             }
             names.path = path;
-        } else if ends.peer_addr == addr && ends.peer_port.is_none() {
+        } else if endpoints.peer_addr == addr && endpoints.peer_port.is_none() {
             // The kernel forgets the port of a connection that was refused.
-            ends.peer_port = address.port;
-            if ends.peer_path == NONE {
-                ends.peer_path = path;
+            endpoints.peer_port = address.port;
+            if endpoints.peer_path == NONE {
+                endpoints.peer_path = path;
             }
-        } else if ends.peer_addr == NONE && ends.peer_path == NONE {
-            (ends.peer_addr, ends.peer_port, ends.peer_path) = (addr, address.port, path);
-            ends.dns_name = name.map_or(NONE, |name| batch.strings.intern_shared(name));
+        } else if endpoints.peer_addr == NONE && endpoints.peer_path == NONE {
+            (
+                endpoints.peer_addr,
+                endpoints.peer_port,
+                endpoints.peer_path,
+            ) = (addr, address.port, path);
+            endpoints.dns_name = name.map_or(NONE, |name| batch.strings.intern_shared(name));
         } else {
             return;
         }
-        object.ends = batch.ends.len() as u32;
-        batch.ends.push(ends);
+        object.endpoints = batch.endpoints.len() as u32;
+        batch.endpoints.push(endpoints);
         row.object = batch.objects.len() as u32;
         batch.objects.push(object);
     }

@@ -36,7 +36,7 @@ use crate::resolve::registry::{ContainerChange, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket};
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, Text,
+    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, StringIndex,
 };
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
@@ -77,9 +77,9 @@ pub struct Resolver {
     /// Numbers batches, so that what was sent in an earlier one is sent again.
     generation: u32,
     /// Where a path leads in this batch, by the key of what it starts from and the path.
-    joined: FxHashMap<(u64, Text), Text>,
+    joined: FxHashMap<(u64, StringIndex), StringIndex>,
     /// Text of a device in this batch.
-    devices: FxHashMap<u32, Text>,
+    devices: FxHashMap<u32, StringIndex>,
 }
 
 impl Resolver {
@@ -119,7 +119,7 @@ impl Resolver {
             ..Batch::default()
         };
         let mut batch = std::mem::replace(&mut self.batch, next);
-        match batch.given.rows {
+        match batch.cut.rows {
             0 => batch,
             _ => batch.part(),
         }
@@ -271,7 +271,7 @@ impl Resolver {
             ..EventDetail::default()
         };
         let row = Row::new(self.clock.wall(fact.boot), EventKind::Container);
-        self.batch.push_note(row, note);
+        self.batch.push_event(row, note);
     }
 
     /// Events were lost between two instants (boot time, ns).
@@ -286,7 +286,7 @@ impl Resolver {
             cpu: loss.cpu.map(Into::into),
             ..EventDetail::default()
         };
-        self.batch.push_note(row, note);
+        self.batch.push_event(row, note);
     }
 
     /// Calls that were counted since an instant (boot time, ns).
@@ -314,7 +314,7 @@ impl Resolver {
             counted: Some(Box::new(counted)),
             ..EventDetail::default()
         };
-        self.batch.push_note(row, note);
+        self.batch.push_event(row, note);
     }
 
     fn syscall(&mut self, mut head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
@@ -368,7 +368,7 @@ impl Resolver {
             self.set_pending(&mut row, &mut names, pending);
         }
         if named {
-            self.batch.set_names(&mut row, names);
+            self.batch.set_call_detail(&mut row, names);
         }
         self.batch.rows.push(row);
     }
@@ -384,7 +384,7 @@ impl Resolver {
                     path: batch.strings.intern_shared(&file.path),
                     dev: batch.strings.intern(&paths::dev_text(file.dev)),
                     inode: Some(file.inode),
-                    ends: NONE,
+                    endpoints: NONE,
                 });
                 batch.objects.len() - 1
             })
@@ -452,7 +452,7 @@ impl Resolver {
                 exit_signal: (signal != 0).then_some(signal),
                 ..EventDetail::default()
             };
-            self.batch.push_note(row, note);
+            self.batch.push_event(row, note);
         }
         self.threads.remove(head.tid.into());
     }

@@ -262,13 +262,13 @@ impl Registry {
             ContainerStatus::Host | ContainerStatus::Undecided(_) => ContainerName {
                 name: Some("host".to_string()),
                 id: None,
-                keep: self.record_host,
+                recorded: self.record_host,
             },
             ContainerStatus::Excluded => ContainerName::default(),
             ContainerStatus::Container(known, _) => ContainerName {
                 name: Some(known.display_name()),
                 id: Some(escape(known.id.as_bytes()).into_owned()),
-                keep: true,
+                recorded: true,
             },
         };
         self.states.iter().map(name).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::records::decode::Sock;
 use crate::resolve::definitions::Sent;
 use crate::resolve::{addresses, constants};
-use crate::rows::batch::{Batch, NONE, Object, SocketEnds};
+use crate::rows::batch::{Batch, Endpoints, NONE, Object};
 
 /// What a socket is, and between whom.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl SocketDefinition {
     pub fn push(&self, batch: &mut Batch) -> usize {
         let strings = &mut batch.strings;
         let number = self.family.is_none().then(|| self.number.to_string());
-        let ends = SocketEnds {
+        let endpoints = Endpoints {
             family: strings.intern_opt(self.family.or(number.as_deref())),
             protocol: strings.intern_opt(self.protocol),
             local_addr: strings.intern_opt(self.local.0.as_deref()),
@@ -51,9 +51,9 @@ impl SocketDefinition {
             dev: NONE,
             // Tells sockets apart.
             inode: Some(self.inode),
-            ends: batch.ends.len() as u32,
+            endpoints: batch.endpoints.len() as u32,
         });
-        batch.ends.push(ends);
+        batch.endpoints.push(endpoints);
         batch.objects.len() - 1
     }
 }

@@ -5,20 +5,20 @@ use crate::rows::single::{SingleRows, Value};
 
 /// Events that are there no more because there were too many.
 #[derive(Clone, Debug)]
-pub struct Evicted {
+pub(crate) struct Evicted {
     /// Whose they were.
-    pub whose: ContainerRef,
+    pub(crate) owner: ContainerRef,
     /// First and last `time`, ns since 1970 UTC.
-    pub span: (i64, i64),
+    pub(crate) span: (i64, i64),
     /// How many rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// How many events, by class.
-    pub tallies: Vec<Tally>,
+    pub(crate) tallies: Vec<Tally>,
 }
 
 impl Evicted {
     /// Takes what was evicted next.
-    pub fn join(&mut self, next: &Evicted) {
+    pub(crate) fn join(&mut self, next: &Evicted) {
         self.span.0 = self.span.0.min(next.span.0);
         self.span.1 = self.span.1.max(next.span.1);
         self.rows += next.rows;
@@ -30,7 +30,7 @@ impl Evicted {
 
 impl Evicted {
     /// Adds the rows that say that events are not there, for the reason `why`: one for each class of them.
-    pub fn push_gaps(&self, lines: &mut SingleRows, host: &str, why: &str) {
+    pub(crate) fn push_gaps(&self, lines: &mut SingleRows, host: &str, why: &str) {
         for tally in self.tallies.iter().filter(|tally| tally.events > 0) {
             let (start, end) = self.span;
             let text = |text: &str| Some(Value::Text(text.into()));
@@ -38,10 +38,10 @@ impl Evicted {
                 ("time", Some(Value::Number(start))),
                 ("duration", Some(Value::Number(end.saturating_sub(start)))),
                 ("seq", Some(Value::Number(tally.seq))),
-                ("container", self.whose.container.clone().map(Value::Text)),
+                ("container", self.owner.container.clone().map(Value::Text)),
                 (
                     "container_id",
-                    self.whose.container_id.clone().map(Value::Text),
+                    self.owner.container_id.clone().map(Value::Text),
                 ),
                 ("host", text(host)),
                 ("kind", text("gap")),

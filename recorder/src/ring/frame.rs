@@ -20,31 +20,30 @@ use crate::rows::stored::StoredRows;
 
 /// Whose rows they are, as the columns `container` and `container_id` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct ContainerRef {
-    pub container: Option<Arc<str>>,
-    pub container_id: Option<Arc<str>>,
+pub(crate) struct ContainerRef {
+    pub(crate) container: Option<Arc<str>>,
+    pub(crate) container_id: Option<Arc<str>>,
 }
 
 /// Events of a class, those included that gap rows among them tell of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Name of the class.
-    pub class: &'static str,
+    pub(crate) class: &'static str,
     /// How many.
-    pub events: u64,
+    pub(crate) events: u64,
     /// How many of them gap rows tell of.
-    pub told: u64,
+    pub(crate) in_gap_rows: u64,
     /// Number of one of the rows, which is no other row's.
-    pub seq: i64,
+    pub(crate) seq: i64,
 }
 
 /// Adds `tally` to those of its class.
-pub fn add(tallies: &mut Vec<Tally>, tally: Tally) {
+pub(crate) fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     match tallies.iter_mut().find(|t| t.class == tally.class) {
         Some(known) => {
             known.events = known.events.saturating_add(tally.events);
-            known.told = known.told.saturating_add(tally.told);
+            known.in_gap_rows = known.in_gap_rows.saturating_add(tally.in_gap_rows);
         }
         None => tallies.push(tally),
     }
@@ -61,27 +60,27 @@ const TEXT: usize = 128;
 
 /// Rows of a container.
 #[derive(Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Its rows are of this one.
-    pub whose: ContainerRef,
+    pub(crate) owner: ContainerRef,
     /// Numbers the batches that were kept: the frames of one are of the same time.
-    pub batch: u64,
+    pub(crate) batch: u64,
     /// How many rows it has.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// First and last `time`, ns since 1970 UTC.
-    pub span: (i64, i64),
+    pub(crate) span: (i64, i64),
     /// Its events by class.
-    pub tallies: Vec<Tally>,
+    pub(crate) tallies: Vec<Tally>,
     /// Bytes that its rows take when they are read.
-    pub unpacked: usize,
+    pub(crate) unpacked: usize,
     bytes: Box<[u8]>,
     /// Bytes of all frames that somebody holds.
-    held: Arc<AtomicUsize>,
+    live_bytes: Arc<AtomicUsize>,
 }
 
 impl Frame {
     /// Bytes of memory that it takes.
-    pub fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + BESIDE
     }
 
@@ -89,7 +88,7 @@ impl Frame {
     ///
     /// # Errors
     /// None, unless memory has been damaged.
-    pub fn read(&self) -> Result<RecordBatch> {
+    pub(crate) fn read(&self) -> Result<RecordBatch> {
         let read = journal::read(&self.bytes)?.pop();
         read.context("a frame in memory is damaged; please report this")
     }
@@ -97,15 +96,15 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.cost(), Ordering::AcqRel);
+        self.live_bytes.fetch_sub(self.cost(), Ordering::AcqRel);
     }
 }
 
 /// Makes frames.
-pub struct Packer {
+pub(crate) struct Packer {
     zstd: Compressor<'static>,
     batches: u64,
-    held: Arc<AtomicUsize>,
+    live_bytes: Arc<AtomicUsize>,
 }
 
 impl Packer {
@@ -113,11 +112,11 @@ impl Packer {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(held: Arc<AtomicUsize>) -> Result<Packer> {
+    pub(crate) fn new(live_bytes: Arc<AtomicUsize>) -> Result<Packer> {
         Ok(Packer {
             zstd: Compressor::new(1)?,
             batches: 0,
-            held,
+            live_bytes,
         })
     }
 
@@ -125,7 +124,7 @@ impl Packer {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
+    pub(crate) fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
         let mut frames = vec![];
         for from in (0..events.rows()).step_by(ROWS) {
             self.batches += 1;
@@ -140,16 +139,16 @@ impl Packer {
     fn frame(&mut self, piece: Piece) -> Result<Arc<Frame>> {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(piece.fields)), piece.columns)?;
         let frame = Frame {
-            whose: piece.whose,
+            owner: piece.owner,
             batch: self.batches,
             rows: batch.num_rows(),
             span: piece.span,
             tallies: piece.tallies,
             unpacked: unpacked(&batch),
             bytes: journal::frame(&batch, &mut self.zstd)?.into_boxed_slice(),
-            held: self.held.clone(),
+            live_bytes: self.live_bytes.clone(),
         };
-        self.held.fetch_add(frame.cost(), Ordering::AcqRel);
+        self.live_bytes.fetch_add(frame.cost(), Ordering::AcqRel);
         Ok(Arc::new(frame))
     }
 }
@@ -183,12 +182,12 @@ impl Events for Slice<'_> {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.events.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.events.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
-        let series = self.events.series(name);
+    fn column(&self, name: &str) -> Series {
+        let series = self.events.column(name);
         if series.rows() == self.rows {
             return series;
         }
@@ -205,7 +204,7 @@ impl Events for Slice<'_> {
 /// The rows of one container in a batch.
 #[derive(Default)]
 struct Piece {
-    whose: ContainerRef,
+    owner: ContainerRef,
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
     span: (i64, i64),
@@ -214,15 +213,15 @@ struct Piece {
 
 /// The rows of `events` by whose they are. A column at a time, so that no more than one is in memory as it comes.
 fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
-    let texts = events.texts();
+    let texts = events.strings();
     let text = |value: Option<i64>| texts.get(usize::try_from(value?).ok()?).cloned();
-    let (names, ids) = (events.series("container"), events.series("container_id"));
+    let (names, ids) = (events.column("container"), events.column("container_id"));
     let (mut pieces, mut numbers) = (Vec::<Piece>::new(), FxHashMap::default());
-    let mut whose = Series::default();
+    let mut owner = Series::default();
     stretches(&[names.runs(), ids.runs()], |values, rows| {
         let number = *numbers.entry((values[0], values[1])).or_insert_with(|| {
             pieces.push(Piece {
-                whose: ContainerRef {
+                owner: ContainerRef {
                     container: text(values[0]),
                     container_id: text(values[1]),
                 },
@@ -230,11 +229,11 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
             });
             pieces.len() as i64 - 1
         });
-        whose.push(Some(number), rows);
+        owner.push(Some(number), rows);
     });
     let mut classes = vec![];
     for column in COLUMNS {
-        let of = parted(&events.series(column.name), &whose, pieces.len());
+        let of = parted(&events.column(column.name), &owner, pieces.len());
         for (piece, series) in pieces.iter_mut().zip(&of) {
             if column.name == "time" {
                 let times = || series.runs().iter().filter_map(|run| run.value());
@@ -258,7 +257,7 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
             let tally = Tally {
                 class: class.unwrap_or(Class::Other).as_str(),
                 events: lost.map_or(rows as u64, |lost| lost as u64),
-                told: lost.map_or(0, |lost| lost as u64),
+                in_gap_rows: lost.map_or(0, |lost| lost as u64),
                 seq: seq.unwrap_or_default(),
             };
             add(&mut piece.tallies, tally);
@@ -268,9 +267,9 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
 }
 
 /// A column by whose the rows are, of which there are `count`.
-fn parted(series: &Series, whose: &Series, count: usize) -> Vec<Series> {
+fn parted(series: &Series, owner: &Series, count: usize) -> Vec<Series> {
     let mut parts: Vec<Series> = (0..count).map(|_| Series::default()).collect();
-    stretches(&[whose.runs(), series.runs()], |values, rows| {
+    stretches(&[owner.runs(), series.runs()], |values, rows| {
         if let Some(part) = values[0].and_then(|number| parts.get_mut(number as usize)) {
             part.push(values[1], rows);
         }
@@ -278,16 +277,16 @@ fn parted(series: &Series, whose: &Series, count: usize) -> Vec<Series> {
     parts
 }
 
-impl StoredRows {
-    /// Those of frames, one after the other.
-    ///
-    /// # Errors
-    /// None, unless memory has been damaged.
-    pub fn read<'a>(frames: impl IntoIterator<Item = &'a Arc<Frame>>) -> Result<StoredRows> {
-        let mut kept = StoredRows::default();
-        for frame in frames {
-            kept.push(frame.read()?);
-        }
-        Ok(kept)
+/// Reads the rows of `frames`, one frame after the other.
+///
+/// # Errors
+/// The memory of a frame is damaged.
+pub(crate) fn read_frames<'a>(
+    frames: impl IntoIterator<Item = &'a Arc<Frame>>,
+) -> Result<StoredRows> {
+    let mut rows = StoredRows::default();
+    for frame in frames {
+        rows.push(frame.read()?);
     }
+    Ok(rows)
 }

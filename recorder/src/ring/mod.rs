@@ -2,8 +2,8 @@
 //!
 //! Each container has a fair share: the one that holds most lets go first, so that one that is noisy evicts nobody else.
 
-pub mod evicted;
-pub mod frame;
+pub(crate) mod evicted;
+pub(crate) mod frame;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 
 /// Stretches of what was evicted that are told apart, for each container.
-const STRETCHES: usize = 64;
+const MAX_EVICTED_SPANS: usize = 64;
 
 /// The recent past.
-pub struct Ring {
+pub(crate) struct Ring {
     limits: SizeAndAge,
     packer: Packer,
-    shelves: FxHashMap<ContainerRef, Shelf>,
+    containers: FxHashMap<ContainerRef, ContainerFrames>,
     bytes: usize,
     /// Bytes of frames that somebody holds: also those that are evicted here while they are being written elsewhere.
-    held: Arc<AtomicUsize>,
+    live_bytes: Arc<AtomicUsize>,
     /// The latest time, ns since 1970 UTC.
     now: i64,
 }
 
 /// What there is of a container.
 #[derive(Default)]
-struct Shelf {
+struct ContainerFrames {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     evicted: VecDeque<Evicted>,
@@ -42,11 +42,11 @@ struct Shelf {
 
 /// What changed by a batch.
 #[derive(Default)]
-pub struct Change {
+pub(crate) struct RingChange {
     /// Frames that are new.
-    pub new: Vec<Arc<Frame>>,
+    pub(crate) added: Vec<Arc<Frame>>,
     /// Frames that are in the ring no more, those of a container in the order of time.
-    pub gone: Vec<Arc<Frame>>,
+    pub(crate) removed: Vec<Arc<Frame>>,
 }
 
 impl Ring {
@@ -54,14 +54,14 @@ impl Ring {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn new(limits: SizeAndAge) -> Result<Ring> {
-        let held = Arc::new(AtomicUsize::new(0));
+    pub(crate) fn new(limits: SizeAndAge) -> Result<Ring> {
+        let live_bytes = Arc::new(AtomicUsize::new(0));
         Ok(Ring {
             limits,
-            packer: Packer::new(held.clone())?,
-            shelves: FxHashMap::default(),
+            packer: Packer::new(live_bytes.clone())?,
+            containers: FxHashMap::default(),
             bytes: 0,
-            held,
+            live_bytes,
             now: i64::MIN,
         })
     }
@@ -70,98 +70,109 @@ impl Ring {
     ///
     /// # Errors
     /// zstd has no memory.
-    pub fn add(&mut self, events: &dyn Events) -> Result<Change> {
+    pub(crate) fn add(&mut self, events: &dyn Events) -> Result<RingChange> {
         let new = self.packer.frames(events)?;
         for frame in &new {
             self.now = self.now.max(frame.span.1);
-            let shelf = self.shelves.entry(frame.whose.clone()).or_default();
-            shelf.frames.push_back(frame.clone());
-            shelf.bytes += frame.cost();
+            let container = self.containers.entry(frame.owner.clone()).or_default();
+            container.frames.push_back(frame.clone());
+            container.bytes += frame.cost();
             self.bytes += frame.cost();
         }
-        let mut gone = self.expire(self.now);
+        let mut removed = self.expire(self.now);
         while self.bytes as u64 > self.limits.bytes.unwrap_or(u64::MAX)
             && let Some(frame) = self.evict()
         {
-            gone.push(frame);
+            removed.push(frame);
         }
-        Ok(Change { new, gone })
+        Ok(RingChange {
+            added: new,
+            removed,
+        })
     }
 
     /// Lets go of what is too old at the time `now`, ns since 1970 UTC.
-    pub fn expire(&mut self, now: i64) -> Vec<Arc<Frame>> {
+    pub(crate) fn expire(&mut self, now: i64) -> Vec<Arc<Frame>> {
         self.now = self.now.max(now);
-        let mut gone = vec![];
+        let mut removed = vec![];
         let Some(age) = self.limits.age else {
-            return gone;
+            return removed;
         };
         let least = self.now.saturating_sub_unsigned(age.as_nanos() as u64);
-        for shelf in self.shelves.values_mut() {
-            while let Some(frame) = shelf.frames.pop_front_if(|frame| frame.span.1 < least) {
-                shelf.bytes -= frame.cost();
+        for container in self.containers.values_mut() {
+            while let Some(frame) = container.frames.pop_front_if(|frame| frame.span.1 < least) {
+                container.bytes -= frame.cost();
                 self.bytes -= frame.cost();
-                gone.push(frame);
+                removed.push(frame);
             }
-            while shelf.evicted.pop_front_if(|e| e.span.1 < least).is_some() {}
+            while container
+                .evicted
+                .pop_front_if(|e| e.span.1 < least)
+                .is_some()
+            {}
         }
-        self.shelves
-            .retain(|_, shelf| !(shelf.frames.is_empty() && shelf.evicted.is_empty()));
-        gone
+        self.containers
+            .retain(|_, container| !(container.frames.is_empty() && container.evicted.is_empty()));
+        removed
     }
 
     /// Lets go of the oldest frame of the container that holds most.
     fn evict(&mut self) -> Option<Arc<Frame>> {
-        let shelves = self.shelves.values_mut();
-        let shelf = shelves.max_by_key(|shelf| (shelf.bytes, shelf.frames.len()))?;
-        let frame = shelf.frames.pop_front()?;
-        shelf.bytes -= frame.cost();
+        let containers = self.containers.values_mut();
+        let container =
+            containers.max_by_key(|container| (container.bytes, container.frames.len()))?;
+        let frame = container.frames.pop_front()?;
+        container.bytes -= frame.cost();
         self.bytes -= frame.cost();
-        shelf.evicted.push_back(Evicted {
-            whose: frame.whose.clone(),
+        container.evicted.push_back(Evicted {
+            owner: frame.owner.clone(),
             span: frame.span,
             rows: frame.rows as u64,
             tallies: frame.tallies.clone(),
         });
-        if shelf.evicted.len() > STRETCHES {
-            let mut pairs = std::mem::take(&mut shelf.evicted).into_iter();
+        if container.evicted.len() > MAX_EVICTED_SPANS {
+            let mut pairs = std::mem::take(&mut container.evicted).into_iter();
             while let Some(mut first) = pairs.next() {
                 if let Some(second) = pairs.next() {
                     first.join(&second);
                 }
-                shelf.evicted.push_back(first);
+                container.evicted.push_back(first);
             }
         }
         Some(frame)
     }
 
     /// All frames, in the order in which they came.
-    pub fn frames(&self) -> Vec<Arc<Frame>> {
-        let frames = self.shelves.values().flat_map(|shelf| &shelf.frames);
+    pub(crate) fn frames(&self) -> Vec<Arc<Frame>> {
+        let frames = self
+            .containers
+            .values()
+            .flat_map(|container| &container.frames);
         let mut frames: Vec<_> = frames.cloned().collect();
         frames.sort_by_key(|frame| frame.batch);
         frames
     }
 
     /// The oldest time, ns since 1970 UTC; None: there is nothing.
-    pub fn start(&self) -> Option<i64> {
-        let oldest = self.shelves.values().filter_map(|s| s.frames.front());
+    pub(crate) fn start(&self) -> Option<i64> {
+        let oldest = self.containers.values().filter_map(|s| s.frames.front());
         oldest.map(|frame| frame.span.0).min()
     }
 
     /// What was evicted since `start`, a container after the other: one stretch for each.
-    pub fn evicted(&self, start: i64) -> Vec<Evicted> {
-        let of = |shelf: &Shelf| {
-            let mut late = shelf.evicted.iter().filter(|e| e.span.1 >= start);
+    pub(crate) fn evicted(&self, start: i64) -> Vec<Evicted> {
+        let of = |container: &ContainerFrames| {
+            let mut late = container.evicted.iter().filter(|e| e.span.1 >= start);
             let mut all = late.next()?.clone();
             late.for_each(|evicted| all.join(evicted));
             Some(all)
         };
-        self.shelves.values().filter_map(of).collect()
+        self.containers.values().filter_map(of).collect()
     }
 
     /// The oldest batches, whole ones: at least one, and more as long as they have no more than `rows` rows that take no more
     /// than `bytes` when they are read.
-    pub fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
+    pub(crate) fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
         let frames = self.frames();
         let (mut count, mut of_rows, mut of_bytes) = (0, 0, 0);
         for batch in frames.chunk_by(|a, b| a.batch == b.batch) {
@@ -176,45 +187,46 @@ impl Ring {
     }
 
     /// Lets go of the batches up to this one, which are kept elsewhere now.
-    pub fn remove(&mut self, batch: u64) {
-        for shelf in self.shelves.values_mut() {
-            while let Some(frame) = shelf.frames.pop_front_if(|frame| frame.batch <= batch) {
-                shelf.bytes -= frame.cost();
+    pub(crate) fn remove(&mut self, batch: u64) {
+        for container in self.containers.values_mut() {
+            while let Some(frame) = container.frames.pop_front_if(|frame| frame.batch <= batch) {
+                container.bytes -= frame.cost();
                 self.bytes -= frame.cost();
             }
         }
     }
 
     /// Lets go of everything, as if there were no room for it.
-    pub fn evict_all(&mut self) -> Vec<Arc<Frame>> {
+    pub(crate) fn evict_all(&mut self) -> Vec<Arc<Frame>> {
         std::iter::from_fn(|| self.evict()).collect()
     }
 
     /// Takes what was evicted, and forgets it: one stretch for each container.
-    pub fn take_evicted(&mut self) -> Vec<Evicted> {
+    pub(crate) fn take_evicted(&mut self) -> Vec<Evicted> {
         let evicted = self.evicted(i64::MIN);
-        for shelf in self.shelves.values_mut() {
-            shelf.evicted.clear();
+        for container in self.containers.values_mut() {
+            container.evicted.clear();
         }
-        self.shelves.retain(|_, shelf| !shelf.frames.is_empty());
+        self.containers
+            .retain(|_, container| !container.frames.is_empty());
         evicted
     }
 
     /// Bytes of its frames.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How far it reaches back, ns.
-    pub fn reach(&self) -> u64 {
+    pub(crate) fn reach(&self) -> u64 {
         self.start()
             .map_or(0, |start| self.now.saturating_sub(start).max(0) as u64)
     }
 
     /// Whether its frames and those that somebody else still holds are more than there may be.
-    pub fn is_over(&self) -> bool {
-        let held = self.held.load(Ordering::Acquire) as u64;
-        held > self.limits.bytes.unwrap_or(u64::MAX) && held > self.bytes as u64
+    pub(crate) fn is_over(&self) -> bool {
+        let live_bytes = self.live_bytes.load(Ordering::Acquire) as u64;
+        live_bytes > self.limits.bytes.unwrap_or(u64::MAX) && live_bytes > self.bytes as u64
     }
 }
 

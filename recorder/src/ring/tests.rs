@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::rows::stored::StoredRows;
 use crate::sink::SinkCommand;
 use crate::sink::full::DiskFull;
 use crate::sink::spill::Spill;
@@ -11,6 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
+use crate::ring::frame::read_frames;
 use crate::rows::single::{SingleRows, Value};
 use crate::sink::{BatchPolicy, Sink};
 
@@ -43,7 +43,7 @@ fn ring(bytes: Option<u64>, age: Option<u64>) -> Ring {
 /// Rows of a container.
 fn rows(ring: &Ring, container: &str) -> usize {
     let frames = ring.frames();
-    let of = |frame: &&Arc<Frame>| frame.whose.container.as_deref() == Some(container);
+    let of = |frame: &&Arc<Frame>| frame.owner.container.as_deref() == Some(container);
     frames.iter().filter(of).map(|frame| frame.rows).sum()
 }
 
@@ -54,7 +54,7 @@ fn who_holds_most_is_evicted_first_and_each_event_is_counted() {
     let (mut from, mut gone) = (5, 0);
     for _ in 0..200 {
         let change = ring.add(&calls("noisy", from, from + 500)).unwrap();
-        gone += change.gone.iter().map(|frame| frame.rows).sum::<usize>();
+        gone += change.removed.iter().map(|frame| frame.rows).sum::<usize>();
         drop(change);
         assert!(ring.bytes() <= 300_000 && !ring.is_over());
         from += 500;
@@ -112,8 +112,8 @@ fn rows_are_the_same_when_they_are_read_again() {
     let mut ring = ring(Some(1_000_000), None);
     let lines = calls("web", 3, 20);
     ring.add(&lines).unwrap();
-    let kept = StoredRows::read(&ring.frames()).unwrap();
-    assert_eq!(kept.batch().unwrap(), lines.batch().unwrap());
+    let kept = read_frames(&ring.frames()).unwrap();
+    assert_eq!(kept.record_batch().unwrap(), lines.record_batch().unwrap());
 }
 
 /// A disk that may be full, and what is on it.
@@ -140,7 +140,7 @@ impl Sink for Disk {
             ));
         }
         store.written.count(events, true);
-        let series = events.series("seq");
+        let series = events.column("seq");
         store.seqs.extend(series.iter().flatten());
         Ok(())
     }

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::rows::runs::{Run, Series};
 
 /// The Arrow schema of encoded batches: that of `events`, with dictionaries for text.
-pub fn encoded_schema() -> Schema {
+pub(crate) fn encoded_schema() -> Schema {
     let field = |c: &Column| {
         let ty = match c.ty {
             Type::Text => {
@@ -30,7 +30,7 @@ pub fn encoded_schema() -> Schema {
 }
 
 /// The values of a column that is not text.
-pub fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Option<ArrayRef> {
+pub(crate) fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Option<ArrayRef> {
     Some(match ty {
         Type::Time => {
             let times: PrimitiveArray<TimestampNanosecondType> = values.collect();
@@ -48,14 +48,18 @@ pub fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Option<Arra
 }
 
 /// Numbers that are not negative.
-pub fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
+pub(crate) fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
     values
         .map(|value| value.map(|value| value as u32))
         .collect()
 }
 
 /// A column with a value for each row; None: there is nothing in it.
-pub fn field(column: &Column, series: &Series, texts: &[Arc<str>]) -> Option<(Field, ArrayRef)> {
+pub(crate) fn field(
+    column: &Column,
+    series: &Series,
+    texts: &[Arc<str>],
+) -> Option<(Field, ArrayRef)> {
     if series.nulls() == series.rows() {
         return None;
     }
@@ -70,7 +74,7 @@ fn each_row(ty: Type, series: &Series, texts: &[Arc<str>]) -> ArrayRef {
 }
 
 /// Likewise, with a value for each run.
-pub fn runs(
+pub(crate) fn runs(
     column: &Column,
     series: &Series,
     texts: &[Arc<str>],

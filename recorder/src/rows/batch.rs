@@ -11,74 +11,70 @@ use crate::containers::facts::ContainerFacts;
 
 /// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
 /// that needs one group read more.
-pub const ROWS: usize = 262_144;
+pub(crate) const ROWS_PER_BATCH: usize = 262_144;
 
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
-pub type Text = u32;
+pub(crate) type StringIndex = u32;
 /// No string, no task, no file: null.
-pub const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// A thread, as it was when it did something.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct Task {
+pub(crate) struct Task {
     /// Index of its container in the resolver's list; it gets its name when the batch is encoded.
-    pub container: u32,
-    pub pid: u32,
-    pub tid: u32,
-    pub ppid: u32,
-    pub ns_pid: u32,
-    pub uid: u32,
-    pub comm: Text,
-    pub exe: Text,
+    pub(crate) container: u32,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) comm: StringIndex,
+    pub(crate) exe: StringIndex,
 }
 
 /// What an fd or a path refers to: a file, or a socket.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct Object {
-    pub path: Text,
+pub(crate) struct Object {
+    pub(crate) path: StringIndex,
     /// Device, `major:minor`. A socket has none.
-    pub dev: Text,
-    pub inode: Option<u64>,
-    /// Index in [`Batch::ends`], of a socket.
-    pub ends: u32,
+    pub(crate) dev: StringIndex,
+    pub(crate) inode: Option<u64>,
+    /// Index in [`Batch::endpoints`], of a socket.
+    pub(crate) endpoints: u32,
 }
 
-/// The two ends of a socket.
+/// The two endpoints of a socket.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct SocketEnds {
-    pub family: Text,
-    pub protocol: Text,
-    pub local_addr: Text,
-    pub local_port: Option<u16>,
-    pub peer_addr: Text,
-    pub peer_port: Option<u16>,
-    pub peer_path: Text,
-    pub dns_name: Text,
+pub(crate) struct Endpoints {
+    pub(crate) family: StringIndex,
+    pub(crate) protocol: StringIndex,
+    pub(crate) local_addr: StringIndex,
+    pub(crate) local_port: Option<u16>,
+    pub(crate) peer_addr: StringIndex,
+    pub(crate) peer_port: Option<u16>,
+    pub(crate) peer_path: StringIndex,
+    pub(crate) dns_name: StringIndex,
 }
 
 /// What only some calls have.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct CallDetail {
+pub(crate) struct CallDetail {
     /// Counts where the row's object has no path.
-    pub path: Text,
-    pub path_arg: Text,
-    pub path2: Text,
-    pub argv: Text,
-    pub child_pid: Option<i32>,
+    pub(crate) path: StringIndex,
+    pub(crate) path_arg: StringIndex,
+    pub(crate) path2: StringIndex,
+    pub(crate) argv: StringIndex,
+    pub(crate) child_pid: Option<i32>,
     /// Of a call that takes its flags in a struct.
-    pub flags: Option<i64>,
-    pub mode: Option<i32>,
+    pub(crate) flags: Option<i64>,
+    pub(crate) mode: Option<i32>,
     /// Of a call that moved several messages.
-    pub bytes: Option<i64>,
+    pub(crate) bytes: Option<i64>,
 }
 
 impl CallDetail {
     /// Nothing.
-    pub const NONE: CallDetail = CallDetail {
+    pub(crate) const NONE: CallDetail = CallDetail {
         path: NONE,
         path_arg: NONE,
         path2: NONE,
@@ -92,34 +88,32 @@ impl CallDetail {
 
 /// What a row says that is not about a call.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct EventDetail {
+pub(crate) struct EventDetail {
     /// Of a row that has no task: index of its container.
-    pub container: u32,
-    pub action: &'static str,
-    pub class: &'static str,
-    pub exit_code: Option<i32>,
-    pub exit_signal: Option<i32>,
-    pub description: Option<Box<ContainerFacts>>,
-    pub lost: Option<i64>,
-    pub cpu: Option<i32>,
-    pub counted: Option<Box<CallCounts>>,
+    pub(crate) container: u32,
+    pub(crate) action: &'static str,
+    pub(crate) class: &'static str,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) exit_signal: Option<i32>,
+    pub(crate) description: Option<Box<ContainerFacts>>,
+    pub(crate) lost: Option<i64>,
+    pub(crate) cpu: Option<i32>,
+    pub(crate) counted: Option<Box<CallCounts>>,
 }
 
 /// What a row of kind `counts` says of the calls of one thread name and syscall.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "named after the columns")]
-pub struct CallCounts {
-    pub comm: Text,
-    pub calls: i64,
-    pub errors: i64,
-    pub bytes: i64,
-    pub latency: Text,
+pub(crate) struct CallCounts {
+    pub(crate) comm: StringIndex,
+    pub(crate) calls: i64,
+    pub(crate) errors: i64,
+    pub(crate) bytes: i64,
+    pub(crate) latency: StringIndex,
 }
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
+pub(crate) enum EventKind {
     /// A call.
     Syscall,
     /// The exit of a process.
@@ -134,7 +128,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// The value of the column `kind`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             EventKind::Syscall => "syscall",
             EventKind::Process => "process",
@@ -147,34 +141,34 @@ impl EventKind {
 
 /// One event.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// Wall clock, ns since 1970 UTC.
-    pub time: i64,
+    pub(crate) time: i64,
     /// How long it took, ns; whether that is known, the flags say.
-    pub duration: u64,
+    pub(crate) duration: u64,
     /// Result of a call, likewise.
-    pub ret: i64,
+    pub(crate) ret: i64,
     /// Index in [`Batch::tasks`].
-    pub task: u32,
+    pub(crate) task: u32,
     /// Index in [`Batch::objects`].
-    pub object: u32,
-    /// Index in [`Batch::names`] of a call, else in [`Batch::notes`].
-    pub detail: u32,
+    pub(crate) object: u32,
+    /// Index in [`Batch::call_details`] of a call, else in [`Batch::event_details`].
+    pub(crate) detail: u32,
     /// Where its arguments begin in [`Batch::args`].
-    pub args: u32,
+    pub(crate) args: u32,
     /// How many it has.
-    pub nargs: u8,
+    pub(crate) arg_count: u8,
     /// What it is about.
-    pub kind: EventKind,
+    pub(crate) kind: EventKind,
     /// `SYS_*` of `bpf/wire.h`.
-    pub flags: u8,
+    pub(crate) flags: u8,
     /// Number of the call.
-    pub call: u16,
+    pub(crate) call: u16,
 }
 
 impl Row {
     /// A row with nothing in it but when and what.
-    pub fn new(time: i64, kind: EventKind) -> Row {
+    pub(crate) fn new(time: i64, kind: EventKind) -> Row {
         Row {
             time,
             duration: 0,
@@ -183,7 +177,7 @@ impl Row {
             object: NONE,
             detail: NONE,
             args: 0,
-            nargs: 0,
+            arg_count: 0,
             kind,
             flags: 0,
             call: 0,
@@ -193,16 +187,16 @@ impl Row {
 
 /// Strings, each once.
 #[derive(Debug, Default)]
-pub struct Strings {
+pub(crate) struct Strings {
     /// By index.
-    pub list: Vec<Arc<str>>,
-    index: FxHashMap<Arc<str>, Text>,
+    pub(crate) list: Vec<Arc<str>>,
+    index: FxHashMap<Arc<str>, StringIndex>,
     bytes: usize,
 }
 
 impl Strings {
     /// The index of `text`, which is added if it is new.
-    pub fn intern(&mut self, text: &str) -> Text {
+    pub(crate) fn intern(&mut self, text: &str) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
         }
@@ -210,7 +204,7 @@ impl Strings {
     }
 
     /// Like [`Strings::intern`], without a copy.
-    pub fn intern_shared(&mut self, text: &Arc<str>) -> Text {
+    pub(crate) fn intern_shared(&mut self, text: &Arc<str>) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
         }
@@ -228,139 +222,141 @@ impl Strings {
     }
 
     /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.list.len() * 128
     }
 
-    fn push(&mut self, text: Arc<str>) -> Text {
+    fn push(&mut self, text: Arc<str>) -> StringIndex {
         self.bytes += text.len();
-        let i = self.list.len() as Text;
+        let i = self.list.len() as StringIndex;
         self.list.push(text.clone());
         self.index.insert(text, i);
         i
     }
 
     /// The index of `text`, if it is there and not empty.
-    pub fn get(&self, text: &str) -> Option<Text> {
+    pub(crate) fn get(&self, text: &str) -> Option<StringIndex> {
         self.index.get(text).copied().filter(|_| !text.is_empty())
     }
 
     /// Like [`Strings::intern`], of text that may not be there.
-    pub fn intern_opt(&mut self, text: Option<&str>) -> Text {
+    pub(crate) fn intern_opt(&mut self, text: Option<&str>) -> StringIndex {
         text.map_or(NONE, |text| self.intern(text))
     }
 }
 
 /// What the encoder needs to know of a container when it writes a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContainerName {
+pub(crate) struct ContainerName {
     /// The value of the column `container`.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The value of `container_id`.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Whether its rows are kept.
-    pub keep: bool,
+    pub(crate) recorded: bool,
 }
 
 /// Events on their way to the encoder.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// How much of each list has been handed on in parts.
-    pub given: CutLengths,
+    pub(crate) cut: CutLengths,
     /// In the order in which they finished.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Sequence number of the first row.
-    pub first_seq: u64,
+    pub(crate) first_seq: u64,
     /// Arguments of calls, those that are values, as they were in the registers.
-    pub args: Vec<u64>,
+    pub(crate) args: Vec<u64>,
     /// Threads that rows refer to.
-    pub tasks: Vec<Task>,
+    pub(crate) tasks: Vec<Task>,
     /// Files and sockets that rows refer to.
-    pub objects: Vec<Object>,
+    pub(crate) objects: Vec<Object>,
     /// Addresses that sockets refer to.
-    pub ends: Vec<SocketEnds>,
+    pub(crate) endpoints: Vec<Endpoints>,
     /// What only some calls have.
-    pub names: Vec<CallDetail>,
+    pub(crate) call_details: Vec<CallDetail>,
     /// What rows say that are not about calls.
-    pub notes: Vec<EventDetail>,
+    pub(crate) event_details: Vec<EventDetail>,
     /// Strings that all of these refer to.
-    pub strings: Strings,
+    pub(crate) strings: Strings,
 }
 
-/// Lengths of what a batch has handed on in parts. Rows, arguments, names and notes are not in it any more; its other
+/// Lengths of what a batch has handed on in parts. Rows, arguments, call_details and event_details are not in it any more; its other
 /// lists are whole as long as it is filled.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "named after the lists")]
-pub struct CutLengths {
-    pub rows: usize,
-    pub args: usize,
-    pub names: usize,
-    pub notes: usize,
-    pub tasks: usize,
-    pub objects: usize,
-    pub ends: usize,
-    pub strings: usize,
+pub(crate) struct CutLengths {
+    pub(crate) rows: usize,
+    pub(crate) args: usize,
+    pub(crate) call_details: usize,
+    pub(crate) event_details: usize,
+    pub(crate) tasks: usize,
+    pub(crate) objects: usize,
+    pub(crate) endpoints: usize,
+    pub(crate) strings: usize,
 }
 
 impl Batch {
     /// Bytes of memory that it takes, about; of what was handed on in parts nothing.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         fn list<T>(list: &[T]) -> usize {
             size_of_val(list)
         }
         let lists = list(&self.rows) + list(&self.args) + list(&self.tasks) + list(&self.objects);
-        let rare = list(&self.ends) + list(&self.names) + list(&self.notes);
+        let rare = list(&self.endpoints) + list(&self.call_details) + list(&self.event_details);
         lists + rare + self.strings.bytes()
     }
 
     /// The same, with what was handed on in parts.
-    pub fn whole_bytes(&self) -> usize {
+    pub(crate) fn whole_bytes(&self) -> usize {
         let CutLengths {
             rows,
             args,
-            names,
-            notes,
+            call_details,
+            event_details,
             ..
-        } = self.given;
-        let given = rows * size_of::<Row>() + args * size_of::<u64>();
-        self.bytes() + given + names * size_of::<CallDetail>() + notes * size_of::<EventDetail>()
+        } = self.cut;
+        let cut = rows * size_of::<Row>() + args * size_of::<u64>();
+        self.bytes()
+            + cut
+            + call_details * size_of::<CallDetail>()
+            + event_details * size_of::<EventDetail>()
     }
 
     /// How many rows it has, those that were handed on included.
-    pub fn len(&self) -> usize {
-        self.given.rows + self.rows.len()
+    pub(crate) fn len(&self) -> usize {
+        self.cut.rows + self.rows.len()
     }
 
     /// What has been added since the last time, for [`Batch::join`].
-    pub fn part(&mut self) -> Batch {
-        let given = self.given;
+    pub(crate) fn part(&mut self) -> Batch {
+        let cut = self.cut;
         let part = Batch {
-            given,
+            cut,
             rows: std::mem::take(&mut self.rows),
-            first_seq: self.first_seq + given.rows as u64,
+            first_seq: self.first_seq + cut.rows as u64,
             args: std::mem::take(&mut self.args),
-            tasks: self.tasks[given.tasks..].to_vec(),
-            objects: self.objects[given.objects..].to_vec(),
-            ends: self.ends[given.ends..].to_vec(),
-            names: std::mem::take(&mut self.names),
-            notes: std::mem::take(&mut self.notes),
-            strings: self.strings.tail(given.strings),
+            tasks: self.tasks[cut.tasks..].to_vec(),
+            objects: self.objects[cut.objects..].to_vec(),
+            endpoints: self.endpoints[cut.endpoints..].to_vec(),
+            call_details: std::mem::take(&mut self.call_details),
+            event_details: std::mem::take(&mut self.event_details),
+            strings: self.strings.tail(cut.strings),
         };
-        self.given = CutLengths {
-            rows: given.rows + part.rows.len(),
-            args: given.args + part.args.len(),
-            names: given.names + part.names.len(),
-            notes: given.notes + part.notes.len(),
+        self.cut = CutLengths {
+            rows: cut.rows + part.rows.len(),
+            args: cut.args + part.args.len(),
+            call_details: cut.call_details + part.call_details.len(),
+            event_details: cut.event_details + part.event_details.len(),
             tasks: self.tasks.len(),
             objects: self.objects.len(),
-            ends: self.ends.len(),
+            endpoints: self.endpoints.len(),
             strings: self.strings.list.len(),
         };
         part
     }
 
     /// Adds the part that follows.
-    pub fn join(&mut self, part: Batch) {
+    pub(crate) fn join(&mut self, part: Batch) {
         if self.rows.is_empty() {
             *self = part;
             return;
@@ -369,15 +365,15 @@ impl Batch {
         self.args.extend(part.args);
         self.tasks.extend(part.tasks);
         self.objects.extend(part.objects);
-        self.ends.extend(part.ends);
-        self.names.extend(part.names);
-        self.notes.extend(part.notes);
+        self.endpoints.extend(part.endpoints);
+        self.call_details.extend(part.call_details);
+        self.event_details.extend(part.event_details);
         self.strings.list.extend(part.strings.list);
     }
 
     /// Adds the part that follows, and lends its rows as a batch that has the other lists of this one until
     /// [`Batch::take_back`].
-    pub fn lend(&mut self, part: Batch) -> Batch {
+    pub(crate) fn lend(&mut self, part: Batch) -> Batch {
         let before = self.args.len() as u32;
         let alone = |row: &Row| Row {
             args: row.args.saturating_sub(before),
@@ -387,7 +383,7 @@ impl Batch {
         let (args, first_seq) = (part.args.clone(), part.first_seq);
         self.join(part);
         Batch {
-            given: CutLengths {
+            cut: CutLengths {
                 strings: self.strings.list.len(),
                 ..CutLengths::default()
             },
@@ -396,9 +392,9 @@ impl Batch {
             args,
             tasks: std::mem::take(&mut self.tasks),
             objects: std::mem::take(&mut self.objects),
-            ends: std::mem::take(&mut self.ends),
-            names: std::mem::take(&mut self.names),
-            notes: std::mem::take(&mut self.notes),
+            endpoints: std::mem::take(&mut self.endpoints),
+            call_details: std::mem::take(&mut self.call_details),
+            event_details: std::mem::take(&mut self.event_details),
             strings: Strings {
                 list: std::mem::take(&mut self.strings.list),
                 ..Strings::default()
@@ -407,59 +403,59 @@ impl Batch {
     }
 
     /// Takes the lists back that were lent, without the words that were added meanwhile.
-    pub fn take_back(&mut self, mut lent: Batch) {
-        lent.strings.list.truncate(lent.given.strings);
+    pub(crate) fn take_back(&mut self, mut lent: Batch) {
+        lent.strings.list.truncate(lent.cut.strings);
         self.tasks = lent.tasks;
         self.objects = lent.objects;
-        self.ends = lent.ends;
-        self.names = lent.names;
-        self.notes = lent.notes;
+        self.endpoints = lent.endpoints;
+        self.call_details = lent.call_details;
+        self.event_details = lent.event_details;
         self.strings.list = lent.strings.list;
     }
 
     /// The class of the events that a gap row says were lost, why, and how many.
-    pub fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
+    pub(crate) fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
         if row.kind != EventKind::Gap {
             return None;
         }
-        let note = self.note(row)?;
+        let note = self.event_detail(row)?;
         Some((note.class, note.action, note.lost? as u64))
     }
 
     /// Gives `row` its arguments.
-    pub fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
+    pub(crate) fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
         let before = self.args.len();
-        row.args = (self.given.args + before) as u32;
+        row.args = (self.cut.args + before) as u32;
         self.args.extend(args);
-        row.nargs = (self.args.len() - before) as u8;
+        row.arg_count = (self.args.len() - before) as u8;
     }
 
     /// Adds a row that is not about a call.
-    pub fn push_note(&mut self, mut row: Row, note: EventDetail) {
-        row.detail = (self.given.notes + self.notes.len()) as u32;
-        self.notes.push(note);
+    pub(crate) fn push_event(&mut self, mut row: Row, note: EventDetail) {
+        row.detail = (self.cut.event_details + self.event_details.len()) as u32;
+        self.event_details.push(note);
         self.rows.push(row);
     }
 
     /// Gives `row` what only some calls have.
-    pub fn set_names(&mut self, row: &mut Row, names: CallDetail) {
-        row.detail = (self.given.names + self.names.len()) as u32;
-        self.names.push(names);
+    pub(crate) fn set_call_detail(&mut self, row: &mut Row, call_details: CallDetail) {
+        row.detail = (self.cut.call_details + self.call_details.len()) as u32;
+        self.call_details.push(call_details);
     }
 
     /// The note of a row that is not about a call.
-    pub fn note(&self, row: &Row) -> Option<&EventDetail> {
+    pub(crate) fn event_detail(&self, row: &Row) -> Option<&EventDetail> {
         match row.kind {
             EventKind::Syscall => None,
             _ => self
-                .notes
-                .get((row.detail as usize).checked_sub(self.given.notes)?),
+                .event_details
+                .get((row.detail as usize).checked_sub(self.cut.event_details)?),
         }
     }
 
     /// Index of the container that a row is of. That of the host, 0, for a call of a thread that was never defined.
-    pub fn container(&self, row: &Row) -> u32 {
-        match (self.tasks.get(row.task as usize), self.note(row)) {
+    pub(crate) fn container(&self, row: &Row) -> u32 {
+        match (self.tasks.get(row.task as usize), self.event_detail(row)) {
             (Some(task), _) => task.container,
             (None, Some(note)) => note.container,
             (None, None) => 0,

@@ -9,9 +9,9 @@ use crate::rows::runs::Series;
 
 /// What is used again.
 #[derive(Debug, Default)]
-pub struct ColumnBuffers {
+pub(crate) struct ColumnBuffers {
     /// Index in the batch of each kept row, in the order of the file.
-    pub order: Vec<u32>,
+    pub(crate) order: Vec<u32>,
     /// The group of each row.
     groups: Vec<u32>,
     /// Which rows stand where they belong.
@@ -22,7 +22,7 @@ pub struct ColumnBuffers {
 
 impl ColumnBuffers {
     /// A column without rows, to fill with so many: in the least memory in which there is room, lest in the end all is large.
-    pub fn series(&self, rows: usize) -> Series {
+    pub(crate) fn take_buffer(&self, rows: usize) -> Series {
         let mut spare = self.series.borrow_mut();
         let fits = |series: &Series| match series.capacity() {
             enough if enough >= rows => (false, enough),
@@ -33,19 +33,19 @@ impl ColumnBuffers {
     }
 
     /// Takes the memory of a column back.
-    pub fn reuse(&self, mut series: Series) {
+    pub(crate) fn return_buffer(&self, mut series: Series) {
         series.clear();
         self.series.borrow_mut().push(series);
     }
 
     /// Orders the rows of `batch`: see [`order::order`].
-    pub fn order(&mut self, batch: &Batch, containers: &[ContainerName], cluster: bool) {
+    pub(crate) fn order(&mut self, batch: &Batch, containers: &[ContainerName], cluster: bool) {
         let memory = (&mut self.order, &mut self.groups);
         order::order(batch, containers, cluster, memory);
     }
 
     /// The rows in the order of the file, and their arguments, for a column after the other reads them in that order.
-    pub fn arrange(&mut self, batch: &mut Batch) -> Vec<Row> {
+    pub(crate) fn arrange(&mut self, batch: &mut Batch) -> Vec<Row> {
         let mut rows = std::mem::take(&mut batch.rows);
         self.permute(&mut rows);
         let args = &mut self.args;
@@ -54,7 +54,7 @@ impl ColumnBuffers {
         for row in &mut rows {
             let from = row.args as usize;
             row.args = args.len() as u32;
-            args.extend_from_slice(&batch.args[from..from + usize::from(row.nargs)]);
+            args.extend_from_slice(&batch.args[from..from + usize::from(row.arg_count)]);
         }
         std::mem::swap(&mut batch.args, args);
         rows

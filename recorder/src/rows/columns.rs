@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row, Task,
-    Text,
+    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
+    StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
 
 /// The kept rows of a batch, in the order of the file.
-pub struct Columns {
+pub(crate) struct Columns {
     pub(super) batch: Batch,
     pub(super) calls: Arc<Calls>,
     pub(super) room: ColumnBuffers,
@@ -24,12 +24,12 @@ pub struct Columns {
     pub(super) runs: Vec<ThreadRun>,
     /// Neighbours of one object: its index, and which they are.
     pub(super) objects: Vec<(u32, Span)>,
-    pub(super) host: Text,
+    pub(super) host: StringIndex,
     /// Name and id by container.
-    pub(super) containers: Vec<(Text, Text)>,
+    pub(super) containers: Vec<(StringIndex, StringIndex)>,
     /// Errno names by number.
-    pub(super) errors: Vec<Text>,
-    pub(super) kinds: [Text; 5],
+    pub(super) errors: Vec<StringIndex>,
+    pub(super) kinds: [StringIndex; 5],
 }
 
 /// From which row to which, the last one not included: small, for there may be as many as rows.
@@ -39,7 +39,7 @@ pub(super) type Span = Range<u32>;
 pub(super) struct ThreadRun {
     pub(super) rows: Span,
     /// Whether some of them have what only some calls have.
-    pub(super) named: bool,
+    pub(super) has_details: bool,
 }
 
 /// Above every errno: MAX_ERRNO of linux/err.h. Results that are addresses come near only where they are errors.
@@ -48,7 +48,7 @@ const ERRORS: usize = 4096;
 impl Columns {
     /// Takes those rows whose containers are kept. With `cluster`, rows of a thread and a syscall stand together, which
     /// makes the file smaller and questions faster; `time` and `seq` give the order back.
-    pub fn new(
+    pub(crate) fn new(
         mut batch: Batch,
         calls: &Arc<Calls>,
         containers: &[ContainerName],
@@ -92,7 +92,7 @@ impl Columns {
     }
 
     /// The batch, with rows and arguments in another order and some words more, and the room for the next.
-    pub fn into_parts(mut self) -> (Batch, ColumnBuffers) {
+    pub(crate) fn into_parts(mut self) -> (Batch, ColumnBuffers) {
         self.batch.rows = self.rows;
         (self.batch, self.room)
     }
@@ -102,7 +102,7 @@ impl Columns {
     }
 
     pub(super) fn counted(&self, row: &Row) -> Option<&CallCounts> {
-        self.batch.note(row)?.counted.as_deref()
+        self.batch.event_detail(row)?.counted.as_deref()
     }
 
     pub(super) fn task_of(&self, row: &Row) -> Option<&Task> {
@@ -113,9 +113,9 @@ impl Columns {
         self.batch.objects.get(row.object as usize)
     }
 
-    pub(super) fn names(&self, row: &Row) -> Option<&CallDetail> {
+    pub(super) fn call_detail(&self, row: &Row) -> Option<&CallDetail> {
         match row.kind {
-            EventKind::Syscall => self.batch.names.get(row.detail as usize),
+            EventKind::Syscall => self.batch.call_details.get(row.detail as usize),
             _ => None,
         }
     }
@@ -123,7 +123,10 @@ impl Columns {
     /// Argument `i` of a call.
     pub(super) fn value(&self, call: &CallInfo, i: usize, row: &Row) -> Option<i64> {
         let from = row.args as usize;
-        let args = self.batch.args.get(from..from + usize::from(row.nargs))?;
+        let args = self
+            .batch
+            .args
+            .get(from..from + usize::from(row.arg_count))?;
         call.arg(i, args)
     }
 
@@ -153,13 +156,17 @@ impl Columns {
                 strings.intern(call.class);
             }
         }
-        let Batch { notes, strings, .. } = &mut self.batch;
+        let Batch {
+            event_details,
+            strings,
+            ..
+        } = &mut self.batch;
         for EventDetail {
             action,
             class,
             description,
             ..
-        } in notes.iter()
+        } in event_details.iter()
         {
             strings.intern(action);
             strings.intern(class);
@@ -173,7 +180,7 @@ impl Columns {
 }
 
 /// The value of a text that may not be there.
-pub(super) fn some(text: Text) -> Option<i64> {
+pub(super) fn some(text: StringIndex) -> Option<i64> {
     (text != NONE).then_some(text.into())
 }
 
@@ -207,7 +214,7 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
 }
 
 /// Interns the errno name of each result that is one, and lists them by number.
-fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<Text> {
+fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<StringIndex> {
     let mut errors = vec![NONE; ERRORS];
     let failed = rows.iter().filter_map(ret).filter(|ret| *ret < 0);
     for number in failed.filter_map(i64::checked_neg) {
@@ -229,15 +236,15 @@ fn run_key(row: &Row) -> (u32, EventKind, u16, u8) {
 
 fn runs(rows: &[Row]) -> Vec<ThreadRun> {
     let mut runs = vec![];
-    let (mut start, mut named) = (0, false);
+    let (mut start, mut has_details) = (0, false);
     for end in 1..=rows.len() {
         let last = &rows[end - 1];
-        named |= last.detail != NONE && last.kind == EventKind::Syscall;
+        has_details |= last.detail != NONE && last.kind == EventKind::Syscall;
         let same = |next: &Row| next.task != NONE && run_key(next) == run_key(last);
         if !rows.get(end).is_some_and(same) {
             let rows = start as u32..end as u32;
-            runs.push(ThreadRun { rows, named });
-            (start, named) = (end, false);
+            runs.push(ThreadRun { rows, has_details });
+            (start, has_details) = (end, false);
         }
     }
     runs

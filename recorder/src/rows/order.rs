@@ -11,7 +11,7 @@ const LEFT_OUT: u32 = u32::MAX;
 
 /// Makes `order` the indices of the rows that are kept, in the order of the file; without `cluster` as they came.
 /// `groups` is memory for it to work in.
-pub fn order(
+pub(crate) fn order(
     batch: &Batch,
     containers: &[ContainerName],
     cluster: bool,
@@ -23,7 +23,7 @@ pub fn order(
         // Neighbours are mostly of one thread.
         if row.task == NONE || row.task != last.0 {
             let container = containers.get(batch.container(row) as usize);
-            last = (row.task, container.is_none_or(|c| c.keep));
+            last = (row.task, container.is_none_or(|c| c.recorded));
         }
         last.1
     };

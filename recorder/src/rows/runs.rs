@@ -2,7 +2,7 @@
 
 /// A value, and over how many rows it is the same. Text is told by its index in the batch's strings, truth by 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     value: i64,
     /// Rows in the low bits; the highest says that there is no value.
     rows: u32,
@@ -12,7 +12,7 @@ const NULL: u32 = 1 << 31;
 
 impl Run {
     /// A run of `rows` rows, of which a batch has far fewer than 2^31.
-    pub fn new(value: Option<i64>, rows: usize) -> Run {
+    pub(crate) fn new(value: Option<i64>, rows: usize) -> Run {
         let null = if value.is_none() { NULL } else { 0 };
         Run {
             value: value.unwrap_or(0),
@@ -21,19 +21,19 @@ impl Run {
     }
 
     /// None: null.
-    pub fn value(self) -> Option<i64> {
+    pub(crate) fn value(self) -> Option<i64> {
         (self.rows & NULL == 0).then_some(self.value)
     }
 
     /// How many rows it has.
-    pub fn rows(self) -> usize {
+    pub(crate) fn rows(self) -> usize {
         (self.rows & !NULL) as usize
     }
 }
 
 /// The values of a column.
 #[derive(Clone, Debug, Default)]
-pub struct Series {
+pub(crate) struct Series {
     /// Neighbours differ.
     runs: Vec<Run>,
     rows: usize,
@@ -42,7 +42,7 @@ pub struct Series {
 
 impl Series {
     /// Adds rows that have the same value, or none.
-    pub fn push(&mut self, value: Option<i64>, rows: usize) {
+    pub(crate) fn push(&mut self, value: Option<i64>, rows: usize) {
         if rows == 0 {
             return;
         }
@@ -60,33 +60,33 @@ impl Series {
     }
 
     /// The runs.
-    pub fn runs(&self) -> &[Run] {
+    pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
     }
 
     /// How many runs there is room for.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.runs.capacity()
     }
 
     /// How many rows there are.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// How many rows have no value.
-    pub fn nulls(&self) -> usize {
+    pub(crate) fn nulls(&self) -> usize {
         self.nulls
     }
 
     /// The value of each row.
-    pub fn iter(&self) -> impl Iterator<Item = Option<i64>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Option<i64>> {
         let each = |run: &Run| std::iter::repeat_n(run.value(), run.rows());
         self.runs.iter().flat_map(each)
     }
 
     /// The runs of up to `rows` rows each time: those of a page.
-    pub fn pages(&self, rows: usize) -> Pages<'_> {
+    pub(crate) fn pages(&self, rows: usize) -> Pages<'_> {
         Pages {
             runs: &self.runs,
             taken: 0,
@@ -95,7 +95,7 @@ impl Series {
     }
 
     /// Has no rows any more, and keeps its memory for others.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
         (self.rows, self.nulls) = (0, 0);
     }
@@ -103,7 +103,7 @@ impl Series {
 
 /// A column, a page at a time.
 #[derive(Debug)]
-pub struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     /// Those that are left.
     runs: &'a [Run],
     /// Rows of the first of them that are taken.
@@ -113,7 +113,7 @@ pub struct Pages<'a> {
 
 impl Pages<'_> {
     /// Makes `page` the runs of the next one; false: there is none.
-    pub fn next(&mut self, page: &mut Vec<Run>) -> bool {
+    pub(crate) fn next(&mut self, page: &mut Vec<Run>) -> bool {
         page.clear();
         let mut left = self.rows;
         while left > 0
@@ -132,7 +132,7 @@ impl Pages<'_> {
 }
 
 /// The stretches over which none of `columns`, which have as many rows, changes: their values, and the rows.
-pub fn stretches(columns: &[&[Run]], mut each: impl FnMut(&[Option<i64>], usize)) {
+pub(crate) fn stretches(columns: &[&[Run]], mut each: impl FnMut(&[Option<i64>], usize)) {
     let mut rest: Vec<_> = columns.iter().map(|runs| runs.iter()).collect();
     let mut left = vec![0; columns.len()];
     let mut values = vec![None; columns.len()];

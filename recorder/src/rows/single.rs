@@ -10,7 +10,7 @@ use crate::rows::runs::Series;
 
 /// A value; text is any text, truth 0 or 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Of a column that is not text.
     Number(i64),
     /// Of one that is.
@@ -18,7 +18,7 @@ pub enum Value {
 }
 
 /// Rows that are put together one by one.
-pub struct SingleRows {
+pub(crate) struct SingleRows {
     rows: usize,
     strings: Strings,
     /// By column.
@@ -27,7 +27,7 @@ pub struct SingleRows {
 
 impl SingleRows {
     /// None yet.
-    pub fn new() -> SingleRows {
+    pub(crate) fn new() -> SingleRows {
         SingleRows {
             rows: 0,
             strings: Strings::default(),
@@ -36,7 +36,7 @@ impl SingleRows {
     }
 
     /// Adds a row that has these values, and no others, by column.
-    pub fn push(&mut self, values: &[(usize, Value)]) {
+    pub(crate) fn push(&mut self, values: &[(usize, Value)]) {
         for (i, series) in self.series.iter_mut().enumerate() {
             let value = values.iter().find(|(column, _)| *column == i);
             let value = value.map(|(_, value)| match value {
@@ -54,11 +54,11 @@ impl Events for SingleRows {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         let column = ctrace_schema::columns::index(name);
         column.map_or_else(Series::default, |i| self.series[i].clone())
     }

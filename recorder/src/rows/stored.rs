@@ -13,7 +13,7 @@ use crate::rows::runs::Series;
 
 /// Rows that were kept.
 #[derive(Default)]
-pub struct StoredRows {
+pub(crate) struct StoredRows {
     parts: Vec<StoredBatch>,
     strings: Strings,
     rows: usize,
@@ -27,12 +27,12 @@ struct StoredBatch {
 
 impl StoredRows {
     /// How many rows there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows
     }
 
     /// Adds a batch in the form of the journal's.
-    pub fn push(&mut self, batch: RecordBatch) {
+    pub(crate) fn push(&mut self, batch: RecordBatch) {
         let mut texts = FxHashMap::default();
         let schema = batch.schema();
         for (field, column) in schema.fields().iter().zip(batch.columns()) {
@@ -110,15 +110,15 @@ impl Events for StoredRows {
         self.rows
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         self.some(name, 0..self.rows)
     }
 
-    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    fn slice(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
         Some(Box::new(StoredView { kept: self, rows }))
     }
 }
@@ -134,11 +134,11 @@ impl Events for StoredView<'_> {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.kept.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.kept.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         self.kept.some(name, self.rows.clone())
     }
 }

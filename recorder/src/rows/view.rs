@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
-use crate::rows::batch::{CallDetail, EventDetail, EventKind, NONE, Object, Row, SocketEnds, Task};
+use crate::rows::batch::{CallDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row, Task};
 use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, some};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
 
 /// Some neighbouring rows of a batch, in the order of the file.
-pub struct ColumnsView<'a> {
+pub(crate) struct ColumnsView<'a> {
     columns: &'a Columns,
     rows: Range<usize>,
     runs: &'a [ThreadRun],
@@ -42,24 +42,24 @@ impl Events for Columns {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
+    fn strings(&self) -> &[Arc<str>] {
         &self.batch.strings.list
     }
 
-    fn series(&self, name: &str) -> Series {
-        ColumnsView::new(self, 0..self.rows.len()).series(name)
+    fn column(&self, name: &str) -> Series {
+        ColumnsView::new(self, 0..self.rows.len()).column(name)
     }
 
-    fn view(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    fn slice(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
         Some(Box::new(ColumnsView::new(self, rows)))
     }
 
-    fn empty(&self, rows: usize) -> Series {
-        self.room.series(rows)
+    fn take_buffer(&self, rows: usize) -> Series {
+        self.room.take_buffer(rows)
     }
 
-    fn reuse(&self, series: Series) {
-        self.room.reuse(series);
+    fn return_buffer(&self, series: Series) {
+        self.room.return_buffer(series);
     }
 }
 
@@ -68,15 +68,15 @@ impl Events for ColumnsView<'_> {
         self.rows.len()
     }
 
-    fn texts(&self) -> &[Arc<str>] {
-        self.columns.texts()
+    fn strings(&self) -> &[Arc<str>] {
+        self.columns.strings()
     }
 
-    fn series(&self, name: &str) -> Series {
+    fn column(&self, name: &str) -> Series {
         match name {
             "time" => self.by_row(|r| Some(r.time)),
             "seq" => {
-                let mut series = self.empty(self.rows.len());
+                let mut series = self.take_buffer(self.rows.len());
                 for i in &self.columns.room.order[self.rows.clone()] {
                     series.push(
                         Some((self.columns.batch.first_seq + u64::from(*i)) as i64),
@@ -96,25 +96,25 @@ impl Events for ColumnsView<'_> {
             "arg4" => self.arg(4),
             "arg5" => self.arg(5),
             "flags" => self.by_call(
-                |call, run| call.flags.is_some() || run.named,
+                |call, run| call.flags.is_some() || run.has_details,
                 |call, r| match call.flags {
                     Some(i) => self.columns.value(call, i, r),
-                    None => self.columns.names(r)?.flags,
+                    None => self.columns.call_detail(r)?.flags,
                 },
             ),
             "mode" => self.by_call(
-                |call, run| call.mode.is_some() || run.named,
+                |call, run| call.mode.is_some() || run.has_details,
                 |call, r| match call.mode {
                     Some(i) => Some(self.columns.value(call, i, r)? & 0o7777),
-                    None => self.columns.names(r)?.mode.map(Into::into),
+                    None => self.columns.call_detail(r)?.mode.map(Into::into),
                 },
             ),
             "bytes" => self.by_call(
-                |call, run| call.moves_bytes || call.moves_messages && run.named,
+                |call, run| call.moves_bytes || call.moves_messages && run.has_details,
                 |call, r| match (self.columns.counted(r), call.moves_bytes) {
                     (Some(counted), _) => Some(counted.bytes),
                     (None, true) => Some(ret(r)?.max(0)),
-                    (None, false) => self.columns.names(r)?.bytes,
+                    (None, false) => self.columns.call_detail(r)?.bytes,
                 },
             ),
             "fd" => self.by_call(
@@ -122,30 +122,30 @@ impl Events for ColumnsView<'_> {
                 |call, r| self.columns.fd(call, r).map(Into::into),
             ),
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
-            "lost" => self.by_note(|n| n.lost),
-            "cpu" => self.by_note(|n| n.cpu.map(Into::into)),
-            "calls" => self.by_note(|n| Some(n.counted.as_ref()?.calls)),
-            "errors" => self.by_note(|n| Some(n.counted.as_ref()?.errors)),
+            "lost" => self.by_event_detail(|n| n.lost),
+            "cpu" => self.by_event_detail(|n| n.cpu.map(Into::into)),
+            "calls" => self.by_event_detail(|n| Some(n.counted.as_ref()?.calls)),
+            "errors" => self.by_event_detail(|n| Some(n.counted.as_ref()?.errors)),
             "pid" => self.task(|t| t.pid),
             "tid" => self.task(|t| t.tid),
             "ppid" => self.task(|t| t.ppid),
             "ns_pid" => self.task(|t| t.ns_pid),
             "uid" => self.task(|t| t.uid),
-            "local_port" => self.by_ends(|e| e.local_port.map(Into::into)),
-            "peer_port" => self.by_ends(|e| e.peer_port.map(Into::into)),
-            "child_pid" => self.by_names(|n| n.child_pid.map(Into::into)),
-            "exit_code" => self.by_note(|n| n.exit_code.map(Into::into)),
-            "exit_signal" => self.by_note(|n| n.exit_signal.map(Into::into)),
+            "local_port" => self.by_endpoints(|e| e.local_port.map(Into::into)),
+            "peer_port" => self.by_endpoints(|e| e.peer_port.map(Into::into)),
+            "child_pid" => self.by_call_detail(|n| n.child_pid.map(Into::into)),
+            "exit_code" => self.by_event_detail(|n| n.exit_code.map(Into::into)),
+            "exit_signal" => self.by_event_detail(|n| n.exit_signal.map(Into::into)),
             _ => self.text_series(name),
         }
     }
 
-    fn empty(&self, rows: usize) -> Series {
-        self.columns.empty(rows)
+    fn take_buffer(&self, rows: usize) -> Series {
+        self.columns.take_buffer(rows)
     }
 
-    fn reuse(&self, series: Series) {
-        self.columns.reuse(series);
+    fn return_buffer(&self, series: Series) {
+        self.columns.return_buffer(series);
     }
 }
 
@@ -169,10 +169,13 @@ impl ColumnsView<'_> {
             }),
             "exe" => self.by_run(|r| some(self.columns.task_of(r)?.exe)),
             "kind" => self.by_run(|r| some(self.columns.kinds[r.kind as usize])),
-            "action" => self.by_run(|r| self.columns.word(self.columns.batch.note(r)?.action)),
+            "action" => self.by_run(|r| {
+                self.columns
+                    .word(self.columns.batch.event_detail(r)?.action)
+            }),
             "class" => self.by_run(|r| match self.columns.call(r) {
                 Some(call) => self.columns.word(call.class),
-                None => self.columns.word(self.columns.batch.note(r)?.class),
+                None => self.columns.word(self.columns.batch.event_detail(r)?.class),
             }),
             "syscall" => self.by_run(|r| self.columns.word(&self.columns.call(r)?.name)),
             "error" => self.by_row(|r| {
@@ -181,19 +184,19 @@ impl ColumnsView<'_> {
             }),
             "path" => self.by_row(|r| match self.columns.object(r) {
                 Some(object) if object.path != NONE => some(object.path),
-                _ => some(self.columns.names(r)?.path),
+                _ => some(self.columns.call_detail(r)?.path),
             }),
-            "path_arg" => self.by_names(|n| some(n.path_arg)),
-            "path2" => self.by_names(|n| some(n.path2)),
-            "argv" => self.by_names(|n| some(n.argv)),
-            "latency" => self.by_note(|n| some(n.counted.as_ref()?.latency)),
+            "path_arg" => self.by_call_detail(|n| some(n.path_arg)),
+            "path2" => self.by_call_detail(|n| some(n.path2)),
+            "argv" => self.by_call_detail(|n| some(n.argv)),
+            "latency" => self.by_event_detail(|n| some(n.counted.as_ref()?.latency)),
             "dev" => self.by_object(|o| some(o.dev)),
-            "family" => self.by_ends(|e| some(e.family)),
-            "protocol" => self.by_ends(|e| some(e.protocol)),
-            "local_addr" => self.by_ends(|e| some(e.local_addr)),
-            "peer_addr" => self.by_ends(|e| some(e.peer_addr)),
-            "peer_path" => self.by_ends(|e| some(e.peer_path)),
-            "dns_name" => self.by_ends(|e| some(e.dns_name)),
+            "family" => self.by_endpoints(|e| some(e.family)),
+            "protocol" => self.by_endpoints(|e| some(e.protocol)),
+            "local_addr" => self.by_endpoints(|e| some(e.local_addr)),
+            "peer_addr" => self.by_endpoints(|e| some(e.peer_addr)),
+            "peer_path" => self.by_endpoints(|e| some(e.peer_path)),
+            "dns_name" => self.by_endpoints(|e| some(e.dns_name)),
             "image" => self.described(|d| &d.image),
             "runtime" => self.described(|d| &d.runtime),
             "pod" => self.described(|d| &d.pod),
@@ -219,7 +222,7 @@ impl ColumnsView<'_> {
 
     /// A column that is the same over a run.
     fn by_run(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (_, rows) in self.runs() {
             series.push(get(&rows[0]), rows.len());
         }
@@ -228,19 +231,19 @@ impl ColumnsView<'_> {
 
     /// A column of its own for each row.
     fn by_row(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         let rows = &self.columns.rows[self.rows.clone()];
         rows.iter().for_each(|row| series.push(get(row), 1));
         series
     }
 
     /// A column of its own for each row of some runs.
-    fn by_some(
+    fn by_row_where(
         &self,
         has: impl Fn(&ThreadRun) -> bool,
         get: impl Fn(&Row) -> Option<i64>,
     ) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (run, rows) in self.runs() {
             if has(run) {
                 rows.iter().for_each(|row| series.push(get(row), 1));
@@ -252,20 +255,20 @@ impl ColumnsView<'_> {
     }
 
     /// A column of what only some calls have.
-    fn by_names(&self, get: impl Fn(&CallDetail) -> Option<i64>) -> Series {
-        self.by_some(|run| run.named, |r| get(self.columns.names(r)?))
+    fn by_call_detail(&self, get: impl Fn(&CallDetail) -> Option<i64>) -> Series {
+        self.by_row_where(|run| run.has_details, |r| get(self.columns.call_detail(r)?))
     }
 
     /// A column of what rows say that are not about calls.
-    fn by_note(&self, get: impl Fn(&EventDetail) -> Option<i64>) -> Series {
+    fn by_event_detail(&self, get: impl Fn(&EventDetail) -> Option<i64>) -> Series {
         let has =
             |run: &ThreadRun| self.columns.rows[run.rows.start as usize].kind != EventKind::Syscall;
-        self.by_some(has, |r| get(self.columns.batch.note(r)?))
+        self.by_row_where(has, |r| get(self.columns.batch.event_detail(r)?))
     }
 
     /// A column of what an object is.
     fn by_object(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (object, rows) in self.objects {
             let object = self.columns.batch.objects.get(*object as usize);
             series.push(object.and_then(&get), self.inside(rows).len());
@@ -274,8 +277,14 @@ impl ColumnsView<'_> {
     }
 
     /// A column of what a socket is.
-    fn by_ends(&self, get: impl Fn(&SocketEnds) -> Option<i64>) -> Series {
-        self.by_object(|object| get(self.columns.batch.ends.get(object.ends as usize)?))
+    fn by_endpoints(&self, get: impl Fn(&Endpoints) -> Option<i64>) -> Series {
+        self.by_object(|object| {
+            get(self
+                .columns
+                .batch
+                .endpoints
+                .get(object.endpoints as usize)?)
+        })
     }
 
     /// A column of calls, of which only some have it.
@@ -284,7 +293,7 @@ impl ColumnsView<'_> {
         has: impl Fn(&CallInfo, &ThreadRun) -> bool,
         get: impl Fn(&CallInfo, &Row) -> Option<i64>,
     ) -> Series {
-        let mut series = self.empty(self.rows.len());
+        let mut series = self.take_buffer(self.rows.len());
         for (run, rows) in self.runs() {
             match self.columns.call(&rows[0]).filter(|call| has(call, run)) {
                 Some(call) => rows.iter().for_each(|r| series.push(get(call, r), 1)),
@@ -307,7 +316,7 @@ impl ColumnsView<'_> {
 
     fn described(&self, get: impl Fn(&ContainerFacts) -> &Option<String>) -> Series {
         self.by_run(|r| {
-            let description = self.columns.batch.note(r)?.description.as_deref()?;
+            let description = self.columns.batch.event_detail(r)?.description.as_deref()?;
             self.columns.word(get(description).as_deref()?)
         })
     }

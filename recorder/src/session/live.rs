@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, probe};
 use crate::limits::cpu::{CallShedder, CpuLimit};
 use crate::output::upkeep::Upkeep;
 use crate::output::{Output, create_capture};
-use crate::pipeline::{HOLD, Pipeline};
+use crate::pipeline::{MAX_HOLD, Pipeline};
 use crate::plan::{Destination, Plan};
 use crate::progress::Progress;
 use crate::records::capture::CaptureWriter;
@@ -200,7 +200,7 @@ impl LiveRecording {
         for note in lost {
             self.note(note)?;
         }
-        if let Some(forget) = self.pipeline.full() {
+        if let Some(forget) = self.pipeline.note_to_forget() {
             self.note(forget)?;
             self.kernel.forget_definitions();
         }
@@ -307,8 +307,8 @@ impl LiveRecording {
         // Whatever stopped it, what was recorded is written.
         let mut upkeep = self.upkeep.take();
         let written = self.end();
-        for said in upkeep.iter_mut().flat_map(Upkeep::end) {
-            report.say(&said.text, said.error);
+        for said in upkeep.iter_mut().flat_map(Upkeep::finish) {
+            report.print(&said.text, said.is_warning);
         }
         match (code, written) {
             (Ok(code), Ok((mut summary, bytes))) => {
@@ -351,8 +351,8 @@ impl LiveRecording {
             }
             let now = self.step()?;
             if let Some(upkeep) = &mut self.upkeep {
-                for said in upkeep.step(now, &mut self.pipeline) {
-                    report.say(&said.text, said.error);
+                for said in upkeep.poll(now, &mut self.pipeline) {
+                    report.print(&said.text, said.is_warning);
                 }
             }
             if report.is_due() {
@@ -363,8 +363,8 @@ impl LiveRecording {
                     lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
                     ..self.pipeline.progress()
                 };
-                self.upkeep.iter().for_each(|c| c.tell(&mut progress));
-                report.tell(&progress);
+                self.upkeep.iter().for_each(|c| c.add_to(&mut progress));
+                report.update(&progress);
             }
             std::thread::sleep(POLL);
         }
@@ -404,7 +404,7 @@ impl LiveRecording {
         let since = Instant::now();
         loop {
             self.step()?;
-            if !self.pipeline.in_doubt() || since.elapsed() >= HOLD {
+            if !self.pipeline.in_doubt() || since.elapsed() >= MAX_HOLD {
                 return Ok(());
             }
             std::thread::sleep(POLL);

@@ -59,11 +59,11 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
                 if let Err(e) = advanced {
                     return closed_pipe_is_success(e);
                 }
-                for said in upkeep.iter_mut().flat_map(|c| c.step(boot, &mut pipeline)) {
-                    report.say(&said.text, said.error);
+                for said in upkeep.iter_mut().flat_map(|c| c.poll(boot, &mut pipeline)) {
+                    report.print(&said.text, said.is_warning);
                 }
                 let mut progress = pipeline.progress();
-                upkeep.iter().for_each(|c| c.tell(&mut progress));
+                upkeep.iter().for_each(|c| c.add_to(&mut progress));
                 report.serve(&progress);
             }
             CaptureFrame::Note(note) => pipeline.note(&note),
@@ -83,8 +83,8 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
         pipeline.advance(&mut rings, u64::MAX, unknown)?;
     }
     let finished = pipeline.finish();
-    for said in upkeep.iter_mut().flat_map(Upkeep::end) {
-        report.say(&said.text, said.error);
+    for said in upkeep.iter_mut().flat_map(Upkeep::finish) {
+        report.print(&said.text, said.is_warning);
     }
     match finished {
         Ok((mut summary, _)) if !plan.quiet => {

@@ -34,7 +34,7 @@ impl Sink for JsonLines {
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let batch = with_numeric_zone(&columns.batch()?)?;
+        let batch = with_numeric_zone(&columns.record_batch()?)?;
         let mut lines = Vec::new();
         LineDelimitedWriter::new(&mut lines)
             .write(&batch)

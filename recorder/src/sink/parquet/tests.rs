@@ -106,7 +106,7 @@ fn rows(from: u64, to: u64) -> Columns {
             class: "process",
             ..EventDetail::default()
         };
-        batch.push_note(Row::new(i as i64, EventKind::Process), note);
+        batch.push_event(Row::new(i as i64, EventKind::Process), note);
     }
     static CALLS: LazyLock<Arc<Calls>> = LazyLock::new(|| Arc::new(Calls::new("x86_64").unwrap()));
     Columns::new(batch, &CALLS, &[], "host", true, ColumnBuffers::default())

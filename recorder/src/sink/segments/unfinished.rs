@@ -69,14 +69,14 @@ fn finish_all(files: &[PathBuf], max_row_bytes: usize, sender: &Sender<Notice>) 
                     finished.path.display(),
                     count(finished.events)
                 ),
-                error: false,
+                is_warning: false,
             },
             Err(e) => Notice {
                 text: format!(
                     "cannot finish {}: {e:#}; the file stays, and ctrace-query reads its complete part",
                     open.display()
                 ),
-                error: true,
+                is_warning: true,
             },
         };
         // The receiver is dropped when the recording has ended.
