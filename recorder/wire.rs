@@ -19,7 +19,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/ctrace.skel.rs"));
 }
 
-/// The object, and that for kernels before Linux 5.17 (see `bpf/kernels.h`): each compressed.
+/// The object, and that for kernels before Linux 5.17 (see `bpf/compat.h`): each compressed.
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ctrace.bpf.o.zst"));
 const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o.zst"));
 
