@@ -190,8 +190,8 @@ __inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
 }
 
 /*
- * Sets the arguments, in the order of the syscall of the same name. This function and the three above are a single
- * switch, which the compiler joins.
+ * Sets the arguments, in the order of the syscall of the same name. The switch continues in the three functions above:
+ * inlined, they are one switch.
  */
 __noinline int set_request_args(u64 req, u32 op)
 {
@@ -395,29 +395,6 @@ __inline_always void fill_request(struct request *request, struct task_struct *t
 	request->epoch = definition_epoch;
 }
 
-/* Fills the heads of the records of a submission and of its completion. */
-__inline_always void fill_heads(struct rec_request *rec, struct rec_complete *complete, u32 tid, u32 op, u8 flags)
-{
-	fill_head(&rec->head, tid, REC_REQUEST);
-	rec->head.nr = op;
-	rec->head.flags = flags;
-	fill_head(&complete->head, tid, REC_COMPLETE);
-	complete->head.flags = flags;
-}
-
-/* Sends the record of a request and remembers the request until it completes. */
-__inline_always void send_request(struct task_state *t, u64 req, struct rec_request *rec, struct request *request,
-				  u32 class)
-{
-	/* A request that is not in the map would never be reported as completed. */
-	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, request, BPF_NOEXIST);
-	if (!placed || !send_record(rec, sizeof(*rec))) {
-		count_ring_loss(t->cgroup, class);
-		if (placed)
-			bpf_map_delete_elem(&requests, &req);
-	}
-}
-
 /*
  * Records a submission. `failed_sqe` is the address of the submission queue entry (struct io_uring_sqe) if it was
  * malformed, otherwise 0.
@@ -463,10 +440,20 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 	}
 	if (!t->defined)
 		define_current_task(t);
-	fill_heads(rec, &request.rec, task->pid, op, flags);
+	fill_head(&rec->head, task->pid, REC_REQUEST);
+	rec->head.nr = op;
+	rec->head.flags = flags;
+	fill_head(&request.rec.head, task->pid, REC_COMPLETE);
+	request.rec.head.flags = flags;
 	request.rec.submitted = now;
 	fill_request(&request, task, t, op);
-	send_request(t, req, rec, &request, plan->class);
+	/* A request that is not in the map would never be reported as completed. */
+	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST);
+	if (!placed || !send_record(rec, sizeof(*rec))) {
+		count_ring_loss(t->cgroup, plan->class);
+		if (placed)
+			bpf_map_delete_elem(&requests, &req);
+	}
 	if (pressed)
 		charge_share(t, plan->rank);
 }
