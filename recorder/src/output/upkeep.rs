@@ -73,12 +73,12 @@ impl Upkeep {
             Watched::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY {
                     *tried = Instant::now();
-                    pipeline.turn(SinkCommand::Retry);
+                    pipeline.command(SinkCommand::Retry);
                 }
                 said_of(disk)
             }
         };
-        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::step));
+        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::poll));
         said
     }
 
@@ -101,7 +101,7 @@ impl Upkeep {
     pub(crate) fn add_to(&self, progress: &mut Progress) {
         match &self.of {
             Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Watched::Disk(disk, _) => disk.tell_of(progress),
+            Watched::Disk(disk, _) => disk.report_to(progress),
         }
     }
 
@@ -114,7 +114,7 @@ impl Upkeep {
 }
 
 fn said_of(disk: &DiskStatus) -> Vec<Notice> {
-    let said = disk.said().into_iter();
+    let said = disk.take_messages().into_iter();
     said.map(|text| Notice {
         text,
         is_warning: true,
@@ -169,7 +169,7 @@ impl DumpControl {
                     .or_else(|| why(DumpReason::Asked).filter(|_| asked))
                     .or_else(|| why(DumpReason::Signal).filter(|_| signal));
                 if let Some(why) = why {
-                    pipeline.turn(SinkCommand::Begin(why));
+                    pipeline.command(SinkCommand::Begin(why));
                     self.state =
                         DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
                 }
@@ -177,9 +177,9 @@ impl DumpControl {
             DumpState::Started(until) => {
                 // Who asks now gets the same.
                 self.door.accept(self.after);
-                if boot >= until && !pipeline.is_turning() {
+                if boot >= until && !pipeline.has_command() {
                     let summary = pipeline.summary();
-                    pipeline.turn(SinkCommand::End(Box::new(summary)));
+                    pipeline.command(SinkCommand::End(Box::new(summary)));
                     self.state = DumpState::Ending;
                 }
             }

@@ -14,17 +14,17 @@ const SOON: Duration = Duration::from_millis(700);
 /// How long a row may wait in all, unless the encoder is behind: less than a second, which is what a kill may cost.
 const LONGEST: Duration = Duration::from_millis(900);
 
-/// When batches are cut, as the sink wants it.
+/// When batches are cut, as the sink policy it.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     /// What makes a batch.
-    pub(crate) wants: BatchPolicy,
+    pub(crate) policy: BatchPolicy,
     /// When the part began that is being filled.
     began: Instant,
-    /// When the sink turned last.
-    turned: Instant,
-    /// What somebody wants it to do then.
-    turn: Option<SinkCommand>,
+    /// When the sink last_command last.
+    last_command: Instant,
+    /// What somebody policy it to do then.
+    command: Option<SinkCommand>,
 }
 
 /// A batch or a part of one, with whom its rows belong to still to be decided.
@@ -48,31 +48,31 @@ pub(crate) struct BatchPart {
     /// Whether it ends a batch.
     pub(crate) last: bool,
     /// What the sink is to do after it.
-    pub(crate) turn: Option<SinkCommand>,
+    pub(crate) command: Option<SinkCommand>,
 }
 
 impl Cutter {
-    /// For a sink that wants them so.
-    pub(crate) fn new(wants: BatchPolicy) -> Cutter {
+    /// For a sink that policy them so.
+    pub(crate) fn new(policy: BatchPolicy) -> Cutter {
         Cutter {
-            wants,
+            policy,
             began: Instant::now(),
-            turned: Instant::now(),
-            turn: None,
+            last_command: Instant::now(),
+            command: None,
         }
     }
 
-    /// The sink is to turn after the rows of now.
-    pub(crate) fn turn(&mut self, turn: SinkCommand) {
-        // What takes another file goes with the one before.
-        if !self.is_turning() || !matches!(turn, SinkCommand::Next | SinkCommand::Retry) {
-            self.turn = Some(turn);
+    /// Sets the command that the sink receives after the rows so far.
+    pub(crate) fn command(&mut self, command: SinkCommand) {
+        // A later command to begin another file is covered by the pending one.
+        if !self.has_command() || !matches!(command, SinkCommand::Next | SinkCommand::Retry) {
+            self.command = Some(command);
         }
     }
 
-    /// Whether it has not been told yet.
-    pub(crate) fn is_turning(&self) -> bool {
-        self.turn.is_some()
+    /// Whether a command is pending.
+    pub(crate) fn has_command(&self) -> bool {
+        self.command.is_some()
     }
 
     /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
@@ -83,34 +83,34 @@ impl Cutter {
         doubt: bool,
     ) -> Option<PendingPart> {
         let BatchPolicy {
-            rows,
-            patience,
-            gathers,
-            turns_after,
-        } = self.wants;
-        let old = |after| self.turned.elapsed() >= after;
-        if self.is_turning() || turns_after.is_some_and(old) {
-            self.turned = Instant::now();
-            let turn = self.turn.take().unwrap_or(SinkCommand::Next);
+            max_rows,
+            max_wait,
+            regroups,
+            command_after,
+        } = self.policy;
+        let old = |after| self.last_command.elapsed() >= after;
+        if self.has_command() || command_after.is_some_and(old) {
+            self.last_command = Instant::now();
+            let command = self.command.take().unwrap_or(SinkCommand::Next);
             let mut held = self.cut(resolver, hold, true);
-            held.part.turn = Some(turn);
+            held.part.command = Some(command);
             return Some(held);
         }
         let waited = self.began.elapsed();
-        if patience.is_none_or(|patience| waited < patience) {
+        if max_wait.is_none_or(|max_wait| waited < max_wait) {
             return None;
         }
         let batch = &resolver.batch;
-        let missing = rows.saturating_sub(batch.len()) as f64;
+        let missing = max_rows.saturating_sub(batch.len()) as f64;
         let rate = batch.rows.len() as f64 / waited.as_secs_f64();
         let left = SOON.saturating_sub(waited).as_secs_f64();
         if batch.rows.is_empty() {
             self.began = Instant::now();
             None
-        } else if gathers && !doubt && rate * left > missing {
+        } else if regroups && !doubt && rate * left > missing {
             None
         } else {
-            Some(self.cut(resolver, hold, !gathers))
+            Some(self.cut(resolver, hold, !regroups))
         }
     }
 
@@ -137,11 +137,11 @@ impl Cutter {
             part: BatchPart {
                 batch,
                 last,
-                turn: None,
+                command: None,
             },
             // Where the encoder is behind it is late already, but whose they are can still be learnt.
             until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
-            rows,
+            max_rows,
             lost,
         }
     }
@@ -178,7 +178,7 @@ impl PendingPart {
         }
         for (container, class, why, events) in &self.lost {
             if kept(*container) {
-                summary.lose(class, why, *events);
+                summary.add_lost(class, why, *events);
             }
         }
     }

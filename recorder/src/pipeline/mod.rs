@@ -72,7 +72,7 @@ impl Pipeline {
     /// # Errors
     /// The machine's architecture is none that can be recorded.
     pub(crate) fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
-        let cutter = Cutter::new(sink.wants());
+        let cutter = Cutter::new(sink.batch_policy());
         let (parts, waiting) = sync_channel(WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
@@ -104,7 +104,7 @@ impl Pipeline {
             Note::Clock { boot, wall } => {
                 self.resolver.clock.read(*boot, *wall);
                 self.keep_clock(*boot, *wall);
-                self.summary.span(*wall);
+                self.summary.extend_to(*wall);
                 self.now = *wall;
             }
             Note::Gap {
@@ -171,7 +171,7 @@ impl Pipeline {
             held,
             ..
         } = self;
-        let rows = cutter.wants.rows;
+        let rows = cutter.policy.max_rows;
         let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
         // Counts come by notes alone.
         if full(&resolver.batch) {
@@ -204,13 +204,13 @@ impl Pipeline {
     }
 
     /// Has the sink do this after what has come up to now.
-    pub(crate) fn turn(&mut self, turn: SinkCommand) {
-        self.cutter.turn(turn);
+    pub(crate) fn command(&mut self, command: SinkCommand) {
+        self.cutter.command(command);
     }
 
     /// Whether the sink has not been told yet.
-    pub(crate) fn is_turning(&self) -> bool {
-        self.cutter.is_turning()
+    pub(crate) fn has_command(&self) -> bool {
+        self.cutter.has_command()
     }
 
     /// The wall clock as it was read last, ns since 1970 UTC.
@@ -335,7 +335,7 @@ impl Pipeline {
     /// # Errors
     /// The sink could not be written.
     pub(crate) fn finish(mut self) -> Result<(Summary, u64)> {
-        if self.is_turning() {
+        if self.has_command() {
             self.held
                 .extend(self.cutter.due(&mut self.resolver, MAX_HOLD, false));
         }

@@ -57,7 +57,7 @@ impl<'a> PieceFacets<'a> {
     pub(super) fn new(columns: &'a dyn Events) -> PieceFacets<'a> {
         PieceFacets {
             keys: Default::default(),
-            texts: columns.texts(),
+            texts: columns.strings(),
         }
     }
 
@@ -65,26 +65,26 @@ impl<'a> PieceFacets<'a> {
     /// `slice_ns`.
     pub(super) fn ids(&mut self, facet: Facet, columns: &dyn Events, slice_ns: i64) -> Series {
         let series = facet.columns().iter().map(|name| {
-            let values = columns.series(name);
+            let values = columns.column(name);
             if facet != Facet::Slice && *name != "ret" {
                 return values;
             }
-            let mut mapped = columns.empty(values.rows());
+            let mut mapped = columns.take_buffer(values.rows());
             match facet {
                 Facet::Slice => round_times(&values, slice_ns, &mut mapped),
                 _ => clamp_results(&values, &mut mapped),
             }
-            columns.reuse(values);
+            columns.return_buffer(values);
             mapped
         });
         let series: Vec<Series> = series.collect();
         let runs: Vec<_> = series.iter().map(Series::runs).collect();
         let keys = &mut self.keys[facet as usize];
-        let mut ids = columns.empty(columns.rows());
+        let mut ids = columns.take_buffer(columns.rows());
         stretches(&runs, |key, rows| {
             ids.push(Some(keys.id(key).into()), rows);
         });
-        series.into_iter().for_each(|series| columns.reuse(series));
+        series.into_iter().for_each(|series| columns.return_buffer(series));
         ids
     }
 

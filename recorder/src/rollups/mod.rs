@@ -125,7 +125,7 @@ impl Rollups {
             self.rollups.iter_mut().for_each(|r| r.table.begin_piece());
             let mut facets = PieceFacets::new(columns);
             let until = columns.rows().min(from + PIECE_ROWS);
-            let Some(view) = columns.view(from..until) else {
+            let Some(view) = columns.slice(from..until) else {
                 self.add_piece(columns, &mut facets);
                 break;
             };
@@ -139,19 +139,19 @@ impl Rollups {
         let ids = Facet::ALL.into_iter().filter(uses);
         let ids = ids.map(|facet| (facet, facets.ids(facet, piece, self.slice_ns)));
         let ids: Vec<(Facet, Series)> = ids.collect();
-        let mut groups = Groups::new(&ids, piece.empty(piece.rows()));
+        let mut groups = Groups::new(&ids, piece.take_buffer(piece.rows()));
         let rollups = self.rollups.iter();
         let measures = rollups.flat_map(|growing| growing.table.rollup.measures);
         let values = measures.map(|m| (m.column, Series::default()));
         let mut values: BTreeMap<_, _> = values.collect();
         for (name, series) in &mut values {
-            *series = piece.series(name);
+            *series = piece.column(name);
             groups.aggregate(name, series);
         }
         self.add_groups(&groups, &values, facets);
         let ids = ids.into_iter().map(|(_, series)| series);
         let all = ids.chain(values.into_values()).chain([groups.rows]);
-        all.for_each(|series| piece.reuse(series));
+        all.for_each(|series| piece.return_buffer(series));
     }
 
     /// Adds the groups of a piece to all rollups. `values` are the columns of the measures.

@@ -34,7 +34,7 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
             counted: Some(Box::new(counts)),
             ..EventDetail::default()
         };
-        batch.push_note(Row::new(i as i64 * 10_000, EventKind::Counts), note);
+        batch.push_event(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
     Columns::new(batch, &calls, &[], "host", true, ColumnBuffers::default())
@@ -114,7 +114,7 @@ fn longer_slices_have_all_events() {
                 tenths_of_seconds(i) as i64 * 100_000_000,
                 EventKind::Process,
             );
-            batch.push_note(row, EventDetail::default());
+            batch.push_event(row, EventDetail::default());
         }
         let calls = Arc::new(Calls::new("x86_64").unwrap());
         rollups.add(&Columns::new(

@@ -87,7 +87,7 @@ impl BatchPolicy {
     /// Row groups of a Parquet file.
     const GROUPS: BatchPolicy = BatchPolicy {
         regroups: true,
-        ..BatchPolicy::batches(batch::ROWS, Some(WRITE_AFTER))
+        ..BatchPolicy::batches(batch::ROWS_PER_BATCH, Some(WRITE_AFTER))
     };
 }
 

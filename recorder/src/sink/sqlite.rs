@@ -46,7 +46,7 @@ impl Sink for Sqlite {
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let written = self.writer.write(&columns.batch()?);
+        let written = self.writer.write(&columns.record_batch()?);
         written
             .with_context(|| self.failed())
             .map_err(DiskFull::detect)

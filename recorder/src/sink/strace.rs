@@ -37,7 +37,7 @@ impl Sink for StraceLines {
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let batch = &columns.batch()?;
+        let batch = &columns.record_batch()?;
         let rows = BatchColumns { batch };
         let mut lines = String::new();
         for row in 0..batch.num_rows() {

@@ -73,19 +73,19 @@ impl Summary {
     pub(crate) fn count(&mut self, events: &dyn Events, spans: bool) {
         self.events += events.rows() as u64;
         if spans {
-            let times = events.series("time");
+            let times = events.column("time");
             let times = || times.runs().iter().filter_map(|run| run.value());
             for time in times().min().into_iter().chain(times().max()) {
                 self.extend_to(time);
             }
         }
-        let lost = events.series("lost");
+        let lost = events.column("lost");
         if lost.nulls() == lost.rows() {
             return;
         }
-        let [class, cause] = ["class", "action"].map(|name| events.series(name));
+        let [class, cause] = ["class", "action"].map(|name| events.column(name));
         let text = |number: Option<i64>| {
-            let text = events.texts().get(usize::try_from(number?).ok()?)?;
+            let text = events.strings().get(usize::try_from(number?).ok()?)?;
             Some(&**text)
         };
         let runs = [class.runs(), cause.runs(), lost.runs()];

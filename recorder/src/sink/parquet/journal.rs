@@ -77,13 +77,13 @@ impl Journal {
 fn journal_batch(columns: &dyn Events) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut arrays) = (vec![], vec![]);
     for column in COLUMNS {
-        let series = columns.series(column.name);
-        let texts = columns.texts();
+        let series = columns.column(column.name);
+        let texts = columns.strings();
         let column = match series.runs().len() * MIN_MEAN_RUN <= series.rows() {
             true => runs(column, &series, texts)?,
             false => field(column, &series, texts),
         };
-        columns.reuse(series);
+        columns.return_buffer(series);
         if let Some((field, array)) = column {
             fields.push(field);
             arrays.push(array);

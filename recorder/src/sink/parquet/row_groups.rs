@@ -218,9 +218,9 @@ fn write_group(
     let start = out.append.offset();
     let (mut chunks, mut pages, mut offsets, mut blooms) = (vec![], vec![], vec![], vec![]);
     for column in schema.columns() {
-        let series = columns.series(column.name());
-        let (bytes, close) = encoder.encode(&series, columns.texts(), column)?;
-        columns.reuse(series);
+        let series = columns.column(column.name());
+        let (bytes, close) = encoder.encode(&series, columns.strings(), column)?;
+        columns.return_buffer(series);
         let offset = out.append.offset();
         out.write_all(bytes)?;
         let ColumnCloseResult {

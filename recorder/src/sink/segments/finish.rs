@@ -79,7 +79,7 @@ fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
         let rows = rows.context("its journal")?;
         bytes += rows.get_array_memory_size();
         group.push(rows);
-        if bytes >= max_row_bytes || group.len() >= batch::ROWS {
+        if bytes >= max_row_bytes || group.len() >= batch::ROWS_PER_BATCH {
             write(std::mem::take(&mut group))?;
             bytes = 0;
         }

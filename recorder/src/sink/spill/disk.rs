@@ -56,7 +56,7 @@ impl DiskStatus {
         for frame in frames {
             losses.evicted_rows += frame.rows as u64;
             for tally in &frame.tallies {
-                *losses.lost.entry(tally.class).or_default() += tally.events - tally.told;
+                *losses.lost.entry(tally.class).or_default() += tally.events - tally.in_gap_rows;
             }
         }
     }
@@ -88,7 +88,7 @@ impl DiskStatus {
     /// Corrects the progress likewise, and adds the bytes that wait.
     pub(crate) fn report_to(&self, progress: &mut Progress) {
         let waiting_bytes = self.waiting_bytes.load(Ordering::Relaxed);
-        progress.waiting = self.is_full().then_some(waiting_bytes);
+        progress.spilled_bytes = self.is_full().then_some(waiting_bytes);
         let losses = self.lock();
         progress.events = progress.events.saturating_sub(losses.evicted_rows) + losses.gap_rows;
         for (class, lost) in &losses.lost {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use ctrace_schema::human::{bytes, count};
 
+use crate::ring::frame::read_frames;
 use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 use crate::records::loss::Cause;
@@ -99,7 +100,7 @@ impl Spill {
             let Some(batch) = group.last().map(|frame| frame.batch) else {
                 break;
             };
-            let written = self.sink.write(&StoredRows::read(&group)?);
+            let written = self.sink.write(&read_frames(&group)?);
             if !self.check_disk(written)? {
                 return Ok(());
             }
@@ -163,7 +164,7 @@ impl Sink for Spill {
             }
         }
         let change = self.ring.add(events)?;
-        self.disk.add_evicted(&change.gone);
+        self.disk.add_evicted(&change.removed);
         self.disk.set_waiting(self.ring.bytes() as u64);
         Ok(())
     }
