@@ -98,7 +98,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 pub(crate) fn ddl() -> String {
     let mut sql = String::from(
         "create table meta (key text primary key, value text not null) strict, without rowid;\n\
-         -- Rows `first` to `last` of `event` began between `start` and `end`: where to look for a time.\n\
+         -- Rows `first` to `last` of `event` began between `start` and `end`. Readers use this to skip rows.\n\
          create table span (first integer primary key, last integer not null, start integer not null, \
          end integer not null) strict;\n",
     );
