@@ -1,5 +1,5 @@
 //! The layout of a recording on disk, for the recorder that writes and the query program that reads: the blocks and the journal
-//! of a Parquet file without a footer, and the SQLite schema.
+//! of a Parquet file without a footer, the SQLite schema, the names of files, and the places of rollups.
 
 pub mod sqlite;
 pub mod unclosed;
