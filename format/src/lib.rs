@@ -1,4 +1,5 @@
-//! How a recording lies on disk: the blocks and the journal of a file that is not closed, and the SQLite database.
+//! The layout of a recording on disk, for the recorder that writes and the query program that reads: the blocks and the journal
+//! of a Parquet file without a footer, the SQLite schema, the names of files, and the places of rollups.
 
 pub mod names;
 pub mod rollups;

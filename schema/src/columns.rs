@@ -1,4 +1,4 @@
-//! The columns of `events`, the one wide table that a recording is.
+//! The columns of `events`, the only table of a recording.
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
@@ -13,14 +13,15 @@ pub enum Type {
     Int32,
     /// Unsigned 32 bits.
     UInt32,
-    /// True or false. SQLite: INTEGER 0 or 1.
+    /// SQLite: INTEGER 0 or 1.
     Bool,
-    /// UTF-8; bytes that are not, and control bytes, are escaped as [`crate::text`] says.
+    /// UTF-8. Invalid UTF-8 and control characters are escaped: [`crate::text`].
     Text,
 }
 
 impl Type {
-    /// The Arrow type. Strings are plain Utf8, which every reader knows; the pages are dictionary-encoded all the same.
+    /// Returns the Arrow type. Text is plain Utf8, which all readers support; this does not prevent dictionary encoding of
+    /// Parquet pages.
     pub fn arrow(self) -> DataType {
         match self {
             Type::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
@@ -36,17 +37,17 @@ impl Type {
 /// One column of `events`.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name in SQL.
+    /// Name in SQL.
     pub name: &'static str,
-    /// Its type.
+    /// Storage type.
     pub ty: Type,
-    /// Whether it can be null: most are, where they do not apply.
+    /// Whether the column can be null. Most columns are null in rows that they do not apply to.
     pub nullable: bool,
-    /// What `describe` shows.
+    /// Description for users, printed by `describe` and listed in `docs/schema.md`.
     pub comment: &'static str,
 }
 
-const fn always(name: &'static str, ty: Type, comment: &'static str) -> Column {
+const fn required(name: &'static str, ty: Type, comment: &'static str) -> Column {
     Column {
         name,
         ty,
@@ -55,7 +56,7 @@ const fn always(name: &'static str, ty: Type, comment: &'static str) -> Column {
     }
 }
 
-const fn maybe(name: &'static str, ty: Type, comment: &'static str) -> Column {
+const fn optional(name: &'static str, ty: Type, comment: &'static str) -> Column {
     Column {
         name,
         ty,
@@ -64,84 +65,88 @@ const fn maybe(name: &'static str, ty: Type, comment: &'static str) -> Column {
     }
 }
 
-/// Every column, in the order of the file.
+/// All columns, in the order of the file.
 #[rustfmt::skip]
 pub const COLUMNS: &[Column] = &[
     // when
-    always("time", Type::Time, "when it began, UTC, nanoseconds; for a call, when it entered the kernel, or if that is not known, when it was first seen"),
-    maybe("duration", Type::Int64, "how long the call took, ns; null: refused, began before the recording, or never returned"),
-    always("seq", Type::Int64, "order in which events finished, over the whole recording, from 0"),
+    required("time", Type::Time, "when the event began, UTC, nanoseconds; for a call, when it entered the kernel, or when it was first seen if that is not known"),
+    optional("duration", Type::Int64, "how long the call took, ns; null: the call was refused, began before the recording, or never returned"),
+    required("seq", Type::Int64, "position in the order in which events finished, over the whole recording, from 0"),
     // who
-    maybe("container", Type::Text, "name of the container, or `host`; the short id where the name is not known"),
-    maybe("container_id", Type::Text, "id that the runtime gave it; null for the host"),
-    always("host", Type::Text, "name of the machine"),
-    maybe("pid", Type::Int32, "process id, in the machine's first pid namespace (getpid(2))"),
-    maybe("tid", Type::Int32, "thread id, in the machine's first pid namespace (gettid(2))"),
-    maybe("ppid", Type::Int32, "process id of the parent"),
-    maybe("ns_pid", Type::Int32, "process id as the process itself sees it, in its own pid namespace"),
-    maybe("uid", Type::UInt32, "effective user id, in the machine's first user namespace"),
-    maybe("comm", Type::Text, "name of the thread (PR_SET_NAME in prctl(2))"),
-    maybe("exe", Type::Text, "executable that the process runs, as the container sees it"),
+    optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers"),
+    optional("container_id", Type::Text, "id that the runtime gave the container; null: outside of containers"),
+    required("host", Type::Text, "name of the machine"),
+    optional("pid", Type::Int32, "process id, in the machine's initial pid namespace (getpid(2))"),
+    optional("tid", Type::Int32, "thread id, in the machine's initial pid namespace (gettid(2))"),
+    optional("ppid", Type::Int32, "process id of the parent"),
+    optional("ns_pid", Type::Int32, "process id in the process's own pid namespace, which is what the process itself sees"),
+    optional("uid", Type::UInt32, "effective user id, in the machine's initial user namespace"),
+    optional("comm", Type::Text, "name of the thread (PR_SET_NAME in prctl(2))"),
+    optional("exe", Type::Text, "path of the executable of the process, as the container sees it"),
     // what
-    always("kind", Type::Text, "syscall, process, container, gap or counts"),
-    maybe("action", Type::Text, "process: exit; container: found, started, stopped; gap: why events were lost"),
-    maybe("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
-    maybe("syscall", Type::Text, "name of the call, as in its man page"),
-    maybe("compat", Type::Bool, "true: a 32-bit call"),
-    maybe("ret", Type::Int64, "result; negative: an errno; null: did not return"),
-    maybe("error", Type::Text, "name of the errno, such as ENOENT; null: no error"),
-    maybe("denied", Type::Bool, "true: seccomp refused the call, which never ran"),
-    maybe("arg0", Type::Int64, "first argument; null where it is a pointer or there is none"),
-    maybe("arg1", Type::Int64, "second argument, likewise"),
-    maybe("arg2", Type::Int64, "third argument, likewise"),
-    maybe("arg3", Type::Int64, "fourth argument, likewise"),
-    maybe("arg4", Type::Int64, "fifth argument, likewise"),
-    maybe("arg5", Type::Int64, "sixth argument, likewise"),
+    required("kind", Type::Text, "syscall, process, container, gap or counts"),
+    optional("action", Type::Text, "process: exit; container: found, started or stopped; gap: why events were lost"),
+    optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
+    optional("syscall", Type::Text, "name of the call, as in its man page"),
+    optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
+    optional("ret", Type::Int64, "result; negative: an errno; null: the call did not return"),
+    optional("error", Type::Text, "name of the errno, such as ENOENT; null: no error"),
+    optional("denied", Type::Bool, "true: seccomp refused the call, so it was not executed"),
+    optional("arg0", Type::Int64, "first argument; null: a pointer, or no such argument"),
+    optional("arg1", Type::Int64, "second argument; null: a pointer, or no such argument"),
+    optional("arg2", Type::Int64, "third argument; null: a pointer, or no such argument"),
+    optional("arg3", Type::Int64, "fourth argument; null: a pointer, or no such argument"),
+    optional("arg4", Type::Int64, "fifth argument; null: a pointer, or no such argument"),
+    optional("arg5", Type::Int64, "sixth argument; null: a pointer, or no such argument"),
     // file
-    maybe("path", Type::Text, "file that the call was about: absolute, as the container sees it"),
-    maybe("path_arg", Type::Text, "path that the caller passed, as it stood in its memory"),
-    maybe("path2", Type::Text, "second file of rename, link, symlink, mount, sendfile, ..."),
-    maybe("fd", Type::Int32, "file descriptor that the call was about, or that it returned"),
-    maybe("dev", Type::Text, "device that holds the file, major:minor as in /proc/self/mountinfo"),
-    maybe("inode", Type::Int64, "inode number of the file, or of the socket"),
-    maybe("flags", Type::Int64, "flags of the call (O_*, MSG_*, CLONE_*, ...), as a number"),
-    maybe("mode", Type::Int32, "mode of the call (chmod, mkdir, open with O_CREAT, ...), as a number"),
-    maybe("bytes", Type::Int64, "bytes that the call moved"),
+    optional("path", Type::Text, "path of the file that the call used: absolute, as the container sees it"),
+    optional("path_arg", Type::Text, "path as the caller passed it, before it was resolved"),
+    optional("path2", Type::Text, "second path of rename, link, symlink, mount, sendfile, ..."),
+    optional("fd", Type::Int32, "file descriptor that the call used or returned"),
+    optional("dev", Type::Text, "device of the file, major:minor as in /proc/self/mountinfo"),
+    optional("inode", Type::Int64, "inode number of the file or socket"),
+    optional("flags", Type::Int64, "flags of the call (O_*, MSG_*, CLONE_*, ...), as a number"),
+    optional("mode", Type::Int32, "mode of the call (chmod, mkdir, open with O_CREAT, ...), as a number"),
+    optional("bytes", Type::Int64, "bytes that the call transferred"),
     // network
-    maybe("family", Type::Text, "address family: inet, inet6, unix, netlink, packet, ..."),
-    maybe("protocol", Type::Text, "tcp, udp, icmp, ...; unix: stream, dgram, seqpacket; netlink: route, audit, ..."),
-    maybe("local_addr", Type::Text, "address of this end"),
-    maybe("local_port", Type::Int32, "port of this end"),
-    maybe("peer_addr", Type::Text, "address of the other end"),
-    maybe("peer_port", Type::Int32, "port of the other end"),
-    maybe("peer_path", Type::Text, "unix socket: path of the other end, or of the listener; @name: abstract"),
-    maybe("dns_name", Type::Text, "name that the container had resolved to the peer's address"),
+    optional("family", Type::Text, "address family: inet, inet6, unix, netlink, packet, ..."),
+    optional("protocol", Type::Text, "tcp, udp, icmp, ...; unix: stream, dgram, seqpacket; netlink: route, audit, ..."),
+    optional("local_addr", Type::Text, "local address of the socket"),
+    optional("local_port", Type::Int32, "local port of the socket"),
+    optional("peer_addr", Type::Text, "address of the peer"),
+    optional("peer_port", Type::Int32, "port of the peer"),
+    optional("peer_path", Type::Text, "unix socket: path of the peer or of the listening socket; @name: abstract"),
+    optional("dns_name", Type::Text, "name that the container had resolved to the peer's address"),
     // process
-    maybe("argv", Type::Text, "exec: the arguments, quoted so that a POSIX shell would read them back"),
-    maybe("child_pid", Type::Int32, "fork, clone: process or thread that was made, in the machine's first pid namespace"),
-    maybe("exit_code", Type::Int32, "exit: code that the process passed to exit(2)"),
-    maybe("exit_signal", Type::Int32, "exit: number of the signal that killed the process"),
+    optional("argv", Type::Text, "exec: arguments, quoted for a POSIX shell"),
+    optional("child_pid", Type::Int32, "fork, clone: id of the new process or thread, in the machine's initial pid namespace"),
+    optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2)"),
+    optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process"),
     // container
-    maybe("image", Type::Text, "container rows: image it runs"),
-    maybe("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),
-    maybe("pod", Type::Text, "container rows: Kubernetes pod"),
-    maybe("namespace", Type::Text, "container rows: Kubernetes namespace"),
-    maybe("labels", Type::Text, "container rows: labels, as a JSON object"),
+    optional("image", Type::Text, "container rows: image of the container"),
+    optional("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),
+    optional("pod", Type::Text, "container rows: Kubernetes pod"),
+    optional("namespace", Type::Text, "container rows: Kubernetes namespace"),
+    optional("labels", Type::Text, "container rows: labels, as a JSON object"),
     // counts
-    maybe("calls", Type::Int64, "counts rows: how many calls of `syscall` there were by threads named `comm` from `time` on; `duration` is theirs together, `bytes` what they moved"),
-    maybe("errors", Type::Int64, "counts rows: how many of the calls failed"),
-    maybe("latency", Type::Text, "counts rows: JSON array; its element i says how many calls took 2^i ns or more and less than 2^(i+1)"),
+    optional("calls", Type::Int64, "counts rows: number of calls of `syscall` by threads named `comm` in the second that begins at `time`; `duration` and `bytes` are totals of these calls"),
+    optional("errors", Type::Int64, "counts rows: number of these calls that failed"),
+    optional("latency", Type::Text, "counts rows: JSON array; element i is the number of calls that took at least 2^i ns and less than 2^(i+1) ns"),
     // loss
-    maybe("lost", Type::Int64, "gap rows: how many events of `class` were lost between `time` and `time` + `duration`"),
-    maybe("cpu", Type::Int32, "gap rows: number of the CPU on which they were lost; null: it was on none, as where the disk was full"),
+    optional("lost", Type::Int64, "gap rows: number of events of `class` that were lost between `time` and `time` + `duration`"),
+    optional("cpu", Type::Int32, "gap rows: number of the CPU on which events were lost; null: no particular CPU, for example when the disk was full"),
 ];
 
-/// The index of a column in [`COLUMNS`].
+/// The columns by which rows are sorted within a row group. Consecutive calls of the same thread compress better and are
+/// faster to scan; `time` and `seq` restore the order of time.
+pub const FILE_ORDER: &[&str] = &["container_id", "tid", "syscall", "compat", "seq"];
+
+/// Returns the index of a column in [`COLUMNS`].
 pub fn index(name: &str) -> Option<usize> {
     COLUMNS.iter().position(|c| c.name == name)
 }
 
-/// The Arrow schema of `events`.
+/// Returns the Arrow schema of `events`.
 pub fn arrow_schema() -> Schema {
     Schema::new(
         COLUMNS
@@ -159,6 +164,13 @@ mod tests {
     fn names_are_unique() {
         for (i, c) in COLUMNS.iter().enumerate() {
             assert_eq!(index(c.name), Some(i), "{}", c.name);
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_file_is_of_columns() {
+        for name in FILE_ORDER {
+            assert!(index(name).is_some(), "{name}");
         }
     }
 }

@@ -1,33 +1,33 @@
-//! Names and texts of errnos.
+//! Names and messages of errnos.
 
 use syscalls::Errno;
 
-/// The last errno (ERESTART_RESTARTBLOCK).
+/// The greatest errno (ERESTART_RESTARTBLOCK).
 pub const LAST: i32 = 516;
 
-/// The name of an errno (2 is `ENOENT`), also of those that the kernel keeps to itself and tracers see
-/// (512 to 516, include/linux/errno.h).
+/// Returns the name of an errno (2 is `ENOENT`). Errnos 512 to 516, which the kernel uses internally and only tracers see, have
+/// names too (include/linux/errno.h).
 pub fn name(errno: i32) -> Option<&'static str> {
     Errno::new(errno).name()
 }
 
-/// What an errno means (2 is `No such file or directory`), in the words of perror(3) and strace(1).
+/// Returns the message of an errno (2 is `No such file or directory`), worded as by perror(3) and strace(1).
 pub fn text(errno: i32) -> Option<&'static str> {
-    match WORDS.iter().find(|(e, _)| e.into_raw() == errno) {
+    match GLIBC_TEXTS.iter().find(|(e, _)| e.into_raw() == errno) {
         Some((_, text)) => Some(text),
         None => Errno::new(errno).description(),
     }
 }
 
-/// The number of an errno (`ENOENT` is 2).
+/// Returns the number of an errno (`ENOENT` is 2).
 pub fn number(name: &str) -> Option<i32> {
     (1..=LAST).find(|errno| self::name(*errno) == Some(name))
 }
 
-/// Where the crate, which has the comments of the kernel's headers, and glibc's strerror(3) use other words. The
-/// texts of the kernel's own errnos are strace's.
+/// Messages of glibc's strerror(3) that differ from the crate's, which are the comments of the kernel's headers. The messages of
+/// the kernel's internal errnos are strace's.
 #[rustfmt::skip]
-const WORDS: &[(Errno, &str)] = &[
+const GLIBC_TEXTS: &[(Errno, &str)] = &[
     (Errno::EIO, "Input/output error"),
     (Errno::EBADF, "Bad file descriptor"),
     (Errno::EAGAIN, "Resource temporarily unavailable"),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_errno_has_a_name_and_a_text() {
-        // 41 and 58 are other names (EWOULDBLOCK, EDEADLOCK) on Linux.
+        // Linux has no errnos 41 and 58: EWOULDBLOCK and EDEADLOCK are aliases of other errnos.
         for errno in (1..=133).chain(512..=516).filter(|e| ![41, 58].contains(e)) {
             assert!(name(errno).is_some_and(|n| n.starts_with('E')), "{errno}");
             assert!(text(errno).is_some(), "{errno}");
@@ -72,14 +72,14 @@ mod tests {
         assert_eq!((name(0), name(4095), text(41)), (None, None, None));
     }
 
-    /// What users read in every other program's messages.
+    /// Other programs print the texts of the C library, so users know them.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn texts_are_the_c_librarys() {
         for errno in (1..=133).filter(|e| ![41, 58].contains(e)) {
-            let theirs = std::io::Error::from_raw_os_error(errno).to_string();
-            let ours = text(errno).map(|t| format!("{t} (os error {errno})"));
-            assert_eq!(ours, Some(theirs));
+            let expected = std::io::Error::from_raw_os_error(errno).to_string();
+            let actual = text(errno).map(|t| format!("{t} (os error {errno})"));
+            assert_eq!(actual, Some(expected));
         }
     }
 }

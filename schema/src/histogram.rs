@@ -1,175 +1,180 @@
-//! Numbers counted by size, to a part in 64: what percentiles are read from.
+//! Histograms of numbers with a relative error of less than 1/64, from which percentiles are computed.
+//!
+//! The bucket of a positive number consists of the exponent and the first 6 bits of the fraction of the double: its bits, shifted
+//! right. Negative numbers have negative buckets, and 0 has bucket 0. So buckets are in the order of the numbers.
 
 use std::collections::BTreeMap;
 
-/// Bits of a number's fraction that tell buckets apart: a bucket is less than 1/64 of its numbers wide.
-const FRACTION: u32 = 6;
-/// Low bits that do not.
-const REST: u32 = f64::MANTISSA_DIGITS - 1 - FRACTION;
-/// Buckets of sizes: those of infinity are the last.
-const SIZES: u32 = ((f64::INFINITY.to_bits() >> REST) + 1) as u32;
+/// Bits of a number's fraction that are part of its bucket: the width of a bucket is at most 1/64 of its numbers.
+const FRACTION_BITS: u32 = 6;
+/// Low bits of a number that are not part of its bucket.
+const DROPPED_BITS: u32 = f64::MANTISSA_DIGITS - 1 - FRACTION_BITS;
+/// Number of magnitudes. The last one is infinity.
+const MAGNITUDES: u32 = ((f64::INFINITY.to_bits() >> DROPPED_BITS) + 1) as u32;
 
-/// Bytes that a count takes which is more than a byte, about.
-const HIGH: usize = 24;
+/// Approximate size of an entry in [`Counts::high`].
+const HIGH_ENTRY_BYTES: usize = 24;
 
-/// How many numbers each bucket has.
+/// The number of values in each bucket.
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    /// Those below 0, by their size.
-    below: Counts,
+    negative: Counts,
     zeros: u64,
-    above: Counts,
-    /// Least and greatest number.
-    ends: (f64, f64),
+    positive: Counts,
+    min: f64,
+    max: f64,
 }
 
 impl Default for Histogram {
     fn default() -> Histogram {
         Histogram {
-            below: Counts::default(),
+            negative: Counts::default(),
             zeros: 0,
-            above: Counts::default(),
-            ends: (f64::INFINITY, f64::NEG_INFINITY),
+            positive: Counts::default(),
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
         }
     }
 }
 
-/// Counts by size.
+/// Counts by magnitude, which is the absolute value of a bucket.
 #[derive(Clone, Debug, Default)]
 struct Counts {
-    /// The size of the first.
+    /// The magnitude of the first element of `low`.
     first: u32,
-    /// Their low bytes, for few are larger.
-    counts: Vec<u8>,
-    /// What is above, by size.
+    /// The low bytes of the counts. Few counts are larger than a byte.
+    low: Vec<u8>,
+    /// The other bytes of larger counts, by magnitude.
     high: BTreeMap<u32, u64>,
 }
 
 impl Counts {
-    fn add(&mut self, size: u32, numbers: u64) {
-        if self.counts.is_empty() {
-            self.first = size;
+    fn add(&mut self, magnitude: u32, times: u64) {
+        if self.low.is_empty() {
+            self.first = magnitude;
         }
-        if size < self.first {
-            let more = (self.first - size) as usize;
-            self.counts.splice(0..0, std::iter::repeat_n(0, more));
-            self.first = size;
+        if magnitude < self.first {
+            let missing = (self.first - magnitude) as usize;
+            self.low.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = magnitude;
         }
-        let at = (size - self.first) as usize;
-        if at >= self.counts.len() {
-            self.counts.resize(at + 1, 0);
+        let at = (magnitude - self.first) as usize;
+        if at >= self.low.len() {
+            self.low.resize(at + 1, 0);
         }
-        let sum = u64::from(self.counts[at]).saturating_add(numbers);
-        self.counts[at] = sum as u8;
+        let sum = u64::from(self.low[at]).saturating_add(times);
+        self.low[at] = sum as u8;
         if sum > u64::from(u8::MAX) {
-            *self.high.entry(size).or_default() += sum >> u8::BITS;
+            *self.high.entry(magnitude).or_default() += sum >> u8::BITS;
         }
     }
 
-    /// Those that are not 0, by size.
+    /// Magnitudes with a count greater than 0, in ascending order.
     fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
-        let last = self.first + self.counts.len() as u32;
-        let each = (self.first..last).zip(self.counts.iter());
-        let each = each.map(|(size, low)| {
-            let high = self.high.get(&size).copied().unwrap_or(0);
-            (size, high << u8::BITS | u64::from(*low))
+        let end = self.first + self.low.len() as u32;
+        let counts = (self.first..end).zip(self.low.iter());
+        let counts = counts.map(|(magnitude, low)| {
+            let high = self.high.get(&magnitude).copied().unwrap_or(0);
+            (magnitude, high << u8::BITS | u64::from(*low))
         });
-        each.filter(|(_, count)| *count > 0)
+        counts.filter(|(_, count)| *count > 0)
     }
 }
 
 impl Histogram {
-    /// Counts a number. One that is none (NaN) is left out.
+    /// Counts a number. NaN is ignored.
     pub fn add(&mut self, number: f64) {
         self.add_times(number, 1);
     }
 
-    /// Counts a number so many times.
+    /// Counts a number `times` times. NaN is ignored.
     pub fn add_times(&mut self, number: f64, times: u64) {
         if !number.is_nan() {
-            self.reach((number, number));
+            self.extend_range(number, number);
             self.count(bucket(number), times);
         }
     }
 
-    /// Adds what another counts.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
-        self.reach(other.ends);
+        self.extend_range(other.min, other.max);
         other.buckets().for_each(|(b, n)| self.count(b, n));
     }
 
-    fn reach(&mut self, ends: (f64, f64)) {
-        self.ends = (self.ends.0.min(ends.0), self.ends.1.max(ends.1));
+    fn extend_range(&mut self, min: f64, max: f64) {
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
     }
 
-    fn count(&mut self, bucket: i32, numbers: u64) {
+    fn count(&mut self, bucket: i32, times: u64) {
         match bucket {
-            0 => self.zeros = self.zeros.saturating_add(numbers),
-            1.. => self.above.add(bucket.unsigned_abs(), numbers),
-            _ => self.below.add(bucket.unsigned_abs(), numbers),
+            0 => self.zeros = self.zeros.saturating_add(times),
+            1.. => self.positive.add(bucket.unsigned_abs(), times),
+            _ => self.negative.add(bucket.unsigned_abs(), times),
         }
     }
 
-    /// The buckets that are not empty, from the least on, with their counts.
+    /// Buckets that are not empty, in ascending order, with their counts.
     fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
-        let below = self.below.iter().rev();
-        let below = below.map(|(size, count)| (-(size as i32), count));
+        let negative = self.negative.iter().rev();
+        let negative = negative.map(|(magnitude, count)| (-(magnitude as i32), count));
         let zero = (self.zeros > 0).then_some((0, self.zeros));
-        let above = self.above.iter();
-        let above = above.map(|(size, count)| (size as i32, count));
-        below.chain(zero).chain(above)
+        let positive = self.positive.iter();
+        let positive = positive.map(|(magnitude, count)| (magnitude as i32, count));
+        negative.chain(zero).chain(positive)
     }
 
-    /// What `percent` of 100 numbers are not above: the middle of the bucket in which that one is, or an integer that is
-    /// alone in it. None: there are no numbers.
+    /// Returns the least number that at least `percent` percent of the numbers do not exceed, or `None` if there are no numbers.
+    /// The result is the middle of the number's bucket. It is exact if the bucket contains a single integer and all numbers are
+    /// integers.
     pub fn percentile(&self, percent: u8) -> Option<f64> {
-        let all: u128 = self.buckets().map(|(_, count)| u128::from(count)).sum();
-        let rank = (all * u128::from(percent)).div_ceil(100).max(1);
-        let mut below = 0;
+        let total: u128 = self.buckets().map(|(_, count)| u128::from(count)).sum();
+        let rank = (total * u128::from(percent)).div_ceil(100).max(1);
+        let mut cumulative = 0;
         let mut buckets = self.buckets();
         let found = buckets.find(|(_, count)| {
-            below += u128::from(*count);
-            below >= rank
+            cumulative += u128::from(*count);
+            cumulative >= rank
         });
-        let (least, greatest) = self.ends;
-        found.map(|(bucket, _)| middle(bucket).min(greatest).max(least))
+        found.map(|(bucket, _)| middle(bucket).min(self.max).max(self.min))
     }
 
-    /// Bytes that it takes beside itself, about.
+    /// Returns the approximate number of heap bytes.
     pub fn heap(&self) -> usize {
-        let high = self.below.high.len() + self.above.high.len();
-        self.below.counts.len() + self.above.counts.len() + high * HIGH
+        let high = self.negative.high.len() + self.positive.high.len();
+        self.negative.low.len() + self.positive.low.len() + high * HIGH_ENTRY_BYTES
     }
 
-    /// Least and greatest number, as little-endian doubles; then, for each bucket that is not empty, from the least on, two
-    /// LEB128 numbers: how far it is beyond the one before, the first beyond -131,009, and its count.
+    /// Encodes the histogram: the least and the greatest number as little-endian doubles; then two LEB128 numbers for each bucket
+    /// that is not empty, in ascending order: the difference to the previous bucket (of the first bucket, to -131,009), and
+    /// the count.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = [self.ends.0.to_le_bytes(), self.ends.1.to_le_bytes()].concat();
-        let mut before = -(SIZES as i32);
+        let mut bytes = [self.min.to_le_bytes(), self.max.to_le_bytes()].concat();
+        let mut previous = -(MAGNITUDES as i32);
         for (bucket, count) in self.buckets() {
-            put(u64::from(before.abs_diff(bucket)), &mut bytes);
-            put(count, &mut bytes);
-            before = bucket;
+            put_leb128(u64::from(previous.abs_diff(bucket)), &mut bytes);
+            put_leb128(count, &mut bytes);
+            previous = bucket;
         }
         bytes
     }
 
-    /// Adds what [`Histogram::to_bytes`] made of another. False: it made no such bytes.
+    /// Adds a histogram that [`Histogram::to_bytes`] encoded. Returns false if the bytes are invalid.
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> bool {
-        let Some((least, rest)) = bytes.split_first_chunk::<8>() else {
+        let Some((min, rest)) = bytes.split_first_chunk::<8>() else {
             return false;
         };
-        let Some((greatest, mut rest)) = rest.split_first_chunk::<8>() else {
+        let Some((max, mut rest)) = rest.split_first_chunk::<8>() else {
             return false;
         };
-        self.reach((f64::from_le_bytes(*least), f64::from_le_bytes(*greatest)));
-        let mut bucket = -i64::from(SIZES);
+        self.extend_range(f64::from_le_bytes(*min), f64::from_le_bytes(*max));
+        let mut bucket = -i64::from(MAGNITUDES);
         while !rest.is_empty() {
-            let (Some(step), Some(count)) = (take(&mut rest), take(&mut rest)) else {
+            let (Some(step), Some(count)) = (take_leb128(&mut rest), take_leb128(&mut rest)) else {
                 return false;
             };
             bucket = bucket.saturating_add_unsigned(step);
-            if bucket >= i64::from(SIZES) {
+            if bucket >= i64::from(MAGNITUDES) {
                 return false;
             }
             self.count(bucket as i32, count);
@@ -178,7 +183,7 @@ impl Histogram {
     }
 }
 
-fn put(mut number: u64, bytes: &mut Vec<u8>) {
+fn put_leb128(mut number: u64, bytes: &mut Vec<u8>) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -186,8 +191,8 @@ fn put(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// Takes a number from the front; None: there is none, or it is too large.
-fn take(bytes: &mut &[u8]) -> Option<u64> {
+/// Removes a number from the front of `bytes`. Returns `None` if there is no number, or if it has more than 64 bits.
+fn take_leb128(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
@@ -200,42 +205,42 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The bucket of a number: they are in the order of the numbers, and that of 0 is 0.
 fn bucket(number: f64) -> i32 {
-    let size = (number.abs().to_bits() >> REST) as i32;
+    let magnitude = (number.abs().to_bits() >> DROPPED_BITS) as i32;
     match number {
         _ if number == 0.0 => 0,
-        // What is smaller than all that has a bucket of its own is not 0 for that.
-        _ if number < 0.0 => -size.max(1),
-        _ => size.max(1),
+        // The smallest numbers have magnitude 0 after the shift. They belong to the buckets next to 0's.
+        _ if number < 0.0 => -magnitude.max(1),
+        _ => magnitude.max(1),
     }
 }
 
-/// The number that stands for those of a bucket.
+/// Returns the number that represents the numbers of a bucket.
 fn middle(bucket: i32) -> f64 {
-    let at = |size: u32| f64::from_bits(u64::from(size) << REST);
-    let (start, end) = (at(bucket.unsigned_abs()), at(bucket.unsigned_abs() + 1));
-    // In buckets this narrow there is one integer, and integers are what is measured.
-    let size = match end - start > 1.0 && end.is_finite() {
+    let number = |magnitude: u32| f64::from_bits(u64::from(magnitude) << DROPPED_BITS);
+    let start = number(bucket.unsigned_abs());
+    let end = number(bucket.unsigned_abs() + 1);
+    // A bucket that is at most 1 wide contains one integer, its start, and most measured numbers are integers.
+    let magnitude = match end - start > 1.0 && end.is_finite() {
         true => (start + end) / 2.0,
         false => start,
     };
-    if bucket < 0 { -size } else { size }
+    if bucket < 0 { -magnitude } else { magnitude }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(numbers: impl IntoIterator<Item = f64>) -> Histogram {
+    fn histogram_of(numbers: impl IntoIterator<Item = f64>) -> Histogram {
         let mut histogram = Histogram::default();
         numbers.into_iter().for_each(|n| histogram.add(n));
         histogram
     }
 
     #[test]
-    fn a_percentile_is_right_to_a_part_in_64() {
-        let histogram = of((1..=100_000).map(f64::from));
+    fn the_relative_error_of_percentiles_is_below_1_in_64() {
+        let histogram = histogram_of((1..=100_000).map(f64::from));
         for percent in 1..=100 {
             let exact = f64::from(percent) * 1000.0;
             let error = (histogram.percentile(percent).unwrap_or(0.0) - exact).abs() / exact;
@@ -244,12 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn small_integers_and_what_is_not_positive_are_exact() {
-        let histogram = of([-3.0, -3.0, 0.0, -0.0, 7.0, 100.0, f64::NAN]);
+    fn small_integers_zero_and_small_negative_integers_are_exact() {
+        let histogram = histogram_of([-3.0, -3.0, 0.0, -0.0, 7.0, 100.0, f64::NAN]);
         let percentiles = [1, 33, 50, 60, 80, 100].map(|p| histogram.percentile(p));
         assert_eq!(percentiles, [-3.0, -3.0, 0.0, 0.0, 7.0, 100.0].map(Some));
-        assert_eq!(of([]).percentile(50), None);
-        assert_eq!(of([f64::INFINITY]).percentile(50), Some(f64::INFINITY));
+        assert_eq!(histogram_of([]).percentile(50), None);
+        assert_eq!(
+            histogram_of([f64::INFINITY]).percentile(50),
+            Some(f64::INFINITY)
+        );
     }
 
     #[test]
@@ -269,27 +277,28 @@ mod tests {
         ];
         let buckets = numbers.map(bucket);
         assert!(buckets.is_sorted_by(|a, b| a < b), "{buckets:?}");
-        let mut sum = of([1.0, 2.0]);
-        sum.merge(&of([2.0, 0.5, -7.0]));
+        let mut sum = histogram_of([1.0, 2.0]);
+        sum.merge(&histogram_of([2.0, 0.5, -7.0]));
         let all: Vec<u64> = sum.buckets().map(|(_, count)| count).collect();
         assert_eq!(all, [1, 1, 1, 2]);
     }
 
     #[test]
-    fn bytes_say_the_same_and_what_are_none_is_found() {
-        let mut histogram = of([f64::NEG_INFINITY, -2.5, 0.0, 1.0, 1.0, 1e9, f64::INFINITY]);
+    fn bytes_are_decoded_and_invalid_bytes_are_rejected() {
+        let mut histogram =
+            histogram_of([f64::NEG_INFINITY, -2.5, 0.0, 1.0, 1.0, 1e9, f64::INFINITY]);
         histogram.add_times(77.0, u64::from(u32::MAX) + 5);
         let bytes = histogram.to_bytes();
-        let mut other = Histogram::default();
-        assert!(other.merge_bytes(&bytes));
-        assert!(other.buckets().eq(histogram.buckets()));
+        let mut decoded = Histogram::default();
+        assert!(decoded.merge_bytes(&bytes));
+        assert!(decoded.buckets().eq(histogram.buckets()));
         let many = u64::from(u32::MAX) + 5;
-        assert!(other.buckets().any(|(_, count)| count == many));
-        assert_eq!(other.to_bytes(), bytes);
+        assert!(decoded.buckets().any(|(_, count)| count == many));
+        assert_eq!(decoded.to_bytes(), bytes);
         assert!(!Histogram::default().merge_bytes(&bytes[..bytes.len() - 1]));
         assert!(!Histogram::default().merge_bytes(&bytes[..15]));
-        let far = [&bytes[..16], &[0xff; 10], &[1]].concat();
-        assert!(!Histogram::default().merge_bytes(&far));
-        assert!(of([]).to_bytes().len() == 16);
+        let out_of_range = [&bytes[..16], &[0xff; 10], &[1]].concat();
+        assert!(!Histogram::default().merge_bytes(&out_of_range));
+        assert!(histogram_of([]).to_bytes().len() == 16);
     }
 }

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Formats of numbers for people.
 
-/// A number with its thousands apart: `1,234,567`.
+/// Formats a number with thousands separators: `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -13,14 +13,14 @@ pub fn count(n: u64) -> String {
     out
 }
 
-/// A number of bytes: `1.5 kB`, of 1,000 bytes each.
+/// Formats a number of bytes with decimal units: `1.5 kB` is 1,500 bytes.
 pub fn bytes(n: u64) -> String {
     bytes_of(n as f64)
 }
 
-/// The same of any number, also a negative one.
+/// Formats any number of bytes, including negative ones and fractions, as [`bytes`] does.
 pub fn bytes_of(n: f64) -> String {
-    /// With the digits behind the point.
+    /// Units, and the number of digits after the decimal point.
     const UNITS: [(&str, usize); 6] = [
         ("B", 0),
         ("kB", 1),
@@ -32,26 +32,26 @@ pub fn bytes_of(n: f64) -> String {
     if n < 0.0 {
         return format!("-{}", bytes_of(-n));
     }
-    let mut rest = n;
+    let mut scaled = n;
     for (unit, digits) in UNITS {
-        // As it is rounded: 999,999 are 1.0 MB.
-        if rest + 0.5 / 10_f64.powi(digits as i32) < 1e3 {
-            return format!("{rest:.digits$} {unit}");
+        // The rounded number decides: 999,999 bytes are 1.0 MB, not 1000.0 kB.
+        if scaled + 0.5 / 10_f64.powi(digits as i32) < 1e3 {
+            return format!("{scaled:.digits$} {unit}");
         }
-        rest /= 1e3;
+        scaled /= 1e3;
     }
-    match rest < 1e6 {
-        true => format!("{rest:.2} EB"),
-        false => format!("{rest:.2e} EB"),
+    match scaled < 1e6 {
+        true => format!("{scaled:.2} EB"),
+        false => format!("{scaled:.2e} EB"),
     }
 }
 
-/// A span of nanoseconds: `250ns`, `25µs`, `1.5ms`, `2.50s`, `3m 05s`, `1h 02m`, `4d 03h`.
+/// Formats a duration of `ns` nanoseconds: `250ns`, `25µs`, `1.5ms`, `2.50s`, `3m 05s`, `1h 02m`, `4d 03h`.
 pub fn duration(ns: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
-    // Where a unit ends, less what is rounded up to the next one.
+    // The first durations that are rounded up to 1 s and 60 s.
     const SECOND_NS: i64 = 1_000_000_000 - 50_000;
     const MINUTE_NS: i64 = 60_000_000_000 - 5_000_000;
     match ns {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_readable() {
+    fn durations_are_readable() {
         let second = 1_000_000_000;
         for (ns, want) in [
             (0, "0ns"),

@@ -1,5 +1,6 @@
-//! What a ctrace event is: its columns, the views over them, the versions of the format, and the tables of
-//! syscalls and errnos. Knows neither libbpf nor DataFusion.
+//! The definition of a ctrace event, for the recorder and the query program: its columns, the views and rollups over them, the
+//! metadata of a recording, and the tables of syscalls and errnos. This crate depends on tables of the kernel's constants and
+//! on Arrow's types only.
 
 pub mod columns;
 pub mod errno;
@@ -11,3 +12,6 @@ pub mod strace;
 pub mod syscalls;
 pub mod text;
 pub mod views;
+
+/// Rows of a full batch. A Parquet recording has one row group for each batch.
+pub const BATCH_ROWS: usize = 262_144;

@@ -1,11 +1,12 @@
-//! The metadata of a recording: the key-value pairs in its Parquet footer, or the table `meta` in SQLite.
+//! The metadata of a recording: the key-value pairs in its Parquet footer, or the rows of the table `meta` in SQLite.
 
-/// Major and minor version of the format. A reader refuses a newer major; `docs/schema-changes.md` has a line for each.
+/// Major and minor version of the format. Readers reject recordings with a newer major version. `docs/schema-changes.md` has a
+/// line for each version.
 pub const SCHEMA_VERSION: (u32, u32) = (1, 2);
 
 /// Version of the format, `MAJOR.MINOR`.
 pub const KEY_SCHEMA: &str = "ctrace.schema";
-/// What wrote the recording, `ctrace-rec 0.1.0`.
+/// Name and version of the program that wrote the recording, `ctrace-rec 0.1.0`.
 pub const KEY_PRODUCER: &str = "ctrace.producer";
 /// Name of the machine.
 pub const KEY_HOST: &str = "ctrace.host";
@@ -19,30 +20,31 @@ pub const KEY_ARCH: &str = "ctrace.arch";
 pub const KEY_START: &str = "ctrace.start";
 /// Last instant of the recording, ns since 1970 UTC, decimal.
 pub const KEY_END: &str = "ctrace.end";
-/// JSON array of pairs `[boottime ns, wall clock ns]`, taken again and again, so that a clock step can be seen.
+/// JSON array of pairs `[boottime ns, wall clock ns]`, read at intervals, so that steps of the wall clock are visible.
 pub const KEY_CLOCKS: &str = "ctrace.clocks";
-/// JSON object: the filters that were asked for, by the name of their flag.
+/// JSON object: the filters of the recording, by the name of their flag.
 pub const KEY_FILTERS: &str = "ctrace.filters";
-/// Events in the recording, decimal.
+/// Number of events in the recording, decimal.
 pub const KEY_EVENTS: &str = "ctrace.events";
-/// JSON object: events that were lost, by class.
+/// JSON object: number of lost events by class.
 pub const KEY_LOST: &str = "ctrace.lost";
-/// JSON object: those of them that were given up so that the recorder took no more CPU than it might, by class; not there
-/// where nothing was.
+/// JSON object: number of lost events by class that were dropped to stay within `--max-cpu`. The key is missing if there were
+/// none.
 pub const KEY_SHED: &str = "ctrace.shed";
-/// JSON object: parts of events that are missing though the events are there. `definitions`: paths and addresses that
-/// did not fit the ring; `user_memory`: arguments that could not be read; `path_depth`, `argv`: cut; `threads`,
-/// `cgroups`: could not be watched for want of memory; `programs`: the kernel did not run one (Linux 7).
+/// JSON object: number of missing parts of events that are recorded otherwise. `definitions`: paths and addresses that did
+/// not fit into the ring; `user_memory`: arguments that could not be read; `path_depth`, `argv`: paths and arguments that
+/// were truncated; `threads`, `cgroups`: could not be watched for lack of memory; `programs`: the kernel did not run a BPF
+/// program (Linux 7).
 pub const KEY_MISSED: &str = "ctrace.missed";
 
-/// JSON object: of a dump of a ring, why it was written (`reason`, with `condition` for a trigger) and when that was (`time`, ns
-/// since 1970 UTC).
+/// JSON object, only in dumps of `--ring`: the reason of the dump (`reason`, with `condition` for a trigger) and its time (`time`,
+/// ns since 1970 UTC).
 pub const KEY_DUMP: &str = "ctrace.dump";
 
-/// Whether this build reads recordings of schema `version` (`MAJOR.MINOR`).
+/// Checks that this build can read recordings of format version `version` (`MAJOR.MINOR`).
 ///
 /// # Errors
-/// A sentence for the user, when the version is newer than this build or cannot be read.
+/// The version is newer than this build, or not a version. The error is a sentence for the user.
 pub fn check_version(version: &str) -> Result<(), String> {
     let (major, minor) = SCHEMA_VERSION;
     match version

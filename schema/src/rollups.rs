@@ -1,44 +1,56 @@
-//! Rollups: what a Parquet recording says of its events in sum, so that a question about many of them reads a few rows.
+//! Rollups: precomputed aggregates of the events in a Parquet recording. Queries that aggregate many events can read the few rows of
+//! a rollup instead.
 //!
-//! A rollup is `select KEYS, count(*) as n, sum, min, max and count of MEASURES from events where ONLY group by KEYS`. It
-//! stands in the file before the footer, where other readers pass over it, as an Arrow IPC stream under zstd; the pair
-//! [`KEY_ROLLUPS`] of the footer says where. A rollup may be missing: one that grows too large is left out.
+//! A rollup is the result of
+//!
+//! ```sql
+//! select KEYS, count(*) as n, STATS(MEASURES) from events where ONLY group by KEYS
+//! ```
+//!
+//! where the statistics are counts, sums, minima, maxima and histograms. The recording contains it as an Arrow IPC stream,
+//! compressed with zstd, before the footer, where other readers ignore it. The key-value pair [`KEY_ROLLUPS`] of the footer
+//! has its place. Rollups are optional: a rollup that would be too large is omitted.
 
 use arrow_schema::{DataType, Field, Schema};
 
 use crate::columns::{COLUMNS, Type, index};
 
-/// JSON array of objects, one for each rollup: `name`; `offset` and `length` of the zstd frame in the file, bytes, which
-/// has a checksum; `size`, bytes of the stream in it; `slice`, nanoseconds that a value of [`Facet::Slice`] stands for.
+/// JSON array with an object for each rollup: `name`; `offset` and `length` (bytes) of the zstd frame in the file, which has a
+/// checksum; `size` (bytes) of the uncompressed stream; `slice` (ns), the length of the time slices of [`Facet::Slice`].
 pub const KEY_ROLLUPS: &str = "ctrace.rollups";
 
-/// Name of the column that says for how many events a row stands.
+/// Name of the column with the number of events that a row aggregates.
 pub const N: &str = "n";
 
-/// Columns that stand in rollups together.
+/// A group of key columns. Rollups contain either all columns of a facet or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "their columns say what they are")]
 pub enum Facet {
+    /// Machine and container.
     Who,
+    /// Kind of the row, and which call it is.
     Call,
+    /// Kind of the row only.
     Kind,
-    /// `ret` where it is not positive, else 1.
+    /// The result of a call. All positive values of `ret` are replaced by [`POSITIVE`].
     Result,
-    /// What only rows have that are not about calls.
+    /// Columns that are null in rows of calls: exits of processes, and facts about containers.
     State,
+    /// User, name and executable of a thread.
     Thread,
+    /// File or socket by path.
     File,
-    /// `path`, cut: see [`directory`].
+    /// `path`, shortened by [`directory`].
     Directory,
+    /// Peer of a socket.
     Peer,
-    /// A peer without its port, of which a caller has another each time.
+    /// Peer of a socket without its port, because a client uses a different port for each connection.
     Address,
-    /// `time`, cut to a multiple of the slice: [`SLICES`].
+    /// `time`, rounded down to a multiple of the slice: [`SLICES`].
     Slice,
 }
 
 impl Facet {
-    /// All of them, each once.
+    /// All facets.
     pub const ALL: [Facet; 11] = [
         Facet::Who,
         Facet::Call,
@@ -53,7 +65,7 @@ impl Facet {
         Facet::Slice,
     ];
 
-    /// The columns of `events` that it is of.
+    /// Returns the columns of `events` in this facet.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
             Facet::Who => &["host", "container", "container_id"],
@@ -86,19 +98,21 @@ impl Facet {
     }
 }
 
-/// Slashes of a path up to which [`Facet::Directory`] keeps it: it tells two directories, `/usr/lib/`.
+/// Number of slashes in a path of [`Facet::Directory`], which is shortened to two directories: `/usr/lib/`.
 pub const SLASHES: usize = 3;
 
-/// A path up to its third slash and with it, which stands for all paths that begin like this; the whole if it has fewer.
+/// Shortens a path after its third slash, so that the result is a prefix of all paths in the directory. A path with fewer slashes
+/// is unchanged.
 pub fn directory(path: &str) -> &str {
     let third = path.match_indices('/').nth(SLASHES - 1);
     third.map_or(path, |(at, _)| &path[..=at])
 }
 
-/// The result that stands for all positive ones.
+/// The value of `ret` in rollups for all positive results.
 pub const POSITIVE: i64 = 1;
 
-/// How long a slice may be, ns: the first that makes few enough rows. Each is a multiple of those before it.
+/// Possible lengths of a time slice, ns. A recording uses the first length that results in few enough rows. Each length is a
+/// multiple of the previous ones.
 pub const SLICES: [i64; 5] = [
     1_000_000_000,
     10_000_000_000,
@@ -107,23 +121,23 @@ pub const SLICES: [i64; 5] = [
     3_600_000_000_000,
 ];
 
-/// What is known of the values of a column.
+/// A statistic of the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stat {
-    /// How many are not null.
+    /// Number of values that are not null.
     Count,
-    /// Their sum; null: there are none.
+    /// Sum, or null if there are no values.
     Sum,
-    /// The least.
+    /// Least value, or null.
     Min,
-    /// The greatest.
+    /// Greatest value, or null.
     Max,
-    /// How they are distributed: [`crate::histogram::Histogram::to_bytes`] of them as doubles.
+    /// Distribution of the values as doubles, encoded by [`crate::histogram::Histogram::to_bytes`].
     Histogram,
 }
 
 impl Stat {
-    /// The name of the column that tells this of `column`.
+    /// Returns the name of the rollup's column with this statistic of `column`: `sum_bytes`.
     pub fn name(self, column: &str) -> String {
         let stat = match self {
             Stat::Count => "count",
@@ -136,12 +150,12 @@ impl Stat {
     }
 }
 
-/// A column, and what is known of its values.
+/// A column that is aggregated, and the statistics of its values.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
-    /// A column of numbers, or one of which only [`Stat::Count`] is kept.
+    /// A column of numbers, or a column of any type with [`Stat::Count`] only.
     pub column: &'static str,
-    /// What is kept.
+    /// The statistics in the rollup.
     pub stats: &'static [Stat],
 }
 
@@ -166,31 +180,31 @@ const BYTES: Measure = measure("bytes", SUMS);
 const LOST: Measure = measure("lost", &[Stat::Count, Stat::Sum]);
 const ERRORS: Measure = measure("error", &[Stat::Count]);
 
-/// Which events a rollup is of.
+/// The condition for events that a rollup aggregates.
 #[derive(Clone, Copy, Debug)]
 pub enum Only {
-    /// All.
+    /// No condition.
     All,
-    /// Those with one of these values in a column, of [`Facet::Call`].
+    /// A column of [`Facet::Call`] has one of these values.
     OneOf(&'static str, &'static [&'static str]),
-    /// Those in which a column is not null.
+    /// A column is not null.
     Present(&'static str),
 }
 
-/// A rollup.
+/// The definition of a rollup.
 #[derive(Debug)]
 pub struct Rollup {
-    /// Its name in [`KEY_ROLLUPS`].
+    /// Name in [`KEY_ROLLUPS`].
     pub name: &'static str,
-    /// Its keys.
+    /// Groups of key columns.
     pub facets: &'static [Facet],
-    /// Its measures.
+    /// Columns with statistics.
     pub measures: &'static [Measure],
-    /// Its events.
+    /// Condition for events.
     pub only: Only,
 }
 
-/// Every rollup; of those that can answer a question the first one does, so the smaller ones come first.
+/// All rollups. Queries use the first rollup that can answer them, so smaller rollups come first.
 pub const ROLLUPS: &[Rollup] = &[
     Rollup {
         name: "lives",
@@ -288,7 +302,7 @@ pub const ROLLUPS: &[Rollup] = &[
 ];
 
 impl Rollup {
-    /// The columns of `events` that are its keys.
+    /// Returns the key columns.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.facets
             .iter()
@@ -296,7 +310,8 @@ impl Rollup {
             .copied()
     }
 
-    /// Its rows, as they stand in the file: keys, [`N`], and what is known of the measures. `text` is the type of text.
+    /// Returns the schema of the rollup's rows in the file: keys, [`N`], and the statistics of the measures. `text` is the Arrow type
+    /// of text columns.
     pub fn schema(&self, text: &DataType) -> Schema {
         let ty = |name: &str| match index(name).map(|i| COLUMNS[i].ty) {
             Some(Type::Text) | None => text.clone(),
@@ -324,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_column_is_one_of_events_and_stands_once() {
+    fn columns_exist_and_keys_are_unique() {
         for rollup in ROLLUPS {
             let mut keys: Vec<&str> = rollup.keys().collect();
             keys.sort_unstable();
@@ -339,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rollup_is_of_is_a_key_of_it() {
+    fn the_column_of_a_condition_is_a_key() {
         for rollup in ROLLUPS {
             match rollup.only {
                 Only::All => {}

@@ -1,13 +1,13 @@
-//! How bytes from the kernel become text that is safe to store and to show, and how they come back.
+//! Conversion of bytes from the kernel into text that is safe to store and to print, and back.
 //!
-//! A path, a comm or an argument is any bytes. Stored text is UTF-8; a byte that is not part of valid UTF-8, and a
-//! control character, is written `\xHH` (its UTF-8 bytes, each), and a backslash is written `\\`. So every tool
-//! reads the file, no terminal is driven by it, and nothing is lost: [`unescape`] gives the bytes back.
+//! A path, a thread name or an argument can contain any bytes. Stored text is UTF-8: a byte that is not part of valid UTF-8 is
+//! written as `\xHH`, a control character as `\xHH` for each of its UTF-8 bytes, and a backslash as `\\`. Any tool can read such
+//! text, it cannot control a terminal, and no information is lost: [`unescape`] returns the original bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Text for `bytes`. Borrows where nothing needs an escape, which is the common case.
+/// Converts `bytes` into text with escapes. Returns `bytes` themselves if nothing needs an escape, which is the common case.
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     if bytes
         .iter()
@@ -35,7 +35,8 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text of unknown origin, safe to show: control characters as [`escape`] writes them, all else, backslashes too, as it is.
+/// Makes text of unknown origin safe to print: escapes control characters as [`escape`] does and leaves everything else, including
+/// backslashes, unchanged.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
@@ -54,12 +55,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character may drive a terminal or hide in a line.
+/// Whether a character can control a terminal, or be invisible in a line or change its direction.
 pub fn is_control(c: char) -> bool {
     c.is_control() || is_format(c)
 }
 
-/// Characters that are no control characters by Unicode's category and yet turn a line of text around or hide in it:
+/// Characters that are invisible or change the direction of text, although their Unicode category is not "control":
 /// bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
@@ -70,7 +71,7 @@ fn hex(out: &mut String, byte: u8) {
     let _ = write!(out, "\\x{byte:02x}");
 }
 
-/// The bytes that `text` stands for: the inverse of [`escape`]. Text that `escape` cannot have made comes back as it is.
+/// Returns the original bytes of a `text` from [`escape`]. Backslashes that `escape` cannot have written are left unchanged.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -93,8 +94,8 @@ fn nibble(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|d| d as u8)
 }
 
-/// The arguments of an exec, which the kernel holds NUL-terminated one after the other, as a POSIX shell would read
-/// them back. Bytes that need an escape are written as [`escape`] writes them, inside single quotes.
+/// Quotes the arguments of an exec for a POSIX shell. `argv` has the layout of the kernel: NUL-terminated strings, one after the
+/// other. Bytes that need an escape are written as by [`escape`], inside single quotes.
 pub fn shell_join(argv: &[u8]) -> String {
     let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
     let mut out = String::with_capacity(argv.len() + 8);
@@ -115,8 +116,8 @@ pub fn shell_join(argv: &[u8]) -> String {
     out
 }
 
-/// The arguments that [`shell_join`] wrote, each as [`escape`] writes it.
-pub fn shell_split(argv: &str) -> Vec<String> {
+/// Splits a text from [`shell_join`] into the arguments, each escaped as by [`escape`].
+pub(crate) fn shell_split(argv: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;
@@ -128,13 +129,20 @@ pub fn shell_split(argv: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             ' ' if !quoted => words.extend(word.take()),
-            // Outside of quotes it stands before a quote alone.
+            // Outside of quotes, `shell_join` writes backslashes only before quotes.
             '\\' if !quoted => word.get_or_insert_default().extend(rest.next()),
             c => word.get_or_insert_default().push(c),
         }
     }
     words.extend(word);
     words
+}
+
+/// Shortens the id of a container to 12 digits, as `docker ps` does. Ids that are not 64 hexadecimal digits stay as they are: runc
+/// and LXC use names as ids.
+pub fn short_id(id: &str) -> &str {
+    let is_hash = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hash { &id[..12] } else { id }
 }
 
 #[cfg(test)]
@@ -147,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_comes_back() {
+    fn every_byte_is_restored() {
         let all: Vec<u8> = (0..=255).chain("é\u{202e}漢".bytes()).collect();
         let text = escape(&all);
         assert!(!text.chars().any(|c| c.is_control()));
@@ -156,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn printable_leaves_what_is_escaped_already() {
+    fn printable_does_not_escape_twice() {
         assert_eq!(
             printable("a\u{1b}[31m\\n\u{202e}é"),
             r"a\x1b[31m\n\xe2\x80\xaeé"
@@ -176,8 +184,9 @@ mod tests {
             r"sh -c 'echo '\''hi'\'' $X' ''"
         );
     }
+
     #[test]
-    fn argv_comes_back() {
+    fn argv_is_restored() {
         for argv in [&b"sh\0-c\0echo 'hi' $X\0\0"[..], b"'\0a b\0\\\0\x1b[m"] {
             let words = argv.strip_suffix(b"\0").unwrap_or(argv);
             let want: Vec<_> = words
@@ -185,6 +194,25 @@ mod tests {
                 .map(|w| escape(w).into_owned())
                 .collect();
             assert_eq!(shell_split(&shell_join(argv)), want);
+        }
+    }
+
+    #[test]
+    fn only_hashes_are_shortened() {
+        let hash = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
+        assert_eq!(short_id(hash), "07898f0291f1");
+        assert_eq!(short_id(&hash.to_uppercase()), "07898F0291F1");
+        let not_hexadecimal = hash.replace('f', "g");
+        let multibyte = "é".repeat(32);
+        for id in [
+            "",
+            "cont-runc",
+            &hash[1..],
+            &not_hexadecimal,
+            &multibyte,
+            "a-name-that-is-longer-than-twelve-characters",
+        ] {
+            assert_eq!(short_id(id), id);
         }
     }
 }

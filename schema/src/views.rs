@@ -1,20 +1,20 @@
-//! The views over `events`, as SQL that DataFusion, SQLite and DuckDB all take.
+//! The views over `events`. Their SQL is valid in DataFusion, SQLite and DuckDB.
 
 /// One view.
 #[derive(Debug)]
 pub struct View {
-    /// Its name in SQL.
+    /// Name in SQL.
     pub name: &'static str,
-    /// What `describe` shows.
+    /// Description for users, printed by `describe` and listed in `docs/schema.md`.
     pub comment: &'static str,
-    /// The query behind it, over `events` and other views: `create view NAME as SQL`.
+    /// The query of the view, over `events` and other views, without `create view NAME as`.
     pub sql: &'static str,
-    /// Name and comment of the columns that `events` does not have, or that mean something else there.
+    /// Names and descriptions of the columns that `events` does not have or that have a different meaning there.
     own: &'static [(&'static str, &'static str)],
 }
 
 impl View {
-    /// The comment of one of its columns: its own, else that of the column of `events`.
+    /// Returns the description of a column of this view. Columns that are selected from `events` have the same description there.
     pub fn column_comment(&self, column: &str) -> Option<&'static str> {
         let own = self.own.iter().find(|(name, _)| *name == column);
         own.map(|(_, comment)| *comment)
@@ -22,15 +22,15 @@ impl View {
     }
 }
 
-/// The view with this name.
+/// Returns the view with this name.
 pub fn view(name: &str) -> Option<&'static View> {
     VIEWS.iter().find(|v| v.name == name)
 }
 
-const FIRST_SEEN: (&str, &str) = ("first_seen", "when its first call began, UTC");
-const LAST_SEEN: (&str, &str) = ("last_seen", "when its last call began, UTC");
+const FIRST_SEEN: (&str, &str) = ("first_seen", "when the first of the calls began, UTC");
+const LAST_SEEN: (&str, &str) = ("last_seen", "when the last of the calls began, UTC");
 
-/// Every view; one may use those before it.
+/// All views. A view may use the views before it.
 pub const VIEWS: &[View] = &[
     View {
         name: "syscalls",
@@ -48,54 +48,57 @@ pub const VIEWS: &[View] = &[
                 "open, read, write, copy, list, exec, map, create, delete, rename, truncate, stat, attributes, mount, \
                  close or other",
             ),
-            ("bytes", "bytes that the call moved; null: none"),
+            ("bytes", "bytes that the call transferred; null: none"),
         ],
     },
     View {
         name: "connections",
-        comment: "sockets with a peer, one row for each pair of ends in a container",
+        comment: "sockets with a peer, one row for each container and pair of local and peer address",
         sql: include_str!("views/connections.sql"),
         own: &[
             (
                 "direction",
-                "out: the container began it; in: the other end did; null: it was open before the recording",
+                "out: initiated by the container; in: initiated by the peer; null: open before the recording",
             ),
-            ("comm", "name of a thread that used it"),
-            ("opened", "how often it was connected or accepted"),
-            ("failed", "how often connect(2) failed"),
-            ("connect_error", "errno of a connect(2) that failed"),
-            ("calls", "calls on it"),
-            ("bytes_sent", "bytes that calls on it sent"),
-            ("bytes_received", "bytes that calls on it received"),
+            ("comm", "name of a thread that used the socket"),
+            ("opened", "number of connections that were made or accepted"),
+            ("failed", "number of failed connects"),
+            ("connect_error", "errno of a failed connect"),
+            ("calls", "number of calls on the socket"),
+            ("bytes_sent", "bytes that these calls sent"),
+            ("bytes_received", "bytes that these calls received"),
             FIRST_SEEN,
             LAST_SEEN,
         ],
     },
     View {
         name: "processes",
-        comment: "processes, one row each, also those that ran before the recording",
+        comment: "processes, one row each, including processes that started before the recording",
         sql: include_str!("views/processes.sql"),
         own: &[
-            ("comm", "name of the process, as of its last exec"),
-            ("exe", "executable, as of its last exec"),
+            ("comm", "name of the process after its last exec"),
+            ("exe", "executable of its last exec"),
             (
                 "argv",
-                "arguments of its last exec, quoted for a POSIX shell; null: executed nothing",
+                "arguments of its last exec, quoted for a POSIX shell; null: no exec",
             ),
             (
                 "started",
-                "when it was forked, UTC; null: before the recording",
+                "when the process was forked, UTC; null: before the recording",
             ),
-            ("first_seen", "when it is first heard of, UTC"),
-            ("exited", "when it ended, UTC; null: after the recording"),
+            ("first_seen", "when the process was first seen, UTC"),
+            (
+                "exited",
+                "when the process exited, UTC; null: after the recording",
+            ),
         ],
     },
     View {
         name: "containers",
-        comment: "containers, one row each; `host` stands for what runs in none",
+        comment: "containers, one row each; `host` is everything outside of containers",
         sql: include_str!("views/containers.sql"),
         own: &[
-            ("image", "image it runs"),
+            ("image", "image of the container"),
             (
                 "runtime",
                 "docker, containerd, cri-o, podman, runc, crun, lxc or systemd-nspawn",
@@ -105,38 +108,44 @@ pub const VIEWS: &[View] = &[
             ("labels", "labels, as a JSON object"),
             (
                 "started",
-                "when it started, UTC; null: before the recording",
+                "when the container started, UTC; null: before the recording",
             ),
-            ("stopped", "when it stopped, UTC; null: after the recording"),
-            ("calls", "its calls"),
-            ("errors", "its calls that failed"),
-            ("denied", "its calls that seccomp refused"),
-            ("lost", "events of it that were lost"),
-            ("first_seen", "when its first event began, UTC"),
-            ("last_seen", "when its last event began, UTC"),
+            (
+                "stopped",
+                "when the container stopped, UTC; null: after the recording",
+            ),
+            ("calls", "number of calls"),
+            ("errors", "number of failed calls"),
+            ("denied", "number of calls that seccomp refused"),
+            ("lost", "number of lost events"),
+            ("first_seen", "when the first event began, UTC"),
+            ("last_seen", "when the last event began, UTC"),
         ],
     },
     View {
         name: "links",
-        comment: "which container talks to which: over a network, a unix socket, or a file that one writes and one reads",
+        comment: "pairs of containers that communicate: over a network, a unix socket, or a file that one writes and the other reads",
         sql: include_str!("views/links.sql"),
         own: &[
             ("source", "container that connects, sends or writes"),
-            ("source_id", "its id"),
-            ("source_host", "its machine"),
+            ("source_id", "id of the source"),
+            ("source_host", "machine of the source"),
             ("target", "container that accepts, receives or reads"),
-            ("target_id", "its id"),
-            ("target_host", "its machine"),
+            ("target_id", "id of the target"),
+            ("target_host", "machine of the target"),
             ("protocol", "tcp, udp, ..., unix or file"),
             (
                 "address",
-                "where they meet: address and port of the target, path of the socket, path of the file",
+                "address and port of the target, path of the socket, or path of the file",
             ),
             (
                 "connections",
-                "connections that were made, or that were open already",
+                "number of connections, including connections that were open before the recording",
             ),
-            ("failed", "connections that were refused or timed out"),
+            (
+                "failed",
+                "number of connections that were refused or timed out",
+            ),
             ("bytes_sent", "bytes from source to target"),
             ("bytes_received", "bytes from target to source"),
             FIRST_SEEN,
@@ -145,32 +154,29 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "counts",
-        comment: "calls that were counted (ctrace-rec --mode counts): a row a second for each container, thread name and call",
+        comment: "numbers of calls (ctrace-rec --mode counts), one row per second for each container, thread name and call",
         sql: include_str!("views/counts.sql"),
         own: &[
             ("time", "when the second began, UTC"),
-            ("duration", "time that the calls took together, ns"),
-            ("bytes", "bytes that the calls moved"),
+            ("duration", "total time of the calls, ns"),
+            ("bytes", "bytes that the calls transferred"),
         ],
     },
     View {
         name: "gaps",
-        comment: "what was lost and when, one row for each stretch of time and CPU",
+        comment: "lost events, one row for each time span and CPU",
         sql: include_str!("views/gaps.sql"),
         own: &[
-            ("time", "when the loss began, UTC"),
-            ("duration", "how long it lasted, ns"),
-            (
-                "container",
-                "container whose events were lost; null: not known",
-            ),
-            ("class", "class of the calls that were lost"),
-            ("lost", "how many events were lost"),
+            ("time", "when the time span began, UTC"),
+            ("duration", "length of the time span, ns"),
+            ("container", "container of the lost events; null: not known"),
+            ("class", "class of the lost calls"),
+            ("lost", "number of lost events"),
             (
                 "cpu",
-                "number of the CPU on which they were lost; null: on none, or not known",
+                "number of the CPU on which events were lost; null: no particular CPU, or not known",
             ),
-            ("reason", "why"),
+            ("reason", "reason of the loss"),
         ],
     },
 ];

@@ -1,4 +1,4 @@
-//! `docs/schema.md` and the code say the same.
+//! `docs/schema.md` and the code agree.
 
 use ctrace_schema::columns::{COLUMNS, Type};
 use ctrace_schema::{meta, views};
@@ -9,14 +9,14 @@ const CHANGES: &str = include_str!(concat!(
     "/../docs/schema-changes.md"
 ));
 
-/// The lines between two headings of the page, the first given as it stands.
+/// The lines of the page between this heading and the next one of the same level.
 fn section(heading: &str) -> impl Iterator<Item = &'static str> {
     let heading = format!("## {heading}");
     let lines = PAGE.lines().skip_while(move |line| *line != heading);
     lines.skip(1).take_while(|line| !line.starts_with("## "))
 }
 
-/// The rows of a section's tables, without their headings.
+/// The rows of the tables in a section, without their headers.
 fn rows(heading: &str) -> Vec<&'static str> {
     section(heading)
         .filter(|line| line.starts_with("| `"))
@@ -35,7 +35,7 @@ fn type_name(ty: Type) -> &'static str {
 }
 
 #[test]
-fn every_column_has_its_row_in_order() {
+fn every_column_is_described_in_order() {
     let expected: Vec<String> = COLUMNS
         .iter()
         .map(|c| format!("| `{}` | {} | {} |", c.name, type_name(c.ty), c.comment))
@@ -50,13 +50,13 @@ fn the_columns_that_are_never_null_are_named() {
         .filter(|c| !c.nullable)
         .map(|c| format!("`{}`", c.name))
         .collect();
-    let (last, first) = names.split_last().expect("some are never null");
+    let (last, first) = names.split_last().expect("some columns are never null");
     let sentence = format!("{} and {last} are never null", first.join(", "));
     assert!(PAGE.contains(&sentence), "{sentence}");
 }
 
 #[test]
-fn every_view_has_its_row() {
+fn every_view_is_described() {
     let expected: Vec<String> = views::VIEWS
         .iter()
         .map(|v| format!("| `{}` | {} |", v.name, v.comment))
@@ -65,7 +65,7 @@ fn every_view_has_its_row() {
 }
 
 #[test]
-fn every_key_of_the_metadata_has_its_row() {
+fn every_metadata_key_is_described() {
     let keys: Vec<&str> = rows("About the recording itself")
         .iter()
         .filter_map(|row| row.split('`').nth(1))
@@ -91,7 +91,7 @@ fn every_key_of_the_metadata_has_its_row() {
 }
 
 #[test]
-fn the_version_is_that_of_the_code() {
+fn the_version_is_current() {
     let (major, minor) = meta::SCHEMA_VERSION;
     assert!(PAGE.contains(&format!("describes version {major}.{minor} of the format")));
     assert!(CHANGES.contains(&format!("- {major}.{minor}: ")));

@@ -1,8 +1,8 @@
-//! A recording as an SQLite database: the table `event` with a row for each event, and side tables for what repeats, such
-//! as threads, files and sockets.
+//! The SQLite schema of a recording.
 //!
-//! The view `events` puts them together again, with the columns of [`ctrace_schema::columns`]; the other views stand on it, and
-//! the table `meta` holds the metadata. A column that is new in a later version is added to the side table `detail`.
+//! The table `event` has a row for each event, and side tables have the values that repeat, such as threads, files and sockets.
+//! The view `events` joins these tables into the columns of [`ctrace_schema::columns`]; the other views are built on it. The
+//! table `meta` contains the metadata. A column that a later version of the format adds belongs to the side table `detail`.
 
 mod writer;
 
@@ -14,47 +14,51 @@ use ctrace_schema::views::VIEWS;
 
 pub use writer::{WriteError, Writer};
 
-/// The columns that differ from row to row, and stand in the table `event` itself.
+/// The columns that the table `event` itself contains, because their values differ from row to row.
 ///
-/// `seq` stands there as what to add to the row's `id`: 0 where rows come in the order of `seq`, which takes no byte.
+/// `seq` is stored as the difference to the row's `id`. This is 0 if rows are written in the order of `seq`, and SQLite stores 0
+/// without a byte of content.
 pub const OWN: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
 
-/// A table of columns that take few values together. A row of `event` refers to its row by `TABLE_ref`, which is null
-/// where all of these columns are.
+/// A side table: columns with few distinct combinations of values, each stored once. The column `TABLE_ref` of `event` refers
+/// to a row of it, or is null if all of these columns are null.
 #[derive(Debug)]
 pub struct Side {
-    /// Its name.
+    /// The name of the table.
     pub table: &'static str,
-    /// Its columns beside `id`, the primary key.
+    /// The columns of the table except for its primary key, `id`.
     pub columns: Vec<&'static Column>,
 }
 
 impl Side {
-    /// The column of `event` that refers to it.
+    /// The name of the column of `event` that refers to this table.
     pub fn reference(&self) -> String {
         format!("{}_ref", self.table)
     }
 }
 
-/// Every column that is not in [`OWN`] is in one of them.
+/// The side tables. Each column that is not in [`OWN`] is in one of them.
 pub static SIDES: LazyLock<Vec<Side>> = LazyLock::new(|| {
-    let mut rest: Vec<&Column> = COLUMNS.iter().filter(|c| !OWN.contains(&c.name)).collect();
-    let mut sides: Vec<Side> = NAMED
+    let mut remaining: Vec<&Column> = COLUMNS.iter().filter(|c| !OWN.contains(&c.name)).collect();
+    let mut sides: Vec<Side> = GROUPS
         .iter()
         .map(|(table, names)| Side {
             table,
-            columns: rest.extract_if(.., |c| names.contains(&c.name)).collect(),
+            columns: remaining
+                .extract_if(.., |c| names.contains(&c.name))
+                .collect(),
         })
         .collect();
     sides.push(Side {
         table: "detail",
-        columns: rest,
+        columns: remaining,
     });
     sides
 });
 
-/// What goes together: what a thread is, what a call is, what an fd refers to.
-const NAMED: &[(&str, &[&str])] = &[
+/// Side tables and their columns, which change together: properties of a thread, of a call, or of the file or socket behind an
+/// fd.
+const GROUPS: &[(&str, &[&str])] = &[
     ("container", &["container", "container_id", "host"]),
     (
         "task",
@@ -90,11 +94,11 @@ const NAMED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The statements that make an empty recording.
-pub fn ddl() -> String {
+/// The SQL statements that create an empty recording.
+pub(crate) fn ddl() -> String {
     let mut sql = String::from(
         "create table meta (key text primary key, value text not null) strict, without rowid;\n\
-         -- Rows `first` to `last` of `event` began between `start` and `end`: where to look for a time.\n\
+         -- Rows `first` to `last` of `event` began between `start` and `end`. Readers use this to skip rows.\n\
          create table span (first integer primary key, last integer not null, start integer not null, \
          end integer not null) strict;\n",
     );
@@ -118,7 +122,7 @@ pub fn ddl() -> String {
         sql,
         "create table event (id integer primary key{own}{refs}) strict;"
     );
-    let _ = writeln!(sql, "create view events as {};", wide());
+    let _ = writeln!(sql, "create view events as {};", events_query());
     for view in VIEWS {
         let _ = writeln!(sql, "create view {} as {};", view.name, view.sql);
     }
@@ -134,8 +138,8 @@ fn definition(column: &Column) -> String {
     format!(", {} {ty}{null}", column.name)
 }
 
-/// The query behind the view `events`. SQLite leaves out the joins of which nothing is asked.
-fn wide() -> String {
+/// The query of the view `events`. SQLite omits the joins with tables whose columns are not used.
+fn events_query() -> String {
     let column = |column: &Column| match column.name {
         "seq" => "event.id + event.seq as seq".to_string(),
         name if OWN.contains(&name) => format!("event.{name}"),

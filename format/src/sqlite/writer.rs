@@ -1,4 +1,4 @@
-//! Writes events into an SQLite database, each call of [`Writer::write`] in one transaction.
+//! The writer of recordings in SQLite.
 
 use std::path::Path;
 
@@ -11,102 +11,111 @@ use rustc_hash::FxHashMap;
 
 use super::{OWN, SIDES, Side};
 
-/// Why events could not be written.
+/// The reason why events could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// What SQLite says.
+    /// SQLite reports an error.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// A batch that is none of events.
+    /// The batch does not have this column of events with the expected type.
     #[error("its column `{0}` is none of a recording")]
     Column(&'static str),
 }
 
 impl WriteError {
-    /// Whether there is no room on the disk.
+    /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
         let WriteError::Sqlite(rusqlite::Error::SqliteFailure(e, _)) = self else {
             return false;
         };
-        // The log's index is a file, too, and has an error of its own.
+        // The index of the write-ahead log is a file of its own, with its own error code.
         e.code == ErrorCode::DiskFull || e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
     }
 }
 
-/// Bytes of one side table that are remembered, so that a row of it is written once. What is forgotten is written again
-/// when it comes again, which takes space and changes nothing.
-const REMEMBERED: usize = 8 << 20;
+/// Limit for the cached rows of a side table. A row that is not cached any more is written again when it is needed, which takes
+/// space on the disk and does not change answers.
+const MAX_CACHED_BYTES: usize = 8 << 20;
 
-/// Bytes of a page: fewer, larger pages cost less CPU where rows are appended.
-const PAGE: u32 = 16 << 10;
+/// Fewer, larger pages take less CPU time if rows are appended.
+const PAGE_BYTES: u32 = 16 << 10;
 
-/// A recording that is being written.
+/// A recording in SQLite that is being written. Each call of [`Writer::write`] is one transaction.
 #[derive(Debug)]
 pub struct Writer {
     db: Connection,
-    /// The last `id` of `event`.
-    last: i64,
-    known: Vec<Known>,
+    /// The greatest `id` of `event`.
+    last_id: i64,
+    /// One for each of [`SIDES`].
+    caches: Vec<SideCache>,
 }
 
-/// The rows of a side table.
+/// The rows of a side table that are known to be in the database.
 #[derive(Debug, Default)]
-struct Known {
+struct SideCache {
+    /// Values of a row, as encoded by [`SideCache::id`], to its `id`.
     ids: FxHashMap<Box<[u8]>, i64>,
-    bytes: usize,
-    last: i64,
+    key_bytes: usize,
+    /// The greatest `id` of the table.
+    last_id: i64,
 }
 
 impl Writer {
-    /// Begins a recording in the empty or missing file at `path`, with the metadata that is known already.
+    /// Begins a recording in the empty or missing file at `path`, with the metadata that is already known.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path, meta: &[(&str, String)]) -> Result<Writer, WriteError> {
         let db = Connection::open(path)?;
-        db.pragma_update(None, "page_size", PAGE)?;
-        // A commit is in the file when it returns, whatever becomes of this process.
+        db.pragma_update(None, "page_size", PAGE_BYTES)?;
+        // A commit is in the file when it returns, even if this process is killed afterwards.
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "normal")?;
         db.execute_batch(&format!("begin;\n{}commit;", super::ddl()))?;
         let writer = Writer {
             db,
-            last: 0,
-            known: SIDES.iter().map(|_| Known::default()).collect(),
+            last_id: 0,
+            caches: SIDES.iter().map(|_| SideCache::default()).collect(),
         };
-        writer.describe(meta)?;
+        writer.write_meta(meta)?;
         Ok(writer)
     }
 
-    /// Writes the rows of a batch with the columns of [`ctrace_schema::columns`], text as dictionaries with `UInt32` keys.
+    /// Writes the rows of a batch, in one transaction. The batch must have the columns of [`ctrace_schema::columns`], with texts
+    /// as dictionaries with `UInt32` keys.
     ///
     /// # Errors
-    /// The file cannot be written, in which case nothing of the batch is; or the batch is none of events.
+    /// The file cannot be written, and then contains no row of the batch; or the batch is not a batch of events.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        let Writer { db, last, known } = self;
+        let Writer {
+            db,
+            last_id,
+            caches,
+        } = self;
         let transaction = db.transaction()?;
-        let written =
-            insert(&transaction, known, *last, batch).and_then(|()| Ok(transaction.commit()?));
-        match written {
-            Ok(()) => *last += batch.num_rows() as i64,
-            // Rows of side tables that are remembered may be gone again.
-            Err(_) => known.iter_mut().for_each(Known::forget),
+        let result =
+            insert(&transaction, caches, *last_id, batch).and_then(|()| Ok(transaction.commit()?));
+        match result {
+            Ok(()) => *last_id += batch.num_rows() as i64,
+            // The transaction has been rolled back, so cached rows of side tables may be missing.
+            Err(_) => caches.iter_mut().for_each(SideCache::clear),
         }
-        written
+        result
     }
 
-    /// Ends the recording: what is in the write-ahead log goes into the file, which is one again.
+    /// Ends the recording with the final metadata. The write-ahead log is moved into the database, so that the recording is a
+    /// single file.
     ///
     /// # Errors
-    /// The file cannot be written. What was written before is kept.
+    /// The file cannot be written. Rows that were written before are not lost.
     pub fn finish(self, meta: &[(&str, String)]) -> Result<(), WriteError> {
-        self.describe(meta)?;
-        // Where somebody reads it just now, it stays as it is: the last of them does this.
+        self.write_meta(meta)?;
+        // This fails while another program reads the database. SQLite then moves the log when the last reader closes it.
         let _ = self.db.pragma_update(None, "journal_mode", "delete");
         self.db.close().map_err(|(_, e)| e.into())
     }
 
-    fn describe(&self, meta: &[(&str, String)]) -> Result<(), WriteError> {
+    fn write_meta(&self, meta: &[(&str, String)]) -> Result<(), WriteError> {
         let transaction = self.db.unchecked_transaction()?;
         let mut insert = transaction.prepare("insert or replace into meta values (?, ?)")?;
         for (key, value) in meta {
@@ -119,13 +128,13 @@ impl Writer {
 
 fn insert(
     db: &Connection,
-    known: &mut [Known],
-    last: i64,
+    caches: &mut [SideCache],
+    last_id: i64,
     batch: &RecordBatch,
 ) -> Result<(), WriteError> {
     let mut references = Vec::new();
-    for (side, known) in SIDES.iter().zip(known) {
-        references.push(known.references(db, side, batch)?);
+    for (side, cache) in SIDES.iter().zip(caches) {
+        references.push(cache.references(db, side, batch)?);
     }
     let marks = vec!["?"; 1 + OWN.len() + references.len()].join(", ");
     let mut event = db.prepare(&format!("insert into event values ({marks})"))?;
@@ -140,7 +149,7 @@ fn insert(
     let value =
         |column: &arrow_array::Int64Array, row| column.is_valid(row).then(|| column.value(row));
     for row in 0..batch.num_rows() {
-        let id = last + 1 + row as i64;
+        let id = last_id + 1 + row as i64;
         event.raw_bind_parameter(1, id)?;
         event.raw_bind_parameter(2, time.value(row))?;
         event.raw_bind_parameter(3, value(duration, row))?;
@@ -154,36 +163,37 @@ fn insert(
     }
     let times = time.values();
     if let (Some(start), Some(end)) = (times.iter().min(), times.iter().max()) {
-        let span = (last + 1, last + batch.num_rows() as i64, start, end);
+        let span = (last_id + 1, last_id + batch.num_rows() as i64, start, end);
         db.execute("insert into span values (?, ?, ?, ?)", span)?;
     }
     Ok(())
 }
 
-impl Known {
-    /// For each row of a batch, its row of the side table, which is written where it is new.
+impl SideCache {
+    /// Returns the row of the side table for each row of a batch. Rows that are not cached are inserted.
     fn references(
         &mut self,
         db: &Connection,
         side: &Side,
         batch: &RecordBatch,
     ) -> Result<Vec<Option<i64>>, WriteError> {
-        // Which columns have a value, then the values: those of text as keys of the batch.
+        // Each row has a key of `width` numbers: a bit mask of the columns that are not null, and a number for each column,
+        // which is the dictionary key if the column is text.
         let width = 1 + side.columns.len();
         let mut keys = vec![0; width * batch.num_rows()];
         let mut columns = Vec::new();
         for (i, c) in side.columns.iter().enumerate() {
             let column = column(batch, c.name)?;
-            spread(&mut keys, width, i, column).ok_or(WriteError::Column(c.name))?;
+            fill_keys(&mut keys, width, i, column).ok_or(WriteError::Column(c.name))?;
             columns.push(column);
         }
         let marks = vec!["?"; width].join(", ");
         let mut insert = db.prepare(&format!("insert into {} values ({marks})", side.table))?;
         let mut seen: FxHashMap<&[u64], i64> = FxHashMap::default();
         let mut references = Vec::with_capacity(batch.num_rows());
-        let mut before: (&[u64], Option<i64>) = (&[], None);
+        let mut previous: (&[u64], Option<i64>) = (&[], None);
         for key in keys.chunks_exact(width) {
-            if key != before.0 {
+            if key != previous.0 {
                 let id = match (key[0], seen.get(key)) {
                     (0, _) => None,
                     (_, Some(id)) => Some(*id),
@@ -193,58 +203,59 @@ impl Known {
                         Some(id)
                     }
                 };
-                before = (key, id);
+                previous = (key, id);
             }
-            references.push(before.1);
+            references.push(previous.1);
         }
-        if self.bytes > REMEMBERED {
-            self.forget();
+        if self.key_bytes > MAX_CACHED_BYTES {
+            self.clear();
         }
         Ok(references)
     }
 
-    /// The row of the side table for a key of this batch.
+    /// Returns the row of the side table for a key of this batch, and inserts the row if it is not cached.
     fn id(
         &mut self,
         insert: &mut Statement<'_>,
         key: &[u64],
         columns: &[&dyn Array],
     ) -> Result<i64, WriteError> {
-        let mut spelt = Vec::new();
+        // Dictionary keys differ from batch to batch, so the cache uses the texts themselves.
+        let mut cache_key = Vec::new();
         for (i, column) in columns.iter().enumerate() {
             let value = (key[0] & 1 << i != 0).then_some(key[i + 1]);
             match value.map(|value| (value, text(*column, value))) {
                 None => {
-                    spelt.push(0);
+                    cache_key.push(0);
                     insert.raw_bind_parameter(i + 2, rusqlite::types::Null)?;
                 }
                 Some((_, Some(text))) => {
-                    spelt.push(1);
-                    spelt.extend(text.len().to_le_bytes());
-                    spelt.extend(text.as_bytes());
+                    cache_key.push(1);
+                    cache_key.extend(text.len().to_le_bytes());
+                    cache_key.extend(text.as_bytes());
                     insert.raw_bind_parameter(i + 2, text)?;
                 }
                 Some((value, None)) => {
-                    spelt.push(1);
-                    spelt.extend(value.to_le_bytes());
+                    cache_key.push(1);
+                    cache_key.extend(value.to_le_bytes());
                     insert.raw_bind_parameter(i + 2, value as i64)?;
                 }
             }
         }
-        if let Some(id) = self.ids.get(spelt.as_slice()) {
+        if let Some(id) = self.ids.get(cache_key.as_slice()) {
             return Ok(*id);
         }
-        self.last += 1;
-        insert.raw_bind_parameter(1, self.last)?;
+        self.last_id += 1;
+        insert.raw_bind_parameter(1, self.last_id)?;
         insert.raw_execute()?;
-        self.bytes += spelt.len();
-        self.ids.insert(spelt.into(), self.last);
-        Ok(self.last)
+        self.key_bytes += cache_key.len();
+        self.ids.insert(cache_key.into(), self.last_id);
+        Ok(self.last_id)
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.ids.clear();
-        self.bytes = 0;
+        self.key_bytes = 0;
     }
 }
 
@@ -259,8 +270,8 @@ fn times(batch: &RecordBatch) -> Result<&arrow_array::TimestampNanosecondArray, 
         .ok_or(WriteError::Column("time"))
 }
 
-/// Puts the values of column `i` into the keys of the rows. `None`: its type is none of a recording.
-fn spread(keys: &mut [u64], width: usize, i: usize, column: &dyn Array) -> Option<()> {
+/// Stores the values of column `i` in the keys of all rows. Returns `None` if recordings have no columns of this type.
+fn fill_keys(keys: &mut [u64], width: usize, i: usize, column: &dyn Array) -> Option<()> {
     let mut put = |row: usize, value: u64| {
         keys[row * width] |= 1 << i;
         keys[row * width + 1 + i] = value;
@@ -296,8 +307,8 @@ fn spread(keys: &mut [u64], width: usize, i: usize, column: &dyn Array) -> Optio
     Some(())
 }
 
-/// The text that a value of [`spread`] stands for; `None`: it is a number.
-fn text(column: &dyn Array, value: u64) -> Option<&str> {
+/// Returns the text with the dictionary key `key`, or `None` if the column does not contain text.
+fn text(column: &dyn Array, key: u64) -> Option<&str> {
     let values = column.as_dictionary_opt::<UInt32Type>()?.values();
-    Some(values.as_string_opt::<i32>()?.value(value as usize))
+    Some(values.as_string_opt::<i32>()?.value(key as usize))
 }

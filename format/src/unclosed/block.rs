@@ -1,60 +1,62 @@
-//! Blocks between the row groups of a Parquet file that say what is before them. Parquet allows foreign bytes there.
+//! Blocks: the metadata of a row group, stored in the Parquet file directly after the row group. The Parquet format allows
+//! other bytes between row groups, and readers that use the footer skip them.
 //!
-//! A block is Parquet metadata, as a footer has it, of one row group, under zstd; and a trailer of [`TRAILER`] bytes,
-//! little-endian: where the block before ends (8), up to where the file was on the disk when it was written (8), CRC-32
-//! of the bytes between the two blocks (4), length of the metadata as it stands (4), CRC-32 of all of this (4), and
-//! [`MAGIC`] (8). The first block of a file has no row group, but the key-value pairs that are known from the beginning.
+//! A block consists of Parquet metadata of one row group, encoded as in a footer and compressed with zstd, and a trailer of
+//! [`TRAILER_BYTES`] bytes (integers are little-endian):
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | offset at which the previous block ends, where the data of this block begin |
+//! | 8 | offset up to which the file had been synced to the disk when the block was written |
+//! | 4 | CRC-32 of the data between the two blocks |
+//! | 4 | length of the compressed metadata |
+//! | 4 | CRC-32 of the compressed metadata and the trailer up to here |
+//! | 8 | [`MAGIC`] |
+//!
+//! The first block of a file has no row group. It contains the schema and the key-value pairs that are known when the
+//! recording begins.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crc32fast::Hasher;
 
-/// What a block ends with.
-pub const MAGIC: &[u8; 8] = b"ctraceRG";
-/// Bytes of a trailer.
-pub const TRAILER: usize = 36;
-/// Where the first block begins: after Parquet's own magic.
-pub const FIRST: u64 = 4;
-/// The longest metadata of a block that is believed, bytes.
-const LARGEST: usize = 64 << 20;
-/// Bytes that are looked through at a time.
-const WINDOW: u64 = 1 << 20;
+/// The last bytes of a block.
+const MAGIC: &[u8; 8] = b"ctraceRG";
+const TRAILER_BYTES: usize = 36;
+/// Offset of the first block, after the magic `PAR1`.
+pub(super) const FIRST_START: u64 = 4;
+/// Limit for the uncompressed metadata of a block; longer metadata are invalid.
+const MAX_METADATA_BYTES: usize = 64 << 20;
+/// Bytes that are read at a time.
+const WINDOW_BYTES: u64 = 1 << 20;
 
-/// One block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Where the one before ends, which is where the bytes begin that it is about; [`FIRST`] for the first.
-    pub before: u64,
-    /// Up to where the file was on the disk when it was written.
-    pub synced: u64,
-    /// CRC-32 of the bytes that it is about.
-    pub crc: u32,
-    /// Parquet metadata, with places in it counted from its own beginning.
-    pub metadata: Vec<u8>,
+pub(super) struct Block {
+    /// Offset at which the previous block ends, where the data of this block begin; [`FIRST_START`] in the first block.
+    pub(super) data_start: u64,
+    /// Offset up to which the file had been synced to the disk when the block was written.
+    pub(super) synced_to: u64,
+    pub(super) data_crc: u32,
+    /// Encoded Parquet metadata. The offsets of page indexes in it count from the beginning of these bytes.
+    pub(super) metadata: Vec<u8>,
 }
 
-/// A block that was found.
+/// A block, and the offsets at which it begins and ends.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// The block.
-    pub block: Block,
-    /// Where it begins.
-    pub start: u64,
-    /// Where it ends.
-    pub end: u64,
+pub(super) struct Located {
+    pub(super) block: Block,
+    pub(super) start: u64,
+    pub(super) end: u64,
 }
 
 impl Block {
-    /// The block as it stands in the file.
-    ///
-    /// # Errors
-    /// zstd has no memory.
-    pub fn encode(&self) -> io::Result<Vec<u8>> {
+    /// Returns the bytes of the block in the file. Fails if zstd has no memory.
+    pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
         let mut bytes = zstd::bulk::compress(&self.metadata, 1)?;
         let len = bytes.len() as u32;
-        bytes.extend_from_slice(&self.before.to_le_bytes());
-        bytes.extend_from_slice(&self.synced.to_le_bytes());
-        bytes.extend_from_slice(&self.crc.to_le_bytes());
+        bytes.extend_from_slice(&self.data_start.to_le_bytes());
+        bytes.extend_from_slice(&self.synced_to.to_le_bytes());
+        bytes.extend_from_slice(&self.data_crc.to_le_bytes());
         bytes.extend_from_slice(&len.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
@@ -62,91 +64,83 @@ impl Block {
     }
 }
 
-/// The metadata in a block as [`Block::encode`] makes it.
-///
-/// # Errors
-/// It is none.
-pub fn metadata(block: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::decompress(&block[..block.len().saturating_sub(TRAILER)], LARGEST)
+/// Returns the metadata in a block that [`Block::encode`] encoded.
+pub(super) fn metadata(block: &[u8]) -> io::Result<Vec<u8>> {
+    let compressed = &block[..block.len().saturating_sub(TRAILER_BYTES)];
+    zstd::bulk::decompress(compressed, MAX_METADATA_BYTES)
 }
 
-/// The last whole block of the first `len` bytes of a file.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn last(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option<Found>> {
+/// Returns the last complete block in the first `len` bytes of a file.
+pub(super) fn last(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option<Located>> {
     let mut end = len;
-    while end > FIRST {
-        let start = end.saturating_sub(WINDOW).max(FIRST);
+    while end > FIRST_START {
+        let start = end.saturating_sub(WINDOW_BYTES).max(FIRST_START);
         let window = read(file, start, (end - start) as usize)?;
-        let ends = |i: &usize| window[..*i].ends_with(MAGIC);
-        for i in (MAGIC.len()..=window.len()).rev().filter(ends) {
-            if let Some(found) = ending(file, start + i as u64)? {
-                return Ok(Some(found));
+        let is_end = |i: &usize| window[..*i].ends_with(MAGIC);
+        for i in (MAGIC.len()..=window.len()).rev().filter(is_end) {
+            if let Some(located) = ending_at(file, start + i as u64)? {
+                return Ok(Some(located));
             }
         }
-        if start == FIRST {
+        if start == FIRST_START {
             break;
         }
-        // A magic may lie across.
+        // The windows overlap, because the magic may cross the border between them.
         end = start + MAGIC.len() as u64 - 1;
     }
     Ok(None)
 }
 
-/// The block that ends at `end`, if one does.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn ending(file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<Found>> {
-    let Some(trailer) = end.checked_sub(TRAILER as u64).filter(|at| *at >= FIRST) else {
+/// Returns the block that ends at the offset `end`, if there is a valid one.
+pub(super) fn ending_at(file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<Located>> {
+    let trailer_start = end.checked_sub(TRAILER_BYTES as u64);
+    let Some(trailer_start) = trailer_start.filter(|start| *start >= FIRST_START) else {
         return Ok(None);
     };
-    let head = read(file, trailer, TRAILER)?;
-    let u64_at = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| head[i + k]));
-    let u32_at = |i: usize| u32::from_le_bytes(std::array::from_fn(|k| head[i + k]));
-    let (before, synced, crc) = (u64_at(0), u64_at(8), u32_at(16));
-    let (len, whole) = (u64::from(u32_at(20)), u32_at(24));
-    let start = trailer.checked_sub(len).filter(|at| *at >= before);
-    let (Some(start), true) = (start, before >= FIRST && head.ends_with(MAGIC)) else {
+    let trailer = read(file, trailer_start, TRAILER_BYTES)?;
+    let u64_at = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| trailer[i + k]));
+    let u32_at = |i: usize| u32::from_le_bytes(std::array::from_fn(|k| trailer[i + k]));
+    let (data_start, synced_to, data_crc) = (u64_at(0), u64_at(8), u32_at(16));
+    let (len, block_crc) = (u64::from(u32_at(20)), u32_at(24));
+    let start = trailer_start.checked_sub(len);
+    let start = start.filter(|start| *start >= data_start);
+    let valid = data_start >= FIRST_START && trailer.ends_with(MAGIC);
+    let (Some(start), true) = (start, valid) else {
         return Ok(None);
     };
     let compressed = read(file, start, len as usize)?;
     let mut hasher = Hasher::new();
     hasher.update(&compressed);
-    hasher.update(&head[..24]);
-    if hasher.finalize() != whole {
+    hasher.update(&trailer[..24]);
+    if hasher.finalize() != block_crc {
         return Ok(None);
     }
-    let Ok(metadata) = zstd::bulk::decompress(&compressed, LARGEST) else {
+    let Ok(metadata) = zstd::bulk::decompress(&compressed, MAX_METADATA_BYTES) else {
         return Ok(None);
     };
     let block = Block {
-        before,
-        synced,
-        crc,
+        data_start,
+        synced_to,
+        data_crc,
         metadata,
     };
-    Ok(Some(Found { block, start, end }))
+    Ok(Some(Located { block, start, end }))
 }
 
-/// CRC-32 of the bytes of a file between two places.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn crc(file: &mut (impl Read + Seek), start: u64, end: u64) -> io::Result<u32> {
+/// CRC-32 of the bytes of a file from offset `start` to offset `end`.
+pub(super) fn crc(file: &mut (impl Read + Seek), start: u64, end: u64) -> io::Result<u32> {
     let mut hasher = Hasher::new();
     let mut at = start;
     while at < end {
-        let part = read(file, at, (end - at).min(WINDOW) as usize)?;
-        hasher.update(&part);
-        at += part.len() as u64;
+        let bytes = read(file, at, (end - at).min(WINDOW_BYTES) as usize)?;
+        hasher.update(&bytes);
+        at += bytes.len() as u64;
     }
     Ok(hasher.finalize())
 }
 
-fn read(file: &mut (impl Read + Seek), at: u64, len: usize) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(at))?;
+fn read(file: &mut (impl Read + Seek), offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(offset))?;
     let mut bytes = vec![0; len];
     file.read_exact(&mut bytes)?;
     Ok(bytes)
@@ -160,19 +154,19 @@ mod tests {
 
     use super::*;
 
-    fn block(before: u64, metadata: &[u8]) -> Block {
+    fn block(data_start: u64, metadata: &[u8]) -> Block {
         Block {
-            before,
-            synced: 0,
-            crc: 7,
+            data_start,
+            synced_to: 0,
+            data_crc: 7,
             metadata: metadata.to_vec(),
         }
     }
 
-    /// A file of two blocks with bytes after each, and where the blocks end.
+    /// A file of two blocks with bytes after each, and the offsets at which the blocks end.
     fn file() -> (Vec<u8>, [u64; 2]) {
         let mut bytes = b"PAR1".to_vec();
-        bytes.extend(block(FIRST, b"first").encode().unwrap());
+        bytes.extend(block(FIRST_START, b"first").encode().unwrap());
         let first = bytes.len() as u64;
         bytes.extend(vec![1; 5000]);
         bytes.extend(block(first, &[9; 100_000]).encode().unwrap());
@@ -182,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_whole_block_is_found_wherever_the_file_ends() {
+    fn the_last_complete_block_is_found_wherever_the_file_ends() {
         let (bytes, [first, second]) = file();
         let end = |len: u64| {
-            let found = last(&mut Cursor::new(&bytes[..len as usize]), len).unwrap();
-            found.map(|found| found.end)
+            let located = last(&mut Cursor::new(&bytes[..len as usize]), len).unwrap();
+            located.map(|located| located.end)
         };
         for len in 0..first {
             assert_eq!(end(len), None, "{len}");
@@ -194,42 +188,46 @@ mod tests {
         for len in [first, first + 1, first + 5000, second - 1] {
             assert_eq!(end(len), Some(first), "{len}");
         }
-        for len in [second, second + 1, second + WINDOW - 3, bytes.len() as u64] {
+        for len in [
+            second,
+            second + 1,
+            second + WINDOW_BYTES - 3,
+            bytes.len() as u64,
+        ] {
             assert_eq!(end(len), Some(second), "{len}");
         }
     }
 
     #[test]
-    fn a_block_of_which_any_bit_is_wrong_is_none() {
+    fn a_block_with_a_wrong_bit_is_rejected() {
         let (bytes, [first, _]) = file();
-        let good = &bytes[..first as usize];
-        assert!(ending(&mut Cursor::new(good), first).unwrap().is_some());
-        for i in FIRST as usize..good.len() {
-            let mut bad = good.to_vec();
-            bad[i] ^= 1;
-            assert!(
-                ending(&mut Cursor::new(bad), first).unwrap().is_none(),
-                "{i}"
-            );
+        let valid = &bytes[..first as usize];
+        assert!(ending_at(&mut Cursor::new(valid), first).unwrap().is_some());
+        for i in FIRST_START as usize..valid.len() {
+            let mut damaged = valid.to_vec();
+            damaged[i] ^= 1;
+            let located = ending_at(&mut Cursor::new(damaged), first).unwrap();
+            assert!(located.is_none(), "{i}");
         }
     }
 
     #[test]
-    fn a_chain_leads_to_the_beginning() {
+    fn blocks_are_found_from_the_last_to_the_first() {
         let (bytes, [first, second]) = file();
         assert_eq!(
-            metadata(&bytes[FIRST as usize..first as usize]).unwrap(),
+            metadata(&bytes[FIRST_START as usize..first as usize]).unwrap(),
             b"first"
         );
         let mut file = Cursor::new(bytes);
-        let found = ending(&mut file, second).unwrap().unwrap();
-        assert_eq!(found.block.before, first);
-        assert_eq!(found.block.metadata, [9; 100_000]);
+        let located = ending_at(&mut file, second).unwrap().unwrap();
+        assert_eq!(located.block.data_start, first);
+        assert_eq!(located.block.metadata, [9; 100_000]);
         assert_eq!(
-            crc(&mut file, first, found.start).unwrap(),
+            crc(&mut file, first, located.start).unwrap(),
             crc32fast::hash(&[1; 5000])
         );
-        let found = ending(&mut file, first).unwrap().unwrap();
-        assert_eq!((found.start, found.block.before), (FIRST, FIRST));
+        let located = ending_at(&mut file, first).unwrap().unwrap();
+        let starts = (located.start, located.block.data_start);
+        assert_eq!(starts, (FIRST_START, FIRST_START));
     }
 }

@@ -1,8 +1,9 @@
-//! The journal: rows of a recording that are in no whole row group yet, in a file beside it.
+//! The journal: a file next to the recording with the rows that are not in a complete row group yet.
 //!
-//! A sequence of frames, each a length of four bytes and a CRC-32 of four, little-endian, of what follows: an Arrow IPC
-//! stream of one record batch, under zstd. The batch has columns of [`ctrace_schema::columns`], without those that are null in
-//! all of its rows; one that seldom changes is run-end encoded. A frame that is not whole ends it.
+//! A journal is a sequence of frames. A frame consists of the length of its content (4 bytes, little-endian), the CRC-32 of its
+//! content (likewise), and the content: an Arrow IPC stream of one record batch, compressed with zstd. The batch has the
+//! columns of [`ctrace_schema::columns`] except for columns that are null in all of its rows. A column with few changes of
+//! value is run-end encoded. An incomplete frame is the end of the journal.
 
 use std::ffi::OsString;
 use std::io::{self, Cursor, Read};
@@ -17,48 +18,51 @@ use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
 use zstd::bulk::Compressor;
 
-/// Bytes before each frame.
-const HEAD: usize = 8;
-/// The longest stream of a frame that is believed, bytes.
-const LARGEST: u64 = 1 << 30;
-/// The most rows of a frame that are believed: few bytes may tell of many.
-const MOST: usize = 1 << 22;
+/// Length and CRC-32 before the content of each frame.
+const HEADER_BYTES: usize = 8;
+/// Limit for the uncompressed stream of a frame; longer streams are cut off, which makes them invalid.
+const MAX_STREAM_BYTES: u64 = 1 << 30;
+/// Limit for the rows of a frame. With run-end encoding a frame of few bytes can claim to have any number of rows.
+const MAX_ROWS: usize = 1 << 22;
 
-/// Where the journal of a recording is.
+/// The path of a recording's journal: `.journal` is appended to the name.
 pub fn path(recording: &Path) -> PathBuf {
     let mut name: OsString = recording.as_os_str().to_owned();
     name.push(".journal");
     name.into()
 }
 
-/// The frame of a batch.
+/// Encodes a batch as a frame.
 ///
 /// # Errors
-/// zstd has no memory.
+/// zstd has no memory, or Arrow cannot encode a type of the batch.
 pub fn frame(batch: &RecordBatch, zstd: &mut Compressor<'_>) -> Result<Vec<u8>, ArrowError> {
     let mut writer = StreamWriter::try_new(vec![], &batch.schema())?;
     writer.write(batch)?;
     let stream = writer.into_inner()?;
     let content = zstd.compress(&stream)?;
-    let mut frame = Vec::with_capacity(HEAD + content.len());
+    let mut frame = Vec::with_capacity(HEADER_BYTES + content.len());
     frame.extend_from_slice(&(content.len() as u32).to_le_bytes());
     frame.extend_from_slice(&crc32fast::hash(&content).to_le_bytes());
     frame.extend_from_slice(&content);
     Ok(frame)
 }
 
-/// The batches of a journal, up to the first frame that is not whole.
+/// Reads the batches of a journal, up to the first incomplete frame.
 ///
 /// # Errors
-/// A frame is whole and holds no batch.
+/// A complete frame does not contain a batch.
 pub fn read(journal: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
     batches(journal).collect()
 }
 
-/// Likewise, one after the other as they are read.
+/// Reads the batches of a journal lazily, up to the first incomplete frame.
+///
+/// # Errors
+/// A complete frame does not contain a batch, or `journal` cannot be read.
 pub fn batches(mut journal: impl Read) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
     std::iter::from_fn(move || {
-        let content = next(&mut journal).transpose()?;
+        let content = next_content(&mut journal).transpose()?;
         Some(
             content
                 .map_err(Into::into)
@@ -70,20 +74,20 @@ pub fn batches(mut journal: impl Read) -> impl Iterator<Item = Result<RecordBatc
 fn batch(content: &[u8]) -> Result<RecordBatch, ArrowError> {
     let mut stream = vec![];
     zstd::Decoder::new(content)?
-        .take(LARGEST)
+        .take(MAX_STREAM_BYTES)
         .read_to_end(&mut stream)?;
     let mut reader = StreamReader::try_new(Cursor::new(stream), None)?;
     let batch = reader.next();
-    expanded(&batch.ok_or_else(|| ArrowError::IpcError("a frame of no rows".to_string()))??)
+    expand_runs(&batch.ok_or_else(|| ArrowError::IpcError("a frame of no rows".to_string()))??)
 }
 
-/// The same with a value for each row where it has runs.
-fn expanded(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    if batch.num_rows() > MOST {
+/// Decodes the run-end encoded columns of a batch.
+fn expand_runs(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if batch.num_rows() > MAX_ROWS {
         let rows = batch.num_rows();
         return Err(ArrowError::IpcError(format!("a frame of {rows} rows")));
     }
-    let columns = batch.columns().iter().map(each_row);
+    let columns = batch.columns().iter().map(expand_column);
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let fields = batch
         .schema()
@@ -101,42 +105,40 @@ fn expanded(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-fn each_row(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn expand_column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let Some(runs) = column.as_any().downcast_ref::<RunArray<Int32Type>>() else {
         return Ok(column.clone());
     };
-    let mut from = 0;
-    let numbers = (0..).zip(runs.run_ends().values()).flat_map(|(run, end)| {
-        let rows = end.saturating_sub(from).max(0) as usize;
-        from = *end;
+    let mut start = 0;
+    let indices = (0..).zip(runs.run_ends().values()).flat_map(|(run, end)| {
+        let rows = end.saturating_sub(start).max(0) as usize;
+        start = *end;
         std::iter::repeat_n(run, rows)
     });
-    let numbers = UInt32Array::from_iter_values(numbers.take(column.len()));
-    take(runs.values(), &numbers, None)
+    let indices = UInt32Array::from_iter_values(indices.take(column.len()));
+    take(runs.values(), &indices, None)
 }
 
-/// The content of the next frame; None: it is not whole.
-fn next(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut head = vec![];
-    journal.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-    let Some(([len, crc], [])) = head
-        .split_at_checked(HEAD)
-        .map(|(head, _)| head.as_chunks())
+/// Reads the content of the next frame. Returns `None` if the frame is incomplete.
+fn next_content(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut header = vec![];
+    let limit = HEADER_BYTES as u64;
+    journal.by_ref().take(limit).read_to_end(&mut header)?;
+    let Some(([len, crc], [])) = header
+        .split_at_checked(HEADER_BYTES)
+        .map(|(header, _)| header.as_chunks())
     else {
         return Ok(None);
     };
     let [len, crc] = [len, crc].map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes));
     let mut content = vec![];
     journal.take(len.into()).read_to_end(&mut content)?;
-    let whole = len > 0 && content.len() == len as usize && crc32fast::hash(&content) == crc;
-    Ok(whole.then_some(content))
+    let complete = len > 0 && content.len() == len as usize && crc32fast::hash(&content) == crc;
+    Ok(complete.then_some(content))
 }
 
-/// The bytes of the journal of a recording; none where there is no journal.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
+/// Reads the bytes of a recording's journal. A missing journal is empty.
+pub(super) fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
     match std::fs::read(path(recording)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(vec![]),
         other => other,
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_read_wherever_the_journal_ends() {
+    fn complete_frames_are_read_wherever_the_journal_ends() {
         let mut zstd = Compressor::new(1).unwrap();
         let batches = [batch(&[1, 2, 3]), batch(&[4]), batch(&[5, 6])];
         let mut journal = vec![];
@@ -167,13 +169,14 @@ mod tests {
             ends.push(journal.len());
         }
         for len in 0..=journal.len() {
-            let whole = ends.iter().filter(|end| **end <= len).count();
-            assert_eq!(read(&journal[..len]).unwrap(), batches[..whole], "{len}");
+            let complete = ends.iter().filter(|end| **end <= len).count();
+            let read = read(&journal[..len]).unwrap();
+            assert_eq!(read, batches[..complete], "{len}");
         }
     }
 
     #[test]
-    fn runs_are_a_value_for_each_row_again() {
+    fn run_end_encoded_columns_are_expanded() {
         let ends = Int32Array::from(vec![2, 3, 6]);
         let values = StringArray::from(vec![Some("a"), None, Some("b")]);
         let runs = RunArray::<Int32Type>::try_new(&ends, &values).unwrap();
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_few_bytes_that_tells_of_very_many_rows_is_refused() {
+    fn a_small_frame_with_too_many_rows_is_rejected() {
         let ends = Int32Array::from(vec![i32::MAX]);
         let runs = RunArray::<Int32Type>::try_new(&ends, &Int64Array::from(vec![1])).unwrap();
         let batch = RecordBatch::try_from_iter([("seq", Arc::new(runs) as ArrayRef)]).unwrap();
@@ -195,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_which_a_bit_is_wrong_ends_it() {
+    fn a_frame_with_a_wrong_bit_is_the_end() {
         let mut zstd = Compressor::new(1).unwrap();
         let mut journal = frame(&batch(&[1]), &mut zstd).unwrap();
         let first = journal.len();
         journal.extend(frame(&batch(&[2]), &mut zstd).unwrap());
         for i in first + 4..journal.len() {
-            let mut bad = journal.clone();
-            bad[i] ^= 1;
-            assert_eq!(read(&bad).unwrap(), [batch(&[1])], "{i}");
+            let mut damaged = journal.clone();
+            damaged[i] ^= 1;
+            assert_eq!(read(&damaged).unwrap(), [batch(&[1])], "{i}");
         }
-        // Zeros, as a file system leaves them after a power cut.
+        // Zeros, which some file systems leave behind after a power failure.
         journal.truncate(first);
         journal.resize(first + 100, 0);
         assert_eq!(read(&journal).unwrap(), [batch(&[1])]);

@@ -1,9 +1,19 @@
-//! Recordings in Parquet that were not closed: read without a footer.
+//! Unclosed recordings: Parquet files without a footer, because they are still being written or because their recorder was
+//! killed.
 //!
-//! Between its row groups the file holds blocks that say what is before them ([`mod@block`]); rows that are in no whole row
-//! group yet are in the [`journal`] beside it.
+//! Each row group is followed by a block that contains its metadata, so it can be read without a footer. The file `block.rs`
+//! describes blocks. Rows that are not in a complete row group yet are in the [`journal`], a separate file next to the
+//! recording:
+//!
+//! ```text
+//! NAME.parquet          PAR1 | block | row group | block | row group | block | ...
+//!                            └ schema, metadata of the recording
+//! NAME.parquet.journal  frame | frame | ...
+//! ```
+//!
+//! To close such a file, a program appends the rows of the journal as row groups, and then a footer ([`write_footer`]).
 
-pub mod block;
+mod block;
 pub mod journal;
 
 use std::fs::File;
@@ -27,39 +37,41 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::SchemaDescPtr;
 
-use block::{Block, FIRST, Found};
+use block::{Block, FIRST_START, Located};
 
-/// Why what was not closed cannot be read.
+/// The reason why an unclosed recording cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the message says it")]
 pub enum Error {
+    /// The file or its journal cannot be read from the disk.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// The metadata in a block is invalid.
     #[error("{0}")]
     Parquet(#[from] ParquetError),
+    /// A complete frame of the journal does not contain rows of a recording.
     #[error("its journal: {0}")]
     Journal(#[from] ArrowError),
 }
 
-/// A row group: its metadata, and the indices of its pages by column.
+/// The metadata of a row group, and the column index and offset index of each of its columns.
 pub type Group = (
     RowGroupMetaData,
     Vec<ColumnIndexMetaData>,
     Vec<OffsetIndexMetaData>,
 );
 
-/// What a recording that was not closed holds.
+/// The contents of an unclosed recording.
 #[derive(Debug)]
 pub struct Unclosed {
-    /// Its row groups that are whole, as a footer would tell them.
+    /// The metadata that a footer after the last complete row group would contain.
     pub metadata: ParquetMetaData,
-    /// Where the last of them ends, with its block.
+    /// Offset at which the block of the last complete row group ends.
     pub end: u64,
-    /// Rows that are in none of them, in the order of `seq`.
+    /// Rows of the journal that are not in a complete row group, in the order of `seq`.
     pub rows: Vec<RecordBatch>,
 }
 
-/// The metadata of a file, as a footer has it, of `groups` in this order.
+/// Builds the metadata of a file, as in a footer: the key-value `pairs`, and `groups` in this order.
 pub fn metadata(
     schema: &SchemaDescPtr,
     pairs: Vec<KeyValue>,
@@ -81,68 +93,72 @@ pub fn metadata(
         .build()
 }
 
-/// The block of `metadata` that ends what began at `before`.
+/// Encodes a block with `metadata` for the bytes that begin at offset `data_start` and end where the block begins. The file had
+/// been synced to the disk up to offset `synced_to`, and `data_crc` is the CRC-32 of the bytes.
 ///
 /// # Errors
-/// None that a user can cause.
+/// The metadata cannot be encoded, or zstd has no memory.
 pub fn block(
     metadata: &ParquetMetaData,
-    before: u64,
-    synced: u64,
-    crc: u32,
+    data_start: u64,
+    synced_to: u64,
+    data_crc: u32,
 ) -> Result<Vec<u8>, ParquetError> {
     let mut bytes = vec![];
     ParquetMetaDataWriter::new(&mut bytes, metadata).finish()?;
     let block = Block {
-        before,
-        synced,
-        crc,
+        data_start,
+        synced_to,
+        data_crc,
         metadata: bytes,
     };
     Ok(block.encode()?)
 }
 
-/// Writes the end of a file of `len` bytes: `metadata`, with the indices of the pages before it.
+/// Writes the end of a file whose data are `len` bytes long: column indexes, offset indexes and the footer with `metadata`.
+/// `out` appends to the file.
 ///
 /// # Errors
-/// Those of `out`.
+/// `out` cannot be written.
 pub fn write_footer(
     metadata: &ParquetMetaData,
     len: u64,
     out: impl Write + Send,
 ) -> Result<(), ParquetError> {
-    let mut written = Ok(());
-    let after = After {
+    let mut result = Ok(());
+    let skipping = SkipFirst {
         out,
-        skip: len,
-        written: &mut written,
+        skip_bytes: len,
+        result: &mut result,
     };
-    let mut tracked = TrackedWrite::new(after);
-    let nothing = vec![0; 1 << 16];
-    let mut left = len;
-    while left > 0 {
-        let some = left.min(nothing.len() as u64);
-        tracked.write_all(&nothing[..some as usize])?;
-        left -= some;
+    let mut tracked = TrackedWrite::new(skipping);
+    let zeros = vec![0; 1 << 16];
+    let mut remaining = len;
+    while remaining > 0 {
+        let bytes = remaining.min(zeros.len() as u64);
+        tracked.write_all(&zeros[..bytes as usize])?;
+        remaining -= bytes;
     }
     ParquetMetaDataWriter::new_with_tracked(tracked, metadata).finish()?;
-    Ok(written?)
+    Ok(result?)
 }
 
-/// Drops the first bytes: the metadata's writer counts places from what it was given.
-struct After<'a, W> {
+/// A writer that discards the first `skip_bytes` bytes. `ParquetMetaDataWriter` computes offsets from the number of bytes
+/// that were written through it, so it must also be given the length of the data before the footer.
+struct SkipFirst<'a, W> {
     out: W,
-    skip: u64,
-    /// The first error: the metadata's writer writes its last bytes when it is dropped, where nobody hears of one.
-    written: &'a mut io::Result<()>,
+    skip_bytes: u64,
+    /// The first error. It is stored here because `ParquetMetaDataWriter` writes its last bytes when it is dropped, and
+    /// errors are lost there.
+    result: &'a mut io::Result<()>,
 }
 
-impl<W: Write> Write for After<'_, W> {
+impl<W: Write> Write for SkipFirst<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let skip = self.skip.min(bytes.len() as u64);
-        self.skip -= skip;
-        if self.written.is_ok() {
-            *self.written = self.out.write_all(&bytes[skip as usize..]);
+        let skip = self.skip_bytes.min(bytes.len() as u64);
+        self.skip_bytes -= skip;
+        if self.result.is_ok() {
+            *self.result = self.out.write_all(&bytes[skip as usize..]);
         }
         Ok(bytes.len())
     }
@@ -152,13 +168,13 @@ impl<W: Write> Write for After<'_, W> {
     }
 }
 
-/// Reads the recording at `path`, also while it is being written. None: it has no block, and is no recording of ours or
-/// of an earlier version.
+/// Reads the unclosed recording at `path`, which may be being written at the same time. Returns `None` if the file has no
+/// block: another program or an earlier version wrote it.
 ///
 /// # Errors
-/// It cannot be read, or what a block holds makes no sense.
+/// The file or its journal cannot be read, or their contents are invalid.
 pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
-    // The journal first: what leaves it meanwhile is in a row group by then.
+    // The journal is read first: rows are removed from it only after they are in a row group.
     let journal = journal::bytes(path)?;
     let Some((metadata, end)) = whole(&mut File::open(path)?)? else {
         return Ok(None);
@@ -171,64 +187,64 @@ pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
     }))
 }
 
-/// The row groups of a file that are whole, as a footer would tell them, and where the last of them ends, with its block. None:
-/// it has no block.
+/// Returns the metadata that a footer after the last complete row group of a file would contain, and the offset at which
+/// the block of this row group ends. Returns `None` if the file has no block.
 ///
 /// # Errors
-/// It cannot be read, or what a block holds makes no sense.
+/// The file cannot be read, or the metadata in a block is invalid.
 pub fn whole(file: &mut File) -> Result<Option<(ParquetMetaData, u64)>, Error> {
     let Some(chain) = chain(file)? else {
         return Ok(None);
     };
-    let end = chain.last().map_or(FIRST, |found| found.end);
-    let mut blocks = chain.into_iter().map(|found| found.block.metadata);
+    let end = chain.last().map_or(FIRST_START, |located| located.end);
+    let mut blocks = chain.into_iter().map(|located| located.block.metadata);
     let Some(first) = blocks.next() else {
         return Ok(None);
     };
-    let first = parsed(first, None)?;
+    let first = parse(first, None)?;
     let first = first.file_metadata();
     let pairs = first.key_value_metadata().cloned().unwrap_or_default();
     let schema = first.schema_descr_ptr();
-    let mut all = vec![];
+    let mut complete = vec![];
     for block in blocks {
-        all.extend(groups(parsed(block, Some(&schema))?));
+        complete.extend(groups(parse(block, Some(&schema))?));
     }
-    Ok(Some((metadata(&schema, pairs, all), end)))
+    Ok(Some((metadata(&schema, pairs, complete), end)))
 }
 
-/// The rows of a journal that are in none of the row groups of `metadata`, in the order of `seq`.
+/// The rows of a journal that are not in the row groups of `metadata`, in the order of `seq`.
 ///
 /// # Errors
-/// A frame is whole and holds no rows of a recording.
+/// A complete frame does not contain rows of a recording.
 pub fn rows<R: Read>(
     journal: R,
     metadata: &ParquetMetaData,
 ) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<R> {
-    let after = last_seq(metadata);
-    journal::batches(journal).map(move |batch| later(&batch?, after))
+    let last_seq = last_seq(metadata);
+    journal::batches(journal).map(move |batch| rows_after(&batch?, last_seq))
 }
 
-/// The blocks of a file, the first of them first, up to the last whose bytes are all there: a machine that lost its power
-/// may have kept a block and not what is before it.
-fn chain(file: &mut File) -> io::Result<Option<Vec<Found>>> {
+/// Returns the blocks of a file in order, up to the last block whose data are complete on the disk: a power failure may
+/// preserve a block and lose the row group before it.
+fn chain(file: &mut File) -> io::Result<Option<Vec<Located>>> {
     let mut len = file.metadata()?.len();
     while let Some(last) = block::last(file, len)? {
-        let synced = last.block.synced;
+        let synced_to = last.block.synced_to;
         let mut chain = vec![last];
-        while let Some(found) = chain.last()
-            && found.block.before > FIRST
-            && let Some(before) = block::ending(file, found.block.before)?
+        while let Some(located) = chain.last()
+            && located.block.data_start > FIRST_START
+            && let Some(previous) = block::ending_at(file, located.block.data_start)?
         {
-            chain.push(before);
+            chain.push(previous);
         }
         chain.reverse();
-        if chain[0].block.before > FIRST {
+        if chain[0].block.data_start > FIRST_START {
             len = chain[0].start;
             continue;
         }
         for i in 0..chain.len() {
-            let Found { block, start, end } = &chain[i];
-            if *end > synced && block::crc(file, block.before, *start)? != block.crc {
+            let Located { block, start, end } = &chain[i];
+            if *end > synced_to && block::crc(file, block.data_start, *start)? != block.data_crc {
                 chain.truncate(i);
                 break;
             }
@@ -238,8 +254,8 @@ fn chain(file: &mut File) -> io::Result<Option<Vec<Found>>> {
     Ok(None)
 }
 
-/// The metadata in a block; of a file that is known to have this schema, which all share then.
-fn parsed(
+/// Parses the metadata in a block. A `schema` that is known is shared instead of parsed again.
+fn parse(
     metadata: Vec<u8>,
     schema: Option<&SchemaDescPtr>,
 ) -> Result<ParquetMetaData, ParquetError> {
@@ -253,15 +269,15 @@ fn parsed(
         .parse_and_finish(&bytes::Bytes::from(metadata))
 }
 
-/// The row groups that a block tells of, which [`block()`] has made, in a file with this schema.
+/// Returns the row groups in a block of [`block()`], for a file with this schema.
 ///
 /// # Errors
-/// It is none.
+/// `block` is not a block.
 pub fn of_block(block: &[u8], schema: &SchemaDescPtr) -> Result<Vec<Group>, Error> {
-    Ok(groups(parsed(block::metadata(block)?, Some(schema))?))
+    Ok(groups(parse(block::metadata(block)?, Some(schema))?))
 }
 
-/// The row groups of a file.
+/// Takes the row groups out of the metadata of a file.
 pub fn groups(metadata: ParquetMetaData) -> Vec<Group> {
     let mut builder = metadata.into_builder();
     let columns: ParquetColumnIndex = builder.take_column_index().unwrap_or_default();
@@ -270,34 +286,34 @@ pub fn groups(metadata: ParquetMetaData) -> Vec<Group> {
     let groups = builder.take_row_groups().into_iter();
     groups
         .map(|group| {
-            let none = || vec![ColumnIndexMetaData::NONE; group.num_columns()];
-            let columns = columns.next().unwrap_or_else(none);
+            let no_index = || vec![ColumnIndexMetaData::NONE; group.num_columns()];
+            let columns = columns.next().unwrap_or_else(no_index);
             (group, columns, offsets.next().unwrap_or_default())
         })
         .collect()
 }
 
-/// The greatest `seq` in the row groups; -1: there are none.
+/// The greatest `seq` in the row groups, or -1 if there are no row groups.
 fn last_seq(metadata: &ParquetMetaData) -> i64 {
     let seq = ctrace_schema::columns::index("seq");
-    let of = |group: &RowGroupMetaData| match group.columns().get(seq?)?.statistics()? {
+    let max_seq = |group: &RowGroupMetaData| match group.columns().get(seq?)?.statistics()? {
         Statistics::Int64(values) => values.max_opt().copied(),
         _ => None,
     };
     metadata
         .row_groups()
         .iter()
-        .filter_map(of)
+        .filter_map(max_seq)
         .max()
         .unwrap_or(-1)
 }
 
-/// The rows of a batch whose `seq` is greater than `after`.
-fn later(batch: &RecordBatch, after: i64) -> Result<RecordBatch, ArrowError> {
+/// The rows of a batch whose `seq` is greater than `last_seq`.
+fn rows_after(batch: &RecordBatch, last_seq: i64) -> Result<RecordBatch, ArrowError> {
     let seq = batch
         .column_by_name("seq")
         .and_then(|column| column.as_primitive_opt::<Int64Type>())
         .ok_or_else(|| ArrowError::SchemaError("its rows have no `seq`".to_string()))?;
-    let later: BooleanArray = seq.iter().map(|seq| Some(seq? > after)).collect();
-    arrow_select::filter::filter_record_batch(batch, &later)
+    let is_after: BooleanArray = seq.iter().map(|seq| Some(seq? > last_seq)).collect();
+    arrow_select::filter::filter_record_batch(batch, &is_after)
 }

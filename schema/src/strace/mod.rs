@@ -1,4 +1,4 @@
-//! A call as strace would print it.
+//! Formats calls as strace does.
 
 mod names;
 mod socket;
@@ -15,40 +15,40 @@ use crate::errno;
 use crate::syscalls::{self, Abi, Arg, Names, Ret, Spec};
 use crate::text::shell_split;
 
-/// One call, to be printed in a line as strace(1) prints it:
+/// A call, which is displayed as a line in the format of strace(1):
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
 ///
-/// The texts are those of the columns of the same names, escaped as [`crate::text`] says, so that the line cannot
-/// drive a terminal. What user memory held is not recorded, nor are pointers, not even whether they were null: `...`.
-/// Behind an fd stands its file, and behind that of a socket both ends, as `-yy` has it.
+/// The texts come from the columns of the same names. They are escaped ([`crate::text`]), so the line cannot control a
+/// terminal. User memory and pointers are not recorded, not even whether a pointer was null, and are displayed as `...`. The
+/// file or both ends of the socket follow an fd, as with the option `-yy` of strace.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
-    /// Name of the call; of one that the tables do not know, what stands in the column `syscall`.
+    /// Name of the call: the value of the column `syscall`.
     pub name: &'a str,
-    /// What it takes and gives on `abi`: [`crate::syscalls::spec_of`].
+    /// Arguments and result on `abi`: [`crate::syscalls::spec_of`].
     pub spec: &'a Spec,
-    /// Whose numbers and register width.
+    /// ABI of the caller, which determines the values of constants and the width of registers.
     pub abi: Abi,
-    /// The arguments; none where it was not stored.
+    /// Arguments, or `None` for an argument that was not stored.
     pub args: [Option<i64>; 6],
-    /// The result, a negative errno where it failed; none where it did not return.
+    /// Result: a negative errno if the call failed, `None` if the call did not return.
     pub ret: Option<i64>,
-    /// The file that the call was about.
+    /// Path of the file that the call used.
     pub path: Option<&'a str>,
-    /// The path that the caller passed.
+    /// Path that the caller passed.
     pub path_arg: Option<&'a str>,
-    /// The second path or text.
+    /// Second path or text.
     pub path2: Option<&'a str>,
-    /// The socket that the call was about.
+    /// Socket that the call used.
     pub socket: Socket<'a>,
-    /// The arguments of an exec, as a shell would read them.
+    /// Arguments of an exec, quoted for a shell.
     pub argv: Option<&'a str>,
-    /// Whether seccomp refused it.
+    /// Whether seccomp refused the call.
     pub denied: bool,
 }
 
 impl<'a> Call<'a> {
-    /// A call of which nothing is known yet but what it is.
+    /// Creates a call without arguments and result. All fields are public, so the caller can fill them in.
     pub fn new(name: &'a str, spec: &'a Spec, abi: Abi) -> Self {
         Call {
             name,
@@ -65,8 +65,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A call named as in the column `syscall`, by a caller on a machine named as `uname -m` does; with `compat`, a 32-bit
-    /// one. The numbers of an unknown machine are read as those of x86-64.
+    /// Creates a call from the columns `syscall` and `compat`, for a recording from `machine` (the output of `uname -m`). An unknown
+    /// machine is treated like x86-64.
     pub fn of_machine(name: &'a str, machine: &str, compat: bool) -> Self {
         let abi = Abi::of_machine(machine, compat).unwrap_or(Abi::X86_64);
         let spec = match syscalls::number(abi, name) {
@@ -76,8 +76,8 @@ impl<'a> Call<'a> {
         Call::new(name, spec, abi)
     }
 
-    /// The name of the call whose arguments it has: an operation of io_uring has those of the call of that name.
-    fn like(&self) -> &'a str {
+    /// The name of the call without `io_uring:`. An operation of io_uring has the arguments of the call with the same name.
+    fn base_name(&self) -> &'a str {
         self.name.strip_prefix("io_uring:").unwrap_or(self.name)
     }
 
@@ -86,7 +86,7 @@ impl<'a> Call<'a> {
         self.args[i].map(|v| v as u32)
     }
 
-    /// A register as an unsigned number.
+    /// The value of a register as an unsigned number.
     fn unsigned(&self, v: i64) -> u64 {
         if self.abi.is_32bit() {
             u64::from(v as u32)
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A register as a signed number.
+    /// The value of a register as a signed number.
     fn signed(&self, v: i64) -> i64 {
         if self.abi.is_32bit() {
             i64::from(v as i32)
@@ -104,28 +104,28 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether argument `i` is meaningful. Of some calls the last ones are only for some values of the others.
-    fn takes(&self, i: usize) -> bool {
-        match (self.like(), i) {
+    /// Whether the call uses argument `i`. Some calls use their last arguments only if others have certain values.
+    fn uses(&self, i: usize) -> bool {
+        match (self.base_name(), i) {
             ("open", 2) | ("openat", 3) => {
-                let makes = general::O_CREAT | general::__O_TMPFILE;
-                self.low(i - 1).is_none_or(|flags| flags & makes != 0)
+                let creates = general::O_CREAT | general::__O_TMPFILE;
+                self.low(i - 1).is_none_or(|flags| flags & creates != 0)
             }
             ("mq_open", 2 | 3) => self.low(1).is_none_or(|f| f & general::O_CREAT != 0),
             ("mknod", 2) | ("mknodat", 3) => self.low(i - 1).is_none_or(is_device),
             ("mremap", 4) => {
-                let places = general::MREMAP_FIXED | general::MREMAP_DONTUNMAP;
-                self.low(3).is_none_or(|flags| flags & places != 0)
+                let with_address = general::MREMAP_FIXED | general::MREMAP_DONTUNMAP;
+                self.low(3).is_none_or(|flags| flags & with_address != 0)
             }
-            ("fcntl" | "fcntl64", 2) => self.low(1).is_none_or(|op| !fcntl_takes_nothing(op)),
-            ("futex" | "futex_time64", 3..) => self.low(1).is_none_or(|op| futex_takes(op, i)),
+            ("fcntl" | "fcntl64", 2) => self.low(1).is_none_or(|op| !fcntl_has_no_argument(op)),
+            ("futex" | "futex_time64", 3..) => self.low(1).is_none_or(|op| futex_uses(op, i)),
             ("prctl", 1..) => self.low(0).is_none_or(|op| i <= prctl_arguments(op)),
             _ => true,
         }
     }
 
     fn argument(&self, i: usize, arg: Arg) -> Cow<'a, str> {
-        match (arg, self.like(), i) {
+        match (arg, self.base_name(), i) {
             (Arg::Path, ..) => self.path_argument(i),
             (Arg::Text, ..) => self.path2.map_or_else(|| self.pointer(i), quoted),
             (Arg::Argv, ..) => self.argv.map_or_else(|| self.pointer(i), words),
@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The n-th path argument has the n-th of the texts for paths.
+    /// The first path argument is `path_arg` or `path`, the second is `path2`.
     fn path_argument(&self, i: usize) -> Cow<'a, str> {
         let first = self.spec.paths().next().is_some_and(|(_, p)| p == i);
         let text = if first {
@@ -148,10 +148,10 @@ impl<'a> Call<'a> {
         text.map_or_else(|| self.pointer(i), quoted)
     }
 
-    /// The address that argument `i` points to. Only some calls always have one: accept(2), recvfrom(2) and the like may be
-    /// passed a null pointer, which is not told from another.
+    /// The address that argument `i` points to, for calls that always have one. accept(2), recvfrom(2) and similar calls accept a
+    /// null pointer, and recordings do not distinguish null from other pointers.
     fn address(&self, i: usize) -> Option<String> {
-        match self.like() {
+        match self.base_name() {
             "bind" => self.socket.local_argument(self.path),
             "getsockname" if self.ret? >= 0 => self.socket.local_argument(self.path),
             "connect" => self.socket.peer_argument(),
@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether the length that follows an address says that there is one.
+    /// Whether the argument after the address, its length, is not 0.
     fn has_address(&self, i: usize) -> bool {
         self.low(i + 1).is_some_and(|length| length != 0)
     }
@@ -178,22 +178,22 @@ impl<'a> Call<'a> {
             Arg::Fd | Arg::DirFd => self.fd(i, arg, v as i32),
             Arg::Flags(names) | Arg::Const(names) => self.named(i, names, v),
             Arg::Signal => signal(i64::from(v as i32)),
-            Arg::Mode => mode(v as u32, self.like().starts_with("mknod")),
-            Arg::UInt if self.spec.args[i].0 == "dev" && self.like().starts_with("mknod") => {
+            Arg::Mode => mode(v as u32, self.base_name().starts_with("mknod")),
+            Arg::UInt if self.spec.args[i].0 == "dev" && self.base_name().starts_with("mknod") => {
                 device(v as u32)
             }
             Arg::Id if v as i32 == -1 => "-1".into(),
             Arg::UInt | Arg::Id => (v as u32).to_string(),
             Arg::Size => self.unsigned(v).to_string(),
             Arg::Hex
-                if self.like().starts_with("futex")
+                if self.base_name().starts_with("futex")
                     && v as u32 == general::FUTEX_BITSET_MATCH_ANY =>
             {
                 "FUTEX_BITSET_MATCH_ANY".into()
             }
             Arg::Hex => hex(self.unsigned(v)),
-            Arg::Long if self.like().starts_with("fcntl") => self.fcntl_argument(v),
-            Arg::Long if self.like() == "prctl" => self.prctl_argument(i, v),
+            Arg::Long if self.base_name().starts_with("fcntl") => self.fcntl_argument(v),
+            Arg::Long if self.base_name() == "prctl" => self.prctl_argument(i, v),
             Arg::Long => self.signed(v).to_string(),
             Arg::Low => match self.args.get(i + 1) {
                 Some(Some(high)) => ((high << 32) | i64::from(v as u32)).to_string(),
@@ -204,29 +204,29 @@ impl<'a> Call<'a> {
     }
 
     fn fd(&self, i: usize, arg: Arg, fd: i32) -> String {
-        // The column `path` is that of the fd only where the call takes no path, or an empty one (AT_EMPTY_PATH).
-        let about = match self.spec.object_arg() {
-            // It had no name before.
-            Some(object) => object == i && self.like() != "bind",
+        // The column `path` belongs to the fd only if the call has no path, or an empty path (AT_EMPTY_PATH).
+        let is_object = match self.spec.object_arg() {
+            // Before bind(2), the socket had no address.
+            Some(object) => object == i && self.base_name() != "bind",
             None => arg == Arg::DirFd && i == 0 && self.path_arg == Some(""),
         };
-        match self.path.filter(|_| about && fd >= 0) {
+        match self.path.filter(|_| is_object && fd >= 0) {
             _ if fd == general::AT_FDCWD => "AT_FDCWD".into(),
             Some(path) => format!("{fd}<{path}>"),
-            None => match self.ends().filter(|_| about) {
+            None => match self.ends().filter(|_| is_object) {
                 Some(ends) => format!("{fd}<{ends}>"),
                 None => fd.to_string(),
             },
         }
     }
 
-    /// The ends of the socket whose fd is passed; none where the call changes them, or is about another socket.
+    /// The ends of the socket whose fd is passed, or `None` if the call changes the ends, or its columns describe another socket.
     fn ends(&self) -> Option<String> {
-        match self.like() {
+        match self.base_name() {
             "bind" | "connect" | "accept" | "accept4" => None,
-            // A socket that is passed where to send to is most likely not connected.
+            // A socket that is used with a destination address is most likely not connected.
             "sendto" => self.socket.ends(self.has_address(4)),
-            // What it gave may stand in the columns of the other end, too.
+            // The address that getsockname(2) returned may be in the columns of the peer as well.
             "getsockname" => self.socket.ends(self.socket.peer == self.socket.local),
             _ => self.socket.ends(false),
         }
@@ -263,7 +263,7 @@ impl<'a> Call<'a> {
             | general::F_SETPIPE_SZ => (v as i32).to_string(),
             general::F_SETSIG => signal(v),
             general::F_ADD_SEALS | general::F_SETLEASE | general::F_NOTIFY => hex(self.unsigned(v)),
-            // The others take the address of a structure.
+            // The argument of other commands is the address of a struct.
             _ => "...".into(),
         }
     }
@@ -294,37 +294,36 @@ impl<'a> Call<'a> {
             Ret::Ptr => write!(f, "{}", hex(self.unsigned(ret))),
             Ret::Fd => match self.path.filter(|_| self.result_has_path()) {
                 Some(path) => write!(f, "{ret}<{path}>"),
-                None => match self.returned() {
+                None => match self.returned_ends() {
                     Some(ends) => write!(f, "{ret}<{ends}>"),
                     None => write!(f, "{ret}"),
                 },
             },
-            _ if self.like() == "umask" => f.write_str(&mode(ret as u32, false)),
+            _ if self.base_name() == "umask" => f.write_str(&mode(ret as u32, false)),
             _ => write!(f, "{ret}"),
         }
     }
 
-    /// The ends of the socket whose fd was returned.
-    fn returned(&self) -> Option<String> {
-        match self.like() {
+    /// The ends of the socket whose fd the call returned.
+    fn returned_ends(&self) -> Option<String> {
+        match self.base_name() {
             "accept" | "accept4" | "dup" | "dup2" | "dup3" => self.socket.ends(false),
             _ => None,
         }
     }
 
-    /// Whether the column `path` is that of the fd which the call returned.
+    /// Whether the column `path` belongs to the fd that the call returned.
     fn result_has_path(&self) -> bool {
         self.spec.fd_arg().is_none()
             || self.spec.paths().next().is_some()
-            || matches!(self.like(), "dup" | "dup2" | "dup3")
+            || matches!(self.base_name(), "dup" | "dup2" | "dup3")
     }
 }
 
 impl Display for Call<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.name)?;
-        let shown =
-            |&(i, arg): &(usize, Arg)| !matches!(arg, Arg::High | Arg::Pad) && self.takes(i);
+        let shown = |&(i, arg): &(usize, Arg)| !matches!(arg, Arg::High | Arg::Pad) && self.uses(i);
         let args = self.spec.args.iter().map(|a| a.1).enumerate();
         for (n, (i, arg)) in args.filter(shown).enumerate() {
             let comma = if n > 0 { ", " } else { "" };
@@ -342,8 +341,8 @@ impl Display for Call<'_> {
     }
 }
 
-/// A failed result: `-1 ENOENT (No such file or directory)`. The kernel's own 512 to 516 never reach the caller: the
-/// call is restarted or ends with EINTR, so that there is no result yet.
+/// Writes a failed result: `-1 ENOENT (No such file or directory)`. Callers never see the kernel's internal errnos 512 to 516: the
+/// kernel restarts the call or returns EINTR, so the result is not known yet.
 fn failure(f: &mut Formatter<'_>, errno: i32) -> fmt::Result {
     let value = if (512..=516).contains(&errno) {
         "?"
@@ -356,18 +355,18 @@ fn failure(f: &mut Formatter<'_>, errno: i32) -> fmt::Result {
     }
 }
 
-/// A text that is escaped already, in quotes.
+/// Puts a text that is already escaped into quotes.
 fn quoted<'a>(text: &str) -> Cow<'a, str> {
     format!("\"{}\"", text.replace('"', "\\\"")).into()
 }
 
-/// The arguments of an exec, each in quotes.
+/// Puts each argument of an exec into quotes.
 fn words<'a>(argv: &str) -> Cow<'a, str> {
     let words: Vec<_> = shell_split(argv).iter().map(|word| quoted(word)).collect();
     format!("[{}]", words.join(", ")).into()
 }
 
-/// As C's `%#x`, which writes zero as `0`.
+/// Formats a number like C's `%#x`, which writes zero as `0`.
 fn hex(v: u64) -> String {
     if v == 0 {
         "0".into()
@@ -376,9 +375,10 @@ fn hex(v: u64) -> String {
     }
 }
 
-/// Mode bits in octal, three digits at least, as strace's `%#03o`; of mknod the type of file by name.
-fn mode(v: u32, named: bool) -> String {
-    let bits = if named { v & !general::S_IFMT } else { v };
+/// Formats mode bits in octal with at least three digits, like strace's `%#03o`. With `has_type`, the type of the file is printed
+/// by name, as in mknod.
+fn mode(v: u32, has_type: bool) -> String {
+    let bits = if has_type { v & !general::S_IFMT } else { v };
     let octal = format!("{:0>3}", format!("0{bits:o}"));
     let kind = match v & general::S_IFMT {
         general::S_IFREG => "S_IFREG|",
@@ -388,7 +388,7 @@ fn mode(v: u32, named: bool) -> String {
         general::S_IFSOCK => "S_IFSOCK|",
         _ => "",
     };
-    if named {
+    if has_type {
         format!("{kind}{octal}")
     } else {
         octal
@@ -399,14 +399,14 @@ fn is_device(mode: u32) -> bool {
     matches!(mode & general::S_IFMT, general::S_IFCHR | general::S_IFBLK)
 }
 
-/// A device number: 12 bits of major, 20 of minor (new_decode_dev in include/linux/kdev_t.h).
+/// Formats a device number: 12 bits of major, 20 bits of minor number (new_decode_dev in include/linux/kdev_t.h).
 fn device(v: u32) -> String {
     let major = (v & 0xfff00) >> 8;
     let minor = (v & 0xff) | ((v >> 12) & 0xfff00);
     format!("makedev({}, {})", hex(major.into()), hex(minor.into()))
 }
 
-/// The low byte of clone's flags is the signal that the parent gets when the child ends.
+/// Formats clone's flags. Their low byte is the signal that the parent receives when the child exits.
 fn clone_flags(table: &names::Table, v: u32) -> String {
     let signal = v & general::CSIGNAL;
     let flags = table.text(v & !general::CSIGNAL);
@@ -417,7 +417,7 @@ fn clone_flags(table: &names::Table, v: u32) -> String {
     }
 }
 
-/// The low nine bits of the flags of shmget and its kin are a mode.
+/// Formats the flags of shmget, semget and msgget. Their low nine bits are a mode.
 fn ipc_flags(table: &names::Table, v: u32) -> String {
     match (v & !0o777, v & 0o777) {
         (0, 0) => "0".into(),
@@ -427,7 +427,7 @@ fn ipc_flags(table: &names::Table, v: u32) -> String {
     }
 }
 
-/// A command of ioctl that has no name here, taken apart (include/uapi/asm-generic/ioctl.h).
+/// Formats the parts of an ioctl command without a name (include/uapi/asm-generic/ioctl.h).
 fn ioctl_number(v: u32) -> String {
     let direction = match v >> 30 {
         0 => "_IOC_NONE",
@@ -435,17 +435,16 @@ fn ioctl_number(v: u32) -> String {
         2 => "_IOC_READ",
         _ => "_IOC_READ|_IOC_WRITE",
     };
-    let part = |shift: u32, mask: u32| hex(u64::from((v >> shift) & mask));
+    let field = |shift: u32, mask: u32| hex(u64::from((v >> shift) & mask));
     format!(
         "_IOC({direction}, {}, {}, {})",
-        part(8, 0xff),
-        part(0, 0xff),
-        part(16, 0x3fff)
+        field(8, 0xff),
+        field(0, 0xff),
+        field(16, 0x3fff)
     )
 }
 
-/// Commands of fcntl without an argument.
-fn fcntl_takes_nothing(op: u32) -> bool {
+fn fcntl_has_no_argument(op: u32) -> bool {
     matches!(
         op,
         general::F_GETFD
@@ -459,9 +458,8 @@ fn fcntl_takes_nothing(op: u32) -> bool {
     )
 }
 
-/// Whether an operation of futex(2) takes argument `i`, of 3 (timeout or second value), 4 (second address) and
-/// 5 (third value).
-fn futex_takes(op: u32, i: usize) -> bool {
+/// Whether an operation of futex(2) uses argument `i`: 3 (timeout or second value), 4 (second address) or 5 (third value).
+fn futex_uses(op: u32, i: usize) -> bool {
     match op & !(general::FUTEX_PRIVATE_FLAG | general::FUTEX_CLOCK_REALTIME) {
         general::FUTEX_WAIT | general::FUTEX_LOCK_PI | general::FUTEX_LOCK_PI2 => i == 3,
         general::FUTEX_WAKE
@@ -475,7 +473,7 @@ fn futex_takes(op: u32, i: usize) -> bool {
     }
 }
 
-/// How many arguments an operation of prctl(2) takes after itself.
+/// The number of arguments of an operation of prctl(2), without the operation itself.
 fn prctl_arguments(op: u32) -> usize {
     match op {
         prctl::PR_GET_DUMPABLE
@@ -506,7 +504,5 @@ fn prctl_arguments(op: u32) -> usize {
     }
 }
 
-#[cfg(test)]
-mod socket_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Named constants of the kernel's interface. The values come from the crate `linux-raw-sys`, which has the kernel's
-//! own headers and builds on any system; the order of flags is the one in which strace prints them.
+//! Names of the constants in the kernel's interface. The values are those of the crate `linux-raw-sys`, which is generated from the
+//! kernel's headers and builds on all systems. Flags are in the order in which strace prints them.
 
 use linux_raw_sys::{general, ioctl, net, netlink, prctl, ptrace};
 
@@ -7,9 +7,9 @@ use crate::syscalls::Names;
 
 type Constants = &'static [(&'static str, u32)];
 
-/// How a number is named: the part under `mask` is one of `values`, each other bit is one of `flags`.
+/// The names of a number: the bits in `mask` are one of `values`, and the other bits are `flags`.
 pub(super) struct Table {
-    /// What strace prints for a value without a name, after the number: `O_???`.
+    /// The comment that strace prints after a number without a name: `O_???`.
     unknown: &'static str,
     mask: u32,
     values: Constants,
@@ -17,7 +17,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The name of a constant that stands alone.
+    /// Returns the name of the constant `number`.
     pub(super) fn name(&self, number: u32) -> Option<&'static str> {
         self.values
             .iter()
@@ -25,14 +25,14 @@ impl Table {
             .map(|(name, _)| *name)
     }
 
-    /// The number as strace prints it: names joined by `|`, what has none in hexadecimal.
+    /// Formats a number like strace: names joined by `|`, and bits without a name in hexadecimal.
     pub(super) fn text(&self, number: u32) -> String {
         let value = number & self.mask;
-        let named = self.values.iter().find(|(_, v)| *v == value);
+        let constant = self.values.iter().find(|(_, v)| *v == value);
         let mut parts: Vec<&str> = Vec::new();
         let mut rest = number;
-        // A value of zero without bits of its own (PROT_NONE) is named only where it is all there is.
-        if let Some((name, _)) = named.filter(|_| self.mask != 0 || number == 0) {
+        // Without a mask, the name of the value zero (PROT_NONE) is printed only if the whole number is zero.
+        if let Some((name, _)) = constant.filter(|_| self.mask != 0 || number == 0) {
             parts.push(name);
             rest &= !self.mask;
         }
@@ -51,12 +51,12 @@ impl Table {
     }
 }
 
-/// Pairs of name and value, for constants of one module of linux-raw-sys.
+/// Pairs of names and values of constants in one module of linux-raw-sys.
 macro_rules! constants {
     ($module:ident: $($name:ident)*) => { &[$((stringify!($name), $module::$name as u32)),*] };
 }
 
-/// One of several constants.
+/// A table of constants, one of which is the whole number.
 const fn one_of(unknown: &'static str, values: Constants) -> Table {
     Table {
         unknown,
@@ -66,7 +66,7 @@ const fn one_of(unknown: &'static str, values: Constants) -> Table {
     }
 }
 
-/// Flags that may be combined.
+/// A table of flags that can be combined.
 const fn any_of(unknown: &'static str, flags: Constants) -> Table {
     Table {
         unknown,
@@ -76,8 +76,8 @@ const fn any_of(unknown: &'static str, flags: Constants) -> Table {
     }
 }
 
-/// The table that `names` stands for. `arm`: of ARM's open flags; `context`: the argument that decides (the domain of
-/// a protocol, the level of a socket option). None where the numbers have no names.
+/// Returns the table of `names`, or `None` if the numbers have no names. `arm` selects ARM's flags of open(2). `context` is the
+/// argument that selects the table: the domain of a protocol, or the level of a socket option.
 pub(super) fn table(names: Names, arm: bool, context: Option<i64>) -> Option<&'static Table> {
     let context = context.map(|c| c as u32);
     Some(match names {
@@ -95,13 +95,13 @@ pub(super) fn table(names: Names, arm: bool, context: Option<i64>) -> Option<&'s
             net::SOL_IPV6 => &IPV6_OPTION,
             _ => return None,
         },
-        other => return plain(other),
+        other => return fixed_table(other),
     })
 }
 
-/// The tables that depend on nothing else.
+/// Returns a table that does not depend on the architecture or other arguments.
 #[rustfmt::skip]
-fn plain(names: Names) -> Option<&'static Table> {
+fn fixed_table(names: Names) -> Option<&'static Table> {
     use Names::*;
     Some(match names {
         Access => &ACCESS, ArchPrctl => &ARCH_PRCTL, At => &AT, AtAccess => &AT_ACCESS, AtUnlink => &AT_UNLINK, Clock => &CLOCK,
@@ -123,7 +123,8 @@ fn plain(names: Names) -> Option<&'static Table> {
     })
 }
 
-/// The names of signals; those of real-time ones are counted from the first, as strace does.
+/// Returns the name of a signal like strace, which numbers real-time signals from the first one: `SIGRT_2`. Other numbers are
+/// printed as they are.
 pub fn signal(number: i64) -> String {
     match SIGNALS.iter().find(|(_, v)| i64::from(*v) == number) {
         Some((name, _)) => (*name).into(),
@@ -139,9 +140,9 @@ const SIGNALS: Constants = constants!(general: SIGHUP SIGINT SIGQUIT SIGILL SIGT
 
 // files
 
-/// Four flags of open(2) have values of ARM's own (arch/arm/include/uapi/asm/fcntl.h and arm64's); the others, x86
-/// among them, have those of include/uapi/asm-generic/fcntl.h. Both are spelled out here, because a recording from
-/// one architecture is read on another.
+/// The flags of open(2). Four flags have special values on ARM (arch/arm/include/uapi/asm/fcntl.h, and the same file of arm64).
+/// Other architectures, including x86, use the values of include/uapi/asm-generic/fcntl.h. Both are written out here, because
+/// a recording can be read on a different architecture.
 macro_rules! open_table {
     (direct $direct:literal, largefile $largefile:literal, directory $directory:literal, nofollow $nofollow:literal) => {
         Table {
@@ -176,7 +177,7 @@ static OPEN: Table =
 static OPEN_ARM: Table =
     open_table!(direct 0o200000, largefile 0o400000, directory 0o40000, nofollow 0o100000);
 
-/// Of pipe2, dup3 and their kin, which open nothing, and whose flags are about the new fd alone.
+/// The flags of pipe2, dup3 and similar calls, which apply to the new fd and have no access mode.
 static FD_OPEN: Table = any_of("O_???", OPEN.flags);
 static FD_OPEN_ARM: Table = any_of("O_???", OPEN_ARM.flags);
 
@@ -218,7 +219,7 @@ mod tables {
     pub static SOCK_FLAGS: Table = any_of("SOCK_???", SOCK);
     pub static IP_PROTOCOL: Table = { use net::_bindgen_ty_1 as ip; one_of("IPPROTO_???", &[("IPPROTO_IP", ip::IPPROTO_IP as u32), ("IPPROTO_ICMP", ip::IPPROTO_ICMP as u32), ("IPPROTO_IGMP", ip::IPPROTO_IGMP as u32), ("IPPROTO_TCP", ip::IPPROTO_TCP as u32), ("IPPROTO_UDP", ip::IPPROTO_UDP as u32), ("IPPROTO_IPV6", ip::IPPROTO_IPV6 as u32), ("IPPROTO_GRE", ip::IPPROTO_GRE as u32), ("IPPROTO_ESP", ip::IPPROTO_ESP as u32), ("IPPROTO_AH", ip::IPPROTO_AH as u32), ("IPPROTO_ICMPV6", net::IPPROTO_ICMPV6), ("IPPROTO_SCTP", ip::IPPROTO_SCTP as u32), ("IPPROTO_UDPLITE", ip::IPPROTO_UDPLITE as u32), ("IPPROTO_RAW", ip::IPPROTO_RAW as u32), ("IPPROTO_MPTCP", ip::IPPROTO_MPTCP as u32)]) };
     pub static NETLINK_PROTOCOL: Table = one_of("NETLINK_???", constants!(netlink: NETLINK_ROUTE NETLINK_USERSOCK NETLINK_SOCK_DIAG NETLINK_NFLOG NETLINK_XFRM NETLINK_SELINUX NETLINK_ISCSI NETLINK_AUDIT NETLINK_FIB_LOOKUP NETLINK_CONNECTOR NETLINK_NETFILTER NETLINK_KOBJECT_UEVENT NETLINK_GENERIC NETLINK_CRYPTO));
-    // include/linux/socket.h has the last three of these flags for itself
+    // The last three flags are defined in include/linux/socket.h only, which the crate does not have.
     pub static MSG: Table = any_of("MSG_???", &[("MSG_OOB", net::MSG_OOB), ("MSG_PEEK", net::MSG_PEEK), ("MSG_DONTROUTE", net::MSG_DONTROUTE), ("MSG_CTRUNC", net::MSG_CTRUNC), ("MSG_PROBE", net::MSG_PROBE), ("MSG_TRUNC", net::MSG_TRUNC), ("MSG_DONTWAIT", net::MSG_DONTWAIT), ("MSG_EOR", net::MSG_EOR), ("MSG_WAITALL", net::MSG_WAITALL), ("MSG_CONFIRM", net::MSG_CONFIRM), ("MSG_ERRQUEUE", net::MSG_ERRQUEUE), ("MSG_NOSIGNAL", net::MSG_NOSIGNAL), ("MSG_MORE", net::MSG_MORE), ("MSG_CMSG_CLOEXEC", net::MSG_CMSG_CLOEXEC), ("MSG_WAITFORONE", 0x10000), ("MSG_ZEROCOPY", 0x4000000), ("MSG_FASTOPEN", 0x20000000)]);
     pub static SHUTDOWN: Table = one_of("SHUT_???", constants!(net: SHUT_RD SHUT_WR SHUT_RDWR));
     pub static SOCK_LEVEL: Table = one_of("SOL_???", constants!(net: SOL_IP SOL_SOCKET SOL_TCP SOL_UDP SOL_IPV6 SOL_ICMPV6 SOL_SCTP SOL_UDPLITE SOL_RAW SOL_PACKET SOL_NETLINK SOL_TIPC SOL_BLUETOOTH SOL_ALG SOL_TLS SOL_XDP SOL_MPTCP));
@@ -236,7 +237,7 @@ mod tables {
     // PIDFD_NONBLOCK is O_NONBLOCK, PIDFD_THREAD is O_EXCL (include/uapi/linux/pidfd.h)
     pub static PIDFD: Table = any_of("PIDFD_???", &[("PIDFD_NONBLOCK", general::O_NONBLOCK), ("PIDFD_THREAD", general::O_EXCL)]);
     pub static PRCTL: Table = one_of("PR_???", constants!(prctl: PR_SET_PDEATHSIG PR_GET_PDEATHSIG PR_GET_DUMPABLE PR_SET_DUMPABLE PR_GET_UNALIGN PR_SET_UNALIGN PR_GET_KEEPCAPS PR_SET_KEEPCAPS PR_GET_TIMING PR_SET_TIMING PR_SET_NAME PR_GET_NAME PR_GET_SECCOMP PR_SET_SECCOMP PR_CAPBSET_READ PR_CAPBSET_DROP PR_GET_TSC PR_SET_TSC PR_GET_SECUREBITS PR_SET_SECUREBITS PR_SET_TIMERSLACK PR_GET_TIMERSLACK PR_TASK_PERF_EVENTS_DISABLE PR_TASK_PERF_EVENTS_ENABLE PR_MCE_KILL PR_MCE_KILL_GET PR_SET_MM PR_SET_PTRACER PR_SET_CHILD_SUBREAPER PR_GET_CHILD_SUBREAPER PR_SET_NO_NEW_PRIVS PR_GET_NO_NEW_PRIVS PR_GET_TID_ADDRESS PR_SET_THP_DISABLE PR_GET_THP_DISABLE PR_CAP_AMBIENT PR_SVE_SET_VL PR_SVE_GET_VL PR_GET_SPECULATION_CTRL PR_SET_SPECULATION_CTRL PR_PAC_RESET_KEYS PR_SET_TAGGED_ADDR_CTRL PR_GET_TAGGED_ADDR_CTRL PR_SET_IO_FLUSHER PR_GET_IO_FLUSHER PR_SET_SYSCALL_USER_DISPATCH PR_SCHED_CORE PR_SET_MDWE PR_GET_MDWE PR_SET_VMA PR_GET_AUXV PR_SET_MEMORY_MERGE PR_GET_MEMORY_MERGE PR_GET_SHADOW_STACK_STATUS PR_SET_SHADOW_STACK_STATUS PR_LOCK_SHADOW_STACK_STATUS));
-    // arch/x86/include/uapi/asm/prctl.h, which the crate leaves out
+    // arch/x86/include/uapi/asm/prctl.h, which the crate does not have
     pub static ARCH_PRCTL: Table = one_of("ARCH_???", &[("ARCH_SET_GS", 0x1001), ("ARCH_SET_FS", 0x1002), ("ARCH_GET_FS", 0x1003), ("ARCH_GET_GS", 0x1004), ("ARCH_GET_CPUID", 0x1011), ("ARCH_SET_CPUID", 0x1012), ("ARCH_GET_XCOMP_SUPP", 0x1021), ("ARCH_GET_XCOMP_PERM", 0x1022), ("ARCH_REQ_XCOMP_PERM", 0x1023), ("ARCH_GET_XCOMP_GUEST_PERM", 0x1024), ("ARCH_REQ_XCOMP_GUEST_PERM", 0x1025), ("ARCH_MAP_VDSO_X32", 0x2001), ("ARCH_MAP_VDSO_32", 0x2002), ("ARCH_MAP_VDSO_64", 0x2003), ("ARCH_GET_UNTAG_MASK", 0x4001), ("ARCH_ENABLE_TAGGED_ADDR", 0x4002), ("ARCH_GET_MAX_TAG_BITS", 0x4003), ("ARCH_FORCE_TAGGED_SVA", 0x4004), ("ARCH_SHSTK_ENABLE", 0x5001), ("ARCH_SHSTK_DISABLE", 0x5002), ("ARCH_SHSTK_LOCK", 0x5003), ("ARCH_SHSTK_UNLOCK", 0x5004), ("ARCH_SHSTK_STATUS", 0x5005)]);
     pub static PTRACE: Table = one_of("PTRACE_???", constants!(ptrace: PTRACE_TRACEME PTRACE_PEEKTEXT PTRACE_PEEKDATA PTRACE_PEEKUSR PTRACE_POKETEXT PTRACE_POKEDATA PTRACE_POKEUSR PTRACE_CONT PTRACE_KILL PTRACE_SINGLESTEP PTRACE_ATTACH PTRACE_DETACH PTRACE_SYSCALL PTRACE_SETOPTIONS PTRACE_GETEVENTMSG PTRACE_GETSIGINFO PTRACE_SETSIGINFO PTRACE_GETREGSET PTRACE_SETREGSET PTRACE_SEIZE PTRACE_INTERRUPT PTRACE_LISTEN PTRACE_PEEKSIGINFO PTRACE_GETSIGMASK PTRACE_SETSIGMASK PTRACE_SECCOMP_GET_FILTER PTRACE_SECCOMP_GET_METADATA PTRACE_GET_SYSCALL_INFO PTRACE_GET_RSEQ_CONFIGURATION));
     pub static SECCOMP: Table = one_of("SECCOMP_???", constants!(ptrace: SECCOMP_SET_MODE_STRICT SECCOMP_SET_MODE_FILTER SECCOMP_GET_ACTION_AVAIL SECCOMP_GET_NOTIF_SIZES));
@@ -259,7 +260,7 @@ mod tables {
     // communication, signals, time, waiting
     pub static FUTEX: Table = Table { unknown: "FUTEX_???", mask: !general::FUTEX_CLOCK_REALTIME, values: constants!(general: FUTEX_WAIT FUTEX_WAKE FUTEX_FD FUTEX_REQUEUE FUTEX_CMP_REQUEUE FUTEX_WAKE_OP FUTEX_LOCK_PI FUTEX_UNLOCK_PI FUTEX_TRYLOCK_PI FUTEX_WAIT_BITSET FUTEX_WAKE_BITSET FUTEX_WAIT_REQUEUE_PI FUTEX_CMP_REQUEUE_PI FUTEX_LOCK_PI2 FUTEX_WAIT_PRIVATE FUTEX_WAKE_PRIVATE FUTEX_REQUEUE_PRIVATE FUTEX_CMP_REQUEUE_PRIVATE FUTEX_WAKE_OP_PRIVATE FUTEX_LOCK_PI_PRIVATE FUTEX_UNLOCK_PI_PRIVATE FUTEX_TRYLOCK_PI_PRIVATE FUTEX_WAIT_BITSET_PRIVATE FUTEX_WAKE_BITSET_PRIVATE FUTEX_WAIT_REQUEUE_PI_PRIVATE FUTEX_CMP_REQUEUE_PI_PRIVATE FUTEX_LOCK_PI2_PRIVATE), flags: constants!(general: FUTEX_CLOCK_REALTIME) };
     pub static EVENTFD: Table = any_of("EFD_???", constants!(general: EFD_SEMAPHORE EFD_CLOEXEC EFD_NONBLOCK));
-    // include/uapi/linux/ipc.h, which the crate leaves out; the low nine bits are a mode
+    // include/uapi/linux/ipc.h, which the crate does not have; the low nine bits are a mode
     pub static IPC_GET: Table = any_of("IPC_???", &[("IPC_CREAT", 0o1000), ("IPC_EXCL", 0o2000), ("IPC_NOWAIT", 0o4000)]);
     // include/uapi/linux/signalfd.h: the values of O_CLOEXEC and O_NONBLOCK
     pub static SIGNALFD: Table = any_of("SFD_???", &[("SFD_CLOEXEC", general::O_CLOEXEC), ("SFD_NONBLOCK", general::O_NONBLOCK)]);

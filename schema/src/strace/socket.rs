@@ -1,26 +1,26 @@
-//! Sockets as strace prints them: addresses that are arguments, and with `-yy` what is behind an fd.
+//! Formats sockets as strace does: addresses as arguments, and both ends of a socket after its fd, as with `-yy`.
 
-/// One end of a connection, as the columns hold it.
+/// One end of a connection, with the values of the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End<'a> {
-    /// None where it is not known, or is no address in particular (`0.0.0.0`).
+    /// Address, or `None` if it is not known or the wildcard (`0.0.0.0`).
     pub addr: Option<&'a str>,
-    /// None where it has none.
+    /// Port, if there is one.
     pub port: Option<i64>,
 }
 
-/// The socket that a call was about, by the columns of these names.
+/// A socket, with the values of the columns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Socket<'a> {
-    /// `family`; where it is not known, it is read off the addresses.
+    /// Value of `family`. If it is null, the format of the addresses determines the family.
     pub family: Option<&'a str>,
-    /// `protocol`.
+    /// Value of `protocol`.
     pub protocol: Option<&'a str>,
-    /// `local_addr` and `local_port`.
+    /// Values of `local_addr` and `local_port`.
     pub local: End<'a>,
-    /// `peer_addr` and `peer_port`.
+    /// Values of `peer_addr` and `peer_port`.
     pub peer: End<'a>,
-    /// `peer_path`.
+    /// Value of `peer_path`.
     pub peer_path: Option<&'a str>,
 }
 
@@ -48,13 +48,13 @@ impl<'a> Socket<'a> {
         }
     }
 
-    /// The address of the other end as an argument; none: it is not known.
-    pub fn peer_argument(&self) -> Option<String> {
+    /// Formats the address of the peer as an argument, if it is known.
+    pub(super) fn peer_argument(&self) -> Option<String> {
         self.argument(self.peer, self.peer_path)
     }
 
-    /// The address of this end as an argument; `path` is that of a unix socket.
-    pub fn local_argument(&self, path: Option<&str>) -> Option<String> {
+    /// Formats the local address as an argument, if it is known. `path` is the path of a unix socket.
+    pub(super) fn local_argument(&self, path: Option<&str>) -> Option<String> {
         self.argument(self.local, path)
     }
 
@@ -67,7 +67,7 @@ impl<'a> Socket<'a> {
             Family::Inet if known => format!(
                 "{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr(\"{addr}\")}}"
             ),
-            // The flow and the scope are not recorded.
+            // Flow label and scope are not recorded.
             Family::Inet6 if known => format!(
                 "{{sa_family=AF_INET6, sin6_port=htons({port}), inet_pton(AF_INET6, \"{addr}\", &sin6_addr), ...}}"
             ),
@@ -87,9 +87,9 @@ impl<'a> Socket<'a> {
         })
     }
 
-    /// What `-yy` prints behind the fd of a TCP or UDP socket: `TCP:[127.0.0.1:40000->127.0.0.1:80]`, without the other
-    /// end where `alone`. None: it is another socket, or neither bound nor connected.
-    pub fn ends(&self, alone: bool) -> Option<String> {
+    /// Formats both ends of the socket as with `-yy`: `TCP:[127.0.0.1:40000->127.0.0.1:80]`, or with `local_only` the local end.
+    /// Returns `None` for sockets of other protocols, and for sockets that are neither bound nor connected.
+    pub(super) fn ends(&self, local_only: bool) -> Option<String> {
         let family = self.family();
         let v6 = match family {
             Family::Inet => "",
@@ -109,13 +109,14 @@ impl<'a> Socket<'a> {
         };
         let local = self.local.port.map(|_| end(self.local))?;
         Some(match self.peer.addr {
-            Some(_) if !alone => format!("{protocol}{v6}:[{local}->{}]", end(self.peer)),
+            Some(_) if !local_only => format!("{protocol}{v6}:[{local}->{}]", end(self.peer)),
             _ => format!("{protocol}{v6}:[{local}]"),
         })
     }
 }
 
-/// The address as its family writes it: a recording has IPv4 in IPv6 as IPv4, and none for no address in particular.
+/// Formats an address in the notation of its family. Recordings contain IPv4-mapped IPv6 addresses as IPv4 addresses, and null
+/// instead of the wildcard.
 fn address(family: Family, addr: Option<&str>) -> String {
     match (family, addr) {
         (Family::Inet6, None) => "::".into(),

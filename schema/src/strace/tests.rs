@@ -1,11 +1,13 @@
-//! The expected lines are what strace 6.1 printed for the same calls, but for what user memory held.
+//! The expected lines are the output of strace 6.1 for the same calls, except for the contents of user memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod socket;
 
 use super::*;
 use crate::syscalls::{self, spec};
 
 /// A call on x86-64 with these arguments and result.
-pub(super) fn call<'a>(name: &'a str, args: &[i64], ret: i64) -> Call<'a> {
+fn call<'a>(name: &'a str, args: &[i64], ret: i64) -> Call<'a> {
     let mut call = Call::new(name, spec(name), Abi::X86_64);
     for (slot, arg) in call.args.iter_mut().zip(args) {
         *slot = Some(*arg);
@@ -21,8 +23,8 @@ fn line(name: &str, args: &[i64], ret: i64) -> String {
     call(name, args, ret).to_string()
 }
 
-/// The same with the path that the caller passed.
-fn on(name: &str, path: &str, args: &[i64], ret: i64) -> String {
+/// Formats a call with a path that the caller passed.
+fn on_path(name: &str, path: &str, args: &[i64], ret: i64) -> String {
     Call {
         path_arg: Some(path),
         ..call(name, args, ret)
@@ -44,27 +46,27 @@ fn open_shows_paths_and_flags() {
         open.to_string(),
         r#"openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>"#
     );
-    // AT_FDCWD as a program that keeps it in 32 bits passes it
+    // AT_FDCWD as a 32-bit number, as some programs pass it
     assert_eq!(
-        on("openat", "/tmp", &[0xffff_ff9c, 0, 0o2204000], 4),
+        on_path("openat", "/tmp", &[0xffff_ff9c, 0, 0o2204000], 4),
         r#"openat(AT_FDCWD, "/tmp", O_RDONLY|O_NONBLOCK|O_CLOEXEC|O_DIRECTORY) = 4"#
     );
     assert_eq!(
-        on("openat", "/tmp", &[CWD, 0, 0o20200002, 0o600], 5),
+        on_path("openat", "/tmp", &[CWD, 0, 0o20200002, 0o600], 5),
         r#"openat(AT_FDCWD, "/tmp", O_RDWR|O_TMPFILE, 0600) = 5"#
     );
     assert_eq!(
-        on("openat", "/tmp/zz1", &[CWD, 0, 0o1101, 0o644], 6),
+        on_path("openat", "/tmp/zz1", &[CWD, 0, 0o1101, 0o644], 6),
         r#"openat(AT_FDCWD, "/tmp/zz1", O_WRONLY|O_CREAT|O_TRUNC, 0644) = 6"#
     );
     assert_eq!(
-        on("open", "/nonex", &[0, 0x40000000], ENOENT),
+        on_path("open", "/nonex", &[0, 0x40000000], ENOENT),
         r#"open("/nonex", O_RDONLY|0x40000000) = -1 ENOENT (No such file or directory)"#
     );
 }
 
 #[test]
-fn open_flags_are_the_architectures() {
+fn open_flags_depend_on_the_architecture() {
     let flags = 0o40000;
     let mut open = Call {
         path_arg: Some("/"),
@@ -82,7 +84,7 @@ fn open_flags_are_the_architectures() {
 }
 
 #[test]
-fn the_flags_of_this_machine_are_those_of_the_tables() {
+fn the_tables_have_the_flags_of_this_machine() {
     let arm = cfg!(any(target_arch = "aarch64", target_arch = "arm"));
     let open = names::table(Names::Open, arm, None).unwrap();
     for (flag, name) in [
@@ -158,7 +160,7 @@ fn calls_on_paths() {
         ),
     ] {
         assert_eq!(
-            on(name, "/nonex", args, ENOENT),
+            on_path(name, "/nonex", args, ENOENT),
             format!("{name}({shown}) {enoent}")
         );
     }
@@ -188,7 +190,7 @@ fn calls_on_paths() {
         r#"mount("b", "/m", ..., MS_NOSUID|MS_NODEV, ...) = 0"#
     );
     assert_eq!(
-        on("mkdir", r#"a"\x1b"#, &[0, 0o700], 0),
+        on_path("mkdir", r#"a"\x1b"#, &[0, 0o700], 0),
         r#"mkdir("a\"\x1b", 0700) = 0"#
     );
     assert_eq!(line("umask", &[0o22], 0o22), "umask(022) = 022");
@@ -392,7 +394,7 @@ fn processes_and_signals() {
 }
 
 #[test]
-fn futex_shows_what_its_operation_takes() {
+fn futex_shows_the_arguments_of_its_operation() {
     assert_eq!(
         line("futex", &[0, 129, 1, 0, 0, 0], 1),
         "futex(..., FUTEX_WAKE_PRIVATE, 1) = 1"
@@ -471,27 +473,27 @@ fn results() {
 
 #[test]
 fn calls_of_32_bit_callers() {
-    let of = |abi, name, args: [i64; 6], ret: i64| Call {
+    let call_of = |abi, name, args: [i64; 6], ret: i64| Call {
         spec: syscalls::spec_of(abi, syscalls::number(abi, name).unwrap()),
         abi,
         args: args.map(Some),
         ..call(name, &[], ret)
     };
-    let read = of(Abi::X86, "pread64", [3, 0x1000, 10, 1, 2, 0], 10);
+    let read = call_of(Abi::X86, "pread64", [3, 0x1000, 10, 1, 2, 0], 10);
     assert_eq!(read.to_string(), "pread64(3, ..., 10, 8589934593) = 10");
-    let read = of(Abi::Arm, "pread64", [3, 0x1000, 10, 99, 1, 2], 10);
+    let read = call_of(Abi::Arm, "pread64", [3, 0x1000, 10, 99, 1, 2], 10);
     assert_eq!(read.to_string(), "pread64(3, ..., 10, 8589934593) = 10");
-    let seek = of(Abi::X86, "lseek", [3, 0xffff_ffff, 2, 0, 0, 0], 0xffff_ffea);
+    let seek = call_of(Abi::X86, "lseek", [3, 0xffff_ffff, 2, 0, 0, 0], 0xffff_ffea);
     assert_eq!(
         seek.to_string(),
         "lseek(3, -1, SEEK_END) = -1 EINVAL (Invalid argument)"
     );
-    let mmap = of(Abi::X86, "mmap2", [0, 8, 1, 2, 3, 0], 0xf7f0_0000);
+    let mmap = call_of(Abi::X86, "mmap2", [0, 8, 1, 2, 3, 0], 0xf7f0_0000);
     assert_eq!(
         mmap.to_string(),
         "mmap2(NULL, 8, PROT_READ, MAP_PRIVATE, 3, 0) = 0xf7f00000"
     );
-    let socket = of(Abi::X86, "socketcall", [3, 0x1000, 0, 0, 0, 0], 0);
+    let socket = call_of(Abi::X86, "socketcall", [3, 0x1000, 0, 0, 0, 0], 0);
     assert_eq!(socket.to_string(), "socketcall(SYS_CONNECT, ...) = 0");
 }
 
@@ -507,9 +509,9 @@ fn an_unknown_call_is_printed_by_its_number() {
     );
 }
 
-/// Whatever stands in a recording, which may come from a stranger, a line comes out.
+/// Recordings may come from anyone, so formatting must not fail for any values.
 #[test]
-fn every_call_prints_with_any_arguments() {
+fn every_call_is_printed_with_any_arguments() {
     for abi in Abi::ALL {
         for (nr, name) in syscalls::iter(abi) {
             for v in [

@@ -1,4 +1,4 @@
-//! Calls that only 32-bit ABIs have, and those whose arguments they pass otherwise.
+//! Calls that only 32-bit ABIs have, and calls whose arguments 32-bit ABIs pass differently.
 
 use super::Arg::*;
 use super::Class::{self, Credential, File, Ipc, Memory, Network, Poll, Process, System, Time};
@@ -13,7 +13,7 @@ const fn call(
     super::call(name, class, args, ret)
 }
 
-/// Calls that no 64-bit ABI has. Where x86 and ARM differ in one of them, [`ARM`] has ARM's.
+/// Calls that 64-bit ABIs do not have. If x86 and ARM differ, the specification of ARM is in [`ARM`].
 #[rustfmt::skip]
 pub(super) static CALLS: &[Spec] = &[
     // files
@@ -41,7 +41,7 @@ pub(super) static CALLS: &[Spec] = &[
     call("readdir", File, &[("fd", Fd), ("dirp", Ptr), ("count", UInt)], Ret::Num),
     call("umount", File, &[("target", Path)], Ret::Num),
     call("bdflush", System, &[("func", Int), ("data", Hex)], Ret::Num),
-    // network: which call it is stands in the first argument, its arguments in an array
+    // network: the first argument is the number of the call, and an array contains its arguments
     call("socketcall", Network, &[("call", Const(Socketcall)), ("args", Ptr)], Ret::Num),
     call("recvmmsg_time64", Network, &[("sockfd", Fd), ("msgvec", MmsgOut), ("vlen", UInt), ("flags", Flags(Msg)), ("timeout", Ptr)], Ret::Num),
     // memory
@@ -73,7 +73,7 @@ pub(super) static CALLS: &[Spec] = &[
     call("setfsgid32", Credential, &[("fsgid", Id)], Ret::Num),
     call("getgroups32", Credential, &[("size", Int), ("list", Ptr)], Ret::Num),
     call("setgroups32", Credential, &[("size", Int), ("list", Ptr)], Ret::Num),
-    // communication: which call it is stands in the first argument
+    // communication: the first argument is the number of the call
     call("ipc", Ipc, &[("call", UInt), ("first", Int), ("second", Hex), ("third", Hex), ("ptr", Ptr), ("fifth", Hex)], Ret::Num),
     call("semtimedop_time64", Ipc, &[("semid", Int), ("sops", Ptr), ("nsops", UInt), ("timeout", Ptr)], Ret::Num),
     call("futex_time64", Ipc, &[("uaddr", Ptr), ("futex_op", Const(Futex)), ("val", UInt), ("timeout", Ptr), ("uaddr2", Ptr), ("val3", Hex)], Ret::Num),
@@ -112,7 +112,7 @@ pub(super) static CALLS: &[Spec] = &[
     call("pciconfig_write", System, &[("bus", Size), ("dfn", Size), ("off", Size), ("size", Size), ("buf", Ptr)], Ret::Num),
 ];
 
-/// x86's own way with calls that 64-bit ABIs have too (arch/x86/entry/syscalls/syscall_32.tbl).
+/// Calls that 64-bit ABIs have too, with the arguments of 32-bit x86 (arch/x86/entry/syscalls/syscall_32.tbl).
 #[rustfmt::skip]
 pub(super) static X86: &[Spec] = &[
     call("mmap", Memory, &[("arg", Ptr)], Ret::Ptr),
@@ -131,7 +131,8 @@ pub(super) static X86: &[Spec] = &[
     call("lookup_dcookie", File, &[("cookie", Low), ("", High), ("buffer", Ptr), ("size", Size)], Ret::Num),
 ];
 
-/// ARM's own way (arch/arm/tools/syscall.tbl). EABI starts a 64-bit number at an even register.
+/// Calls that other ABIs have too, with the arguments of 32-bit ARM (arch/arm/tools/syscall.tbl). In the EABI, a 64-bit number
+/// begins in an even register.
 #[rustfmt::skip]
 pub(super) static ARM: &[Spec] = &[
     call("pread64", File, &[("fd", Fd), ("buf", Ptr), ("count", Size), ("", Pad), ("offset", Low), ("", High)], Ret::Bytes),

@@ -1,4 +1,4 @@
-//! Files, directories, mounts, extended attributes; input and output on any fd.
+//! Calls on files, directories, mounts and extended attributes, and input and output on any fd.
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};
@@ -7,7 +7,7 @@ const fn file(name: &'static str, args: &'static [(&'static str, Arg)], ret: Ret
     super::call(name, Class::File, args, ret)
 }
 
-/// Calls on an fd, and on a path relative to the working directory.
+/// Calls with an fd, or with a path that is relative to the working directory.
 #[rustfmt::skip]
 pub(super) static CALLS: &[Spec] = &[
     // open and close
@@ -63,7 +63,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("io_pgetevents", &[("ctx_id", Hex), ("min_nr", Long), ("nr", Long), ("events", Ptr), ("timeout", Ptr), ("usig", Ptr)], Ret::Num),
     file("io_uring_setup", &[("entries", UInt), ("p", Ptr)], Ret::Fd),
     file("io_uring_enter", &[("fd", Fd), ("to_submit", UInt), ("min_complete", UInt), ("flags", Hex), ("arg", Ptr), ("argsz", Size)], Ret::Num),
-    // The opcode may carry a flag that makes the first argument an index of registered rings; it is an fd otherwise.
+    // The first argument is an fd, or an index of registered rings if the opcode contains a certain flag.
     file("io_uring_register", &[("fd", Fd), ("opcode", UInt), ("arg", Ptr), ("nr_args", UInt)], Ret::Num),
     // attributes
     file("stat", &[("path", Path), ("statbuf", Ptr)], Ret::Num),
@@ -111,7 +111,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("mount", &[("source", Text), ("target", Path), ("filesystemtype", Ptr), ("mountflags", Flags(Mount)), ("data", Ptr)], Ret::Num),
     file("umount2", &[("target", Path), ("flags", Flags(Umount))], Ret::Num),
     file("fsopen", &[("fsname", Ptr), ("flags", Flags(Fsopen))], Ret::Fd),
-    // The value is a path relative to `aux` for two of the commands only.
+    // The value is a path relative to `aux` only for two of the commands.
     file("fsconfig", &[("fs_fd", Fd), ("cmd", UInt), ("key", Ptr), ("value", Ptr), ("aux", Int)], Ret::Num),
     file("fsmount", &[("fs_fd", Fd), ("flags", Flags(Fsopen)), ("attr_flags", Hex)], Ret::Fd),
     file("statmount", &[("req", Ptr), ("buf", Ptr), ("bufsize", Size), ("flags", Hex)], Ret::Num),
@@ -132,7 +132,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("uselib", &[("library", Path)], Ret::Num),
 ];
 
-/// Calls on a path relative to a directory fd.
+/// Calls with a path that is relative to a directory fd.
 #[rustfmt::skip]
 pub(super) static AT_CALLS: &[Spec] = &[
     file("openat", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(Open)), ("mode", Mode)], Ret::Fd),

@@ -1,4 +1,4 @@
-//! Address space.
+//! Calls on the address space.
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};

@@ -1,8 +1,9 @@
-//! Syscall tables: numbers and names of each architecture, and what each argument means.
+//! Syscall tables: the numbers and names on each architecture, and the meaning of each argument.
 //!
-//! Numbers and names come from the crate `syscalls`, which knows those up to `file_setattr` (469, Linux 6.17) and not
-//! yet `listns` and `rseq_slice_yield`. The meaning of the arguments is ours, one line per call, in one file per class,
-//! after the kernel's SYSCALL_DEFINE prototypes. A call that is newer than the tables is recorded by its number.
+//! The numbers and names are those of the crate `syscalls`, which has the calls up to `file_setattr` (469, Linux 6.17), but not
+//! `listns` and `rseq_slice_yield`. The meanings of the arguments are defined here, one line per call, in files for related
+//! classes, according to the kernel's SYSCALL_DEFINE prototypes. A call that is newer than the tables is recorded by its
+//! number.
 
 mod abi32;
 mod file;
@@ -16,7 +17,7 @@ pub mod uring;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-/// Whose syscall numbers: the machine's own and its 32-bit callers'.
+/// The ABI of a caller, which determines the numbers of the syscalls: that of the machine, or that of 32-bit callers on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Abi {
     /// x86-64.
@@ -30,10 +31,10 @@ pub enum Abi {
 }
 
 impl Abi {
-    /// All of them.
+    /// All ABIs.
     pub const ALL: [Abi; 4] = [Abi::X86_64, Abi::X86, Abi::Aarch64, Abi::Arm];
 
-    /// The ABI of the callers of a machine, named as `uname -m` does: 64-bit ones, or with `compat` 32-bit ones.
+    /// Returns the ABI of 64-bit callers on a machine, or with `compat` of 32-bit callers. `machine` is the output of `uname -m`.
     pub fn of_machine(machine: &str, compat: bool) -> Option<Abi> {
         match (machine, compat) {
             ("x86_64", false) => Some(Abi::X86_64),
@@ -45,18 +46,18 @@ impl Abi {
     }
 
     /// Whether registers are 32 bits wide.
-    pub fn is_32bit(self) -> bool {
+    pub(crate) fn is_32bit(self) -> bool {
         matches!(self, Abi::X86 | Abi::Arm)
     }
 
-    /// Whether the few constants that ARM defines for itself (four of open(2)) are ARM's.
-    pub fn is_arm(self) -> bool {
+    /// Whether constants have ARM's values where they differ from other architectures (four flags of open(2)).
+    pub(crate) fn is_arm(self) -> bool {
         matches!(self, Abi::Aarch64 | Abi::Arm)
     }
 }
 
-/// What a call is about; the value of the column `class`, and the names that `--set` takes. A call has one class,
-/// decided by its name alone: read(2) is `file` on a socket too.
+/// The class of a call: the value of the column `class`, and the argument of `--set`. The name of a call alone determines its
+/// class: read(2) is `file`, also on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Class {
@@ -64,7 +65,7 @@ pub enum Class {
     File,
     /// Sockets.
     Network,
-    /// Processes and threads: making, running, waiting, scheduling, tracing, limiting them.
+    /// Processes and threads: creation, exec, wait, scheduling, tracing, limits.
     Process,
     /// Address space.
     Memory,
@@ -80,12 +81,12 @@ pub enum Class {
     Credential,
     /// The machine as a whole: modules, reboot, host name, logs, BPF, performance counters.
     System,
-    /// What the tables do not know, and calls that Linux reserves and never implemented.
+    /// Calls that are not in the tables, and calls that Linux reserves without an implementation.
     Other,
 }
 
 impl Class {
-    /// All of them, in the order of their discriminants.
+    /// All classes, in the order of their discriminants.
     pub const ALL: [Class; 11] = [
         Class::File,
         Class::Network,
@@ -100,7 +101,7 @@ impl Class {
         Class::Other,
     ];
 
-    /// The value of the column `class`.
+    /// Returns the value of the column `class`.
     pub fn as_str(self) -> &'static str {
         match self {
             Class::File => "file",
@@ -117,7 +118,7 @@ impl Class {
         }
     }
 
-    /// The class of a name as [`Class::as_str`] gives it, or of a short one: fs, net, proc, mem, sig, cred, sys.
+    /// Returns the class with this name, as from [`Class::as_str`], or with this short name: fs, net, proc, mem, sig, cred, sys.
     pub fn from_name(name: &str) -> Option<Class> {
         let name = match name {
             "fs" => "file",
@@ -133,52 +134,52 @@ impl Class {
     }
 }
 
-/// What one argument of a call means. Decides what the kernel side resolves, and how the call is printed.
+/// The meaning of an argument. It determines what the kernel side resolves, and how the argument is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
-    /// A file descriptor that the call is about.
+    /// The file descriptor of the file or socket that the call uses.
     Fd,
-    /// A directory that the path in the next argument is relative to; AT_FDCWD allowed.
+    /// The file descriptor of the directory that the path in the next argument is relative to, or AT_FDCWD.
     DirFd,
-    /// Pointer to a path. The first becomes `path`, the second `path2` (see [`Spec`]).
+    /// Pointer to a path. The first path of a call becomes `path`, the second `path2` (see [`Spec`]).
     Path,
-    /// Pointer to other text that belongs in `path2`, not a path to resolve (symlink's target, mount's source).
+    /// Pointer to text for `path2` that is not resolved as a path (symlink's target, mount's source).
     Text,
     /// Pointer to the argument vector of a program (execve).
     Argv,
-    /// Pointer to a sockaddr that the caller filled in; its length is the next argument.
+    /// Pointer to a sockaddr that the caller fills in. The next argument is its length.
     SockAddrIn,
-    /// Pointer to a sockaddr that the kernel fills in; pointer to its length is the next argument.
+    /// Pointer to a sockaddr that the kernel fills in. The next argument is a pointer to its length.
     SockAddrOut,
-    /// Pointer to a struct msghdr, with an address that the caller filled in (sendmsg).
+    /// Pointer to a struct msghdr, with an address that the caller fills in (sendmsg).
     MsgIn,
     /// Pointer to a struct msghdr, with an address that the kernel fills in (recvmsg).
     MsgOut,
-    /// Pointer to an array of struct mmsghdr, caller's (sendmmsg); the next argument is its length.
+    /// Pointer to an array of struct mmsghdr with addresses that the caller fills in (sendmmsg). The next argument is its length.
     MmsgIn,
-    /// Pointer to an array of struct mmsghdr, kernel's (recvmmsg); the next argument is its length.
+    /// Pointer to an array of struct mmsghdr with addresses that the kernel fills in (recvmmsg). The next argument is its length.
     MmsgOut,
-    /// Any other pointer or address: not stored, it means nothing later.
+    /// Another pointer or address. It is not stored, because it has no meaning after the call.
     Ptr,
-    /// A number: signed 32 bits.
+    /// A signed 32-bit number.
     Int,
-    /// A number: unsigned 32 bits.
+    /// An unsigned 32-bit number.
     UInt,
-    /// A signed number of register width: an offset, a time, an argument of many meanings.
+    /// A signed number of register width: an offset, a time, an argument with several meanings.
     Long,
     /// An unsigned number of register width: a size, a count.
     Size,
-    /// An unsigned number of register width that people read in hexadecimal: a mask, a magic, mmap's offset.
+    /// An unsigned number of register width that is printed in hexadecimal: a mask, a magic number, mmap's offset.
     Hex,
-    /// Low half of a 64-bit number on a 32-bit ABI; its high half is the next argument.
+    /// Low half of a 64-bit number on a 32-bit ABI. The next argument is the high half.
     Low,
-    /// High half of the 64-bit number in the argument before.
+    /// High half of the 64-bit number whose low half is the previous argument.
     High,
-    /// A register that the ABI leaves unused: 32-bit ARM starts a 64-bit number at an even one.
+    /// An unused register: on 32-bit ARM, a 64-bit number begins in an even register.
     Pad,
-    /// Flags that may be combined, and the table that names them.
+    /// A combination of flags, and the table of their names.
     Flags(Names),
-    /// One constant out of several (a command, a family), and the table that names them.
+    /// One of several constants (a command, a family), and the table of their names.
     Const(Names),
     /// File mode bits.
     Mode,
@@ -191,7 +192,7 @@ pub enum Arg {
 }
 
 impl Arg {
-    /// Whether the argument is an address, whose value means nothing later.
+    /// Whether the argument is an address, which has no meaning after the call.
     pub fn is_pointer(self) -> bool {
         use Arg::*;
         matches!(
@@ -201,9 +202,9 @@ impl Arg {
     }
 }
 
-/// Tables of named constants, for printing: see [`crate::strace`].
+/// A table of named constants: see [`crate::strace`]. Each variant has the name of its constants' prefix or of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is named after its constants' prefix or its call")]
+#[allow(missing_docs, reason = "the names say which constants or call")]
 #[rustfmt::skip]
 pub enum Names {
     Access, ArchPrctl, At, AtAccess, AtUnlink, Clock, Clone, CloseRange, Domain, Epoll, EpollOp, Eventfd, Fadvise,
@@ -214,14 +215,14 @@ pub enum Names {
     Wait, Whence, Xattr,
 }
 
-/// What the result of a call is.
+/// The meaning of a call's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ret {
     /// Zero or a number.
     Num,
-    /// A new file descriptor: what it refers to is resolved when the call returns.
+    /// A new file descriptor. Its file or socket is resolved when the call returns.
     Fd,
-    /// The number of bytes of content moved, which becomes `bytes`.
+    /// The number of transferred bytes, which becomes `bytes`.
     Bytes,
     /// An address.
     Ptr,
@@ -229,59 +230,58 @@ pub enum Ret {
     Pid,
 }
 
-/// One syscall.
+/// The specification of a syscall: class, arguments and result.
 #[derive(Debug)]
 pub struct Spec {
-    /// Its name, as in its man page; empty in the generic spec of a call that the tables do not know.
+    /// Name, as in the man page. The generic specification of calls that are not in the tables has an empty name.
     pub name: &'static str,
-    /// What it is about.
+    /// Class of the call.
     pub class: Class,
-    /// Names (as in the man page) and meanings of its arguments, at most six.
+    /// Names (as in the man page) and meanings of the arguments, at most six.
     pub args: &'static [(&'static str, Arg)],
-    /// Its result. fcntl, ioctl, bpf, seccomp, socketcall and landlock_create_ruleset return a new fd only in some
-    /// of their uses: they say `Num`.
+    /// Meaning of the result. It is `Num` for fcntl, ioctl, bpf, seccomp, socketcall and landlock_create_ruleset, which return a
+    /// new fd only for some arguments.
     pub ret: Ret,
 }
 
 impl Spec {
-    fn position(&self, wanted: impl Fn(Arg) -> bool) -> Option<usize> {
-        self.args.iter().position(|&(_, arg)| wanted(arg))
+    fn position(&self, matches: impl Fn(Arg) -> bool) -> Option<usize> {
+        self.args.iter().position(|&(_, arg)| matches(arg))
     }
 
-    /// Index of the argument that is the fd that the call is passed. A directory fd is none.
+    /// Returns the index of the fd argument. A directory fd ([`Arg::DirFd`]) does not count.
     pub fn fd_arg(&self) -> Option<usize> {
         self.position(|a| a == Arg::Fd)
     }
 
-    /// Index of the argument that is the fd of the file or socket which the call is about: none where it is on a path.
+    /// Returns the index of the fd argument whose file or socket the call is about. There is none if the call has a path.
     pub fn object_arg(&self) -> Option<usize> {
         self.fd_arg().filter(|_| self.paths().next().is_none())
     }
 
-    /// Indices of the path arguments, each with that of the directory fd that it is relative to, if it has one.
+    /// Returns the indices of the path arguments, each after the index of the directory fd that it is relative to, if there is one.
     pub fn paths(&self) -> impl Iterator<Item = (Option<usize>, usize)> + '_ {
-        let is = |i: usize, wanted| self.args[i].1 == wanted;
+        let is = |i: usize, arg| self.args[i].1 == arg;
         (0..self.args.len())
             .filter(move |&i| is(i, Arg::Path))
             .map(move |i| (i.checked_sub(1).filter(|&d| is(d, Arg::DirFd)), i))
     }
 
-    /// Index of the argument that is text for `path2`, not to be resolved.
+    /// Returns the index of the argument that is text for `path2` and not a path.
     pub fn text_arg(&self) -> Option<usize> {
         self.position(|a| a == Arg::Text)
     }
 
-    /// Bit `i` is set where argument `i` is an address, or is none of the call's, so that it is not worth storing.
-    /// Of a call that the tables do not know every argument may be one.
+    /// Returns a mask in which bit `i` is set if argument `i` is not stored: it is an address, or the call has fewer arguments. For a
+    /// call that is not in the tables all bits are set, because any argument may be an address.
     pub fn pointer_mask(&self) -> u8 {
         (0..6)
             .filter(|&i| self.args.get(i).is_none_or(|(_, arg)| arg.is_pointer()))
             .fold(0, |mask, i| mask | 1 << i)
     }
 
-    /// Index of the argument that becomes the column `flags`: the one that the man page calls flags, else the first
-    /// that holds flags at all (mprotect's `prot`, wait4's `options`). Flags in a struct (openat2, clone3) are
-    /// none of the arguments.
+    /// Returns the index of the argument for the column `flags`: the argument that the man page calls flags, otherwise the first
+    /// argument with flags (mprotect's `prot`, wait4's `options`). Flags in a struct (openat2, clone3) are not arguments.
     pub fn flags_arg(&self) -> Option<usize> {
         let holds_flags = |arg| matches!(arg, Arg::Flags(_));
         self.args
@@ -290,13 +290,12 @@ impl Spec {
             .or_else(|| self.position(holds_flags))
     }
 
-    /// Index of the argument that becomes the column `mode`.
+    /// Returns the index of the argument for the column `mode`.
     pub fn mode_arg(&self) -> Option<usize> {
         self.position(|a| a == Arg::Mode)
     }
 }
 
-/// A row of the tables below.
 const fn call(
     name: &'static str,
     class: Class,
@@ -329,11 +328,11 @@ static TABLES: &[&[Spec]] = &[
     abi32::CALLS,
 ];
 
-/// 64-bit 403 to 423 are the time64 calls that only 32-bit ABIs have (include/uapi/asm-generic/unistd.h), though the
-/// crate lists them for 64-bit ARM too.
+/// Numbers of the time64 calls, which only 32-bit ABIs have (include/uapi/asm-generic/unistd.h). The crate also lists them for
+/// 64-bit ARM.
 const TIME64: std::ops::RangeInclusive<u32> = 403..=423;
 
-/// Calls private to 32-bit ARM, which the crate leaves out (arch/arm/include/uapi/asm/unistd.h, __ARM_NR_BASE).
+/// Private calls of 32-bit ARM, which the crate does not have (arch/arm/include/uapi/asm/unistd.h, __ARM_NR_BASE).
 const ARM_PRIVATE: [(u32, &str); 6] = [
     (0xf0001, "breakpoint"),
     (0xf0002, "cacheflush"),
@@ -343,16 +342,16 @@ const ARM_PRIVATE: [(u32, &str); 6] = [
     (0xf0006, "get_tls"),
 ];
 
-/// The name of syscall `nr`, as the kernel spells it.
+/// Returns the kernel's name of syscall `nr`.
 pub fn name(abi: Abi, nr: u32) -> Option<&'static str> {
     let id = nr as usize;
     match abi {
         Abi::X86_64 => syscalls::x86_64::Sysno::new(id).map(|s| s.name()),
-        // One name is a word of Rust, and the crate has it as such: r#break.
+        // The crate has one name as a raw identifier, because it is a keyword of Rust: r#break.
         Abi::X86 => syscalls::x86::Sysno::new(id).map(|s| s.name().trim_start_matches("r#")),
         Abi::Aarch64 if TIME64.contains(&nr) => None,
         Abi::Aarch64 => syscalls::aarch64::Sysno::new(id).map(|s| match s.name() {
-            // The kernel's name for it on every 64-bit ABI; the crate has the name of the C function.
+            // The crate has the name of the C function instead of the kernel's name on all 64-bit ABIs.
             "fstatat" => "newfstatat",
             name => name,
         }),
@@ -363,24 +362,24 @@ pub fn name(abi: Abi, nr: u32) -> Option<&'static str> {
     }
 }
 
-/// The number of the syscall `name`.
+/// Returns the number of the syscall `name`.
 pub fn number(abi: Abi, name: &str) -> Option<u32> {
     static NUMBERS: LazyLock<HashMap<(Abi, &str), u32>> = LazyLock::new(|| {
-        let of = |abi| iter(abi).map(move |(nr, name)| ((abi, name), nr));
-        Abi::ALL.into_iter().flat_map(of).collect()
+        let numbers = |abi| iter(abi).map(move |(nr, name)| ((abi, name), nr));
+        Abi::ALL.into_iter().flat_map(numbers).collect()
     });
     NUMBERS.get(&(abi, name)).copied()
 }
 
-/// Every syscall of an ABI, in the order of their numbers.
+/// Returns all syscalls of an ABI in the order of their numbers.
 pub fn iter(abi: Abi) -> impl Iterator<Item = (u32, &'static str)> {
-    // The tables end below this on every ABI; see the test `the_last_call_is_found`.
+    // The numbers of all ABIs are in these ranges: the test `the_last_call_is_found` checks it.
     (0..600)
         .chain(0xf0000..0xf0010)
         .filter_map(move |nr| Some((nr, name(abi, nr)?)))
 }
 
-/// All names over all ABIs, and those of the operations of io_uring, sorted.
+/// Returns the names of the syscalls of all ABIs and of the operations of io_uring, sorted.
 pub fn events() -> &'static [&'static str] {
     static EVENTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let all: BTreeSet<_> = names().iter().copied().chain(uring::names()).collect();
@@ -389,7 +388,7 @@ pub fn events() -> &'static [&'static str] {
     &EVENTS
 }
 
-/// All names over all ABIs, sorted.
+/// Returns the names of the syscalls of all ABIs, sorted.
 pub fn names() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let all: BTreeSet<_> = Abi::ALL
@@ -402,8 +401,9 @@ pub fn names() -> &'static [&'static str] {
     &NAMES
 }
 
-/// What the call `name` takes and gives, on 64-bit ABIs where these have it, or the operation `io_uring:...`. An unknown
-/// name gives a generic spec: class `other`, empty name, no arguments.
+/// Returns the specification of the call `name`, or of the operation of io_uring if the name begins with `io_uring:`. If 64-bit and
+/// 32-bit ABIs differ, the specification is that of 64-bit ABIs. An unknown name has the generic specification: class
+/// `other`, empty name, no arguments.
 pub fn spec(name: &str) -> &'static Spec {
     static SPECS: LazyLock<HashMap<&str, &Spec>> = LazyLock::new(|| {
         let calls = TABLES.iter().copied().flatten();
@@ -414,8 +414,8 @@ pub fn spec(name: &str) -> &'static Spec {
     found.copied().unwrap_or(&UNKNOWN)
 }
 
-/// What syscall `nr` takes and gives on this ABI. Differs from [`spec`] of its name where a 32-bit ABI passes the
-/// same call's arguments otherwise (x86's mmap, 64-bit offsets in two registers).
+/// Returns the specification of syscall `nr` on this ABI. It differs from [`spec`] of the name if a 32-bit ABI passes the arguments
+/// of the call differently (x86's mmap, 64-bit offsets in two registers).
 pub fn spec_of(abi: Abi, nr: u32) -> &'static Spec {
     let Some(name) = name(abi, nr) else {
         return &UNKNOWN;

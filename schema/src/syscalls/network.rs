@@ -1,4 +1,4 @@
-//! Sockets.
+//! Calls on sockets.
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};
@@ -10,7 +10,7 @@ const fn network(name: &'static str, args: &'static [(&'static str, Arg)], ret: 
 #[rustfmt::skip]
 pub(super) static CALLS: &[Spec] = &[
     network("socket", &[("domain", Const(Domain)), ("type", Const(SockType)), ("protocol", Const(Protocol))], Ret::Fd),
-    // The two new fds are in an array that the kernel fills in.
+    // The kernel stores the two new fds in an array.
     network("socketpair", &[("domain", Const(Domain)), ("type", Const(SockType)), ("protocol", Const(Protocol)), ("sv", Ptr)], Ret::Num),
     network("bind", &[("sockfd", Fd), ("addr", SockAddrIn), ("addrlen", Int)], Ret::Num),
     network("listen", &[("sockfd", Fd), ("backlog", Int)], Ret::Num),
@@ -25,7 +25,7 @@ pub(super) static CALLS: &[Spec] = &[
     network("send", &[("sockfd", Fd), ("buf", Ptr), ("size", Size), ("flags", Flags(Msg))], Ret::Bytes),
     network("sendto", &[("sockfd", Fd), ("buf", Ptr), ("size", Size), ("flags", Flags(Msg)), ("dest_addr", SockAddrIn), ("addrlen", Int)], Ret::Bytes),
     network("sendmsg", &[("sockfd", Fd), ("msg", MsgIn), ("flags", Flags(Msg))], Ret::Bytes),
-    // These two return a number of messages; the bytes of each stand in its msg_len.
+    // These two return a number of messages. The number of bytes is in the msg_len of each message.
     network("sendmmsg", &[("sockfd", Fd), ("msgvec", MmsgIn), ("vlen", UInt), ("flags", Flags(Msg))], Ret::Num),
     network("recvmmsg", &[("sockfd", Fd), ("msgvec", MmsgOut), ("vlen", UInt), ("flags", Flags(Msg)), ("timeout", Ptr)], Ret::Num),
     network("recv", &[("sockfd", Fd), ("buf", Ptr), ("size", Size), ("flags", Flags(Msg))], Ret::Bytes),

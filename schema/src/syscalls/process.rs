@@ -1,4 +1,4 @@
-//! Processes and threads; identity and privileges.
+//! Calls on processes and threads, and on identity and privileges.
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};
@@ -13,10 +13,10 @@ const fn cred(name: &'static str, args: &'static [(&'static str, Arg)], ret: Ret
 
 #[rustfmt::skip]
 pub(super) static CALLS: &[Spec] = &[
-    // make, run, end, wait
+    // creation, exec, exit, wait
     process("fork", &[], Ret::Pid),
     process("vfork", &[], Ret::Pid),
-    // On every ABI but x86-64 `tls` stands before `child_tid` (CONFIG_CLONE_BACKWARDS): both are addresses.
+    // On all ABIs except x86-64, `tls` precedes `child_tid` (CONFIG_CLONE_BACKWARDS). Both are addresses.
     process("clone", &[("flags", Flags(Clone)), ("stack", Ptr), ("parent_tid", Ptr), ("child_tid", Ptr), ("tls", Ptr)], Ret::Pid),
     // Flags are in `struct clone_args`.
     process("clone3", &[("cl_args", Ptr), ("size", Size)], Ret::Pid),
@@ -41,7 +41,7 @@ pub(super) static CALLS: &[Spec] = &[
     process("pidfd_open", &[("pid", Pid), ("flags", Flags(Pidfd))], Ret::Fd),
     process("pidfd_getfd", &[("pidfd", Fd), ("targetfd", Int), ("flags", Hex)], Ret::Fd),
     process("kcmp", &[("pid1", Pid), ("pid2", Pid), ("type", UInt), ("idx1", Hex), ("idx2", Hex)], Ret::Num),
-    // what a thread is
+    // attributes of threads
     process("prctl", &[("op", Const(Prctl)), ("arg2", Long), ("arg3", Long), ("arg4", Long), ("arg5", Long)], Ret::Num),
     process("arch_prctl", &[("op", Const(ArchPrctl)), ("addr", Ptr)], Ret::Num),
     process("personality", &[("persona", Hex)], Ret::Num),
@@ -55,7 +55,7 @@ pub(super) static CALLS: &[Spec] = &[
     process("ptrace", &[("op", Const(Ptrace)), ("pid", Pid), ("addr", Ptr), ("data", Ptr)], Ret::Num),
     process("iopl", &[("level", UInt)], Ret::Num),
     process("ioperm", &[("from", Hex), ("num", Size), ("turn_on", Int)], Ret::Num),
-    // limits and use
+    // limits and usage
     process("getrlimit", &[("resource", Const(Resource)), ("rlim", Ptr)], Ret::Num),
     process("setrlimit", &[("resource", Const(Resource)), ("rlim", Ptr)], Ret::Num),
     process("prlimit64", &[("pid", Pid), ("resource", Const(Resource)), ("new_limit", Ptr), ("old_limit", Ptr)], Ret::Num),
@@ -103,10 +103,10 @@ pub(super) static CREDENTIAL: &[Spec] = &[
     cred("capset", &[("hdrp", Ptr), ("datap", Ptr)], Ret::Num),
     cred("add_key", &[("type", Ptr), ("description", Ptr), ("payload", Ptr), ("plen", Size), ("keyring", Int)], Ret::Num),
     cred("request_key", &[("type", Ptr), ("description", Ptr), ("callout_info", Ptr), ("dest_keyring", Int)], Ret::Num),
-    // Addresses or numbers, as the operation has it.
+    // Addresses or numbers, depending on the operation.
     cred("keyctl", &[("op", UInt), ("arg2", Hex), ("arg3", Hex), ("arg4", Hex), ("arg5", Hex)], Ret::Num),
     cred("seccomp", &[("op", Const(Seccomp)), ("flags", Hex), ("args", Ptr)], Ret::Num),
-    // The result is a new fd, or with the flag LANDLOCK_CREATE_RULESET_VERSION a version.
+    // The result is a new fd, or a version with the flag LANDLOCK_CREATE_RULESET_VERSION.
     cred("landlock_create_ruleset", &[("attr", Ptr), ("size", Size), ("flags", Hex)], Ret::Num),
     cred("landlock_add_rule", &[("ruleset_fd", Fd), ("rule_type", UInt), ("rule_attr", Ptr), ("flags", Hex)], Ret::Num),
     cred("landlock_restrict_self", &[("ruleset_fd", Fd), ("flags", Hex)], Ret::Num),

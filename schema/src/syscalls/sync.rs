@@ -1,4 +1,4 @@
-//! Interprocess communication, signals, time, and waiting for events.
+//! Calls for interprocess communication, signals, time, and waiting for events.
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};
@@ -21,7 +21,7 @@ const fn poll(name: &'static str, args: &'static [(&'static str, Arg)], ret: Ret
 
 #[rustfmt::skip]
 pub(super) static IPC: &[Spec] = &[
-    // The two new fds are in an array that the kernel fills in.
+    // The kernel stores the two new fds in an array.
     ipc("pipe", &[("pipefd", Ptr)], Ret::Num),
     ipc("pipe2", &[("pipefd", Ptr), ("flags", Flags(FdOpen))], Ret::Num),
     ipc("eventfd", &[("initval", UInt)], Ret::Fd),
@@ -44,7 +44,7 @@ pub(super) static IPC: &[Spec] = &[
     ipc("msgsnd", &[("msqid", Int), ("msgp", Ptr), ("msgsz", Size), ("msgflg", Flags(IpcGet))], Ret::Num),
     ipc("msgrcv", &[("msqid", Int), ("msgp", Ptr), ("msgsz", Size), ("msgtyp", Long), ("msgflg", Flags(IpcGet))], Ret::Bytes),
     ipc("msgctl", &[("msqid", Int), ("op", Int), ("buf", Ptr)], Ret::Num),
-    // POSIX message queues: names are no paths, the kernel's mqueue file system has them
+    // POSIX message queues: their names are not paths but names in the kernel's mqueue file system
     ipc("mq_open", &[("name", Text), ("flags", Flags(Open)), ("mode", Mode), ("attr", Ptr)], Ret::Fd),
     ipc("mq_unlink", &[("name", Text)], Ret::Num),
     ipc("mq_timedsend", &[("mqdes", Fd), ("msg_ptr", Ptr), ("msg_len", Size), ("msg_prio", UInt), ("abs_timeout", Ptr)], Ret::Num),

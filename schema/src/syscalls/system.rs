@@ -1,4 +1,4 @@
-//! The machine as a whole, and calls that Linux never implemented or took away.
+//! Calls on the machine as a whole, and calls that Linux never implemented or removed.
 
 use super::Arg::*;
 use super::{Arg, Class, Ret, Spec};
@@ -31,7 +31,7 @@ pub(super) static CALLS: &[Spec] = &[
     // The result is a new fd for some commands.
     system("bpf", &[("cmd", UInt), ("attr", Ptr), ("size", UInt)], Ret::Num),
     system("perf_event_open", &[("attr", Ptr), ("pid", Pid), ("cpu", Int), ("group_fd", Fd), ("flags", Hex)], Ret::Fd),
-    // inside the trampolines that the kernel itself sets for uprobes
+    // called by the trampolines that the kernel creates for uprobes
     system("uretprobe", &[], Ret::Num),
     system("uprobe", &[], Ret::Num),
 ];

@@ -38,7 +38,7 @@ fn every_call_has_a_spec() {
 }
 
 #[test]
-fn every_spec_is_a_call_and_stands_once() {
+fn every_spec_is_of_a_call_and_unique() {
     let known: BTreeSet<_> = names().iter().copied().collect();
     let mut seen = BTreeSet::new();
     for s in TABLES.iter().copied().flatten() {
@@ -94,7 +94,7 @@ fn differing_specs_keep_name_class_and_result() {
 }
 
 #[test]
-fn helpers_point_at_the_right_arguments() {
+fn helpers_return_the_right_arguments() {
     let openat = spec("openat");
     assert_eq!(openat.paths().collect::<Vec<_>>(), [(Some(0), 1)]);
     assert_eq!(

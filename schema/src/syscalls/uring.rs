@@ -1,13 +1,12 @@
-//! Operations of io_uring, by number: IORING_OP_* of include/uapi/linux/io_uring.h, those up to `pipe` (62, Linux 6.16).
+//! Operations of io_uring by number: IORING_OP_* of include/uapi/linux/io_uring.h up to `pipe` (62, Linux 6.16).
 
 use super::Arg::*;
 use super::{Arg, Class, Names::*, Ret, Spec};
 
-/// What an operation takes and gives.
+/// The arguments and the result of an operation.
 enum Meaning {
-    /// What the syscall of that name does, in the order of its arguments.
+    /// Those of the syscall with this name.
     As(&'static str),
-    /// Something of its own.
     Own(Spec),
 }
 
@@ -17,12 +16,12 @@ const fn own(class: Class, args: &'static [(&'static str, Arg)], ret: Ret) -> Me
     Own(super::call("", class, args, ret))
 }
 
-/// One that is about an fd, or a file of the ring's table, and nothing else that is recorded.
+/// An operation of which only the fd is recorded, or the file in the ring's table of files.
 const fn fd(class: Class, ret: Ret) -> Meaning {
     own(class, &[("fd", Fd)], ret)
 }
 
-const fn nothing(class: Class) -> Meaning {
+const fn no_args(class: Class) -> Meaning {
     own(class, &[], Ret::Num)
 }
 
@@ -31,40 +30,40 @@ const READ: &[(&str, Arg)] = &[("fd", Fd), ("buf", Ptr), ("count", Size), ("offs
 
 #[rustfmt::skip]
 static OPERATIONS: &[(&str, Meaning)] = &[
-    ("io_uring:nop", nothing(Class::Other)),
+    ("io_uring:nop", no_args(Class::Other)),
     ("io_uring:readv", As("preadv2")),
     ("io_uring:writev", As("pwritev2")),
     ("io_uring:fsync", own(Class::File, &[("fd", Fd), ("flags", Hex)], Ret::Num)),
     ("io_uring:read_fixed", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:write_fixed", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:poll_add", fd(Class::Poll, Ret::Num)),
-    ("io_uring:poll_remove", nothing(Class::Poll)),
+    ("io_uring:poll_remove", no_args(Class::Poll)),
     ("io_uring:sync_file_range", As("sync_file_range")),
     ("io_uring:sendmsg", As("sendmsg")),
     ("io_uring:recvmsg", As("recvmsg")),
-    ("io_uring:timeout", nothing(Class::Time)),
-    ("io_uring:timeout_remove", nothing(Class::Time)),
+    ("io_uring:timeout", no_args(Class::Time)),
+    ("io_uring:timeout_remove", no_args(Class::Time)),
     ("io_uring:accept", As("accept4")),
-    ("io_uring:async_cancel", nothing(Class::Other)),
-    ("io_uring:link_timeout", nothing(Class::Time)),
+    ("io_uring:async_cancel", no_args(Class::Other)),
+    ("io_uring:link_timeout", no_args(Class::Time)),
     ("io_uring:connect", As("connect")),
     ("io_uring:fallocate", As("fallocate")),
     ("io_uring:openat", As("openat")),
     ("io_uring:close", As("close")),
-    ("io_uring:files_update", nothing(Class::File)),
+    ("io_uring:files_update", no_args(Class::File)),
     ("io_uring:statx", As("statx")),
     ("io_uring:read", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:write", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:fadvise", fd(Class::File, Ret::Num)),
-    ("io_uring:madvise", nothing(Class::Memory)),
+    ("io_uring:madvise", no_args(Class::Memory)),
     ("io_uring:send", As("send")),
     ("io_uring:recv", As("recv")),
-    // The kernel has taken its struct open_how apart.
+    // The kernel has already decoded its struct open_how.
     ("io_uring:openat2", As("openat")),
-    ("io_uring:epoll_ctl", nothing(Class::Poll)),
+    ("io_uring:epoll_ctl", no_args(Class::Poll)),
     ("io_uring:splice", fd(Class::File, Ret::Bytes)),
-    ("io_uring:provide_buffers", nothing(Class::Memory)),
-    ("io_uring:remove_buffers", nothing(Class::Memory)),
+    ("io_uring:provide_buffers", no_args(Class::Memory)),
+    ("io_uring:remove_buffers", no_args(Class::Memory)),
     ("io_uring:tee", fd(Class::File, Ret::Bytes)),
     ("io_uring:shutdown", As("shutdown")),
     ("io_uring:renameat", As("renameat2")),
@@ -82,10 +81,10 @@ static OPERATIONS: &[(&str, Meaning)] = &[
     ("io_uring:send_zc", As("send")),
     ("io_uring:sendmsg_zc", As("sendmsg")),
     ("io_uring:read_multishot", own(Class::File, READ, Ret::Bytes)),
-    ("io_uring:waitid", nothing(Class::Process)),
-    ("io_uring:futex_wait", nothing(Class::Ipc)),
-    ("io_uring:futex_wake", nothing(Class::Ipc)),
-    ("io_uring:futex_waitv", nothing(Class::Ipc)),
+    ("io_uring:waitid", no_args(Class::Process)),
+    ("io_uring:futex_wait", no_args(Class::Ipc)),
+    ("io_uring:futex_wake", no_args(Class::Ipc)),
+    ("io_uring:futex_waitv", no_args(Class::Ipc)),
     ("io_uring:fixed_fd_install", fd(Class::File, Ret::Num)),
     ("io_uring:ftruncate", As("ftruncate")),
     ("io_uring:bind", As("bind")),
@@ -94,13 +93,13 @@ static OPERATIONS: &[(&str, Meaning)] = &[
     ("io_uring:epoll_wait", fd(Class::Poll, Ret::Num)),
     ("io_uring:readv_fixed", As("preadv2")),
     ("io_uring:writev_fixed", As("pwritev2")),
-    ("io_uring:pipe", nothing(Class::Ipc)),
+    ("io_uring:pipe", no_args(Class::Ipc)),
 ];
 
-/// What stands for every number that no operation can have: the last below a power of two.
-pub const INVALID: u32 = 127;
+/// The number that the recorder uses for all invalid operation numbers: the last number below a power of two.
+const INVALID: u32 = 127;
 
-/// The name of operation `op`, as it stands in the column `syscall`.
+/// Returns the name of operation `op`, as in the column `syscall`.
 pub fn name(op: u32) -> Option<&'static str> {
     match OPERATIONS.get(op as usize) {
         None if op == INVALID => Some("io_uring:invalid"),
@@ -108,13 +107,13 @@ pub fn name(op: u32) -> Option<&'static str> {
     }
 }
 
-/// All names.
+/// Returns the names of all operations.
 pub fn names() -> impl Iterator<Item = &'static str> {
     (0..=INVALID).filter_map(name)
 }
 
-/// What operation `op` takes and gives. Of one that does what a syscall does, it is the syscall's. An unknown one gives
-/// the generic spec of [`super::spec`].
+/// Returns the specification of operation `op`. An operation that corresponds to a syscall has the specification of the syscall. An
+/// unknown operation has the generic specification of [`super::spec`].
 pub fn spec(op: u32) -> &'static Spec {
     match OPERATIONS.get(op as usize) {
         Some((_, As(call))) => super::spec(call),
@@ -123,7 +122,7 @@ pub fn spec(op: u32) -> &'static Spec {
     }
 }
 
-/// Every operation with what it takes and gives.
+/// The names and specifications of all operations.
 pub(super) fn specs() -> impl Iterator<Item = (&'static str, &'static Spec)> {
     (0..=INVALID).filter_map(|op| Some((name(op)?, spec(op))))
 }
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_like_a_syscall_is_like_one_that_exists() {
+    fn operations_that_correspond_to_a_syscall_name_an_existing_one() {
         for (name, meaning) in OPERATIONS {
             if let As(call) = meaning {
                 assert_eq!(super::super::spec(call).name, *call, "{name}");

@@ -2,7 +2,7 @@ select container, container_id, host,
     case
         when accepted > 0 then 'in'
         when connected > 0 or failed > 0 then 'out'
-        -- A socket with no connection: who spoke first, asked.
+        -- Without a connection, the end that sends first is the client.
         when protocol in ('tcp', 'stream', 'seqpacket') then null
         when received_first is null or sent_first <= received_first then 'out'
         else 'in'
@@ -11,7 +11,7 @@ select container, container_id, host,
     first_seen, last_seen, accepted + connected as opened, failed, connect_error, calls, bytes_sent, bytes_received
 from (
     select container, container_id, host, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path,
-        -- To a name server it is the name that was asked for.
+        -- For a socket to a name server, dns_name is the name that was looked up, not the server's name.
         max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm, min(time) as first_seen, max(time) as last_seen,
         count(*) as calls,
         count(case when operation = 'accept' and error is null then 1 end) as accepted,
@@ -23,7 +23,7 @@ from (
         min(case when operation = 'send' then time end) as sent_first,
         min(case when operation = 'receive' then time end) as received_first,
         cast(coalesce(sum(case when ret > 0 and operation = 'send' then bytes end), 0) as bigint) as bytes_sent,
-        -- 2 is MSG_PEEK: those bytes are received again by a later call.
+        -- 2 is MSG_PEEK: a later call receives the same bytes again.
         cast(coalesce(sum(case when ret > 0 and operation = 'receive' and (coalesce(flags, 0) & 2) = 0 then bytes end), 0)
             as bigint) as bytes_received
     from (

@@ -30,5 +30,5 @@ select time, duration, seq, container, container_id, host, pid, tid, uid, comm, 
     case when ret > 0 then bytes end as bytes,
     ret, error, denied
 from events
--- Pipes, sockets and anonymous inodes have names such as pipe:[42], not paths.
+-- Pipes, sockets and anonymous inodes have names such as pipe:[42] instead of paths.
 where kind = 'syscall' and path like '/%' and family is null

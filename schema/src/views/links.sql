@@ -1,5 +1,5 @@
 with ends as (
-    -- An IPv4 peer of an IPv6 socket is written as a mapped address on one side and plainly on the other.
+    -- An IPv6 socket with an IPv4 peer has mapped addresses on its side only.
     select container, container_id, host, direction, family, protocol, local_port, peer_port, peer_path,
         first_seen, last_seen, opened, failed, bytes_sent, bytes_received,
         replace(local_addr, '::ffff:', '') as local_addr, replace(peer_addr, '::ffff:', '') as peer_addr
@@ -11,8 +11,8 @@ addresses as (
     where local_addr is not null and local_addr not in ('0.0.0.0', '::', '::1') and local_addr not like '127.%'
 ),
 shared as (
-    -- Every container has devices and kernel files of its own under the same names. (Not `like`, for which `/Proc` is
-    -- `/proc` in SQLite.)
+    -- Devices and kernel files are excluded: each container has its own under the same names. (`like` would ignore case in
+    -- SQLite, and exclude `/Proc` too.)
     select container, container_id, host, dev, inode, operation, max(path) as path, min(time) as first_seen,
         max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
     from files
@@ -22,8 +22,8 @@ shared as (
     group by container, container_id, host, dev, inode, operation
 ),
 pairs as (
-    -- Both ends of one connection: the same two ports and addresses, seen from the other side. A socket that is bound to
-    -- no address has a wildcard; behind a service address (DNAT) the client's own end alone is the same on both sides.
+    -- Both ends of one connection: local and peer ports and addresses are exchanged. The address of an unbound socket is a
+    -- wildcard. With a service address (DNAT), both sides agree on the client's end only.
     select c.container as source, c.container_id as source_id, c.host as source_host,
         s.container as target, s.container_id as target_id, s.host as target_host,
         c.protocol, s.local_addr || ':' || cast(s.local_port as varchar) as address,
@@ -41,14 +41,14 @@ pairs as (
             or (c.local_addr = s.peer_addr and c.protocol = 'tcp'
                 and c.local_addr not like '127.%' and c.local_addr not in ('0.0.0.0', '::', '::1')))
     union all
-    -- Connections that failed: the address belongs to a container that was seen to use it.
+    -- Failed connections: the target is the container that used the address in other connections.
     select c.container, c.container_id, c.host, a.container, a.container_id, a.host,
         c.protocol, c.peer_addr || ':' || cast(c.peer_port as varchar), 0, c.failed, 0, 0, c.first_seen, c.last_seen
     from ends as c
     join addresses as a on c.peer_addr = a.local_addr
     where c.failed > 0 and c.opened = 0
     union all
-    -- Unix sockets meet by path. Where a container serves that path itself, it talks to itself.
+    -- Unix sockets: both ends have the same path. A client whose own container serves the path is connected to that server.
     select c.container, c.container_id, c.host, s.container, s.container_id, s.host,
         'unix', c.peer_path, c.opened, c.failed, c.bytes_sent, c.bytes_received, c.first_seen, c.last_seen
     from ends as c
@@ -57,7 +57,7 @@ pairs as (
         and own.family = 'unix' and own.container = c.container
     where c.family = 'unix' and s.family = 'unix' and c.direction = 'out' and s.direction = 'in' and own.host is null
     union all
-    -- One file, by device and inode, that one wrote and the other read afterwards.
+    -- Files, identified by device and inode, that one container wrote and the other read afterwards.
     select w.container, w.container_id, w.host, r.container, r.container_id, r.host,
         'file', w.path, 0, 0, w.bytes, 0, w.first_seen, r.last_seen
     from shared as w

@@ -1,10 +1,10 @@
-//! The expected lines are what strace 6.1 printed with `-yy` for the same calls, but for pointers and what they lead to.
+//! The expected lines are the output of strace 6.1 with `-yy` for the same calls, except for pointers and the memory they point to.
 
-use super::tests::call;
-use super::*;
+use super::call;
+use crate::strace::{Call, End, Socket};
 
-/// The same with the socket that it is about.
-fn of<'a>(name: &'a str, args: &[i64], ret: i64, socket: Socket<'a>) -> String {
+/// Formats a call on a socket.
+fn on_socket<'a>(name: &'a str, args: &[i64], ret: i64, socket: Socket<'a>) -> String {
     Call {
         socket,
         ..call(name, args, ret)
@@ -12,7 +12,7 @@ fn of<'a>(name: &'a str, args: &[i64], ret: i64, socket: Socket<'a>) -> String {
     .to_string()
 }
 
-/// A connection on 127.0.0.1 between these ports.
+/// A connection between these ports of 127.0.0.1.
 fn tcp(local: i64, peer: i64) -> Socket<'static> {
     let end = |port| End {
         addr: Some("127.0.0.1"),
@@ -28,18 +28,18 @@ fn tcp(local: i64, peer: i64) -> Socket<'static> {
 }
 
 #[test]
-fn addresses_are_those_of_the_end_that_the_call_is_about() {
+fn calls_show_the_address_of_the_end_that_they_use() {
     let (client, server) = (tcp(36636, 44933), tcp(44933, 36636));
     assert_eq!(
-        of("connect", &[6, 0, 16], 0, client),
+        on_socket("connect", &[6, 0, 16], 0, client),
         r#"connect(6, {sa_family=AF_INET, sin_port=htons(44933), sin_addr=inet_addr("127.0.0.1")}, 16) = 0"#
     );
     assert_eq!(
-        of("getsockname", &[7], 0, server),
+        on_socket("getsockname", &[7], 0, server),
         r#"getsockname(7<TCP:[127.0.0.1:44933->127.0.0.1:36636]>, {sa_family=AF_INET, sin_port=htons(44933), sin_addr=inet_addr("127.0.0.1")}, ...) = 0"#
     );
     assert_eq!(
-        of("getpeername", &[7], 0, server),
+        on_socket("getpeername", &[7], 0, server),
         r#"getpeername(7<TCP:[127.0.0.1:44933->127.0.0.1:36636]>, {sa_family=AF_INET, sin_port=htons(36636), sin_addr=inet_addr("127.0.0.1")}, ...) = 0"#
     );
     let listener = Socket {
@@ -51,11 +51,11 @@ fn addresses_are_those_of_the_end_that_the_call_is_about() {
         ..server
     };
     assert_eq!(
-        of("bind", &[3, 0, 16], 0, listener),
+        on_socket("bind", &[3, 0, 16], 0, listener),
         r#"bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16) = 0"#
     );
     assert_eq!(
-        of("listen", &[3, 5], 0, listener),
+        on_socket("listen", &[3, 5], 0, listener),
         "listen(3<TCP:[0.0.0.0:8080]>, 5) = 0"
     );
     let same = Socket {
@@ -63,38 +63,38 @@ fn addresses_are_those_of_the_end_that_the_call_is_about() {
         ..client
     };
     assert_eq!(
-        of("getsockname", &[3], 0, same),
+        on_socket("getsockname", &[3], 0, same),
         r#"getsockname(3<TCP:[127.0.0.1:36636]>, {sa_family=AF_INET, sin_port=htons(36636), sin_addr=inet_addr("127.0.0.1")}, ...) = 0"#
     );
     assert_eq!(
-        of("dup2", &[3, 40], 40, listener),
+        on_socket("dup2", &[3, 40], 40, listener),
         "dup2(3<TCP:[0.0.0.0:8080]>, 40) = 40<TCP:[0.0.0.0:8080]>"
     );
-    // Whether it was asked for the address is not known.
+    // Recordings do not show whether the caller asked for the address.
     assert_eq!(
-        of("accept4", &[3, 0, 0, 0], 7, server),
+        on_socket("accept4", &[3, 0, 0, 0], 7, server),
         "accept4(3, ..., ..., 0) = 7<TCP:[127.0.0.1:44933->127.0.0.1:36636]>"
     );
 }
 
 #[test]
-fn a_connected_socket_is_sent_no_address() {
+fn calls_on_a_connected_socket_show_both_ends() {
     let socket = tcp(36636, 44933);
     let fd = "6<TCP:[127.0.0.1:36636->127.0.0.1:44933]>";
     assert_eq!(
-        of("sendto", &[6, 0, 5, 0, 0, 0], 5, socket),
+        on_socket("sendto", &[6, 0, 5, 0, 0, 0], 5, socket),
         format!("sendto({fd}, ..., 5, 0, ..., 0) = 5")
     );
     assert_eq!(
-        of("recvfrom", &[6, 0, 10, 0], 5, socket),
+        on_socket("recvfrom", &[6, 0, 10, 0], 5, socket),
         format!("recvfrom({fd}, ..., 10, 0, ..., ...) = 5")
     );
     assert_eq!(
-        of("recvmsg", &[6, 0, 0], 5, socket),
+        on_socket("recvmsg", &[6, 0, 0], 5, socket),
         format!("recvmsg({fd}, ..., 0) = 5")
     );
     assert_eq!(
-        of("read", &[6, 0, 10], 5, socket),
+        on_socket("read", &[6, 0, 10], 5, socket),
         format!("read({fd}, ..., 10) = 5")
     );
     let datagram = Socket {
@@ -102,7 +102,7 @@ fn a_connected_socket_is_sent_no_address() {
         ..socket
     };
     assert_eq!(
-        of("sendto", &[6, 0, 5, 0, 0, 16], 5, datagram),
+        on_socket("sendto", &[6, 0, 5, 0, 0, 16], 5, datagram),
         r#"sendto(6<UDP:[127.0.0.1:36636]>, ..., 5, 0, {sa_family=AF_INET, sin_port=htons(44933), sin_addr=inet_addr("127.0.0.1")}, 16) = 5"#
     );
 }
@@ -118,11 +118,11 @@ fn addresses_of_every_family() {
         ..tcp(1, 2)
     };
     assert_eq!(
-        of("connect", &[3, 0, 28], 0, v6("fe80::1")),
+        on_socket("connect", &[3, 0, 28], 0, v6("fe80::1")),
         r#"connect(3, {sa_family=AF_INET6, sin6_port=htons(53), inet_pton(AF_INET6, "fe80::1", &sin6_addr), ...}, 28) = 0"#
     );
     assert_eq!(
-        of("read", &[3, 0, 1], 1, v6("10.0.0.2")),
+        on_socket("read", &[3, 0, 1], 1, v6("10.0.0.2")),
         "read(3<TCPv6:[[::ffff:127.0.0.1]:1->[::ffff:10.0.0.2]:53]>, ..., 1) = 1"
     );
     for (path, shown) in [
@@ -135,12 +135,12 @@ fn addresses_of_every_family() {
             ..Socket::default()
         };
         assert_eq!(
-            of("connect", &[3, 0, 110], 0, unix),
+            on_socket("connect", &[3, 0, 110], 0, unix),
             format!("connect(3, {{sa_family=AF_UNIX, sun_path={shown}}}, 110) = 0")
         );
     }
     assert_eq!(
-        of("connect", &[3, 0, 16], -97, Socket::default()),
+        on_socket("connect", &[3, 0, 16], -97, Socket::default()),
         "connect(3, ..., 16) = -1 EAFNOSUPPORT (Address family not supported by protocol)"
     );
 }
