@@ -12,14 +12,15 @@ pub(crate) struct CgroupFact {
     pub(crate) cgroup: u64,
     /// The path below the hierarchy's mount.
     pub(crate) path: String,
-    pub(crate) is: CgroupKind,
+    #[serde(rename = "is")]
+    pub(crate) kind: CgroupKind,
 }
 
 impl CgroupFact {
     /// Escapes control characters, so that a fact from an untrusted capture cannot control a terminal.
-    pub(crate) fn tame(&mut self) {
-        if let CgroupKind::Container(known) = &mut self.is {
-            known.tame();
+    pub(crate) fn escape_controls(&mut self) {
+        if let CgroupKind::Container(known) = &mut self.kind {
+            known.escape_controls();
         }
     }
 }
@@ -58,7 +59,7 @@ pub(crate) struct ContainerFacts {
 
 impl ContainerFacts {
     /// Escapes the remaining control characters. Text that is already escaped does not change.
-    pub(crate) fn tame(&mut self) {
+    pub(crate) fn escape_controls(&mut self) {
         let texts = [
             &mut self.name,
             &mut self.image,

@@ -236,10 +236,10 @@ impl Resolver {
 
     /// A fact about a cgroup: becomes a row where a container came or went.
     pub fn learn(&mut self, fact: &CgroupFact, found: bool) {
-        if fact.is == CgroupKind::Removed {
+        if fact.kind == CgroupKind::Removed {
             self.forget_gone(false);
         }
-        let late = match fact.is {
+        let late = match fact.kind {
             CgroupKind::Container(_) => self.registry.take_left_out(fact.cgroup),
             _ => 0,
         };
