@@ -34,7 +34,7 @@ use cli::{Cli, Command};
 
 /// Runs `ctrace-rec` with the command line of this process.
 pub fn run() -> ExitCode {
-    limits::memory::keep_little();
+    limits::memory::limit_retained();
     // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
     match cli::config::parse(std::env::args_os().collect()).and_then(perform) {
         Ok(code) => code,

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use sums::Sum;
 use table::{FacetNumbers, NONE, ROW, RollupTable};
 
-use crate::limits::memory::{Memory, give_back};
+use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, stretches};
 
@@ -92,7 +92,7 @@ struct Groups {
 impl Rollups {
     /// Of no events, within `memory`.
     pub fn new(memory: Memory) -> Rollups {
-        Rollups::within(memory, memory.sums() / ROW, memory.sums() / 2)
+        Rollups::within(memory, memory.rollups() / ROW, memory.rollups() / 2)
     }
 
     /// Likewise, with so many rows in memory and so many bytes of parts.
@@ -186,8 +186,8 @@ impl Rollups {
 
     /// Rows that may be in memory now: no more than others have left.
     fn most_now(&self) -> usize {
-        let left = self.weight() + self.memory.left() / ROW;
-        let rows = left.saturating_sub(self.memory.kept_from_sums() / ROW);
+        let left = self.weight() + self.memory.available() / ROW;
+        let rows = left.saturating_sub(self.memory.reserved_from_rollups() / ROW);
         rows.clamp(self.most / ONE_IN, self.most)
     }
 
@@ -210,7 +210,7 @@ impl Rollups {
             growing.parts.push(part);
             growing.table = RollupTable::new(growing.table.rollup);
             growing.before = self.events;
-            give_back();
+            trim();
             return (largest, false);
         }
         let kept = |at: &usize| KEPT.contains(&self.tables[*at].table.rollup.name);
@@ -224,7 +224,7 @@ impl Rollups {
         let parts = self.tables[gone].parts.iter();
         self.bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
         self.tables.remove(gone);
-        give_back();
+        trim();
         (gone, true)
     }
 

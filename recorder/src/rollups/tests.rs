@@ -74,7 +74,7 @@ fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
 #[test]
 fn parts_add_up_to_the_whole() {
     const NAMES: usize = 100;
-    let mut rollups = Rollups::within(Memory::of_tests(), 2 * NAMES, BYTES);
+    let mut rollups = Rollups::within(Memory::for_tests(), 2 * NAMES, BYTES);
     for from in (0..800_000).step_by(200_000) {
         // Each quarter has threads of its own, and one of all.
         let comm = |i: usize| match i % 2 {
@@ -94,7 +94,7 @@ fn parts_add_up_to_the_whole() {
 
 #[test]
 fn what_is_hardly_smaller_than_the_events_is_left_out() {
-    let mut rollups = Rollups::within(Memory::of_tests(), 1000, BYTES);
+    let mut rollups = Rollups::within(Memory::for_tests(), 1000, BYTES);
     for from in (0..40_000).step_by(10_000) {
         rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
     }
@@ -106,7 +106,7 @@ fn what_is_hardly_smaller_than_the_events_is_left_out() {
 
 #[test]
 fn slices_become_longer_and_keep_their_events() {
-    let mut rollups = Rollups::new(Memory::of_tests());
+    let mut rollups = Rollups::new(Memory::for_tests());
     let hours = |i: usize| i * 36_000;
     for from in (0..10_000).step_by(5_000) {
         let mut batch = Batch::default();

@@ -155,7 +155,7 @@ fn record(path: &Path, fault: Fault, at: usize) -> Option<(u64, bool)> {
     let second = Box::new(File::open(path).unwrap());
     let sync = Syncer::instant();
     let schema = encoded_schema();
-    let rollups = Rollups::new(Memory::of_tests());
+    let rollups = Rollups::new(Memory::for_tests());
     let begun = Parquet::over(mediums, (second, sync, rollups), path, &schema, vec![]);
     let mut kept = 0;
     let mut closed = false;
@@ -234,7 +234,7 @@ fn recording(path: &Path, schema: &Schema, written: &[i32], closed: &[i32]) -> P
     let mediums = (file(path), file(&unclosed::journal::path(path)));
     let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::of(written))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
-    let rollups = Rollups::new(Memory::of_tests());
+    let rollups = Rollups::new(Memory::for_tests());
     let beside = (Box::new(Disk::of(closed)) as _, sync, rollups);
     Parquet::over(mediums, beside, path, schema, vec![]).unwrap()
 }

@@ -38,7 +38,7 @@ impl Spill {
     /// # Errors
     /// zstd has no memory.
     pub fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
-        Spill::over(sink, host, (memory.spill(), memory.unpacked()))
+        Spill::over(sink, host, (memory.spill(), memory.spill_batch()))
     }
 
     /// Likewise, with so many bytes of the ring, and of rows that are written at once.
