@@ -1,4 +1,8 @@
-//! The syscalls of the machine that is recorded: what to do for each in the kernel, and how its record becomes a row.
+//! The syscalls of the recorded machine: the name and specification of each number, and how its record becomes a row.
+//!
+//! A call has two numbers here. The number of the ABI identifies the call in the kernel. The number in a row can also be
+//! an operation of io_uring (after all calls), or a call that socketcall(2) or ipc(2) of 32-bit callers multiplex (after
+//! those of the ABI).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,44 +11,44 @@ use ctrace_schema::syscalls::{self, Abi, Arg, Names, Ret, Spec, uring};
 
 use crate::wire::types::{limits, payload_how};
 
-pub const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
-/// Operations of io_uring, whose numbers in a row follow those of calls.
-pub const OPERATIONS: usize = limits::URING_OPS.0 as usize;
+pub(crate) const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
+/// The number of io_uring operations. Their numbers in a row follow those of the calls.
+pub(crate) const OPERATIONS: usize = limits::URING_OPS.0 as usize;
 
-/// The number that an operation of io_uring has in a row.
-pub fn operation(op: u16) -> u16 {
+/// Returns the number of an io_uring operation in a row.
+pub(crate) fn operation(op: u16) -> u16 {
     (COUNT as u16).saturating_add(op)
 }
 
-/// How the record of one call becomes a row.
+/// The properties of a call that turn its record into a row. Arguments count from 0.
 #[derive(Clone, Debug)]
-pub struct CallInfo {
-    /// Its name; `syscall_N` where the tables do not know it, `syscall_unknown` where no call has such a number.
-    pub name: Arc<str>,
+pub(crate) struct CallInfo {
+    /// The name; `syscall_N` for a call that the tables do not contain, `syscall_unknown` for an impossible number.
+    pub(crate) name: Arc<str>,
     /// The value of the column `class`.
-    pub class: &'static str,
-    /// Whether its result is a number of bytes.
-    pub moves_bytes: bool,
-    /// Whether it moves several messages, whose bytes are announced.
-    pub moves_messages: bool,
-    /// Whether the address that it takes is that of its own end.
-    pub own_end: bool,
-    /// The argument that is the fd which it is about, from 0.
-    pub fd: Option<usize>,
-    /// The argument that is its flags.
-    pub flags: Option<usize>,
-    /// The argument that is its mode.
-    pub mode: Option<usize>,
+    pub(crate) class: &'static str,
+    /// Whether the result is a number of bytes.
+    pub(crate) moves_bytes: bool,
+    /// Whether the call transfers several messages, whose bytes the kernel side announces.
+    pub(crate) moves_messages: bool,
+    /// Whether the address argument is the local address of the socket.
+    pub(crate) own_end: bool,
+    /// The argument with the fd of the object of the call.
+    pub(crate) fd: Option<usize>,
+    /// The argument with the flags.
+    pub(crate) flags: Option<usize>,
+    /// The argument with the mode.
+    pub(crate) mode: Option<usize>,
     open_flags: Option<usize>,
     widths: [Width; 6],
-    /// Where each argument stands among those that are values, which alone are kept.
-    places: [usize; 6],
+    /// The index of each argument among the arguments that are values. Only values are stored.
+    value_indices: [usize; 6],
 }
 
-/// The width in which the kernel takes an argument.
+/// The width of an argument in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
-    /// None, or a pointer, which means nothing later.
+    /// No argument, or a pointer, which is meaningless after the call.
     Absent,
     Signed32,
     Unsigned32,
@@ -72,7 +76,7 @@ impl Width {
     }
 }
 
-/// O_CREAT, and the bit that O_TMPFILE has beside O_DIRECTORY: the same on every architecture here.
+/// O_CREAT, and the bit of O_TMPFILE that is not O_DIRECTORY. Both are the same on all supported architectures.
 const CREATES: i64 = 0o100 | 0o20_000_000;
 
 impl CallInfo {
@@ -97,32 +101,32 @@ impl CallInfo {
                 .iter()
                 .position(|(_, arg)| *arg == Arg::Flags(Names::Open)),
             widths,
-            places: std::array::from_fn(before),
+            value_indices: std::array::from_fn(before),
         }
     }
 
-    /// The flags, and the mode, of a call that takes them in a struct: openat2(2), clone3(2).
-    pub fn struct_flags(&self, flags: u64, mode: u64) -> (Option<i64>, Option<i32>) {
+    /// Returns the flags and the mode of a call that receives them in a struct: openat2(2), clone3(2).
+    pub(crate) fn struct_flags(&self, flags: u64, mode: u64) -> (Option<i64>, Option<i32>) {
         let creates = &*self.name == "openat2" && flags as i64 & CREATES != 0;
         let mode = creates.then_some((mode & 0o7777) as i32);
         (Some(flags as i64), mode)
     }
 
-    /// Whether argument `i` of the call, from 0, is a value.
-    pub fn has_arg(&self, i: usize) -> bool {
+    /// Whether argument `i` of the call is a value.
+    pub(crate) fn has_arg(&self, i: usize) -> bool {
         self.widths[i] != Width::Absent
     }
 
-    /// Of all arguments that a record has those that are values: a pointer means nothing later.
-    pub fn values(&self, args: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
+    /// Selects the arguments of a record that are values. Pointers are meaningless after the call.
+    pub(crate) fn values(&self, args: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
         let args = args.zip(self.widths);
         args.filter_map(|(arg, width)| (width != Width::Absent).then_some(arg))
     }
 
-    /// Argument `i`, from [`CallInfo::values`]; None for a pointer.
-    pub fn arg(&self, i: usize, values: &[u64]) -> Option<i64> {
-        let value = |i: usize| self.widths[i].value(*values.get(self.places[i])?);
-        // An open that creates nothing passes no mode: what stands in the register is somebody else's.
+    /// Returns argument `i` from the result of [`CallInfo::values`], or `None` for a pointer.
+    pub(crate) fn arg(&self, i: usize, values: &[u64]) -> Option<i64> {
+        let value = |i: usize| self.widths[i].value(*values.get(self.value_indices[i])?);
+        // An open that creates no file passes no mode, and the register contains an unrelated value.
         if self.mode == Some(i)
             && let Some(flags) = self.open_flags
             && value(flags).is_some_and(|flags| flags & CREATES == 0)
@@ -133,19 +137,20 @@ impl CallInfo {
     }
 }
 
-/// Calls by number, those of the machine's own ABI and those of 32-bit callers: each with the operations of io_uring.
+/// The calls by their number in a row: those of the machine's own ABI, and those of 32-bit callers. Both lists end with
+/// the operations of io_uring.
 #[derive(Debug)]
-pub struct Calls {
+pub(crate) struct Calls {
     own: Vec<CallInfo>,
     compat: Vec<CallInfo>,
 }
 
 impl Calls {
-    /// The calls of a machine, named as `uname -m` does.
+    /// Creates the tables for `machine`, an architecture as in `uname -m`.
     ///
     /// # Errors
-    /// The architecture is none that can be recorded.
-    pub fn new(machine: &str) -> anyhow::Result<Calls> {
+    /// The architecture cannot be recorded.
+    pub(crate) fn new(machine: &str) -> anyhow::Result<Calls> {
         let table = |compat| -> anyhow::Result<Vec<CallInfo>> {
             let abi = abi(machine, compat)?;
             Ok((0..(COUNT + OPERATIONS) as u32)
@@ -158,20 +163,24 @@ impl Calls {
         })
     }
 
-    /// The call with a number; None: the number is above those of any kernel.
-    pub fn get(&self, compat: bool, nr: u16) -> Option<&CallInfo> {
+    /// Returns the call with the number `nr`, or `None` for a number that is too large for any call.
+    pub(crate) fn get(&self, compat: bool, nr: u16) -> Option<&CallInfo> {
         let table = if compat { &self.compat } else { &self.own };
         table.get(usize::from(nr))
     }
 }
 
-pub fn abi(machine: &str, compat: bool) -> anyhow::Result<Abi> {
+/// Returns the ABI of `machine`, or with `compat` the ABI of its 32-bit callers.
+///
+/// # Errors
+/// The architecture cannot be recorded.
+pub(crate) fn abi(machine: &str, compat: bool) -> anyhow::Result<Abi> {
     Abi::of_machine(machine, compat).ok_or_else(|| {
         anyhow::anyhow!("{machine} is no architecture that ctrace records: x86_64 and aarch64 are")
     })
 }
 
-/// What socketcall(2) can be asked for, from 1 on: SYS_SOCKET and so on of linux/net.h.
+/// The calls that socketcall(2) multiplexes, from number 1 on: SYS_SOCKET and the following numbers of linux/net.h.
 const SOCKETCALLS: [&str; 20] = [
     "socket",
     "bind",
@@ -195,7 +204,7 @@ const SOCKETCALLS: [&str; 20] = [
     "sendmmsg",
 ];
 
-/// What ipc(2) can be asked for, from 1 on: SEMOP and so on of linux/ipc.h, without the gaps between its numbers.
+/// The calls that ipc(2) multiplexes: SEMOP and the following numbers of linux/ipc.h, renumbered from 1 without gaps.
 const IPC_CALLS: [&str; 12] = [
     "semop",
     "semget",
@@ -211,10 +220,9 @@ const IPC_CALLS: [&str; 12] = [
     "shmctl",
 ];
 
-/// Name and meaning of a number of the kernel side's: those of the ABI, above them what ipc(2) and socketcall(2) were
-/// asked for, and
-/// above that the operations of io_uring.
-pub fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
+/// Returns the name and the specification of the call with a number of the kernel side: first the numbers of the ABI,
+/// then the calls that ipc(2) and socketcall(2) multiplex, then the operations of io_uring.
+pub(crate) fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     if let Some(op) = nr.checked_sub(COUNT as u32) {
         let name = uring::name(op).map_or_else(|| format!("io_uring:{op}").into(), Cow::from);
         return (name, uring::spec(op));
@@ -230,19 +238,19 @@ pub fn find(abi: Abi, nr: u32) -> (Cow<'static, str>, &'static Spec) {
     (name, syscalls::spec_of(abi, nr))
 }
 
-/// What ipc(2) or socketcall(2) was asked for.
-pub fn unfolded(abi: Abi, nr: u32) -> Option<&'static str> {
-    let of = |calls: &'static [&str], base: limits| {
+/// Returns the call that ipc(2) or socketcall(2) multiplexes under the number `nr`.
+pub(crate) fn unfolded(abi: Abi, nr: u32) -> Option<&'static str> {
+    let call = |calls: &'static [&str], base: limits| {
         let i = nr.checked_sub(base.0 + 1)?;
         calls.get(i as usize).copied()
     };
-    let name =
-        of(&IPC_CALLS, limits::IPC_BASE).or_else(|| of(&SOCKETCALLS, limits::SOCKETCALL_BASE));
+    let ipc = call(&IPC_CALLS, limits::IPC_BASE);
+    let name = ipc.or_else(|| call(&SOCKETCALLS, limits::SOCKETCALL_BASE));
     name.filter(|_| abi == Abi::X86)
 }
 
-/// Where the second argument of a call has the bytes that it moves.
-pub fn payload(spec: &Spec) -> payload_how {
+/// Returns the structure in which the second argument of a call contains the transferred bytes.
+pub(crate) fn payload(spec: &Spec) -> payload_how {
     match spec.name {
         "read" | "write" | "send" | "recv" | "sendto" | "recvfrom" => payload_how::PAYLOAD_BUFFER,
         "readv" | "writev" => payload_how::PAYLOAD_VECTORS,
@@ -257,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn socketcall_and_ipc_are_told_as_what_they_ask_for() {
+    fn socketcall_and_ipc_have_the_names_of_the_multiplexed_calls() {
         let (ipc, base) = (limits::IPC_BASE.0, limits::SOCKETCALL_BASE.0);
         assert_eq!(find(Abi::X86, ipc + 1).0, "semop");
         assert_eq!(find(Abi::X86, ipc + 12).0, "shmctl");
@@ -270,7 +278,7 @@ mod tests {
                 .chain(&IPC_CALLS)
                 .all(|name| !syscalls::spec(name).name.is_empty())
         );
-        // The numbers of the ABI itself must not reach so far, nor ours past the end.
+        // The numbers of the ABI must not reach the multiplexed calls, and these must not reach the end of the table.
         let last = syscalls::iter(Abi::X86).map(|(nr, _)| nr).max();
         assert!(last < Some(ipc) && ipc + 12 < base && base + 20 < limits::MAX_SYSCALLS.0);
     }

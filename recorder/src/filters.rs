@@ -1,4 +1,4 @@
-//! What is recorded: the flags `--event`, `--set`, `--comm`, `--container` and their opposites.
+//! The filters of a recording: `--event`, `--set`, `--comm`, `--container` and their `--exclude-` counterparts.
 
 use std::collections::BTreeSet;
 
@@ -8,75 +8,73 @@ use ctrace_schema::syscalls::{self, Class};
 
 use crate::containers::facts::ContainerFacts;
 
-/// What was asked for.
+/// The filters of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters {
-    /// What runs outside containers too.
-    pub host: bool,
-    /// Calls are counted, and not recorded one by one.
-    pub counts: bool,
+pub(crate) struct Filters {
+    /// Whether processes outside containers are recorded too.
+    pub(crate) host: bool,
+    /// Whether calls are counted instead of recorded one by one.
+    pub(crate) counts: bool,
     events: BTreeSet<String>,
     events_excluded: BTreeSet<String>,
     sets: BTreeSet<Class>,
     sets_excluded: BTreeSet<Class>,
-    /// Thread names that are recorded, or left out.
-    pub comms: BTreeSet<String>,
-    /// Whether `comms` are left out.
-    pub comms_excluded: bool,
+    /// The thread names that are recorded, or excluded.
+    pub(crate) comms: BTreeSet<String>,
+    /// Whether the threads in `comms` are excluded.
+    pub(crate) comms_excluded: bool,
     containers: Vec<String>,
     containers_excluded: Vec<String>,
 }
 
-/// The values of the flags, lists taken apart.
+/// The values of the flags, with lists split at the commas.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "named after the flags")]
-pub struct FilterFlags<'a> {
-    pub counts: bool,
-    pub host: bool,
-    pub event: &'a [String],
-    pub exclude_event: &'a [String],
-    pub set: &'a [String],
-    pub exclude_set: &'a [String],
-    pub comm: &'a [String],
-    pub exclude_comm: &'a [String],
-    pub container: &'a [String],
-    pub exclude_container: &'a [String],
+pub(crate) struct FilterFlags<'a> {
+    pub(crate) counts: bool,
+    pub(crate) host: bool,
+    pub(crate) event: &'a [String],
+    pub(crate) exclude_event: &'a [String],
+    pub(crate) set: &'a [String],
+    pub(crate) exclude_set: &'a [String],
+    pub(crate) comm: &'a [String],
+    pub(crate) exclude_comm: &'a [String],
+    pub(crate) container: &'a [String],
+    pub(crate) exclude_container: &'a [String],
 }
 
 impl Filters {
-    /// Checks what was asked for.
+    /// Checks the flags.
     ///
     /// # Errors
-    /// An event or a set does not exist; the nearest name is suggested.
-    pub fn new(asked: &FilterFlags<'_>) -> Result<Filters> {
-        if !asked.comm.is_empty() && !asked.exclude_comm.is_empty() {
-            bail!(
-                "--comm and --exclude-comm together say the same twice: give the one or the other"
-            );
+    /// `--comm` and `--exclude-comm` are both given, or an event or a set does not exist; the error suggests the nearest
+    /// name.
+    pub(crate) fn new(flags: &FilterFlags<'_>) -> Result<Filters> {
+        if !flags.comm.is_empty() && !flags.exclude_comm.is_empty() {
+            bail!("--comm and --exclude-comm cannot be combined: use only one of them");
         }
-        let comms = if asked.comm.is_empty() {
-            asked.exclude_comm
+        let comms = if flags.comm.is_empty() {
+            flags.exclude_comm
         } else {
-            asked.comm
+            flags.comm
         };
         Ok(Filters {
-            host: asked.host,
-            counts: asked.counts,
-            events: events(asked.event)?,
-            events_excluded: events(asked.exclude_event)?,
-            sets: sets(asked.set)?,
-            sets_excluded: sets(asked.exclude_set)?,
+            host: flags.host,
+            counts: flags.counts,
+            events: events(flags.event)?,
+            events_excluded: events(flags.exclude_event)?,
+            sets: sets(flags.set)?,
+            sets_excluded: sets(flags.exclude_set)?,
             comms: comms.iter().cloned().collect(),
-            comms_excluded: asked.comm.is_empty(),
-            containers: asked.container.to_vec(),
-            containers_excluded: asked.exclude_container.to_vec(),
+            comms_excluded: flags.comm.is_empty(),
+            containers: flags.container.to_vec(),
+            containers_excluded: flags.exclude_container.to_vec(),
         })
     }
 
-    /// Whether a call is recorded: it is among the events or in one of the sets that were asked for (all, if none
-    /// were), and neither it nor its set is excluded. `--set fs --event execve` records both; what names a call
-    /// counts more than what names its set: `--exclude-set fs --event read` records read, and nothing else.
-    pub fn wants(&self, name: &str, class: Class) -> bool {
+    /// Whether a call is recorded: its name is in `--event` or its class in `--set` (without these flags, every call
+    /// is), and neither is excluded. `--set fs --event execve` records both. A flag with the call's name takes
+    /// precedence over a flag with its class: `--exclude-set fs --event read` records read, and nothing else.
+    pub(crate) fn wants(&self, name: &str, class: Class) -> bool {
         let all = self.events.is_empty() && self.sets.is_empty();
         if self.events_excluded.contains(name) {
             return false;
@@ -85,8 +83,8 @@ impl Filters {
             || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
     }
 
-    /// Whether it takes the container's name to say whether it is recorded, and the name is not known.
-    pub fn needs_name(&self, known: &ContainerFacts) -> bool {
+    /// Whether the filters depend on the container's name, and the name is not known yet.
+    pub(crate) fn needs_name(&self, known: &ContainerFacts) -> bool {
         let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
         let by_id = self
             .containers
@@ -95,8 +93,8 @@ impl Filters {
         by_name && known.name.is_none() && !by_id
     }
 
-    /// Whether a container is recorded: by name, id prefix or glob.
-    pub fn wants_container(&self, known: &ContainerFacts) -> bool {
+    /// Whether a container is recorded. A pattern matches the name, a prefix of the id, or as a glob.
+    pub(crate) fn wants_container(&self, known: &ContainerFacts) -> bool {
         let matches = |pattern: &String| {
             let name = known.name.as_deref().unwrap_or_default();
             pattern == name
@@ -109,8 +107,8 @@ impl Filters {
         wanted && !self.containers_excluded.iter().any(matches)
     }
 
-    /// The filters as JSON, for the recording's metadata.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// Returns the filters as JSON, for the metadata of the recording.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         let classes = |set: &BTreeSet<Class>| set.iter().map(|c| c.as_str()).collect::<Vec<_>>();
         let comm = if self.comms_excluded {
             "exclude-comm"

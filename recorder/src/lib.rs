@@ -1,5 +1,18 @@
-//! `ctrace-rec`: records what containers do. From the kernel's rings to a file, the data runs one way:
-//! `kernel` (or `raw`) -> `merge` -> `decode` -> `resolve` -> `batch` -> `sink`.
+//! The library of `ctrace-rec`, a flight recorder for containers.
+//!
+//! Data flows in one direction:
+//!
+//! ```text
+//! kernel  →  records  →  resolve  →  rows  →  pipeline  →  sink
+//! ```
+//!
+//! `kernel` loads the BPF programs and reads their rings; a raw capture can replace it. `records` merges the rings into
+//! one order of time and decodes the bytes. `resolve` adds thread, container, file and peer to each record, and stores
+//! it as one of `rows` in a batch. `pipeline` cuts the batches and passes them to the encoder thread, which presents them
+//! as columns to a `sink`: Parquet, SQLite, JSON, strace's format, or the ring of `flight`. `session` drives all of this,
+//! for a live recording or for a replay.
+//!
+//! `docs/architecture.md` describes the modules, the allowed directions of imports, and the threads.
 
 mod calls;
 mod cli;
@@ -34,12 +47,12 @@ use cli::{Cli, Command};
 
 /// Runs `ctrace-rec` with the command line of this process.
 pub fn run() -> ExitCode {
-    limits::memory::keep_little();
-    // Exit codes: 0 done (with a command: the command's), 2 an error. clap exits with 2 too.
+    limits::memory::limit_retained();
+    // Exit codes: 0 for success, or the code of the recorded command; 2 for an error, as in clap.
     match cli::config::parse(std::env::args_os().collect()).and_then(perform) {
         Ok(code) => code,
         Err(error) => {
-            // Nobody to tell that stderr is closed.
+            // If stderr is closed, the error cannot be reported.
             let _ = writeln!(io::stderr(), "ctrace-rec: {error:#}");
             ExitCode::from(2)
         }
@@ -71,7 +84,7 @@ fn perform(cli: Cli) -> Result<ExitCode> {
         }
     }
     match io::stdout().write_all(&out) {
-        // A reader that has seen enough (`| head`) is no error.
+        // A pipe that was closed by its reader (`| head`) is not an error.
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to stdout"),
         _ => Ok(ExitCode::SUCCESS),
     }

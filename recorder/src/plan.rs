@@ -1,4 +1,7 @@
-//! The plan of a recording: the flags of the command line, checked and turned into what they mean.
+//! The plan of a recording: the meaning of the command line's flags, after all checks.
+//!
+//! `cli/lower.rs` creates the plan once, at the start. All other modules read the plan and do not depend on the command
+//! line.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +12,7 @@ use crate::limits::cpu::CpuLimit;
 use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 
-/// Everything that decides how a recording is made.
+/// All settings of a recording.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The raw capture that is replayed; `None` records this machine.
@@ -17,14 +20,14 @@ pub(crate) struct Plan {
     pub(crate) filters: Filters,
     pub(crate) destination: Destination,
     pub(crate) files: FileOptions,
-    /// Memory of the recorder beside the ring.
+    /// The memory limit, without the memory of the ring.
     pub(crate) memory: Memory,
     pub(crate) ring: Option<RingOptions>,
     /// The file for a raw capture of this recording.
     pub(crate) raw: Option<PathBuf>,
     pub(crate) max_cpu: Option<CpuLimit>,
     pub(crate) duration: Option<Duration>,
-    /// The command that is run while the recording goes on, with its arguments; empty: none.
+    /// The command to run during the recording, with its arguments. Empty if there is none.
     pub(crate) command: Vec<String>,
     pub(crate) quiet: bool,
     /// The address at which metrics are served.
@@ -36,7 +39,7 @@ pub(crate) struct Plan {
 pub(crate) enum Destination {
     /// A Parquet file.
     Parquet(PathBuf),
-    /// A directory of Parquet files, one after the other.
+    /// A directory of Parquet files that are written one after the other.
     Segments(PathBuf),
     /// An SQLite database.
     Sqlite(PathBuf),
@@ -49,7 +52,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Returns the name that the progress line shows.
+    /// Returns the name for messages and the progress line.
     pub(crate) fn name(&self) -> String {
         match self {
             Destination::Parquet(path)
@@ -88,10 +91,10 @@ pub(crate) struct FileOptions {
 /// The ring of the flight recorder.
 #[derive(Clone, Debug)]
 pub(crate) struct RingOptions {
-    /// The age of the events in the ring and the bytes of memory that they may use.
+    /// The maximum age of the events in the ring, and the bytes of memory for them.
     pub(crate) limits: SizeAndAge,
     /// The SQL condition that starts a dump.
     pub(crate) trigger: Option<String>,
-    /// The time for which a dump goes on after its start.
+    /// The time for which a dump continues after its start.
     pub(crate) after: Duration,
 }

@@ -1,10 +1,10 @@
-//! The wire format, generated from `bpf/wire.h` through the object's BTF, and the skeleton of the kernel side.
+//! The wire format, and the skeleton of the kernel side. The types are generated from `bpf/wire.h` through the BTF of the
+//! compiled object.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[allow(
-    missing_docs,
     unused_qualifications,
     clippy::all,
     clippy::undocumented_unsafe_blocks,
@@ -19,18 +19,18 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/ctrace.skel.rs"));
 }
 
-/// The object, and that for kernels before Linux 5.17 (see `bpf/compat.h`): each compressed.
+/// The BPF object, and the object for kernels before Linux 5.17 (see `bpf/compat.h`), both compressed with zstd.
 const MODERN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ctrace.bpf.o.zst"));
 const LEGACY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/legacy.bpf.o.zst"));
 
 static IS_LEGACY: AtomicBool = AtomicBool::new(false);
 
-/// From now on the skeleton opens the object for kernels before Linux 5.17.
-pub fn use_legacy() {
+/// Makes the skeleton open the object for kernels before Linux 5.17. To be called before the skeleton is opened.
+pub(crate) fn use_legacy() {
     IS_LEGACY.store(true, Ordering::Relaxed);
 }
 
-/// What the skeleton opens. Nothing, which libbpf says is no object, if it cannot be had.
+/// Returns the object that the skeleton opens. If it cannot be decompressed: an empty slice, which libbpf rejects.
 fn object() -> &'static [u8] {
     static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
     OBJECT.get_or_init(|| {
@@ -39,7 +39,7 @@ fn object() -> &'static [u8] {
     })
 }
 
-pub use generated::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel, types};
+pub(crate) use generated::{CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel, types};
 
 #[cfg(test)]
 mod tests {
@@ -51,9 +51,9 @@ mod tests {
     use libbpf_rs::btf::{Btf, BtfType};
     use std::mem::{offset_of, size_of};
 
-    /// The skeleton's types of the variables are those of the one object, and are used for both.
+    /// The skeleton has the types of one object's variables, and uses them for both objects.
     #[test]
-    fn both_objects_have_their_variables_at_the_same_places() {
+    fn both_objects_have_their_variables_at_the_same_offsets() {
         let legacy = zstd::decode_all(LEGACY).unwrap();
         let btf = Btf::from_raw("legacy", &legacy).unwrap().unwrap();
         let at = |section: &str, variable: &str| {
@@ -79,9 +79,9 @@ mod tests {
         assert_eq!(at(".data", "end_time"), offset_of!(data, end_time));
     }
 
-    /// The layout that raw captures on disk have. It may change only together with the version of `raw`.
+    /// Raw captures on disk have this layout. A change needs a new version of the capture format (`records/capture.rs`).
     #[test]
-    fn layout_is_that_of_the_raw_format() {
+    fn the_layout_is_that_of_raw_captures() {
         assert_eq!(size_of::<head>(), 16);
         assert_eq!(offset_of!(head, tid), 8);
         assert_eq!(offset_of!(head, nr), 12);

@@ -53,7 +53,7 @@ fn errors_in_a_configuration_are_shown_with_their_position() {
     let raw = fixture();
     let (output, path) = configured("host = true\n", &["--from-raw", raw.to_str().unwrap()]);
     let wanted = format!(
-        "ctrace-rec: {path} and the command line do not go together: the argument '--host' cannot be used with '--from-raw <FILE>'"
+        "ctrace-rec: {path} conflicts with the command line: the argument '--host' cannot be used with '--from-raw <FILE>'"
     );
     assert_eq!(refusal(output), wanted);
     let said = refused(ctrace_rec().args(["--config", "/no/such.toml"]));

@@ -1,5 +1,7 @@
-//! The configuration file: the long flags as keys, in TOML. What keys there are, and what they take, the command line's
-//! definition says; a flag that is given counts more than the file.
+//! The configuration file of `--config`: TOML with the long flags as keys.
+//!
+//! The keys and their types come from clap's definition of the command line. A flag on the command line overrides the
+//! same key of the file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,12 +17,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::cli::Cli;
 
-/// The command line `argv`, and what the file that it names with --config adds.
+/// Parses the command line `argv`, with the flags of the file that `--config` names. An error in the command line ends
+/// the program, as is usual with clap.
 ///
 /// # Errors
-/// The file cannot be read, or says what no flag could. What is wrong with the command line ends the program, as clap
-/// does it.
-pub fn parse(mut argv: Vec<OsString>) -> Result<Cli> {
+/// The file cannot be read, contains a key or a value that no flag has, or conflicts with the command line.
+pub(crate) fn parse(mut argv: Vec<OsString>) -> Result<Cli> {
     let command = Cli::command();
     let given = command.clone().get_matches_from(&argv);
     let Some(path) = given.get_one::<PathBuf>("config") else {
@@ -43,26 +45,26 @@ pub fn parse(mut argv: Vec<OsString>) -> Result<Cli> {
     match together.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => Ok(cli),
         Err(e) => {
-            let said = e.to_string();
-            let first = said.lines().next().unwrap_or_default();
+            let message = e.to_string();
+            let first = message.lines().next().unwrap_or_default();
             bail!(
-                "{path} and the command line do not go together: {}",
+                "{path} conflicts with the command line: {}",
                 first.trim_start_matches("error: ")
             )
         }
     }
 }
 
-/// Where in the file, bytes from its beginning, and what is wrong there.
-type Wrong = (usize, String);
+/// An error at an offset in the file, in bytes.
+type ConfigError = (usize, String);
 
 struct ConfigFile<'a> {
     text: &'a str,
 }
 
 impl ConfigFile<'_> {
-    /// For each key the id of its flag, and the flags that it stands for.
-    fn flags(&self, command: &Command) -> Result<Vec<(String, Vec<String>)>, Wrong> {
+    /// Converts each key to the id of its flag, and the equivalent flags of a command line.
+    fn flags(&self, command: &Command) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
         let table = DeTable::parse(self.text)
             .map_err(|e| (e.span().map_or(0, |span| span.start), e.message().into()))?;
         let mut flags = vec![];
@@ -83,7 +85,7 @@ impl ConfigFile<'_> {
         Ok(flags)
     }
 
-    /// Line and column of a byte, from 1.
+    /// Returns line and column of the byte at the offset `at`, counted from 1.
     fn position(&self, at: usize) -> (usize, usize) {
         let before = &self.text[..self.text.floor_char_boundary(at)];
         let line = before.rsplit('\n').next().unwrap_or_default();
@@ -91,7 +93,7 @@ impl ConfigFile<'_> {
     }
 }
 
-/// The flags that are keys: all that have a long name, but those that are about the command line itself.
+/// Lists the flags that are keys: all long flags except those that concern the command line itself.
 fn keys(command: &Command) -> impl Iterator<Item = &Arg> {
     let about_itself = ["config", "help", "version"];
     let arguments = command.get_arguments();
@@ -101,8 +103,8 @@ fn keys(command: &Command) -> impl Iterator<Item = &Arg> {
     })
 }
 
-/// The flags that `name = value` stands for.
-fn values(arg: &Arg, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Wrong> {
+/// Converts `name = value` to flags.
+fn values(arg: &Arg, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, ConfigError> {
     let takes = match arg.get_action() {
         ArgAction::SetTrue => "true or false",
         ArgAction::Append => "a string or a list of strings",
@@ -122,19 +124,19 @@ fn values(arg: &Arg, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Str
         (ArgAction::SetTrue, _) => Err(wrong(value)),
         (ArgAction::Append, DeValue::Array(list)) => list
             .iter()
-            .map(|one| flag(arg, name, one, &wrong))
+            .map(|item| flag(arg, name, item, &wrong))
             .collect(),
         _ => Ok(vec![flag(arg, name, value, &wrong)?]),
     }
 }
 
-/// `--name=value`, where the flag takes that.
+/// Returns `--name=value` if the flag accepts the value.
 fn flag(
     arg: &Arg,
     name: &str,
     value: &Spanned<DeValue<'_>>,
-    wrong: &dyn Fn(&Spanned<DeValue<'_>>) -> Wrong,
-) -> Result<String, Wrong> {
+    wrong: &dyn Fn(&Spanned<DeValue<'_>>) -> ConfigError,
+) -> Result<String, ConfigError> {
     let text = match value.get_ref() {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) if !matches!(arg.get_action(), ArgAction::Append) => {
@@ -145,7 +147,8 @@ fn flag(
         }
         _ => return Err(wrong(value)),
     };
-    // A flag of the same kind alone: its conflicts with others are the command line's matter.
+    // The value is parsed by a copy of the flag that has no conflicts. Conflicts with other flags are found when the
+    // complete command line is parsed.
     let alone = Arg::new("value")
         .long("value")
         .action(arg.get_action().clone())
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_shown_where_it_stands() {
+    fn errors_have_line_and_column() {
         for (text, wanted) in [
             (
                 "quiet = true\n  hots = true",
@@ -232,15 +235,15 @@ mod tests {
             ),
             ("config = 'other.toml'", "1:1: there is no key `config`"),
         ] {
-            let said = flags(text).expect_err(text);
-            assert_eq!(said, wanted, "{text}");
+            let error = flags(text).expect_err(text);
+            assert_eq!(error, wanted, "{text}");
         }
-        let said = flags("duration = 'soon'").expect_err("is no time");
+        let error = flags("duration = 'soon'").expect_err("is no time");
         assert!(
-            said.starts_with("1:12: `duration` cannot be `soon`: "),
-            "{said}"
+            error.starts_with("1:12: `duration` cannot be `soon`: "),
+            "{error}"
         );
-        let said = flags("host = true\nhost = true").expect_err("is there twice");
-        assert!(said.starts_with("2:1: "), "{said}");
+        let error = flags("host = true\nhost = true").expect_err("is there twice");
+        assert!(error.starts_with("2:1: "), "{error}");
     }
 }

@@ -61,7 +61,7 @@ impl Record {
         let Some(limits) = self.ring else {
             return Ok((memory, None));
         };
-        let (memory, bytes) = memory.beside(limits.bytes).map_err(Error::msg)?;
+        let (memory, bytes) = memory.reserve_ring(limits.bytes).map_err(Error::msg)?;
         let bytes = Some(bytes);
         let ring = RingOptions {
             limits: SizeAndAge { bytes, ..limits },

@@ -1,4 +1,6 @@
-//! The runtimes' API sockets, for what their state on disk does not hold. Blocking: ask from a thread of its own.
+//! A client of the runtimes' API sockets, for data that their state on disk does not contain.
+//!
+//! The client blocks for up to two seconds, so it runs in a thread of its own.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -12,39 +14,39 @@ use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
 use crate::containers::state::users::rootless_uid;
 
-/// How long an answer may take, all in all.
+/// The longest time for a complete answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a socket is left alone that did not answer.
-const REST: Duration = Duration::from_secs(30);
-/// Most bytes of an answer. An inspection is some 10 KiB.
-const LIMIT: u64 = 4 << 20;
+/// The time for which a socket is not asked again after it did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The largest answer that is read. An inspection is about 10 KiB.
+const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
-/// A client of Docker's and podman's API.
+/// A client of the APIs of Docker and podman.
 #[derive(Debug)]
-pub struct Api {
+pub(crate) struct Api {
     root: PathBuf,
-    /// Sockets that did not answer, and when.
+    /// Sockets that did not answer, with the time of the failure.
     failed: HashMap<PathBuf, Instant>,
 }
 
 impl Api {
-    /// A client of the runtimes on the machine whose root directory is `root`.
-    pub fn new(root: &Path) -> Api {
+    /// Creates a client for the runtimes of the machine whose root directory is `root`.
+    pub(crate) fn new(root: &Path) -> Api {
         Api {
             root: root.to_path_buf(),
             failed: HashMap::new(),
         }
     }
 
-    /// What the runtime says about the container `id` in the cgroup at `path`. None: no such runtime runs here, it
-    /// does not know the container, or it did not answer within two seconds.
-    pub fn describe(
+    /// Asks the runtime for the container `id` in the cgroup at `path`. Returns `None` if no such runtime runs here, if
+    /// the runtime does not know the container, or if no answer came within two seconds.
+    pub(crate) fn describe(
         &mut self,
         id: &str,
         hint: Option<Runtime>,
         path: &str,
     ) -> Option<ContainerInfo> {
-        // Only what can stand in a URL as it is; every id of Docker's and podman's can.
+        // Only characters that a URL can contain unescaped. All ids of Docker and podman consist of them.
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
@@ -56,7 +58,7 @@ impl Api {
         })
     }
 
-    /// Where to ask: a user's own runtime about that user's cgroups, else the machine's.
+    /// Returns the sockets to ask: those of the user's own runtimes for cgroups of a user, else those of the machine.
     fn sockets(&self, hint: Option<Runtime>, path: &str) -> Vec<(Runtime, PathBuf)> {
         let run = match rootless_uid(path) {
             Some(uid) => self.root.join(format!("run/user/{uid}")),
@@ -74,8 +76,8 @@ impl Api {
     }
 
     fn ask(&mut self, socket: &Path, id: &str) -> Option<Vec<u8>> {
-        let resting = |failed: &Instant| failed.elapsed() < REST;
-        if self.failed.get(socket).is_some_and(resting) {
+        let recently = |failed: &Instant| failed.elapsed() < RETRY_AFTER;
+        if self.failed.get(socket).is_some_and(recently) {
             return None;
         }
         match get(socket, &format!("/containers/{id}/json")) {
@@ -88,25 +90,26 @@ impl Api {
     }
 }
 
-/// One HTTP GET over a unix socket; the body if the status is 200. HTTP/1.0, so that the answer ends with the
-/// connection and is never chunked: with that, this is all of HTTP that is needed, and a client library would bring
-/// a TLS stack or an async runtime.
+/// Sends an HTTP GET request over a unix socket, and returns the body if the status is 200.
+///
+/// The request is HTTP/1.0, so the answer ends with the connection and is never chunked. No other part of HTTP is
+/// needed, and a client library would add a TLS stack or an async runtime.
 fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
     let deadline = Instant::now() + TIMEOUT;
-    // Not std's UnixStream, whose connect waits for ever at a listener that no longer accepts.
+    // The connect of std's UnixStream would wait forever for a listener that no longer accepts.
     let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.connect(&SockAddr::unix(socket)?)?;
-    // In one piece: a server may answer and close as soon as it has read the first line.
+    // A single write: a server may answer and close as soon as it has read the first line.
     stream.write_all(format!("GET {url} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || answer.len() as u64 > LIMIT {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() || answer.len() as u64 > MAX_ANSWER_BYTES {
             return Err(std::io::ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(remaining))?;
         match stream.read(&mut buffer)? {
             0 => break,
             read => answer.extend_from_slice(&buffer[..read]),
@@ -115,7 +118,7 @@ fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
     Ok(body(&answer).map(<[u8]>::to_vec))
 }
 
-/// The body of an HTTP answer whose status is 200.
+/// Returns the body of an HTTP answer with the status 200.
 fn body(answer: &[u8]) -> Option<&[u8]> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let status = answer[..end].split(|b| *b == b'\r').next()?;
@@ -125,12 +128,12 @@ fn body(answer: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    // A test that cannot set up should stop there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
     use std::os::unix::net::UnixListener;
 
-    /// Answers one request with `answer` and gives the request back.
+    /// Answers one request with `answer`, and returns the request.
     fn serve(root: &Path, answer: &'static [u8]) -> std::thread::JoinHandle<String> {
         std::fs::create_dir_all(root.join("run")).unwrap();
         let listener = UnixListener::bind(root.join("run/docker.sock")).unwrap();
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_and_understands() {
+    fn an_inspection_is_requested_and_parsed() {
         let root = tempfile::tempdir().unwrap();
         let server = serve(
             root.path(),
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn not_found_and_nonsense_are_none() {
+    fn not_found_and_malformed_answers_are_none() {
         for answer in [
             b"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}".as_slice(),
             b"HTTP/1.0 200 OK\r\n\r\n{\"Name\":",
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_says_nothing_is_left_alone() {
+    fn a_server_that_does_not_answer_is_not_asked_again() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("run")).unwrap();
         let _listener = UnixListener::bind(root.path().join("run/docker.sock")).unwrap();

@@ -1,74 +1,67 @@
-//! The cgroup hierarchies of this machine, and the cgroups in them.
+//! Finds the cgroup hierarchies of this machine, and lists their cgroups.
 
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// v1 controllers that container runtimes create a cgroup in, the most telling first: every runtime uses `pids`,
-/// and no service manager puts other things there.
+/// The v1 controllers in which container runtimes create cgroups, the most reliable first: every runtime uses `pids`,
+/// and no service manager creates other cgroups there.
 const CONTROLLERS: [&str; 5] = ["pids", "memory", "devices", "cpu", "freezer"];
 
-/// Why the machine's cgroups cannot be found.
+/// The reason why the machine's cgroups cannot be found.
 #[derive(Debug, thiserror::Error)]
-pub enum CgroupError {
+pub(crate) enum CgroupError {
     /// A file under `/proc` cannot be read.
     #[error("cannot read {path}: {source}; mount procfs there, or run as root")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no cgroup mount at all.
+    Read { path: PathBuf, source: io::Error },
+    /// The list of mounts at `path` contains no cgroup filesystem.
     #[error(
         "no cgroup filesystem is mounted ({path} lists none): mount it, \
          `mount -t cgroup2 none /sys/fs/cgroup`, or share the host's with this container"
     )]
-    NotMounted {
-        /// The list of mounts that was read.
-        path: PathBuf,
-    },
+    NotMounted { path: PathBuf },
 }
 
-/// The hierarchies that containers can live in. A hybrid machine has both, and a container may be in one only.
+/// The hierarchies that can contain containers. A hybrid machine has both, and a container may be in only one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hierarchies {
-    /// Where cgroup v2 (the kernel's default hierarchy) is mounted.
-    pub v2: Option<PathBuf>,
-    /// The v1 hierarchy that shows containers best.
-    pub v1: Option<V1>,
+pub(crate) struct Hierarchies {
+    /// The mount point of cgroup v2, the kernel's default hierarchy.
+    pub(crate) v2: Option<PathBuf>,
+    /// The v1 hierarchy of the first controller of [`CONTROLLERS`] that is mounted.
+    pub(crate) v1: Option<V1>,
 }
 
 /// One cgroup v1 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct V1 {
-    /// The controller that it was chosen for, one of pids, memory, devices, cpu, freezer.
-    pub controller: String,
+pub(crate) struct V1 {
+    /// The controller for which the hierarchy was chosen, one of [`CONTROLLERS`].
+    pub(crate) controller: String,
     /// The kernel's `cgroup_root.hierarchy_id`, from `/proc/cgroups`.
-    pub hierarchy_id: u32,
-    /// Where it is mounted.
-    pub mount: PathBuf,
+    pub(crate) hierarchy_id: u32,
+    /// The mount point.
+    pub(crate) mount: PathBuf,
 }
 
 /// One cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cgroup {
-    /// Whether it is in the v1 hierarchy.
-    pub v1: bool,
-    /// Inode number of its directory, which is its kernfs id: `bpf_get_current_cgroup_id` gives the same (Linux 5.5+).
-    pub id: u64,
-    /// Path below the mount, from `/`. What is not UTF-8 is replaced: no runtime's names are anything else.
-    pub path: String,
-    /// Its directory.
-    pub dir: PathBuf,
+pub(crate) struct Cgroup {
+    /// Whether the cgroup is in the v1 hierarchy.
+    pub(crate) v1: bool,
+    /// The inode number of the directory, which is the kernfs id. `bpf_get_current_cgroup_id` returns the same number
+    /// (Linux 5.5+).
+    pub(crate) id: u64,
+    /// The path below the mount, starting with `/`. Bytes that are not UTF-8 are replaced; the names of all runtimes are
+    /// UTF-8.
+    pub(crate) path: String,
+    pub(crate) dir: PathBuf,
 }
 
-/// Finds the hierarchies that are mounted, for the machine whose root directory is `root` (`/`, or a test's tree).
+/// Finds the mounted hierarchies of the machine whose root directory is `root` (`/`, or the tree of a test).
 ///
 /// # Errors
 /// `/proc` cannot be read, or no cgroup filesystem is mounted.
-pub fn probe(root: &Path) -> Result<Hierarchies, CgroupError> {
+pub(crate) fn probe(root: &Path) -> Result<Hierarchies, CgroupError> {
     let path = root.join("proc/self/mountinfo");
     let mountinfo = read(&path)?;
     let mounts: Vec<Mount> = mountinfo
@@ -93,8 +86,9 @@ pub fn probe(root: &Path) -> Result<Hierarchies, CgroupError> {
     Ok(Hierarchies { v2, v1 })
 }
 
-/// Every cgroup that exists now, v2 first, a parent before its children. What vanishes meanwhile is left out.
-pub fn scan(hierarchies: &Hierarchies) -> impl Iterator<Item = Cgroup> + use<> {
+/// Lists all existing cgroups, v2 first, each parent before its children. Cgroups that are removed during the scan may
+/// be missing.
+pub(crate) fn scan(hierarchies: &Hierarchies) -> impl Iterator<Item = Cgroup> + use<> {
     let v1 = hierarchies.v1.as_ref().map(|v1| v1.mount.clone());
     let v2 = hierarchies.v2.clone().map(|mount| walk(false, mount));
     v2.into_iter()
@@ -120,7 +114,7 @@ fn walk(v1: bool, mount: PathBuf) -> impl Iterator<Item = Cgroup> {
     })
 }
 
-/// A line of mountinfo, as far as it matters here.
+/// The fields of a mountinfo line that are needed here.
 struct Mount {
     point: PathBuf,
     fstype: String,
@@ -143,7 +137,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// The kernel writes space, tab, newline and backslash in mountinfo as `\040` and so on.
+/// Decodes the octal escapes in mountinfo, such as `\040`: the kernel escapes space, tab, newline and backslash.
 fn unescape_octal(field: &str) -> PathBuf {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
@@ -176,7 +170,7 @@ fn find_v1(mounts: &[Mount]) -> Option<(&'static str, &Mount)> {
     })
 }
 
-/// The second column of `/proc/cgroups` (cgroups(7)): the hierarchy that the controller is mounted in.
+/// Reads the id of the controller's hierarchy from the second column of `/proc/cgroups` (cgroups(7)).
 fn hierarchy_id(root: &Path, controller: &str) -> Result<u32, CgroupError> {
     let path = root.join("proc/cgroups");
     let table = read(&path)?;
@@ -201,15 +195,15 @@ fn read(path: &Path) -> Result<Vec<u8>, CgroupError> {
     })
 }
 
-/// `path`, an absolute path in the tree of `root`, as this process reaches it.
+/// Returns the path by which this process can open `path`, an absolute path in the tree of `root`.
 fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 #[cfg(test)]
 mod tests {
-    // A test that cannot set up should stop there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     const HYBRID: &str = "\

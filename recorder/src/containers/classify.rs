@@ -1,47 +1,49 @@
-//! What a cgroup is, from its path alone.
+//! Classifies cgroups by their path alone.
+//!
+//! The path is read from the root down. Its first component that names a container decides: all cgroups below belong to
+//! that container. `classify/tests.rs` lists the paths of every known runtime.
 
 use crate::containers::runtime::Runtime;
 
-/// What a cgroup's path says about it.
+/// The result of [`classify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is a container's, or is nested below a container's and so belongs to it. With a container in a container
-    /// (Docker in Docker, kind, systemd with its units) the outermost counts.
+pub(crate) enum Verdict {
+    /// A container's cgroup or a descendant of it. For nested containers (Docker in Docker, kind, systemd with its
+    /// units) the outermost container is the owner.
     Container {
-        /// The id that the runtime gave it; LXC and systemd-nspawn: its name.
+        /// The id that the runtime assigned; for LXC and systemd-nspawn the name.
         id: String,
-        /// Which runtime it looks like, where the path says so.
+        /// The runtime, if the path identifies it.
         runtime_hint: Option<Runtime>,
-        /// The container's own cgroup: `path` up to and with the component that made it a container.
+        /// The container's own cgroup: `path` up to and including the component that names the container.
         cgroup: String,
     },
-    /// No container: a systemd unit, a session, a runtime's monitor, a directory that groups containers.
+    /// No container: a systemd unit, a session, a runtime's monitor, or a directory that groups containers.
     Host,
-    /// The path cannot say: `runc run NAME` makes `/NAME`. [`super::Resolver::find_undecided`] knows more.
+    /// An ambiguous path: for example, `runc run NAME` creates `/NAME`. The runtime's state on disk can decide, see
+    /// [`crate::containers::state::RuntimeState::find_undecided`].
     Undecided,
 }
 
-/// What one component of a path says.
+/// The meaning of one component of a path.
 enum Component<'a> {
-    /// It makes everything from here on a container.
+    /// A container, which owns this cgroup and all cgroups below.
     Container(std::borrow::Cow<'a, str>, Option<Runtime>),
-    /// It makes everything from here on a runtime's own process: conmon, the LXC monitor.
+    /// A runtime's own process, such as conmon or the LXC monitor, which owns this cgroup and all cgroups below.
     Monitor,
-    /// It is a systemd unit or groups containers.
+    /// A systemd unit, or a directory that groups containers.
     Unit,
-    /// Anything else.
     Unknown,
 }
 
-/// Says what the cgroup at `path` is. `path` is below the hierarchy's root, as `cgroup_mkdir` and
-/// `/proc/PID/cgroup` give it.
-pub fn classify(path: &str) -> Verdict {
+/// Classifies the cgroup at `path`, a path below the hierarchy's root as in `cgroup_mkdir` and `/proc/PID/cgroup`.
+pub(crate) fn classify(path: &str) -> Verdict {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
     let mut last = Component::Unit;
     for (i, part) in parts.iter().enumerate() {
         last = component(&parts[..i], part);
         match last {
-            // Where systemd-nspawn splits its unit, it stays in `supervisor` and the container is in `payload`.
+            // If systemd-nspawn splits its unit, its own process is in `supervisor` and the container in `payload`.
             Component::Container(_, Some(Runtime::Nspawn))
                 if parts.get(i + 1) == Some(&"supervisor") =>
             {
@@ -64,12 +66,12 @@ pub fn classify(path: &str) -> Verdict {
     }
 }
 
-/// The low-level runtime that a process is, by its comm: with the cgroupfs driver it makes the cgroup itself.
+/// Recognises a low-level runtime by its comm. With the cgroupfs driver, the runtime creates the cgroup itself.
 ///
-/// An undecided cgroup made by one, which a process then enters, is a container's, and the last component of its path
-/// is the id unless the user set a cgroupsPath. This alone is left of a container that is gone, state and all, before
-/// [`super::Resolver::find_undecided`] could look.
-pub fn creator(comm: &str) -> Option<Runtime> {
+/// An undecided cgroup that a low-level runtime created and that a process then entered is a container's. The last
+/// component of its path is the id, unless the user set a cgroupsPath. For a container that ended and lost its state
+/// before [`crate::containers::state::RuntimeState::find_undecided`] ran, no other evidence exists.
+pub(crate) fn creator(comm: &str) -> Option<Runtime> {
     match comm {
         "runc" => Some(Runtime::Runc),
         "crun" => Some(Runtime::Crun),
@@ -80,7 +82,7 @@ pub fn creator(comm: &str) -> Option<Runtime> {
 /// Suffixes of systemd units that can have a cgroup (systemd.unit(5)).
 const UNITS: [&str; 6] = [".service", ".slice", ".scope", ".mount", ".socket", ".swap"];
 
-/// Directories that group containers and are none.
+/// Directories that group containers and are not containers themselves.
 const GROUPS: [&str; 8] = [
     "docker",
     "ecs",
@@ -106,7 +108,7 @@ fn component<'a>(before: &[&str], part: &'a str) -> Component<'a> {
         return found;
     }
     let kubernetes = before.iter().any(|p| p.starts_with("kubepods"));
-    // A pod that podman made has 64 hex digits as well, and its containers are below it.
+    // A pod of podman also has 64 hex digits. Its containers are below the pod.
     let podman_pod = before.last() == Some(&"libpod_parent") && (is_id(part) || part == "conmon");
     if podman_pod
         || UNITS.iter().any(|u| part.ends_with(u))
@@ -119,12 +121,12 @@ fn component<'a>(before: &[&str], part: &'a str) -> Component<'a> {
     Component::Unknown
 }
 
-/// 64 hex digits: the id of a container in Docker, containerd's CRI, nerdctl, CRI-O and podman.
+/// Recognises a container id of Docker, containerd's CRI, nerdctl, CRI-O or podman: 64 hex digits.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// BuildKit's `identity.NewID`: 25 digits of base 36.
+/// Recognises an id of BuildKit's `identity.NewID`: 25 digits of base 36.
 fn is_buildkit_id(text: &str) -> bool {
     text.len() == 25
         && text
@@ -132,7 +134,7 @@ fn is_buildkit_id(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// The cgroups that runtimes keep for themselves.
+/// Recognises the cgroups of the runtimes' own processes.
 fn is_monitor(part: &str) -> bool {
     part.starts_with("crio-conmon-")
         || part.starts_with("libpod-conmon-")
@@ -140,17 +142,17 @@ fn is_monitor(part: &str) -> bool {
         || part == "lxc.pivot"
 }
 
-/// Bare ids, which mean something by the directory that they are in.
+/// Recognises bare ids by the directory that contains them.
 fn by_parent<'a>(before: &[&str], part: &'a str) -> Option<(&'a str, Option<Runtime>)> {
     let parent = before.last().copied().unwrap_or_default();
     let hint = match parent {
         "garden" if part != "good" && part != "bad" => return Some((part, Some(Runtime::Garden))),
-        // Garden sorts containers by how much CPU they use, and so `good` and `bad` are no containers themselves.
+        // Garden sorts containers by their CPU use into `good` and `bad`, which are not containers themselves.
         "good" | "bad" if before.ends_with(&["garden", parent]) => {
             return Some((part, Some(Runtime::Garden)));
         }
         "buildkit" => return Some((part, Some(Runtime::Buildkit))),
-        // Fargate: 32 hex digits of the task, and a number.
+        // Fargate: the task's 32 hex digits, a hyphen and a number.
         _ if before.first() == Some(&"ecs") && is_fargate_id(part) => return Some((part, None)),
         "libpod_parent" => return None,
         "docker" => Some(Runtime::Docker),
@@ -169,7 +171,7 @@ fn is_fargate_id(part: &str) -> bool {
     })
 }
 
-/// LXC: `lxc.payload.NAME` since 4.0, `lxc.payload/NAME` in 3.1, `lxc/NAME` before.
+/// Recognises LXC: `lxc.payload.NAME` since 4.0, `lxc.payload/NAME` in 3.1, `lxc/NAME` before.
 fn lxc<'a>(before: &[&str], part: &'a str) -> Option<(&'a str, Option<Runtime>)> {
     let name = match before {
         [.., "lxc.payload"] | ["lxc"] => part,
@@ -180,8 +182,8 @@ fn lxc<'a>(before: &[&str], part: &'a str) -> Option<(&'a str, Option<Runtime>)>
     Some((name, Some(Runtime::Lxc)))
 }
 
-/// `PREFIX-ID.scope` and `PREFIX-ID` (systemd and cgroupfs driver), and `SLICE:PREFIX:ID`, which comes about where
-/// the kubelet uses systemd's driver and the runtime does not.
+/// Recognises `PREFIX-ID.scope` (systemd driver), `PREFIX-ID` (cgroupfs driver), and `SLICE:PREFIX:ID`, which results
+/// if the kubelet uses the systemd driver and the runtime does not.
 fn prefixed(part: &str) -> Option<(&str, Option<Runtime>)> {
     let scope = part.strip_suffix(".scope");
     let stem = scope.unwrap_or(part);
@@ -190,7 +192,7 @@ fn prefixed(part: &str) -> Option<(&str, Option<Runtime>)> {
         && !name.is_empty()
     {
         match prefix {
-            // `--systemd-cgroup` without a cgroupsPath; the id is whatever the user chose.
+            // `--systemd-cgroup` without a cgroupsPath. The user chose the id freely.
             "runc" => return Some((name, Some(Runtime::Runc))),
             "crun" => return Some((name, Some(Runtime::Crun))),
             // The builder inside dockerd.
@@ -215,7 +217,7 @@ fn prefixed(part: &str) -> Option<(&str, Option<Runtime>)> {
     Some((id, hint))
 }
 
-/// What systemd-machined registers: `machine-NAME.scope`, and the template `systemd-nspawn@NAME.service`.
+/// Recognises the units of systemd-machined: `machine-NAME.scope` and the template `systemd-nspawn@NAME.service`.
 fn machine(part: &str) -> Option<Component<'_>> {
     let service = part
         .strip_prefix("systemd-nspawn@")
@@ -228,7 +230,7 @@ fn machine(part: &str) -> Option<Component<'_>> {
     }
     let scope = part.strip_prefix("machine-")?.strip_suffix(".scope")?;
     let name = unescape_unit(scope);
-    // libvirt registers virtual machines (qemu-N-NAME) in the same place, and its own kind of LXC (lxc-PID-NAME).
+    // libvirt registers virtual machines (qemu-N-NAME) and its own LXC containers (lxc-PID-NAME) in the same place.
     if name.starts_with("qemu-") {
         return Some(Component::Unit);
     }
@@ -243,7 +245,7 @@ fn machine(part: &str) -> Option<Component<'_>> {
     Some(Component::Container(name.into(), Some(Runtime::Nspawn)))
 }
 
-/// Undoes systemd's escape of a byte as `\x2d` (systemd-escape(1)).
+/// Decodes systemd's escapes of bytes, such as `\x2d` (systemd-escape(1)).
 fn unescape_unit(name: &str) -> String {
     String::from_utf8_lossy(&ctrace_schema::text::unescape(name)).into_owned()
 }

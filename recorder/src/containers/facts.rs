@@ -3,66 +3,63 @@
 use ctrace_schema::text::{escape, printable};
 use serde::{Deserialize, Serialize};
 
-/// What somebody who looked (the watcher, or a raw capture that kept it) says of a cgroup.
+/// A decision about a cgroup, from the watcher or from a raw capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupFact {
-    /// When it became so, CLOCK_BOOTTIME in ns: when the cgroup was made, found or removed.
-    pub boot: u64,
-    /// The cgroup's key on the wire.
-    pub cgroup: u64,
-    /// Its path below the hierarchy's mount.
-    pub path: String,
-    /// What it is.
-    pub is: CgroupKind,
+pub(crate) struct CgroupFact {
+    /// The time at which the cgroup was created, found or removed: CLOCK_BOOTTIME in ns.
+    pub(crate) boot: u64,
+    /// The key of the cgroup in the wire format.
+    pub(crate) cgroup: u64,
+    /// The path below the hierarchy's mount.
+    pub(crate) path: String,
+    #[serde(rename = "is")]
+    pub(crate) kind: CgroupKind,
 }
 
 impl CgroupFact {
-    /// A fact of a stranger's may hold anything: nothing of it may drive a terminal.
-    pub fn tame(&mut self) {
-        if let CgroupKind::Container(known) = &mut self.is {
-            known.tame();
+    /// Escapes control characters, so that a fact from an untrusted capture cannot control a terminal.
+    pub(crate) fn escape_controls(&mut self) {
+        if let CgroupKind::Container(known) = &mut self.kind {
+            known.escape_controls();
         }
     }
 }
 
-/// What a cgroup is.
+/// The kind of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CgroupKind {
-    /// Not a container's.
+pub(crate) enum CgroupKind {
+    /// A cgroup of the host.
     Host,
-    /// Not known yet.
+    /// A cgroup that may turn out to be a container's.
     Undecided,
-    /// A container that a filter leaves out.
+    /// A cgroup of a container that the filters exclude.
     Excluded,
-    /// A container's own.
+    /// A cgroup of a container that is recorded.
     Container(Box<ContainerFacts>),
-    /// Removed.
+    /// A cgroup that has been removed.
     Removed,
 }
 
-/// What is known of a container. The text is escaped already.
+/// The facts about a container that a recording contains. All texts are escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerFacts {
-    /// The id that the runtime gave it.
-    pub id: String,
-    /// Its name, where it is known.
-    pub name: Option<String>,
-    /// The image it runs.
-    pub image: Option<String>,
-    /// What made it.
-    pub runtime: Option<String>,
-    /// Kubernetes pod.
-    pub pod: Option<String>,
-    /// Kubernetes namespace.
-    pub namespace: Option<String>,
-    /// Labels, as a JSON object.
-    pub labels: Option<String>,
+pub(crate) struct ContainerFacts {
+    /// The id that the runtime assigned.
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) image: Option<String>,
+    pub(crate) runtime: Option<String>,
+    /// The Kubernetes pod.
+    pub(crate) pod: Option<String>,
+    /// The Kubernetes namespace.
+    pub(crate) namespace: Option<String>,
+    /// The labels as a JSON object.
+    pub(crate) labels: Option<String>,
 }
 
 impl ContainerFacts {
-    /// Escapes what is left of control characters; text that is escaped already stays as it is.
-    pub fn tame(&mut self) {
+    /// Escapes the remaining control characters. Text that is already escaped does not change.
+    pub(crate) fn escape_controls(&mut self) {
         let texts = [
             &mut self.name,
             &mut self.image,
@@ -76,8 +73,8 @@ impl ContainerFacts {
         }
     }
 
-    /// What the column `container` says: the name, or the id as `docker ps` shortens it.
-    pub fn display_name(&self) -> String {
+    /// Returns the value of the column `container`: the name, or the id shortened as in `docker ps`.
+    pub(crate) fn display_name(&self) -> String {
         let short = || {
             let hex = self.id.len() == 64 && self.id.bytes().all(|b| b.is_ascii_hexdigit());
             if hex {

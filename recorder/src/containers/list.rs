@@ -1,4 +1,4 @@
-//! `ctrace-rec containers`: what runs now.
+//! `ctrace-rec containers`: lists the running containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,9 +16,9 @@ use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
 
-/// How a list is printed.
+/// The output format of `ctrace-rec containers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum ListFormat {
+pub(crate) enum ListFormat {
     /// Columns, for people.
     #[default]
     Table,
@@ -26,43 +26,40 @@ pub enum ListFormat {
     Json,
 }
 
-/// A container with a process in it. Text is escaped as [`ctrace_schema::text`] says, as in a recording.
+/// A container with at least one process. Texts are escaped by [`ctrace_schema::text`], as in a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Running {
-    /// The id that the runtime gave it.
-    pub container_id: String,
-    /// Its name; the short id where the name is not known.
-    pub container: String,
-    /// Image it runs.
-    pub image: Option<String>,
-    /// What made it.
-    pub runtime: Option<Runtime>,
-    /// How many processes are in it.
-    pub pids: usize,
-    /// Kubernetes pod.
-    pub pod: Option<String>,
-    /// Kubernetes namespace.
-    pub namespace: Option<String>,
-    /// When the oldest of its processes began, RFC 3339, UTC.
-    pub since: Option<String>,
-    /// Its cgroup, below the mount of the hierarchy.
-    pub cgroup: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+pub(crate) struct Running {
+    /// The id that the runtime assigned.
+    pub(crate) container_id: String,
+    /// The name, or the short id if the name is unknown.
+    pub(crate) container: String,
+    pub(crate) image: Option<String>,
+    pub(crate) runtime: Option<Runtime>,
+    /// The number of processes.
+    pub(crate) pids: usize,
+    /// The Kubernetes pod.
+    pub(crate) pod: Option<String>,
+    /// The Kubernetes namespace.
+    pub(crate) namespace: Option<String>,
+    /// The start time of the oldest process, RFC 3339, UTC.
+    pub(crate) since: Option<String>,
+    /// The container's cgroup, a path below the mount of the hierarchy.
+    pub(crate) cgroup: String,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
-/// What is found out about a container before it is described.
+/// The container's data from its cgroups, before the runtime's state is read.
 struct Found {
     hint: Option<Runtime>,
     cgroup: String,
     pids: BTreeSet<u32>,
 }
 
-/// The containers that run on the machine whose root directory is `root`, by name.
+/// Lists the running containers of the machine whose root directory is `root`, sorted by name.
 ///
 /// # Errors
-/// There are no cgroups to look at.
-pub fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
+/// `/proc` cannot be read, or no cgroup filesystem is mounted.
+pub(crate) fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
     let hierarchies = probe(root)?;
     let mut resolver = RuntimeState::new(root, &hierarchies);
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
@@ -70,7 +67,7 @@ pub fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
         let Some((id, hint, own)) = identify(&mut resolver, &cgroup) else {
             continue;
         };
-        // A container has a cgroup in each hierarchy, with the same processes in it.
+        // A container has a cgroup in each hierarchy, with the same processes in all of them.
         let container = found.entry(id).or_insert_with(|| Found {
             hint,
             cgroup: own,
@@ -106,10 +103,10 @@ fn identify(
     }
 }
 
-/// Processes in the cgroup itself. A threaded cgroup of v2 refuses to list them, and a parent has them.
+/// Lists the processes of the cgroup itself. A threaded cgroup of v2 does not list processes; its parent does.
 fn processes(cgroup: &Cgroup) -> Vec<u32> {
     let list = fs::read_to_string(cgroup.dir.join("cgroup.procs")).unwrap_or_default();
-    // 0 stands for a process outside this pid namespace, which cannot be told apart from others.
+    // 0 is a process outside this pid namespace. Several such processes cannot be distinguished.
     list.lines()
         .filter_map(|pid| pid.parse().ok())
         .filter(|pid| *pid != 0)
@@ -155,13 +152,13 @@ fn describe(
     }
 }
 
-/// The first twelve characters, as Docker shows ids. Names that serve as ids (runc, LXC) are longer and stay whole.
+/// Shortens an id of 64 hex digits to twelve, as Docker does. Names that serve as ids (runc, LXC) are returned whole.
 fn short(id: &str) -> &str {
     let hex = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
     if hex { &id[..12] } else { id }
 }
 
-/// When the oldest of the processes began.
+/// Returns the start time of the oldest process, RFC 3339.
 fn since(root: &Path, pids: &BTreeSet<u32>) -> Option<String> {
     let uptime = fs::read_to_string(root.join("proc/uptime")).ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
@@ -173,23 +170,24 @@ fn since(root: &Path, pids: &BTreeSet<u32>) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(since).to_string())
 }
 
-/// When a process began, since boot: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+/// Returns the time from boot to the start of a process: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
 fn start(root: &Path, pid: u32) -> Option<Duration> {
     /// The kernel's USER_HZ, which is 100 on x86 and ARM.
     const TICK: Duration = Duration::from_millis(10);
     let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
-    // Field 2, the name in parentheses, may itself have spaces and parentheses in it.
+    // Field 2 is the name in parentheses, which may itself contain spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let ticks: u32 = rest.split_whitespace().nth(19)?.parse().ok()?;
     TICK.checked_mul(ticks)
 }
 
-/// Prints a list.
-///
-/// # Errors
-/// `out` cannot be written to.
-pub fn print(running: &[Running], format: ListFormat, out: &mut impl Write) -> io::Result<()> {
+/// Prints the containers in `format`.
+pub(crate) fn print(
+    running: &[Running],
+    format: ListFormat,
+    out: &mut impl Write,
+) -> io::Result<()> {
     match format {
         ListFormat::Table => print_table(running, out),
         ListFormat::Json => running.iter().try_for_each(|container| {

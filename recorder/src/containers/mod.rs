@@ -1,14 +1,14 @@
-//! Which cgroups are containers, and what the runtimes know about them: pure user space, no BPF.
+//! Decides which cgroups are containers, and reads the containers' names from their runtimes. Pure user space, no BPF.
 //!
-//! The kernel side gives a cgroup's id and path at `cgroup_mkdir`. [`classify::classify`] says from the path alone whether it
-//! is a container; where the path cannot say, [`state::RuntimeState::find_undecided`] asks the state that runtimes keep on
-//! disk. [`state::RuntimeState::describe`] then gives name, image and labels, and [`api::Api`] asks the runtime's socket for what
-//! disk does not hold. [`list::list`] is what `ctrace-rec containers` prints.
+//! The kernel side reports a cgroup's id and path at `cgroup_mkdir`. [`classify::classify`] decides from the path alone
+//! whether the cgroup is a container's. If the path is ambiguous, [`state::RuntimeState::find_undecided`] searches the
+//! state that runtimes keep on disk. [`state::RuntimeState::describe`] then reads name, image and labels from that state,
+//! and [`api::Api`] asks the runtime's socket for the rest. [`list::list`] collects the output of `ctrace-rec containers`.
 
-pub mod api;
-pub mod cgroups;
-pub mod classify;
-pub mod facts;
-pub mod list;
-pub mod runtime;
-pub mod state;
+pub(crate) mod api;
+pub(crate) mod cgroups;
+pub(crate) mod classify;
+pub(crate) mod facts;
+pub(crate) mod list;
+pub(crate) mod runtime;
+pub(crate) mod state;

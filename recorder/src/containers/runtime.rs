@@ -1,27 +1,26 @@
-//! The runtimes that make containers.
+//! The container runtimes that are recognised.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// What made a container; its text is the value of the column `runtime`.
+/// A container runtime. Its text is the value of the column `runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Runtime {
-    /// Docker Engine, also rootless and under Kubernetes.
+pub(crate) enum Runtime {
+    /// Docker Engine, including rootless Docker and Docker under Kubernetes.
     Docker,
-    /// containerd: CRI, nerdctl, ctr.
+    /// containerd, as used by the CRI, nerdctl and ctr.
     Containerd,
     /// CRI-O.
     CriO,
-    /// Podman, root and rootless.
+    /// Podman, with or without root.
     Podman,
-    /// runc, run by hand or by something that is not known here.
+    /// runc, started by hand or by an unknown program.
     Runc,
-    /// crun, likewise.
+    /// crun, started by hand or by an unknown program.
     Crun,
-    /// LXC, LXD, Incus, Proxmox.
+    /// LXC, LXD, Incus and Proxmox.
     Lxc,
-    /// systemd-nspawn.
     Nspawn,
     /// A build step of BuildKit.
     Buildkit,
@@ -30,8 +29,8 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    /// Its name, in lower case, as the project that makes it spells it.
-    pub fn as_str(self) -> &'static str {
+    /// Returns the name as its project spells it, in lower case.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Runtime::Docker => "docker",
             Runtime::Containerd => "containerd",

@@ -48,7 +48,7 @@ fn plan_of(spec: &Spec, compat: bool, wanted: bool) -> plan {
     let is = |wanted: &[&str]| wanted.contains(&spec.name);
     let mut p = plan {
         class: spec.class as u8,
-        kept: cpu::kept_to(spec.name, spec.class, spec.ret == Ret::Bytes),
+        kept: cpu::recorded_up_to(spec.name, spec.class, spec.ret == Ret::Bytes),
         fd: number(spec.object_arg()),
         rank: rank_of(spec).0 as u8,
         ..plan::default()

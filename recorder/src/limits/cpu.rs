@@ -1,5 +1,7 @@
-//! `--max-cpu`: while the recorder itself takes more CPU than it may, calls are given up, those first that tell least. The
-//! kernel side counts each of them as lost; they are taken back when there is room.
+//! `--max-cpu`: limits the CPU time of the recorder by load shedding.
+//!
+//! While the recorder exceeds its limit, the kernel side drops calls by level, the least informative classes first, and
+//! counts each dropped call as lost. When the recorder is well below the limit again, the calls are recorded again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +10,10 @@ use std::time::{Duration, Instant};
 use ctrace_schema::syscalls::Class;
 use rustix::time::{ClockId, clock_gettime};
 
-/// How much CPU the recorder may take.
+/// The CPU time that the recorder may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CpuLimit {
-    /// Of one CPU: 0.05 is 5 %.
+pub(crate) struct CpuLimit {
+    /// The share of one CPU: 0.05 is 5 %.
     share: f64,
 }
 
@@ -35,13 +37,14 @@ impl fmt::Display for CpuLimit {
     }
 }
 
-/// The level at which all is given up that ever is.
-const HIGHEST: u8 = 5;
-/// From that level on no call is given up.
-const NEVER: u8 = u8::MAX;
+/// The highest shed level, at which all calls that can be dropped are dropped.
+const MAX_SHED_LEVEL: u8 = 5;
+/// The level of a call that is never dropped.
+const NEVER_DROPPED: u8 = u8::MAX;
 
-/// Calls without which nobody can tell what happened: who ran what, as whom, and talked to whom.
-const KEPT: [&str; 22] = [
+/// The calls that are never dropped because no other call can replace them: which program was executed, by which user,
+/// and which peers it connected to.
+const ESSENTIAL: [&str; 22] = [
     "execve",
     "execveat",
     "fork",
@@ -66,11 +69,11 @@ const KEPT: [&str; 22] = [
     "pivot_root",
 ];
 
-/// Up to which level a call is kept.
-pub fn kept_to(name: &str, class: Class, moves_bytes: bool) -> u8 {
+/// Returns the highest shed level at which a call is still recorded.
+pub(crate) fn recorded_up_to(name: &str, class: Class, moves_bytes: bool) -> u8 {
     match class {
-        _ if KEPT.contains(&name) => NEVER,
-        Class::Credential => NEVER,
+        _ if ESSENTIAL.contains(&name) => NEVER_DROPPED,
+        Class::Credential => NEVER_DROPPED,
         Class::Time | Class::Poll => 0,
         Class::Memory | Class::Signal | Class::Ipc => 1,
         Class::Process | Class::System | Class::Other => 2,
@@ -79,69 +82,71 @@ pub fn kept_to(name: &str, class: Class, moves_bytes: bool) -> u8 {
     }
 }
 
-/// Seconds for which there has to be room before something is taken back; each time that this was too early, twice as many.
-const PATIENCE: u32 = 4;
-const MOST_PATIENCE: u32 = 64;
-/// There is room below this part of the limit.
-const ROOM: f64 = 0.6;
+/// The initial time below [`LOW_LOAD`] after which the level falls. The time doubles each time that the level has to rise
+/// again soon after it fell.
+const PATIENCE_SECONDS: u32 = 4;
+const MAX_PATIENCE_SECONDS: u32 = 64;
+/// The fraction of the limit below which the load counts as low.
+const LOW_LOAD: f64 = 0.6;
 
-/// Watches how much CPU the recorder takes.
+/// Measures the CPU time of the recorder, and sets the shed level.
 #[derive(Debug)]
-pub struct CallShedder {
+pub(crate) struct CallShedder {
     limit: CpuLimit,
     level: u8,
-    /// Seconds for which there has been room.
-    roomy: u32,
-    patience: u32,
-    /// Seconds since something was taken back.
-    taken_back: u32,
-    looked: Instant,
-    used: Duration,
+    /// The seconds for which the load has been low.
+    low_seconds: u32,
+    patience_seconds: u32,
+    /// The seconds since the level last fell.
+    since_fall_seconds: u32,
+    measured_at: Instant,
+    cpu_time: Duration,
 }
 
 impl CallShedder {
-    /// Nothing is given up yet.
-    pub fn new(limit: CpuLimit) -> CallShedder {
+    /// Creates a shedder with level 0, at which all calls are recorded.
+    pub(crate) fn new(limit: CpuLimit) -> CallShedder {
         CallShedder {
             limit,
             level: 0,
-            roomy: 0,
-            patience: PATIENCE,
-            taken_back: MOST_PATIENCE,
-            looked: Instant::now(),
-            used: cpu_time(),
+            low_seconds: 0,
+            patience_seconds: PATIENCE_SECONDS,
+            since_fall_seconds: MAX_PATIENCE_SECONDS,
+            measured_at: Instant::now(),
+            cpu_time: cpu_time(),
         }
     }
 
-    /// The level from now on. To be called once a second.
-    pub fn look(&mut self) -> u8 {
-        let (now, used) = (Instant::now(), cpu_time());
-        let share = (used - self.used).as_secs_f64() / (now - self.looked).as_secs_f64();
-        (self.looked, self.used) = (now, used);
-        self.step(share)
+    /// Measures the CPU time, and returns the new shed level. To be called once a second.
+    pub(crate) fn update(&mut self) -> u8 {
+        let (now, cpu_time) = (Instant::now(), cpu_time());
+        let used = (cpu_time - self.cpu_time).as_secs_f64();
+        let share = used / (now - self.measured_at).as_secs_f64();
+        (self.measured_at, self.cpu_time) = (now, cpu_time);
+        self.set_level(share)
     }
 
-    /// A second in which this share of a CPU was taken.
-    fn step(&mut self, share: f64) -> u8 {
-        self.taken_back = self.taken_back.saturating_add(1);
-        let room = share < self.limit.share * ROOM;
-        self.roomy = if room { self.roomy + 1 } else { 0 };
-        if share > self.limit.share && self.level < HIGHEST {
-            if self.taken_back <= self.patience {
-                self.patience = MOST_PATIENCE.min(self.patience * 2);
+    /// Computes the level after a second in which the recorder used the given share of a CPU.
+    fn set_level(&mut self, share: f64) -> u8 {
+        self.since_fall_seconds = self.since_fall_seconds.saturating_add(1);
+        let low = share < self.limit.share * LOW_LOAD;
+        self.low_seconds = if low { self.low_seconds + 1 } else { 0 };
+        if share > self.limit.share && self.level < MAX_SHED_LEVEL {
+            if self.since_fall_seconds <= self.patience_seconds {
+                self.patience_seconds = MAX_PATIENCE_SECONDS.min(self.patience_seconds * 2);
             }
             self.level += 1;
-        } else if self.level > 0 && self.roomy >= self.patience {
+        } else if self.level > 0 && self.low_seconds >= self.patience_seconds {
             self.level -= 1;
-            (self.roomy, self.taken_back) = (0, 0);
-        } else if self.level == 0 && self.roomy >= MOST_PATIENCE {
-            self.patience = PATIENCE;
+            (self.low_seconds, self.since_fall_seconds) = (0, 0);
+        } else if self.level == 0 && self.low_seconds >= MAX_PATIENCE_SECONDS {
+            self.patience_seconds = PATIENCE_SECONDS;
         }
         self.level
     }
 }
 
-/// CPU time of all threads of this process.
+/// Returns the CPU time of all threads of this process.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -161,26 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn more_and_more_is_given_up_and_taken_back_with_patience() {
+    fn the_level_rises_at_once_and_falls_with_patience() {
         let mut shedder = CallShedder::new(CpuLimit { share: 0.05 });
-        let levels: Vec<u8> = (0..7).map(|_| shedder.step(0.2)).collect();
+        let levels: Vec<u8> = (0..7).map(|_| shedder.set_level(0.2)).collect();
         assert_eq!(levels, [1, 2, 3, 4, 5, 5, 5]);
-        // Neither too much nor room: it stays.
-        assert_eq!(shedder.step(0.04), 5);
-        let levels: Vec<u8> = (0..8).map(|_| shedder.step(0.01)).collect();
+        // The load is neither high nor low: the level does not change.
+        assert_eq!(shedder.set_level(0.04), 5);
+        let levels: Vec<u8> = (0..8).map(|_| shedder.set_level(0.01)).collect();
         assert_eq!(levels, [5, 5, 5, 4, 4, 4, 4, 3]);
-        // That was too early: the next time takes twice as long.
-        assert_eq!(shedder.step(0.2), 4);
-        let levels: Vec<u8> = (0..8).map(|_| shedder.step(0.01)).collect();
+        // The level fell too early: the next fall takes twice as long.
+        assert_eq!(shedder.set_level(0.2), 4);
+        let levels: Vec<u8> = (0..8).map(|_| shedder.set_level(0.01)).collect();
         assert_eq!(levels, [4, 4, 4, 4, 4, 4, 4, 3]);
     }
 
     #[test]
-    fn what_tells_who_did_what_is_never_given_up() {
-        assert_eq!(kept_to("execve", Class::Process, false), NEVER);
-        assert_eq!(kept_to("connect", Class::Network, false), NEVER);
-        assert!(kept_to("read", Class::File, true) < kept_to("openat", Class::File, false));
-        assert!(kept_to("futex", Class::Ipc, false) < kept_to("read", Class::File, true));
-        assert!(kept_to("openat", Class::File, false) < HIGHEST);
+    fn essential_calls_are_never_dropped() {
+        let level = recorded_up_to;
+        assert_eq!(level("execve", Class::Process, false), NEVER_DROPPED);
+        assert_eq!(level("connect", Class::Network, false), NEVER_DROPPED);
+        assert!(level("read", Class::File, true) < level("openat", Class::File, false));
+        assert!(level("futex", Class::Ipc, false) < level("read", Class::File, true));
+        assert!(level("openat", Class::File, false) < MAX_SHED_LEVEL);
     }
 }

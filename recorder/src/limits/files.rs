@@ -1,27 +1,25 @@
-//! Limits of files in number of bytes or in time, as `--rotate` and `--keep` take them.
+//! Limits by size, by age or by both, as in `--rotate`, `--keep` and `--ring`.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::limits::memory;
 
-/// A size, an age, or both: what is reached first counts.
+/// A limit by size, by age, or by both. With both, the first one that is reached applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SizeAndAge {
-    /// Bytes.
-    pub bytes: Option<u64>,
-    /// Time.
-    pub age: Option<Duration>,
+pub(crate) struct SizeAndAge {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) age: Option<Duration>,
 }
 
 impl FromStr for SizeAndAge {
     type Err = String;
 
-    /// One or two, separated by a comma, as in `100MB,10m`.
+    /// Parses limits separated by commas, as in `100MB,10m`.
     fn from_str(text: &str) -> Result<SizeAndAge, String> {
         let mut limits = SizeAndAge::default();
         for limit in text.split(',') {
-            match (humantime::parse_duration(limit), memory::bytes(limit)) {
+            match (humantime::parse_duration(limit), memory::parse_bytes(limit)) {
                 (Ok(age), _) if !age.is_zero() => limits.age = Some(age),
                 (_, Ok(bytes)) if bytes >= 1.0 => limits.bytes = Some(bytes as u64),
                 _ => return Err("a size, a time, or both, such as 100MB,10m".to_string()),

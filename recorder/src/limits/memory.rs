@@ -1,7 +1,7 @@
-//! `--memory`: how much the recorder may take, and who may have how much of it.
+//! `--memory`: the recorder's memory limit, and the share of each consumer.
 //!
-//! Each has a share, which it seldom needs, and all of them together are more than there is. So what can do with less,
-//! batches and sums, looks at what is left, and does with less where others have taken it.
+//! Consumers seldom need their whole share, so the shares add up to more than the limit. The consumers that can work
+//! with less, batches and rollups, check the available memory and shrink if others have used it.
 
 use std::fs;
 use std::str::FromStr;
@@ -9,178 +9,194 @@ use std::str::FromStr;
 use ctrace_schema::human;
 use rustix::param::page_size;
 
-/// How much there is.
+/// The memory limit of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// The bound, bytes.
-    bound: usize,
-    /// What of it is neither the program's own nor a ring's, bytes: shares are of this.
-    shared: usize,
-    /// Whether what is left is looked at.
+pub(crate) struct Memory {
+    max_bytes: usize,
+    /// The limit without the program's own memory and without a ring. The shares are fractions of this number.
+    shared_bytes: usize,
+    /// Whether the available memory is measured.
     watched: bool,
 }
 
-/// Less is not enough for the programs' set-up and one batch.
-const LEAST: usize = 80_000_000;
+/// The smallest limit: less is not enough to load the BPF programs and to hold one batch.
+const MIN_BYTES: usize = 80_000_000;
 
-/// What the program itself takes, its code and what libbpf keeps, bytes.
-const OWN: usize = 24 << 20;
+/// The memory of the program itself: its code and the data of libbpf.
+const PROGRAM_BYTES: usize = 24 << 20;
 
-/// What a batch may take in any case, bytes.
-const LEAST_BATCH: usize = 1 << 20;
+/// The memory that a batch may always use.
+const MIN_BATCH_BYTES: usize = 1 << 20;
 
-/// The least that a ring is worth having for.
-const LEAST_RING: u64 = 1_000_000;
+/// The smallest useful ring.
+const MIN_RING_BYTES: u64 = 1_000_000;
 
-/// What is allocated in one piece of this size or more is given back to the kernel as soon as it is free, bytes. glibc
-/// raises this by itself up to 32 MiB, and then keeps twice as much for each thread. Of smaller pieces so much may be free
-/// at the end of the heap: with the 128 kB that glibc has, each page of a column was given back and taken again.
+/// Allocations of at least this size return to the kernel as soon as they are freed. glibc would raise this threshold by
+/// itself up to 32 MiB, and then retain twice as much for each thread.
+///
+/// The same number of bytes may be free at the end of the heap before the heap shrinks. With glibc's default of 128 kB,
+/// each page of a column was returned to the kernel and allocated again.
 #[cfg(target_env = "gnu")]
-const GIVEN_BACK: i32 = 1 << 20;
+const TRIM_BYTES: i32 = 1 << 20;
 
-/// Has the allocator keep little of what is freed. To be called before there are threads.
-pub fn keep_little() {
+/// Configures the allocator to retain little freed memory. To be called before other threads start.
+pub(crate) fn limit_retained() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it sets numbers of the allocator's, while nobody else allocates.
+    // SAFETY: mallopt only sets parameters of the allocator, and no other thread allocates yet.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, GIVEN_BACK);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, TRIM_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_BYTES);
     }
 }
 
-/// Gives back to the kernel what has been freed in between.
-pub fn give_back() {
+/// Returns freed memory inside the heap to the kernel.
+pub(crate) fn trim() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it changes nothing that is in use.
+    // SAFETY: malloc_trim does not change memory that is in use.
     unsafe {
         libc::malloc_trim(0)
     };
 }
 
-/// Bytes of memory that this process holds: the second number of /proc/self/statm, in pages (proc_pid_statm(5)). None: the
-/// kernel does not say.
-pub fn resident() -> Option<usize> {
+/// Returns the resident set size of this process in bytes, from the second number of /proc/self/statm, which is in pages
+/// (proc_pid_statm(5)). Returns `None` if the file cannot be read.
+pub(crate) fn resident_bytes() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * page_size())
 }
 
-/// A page of the large ones that kernels have, bytes.
-const LARGE_PAGE: usize = 2 << 20;
+const HUGE_PAGE_BYTES: usize = 2 << 20;
 
-/// A list with room for `len`, in large pages where the kernel has them. A batch touches fresh memory throughout, and a
-/// fault for each small page took a tenth of the recorder's CPU time; to keep the memory for the next would cost 10 MB.
-pub fn roomy<T>(len: usize) -> Vec<T> {
+/// Allocates a list for `len` items, in huge pages if the kernel has them.
+///
+/// A batch fills fresh memory, and the page faults for small pages took a tenth of the recorder's CPU time. Reusing the
+/// memory for the next batch would cost 10 MB.
+pub(crate) fn with_huge_pages<T>(len: usize) -> Vec<T> {
     let list: Vec<T> = Vec::with_capacity(len);
-    let start = (list.as_ptr() as usize).next_multiple_of(LARGE_PAGE);
+    let start = (list.as_ptr() as usize).next_multiple_of(HUGE_PAGE_BYTES);
     let end = list.as_ptr() as usize + list.capacity() * size_of::<T>();
     if start < end {
-        // SAFETY: advice about memory that is ours. A kernel without large pages refuses it, and nothing is lost.
+        // SAFETY: madvise only gives advice about the memory of `list`. A kernel without huge pages refuses the advice,
+        // which changes nothing.
         unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
     }
     list
 }
 
 impl Memory {
-    /// Of a recorder on which nobody has set one.
-    pub const DEFAULT: &str = "128MB";
+    /// The value of `--memory` without the flag.
+    pub(crate) const DEFAULT: &str = "128MB";
 
-    /// What is left beside a ring of `ring` bytes, None: of half of it; and the bytes of the ring.
+    /// Reserves `ring` bytes for a ring; without a size, half of the memory or less. Returns the remaining memory and the
+    /// bytes of the ring.
     ///
     /// # Errors
-    /// A sentence for the user: there is not so much.
-    pub fn beside(self, ring: Option<u64>) -> Result<(Memory, u64), String> {
-        let most = self.bound.saturating_sub(LEAST);
-        let ring = ring.unwrap_or(most.min(self.bound / 2) as u64);
-        if ring > most as u64 || ring < LEAST_RING {
-            let needed = (LEAST as u64).saturating_add(ring.max(LEAST_RING));
+    /// The ring does not fit; the error is a sentence for the user.
+    pub(crate) fn reserve_ring(self, ring: Option<u64>) -> Result<(Memory, u64), String> {
+        let max_ring = self.max_bytes.saturating_sub(MIN_BYTES);
+        let ring = ring.unwrap_or(max_ring.min(self.max_bytes / 2) as u64);
+        if ring > max_ring as u64 || ring < MIN_RING_BYTES {
+            let needed = (MIN_BYTES as u64).saturating_add(ring.max(MIN_RING_BYTES));
             return Err(format!(
                 "--ring counts in --memory, of which the recorder itself needs 80MB: a ring of {} needs `--memory {}MB` or more",
-                human::bytes(ring.max(LEAST_RING)),
+                human::bytes(ring.max(MIN_RING_BYTES)),
                 needed.div_ceil(1_000_000)
             ));
         }
-        let shared = self.shared - ring as usize;
-        Ok((Memory { shared, ..self }, ring))
+        let shared_bytes = self.shared_bytes - ring as usize;
+        Ok((
+            Memory {
+                shared_bytes,
+                ..self
+            },
+            ring,
+        ))
     }
 
-    /// The same for a replay, which keeps to the shares and does not look at what is left: it comes out the same each time.
-    pub fn unwatched(self) -> Memory {
+    /// Returns the same limit for a replay, which uses fixed shares and never measures the available memory, so that
+    /// each replay gives the same result.
+    pub(crate) fn unwatched(self) -> Memory {
         Memory {
             watched: false,
             ..self
         }
     }
 
-    /// What is left now, bytes.
-    pub fn left(self) -> usize {
+    /// Returns the bytes that are available now.
+    pub(crate) fn available(self) -> usize {
         match self.watched {
-            true => self.bound.saturating_sub(resident().unwrap_or(0)),
+            true => self.max_bytes.saturating_sub(resident_bytes().unwrap_or(0)),
             false => usize::MAX,
         }
     }
 
-    /// All rings together.
-    pub fn rings(self) -> usize {
-        self.shared / 4
+    /// Returns the share of the kernel's rings, all CPUs together.
+    pub(crate) fn rings(self) -> usize {
+        self.shared_bytes / 4
     }
 
-    /// Files, and as much again for sockets.
-    pub fn definitions(self) -> usize {
-        self.shared / 16
+    /// Returns the share of the definitions of files. Sockets have the same share.
+    pub(crate) fn definitions(self) -> usize {
+        self.shared_bytes / 16
     }
 
-    /// Threads.
-    pub fn threads(self) -> usize {
-        self.shared / 32
+    /// Returns the share of the known threads.
+    pub(crate) fn threads(self) -> usize {
+        self.shared_bytes / 32
     }
 
-    /// Requests of io_uring in flight. A replay knows them for at least as long as its recorder did.
-    pub fn requests(self) -> usize {
+    /// Returns the share of io_uring requests in flight. It is unlimited for a replay, which must remember requests for
+    /// at least as long as the original recorder did.
+    pub(crate) fn requests(self) -> usize {
         match self.watched {
-            true => self.shared / 32,
+            true => self.shared_bytes / 32,
             false => usize::MAX,
         }
     }
 
-    /// A batch. It is in memory twice as it is encoded, so where little is left it takes no more than a third of that: by half of
-    /// what it leaves it is full.
-    pub fn batch(self) -> usize {
-        let share = self.shared / 8;
-        share.min(self.left() / 2).max(LEAST_BATCH)
+    /// Returns the size at which a batch is full.
+    ///
+    /// The encoding needs as much memory again. So if memory is short, a batch uses at most a third of it: the batch is
+    /// full at half of the memory that is still available beside it.
+    pub(crate) fn batch(self) -> usize {
+        let share = self.shared_bytes / 8;
+        share.min(self.available() / 2).max(MIN_BATCH_BYTES)
     }
 
-    /// Sums by which questions are answered; of those that are in memory until a file ends, half as much again.
-    pub fn sums(self) -> usize {
-        // Fewer lose the sums by path of a recording of 50 million events.
-        self.shared / 8 * 3
+    /// Returns the share of the rollups that are growing. Finished streams, which stay in memory until the file ends,
+    /// have half of that again.
+    pub(crate) fn rollups(self) -> usize {
+        // With less, a recording of 50 million events loses the rollup by path.
+        self.shared_bytes / 8 * 3
     }
 
-    /// What sums leave to batches and to what comes and goes.
-    pub fn kept_from_sums(self) -> usize {
-        self.shared / 5
+    /// Returns the memory that rollups leave free for batches and for short-lived data.
+    pub(crate) fn reserved_from_rollups(self) -> usize {
+        self.shared_bytes / 5
     }
 
-    /// What cannot be written because the disk is full.
-    pub fn spill(self) -> usize {
-        self.shared / 16
+    /// Returns the share of the events that wait while the disk is full.
+    pub(crate) fn spill(self) -> usize {
+        self.shared_bytes / 16
     }
 
-    /// Of that, rows that are unpacked at once when there is room again. The sums grow then, too.
-    pub fn unpacked(self) -> usize {
-        self.shared / 32
+    /// Returns the uncompressed bytes of waiting events that are written at a time when the disk has room again. The
+    /// rollups grow at that time too.
+    pub(crate) fn spill_batch(self) -> usize {
+        self.shared_bytes / 32
     }
 
-    /// All batches that wait for the encoder or are in it.
-    pub fn batches(self) -> usize {
-        self.shared / 5
+    /// Returns the share of all batches that wait for the encoder or are being encoded.
+    pub(crate) fn batches(self) -> usize {
+        self.shared_bytes / 5
     }
 }
 
 #[cfg(test)]
 impl Memory {
-    /// The default, whatever else is in this process.
-    pub fn of_tests() -> Memory {
+    /// Returns the default limit, independent of the memory that this process uses.
+    pub(crate) fn for_tests() -> Memory {
         let memory: Result<Memory, _> = Memory::DEFAULT.parse();
         memory.expect("is a size").unwatched()
     }
@@ -190,23 +206,23 @@ impl FromStr for Memory {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Memory, String> {
-        let bytes = bytes(text)?;
-        if bytes < LEAST as f64 {
+        let bytes = parse_bytes(text)?;
+        if bytes < MIN_BYTES as f64 {
             return Err("at least 80MB".to_string());
         }
         Ok(Memory {
-            bound: bytes as usize,
-            shared: bytes as usize - OWN,
+            max_bytes: bytes as usize,
+            shared_bytes: bytes as usize - PROGRAM_BYTES,
             watched: true,
         })
     }
 }
 
-/// A number and a unit, as 128MB (of 1000) or 128MiB (of 1024).
+/// Parses a number with a unit, such as 128MB (powers of 1000) or 128MiB (powers of 1024).
 ///
 /// # Errors
-/// A sentence for the user: it is none.
-pub fn bytes(text: &str) -> Result<f64, String> {
+/// The text is not a size; the error is a sentence for the user.
+pub(crate) fn parse_bytes(text: &str) -> Result<f64, String> {
     let at = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());

@@ -1,5 +1,5 @@
-//! Limits of what a recording may use: memory, CPU time, files.
+//! Limits for the resources of a recording: memory, CPU time and disk space.
 
-pub mod cpu;
-pub mod files;
-pub mod memory;
+pub(crate) mod cpu;
+pub(crate) mod files;
+pub(crate) mod memory;

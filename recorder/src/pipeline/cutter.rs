@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_loss_of_no_container_counts_and_that_of_the_host_does_not() {
         let calls = Calls::new("x86_64").expect("is known");
-        let memory = Memory::of_tests();
+        let memory = Memory::for_tests();
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
         let loss = |cgroup, class, why, events| Loss {
             cgroup,

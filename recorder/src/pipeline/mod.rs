@@ -281,7 +281,7 @@ impl Pipeline {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
         let fits = || {
             let in_flight = self.in_flight.bytes.load(Ordering::Relaxed);
-            in_flight + bytes <= self.memory.batches() && bytes <= self.memory.left()
+            in_flight + bytes <= self.memory.batches() && bytes <= self.memory.available()
         };
         // One that has nothing to do lets go of nothing: what it has gathered waits for what is to be sent.
         while self.in_flight.parts.load(Ordering::Acquire) > 0 && !fits() && !ended() {

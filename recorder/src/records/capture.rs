@@ -123,7 +123,7 @@ impl CaptureReader {
         };
         reader.machine = serde_json::from_slice(&payload)
             .with_context(|| format!("{name} has a broken header"))?;
-        reader.machine.tame();
+        reader.machine.escape_controls();
         Ok(reader)
     }
 
@@ -173,7 +173,7 @@ impl Iterator for CaptureReader {
                 (NOTE, _) => match serde_json::from_slice(&payload) {
                     Ok(mut note) => {
                         if let Note::Fact { fact, .. } = &mut note {
-                            fact.tame();
+                            fact.escape_controls();
                         }
                         return Some(CaptureFrame::Note(note));
                     }

@@ -20,7 +20,7 @@ pub struct Machine {
 
 impl Machine {
     /// A capture may come from a stranger: nothing of it may drive a terminal.
-    pub fn tame(&mut self) {
+    pub fn escape_controls(&mut self) {
         for text in [
             &mut self.host,
             &mut self.boot_id,

@@ -152,7 +152,7 @@ impl Page<'_> {
             "CPU time of the recorder, user and kernel",
             cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
         )?;
-        if let Some(bytes) = memory::resident() {
+        if let Some(bytes) = memory::resident_bytes() {
             self.gauge(
                 "process_resident_memory_bytes",
                 "Memory of the recorder",

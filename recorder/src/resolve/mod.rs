@@ -24,7 +24,7 @@ use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
 use crate::containers::facts::{CgroupFact, CgroupKind};
-use crate::limits::memory::{Memory, roomy};
+use crate::limits::memory::{Memory, with_huge_pages};
 use crate::records::count::Count;
 use crate::records::decode::{Args, Body, Head};
 use crate::records::loss::{Cause, Faults, Loss};
@@ -113,8 +113,8 @@ impl Resolver {
         self.forget_gone(true);
         // The next batch will be much like this one: lists that grow are copied, and touch fresh pages again and again.
         let next = Batch {
-            rows: roomy(self.batch.rows.len()),
-            args: roomy(self.batch.args.len()),
+            rows: with_huge_pages(self.batch.rows.len()),
+            args: with_huge_pages(self.batch.args.len()),
             first_seq: self.batch.first_seq + self.batch.len() as u64,
             ..Batch::default()
         };
@@ -236,10 +236,10 @@ impl Resolver {
 
     /// A fact about a cgroup: becomes a row where a container came or went.
     pub fn learn(&mut self, fact: &CgroupFact, found: bool) {
-        if fact.is == CgroupKind::Removed {
+        if fact.kind == CgroupKind::Removed {
             self.forget_gone(false);
         }
-        let late = match fact.is {
+        let late = match fact.kind {
             CgroupKind::Container(_) => self.registry.take_left_out(fact.cgroup),
             _ => 0,
         };
@@ -467,7 +467,7 @@ mod tests {
     #[test]
     fn the_end_of_a_process_is_told_once_and_that_of_the_next_with_its_id_too() {
         let calls = Calls::new("x86_64").unwrap();
-        let memory = Memory::of_tests();
+        let memory = Memory::for_tests();
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(true), memory);
         let head = |tid| Head {
             time: 1,

@@ -188,7 +188,7 @@ impl Registry {
 
     /// Takes a fact in.
     pub fn learn(&mut self, fact: &CgroupFact) -> ContainerChange {
-        let index = match (&fact.is, self.by_cgroup.get(&fact.cgroup)) {
+        let index = match (&fact.kind, self.by_cgroup.get(&fact.cgroup)) {
             (CgroupKind::Removed, None) => return ContainerChange::None,
             (CgroupKind::Removed, Some(&index)) => return self.remove(fact, index),
             (_, Some(&index)) => index,
@@ -200,7 +200,7 @@ impl Registry {
             }
             (_, None) => self.place(fact.cgroup),
         };
-        if let CgroupKind::Container(known) = &fact.is
+        if let CgroupKind::Container(known) = &fact.kind
             && let Some(&same) = self.by_id.get(&known.id)
             && same != index
         {
@@ -214,7 +214,7 @@ impl Registry {
             ContainerStatus::Container(_, own) => Some(*own),
             _ => None,
         };
-        *state = match &fact.is {
+        *state = match &fact.kind {
             CgroupKind::Host => ContainerStatus::Host,
             CgroupKind::Excluded => ContainerStatus::Excluded,
             CgroupKind::Container(known) => {
@@ -222,7 +222,7 @@ impl Registry {
             }
             CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
         };
-        let CgroupKind::Container(known) = &fact.is else {
+        let CgroupKind::Container(known) = &fact.kind else {
             return ContainerChange::None;
         };
         if own.is_some() {
@@ -316,7 +316,7 @@ mod tests {
             boot: 0,
             cgroup,
             path: format!("/{id}"),
-            is: CgroupKind::Container(Box::new(known)),
+            kind: CgroupKind::Container(Box::new(known)),
         }
     }
 
@@ -373,7 +373,7 @@ mod tests {
             boot: cgroup,
             cgroup,
             path: String::new(),
-            is: CgroupKind::Removed,
+            kind: CgroupKind::Removed,
         };
         let batch_ends = |r: &mut Registry, cgroup| r.forget(cgroup + LATE, true);
         for cgroup in 1..10_000 {
@@ -390,7 +390,7 @@ mod tests {
         assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20 && r.by_id.is_empty());
         // Cgroups of which no row tells are not kept for batches.
         let host = |cgroup| CgroupFact {
-            is: CgroupKind::Host,
+            kind: CgroupKind::Host,
             ..gone(cgroup)
         };
         for cgroup in 10_000..20_000 {
@@ -413,7 +413,7 @@ mod tests {
             boot: 0,
             cgroup,
             path: String::new(),
-            is: CgroupKind::Removed,
+            kind: CgroupKind::Removed,
         };
         assert_eq!(r.learn(&gone(5)), ContainerChange::Gone(first));
         assert_eq!(r.learn(&gone(6)), ContainerChange::None);

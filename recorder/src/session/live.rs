@@ -60,7 +60,7 @@ fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
 ///
 /// # Errors
 /// It cannot be recorded, or the output cannot be written.
-pub fn record(plan: Plan) -> Result<ExitCode> {
+pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     let output = Output::new(&plan)?;
     let mut report = Report::new(&plan, &output.name())?;
     probe::check()?;
@@ -273,7 +273,7 @@ impl LiveRecording {
     fn losses(&mut self, until: u64) -> Vec<Note> {
         let since = std::mem::replace(&mut self.losses_read, until);
         if let Some(shedder) = &mut self.shedder {
-            self.kernel.shed(shedder.look());
+            self.kernel.shed(shedder.update());
         }
         if self.kernel.programs_skipped() {
             self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));

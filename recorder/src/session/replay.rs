@@ -22,7 +22,7 @@ use crate::sink::stdout::closed_pipe_is_success;
 ///
 /// # Errors
 /// It is none, or the output cannot be written.
-pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
+pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     let output = Output::new(plan)?;
     let name = output.name();
     let report = Report::new(plan, &name)?;
@@ -52,7 +52,7 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
                         boot: record.head.time,
                         cgroup: record.cgroup,
                         path: String::new(),
-                        is: CgroupKind::Undecided,
+                        kind: CgroupKind::Undecided,
                     };
                     vec![facts.pop_front().unwrap_or_else(unknown)]
                 });
@@ -76,7 +76,7 @@ pub fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
                 boot: record.head.time,
                 cgroup: record.cgroup,
                 path: String::new(),
-                is: CgroupKind::Undecided,
+                kind: CgroupKind::Undecided,
             };
             vec![facts.pop_front().unwrap_or(undecided)]
         };

@@ -31,15 +31,15 @@ const ASKED: usize = 1024;
 
 /// What is told to the kernel side about a cgroup.
 #[derive(Clone, Copy, Debug)]
-pub struct Verdicts {
+pub(crate) struct Verdicts {
     /// Key of the cgroup.
-    pub cgroup: u64,
+    pub(crate) cgroup: u64,
     /// What it is.
-    pub state: cgroup_state,
+    pub(crate) state: cgroup_state,
 }
 
 /// Looks at the runtimes' state.
-pub struct Watcher {
+pub(crate) struct Watcher {
     resolver: RuntimeState,
     filters: Filters,
     undecided: Vec<Undecided>,
@@ -71,7 +71,7 @@ struct Undecided {
 
 impl Watcher {
     /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
-    pub fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
+    pub(crate) fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
         let (ask, questions) = sync_channel::<RuntimeQuery>(ASKED);
         let (answer, answers) = channel();
         // Ends when the watcher does, for then no question can come.
@@ -95,7 +95,7 @@ impl Watcher {
     }
 
     /// Facts about every cgroup that exists now, at boot time `boot`.
-    pub fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
+    pub(crate) fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
         let cgroups = cgroups::scan(hierarchies);
         cgroups
             .map(|c| self.decide(boot, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
@@ -103,7 +103,7 @@ impl Watcher {
     }
 
     /// The facts that a cgroup record stands for, the record's own last.
-    pub fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<CgroupFact> {
+    pub(crate) fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<CgroupFact> {
         let cgroup = record.cgroup;
         let path = String::from_utf8_lossy(record.path).into_owned();
         if u32::from(record.head.flags) & cgroup_flag::CGROUP_REMOVED.0 == 0 {
@@ -119,7 +119,7 @@ impl Watcher {
             boot: record.head.time,
             cgroup,
             path,
-            is: CgroupKind::Removed,
+            kind: CgroupKind::Removed,
         };
         made_by_runtime.into_iter().chain([removed]).collect()
     }
@@ -143,7 +143,7 @@ impl Watcher {
 
     /// Facts that were learnt meanwhile about cgroups that are there already. `entered` says whether a process has
     /// been in one.
-    pub fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
+    pub(crate) fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
         let mut facts = vec![];
         while let Ok((question, description)) = self.answers.try_recv() {
             let RuntimeQuery {
@@ -171,7 +171,7 @@ impl Watcher {
     }
 
     /// What the kernel side is to be told since the last time.
-    pub fn verdicts(&mut self) -> impl Iterator<Item = Verdicts> + '_ {
+    pub(crate) fn verdicts(&mut self) -> impl Iterator<Item = Verdicts> + '_ {
         self.verdicts.drain(..)
     }
 
@@ -283,12 +283,12 @@ impl Watcher {
         known: ContainerFacts,
     ) -> CgroupFact {
         let wanted = self.filters.wants_container(&known);
-        let is = if wanted {
+        let kind = if wanted {
             CgroupKind::Container(Box::new(known))
         } else {
             CgroupKind::Excluded
         };
-        self.fact(boot, cgroup, path, is)
+        self.fact(boot, cgroup, path, kind)
     }
 
     fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: ContainerFacts) -> CgroupFact {
@@ -299,8 +299,8 @@ impl Watcher {
         self.named_or_not(boot, cgroup, path, known)
     }
 
-    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, is: CgroupKind) -> CgroupFact {
-        let state = match &is {
+    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
+        let state = match &kind {
             CgroupKind::Host => cgroup_state::CGROUP_HOST,
             CgroupKind::Excluded => cgroup_state::CGROUP_EXCLUDED,
             CgroupKind::Container(_) => cgroup_state::CGROUP_CONTAINER,
@@ -311,7 +311,7 @@ impl Watcher {
             boot,
             cgroup,
             path: path.to_string(),
-            is,
+            kind,
         }
     }
 }
@@ -329,6 +329,6 @@ fn known_of(d: ContainerInfo) -> ContainerFacts {
         namespace: text(d.namespace),
         labels,
     };
-    known.tame(); // labels are JSON, which escapes less
+    known.escape_controls(); // labels are JSON, which escapes less
     known
 }

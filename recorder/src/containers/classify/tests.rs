@@ -1,4 +1,4 @@
-//! Cgroup paths as they are seen in the field, each a line. `ID` stands for 64 hex digits.
+//! Cgroup paths of real machines, one a line. `ID` stands for 64 hex digits.
 
 use crate::containers::classify::classify;
 use crate::containers::runtime::Runtime;
@@ -21,7 +21,7 @@ const CONTAINERS: &[(&str, &str, Option<Runtime>)] = &[
     ("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope", "ID", Some(Docker)),
     ("/system.slice/docker.service/docker/ID", "ID", Some(Docker)),
     ("/actions_job/ID", "ID", None),
-    // nested below a container: it belongs to the outermost
+    // nested below a container: the outermost container is the owner
     ("/docker/ID/init.scope", "ID", Some(Docker)),
     ("/docker/ID/system.slice/nginx.service", "ID", Some(Docker)),
     ("/docker/ID/docker/OTHER", "ID", Some(Docker)),
@@ -195,7 +195,7 @@ fn undecided() {
 fn creators() {
     assert_eq!(creator("runc"), Some(Runc));
     assert_eq!(creator("crun"), Some(Crun));
-    // What runc's children are called, and what makes cgroups of the host.
+    // A child of runc, and programs that create cgroups of the host.
     for comm in ["runc:[2:INIT]", "systemd", "lxc-start", "dockerd", ""] {
         assert_eq!(creator(comm), None, "{comm}");
     }

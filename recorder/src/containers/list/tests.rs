@@ -1,12 +1,12 @@
-// A test that cannot set up should stop there.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
 use crate::containers::list::list;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 
-/// A machine with cgroup v1 and v2, a Docker container in both, one that has ended, and one that is hostile.
+/// Creates a machine with cgroup v1 and v2, a Docker container in both, a container that has ended, and one with a
+/// hostile name.
 fn machine() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |path: &str, content: &str| {
@@ -70,7 +70,7 @@ fn since_is_when_the_oldest_process_began() {
     let age = SystemTime::now()
         .duration_since(humantime::parse_rfc3339(since).unwrap())
         .unwrap();
-    // Up for 1000 s, the process began at 990 s.
+    // The machine has been up for 1000 s, and the process started at 990 s.
     assert!((9..60).contains(&age.as_secs()), "{since}");
 }
 

@@ -1,4 +1,4 @@
-//! What the state of a runtime says about a container.
+//! The description of a container, as read from the state of its runtime.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,31 @@ use serde::Serialize;
 
 use crate::containers::runtime::Runtime;
 
-/// Longest name or image that is kept, in bytes: they stand on every row.
-pub const NAME_LIMIT: usize = 255;
+/// The longest name, image, pod or namespace that is stored: every row contains them.
+pub(crate) const MAX_NAME_BYTES: usize = 255;
 
-/// What is known about a container. Text is as the runtime has it: escape it before it is stored or shown.
+/// A container as its runtime describes it. Texts are unescaped: escape them before they are stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ContainerInfo {
-    /// The id that the runtime gave it.
-    pub id: String,
-    /// Its name. Kubernetes: the container's name in the pod, `POD` for the sandbox.
-    pub name: Option<String>,
-    /// The image it runs, as the user named it.
-    pub image: Option<String>,
-    /// What made it.
-    pub runtime: Runtime,
-    /// Kubernetes pod.
-    pub pod: Option<String>,
-    /// Kubernetes namespace.
-    pub namespace: Option<String>,
-    /// Labels; where the runtime keeps none on disk, the OCI annotations that a user set.
-    pub labels: BTreeMap<String, String>,
-    /// Whether this is all there is. If not, [`crate::containers::api::Api`] may know more, and so may a later look.
-    pub complete: bool,
+pub(crate) struct ContainerInfo {
+    /// The id that the runtime assigned.
+    pub(crate) id: String,
+    /// The name. Under Kubernetes: the container's name in the pod, `POD` for the sandbox.
+    pub(crate) name: Option<String>,
+    /// The image, as the user named it.
+    pub(crate) image: Option<String>,
+    pub(crate) runtime: Runtime,
+    /// The Kubernetes pod.
+    pub(crate) pod: Option<String>,
+    /// The Kubernetes namespace.
+    pub(crate) namespace: Option<String>,
+    /// The labels. If the runtime has no labels on disk: the OCI annotations that a user set.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Whether no more data exists. If false, [`crate::containers::api::Api`] or a later attempt may find more.
+    pub(crate) complete: bool,
 }
 
 impl ContainerInfo {
-    pub fn new(id: &str, runtime: Runtime) -> ContainerInfo {
+    pub(crate) fn new(id: &str, runtime: Runtime) -> ContainerInfo {
         ContainerInfo {
             id: id.to_string(),
             name: None,
@@ -44,8 +43,8 @@ impl ContainerInfo {
         }
     }
 
-    /// A container whose id is the name that its user gave it.
-    pub fn named(id: &str, runtime: Runtime) -> ContainerInfo {
+    /// Creates the complete description of a container whose id is the name that the user chose.
+    pub(crate) fn named(id: &str, runtime: Runtime) -> ContainerInfo {
         ContainerInfo {
             name: Some(id.to_string()),
             complete: true,
@@ -53,8 +52,8 @@ impl ContainerInfo {
         }
     }
 
-    /// Empty text says nothing, and a name is no place for a megabyte.
-    pub fn tidy(mut self) -> ContainerInfo {
+    /// Removes empty texts, and truncates the others to [`MAX_NAME_BYTES`].
+    pub(crate) fn tidy(mut self) -> ContainerInfo {
         for text in [
             &mut self.name,
             &mut self.image,
@@ -63,26 +62,24 @@ impl ContainerInfo {
         ] {
             *text = text.take().filter(|t| !t.is_empty());
             if let Some(text) = text {
-                text.truncate(text.floor_char_boundary(NAME_LIMIT));
+                text.truncate(text.floor_char_boundary(MAX_NAME_BYTES));
             }
         }
         self
     }
 }
 
-/// Whose a cgroup is, where its path does not say so.
+/// The container that owns a cgroup with an ambiguous path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The container's id.
-    pub id: String,
-    /// What made it.
-    pub runtime: Runtime,
-    /// The container's own cgroup, of which the one asked about may be a descendant.
-    pub cgroup: String,
+pub(crate) struct Owner {
+    pub(crate) id: String,
+    pub(crate) runtime: Runtime,
+    /// The container's own cgroup: the queried cgroup or an ancestor.
+    pub(crate) cgroup: String,
 }
 
-/// Whether the cgroup at `path` is the one at `container`, or below it. The root cgroup is nobody's container.
-pub fn covers(container: &str, path: &str) -> bool {
+/// Whether the cgroup at `path` is the cgroup at `container` or a descendant. The root cgroup never is a container.
+pub(crate) fn covers(container: &str, path: &str) -> bool {
     let container = container.trim_end_matches('/');
     !container.is_empty()
         && path

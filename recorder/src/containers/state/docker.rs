@@ -1,4 +1,4 @@
-//! Docker: `<data root>/containers/<id>/config.v2.json`, and the same from its API.
+//! Docker: `<data root>/containers/<id>/config.v2.json`, and the same structure from the API.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
 use crate::containers::state::{files, oci};
 
-/// A container as Docker's `config.v2.json` and the answer of `GET /containers/<id>/json` both have it; podman's
-/// API answers in the same shape.
+/// A container in the structure that Docker's `config.v2.json` and the answer to `GET /containers/<id>/json` share.
+/// Podman's API answers with the same structure.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Inspect {
+pub(crate) struct Inspect {
     name: Option<String>,
     config: Option<Config>,
 }
@@ -27,13 +27,13 @@ struct Config {
 }
 
 impl Inspect {
-    /// What it says about the container `id`.
-    pub fn describe(self, id: &str, runtime: Runtime) -> ContainerInfo {
+    /// Converts the inspection into the description of the container `id`.
+    pub(crate) fn describe(self, id: &str, runtime: Runtime) -> ContainerInfo {
         let (image, labels) = match self.config {
             Some(config) => (config.image, config.labels.unwrap_or_default()),
             None => (None, BTreeMap::new()),
         };
-        // cri-dockerd names a container k8s_NAME_POD_... and says in labels what it means.
+        // cri-dockerd names a container k8s_NAME_POD_..., and has the parts of the name in labels.
         let kubernetes = oci::kubernetes(&labels);
         let name = self.name.map(|n| n.trim_start_matches('/').to_string());
         ContainerInfo {
@@ -53,12 +53,12 @@ impl Inspect {
 struct Daemon {
     #[serde(rename = "data-root")]
     data_root: Option<String>,
-    /// What data-root was called before Docker 17.05.
+    /// The name of data-root before Docker 17.05.
     graph: Option<String>,
 }
 
-/// Docker's data directories: the default, the one that its configuration names, and the snap's.
-pub fn data_roots(root: &Path) -> Vec<PathBuf> {
+/// Returns Docker's data directories: the configured directory, the default, and that of the snap.
+pub(crate) fn data_roots(root: &Path) -> Vec<PathBuf> {
     let daemon: Option<Daemon> = files::json(&root.join("etc/docker/daemon.json"));
     let configured = daemon.and_then(|d| d.data_root.or(d.graph));
     let known = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
@@ -70,8 +70,8 @@ pub fn data_roots(root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What Docker's state says about the container `id`.
-pub fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+/// Describes the container `id` from Docker's state.
+pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
     let rootless = user
         .and_then(|u| u.home.as_ref())
         .map(|home| home.join(".local/share/docker"));

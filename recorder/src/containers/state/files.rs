@@ -1,4 +1,4 @@
-//! Reading other programs' files, which may be anything.
+//! Reads other programs' files, which cannot be trusted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -7,20 +7,22 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// Most bytes that are read of one file. A container's state is some 10 KiB, podman's index some 700 bytes for each
-/// container.
-const LIMIT: u64 = 4 << 20;
+/// The largest file that is read. A container's state is about 10 KiB, podman's index about 700 bytes per container.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// Most entries that are looked at in one directory.
-const ENTRIES: usize = 4096;
+/// The number of entries that are read from a directory.
+const MAX_ENTRIES: usize = 4096;
 
-/// The content of a regular file, if it is there and not larger than [`LIMIT`]. A user may own the directory, so a
-/// symlink, a FIFO or a device in the file's place is not opened for long, nor followed.
-pub fn bytes(path: &Path) -> Option<Vec<u8>> {
+/// Reads a regular file of at most [`MAX_FILE_BYTES`].
+///
+/// A user may own the directory, so symlinks are not followed, and a FIFO or a device in place of the file is closed
+/// without reading.
+pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
     let file = open(path)?;
     let mut content = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut content).ok()?;
-    (content.len() as u64 <= LIMIT).then_some(content)
+    let mut limited = file.take(MAX_FILE_BYTES + 1);
+    limited.read_to_end(&mut content).ok()?;
+    (content.len() as u64 <= MAX_FILE_BYTES).then_some(content)
 }
 
 fn open(path: &Path) -> Option<File> {
@@ -32,27 +34,27 @@ fn open(path: &Path) -> Option<File> {
     file.metadata().is_ok_and(|m| m.is_file()).then_some(file)
 }
 
-/// The same as text; bytes that are not UTF-8 are replaced.
-pub fn text(path: &Path) -> Option<String> {
+/// Reads a file as [`bytes`] does, and replaces bytes that are not UTF-8.
+pub(crate) fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes(path)?).into_owned())
 }
 
-/// The same, parsed. Broken JSON is None: what is half written now is whole at the next look.
-pub fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+/// Reads and parses a file. Malformed JSON gives `None`: a file that is being written is complete at the next attempt.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&bytes(path)?).ok()
 }
 
-/// Whether `id` can be one component of a path, and so never leads out of its directory.
-pub fn is_component(id: &str) -> bool {
+/// Whether `id` is a single path component, so that a path with it never leaves the directory.
+pub(crate) fn is_component(id: &str) -> bool {
     !id.is_empty() && id.len() <= 255 && id != "." && id != ".." && !id.contains(['/', '\0'])
 }
 
-/// The names of the directories in `dir`.
-pub fn subdirs(dir: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+/// Lists the directories in `dir`: name and path, [`MAX_ENTRIES`] entries at most.
+pub(crate) fn subdirs(dir: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     fs::read_dir(dir)
         .into_iter()
         .flatten()
-        .take(ENTRIES)
+        .take(MAX_ENTRIES)
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))

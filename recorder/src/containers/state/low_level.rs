@@ -12,8 +12,8 @@ use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::users::User;
 use crate::containers::state::{files, oci};
 
-/// Where runc's callers keep its state, and who they are; below the last three there is a directory for each
-/// containerd namespace.
+/// The state directories of runc and crun, by calling program: path, whether the path has a subdirectory for each
+/// containerd namespace, and the runtime that calls.
 const SYSTEM: [(&str, bool, Runtime); 5] = [
     ("run/runc", false, Runtime::Runc),
     ("run/crun", false, Runtime::Crun),
@@ -22,10 +22,10 @@ const SYSTEM: [(&str, bool, Runtime); 5] = [
     ("run/docker/runtime-crun", true, Runtime::Docker),
 ];
 
-/// runc's `state.json` (libcontainer.State), as far as it matters here.
+/// The fields of runc's `state.json` (libcontainer.State) that are needed here.
 #[derive(Deserialize)]
 struct RuncState {
-    /// Controller to cgroup directory; the empty name is cgroup v2.
+    /// The cgroup directory of each controller. The empty name is cgroup v2.
     #[serde(default)]
     cgroup_paths: BTreeMap<String, String>,
     config: Option<RuncConfig>,
@@ -33,19 +33,19 @@ struct RuncState {
 
 #[derive(Deserialize)]
 struct RuncConfig {
-    /// The annotations, as `key=value`, and `bundle=<dir>`.
+    /// The annotations as `key=value`, and `bundle=<dir>`.
     labels: Option<Vec<String>>,
 }
 
-/// crun's `status` (libcrun_container_status_t), as far as it matters here.
+/// The fields of crun's `status` (libcrun_container_status_t) that are needed here.
 #[derive(Deserialize)]
 struct CrunStatus {
-    /// Below the mount, in every hierarchy the same.
+    /// The path below the mount, the same in every hierarchy.
     #[serde(rename = "cgroup-path")]
     cgroup_path: String,
 }
 
-/// Directories with one directory for each container, and who made those.
+/// Returns the directories that contain one directory per container, with the runtime that calls.
 fn roots(root: &Path, user: Option<&User>) -> Vec<(PathBuf, Runtime)> {
     if let Some(user) = user {
         return vec![
@@ -65,8 +65,8 @@ fn roots(root: &Path, user: Option<&User>) -> Vec<(PathBuf, Runtime)> {
     out
 }
 
-/// What the state of runc or crun says about the container `id`.
-pub fn describe(
+/// Describes the container `id` from the state of runc or crun.
+pub(crate) fn describe(
     root: &Path,
     user: Option<&User>,
     id: &str,
@@ -93,15 +93,15 @@ fn annotations(state: RuncState) -> oci::Labels {
         .collect()
 }
 
-/// The cgroups of the containers that have state, kept so that many undecided cgroups do not cost many readings.
+/// A cache of the containers' cgroups by state file, so that each undecided cgroup does not read all files again.
 #[derive(Debug, Default)]
-pub struct Cache {
-    files: HashMap<PathBuf, Seen>,
+pub(crate) struct Cache {
+    files: HashMap<PathBuf, CachedFile>,
 }
 
-/// One state file, as it was at `modified`.
+/// The content of a state file at the time `modified`.
 #[derive(Clone, Debug)]
-struct Seen {
+struct CachedFile {
     modified: SystemTime,
     size: u64,
     /// The container's cgroups, below the mounts.
@@ -109,19 +109,19 @@ struct Seen {
 }
 
 impl Cache {
-    /// The container that has the cgroup at `path`; of several, the outermost.
-    pub fn find(
+    /// Finds the container that owns the cgroup at `path`; of nested containers, the outermost.
+    pub(crate) fn find(
         &mut self,
         root: &Path,
         mounts: &[String],
         user: Option<&User>,
         path: &str,
     ) -> Option<Owner> {
-        let mut seen = HashMap::new();
+        let mut current = HashMap::new();
         let mut best: Option<Owner> = None;
         for (dir, runtime) in roots(root, user) {
             for (id, container) in files::subdirs(&dir) {
-                let Some((file, state)) = self.look(&container, mounts) else {
+                let Some((file, state)) = self.read(&container, mounts) else {
                     continue;
                 };
                 let own = state.cgroups.iter().filter(|c| covers(c, path));
@@ -134,17 +134,19 @@ impl Cache {
                         cgroup: cgroup.clone(),
                     });
                 }
-                seen.insert(file, state);
+                current.insert(file, state);
             }
         }
-        // What is gone is forgotten. A user's own state is not kept at all, for it is never all of it.
+        // Removed files leave the cache. Files of a user are not cached, because this pass has read only that user's
+        // files and would drop all others.
         if user.is_none() {
-            self.files = seen;
+            self.files = current;
         }
         best
     }
 
-    fn look(&self, container: &Path, mounts: &[String]) -> Option<(PathBuf, Seen)> {
+    /// Returns the state file of a container, from the cache if size and modification time are the same.
+    fn read(&self, container: &Path, mounts: &[String]) -> Option<(PathBuf, CachedFile)> {
         let names = ["state.json", "status"].map(|name| container.join(name));
         let (file, meta) = names
             .into_iter()
@@ -158,7 +160,7 @@ impl Cache {
             return Some((file, old.clone()));
         }
         let cgroups = cgroups(&file, mounts)?;
-        let state = Seen {
+        let state = CachedFile {
             modified,
             size,
             cgroups,
@@ -167,7 +169,7 @@ impl Cache {
     }
 }
 
-/// The cgroups that a state file names, below the hierarchies' mounts.
+/// Reads the container's cgroups from a state file, as paths below the hierarchies' mounts.
 fn cgroups(file: &Path, mounts: &[String]) -> Option<Vec<String>> {
     if file.ends_with("status") {
         let status: CrunStatus = files::json(file)?;

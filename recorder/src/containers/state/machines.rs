@@ -1,4 +1,4 @@
-//! LXC and systemd-nspawn: containers that go by the name that their user gave them.
+//! LXC and systemd-nspawn: containers that are identified by the name that the user chose.
 
 use std::path::Path;
 
@@ -6,8 +6,9 @@ use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::files;
 
-/// An LXC container. Where LXC's own configuration is (LXD and Incus have none), its comments name the template.
-pub fn lxc(root: &Path, name: &str) -> ContainerInfo {
+/// Describes an LXC container. The comments in LXC's own configuration name the template; LXD and Incus have no such
+/// file.
+pub(crate) fn lxc(root: &Path, name: &str) -> ContainerInfo {
     let config = files::text(&root.join("var/lib/lxc").join(name).join("config"));
     ContainerInfo {
         image: config.as_deref().and_then(lxc_image),
@@ -15,8 +16,8 @@ pub fn lxc(root: &Path, name: &str) -> ContainerInfo {
     }
 }
 
-/// The image of an LXC container from the two comments that lxc-create(1) writes: what the `download` template
-/// fetched (`debian/bookworm`), else the template's name.
+/// Returns the image of an LXC container from the two comments that lxc-create(1) writes: distribution and release
+/// that the `download` template fetched (`debian/bookworm`), else the template's name.
 fn lxc_image(config: &str) -> Option<String> {
     let comment = |head: &str| {
         let line = config.lines().find_map(|line| line.strip_prefix(head));
@@ -42,8 +43,9 @@ fn lxc_image(config: &str) -> Option<String> {
     }
 }
 
-/// A container that systemd-machined has registered, or that nspawn's own unit runs: its image is its directory.
-pub fn nspawn(root: &Path, name: &str) -> ContainerInfo {
+/// Describes a container that systemd-machined has registered or that nspawn's own unit runs. The image is the
+/// container's root directory.
+pub(crate) fn nspawn(root: &Path, name: &str) -> ContainerInfo {
     let machine = files::text(&root.join("run/systemd/machines").join(name));
     let directory = machine
         .as_deref()

@@ -1,17 +1,17 @@
-//! What the runtimes' state on disk says about a container.
+//! Describes containers from the state that runtimes keep on disk.
 //!
-//! A runtime writes most of it before it makes the cgroup, so that a container that lives 10 ms has its name.
-//! Nothing here is trusted: files are bounded, broken ones are as if absent, and an id never becomes a path outside
-//! its directory. A user's own state is believed only about cgroups below that user's slice.
+//! A runtime writes most of its state before it creates the cgroup, so even a container that lives for 10 ms has a name.
+//! No file is trusted: sizes are limited, malformed files count as missing, and an id never leads to a path outside its
+//! directory. State of a user is used only for cgroups below that user's slice.
 
-pub mod description;
-pub mod docker;
-pub mod files;
-pub mod low_level;
-pub mod machines;
-pub mod oci;
-pub mod storage;
-pub mod users;
+pub(crate) mod description;
+pub(crate) mod docker;
+pub(crate) mod files;
+pub(crate) mod low_level;
+pub(crate) mod machines;
+pub(crate) mod oci;
+pub(crate) mod storage;
+pub(crate) mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -19,21 +19,22 @@ use crate::containers::cgroups::Hierarchies;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner};
 
-/// Reads the state of every runtime that is known, below one root directory.
+/// The state of all known runtimes, below one root directory.
 ///
-/// One [`RuntimeState::describe`] opens a handful of small files: some 50 µs, and more with thousands of podman containers.
+/// A call of [`RuntimeState::describe`] opens a few small files, which takes about 50 µs, and longer with thousands of
+/// podman containers.
 #[derive(Debug)]
-pub struct RuntimeState {
+pub(crate) struct RuntimeState {
     root: PathBuf,
-    /// Where the hierarchies are mounted, as the runtimes see it.
+    /// The mount points of the hierarchies, as the runtimes see them.
     mounts: Vec<String>,
     docker_roots: Vec<PathBuf>,
     state: low_level::Cache,
 }
 
 impl RuntimeState {
-    /// A resolver for the machine whose root directory is `root`: `/`, or a test's tree.
-    pub fn new(root: &Path, hierarchies: &Hierarchies) -> RuntimeState {
+    /// Creates a reader for the machine whose root directory is `root`: `/`, or the tree of a test.
+    pub(crate) fn new(root: &Path, hierarchies: &Hierarchies) -> RuntimeState {
         let v1 = hierarchies.v1.as_ref().map(|v1| &v1.mount);
         let mounts = hierarchies.v2.iter().chain(v1);
         RuntimeState {
@@ -44,9 +45,14 @@ impl RuntimeState {
         }
     }
 
-    /// What the state on disk says about the container `id` in the cgroup at `path`; `hint` says where to look, and
-    /// without it every place is tried. None: nothing is there, yet.
-    pub fn describe(&self, id: &str, hint: Option<Runtime>, path: &str) -> Option<ContainerInfo> {
+    /// Describes the container `id` in the cgroup at `path`. Reads the state of the runtime `hint`, or of all runtimes
+    /// without a hint. Returns `None` if no state exists (yet).
+    pub(crate) fn describe(
+        &self,
+        id: &str,
+        hint: Option<Runtime>,
+        path: &str,
+    ) -> Option<ContainerInfo> {
         if !files::is_component(id) {
             return None;
         }
@@ -74,10 +80,14 @@ impl RuntimeState {
         found.map(ContainerInfo::tidy)
     }
 
-    /// Whether the cgroup at `path`, of which [`super::classify()`] could not say what it is, is a container's or below
-    /// one, and which. containerd writes this before it makes the cgroup; runc and crun do some 10 ms after, and a
-    /// millisecond before the container's own program runs, so look again until that has happened.
-    pub fn find_undecided(&mut self, path: &str) -> Option<Owner> {
+    /// Finds the container that owns the cgroup at `path`, for a path that [`classify`] left undecided.
+    ///
+    /// containerd writes the state before it creates the cgroup. runc and crun write the state about 10 ms after they
+    /// create the cgroup, and a millisecond before the container's own program runs; so callers repeat the search until
+    /// then.
+    ///
+    /// [`classify`]: crate::containers::classify::classify
+    pub(crate) fn find_undecided(&mut self, path: &str) -> Option<Owner> {
         let user = users::find(&self.root, path);
         let mounts = &self.mounts;
         oci::find_containerd(&self.root, path)
@@ -85,7 +95,7 @@ impl RuntimeState {
     }
 }
 
-/// `path`, which is in the tree of `root`, as a process whose root directory that is would write it.
+/// Returns `path`, which is in the tree of `root`, as a process with the root directory `root` would spell it.
 fn below(root: &Path, path: &Path) -> Option<String> {
     let path = path.strip_prefix(root).ok()?.to_str()?;
     Some(format!("/{path}"))

@@ -1,4 +1,4 @@
-//! OCI annotations, by which CRI runtimes tell what a container is, and containerd's bundles that hold them.
+//! OCI annotations, in which CRI runtimes describe a container, and the bundles of containerd that contain them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,14 @@ use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::files;
 
-/// Annotations, or labels.
-pub type Labels = BTreeMap<String, String>;
+/// Annotations or labels by key.
+pub(crate) type Labels = BTreeMap<String, String>;
 
-/// An OCI runtime configuration (`config.json`, OCI runtime-spec), as far as it matters here.
+/// The fields of an OCI runtime configuration (`config.json`, OCI runtime-spec) that are needed here.
 #[derive(Debug, Deserialize)]
-pub struct OciSpec {
-    /// What whoever made the container notes on it.
+pub(crate) struct OciSpec {
     #[serde(default)]
-    pub annotations: Labels,
+    pub(crate) annotations: Labels,
     linux: Option<Linux>,
 }
 
@@ -27,24 +26,22 @@ struct Linux {
     cgroups_path: Option<String>,
 }
 
-/// What Kubernetes calls a container.
+/// The names of a container in Kubernetes.
 #[derive(Debug)]
-pub struct Kubernetes {
-    /// Name in the pod; `POD`, as the kubelet says, for the sandbox that holds the pod's namespaces.
-    pub container: Option<String>,
-    /// Pod.
-    pub pod: Option<String>,
-    /// Namespace.
-    pub namespace: Option<String>,
+pub(crate) struct Kubernetes {
+    /// The name in the pod; `POD`, the kubelet's name, for the sandbox that holds the pod's namespaces.
+    pub(crate) container: Option<String>,
+    pub(crate) pod: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 fn first(map: &Labels, keys: &[&str]) -> Option<String> {
     keys.iter().find_map(|key| map.get(*key)).cloned()
 }
 
-/// What Kubernetes calls it, from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`), or
-/// from containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
-pub fn kubernetes(map: &Labels) -> Kubernetes {
+/// Reads the names in Kubernetes from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`) or from
+/// containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
+pub(crate) fn kubernetes(map: &Labels) -> Kubernetes {
     let kind = first(
         map,
         &[
@@ -76,14 +73,14 @@ pub fn kubernetes(map: &Labels) -> Kubernetes {
     }
 }
 
-/// A container of which annotations are all that there is.
-pub fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> ContainerInfo {
+/// Describes a container from its annotations alone.
+pub(crate) fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> ContainerInfo {
     let kubernetes = kubernetes(annotations);
     let name = kubernetes
         .container
         .or_else(|| first(annotations, &["nerdctl/name"]));
     ContainerInfo {
-        // ctr's and runc's users choose the id themselves.
+        // Users of ctr and runc choose the id themselves.
         name: name.or_else(|| Some(id.to_string())),
         image: first(
             annotations,
@@ -96,14 +93,15 @@ pub fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> ContainerIn
         ),
         pod: kubernetes.pod,
         namespace: kubernetes.namespace,
-        labels: users_own(annotations),
+        labels: user_annotations(annotations),
         complete: true,
         ..ContainerInfo::new(id, runtime)
     }
 }
 
-/// The annotations that a user set: CRI-O keeps the pod's labels in one of its own, the others hand them through.
-fn users_own(annotations: &Labels) -> Labels {
+/// Returns the annotations that a user set. CRI-O has the pod's labels in a single annotation of its own; the other
+/// runtimes pass the user's annotations through.
+fn user_annotations(annotations: &Labels) -> Labels {
     const RUNTIMES: [&str; 6] = [
         "io.kubernetes.",
         "io.container.manager",
@@ -124,7 +122,7 @@ fn users_own(annotations: &Labels) -> Labels {
     })
 }
 
-/// containerd's state directories: its own, and where distributions of Kubernetes and dockerd put theirs.
+/// The state directories of containerd: the default, and those of Kubernetes distributions and of dockerd.
 const CONTAINERD: [&str; 5] = [
     "run/containerd",
     "run/k3s/containerd",
@@ -133,7 +131,8 @@ const CONTAINERD: [&str; 5] = [
     "var/snap/microk8s/common/run/containerd",
 ];
 
-/// The bundle of the container `id`, in whichever containerd and namespace, and the namespace.
+/// Finds the bundle of the container `id` in any containerd and namespace. Returns the namespace and the path of the
+/// bundle's `config.json`.
 fn bundle(root: &Path, id: &str) -> Option<(String, PathBuf)> {
     CONTAINERD
         .iter()
@@ -143,21 +142,21 @@ fn bundle(root: &Path, id: &str) -> Option<(String, PathBuf)> {
         .find(|(_, config)| config.exists())
 }
 
-/// What containerd's bundle says about the container `id`.
-pub fn containerd(root: &Path, id: &str) -> Option<ContainerInfo> {
+/// Describes the container `id` from its bundle.
+pub(crate) fn containerd(root: &Path, id: &str) -> Option<ContainerInfo> {
     let (_, config) = bundle(root, id)?;
     let spec: OciSpec = files::json(&config)?;
     Some(describe(id, Runtime::Containerd, &spec.annotations))
 }
 
-/// The container of containerd that has the cgroup at `path`, where a component of the path is its id:
-/// `/<namespace>/<id>` is containerd's default.
-pub fn find_containerd(root: &Path, path: &str) -> Option<Owner> {
+/// Finds the container of containerd that owns the cgroup at `path`, if a component of the path is the container's id.
+/// containerd's default is `/<namespace>/<id>`.
+pub(crate) fn find_containerd(root: &Path, path: &str) -> Option<Owner> {
     let parts = path.split('/').filter(|part| files::is_component(part));
     parts.into_iter().find_map(|id| {
         let (namespace, config) = bundle(root, id)?;
         let cgroup = files::json::<OciSpec>(&config)?.linux?.cgroups_path?;
-        // Docker's containers are in this one.
+        // The namespace of Docker's containers.
         let runtime = match namespace.as_str() {
             "moby" => Runtime::Docker,
             _ => Runtime::Containerd,

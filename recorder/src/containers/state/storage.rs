@@ -1,4 +1,4 @@
-//! Podman and CRI-O, which share containers/storage: `<graphroot>/<driver>-containers`.
+//! Podman and CRI-O, which both use containers/storage: `<graphroot>/<driver>-containers`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ struct Entry {
     id: String,
     #[serde(default)]
     names: Vec<String>,
-    /// JSON of its own, see [`Metadata`].
+    /// A JSON text, see [`Metadata`].
     #[serde(default)]
     metadata: String,
 }
@@ -29,8 +29,8 @@ struct Metadata {
     image_name: Option<String>,
 }
 
-/// What containers/storage holds about the container `id`.
-pub fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+/// Describes the container `id` from containers/storage.
+pub(crate) fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
     roots(root, user)
         .iter()
         .flat_map(|storage| DRIVERS.map(|driver| storage.join(format!("{driver}-containers"))))
@@ -39,7 +39,7 @@ pub fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerI
 
 fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
     let spec: oci::OciSpec = files::json(&dir.join(id).join("userdata/config.json"))?;
-    // Podman writes some of CRI-O's annotations too, but never this one.
+    // Podman also writes some of CRI-O's annotations, but never this one.
     if spec
         .annotations
         .contains_key("io.kubernetes.cri-o.ContainerType")
@@ -54,13 +54,13 @@ fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
     Some(ContainerInfo {
         name: entry.names.into_iter().next(),
         image: metadata.image_name,
-        // Podman keeps labels and pods in its database, and only its API tells them.
+        // Podman stores labels and pods in its database, which only its API can read.
         complete: false,
         ..ContainerInfo::new(id, Runtime::Podman)
     })
 }
 
-/// Where the storage is: the user's, or else root's and what is only in memory (CRI-O's).
+/// Returns the storage directories: those of the user, or else those of root, including CRI-O's on tmpfs.
 fn roots(root: &Path, user: Option<&User>) -> Vec<PathBuf> {
     let Some(user) = user else {
         return ["etc", "usr/share"]
@@ -78,7 +78,7 @@ fn roots(root: &Path, user: Option<&User>) -> Vec<PathBuf> {
         .collect()
 }
 
-/// `graphroot = "/path"` of a containers-storage.conf(5). One key of TOML does not ask for a parser.
+/// Reads `graphroot = "/path"` from a containers-storage.conf(5). A single key does not need a TOML parser.
 fn graphroot(root: &Path, config: &Path) -> Option<PathBuf> {
     let text = files::text(config)?;
     let value = text.lines().find_map(|line| {

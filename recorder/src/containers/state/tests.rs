@@ -1,12 +1,12 @@
-//! Against `fixtures/containers`, whose README says where it comes from.
-// A test that cannot set up should stop there.
-#![allow(clippy::unwrap_used)]
+//! Tests with the state in `fixtures/containers`. The README there names its sources.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use Runtime::*;
 
 use super::*;
 use crate::containers::cgroups::probe;
-use crate::containers::state::description::NAME_LIMIT;
+use crate::containers::state::description::MAX_NAME_BYTES;
 
 const DOCKER: &str = "07898f0291f1eec7e4e9f9c8d46868e2cab3682d08635794737a5c21186a7b46";
 const PODMAN: &str = "efc1d39e3855264bcf153b0dd46c5d7c960d9537c6224975d2d8bfbe8978cf8d";
@@ -28,10 +28,10 @@ fn short(d: ContainerInfo) -> Short {
     (text(d.name), text(d.image), d.runtime, pod, d.complete)
 }
 
-/// Id, hint, path, and what is known.
-type Sample = (String, Option<Runtime>, &'static str, ContainerFacts);
-/// [`Short`], as it stands in a table.
-type ContainerFacts = (&'static str, &'static str, Runtime, &'static str, bool);
+/// Id, hint, path, and the expected description.
+type Sample = (String, Option<Runtime>, &'static str, Expected);
+/// [`Short`] with static texts.
+type Expected = (&'static str, &'static str, Runtime, &'static str, bool);
 
 #[rustfmt::skip]
 fn samples() -> Vec<Sample> {
@@ -89,7 +89,7 @@ fn labels() {
 }
 
 #[test]
-fn what_is_not_there_is_none() {
+fn missing_state_is_none() {
     let resolver = resolver();
     for hint in [
         None,
@@ -103,7 +103,7 @@ fn what_is_not_there_is_none() {
 }
 
 #[test]
-fn a_users_state_is_for_that_users_cgroups() {
+fn state_of_a_user_is_used_for_that_users_cgroups_only() {
     let id = "5a".repeat(32);
     let resolver = resolver();
     let describe = |path| resolver.describe(&id, Some(Podman), path);
@@ -134,7 +134,7 @@ fn undecided_cgroups() {
         ),
         (session, "alices-job", Crun, session),
     ];
-    // Twice: read, and remembered.
+    // Twice: from the files, and from the cache.
     for (path, id, runtime, cgroup) in samples.iter().chain(&samples) {
         let expected = Owner {
             id: id.to_string(),
@@ -157,7 +157,7 @@ fn undecided_cgroups() {
 }
 
 #[test]
-fn state_that_changes_is_read_again() {
+fn changed_state_is_read_again() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("run/runc/a");
     std::fs::create_dir_all(&dir).unwrap();
@@ -251,11 +251,11 @@ fn hostile_state() {
         assert_eq!(describe(id), None, "{id:?}");
     }
     let name = describe("long").unwrap().name.unwrap();
-    assert!(name.len() <= NAME_LIMIT && name.starts_with('é'));
+    assert!(name.len() <= MAX_NAME_BYTES && name.starts_with('é'));
 }
 
 #[test]
-fn a_fifo_in_a_files_place_does_not_block() {
+fn a_fifo_in_place_of_a_file_does_not_block() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("run/crun/a");
     std::fs::create_dir_all(&dir).unwrap();

@@ -1,31 +1,30 @@
-//! Users who run containers without root.
+//! Users of rootless containers.
 
 use std::path::{Path, PathBuf};
 
 use crate::containers::state::files;
 
-/// A user in whose slice a cgroup is.
+/// The user whose slice contains a cgroup.
 #[derive(Debug, PartialEq, Eq)]
-pub struct User {
-    /// User id.
-    pub uid: u32,
-    /// Home directory, from `/etc/passwd`.
-    pub home: Option<PathBuf>,
-    /// `/run/user/UID`, where rootless runtimes keep their state.
-    pub runtime_dir: PathBuf,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    /// The home directory, from `/etc/passwd`.
+    pub(crate) home: Option<PathBuf>,
+    /// `/run/user/UID`, the directory for the state of rootless runtimes.
+    pub(crate) runtime_dir: PathBuf,
 }
 
-/// The user whose container the cgroup at `path` would be: systemd puts a user's processes below `user-UID.slice`
-/// (user@.service(5)). Root's session does not count, for root's containers are the machine's.
-pub fn rootless_uid(path: &str) -> Option<u32> {
+/// Returns the user whose container the cgroup at `path` would be: systemd places a user's processes below
+/// `user-UID.slice` (user@.service(5)). Root's session is excluded, because root's containers are the machine's.
+pub(crate) fn rootless_uid(path: &str) -> Option<u32> {
     path.split('/')
         .filter_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"))
         .find_map(|uid| uid.parse().ok())
         .filter(|uid| *uid != 0)
 }
 
-/// The user of [`rootless_uid`], with the directories that matter.
-pub fn find(root: &Path, path: &str) -> Option<User> {
+/// Returns the user of [`rootless_uid`], with the user's directories.
+pub(crate) fn find(root: &Path, path: &str) -> Option<User> {
     let uid = rootless_uid(path)?;
     Some(User {
         uid,
