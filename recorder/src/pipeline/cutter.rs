@@ -141,7 +141,7 @@ impl Cutter {
             },
             // Where the encoder is behind it is late already, but whose they are can still be learnt.
             until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
-            max_rows,
+            rows,
             lost,
         }
     }

@@ -84,7 +84,9 @@ impl<'a> PieceFacets<'a> {
         stretches(&runs, |key, rows| {
             ids.push(Some(keys.id(key).into()), rows);
         });
-        series.into_iter().for_each(|series| columns.return_buffer(series));
+        series
+            .into_iter()
+            .for_each(|series| columns.return_buffer(series));
         ids
     }
 

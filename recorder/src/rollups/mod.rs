@@ -24,7 +24,7 @@ use facet::{PieceFacets, next_slice_ns};
 use rustc_hash::FxHashMap;
 use table::{FacetIds, NONE, ROW_BYTES, RollupTable};
 
-use crate::limits::memory::{Memory, give_back};
+use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, stretches};
 
@@ -97,7 +97,7 @@ struct Groups {
 
 impl Rollups {
     pub(crate) fn new(memory: Memory) -> Rollups {
-        Rollups::with_limits(memory, memory.sums() / ROW_BYTES, memory.sums() / 2)
+        Rollups::with_limits(memory, memory.rollups() / ROW_BYTES, memory.rollups() / 2)
     }
 
     fn with_limits(memory: Memory, max_rows: usize, max_part_bytes: usize) -> Rollups {
@@ -191,8 +191,8 @@ impl Rollups {
 
     /// Returns the limit of rows for now: `max_rows`, or less if others use the memory.
     fn row_limit(&self) -> usize {
-        let available = self.weight() + self.memory.left() / ROW_BYTES;
-        let rows = available.saturating_sub(self.memory.kept_from_sums() / ROW_BYTES);
+        let available = self.weight() + self.memory.available() / ROW_BYTES;
+        let rows = available.saturating_sub(self.memory.reserved_from_rollups() / ROW_BYTES);
         rows.clamp(self.max_rows / MIN_LIMIT_DIVISOR, self.max_rows)
     }
 
@@ -217,7 +217,7 @@ impl Rollups {
             growing.parts.push(part);
             growing.table = RollupTable::new(growing.table.rollup);
             growing.events_before = self.events;
-            give_back();
+            trim();
             return None;
         }
         let is_protected = |i: &usize| PROTECTED.contains(&self.rollups[*i].table.rollup.name);
@@ -231,7 +231,7 @@ impl Rollups {
         let parts = self.rollups[dropped].parts.iter();
         self.part_bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
         self.rollups.remove(dropped);
-        give_back();
+        trim();
         Some(dropped)
     }
 

@@ -9,15 +9,14 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use ctrace_schema::human::{bytes, count};
 
-use crate::ring::frame::read_frames;
 use crate::limits::files::SizeAndAge;
 use crate::limits::memory::Memory;
 use crate::records::loss::Cause;
 use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
+use crate::ring::frame::read_frames;
 use crate::rows::Events;
 use crate::rows::single::SingleRows;
-use crate::rows::stored::StoredRows;
 use crate::sink::full::DiskFull;
 use crate::sink::spill::disk::DiskStatus;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
@@ -41,7 +40,7 @@ impl Spill {
     /// # Errors
     /// zstd has no memory.
     pub(crate) fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
-        Spill::with_limits(sink, host, memory.spill(), memory.unpacked())
+        Spill::with_limits(sink, host, memory.spill(), memory.spill_batch())
     }
 
     /// Wraps `sink` with a ring of `max_ring_bytes`, which is written in pieces of `max_write_bytes`, decompressed.
