@@ -28,7 +28,7 @@ pub(crate) struct InFlight {
 /// A message to the encoder's thread.
 pub(crate) enum ToEncoder {
     /// Part of a batch, and the names of all containers by index.
-    Part(BatchPart, Vec<ContainerName>),
+    Part(Box<BatchPart>, Vec<ContainerName>),
     /// The end of the recording: the sink writes its metadata.
     End(Box<Summary>),
 }
@@ -62,7 +62,7 @@ pub(crate) fn encode(
             batch,
             last,
             command,
-        } = part;
+        } = *part;
         bytes += batch.bytes();
         if last {
             gathered.join(batch);

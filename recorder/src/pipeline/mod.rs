@@ -262,7 +262,7 @@ impl Pipeline {
             Some(encoder)
                 if encoder
                     .parts
-                    .send(ToEncoder::Part(held.part, names))
+                    .send(ToEncoder::Part(Box::new(held.part), names))
                     .is_ok() =>
             {
                 Ok(())
