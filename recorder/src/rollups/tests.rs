@@ -73,7 +73,7 @@ fn by_comm(parts: &[RecordBatch]) -> BTreeMap<String, i64> {
 #[test]
 fn the_sum_of_all_parts_is_the_whole() {
     const NAMES: usize = 100;
-    let mut rollups = Rollups::with_limits(Memory::of_tests(), 2 * NAMES, MAX_PART_BYTES);
+    let mut rollups = Rollups::with_limits(Memory::for_tests(), 2 * NAMES, MAX_PART_BYTES);
     for from in (0..800_000).step_by(200_000) {
         // Each quarter has its own threads, and one thread that all share.
         let comm = |i: usize| match i % 2 {
@@ -93,7 +93,7 @@ fn the_sum_of_all_parts_is_the_whole() {
 
 #[test]
 fn a_rollup_hardly_smaller_than_the_events_is_dropped() {
-    let mut rollups = Rollups::with_limits(Memory::of_tests(), 1000, MAX_PART_BYTES);
+    let mut rollups = Rollups::with_limits(Memory::for_tests(), 1000, MAX_PART_BYTES);
     for from in (0..40_000).step_by(10_000) {
         rollups.add(&rows(from, from + 10_000, |i| i.to_string()));
     }
@@ -105,7 +105,7 @@ fn a_rollup_hardly_smaller_than_the_events_is_dropped() {
 
 #[test]
 fn longer_slices_have_all_events() {
-    let mut rollups = Rollups::new(Memory::of_tests());
+    let mut rollups = Rollups::new(Memory::for_tests());
     let tenths_of_seconds = |i: usize| i * 36_000;
     for from in (0..10_000).step_by(5_000) {
         let mut batch = Batch::default();

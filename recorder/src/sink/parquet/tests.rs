@@ -159,7 +159,7 @@ fn record(path: &Path, fault: Fault, fail_at: usize) -> Option<(u64, bool)> {
     let second = Box::new(File::open(path).unwrap());
     let sync = Syncer::instant();
     let schema = encoded_schema();
-    let rollups = Rollups::new(Memory::of_tests());
+    let rollups = Rollups::new(Memory::for_tests());
     let begun = Parquet::with_mediums(mediums, (second, sync, rollups), path, &schema, vec![]);
     let mut written = 0;
     let mut closed = false;
@@ -239,7 +239,7 @@ fn recording(path: &Path, schema: &Schema, sync_errors: &[i32], close_errors: &[
     let mediums = (file(path), file(&unclosed::journal::path(path)));
     let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::failing(sync_errors))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
-    let rollups = Rollups::new(Memory::of_tests());
+    let rollups = Rollups::new(Memory::for_tests());
     let beside = (Box::new(Disk::failing(close_errors)) as _, sync, rollups);
     Parquet::with_mediums(mediums, beside, path, schema, vec![]).unwrap()
 }
