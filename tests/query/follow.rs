@@ -10,7 +10,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use ctrace_schema::{columns, meta, sqlite};
+use ctrace_format::sqlite;
+use ctrace_schema::{columns, meta};
 use serde_json::json;
 use tempfile::TempDir;
 
