@@ -164,7 +164,7 @@ fn a_profile_says_what_it_may_lack() {
         "{worker}"
     );
     assert!(
-        worker.contains("not in this profile: worker ran already"),
+        worker.contains("missing in this profile: worker ran already"),
         "{worker}"
     );
     assert_eq!(
@@ -211,7 +211,7 @@ const REPORT: &[&str] = &[
     "sleep 9",
     "ring full",
     "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
-    "<code>ctrace-query files</code> has all",
+    "<code>ctrace-query files</code> shows all",
 ];
 
 #[test]

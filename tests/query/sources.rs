@@ -257,7 +257,7 @@ fn a_failed_conversion_leaves_no_file() {
     assert_eq!(names, ["run.parquet"]);
     let answer = transcript(ctrace_query_in(dir.path()).args(["convert", ".", "to.sqlite"]));
     assert!(
-        answer.contains("error: . is a directory, and here one file is meant"),
+        answer.contains("error: . is a directory: name one recording in it"),
         "{answer}"
     );
 }

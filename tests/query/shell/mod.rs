@@ -41,10 +41,10 @@ fn statements_and_ready_questions_are_answered() {
         .expect("/srv/in");
     shell.enter("\\gaps").expect("reason");
     shell.enter("\\d").expect("connections").expect("meta");
-    shell.enter("\\d gaps").expect("how many events were lost");
+    shell.enter("\\d gaps").expect("number of lost events");
     shell
         .enter("describe gaps;")
-        .expect("how many events were lost");
+        .expect("number of lost events");
     shell.enter("help functions").expect("path_under(path text");
     shell.enter("\\?").expect("\\watch [SECONDS]");
     shell.expect(PROMPT).press(CTRL_D);
@@ -75,7 +75,7 @@ fn errors_are_reported_and_the_shell_continues() {
     shell.enter("\\tming").expect("did you mean `\\timing`?");
     shell
         .enter("\\watch")
-        .expect("there is nothing to watch yet");
+        .expect("there is no query to repeat yet");
     shell
         .enter("drop table events;")
         .expect("ctrace-query only reads");
@@ -354,7 +354,7 @@ fn a_narrow_terminal_shows_rows_as_lists() {
     );
     // Rows are printed as lists before any value is cut.
     shell
-        .expect("\nas lists, for want of room")
+        .expect("\nas lists, because the terminal")
         .expect("\npath       /srv/index.html");
     shell.enter("\\q");
     assert_eq!(shell.exit().0, 0);
@@ -485,7 +485,7 @@ fn without_a_recording_there_is_no_shell() {
             "-r nothing.parquet",
             "error: there is no file nothing.parquet",
         ),
-        ("--follow", "error: --follow goes with a question"),
+        ("--follow", "error: --follow needs a question"),
     ] {
         let (code, said) = Terminal::new(dir.path(), args).exit();
         assert_eq!(code, 2, "{said}");
