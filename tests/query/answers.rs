@@ -320,7 +320,7 @@ fn questions_about_counts_are_answered_or_refused() {
         &["-r", "calls.parquet", "syscalls", "--limit", "1"],
     );
     assert!(
-        both.contains("warning: 1 of 2 recordings hold counts of calls"),
+        both.contains("warning: 1 of 2 recordings contain only counts of calls"),
         "{both}"
     );
     assert!(both.contains("connect"), "{both}");

@@ -181,7 +181,7 @@ fn other_files_are_skipped_in_a_directory_and_refused_in_a_pattern() {
     };
     refused(
         &["-r", "runs/*.parquet", count],
-        "runs/other.parquet is no recording",
+        "runs/other.parquet is not a recording",
     );
     refused(
         &["-r", "runs/*.nothing", count],
