@@ -47,7 +47,7 @@ impl Report {
         self.manager.ready();
     }
 
-    /// Whether it is time to [`Report::tell`].
+    /// Whether it is time to [`Report::update`].
     pub(crate) fn is_due(&self) -> bool {
         self.told.elapsed() >= EVERY
     }

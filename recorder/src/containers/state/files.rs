@@ -34,7 +34,7 @@ fn open(path: &Path) -> Option<File> {
     file.metadata().is_ok_and(|m| m.is_file()).then_some(file)
 }
 
-/// Reads a file as [`bytes`] does, and replaces bytes that are not UTF-8.
+/// Reads a file as [`bytes()`] does, and replaces bytes that are not UTF-8.
 pub(crate) fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes(path)?).into_owned())
 }
