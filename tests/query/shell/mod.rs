@@ -493,5 +493,5 @@ fn without_a_recording_there_is_no_shell() {
     }
     // Nor without a terminal.
     let piped = transcript(ctrace_query_in(dir.path()).stdin(std::process::Stdio::null()));
-    assert!(piped.contains("what is the question?"), "{piped}");
+    assert!(piped.contains("there is no question: write SQL"), "{piped}");
 }
