@@ -224,5 +224,5 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
         b"nothing of ours"
     );
     drop(written);
-    assert!(record_fixture(&out, &[]).contains("b.parquet, which"));
+    assert!(record_fixture(&out, &[]).contains("b.parquet, left behind"));
 }
