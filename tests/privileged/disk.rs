@@ -227,7 +227,8 @@ fn a_ring_goes_on_where_its_dump_has_no_room() {
     let dump = || output(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
     // Evicted events are counted if an older event is still in the ring: this container has few events, which stay.
     let mut made = calls("ringed", 10);
-    made += calls("ringed", 3_000_000);
+    // More than twice what fills the ring, so that events are evicted even if a busy CPU loses many of them before.
+    made += calls("ringed", 8_000_000);
     let refused = dump();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
