@@ -1,8 +1,7 @@
 //! The syscalls of the recorded machine: the name and specification of each number, and how its record becomes a row.
 //!
-//! A call has two numbers here. The number of the ABI identifies the call in the kernel. The number in a row can also be
-//! an operation of io_uring (after all calls), or a call that socketcall(2) or ipc(2) of 32-bit callers multiplex (after
-//! those of the ABI).
+//! Records and rows identify a call by its number. After the numbers of the ABI come the calls that socketcall(2) and
+//! ipc(2) of 32-bit callers multiplex, and then the operations of io_uring.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -176,7 +175,7 @@ impl Calls {
 /// The architecture cannot be recorded.
 pub(crate) fn abi(machine: &str, compat: bool) -> anyhow::Result<Abi> {
     Abi::of_machine(machine, compat).ok_or_else(|| {
-        anyhow::anyhow!("{machine} is no architecture that ctrace records: x86_64 and aarch64 are")
+        anyhow::anyhow!("ctrace cannot record the architecture {machine}, only x86_64 and aarch64")
     })
 }
 

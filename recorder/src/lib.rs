@@ -6,11 +6,11 @@
 //! kernel  →  records  →  resolve  →  rows  →  pipeline  →  sink
 //! ```
 //!
-//! `kernel` loads the BPF programs and reads their rings; a raw capture can replace it. `records` merges the rings into
-//! one order of time and decodes the bytes. `resolve` adds thread, container, file and peer to each record, and stores
-//! it as one of `rows` in a batch. `pipeline` cuts the batches and passes them to the encoder thread, which presents them
-//! as columns to a `sink`: Parquet, SQLite, JSON, strace's format, or the ring of `flight`. `session` drives all of this,
-//! for a live recording or for a replay.
+//! `kernel` loads the BPF programs and reads their rings; a raw capture can replace it. `records` merges the rings
+//! into one order of time and decodes the bytes. `resolve` adds thread, container, file and peer to each record, and
+//! stores it as one of `rows` in a batch. `pipeline` cuts the batches and passes them to the encoder thread, which
+//! presents them as columns to a `sink`: Parquet, SQLite, JSON, strace's format, or the ring of `flight`. `session`
+//! drives all of this, for a live recording or for a replay.
 //!
 //! `docs/architecture.md` describes the modules, the allowed directions of imports, and the threads.
 

@@ -1,5 +1,5 @@
-//! The wire format, and the skeleton of the kernel side. The types are generated from `bpf/wire.h` through the BTF of the
-//! compiled object.
+//! The wire format, and the skeleton of the kernel side. The types are generated from `bpf/wire.h` through the BTF of
+//! the compiled object.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,7 @@ impl Record {
     /// Returns the plan that the flags describe.
     ///
     /// # Errors
-    /// The flags contradict each other, name unknown events or sets, or do not say where to record to.
+    /// The flags conflict, name unknown events or sets, or give no destination.
     pub(crate) fn plan(self) -> Result<Plan> {
         let filters = Filters::new(&FilterFlags {
             counts: self.mode == Mode::Counts,
@@ -79,7 +79,7 @@ impl Record {
                 return Ok(Destination::Segments(out.to_path_buf()));
             }
             (Some(out), _) => bail!(
-                "{} is a directory, in which recordings are Parquet: leave --format away, or name a file",
+                "{} is a directory, which can only contain Parquet files: omit --format, or name a file",
                 out.display()
             ),
             (None, _) if self.rotate.is_some() || self.keep.is_some() => {
@@ -91,18 +91,18 @@ impl Record {
         match (self.format.or_else(|| format_of(out?)), out) {
             (Some(format), _) => file_or_stdout(format, file),
             (None, Some(out)) if file.is_some() => bail!(
-                "the ending of {} says no format: name it .parquet or .sqlite, or add `--format parquet`",
+                "the extension of {} is not that of a format: name it .parquet or .sqlite, or add `--format parquet`",
                 out.display()
             ),
             (None, Some(_)) => Ok(Destination::Json),
             (None, None) if self.raw.is_some() => Ok(Destination::RawOnly),
             (None, None) if self.from_raw.is_some() => {
                 bail!(
-                    "nothing says what to make of the capture: add `--out run.parquet` or `--format table`"
+                    "no output is given for the replay: add `--out run.parquet` or `--format table`"
                 )
             }
             (None, None) => bail!(
-                "nothing says where to record to: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
+                "no output is given: `ctrace-rec --out run.parquet`, or `ctrace-rec --format table` to watch"
             ),
         }
     }
@@ -115,7 +115,7 @@ fn file_or_stdout(format: Format, file: Option<&Path>) -> Result<Destination> {
         (Format::Json, None) => Ok(Destination::Json),
         (Format::Table, None) => Ok(Destination::Table),
         (Format::Json | Format::Table, Some(out)) => bail!(
-            "--format json and table go to stdout, not to {}: leave --out away and redirect, `ctrace-rec --format json > {0}`",
+            "--format json and table write to stdout, not to {}: omit --out and redirect, `ctrace-rec --format json > {0}`",
             out.display()
         ),
         (Format::Parquet, Some(out)) => Ok(Destination::Parquet(out)),
@@ -127,7 +127,7 @@ fn file_or_stdout(format: Format, file: Option<&Path>) -> Result<Destination> {
     }
 }
 
-/// Returns the format that the ending of a file name stands for.
+/// Returns the format that the extension of a file name selects.
 fn format_of(out: &Path) -> Option<Format> {
     match out.extension()?.to_str()? {
         "parquet" => Some(Format::Parquet),

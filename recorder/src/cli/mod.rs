@@ -1,6 +1,7 @@
-//! The command line. Help, man page and completions come from here.
+//! The command line of `ctrace-rec`. The help, the man page, the completions and the keys of the configuration file are
+//! generated from these definitions. `lower` converts the flags to a plan.
 
-pub mod config;
+pub(crate) mod config;
 mod lower;
 
 use std::net::SocketAddr;
@@ -18,52 +19,50 @@ use crate::limits::memory::Memory;
 
 /// Records what every container on this machine does: syscalls, files, network peers, processes.
 ///
-/// Writes to a file that any data tool opens, and that ctrace-query answers questions about. Recording needs root.
+/// Writes a file that any data tool can open, and that ctrace-query can answer questions about. Recording needs root.
 #[derive(Debug, Parser)]
 #[command(name = "ctrace-rec", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   ctrace-rec --out run.parquet                       record all containers until Ctrl-C
   ctrace-rec --out run.parquet --duration 30s        for half a minute
   ctrace-rec --out run.parquet -- make test          while a command runs
-  ctrace-rec --format table --container 'web*'       watch some, live
-  ctrace-rec --out DIR/ --ring 15m                   keep the past in memory, and write it when told: ctrace-rec dump
+  ctrace-rec --format table --container 'web*'       watch some containers live
+  ctrace-rec --out DIR/ --ring 15m                   keep 15 minutes in memory for `ctrace-rec dump`
   ctrace-rec --format json --set net | jq -c 'select(.peer_addr) | [.container, .syscall, .peer_addr, .peer_port]'
-  ctrace-query -r run.parquet summary                ask")]
-pub struct Cli {
-    /// What to do instead of recording.
+  ctrace-query -r run.parquet summary                show a summary")]
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 
-    /// What to record, and where to.
     #[command(flatten)]
-    pub record: Record,
+    pub(crate) record: Record,
 }
 
-/// What the man page says beside the command line.
-pub const MAN: &[man::Section] = &[
+/// The sections that the man page has in addition to the command line.
+pub(crate) const MAN: &[man::Section] = &[
     (
         "Exit status",
         &[
             (
                 "0",
-                "done, also with losses, and also when the reader of a pipe went away",
+                "success, even if events were lost, and even if the reader closed the pipe",
             ),
             (
                 "the command's",
-                "with `-- COMMAND`: its own; 128 and the number of the signal that killed it",
+                "with `-- COMMAND`: the command's own status, or 128 plus the number of the signal that killed it",
             ),
             (
                 "2",
-                "an error, said on stderr with what to do next; what was written before is kept",
+                "an error; stderr shows the error and the next step, and everything written before is kept",
             ),
         ],
     ),
     (
         "Signals",
         &[
-            ("SIGINT, SIGTERM", "end the recording, and close its file"),
-            ("SIGHUP", "with --out DIR/: begin the next segment"),
-            ("SIGUSR1", "with --ring: write the ring out"),
+            ("SIGINT, SIGTERM", "end the recording and close its file"),
+            ("SIGHUP", "with --out DIR/: start the next segment"),
+            ("SIGUSR1", "with --ring: write the ring to a file"),
         ],
     ),
     (
@@ -71,37 +70,37 @@ pub const MAN: &[man::Section] = &[
         &[
             (
                 "FILE.parquet.journal",
-                "the last events of a recording that is being written, or was not closed",
+                "the last events of a recording that is being written or was not closed",
             ),
             (
                 "/etc/ctrace/ctrace-rec.toml",
-                "the flags of the service, which gives it to --config",
+                "the flags of the service, which passes this file to --config",
             ),
             (
                 "/sys/kernel/btf/vmlinux",
-                "the layout of the kernel, without which nothing can be recorded",
+                "the kernel's type information, which recording requires",
             ),
         ],
     ),
     ("See also", &[("", "ctrace-query(1), systemd(1)")]),
 ];
 
-/// What to do instead of recording.
+/// The subcommands, which do something other than recording.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Lists the containers that run now.
+pub(crate) enum Command {
+    /// Lists the running containers.
     Containers {
-        /// How to print them.
+        /// Format of the list.
         #[arg(long, value_enum, default_value_t = list::ListFormat::Table)]
         format: list::ListFormat,
     },
-    /// Has the recorder that runs with --ring write its ring out, waits until it has, and prints the file's name.
+    /// Makes the recorder that runs with --ring write its ring to a file, waits for it, and prints the file's name.
     Dump {
-        /// The recorder with this process id, where several run.
+        /// Process id of the recorder, if several run.
         #[arg(long)]
         pid: Option<u32>,
 
-        /// Print nothing but the file's name.
+        /// Print only the file's name.
         #[arg(short, long)]
         quiet: bool,
     },
@@ -116,70 +115,71 @@ pub enum Command {
     },
 }
 
-/// What to record, and where to.
+/// The flags of a recording.
 #[derive(Debug, Args)]
-pub struct Record {
-    /// File to write; its ending says the format (.parquet, .sqlite). `DIR/`: Parquet files in a directory. `-`: JSON lines
-    /// on stdout.
+pub(crate) struct Record {
+    /// File to write; its extension selects the format (.parquet, .sqlite). `DIR/`: Parquet files in a directory. `-`:
+    /// JSON lines on stdout.
     #[arg(short, long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
-    /// Format, where the file's ending does not say it: json and table go to stdout.
+    /// Format, if the file's extension does not select it; json and table are written to stdout.
     #[arg(long, value_enum)]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
 
     /// Overwrite the output if it exists.
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 
-    /// Have what was written put on the disk at most this often: what a power cut may cost.
+    /// Sync written data to the disk at this interval. A power failure loses at most the data of one interval.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    pub sync: Duration,
+    pub(crate) sync: Duration,
 
-    /// Begin another file in the directory when one has this size or age, such as 100MB,10m. SIGHUP does it at once.
+    /// Start a new file in the directory when the current one reaches this size or age, such as 100MB,10m. SIGHUP starts
+    /// one at once.
     #[arg(long, value_name = "SIZE,TIME")]
-    pub rotate: Option<SizeAndAge>,
+    pub(crate) rotate: Option<SizeAndAge>,
 
-    /// Keep so much in the directory, such as 20GB,7d: of the files of this host the oldest are removed.
+    /// Keep at most this size and age in the directory, such as 20GB,7d: the oldest files of this host are removed.
     #[arg(long, value_name = "SIZE,TIME")]
-    pub keep: Option<SizeAndAge>,
+    pub(crate) keep: Option<SizeAndAge>,
 
-    /// Keep the last of what happens in memory, such as 15m,40MB of it, and write it out, to a file of its own each time, on
-    /// `ctrace-rec dump`, SIGUSR1 or --trigger. It counts in --memory.
+    /// Keep the most recent events in memory, such as the last 15m,40MB, and write them to a new file on each
+    /// `ctrace-rec dump`, SIGUSR1 or --trigger. The ring is part of --memory.
     #[arg(
         long,
         value_name = "TIME,SIZE",
         conflicts_with = "force",
         help_heading = "Flight recorder"
     )]
-    pub ring: Option<SizeAndAge>,
+    pub(crate) ring: Option<SizeAndAge>,
 
-    /// Write the ring out when an event meets this condition, in SQLite's SQL over the columns of `events`, such as
-    /// "syscall = 'openat' and path = '/etc/shadow'".
+    /// Write the ring to a file when an event meets this condition, in SQLite's SQL over the columns of `events`, such
+    /// as "syscall = 'openat' and path = '/etc/shadow'".
     #[arg(
         long,
         value_name = "CONDITION",
         requires = "ring",
         help_heading = "Flight recorder"
     )]
-    pub trigger: Option<String>,
+    pub(crate) trigger: Option<String>,
 
-    /// Go on for this long, into the same file, when the ring is written out. A trigger is armed again when its condition has
-    /// not been met for so long.
+    /// Continue to write to the same file for this long after the ring has been written. A trigger can fire again when
+    /// its condition has not been met for this long.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Flight recorder")]
-    pub after: Duration,
+    pub(crate) after: Duration,
 
     /// Stop after this long, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
 
-    /// What to write of each call: a row, or each second a row for the calls of a container, thread name and syscall.
+    /// Write one row per call, or once a second one row per container, thread name and syscall.
     #[arg(long, value_enum, default_value_t = Mode::Full)]
-    pub mode: Mode,
+    pub(crate) mode: Mode,
 
-    /// Record what runs outside containers too, under the container name `host`.
+    /// Also record processes outside containers, with the container name `host`.
     #[arg(long)]
-    pub host: bool,
+    pub(crate) host: bool,
 
     /// Record only these calls, such as openat,connect.
     #[arg(
@@ -188,16 +188,16 @@ pub struct Record {
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub event: Vec<String>,
+    pub(crate) event: Vec<String>,
 
-    /// Leave these calls out.
+    /// Do not record these calls.
     #[arg(
         long,
         value_name = "CALLS",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub exclude_event: Vec<String>,
+    pub(crate) exclude_event: Vec<String>,
 
     /// Record only these classes of calls: file, network, process, memory, ipc, signal, time, poll, credential,
     /// system, other (short: fs, net, proc, mem, sig, cred, sys).
@@ -207,108 +207,109 @@ pub struct Record {
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
 
-    /// Leave these classes of calls out.
+    /// Do not record these classes of calls.
     #[arg(
         long,
         value_name = "CLASSES",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub exclude_set: Vec<String>,
+    pub(crate) exclude_set: Vec<String>,
 
-    /// Record only threads of these names.
+    /// Record only threads with these names.
     #[arg(
         long,
         value_name = "NAMES",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub comm: Vec<String>,
+    pub(crate) comm: Vec<String>,
 
-    /// Leave threads of these names out.
+    /// Do not record threads with these names.
     #[arg(
         long,
         value_name = "NAMES",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub exclude_comm: Vec<String>,
+    pub(crate) exclude_comm: Vec<String>,
 
-    /// Record only these containers: a name, the beginning of an id, or a glob.
+    /// Record only these containers, given by name, by the beginning of the id, or by glob.
     #[arg(
         long,
         value_name = "CONTAINERS",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub container: Vec<String>,
+    pub(crate) container: Vec<String>,
 
-    /// Leave these containers out.
+    /// Do not record these containers.
     #[arg(
         long,
         value_name = "CONTAINERS",
         value_delimiter = ',',
         help_heading = "Filters"
     )]
-    pub exclude_container: Vec<String>,
+    pub(crate) exclude_container: Vec<String>,
 
     /// Do not show progress or the summary.
     #[arg(short, long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 
-    /// Take at most this much memory, the kernel's buffers included. Where it is not enough, events are lost, and counted.
+    /// Use at most this much memory, including the kernel's buffers. If it is not enough, events are lost and counted.
     #[arg(long, value_name = "SIZE", default_value = Memory::DEFAULT, help_heading = "As a service")]
-    pub memory: Memory,
+    pub(crate) memory: Memory,
 
-    /// Take at most this much of one CPU, such as 5%: above it those calls are given up first that tell least, and counted.
+    /// Use at most this share of one CPU, such as 5%. Above it, calls are dropped and counted, the least informative
+    /// first.
     #[arg(long, value_name = "PERCENT", help_heading = "As a service")]
-    pub max_cpu: Option<CpuLimit>,
+    pub(crate) max_cpu: Option<CpuLimit>,
 
-    /// Read more flags from this file, in TOML: each long flag is a key. What is given here counts more.
+    /// Read more flags from this TOML file, in which each long flag is a key. The command line overrides the file.
     #[arg(long, value_name = "FILE", help_heading = "As a service")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
-    /// Serve the recorder's numbers at /metrics for Prometheus, such as at 127.0.0.1:9464.
+    /// Serve metrics for Prometheus under /metrics at this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDRESS:PORT", help_heading = "As a service")]
-    pub metrics: Option<SocketAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
 
-    /// Also write what the kernel sent, as it came, for --from-raw.
+    /// Also write the unprocessed records of the kernel to this file, for --from-raw.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures")]
-    pub raw: Option<PathBuf>,
+    pub(crate) raw: Option<PathBuf>,
 
-    /// Replay a raw capture instead of recording. Needs no privileges; what it holds was decided when it was made.
+    /// Replay a raw capture instead of recording. Needs no privileges; filters apply only when a capture is made.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = [
         "raw", "duration", "run", "host", "max_cpu", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
         "container", "exclude_container",
     ])]
-    pub from_raw: Option<PathBuf>,
+    pub(crate) from_raw: Option<PathBuf>,
 
-    /// Record while this command runs, and exit with its code.
+    /// Record while this command runs, and exit with its status.
     #[arg(last = true, value_name = "COMMAND")]
-    pub run: Vec<String>,
+    pub(crate) run: Vec<String>,
 }
 
-/// How much is recorded.
+/// The detail of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Every call, with its arguments, files and peers.
+pub(crate) enum Mode {
+    /// Each call with its arguments, files and peers.
     #[default]
     Full,
-    /// How many calls, how many failed, bytes moved and a histogram of how long they took.
+    /// The numbers of calls and of errors, the bytes transferred, and a histogram of latencies.
     Counts,
 }
 
-/// Formats of the output.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// A Parquet file.
     Parquet,
     /// An SQLite database.
     Sqlite,
-    /// JSON lines on stdout, an object per event.
+    /// JSON lines on stdout, one object per event.
     Json,
-    /// Lines as strace prints them, live, on stdout.
+    /// Live lines on stdout, in the style of strace.
     Table,
 }

@@ -121,7 +121,8 @@ struct Mount {
     options: String,
 }
 
-/// Parses a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): fields, optional fields, ` - `, type, source, options.
+/// Parses a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): fields, optional fields, ` - `, type, source,
+/// options.
 fn parse_mount(line: &[u8]) -> Option<Mount> {
     let line = String::from_utf8_lossy(line);
     let (left, right) = line.split_once(" - ")?;

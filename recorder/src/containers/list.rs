@@ -19,10 +19,10 @@ use crate::containers::state::description::ContainerInfo;
 /// The output format of `ctrace-rec containers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ListFormat {
-    /// Columns, for people.
+    /// Columns for people.
     #[default]
     Table,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The kernel side reports a cgroup's id and path at `cgroup_mkdir`. [`classify::classify`] decides from the path alone
 //! whether the cgroup is a container's. If the path is ambiguous, [`state::RuntimeState::find_undecided`] searches the
-//! state that runtimes keep on disk. [`state::RuntimeState::describe`] then reads name, image and labels from that state,
-//! and [`api::Api`] asks the runtime's socket for the rest. [`list::list`] collects the output of `ctrace-rec containers`.
+//! state that runtimes keep on disk. [`state::RuntimeState::describe`] then reads name, image and labels from that
+//! state, and [`api::Api`] asks the runtime's socket for the rest. [`list::list`] collects the output of
+//! `ctrace-rec containers`.
 
 pub(crate) mod api;
 pub(crate) mod cgroups;

@@ -82,8 +82,8 @@ pub(crate) fn recorded_up_to(name: &str, class: Class, moves_bytes: bool) -> u8 
     }
 }
 
-/// The initial time below [`LOW_LOAD`] after which the level falls. The time doubles each time that the level has to rise
-/// again soon after it fell.
+/// The initial time below [`LOW_LOAD`] after which the level falls. The time doubles each time that the level has to
+/// rise again soon after it fell.
 const PATIENCE_SECONDS: u32 = 4;
 const MAX_PATIENCE_SECONDS: u32 = 64;
 /// The fraction of the limit below which the load counts as low.

@@ -31,8 +31,8 @@ const MIN_BATCH_BYTES: usize = 1 << 20;
 /// The smallest useful ring.
 const MIN_RING_BYTES: u64 = 1_000_000;
 
-/// Allocations of at least this size return to the kernel as soon as they are freed. glibc would raise this threshold by
-/// itself up to 32 MiB, and then retain twice as much for each thread.
+/// Allocations of at least this size return to the kernel as soon as they are freed. glibc would raise this threshold
+/// by itself up to 32 MiB, and then retain twice as much for each thread.
 ///
 /// The same number of bytes may be free at the end of the heap before the heap shrinks. With glibc's default of 128 kB,
 /// each page of a column was returned to the kernel and allocated again.
@@ -58,8 +58,8 @@ pub(crate) fn trim() {
     };
 }
 
-/// Returns the resident set size of this process in bytes, from the second number of /proc/self/statm, which is in pages
-/// (proc_pid_statm(5)). Returns `None` if the file cannot be read.
+/// Returns the resident set size of this process in bytes, from the second number of /proc/self/statm, which is in
+/// pages (proc_pid_statm(5)). Returns `None` if the file cannot be read.
 pub(crate) fn resident_bytes() -> Option<usize> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
@@ -99,7 +99,7 @@ impl Memory {
         if ring > max_ring as u64 || ring < MIN_RING_BYTES {
             let needed = (MIN_BYTES as u64).saturating_add(ring.max(MIN_RING_BYTES));
             return Err(format!(
-                "--ring counts in --memory, of which the recorder itself needs 80MB: a ring of {} needs `--memory {}MB` or more",
+                "--ring is part of --memory, of which the recorder itself needs 80MB: a ring of {} needs `--memory {}MB` or more",
                 human::bytes(ring.max(MIN_RING_BYTES)),
                 needed.div_ceil(1_000_000)
             ));

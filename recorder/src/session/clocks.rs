@@ -4,17 +4,19 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::records::note::Note;
 
-pub fn nanoseconds(clock: ClockId) -> i64 {
+fn nanoseconds(clock: ClockId) -> i64 {
     let t = clock_gettime(clock);
     t.tv_sec * 1_000_000_000 + t.tv_nsec
 }
 
-pub fn boot_now() -> u64 {
+/// Returns CLOCK_BOOTTIME in ns.
+pub(crate) fn boot_now() -> u64 {
     nanoseconds(ClockId::Boottime) as u64
 }
 
-/// Boot time and wall clock at one instant: the tightest of three tries, for the machine may look away in between.
-pub fn read_clocks() -> Note {
+/// Reads boot time and wall clock at the same instant. Of three attempts the one with the shortest interval is used,
+/// because the thread may be preempted between the readings.
+pub(crate) fn read_clocks() -> Note {
     let read = |_| {
         let (before, wall, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
         (after - before, before + (after - before) / 2, wall)

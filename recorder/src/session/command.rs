@@ -1,4 +1,4 @@
-//! The command that a recording runs.
+//! The command of `ctrace-rec -- COMMAND`, which runs during the recording.
 
 use std::process::{Child, Command};
 
@@ -6,29 +6,32 @@ use anyhow::{Context, Result};
 
 use crate::report::systemd;
 
-pub fn start(command: &[String]) -> Result<Option<Child>> {
+/// Starts the command, if there is one.
+pub(crate) fn start(command: &[String]) -> Result<Option<Child>> {
     let Some((program, args)) = command.split_first() else {
         return Ok(None);
     };
     let child = Command::new(program)
         .args(args)
-        .env_remove(systemd::SOCKET) // the service is we
+        // For systemd the recorder is the service, not the command.
+        .env_remove(systemd::SOCKET)
         .spawn();
     Ok(Some(
         child.with_context(|| format!("cannot run `{program}`"))?,
     ))
 }
 
-/// Passes the signal on that is to end the recording. From a terminal the command has it already, and twice is once.
-pub fn terminate(command: &Child) {
+/// Sends SIGTERM to the command when a signal ends the recording. A signal from the terminal has reached the command
+/// already; the second one is harmless.
+pub(crate) fn terminate(command: &Child) {
     if let Some(pid) = rustix::process::Pid::from_raw(command.id() as i32) {
-        // It may have ended by itself.
+        // The command may already have ended.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 
-/// As a shell tells it: the code, or 128 and the signal.
-pub fn exit_code(status: std::process::ExitStatus) -> u8 {
+/// Returns the exit code as a shell does: the command's code, or 128 plus the number of the signal.
+pub(crate) fn exit_code(status: std::process::ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let code = status
         .code()

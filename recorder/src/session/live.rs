@@ -1,4 +1,8 @@
-//! A recording from its beginning to its end: live, or replayed from a raw capture.
+//! A live recording of this machine.
+//!
+//! Every 10 ms the main thread reads the clocks and the rings, resolves the records, and reports the watcher's verdicts
+//! to the kernel side. Once a second it reads the losses. A raw capture of the recording contains everything that
+//! [`crate::session::replay`] needs to repeat these steps.
 
 use std::path::Path;
 use std::process::{Child, ExitCode};
@@ -31,19 +35,19 @@ use crate::sink::SinkCommand;
 use crate::sink::stdout::closed_pipe_is_success;
 use crate::sink::summary::Summary;
 
-/// How often the rings are read. They hold far more than comes in this time; a wake-up per event would cost more than
-/// the event.
+/// The interval at which the rings are read. The rings have room for much more than arrives in this time, and a wake-up
+/// per event would cost more than the event.
 const POLL: Duration = Duration::from_millis(10);
-/// How often losses are read, which is how exactly a gap has a time.
+/// The interval at which losses are read, which is the precision of the times of a gap.
 const LOSSES: Duration = Duration::from_secs(1);
 
-/// This machine, for the recording's metadata.
+/// Describes this machine for the metadata of the recording.
 fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
     let uname = rustix::system::uname();
     let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
-    let mut asked = filters.to_json();
+    let mut filters_json = filters.to_json();
     if let Some(limit) = max_cpu {
-        asked["max-cpu"] = limit.to_string().into();
+        filters_json["max-cpu"] = limit.to_string().into();
     }
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Machine {
@@ -51,15 +55,15 @@ fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
         boot_id: boot_id.trim().to_string(),
         kernel: text(uname.release()),
         arch: text(uname.machine()),
-        filters: asked,
+        filters: filters_json,
         record_host: filters.host,
     }
 }
 
-/// Records this machine as the flags say.
+/// Records this machine by the plan. Returns the exit code of the command, if there is one.
 ///
 /// # Errors
-/// It cannot be recorded, or the output cannot be written.
+/// This machine cannot be recorded, or the output cannot be written.
 pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     let output = Output::new(&plan)?;
     let mut report = Report::new(&plan, &output.name())?;
@@ -67,11 +71,11 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     let machine = this_machine(&plan.filters, plan.max_cpu);
     let hierarchies = cgroups::probe(Path::new("/"))?;
     let kernel = Kernel::load(&plan.filters, &hierarchies, &machine.arch, plan.memory)?;
-    // Before the output is made: a recording that cannot begin leaves nothing behind.
+    // The output is created last, so that a recording that cannot start leaves no file behind.
     let stop = stop_on_signals()?;
-    let turn = Arc::new(AtomicBool::new(false));
+    let rotate = Arc::new(AtomicBool::new(false));
     if matches!(plan.destination, Destination::Segments(_)) {
-        signal_hook::flag::register(signal_hook::consts::SIGHUP, turn.clone())
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, rotate.clone())
             .context("cannot watch for signals")?;
     }
     let (sink, upkeep) = output.open(&machine)?;
@@ -83,15 +87,15 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         watcher,
         pipeline,
         raw,
-        captured: vec![],
-        losses_read: boot_now(),
+        capture_buffer: vec![],
+        losses_read_ns: boot_now(),
         counts: plan.filters.counts,
-        lag: 0,
-        turn,
+        max_lag_ns: 0,
+        rotate,
         upkeep,
         shedder: plan.max_cpu.map(CallShedder::new),
-        skipped: None,
-        unseen: 0,
+        skipped_span: None,
+        unseen_events: 0,
     };
     live.begin(&hierarchies)?;
 
@@ -101,7 +105,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         Err(e) => {
             let ring = live.upkeep.as_ref().is_some_and(Upkeep::is_ring);
             live.end()?;
-            // Nothing was recorded of it.
+            // The file contains no events of the command.
             if let Some(path) = plan.destination.file().filter(|_| !ring) {
                 let _ = std::fs::remove_file(path);
             }
@@ -112,7 +116,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// Set when the recording is to end: SIGINT, SIGTERM.
+/// Returns a flag that SIGINT and SIGTERM set to end the recording.
 fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -126,25 +130,27 @@ struct LiveRecording {
     watcher: Watcher,
     pipeline: Pipeline,
     raw: Option<CaptureWriter>,
-    /// The buffer in which the records of one ring are copied for the raw capture.
-    captured: Vec<u8>,
-    losses_read: u64,
-    /// Whether calls are counted, and not recorded one by one.
+    /// A copy of the records of one ring, for the raw capture.
+    capture_buffer: Vec<u8>,
+    /// The boot time up to which losses have been read.
+    losses_read_ns: u64,
+    /// Whether calls are counted instead of recorded one by one.
     counts: bool,
-    /// How long records waited in the kernel at most since that was told last, ns.
-    lag: u64,
-    /// Set when the recording is to go on in another file: SIGHUP.
-    turn: Arc<AtomicBool>,
-    /// What has to be seen to where rows go into memory.
+    /// The longest time for which a record waited in its ring since the last report.
+    max_lag_ns: u64,
+    /// Set by SIGHUP to continue the recording in the next segment.
+    rotate: Arc<AtomicBool>,
     upkeep: Option<Upkeep>,
     shedder: Option<CallShedder>,
-    /// When programs were not run, from the first time to the last, and how many events left no trace.
-    skipped: Option<(u64, u64)>,
-    unseen: u64,
+    /// The boot times, in ns, between which the kernel did not run some of the programs.
+    skipped_span: Option<(u64, u64)>,
+    /// The number of events that left no trace because programs were not run.
+    unseen_events: u64,
 }
 
 impl LiveRecording {
-    /// Attaches. What runs already is known before the first event comes, and what starts meanwhile is not missed.
+    /// Attaches the programs. The programs for cgroups come first: so no new cgroup is missed during the scan of the
+    /// existing ones, and all are known before the first event.
     fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
         self.kernel.attach_cgroups()?;
         let boot = boot_now();
@@ -155,10 +161,10 @@ impl LiveRecording {
                 fact,
             })?;
         }
-        self.tell_kernel(true);
+        self.send_verdicts(true);
         self.kernel.attach()?;
-        self.losses_read = boot_now();
-        self.kernel.begin(self.losses_read);
+        self.losses_read_ns = boot_now();
+        self.kernel.begin(self.losses_read_ns);
         Ok(())
     }
 
@@ -170,34 +176,35 @@ impl LiveRecording {
         Ok(())
     }
 
-    /// Tells the kernel side what the watcher has found out.
-    fn tell_kernel(&mut self, first_look: bool) {
-        let mut told = false;
+    /// Sends the new verdicts of the watcher to the kernel side. `first_scan`: the cgroups existed before the recording.
+    fn send_verdicts(&mut self, first_scan: bool) {
+        let mut changed = false;
         for v in self.watcher.verdicts() {
-            self.kernel.set_cgroup(v.cgroup, v.state, first_look);
-            told = true;
+            self.kernel.set_cgroup(v.cgroup, v.state, first_scan);
+            changed = true;
         }
-        if told {
+        if changed {
             self.kernel.cgroups_changed();
         }
     }
 
-    /// Takes in what has come since the last time, and returns up to when what was lost is known, boot time in ns.
-    fn step(&mut self) -> Result<u64> {
-        // Losses first: when the events up to now have been read, it is known whose they are.
+    /// Processes everything that has arrived since the last call. Returns the boot time, in ns, up to which losses may
+    /// have been read.
+    fn poll(&mut self) -> Result<u64> {
+        // Losses are read before the events and noted after them: by then, the owner of every cgroup is known.
         let now = boot_now();
-        let ending = self.upkeep.as_ref().is_some_and(|c| c.is_ending(now));
-        let due = ending || now.saturating_sub(self.losses_read) >= LOSSES.as_nanos() as u64;
-        let lost = if due { self.losses(now) } else { vec![] };
+        let ending = self.upkeep.as_ref().is_some_and(|u| u.is_ending(now));
+        let due = ending || now.saturating_sub(self.losses_read_ns) >= LOSSES.as_nanos() as u64;
+        let losses = if due { self.read_losses(now) } else { vec![] };
         let boot = boot_now();
         self.note(read_clocks())?;
         if self.kernel.entries_missed() {
             self.note(Note::EntriesMissed { until: boot_now() })?;
         }
-        self.look_again()?;
+        self.decide_cgroups()?;
         self.read_rings(boot)?;
-        self.tell_kernel(false);
-        for note in lost {
+        self.send_verdicts(false);
+        for note in losses {
             self.note(note)?;
         }
         if let Some(forget) = self.pipeline.note_to_forget() {
@@ -207,31 +214,31 @@ impl LiveRecording {
         Ok(now)
     }
 
-    /// Takes in the events up to `boot`.
+    /// Resolves the records up to the boot time `boot`, in ns.
     fn read_rings(&mut self, boot: u64) -> Result<()> {
         let LiveRecording {
             kernel,
             watcher,
             pipeline,
             raw,
-            captured,
+            capture_buffer,
             ..
         } = self;
         kernel.look();
         if let Some(raw) = raw {
             for (cpu, ring) in (0u16..).zip(&mut kernel.rings) {
-                captured.clear();
-                ring.copy(captured);
-                if !captured.is_empty() {
-                    raw.ring(cpu, captured)
+                capture_buffer.clear();
+                ring.copy(capture_buffer);
+                if !capture_buffer.is_empty() {
+                    raw.ring(cpu, capture_buffer)
                         .context("cannot write the raw capture")?;
                 }
             }
         }
         if let Some(oldest) = merge::oldest(&kernel.rings) {
-            self.lag = self.lag.max(boot.saturating_sub(oldest));
+            self.max_lag_ns = self.max_lag_ns.max(boot.saturating_sub(oldest));
         }
-        let mut learnt = vec![];
+        let mut new_facts = vec![];
         pipeline.advance(&mut kernel.rings, boot, |record| {
             let facts = watcher.on_cgroup(&record);
             for (i, fact) in facts.iter().enumerate() {
@@ -240,7 +247,7 @@ impl LiveRecording {
                 } else {
                     FactSource::Late
                 };
-                learnt.push(Note::Fact {
+                new_facts.push(Note::Fact {
                     when,
                     fact: fact.clone(),
                 });
@@ -248,7 +255,7 @@ impl LiveRecording {
             facts
         })?;
         if let Some(raw) = raw {
-            for note in learnt {
+            for note in new_facts {
                 raw.note(&note)?;
             }
             raw.note(&Note::Advance { boot })?;
@@ -256,27 +263,29 @@ impl LiveRecording {
         Ok(())
     }
 
-    /// Learns what cgroups are that are undecided yet. Before events are read, for a runtime keeps a container's state
-    /// before it runs anything there: what comes of it then is known for what it is.
-    fn look_again(&mut self) -> Result<()> {
-        for fact in self.watcher.late(|cgroup| self.pipeline.is_entered(cgroup)) {
+    /// Tries to decide the undecided cgroups. This precedes the reading of events: a runtime writes a container's state
+    /// before it runs a program in the container, so the owner of the program's events is known when they are read.
+    fn decide_cgroups(&mut self) -> Result<()> {
+        let is_entered = |cgroup| self.pipeline.is_entered(cgroup);
+        for fact in self.watcher.late_facts(is_entered) {
             self.note(Note::Fact {
                 when: FactSource::Late,
                 fact,
             })?;
         }
-        self.tell_kernel(false);
+        self.send_verdicts(false);
         Ok(())
     }
 
-    /// What was lost or counted until now (boot time, ns), since the last time.
-    fn losses(&mut self, until: u64) -> Vec<Note> {
-        let since = std::mem::replace(&mut self.losses_read, until);
+    /// Reads losses and counts from the last reading to the boot time `until`, in ns. Also updates the shed level.
+    fn read_losses(&mut self, until: u64) -> Vec<Note> {
+        let since = std::mem::replace(&mut self.losses_read_ns, until);
         if let Some(shedder) = &mut self.shedder {
             self.kernel.shed(shedder.update());
         }
         if self.kernel.programs_skipped() {
-            self.skipped = Some((self.skipped.map_or(since, |(first, _)| first), until));
+            let first = self.skipped_span.map_or(since, |(first, _)| first);
+            self.skipped_span = Some((first, until));
         }
         let counts = self.counts.then(|| Note::Counts {
             since,
@@ -287,12 +296,12 @@ impl LiveRecording {
         counts.into_iter().chain(gaps).collect()
     }
 
-    fn read_losses(&mut self) -> Result<()> {
-        let lost = self.losses(boot_now());
-        lost.into_iter().try_for_each(|note| self.note(note))
+    fn note_losses(&mut self) -> Result<()> {
+        let losses = self.read_losses(boot_now());
+        losses.into_iter().try_for_each(|note| self.note(note))
     }
 
-    /// Until something ends it.
+    /// Records until the recording ends, and reports the summary.
     fn run(
         mut self,
         plan: &Plan,
@@ -302,17 +311,17 @@ impl LiveRecording {
     ) -> Result<ExitCode> {
         let ring = self.upkeep.as_ref().is_some_and(Upkeep::is_ring);
         let file = plan.destination.file().filter(|_| !ring);
-        let code = self.until_stopped(plan, &mut report, file, child, stop);
+        let code = self.poll_until_stopped(plan, &mut report, file, child, stop);
         report.stopping();
-        // Whatever stopped it, what was recorded is written.
+        // Recorded events are written even if an error ended the recording.
         let mut upkeep = self.upkeep.take();
         let written = self.end();
-        for said in upkeep.iter_mut().flat_map(Upkeep::finish) {
-            report.print(&said.text, said.is_warning);
+        for notice in upkeep.iter_mut().flat_map(Upkeep::finish) {
+            report.print(&notice.text, notice.is_warning);
         }
         match (code, written) {
             (Ok(code), Ok((mut summary, bytes))) => {
-                upkeep.iter().for_each(|c| c.correct(&mut summary));
+                upkeep.iter().for_each(|u| u.correct(&mut summary));
                 report.end(&summary, file.map(|_| bytes));
                 Ok(code)
             }
@@ -320,8 +329,8 @@ impl LiveRecording {
         }
     }
 
-    /// Until something ends it; the exit code is that of the command.
-    fn until_stopped(
+    /// Polls until the command ends, the duration is over, or a signal arrives. Returns the exit code of the command.
+    fn poll_until_stopped(
         &mut self,
         plan: &Plan,
         report: &mut Report,
@@ -329,9 +338,9 @@ impl LiveRecording {
         mut child: Option<Child>,
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
-        let began = Instant::now();
-        let mut told = false;
-        while plan.duration.is_none_or(|d| began.elapsed() < d) {
+        let start = Instant::now();
+        let mut terminated = false;
+        while plan.duration.is_none_or(|d| start.elapsed() < d) {
             if let Some(running) = &mut child
                 && let Some(exit) = running.try_wait().context("cannot wait for the command")?
             {
@@ -339,20 +348,21 @@ impl LiveRecording {
             }
             match (stop.swap(false, Ordering::Relaxed), &child) {
                 (false, _) => {}
-                // The recording ends with the command; a second signal does not wait for it.
-                (true, Some(running)) if !told => {
-                    told = true;
+                // The first signal ends the command, and with the command the recording. A second signal ends the
+                // recording at once.
+                (true, Some(running)) if !terminated => {
+                    terminated = true;
                     terminate(running);
                 }
                 (true, _) => break,
             }
-            if self.turn.swap(false, Ordering::Relaxed) {
+            if self.rotate.swap(false, Ordering::Relaxed) {
                 self.pipeline.command(SinkCommand::Next);
             }
-            let now = self.step()?;
+            let now = self.poll()?;
             if let Some(upkeep) = &mut self.upkeep {
-                for said in upkeep.poll(now, &mut self.pipeline) {
-                    report.print(&said.text, said.is_warning);
+                for notice in upkeep.poll(now, &mut self.pipeline) {
+                    report.print(&notice.text, notice.is_warning);
                 }
             }
             if report.is_due() {
@@ -360,10 +370,10 @@ impl LiveRecording {
                 let mut progress = Progress {
                     bytes,
                     missed: self.kernel.misses(),
-                    lag: Duration::from_nanos(std::mem::take(&mut self.lag)),
+                    lag: Duration::from_nanos(std::mem::take(&mut self.max_lag_ns)),
                     ..self.pipeline.progress()
                 };
-                self.upkeep.iter().for_each(|c| c.add_to(&mut progress));
+                self.upkeep.iter().for_each(|u| u.add_to(&mut progress));
                 report.update(&progress);
             }
             std::thread::sleep(POLL);
@@ -371,18 +381,19 @@ impl LiveRecording {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Detaches, takes in what is left, and writes it: all that can be, though something fails. The first failure counts.
+    /// Detaches the programs, and writes the remaining events. After an error, the remaining steps still run; the first
+    /// error is returned.
     fn end(mut self) -> Result<(Summary, u64)> {
-        self.unseen = self.kernel.unseen();
+        self.unseen_events = self.kernel.unseen();
         let mut failed = self.kernel.detach(boot_now()).err();
-        for last in [
+        for step in [
             LiveRecording::settle,
-            LiveRecording::read_losses,
-            LiveRecording::read_unseen,
-            LiveRecording::read_misses,
+            LiveRecording::note_losses,
+            LiveRecording::note_unseen,
+            LiveRecording::note_misses,
         ] {
-            // A raw capture that cannot be written must not keep the recording from being.
-            if let Err(e) = last(&mut self) {
+            // An error of the raw capture must not prevent the recording, which continues without the capture.
+            if let Err(e) = step(&mut self) {
                 failed.get_or_insert(e);
                 self.raw = None;
             }
@@ -399,11 +410,11 @@ impl LiveRecording {
         }
     }
 
-    /// Takes in what is left, until it is known whose it is: a container that has just begun has no state yet.
+    /// Processes the remaining events until their owners are known: a container that has just started has no state yet.
     fn settle(&mut self) -> Result<()> {
         let since = Instant::now();
         loop {
-            self.step()?;
+            self.poll()?;
             if !self.pipeline.in_doubt() || since.elapsed() >= MAX_HOLD {
                 return Ok(());
             }
@@ -411,9 +422,9 @@ impl LiveRecording {
         }
     }
 
-    /// Whose what left no trace was, nobody knows.
-    fn read_unseen(&mut self) -> Result<()> {
-        match (self.unseen, self.skipped) {
+    /// Records events that left no trace as a gap without a container: their owner is unknown.
+    fn note_unseen(&mut self) -> Result<()> {
+        match (self.unseen_events, self.skipped_span) {
             (events @ 1.., Some(span)) => {
                 let loss = Loss {
                     cgroup: 0,
@@ -428,7 +439,7 @@ impl LiveRecording {
         }
     }
 
-    fn read_misses(&mut self) -> Result<()> {
+    fn note_misses(&mut self) -> Result<()> {
         self.note(Note::Missed(self.kernel.misses()))
     }
 }

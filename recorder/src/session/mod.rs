@@ -1,7 +1,10 @@
-//! A recording from its beginning to its end.
+//! A recording from start to end.
+//!
+//! [`live::record`] records this machine, [`replay::replay`] a raw capture. Both drive the same pipeline. A live
+//! recording also loads the kernel side, watches the cgroups ([`watcher`]), and runs the command of the command line.
 
-pub mod clocks;
-pub mod command;
-pub mod live;
-pub mod replay;
-pub mod watcher;
+pub(crate) mod clocks;
+pub(crate) mod command;
+pub(crate) mod live;
+pub(crate) mod replay;
+pub(crate) mod watcher;

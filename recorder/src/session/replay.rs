@@ -1,4 +1,4 @@
-//! A recording that is replayed from a raw capture.
+//! The replay of a raw capture.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,84 +11,43 @@ use crate::output::Output;
 use crate::output::upkeep::Upkeep;
 use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::plan::Plan;
+use crate::progress::Notice;
 use crate::records::capture::{CaptureFrame, CaptureReader};
 use crate::records::merge::Frames;
 use crate::records::note::{FactSource, Note};
 use crate::report::Report;
 use crate::report::warnings::warn;
 use crate::sink::stdout::closed_pipe_is_success;
+use crate::sink::summary::Summary;
 
-/// Replays a raw capture through the whole pipeline.
+/// Replays the raw capture at `path` through the whole pipeline.
 ///
 /// # Errors
-/// It is none, or the output cannot be written.
+/// The file is not a raw capture, or the output cannot be written.
 pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     let output = Output::new(plan)?;
     let name = output.name();
     let report = Report::new(plan, &name)?;
     let mut reader = CaptureReader::open(path)?;
-    let (sink, mut upkeep) = output.open(&reader.machine)?;
-    let mut pipeline = Pipeline::new(&reader.machine, plan.memory, sink)?;
-    let mut rings: Vec<Frames> = vec![];
-    // The facts of cgroup records, in the order of the records.
-    let mut facts: VecDeque<CgroupFact> = VecDeque::new();
+    let (sink, upkeep) = output.open(&reader.machine)?;
+    let mut replay = Replay {
+        pipeline: Pipeline::new(&reader.machine, plan.memory, sink)?,
+        upkeep,
+        report,
+        rings: vec![],
+        facts: VecDeque::new(),
+    };
     for frame in reader.by_ref() {
-        match frame {
-            CaptureFrame::Ring(cpu, bytes) => {
-                let cpu = usize::from(cpu);
-                if rings.len() <= cpu {
-                    rings.resize_with(cpu + 1, Frames::default);
-                }
-                rings[cpu].extend(bytes);
-            }
-            CaptureFrame::Note(Note::Fact {
-                when: FactSource::Record,
-                fact,
-                ..
-            }) => facts.push_back(fact),
-            CaptureFrame::Note(Note::Advance { boot }) => {
-                let advanced = pipeline.advance(&mut rings, boot, |record| {
-                    let unknown = || CgroupFact {
-                        boot: record.head.time,
-                        cgroup: record.cgroup,
-                        path: String::new(),
-                        kind: CgroupKind::Undecided,
-                    };
-                    vec![facts.pop_front().unwrap_or_else(unknown)]
-                });
-                if let Err(e) = advanced {
-                    return closed_pipe_is_success(e);
-                }
-                for said in upkeep.iter_mut().flat_map(|c| c.poll(boot, &mut pipeline)) {
-                    report.print(&said.text, said.is_warning);
-                }
-                let mut progress = pipeline.progress();
-                upkeep.iter().for_each(|c| c.add_to(&mut progress));
-                report.serve(&progress);
-            }
-            CaptureFrame::Note(note) => pipeline.note(&note),
+        if let Err(e) = replay.add(frame) {
+            return closed_pipe_is_success(e);
         }
     }
     if reader.torn {
-        // What came after the last step that is whole.
-        let unknown = |record: CgroupRecord<'_>| {
-            let undecided = CgroupFact {
-                boot: record.head.time,
-                cgroup: record.cgroup,
-                path: String::new(),
-                kind: CgroupKind::Undecided,
-            };
-            vec![facts.pop_front().unwrap_or(undecided)]
-        };
-        pipeline.advance(&mut rings, u64::MAX, unknown)?;
+        // The records after the last complete step.
+        replay.advance(u64::MAX)?;
     }
-    let finished = pipeline.finish();
-    for said in upkeep.iter_mut().flat_map(Upkeep::finish) {
-        report.print(&said.text, said.is_warning);
-    }
-    match finished {
-        Ok((mut summary, _)) if !plan.quiet => {
-            upkeep.iter().for_each(|c| c.correct(&mut summary));
+    match replay.finish() {
+        Ok(summary) if !plan.quiet => {
             eprintln!(
                 "replayed {} events of {} to {name}",
                 summary.events,
@@ -101,9 +60,87 @@ pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     }
     if reader.torn && !plan.quiet {
         eprintln!(
-            "warning: {} breaks off: what it holds up to there was replayed",
+            "warning: {} breaks off: everything before the break was replayed",
             path.display()
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+struct Replay {
+    pipeline: Pipeline,
+    upkeep: Option<Upkeep>,
+    report: Report,
+    /// The records that are not resolved yet, by CPU.
+    rings: Vec<Frames>,
+    /// The facts that belong to cgroup records, in the order of the records.
+    facts: VecDeque<CgroupFact>,
+}
+
+impl Replay {
+    fn add(&mut self, frame: CaptureFrame) -> Result<()> {
+        match frame {
+            CaptureFrame::Ring(cpu, bytes) => {
+                let cpu = usize::from(cpu);
+                if self.rings.len() <= cpu {
+                    self.rings.resize_with(cpu + 1, Frames::default);
+                }
+                self.rings[cpu].extend(bytes);
+            }
+            CaptureFrame::Note(Note::Fact {
+                when: FactSource::Record,
+                fact,
+                ..
+            }) => self.facts.push_back(fact),
+            CaptureFrame::Note(Note::Advance { boot }) => {
+                self.advance(boot)?;
+                let upkeep = self.upkeep.iter_mut();
+                let notices = upkeep.flat_map(|upkeep| upkeep.poll(boot, &mut self.pipeline));
+                print(&self.report, notices);
+                let mut progress = self.pipeline.progress();
+                self.upkeep.iter().for_each(|u| u.add_to(&mut progress));
+                self.report.serve(&progress);
+            }
+            CaptureFrame::Note(note) => self.pipeline.note(&note),
+        }
+        Ok(())
+    }
+
+    /// Resolves the records up to the boot time `boot`.
+    fn advance(&mut self, boot: u64) -> Result<()> {
+        let Replay {
+            pipeline,
+            rings,
+            facts,
+            ..
+        } = self;
+        pipeline.advance(rings, boot, |record| vec![next_fact(facts, &record)])
+    }
+
+    /// Writes the rest, and returns the summary.
+    fn finish(mut self) -> Result<Summary> {
+        let finished = self.pipeline.finish();
+        let notices = self.upkeep.iter_mut().flat_map(Upkeep::finish);
+        print(&self.report, notices);
+        let (mut summary, _) = finished?;
+        self.upkeep.iter().for_each(|u| u.correct(&mut summary));
+        Ok(summary)
+    }
+}
+
+/// Returns the fact that the recorder stored for a cgroup record. Without one (an incomplete capture), the cgroup is
+/// undecided.
+fn next_fact(facts: &mut VecDeque<CgroupFact>, record: &CgroupRecord<'_>) -> CgroupFact {
+    facts.pop_front().unwrap_or_else(|| CgroupFact {
+        boot: record.head.time,
+        cgroup: record.cgroup,
+        path: String::new(),
+        kind: CgroupKind::Undecided,
+    })
+}
+
+fn print(report: &Report, notices: impl Iterator<Item = Notice>) {
+    for notice in notices {
+        report.print(&notice.text, notice.is_warning);
+    }
 }

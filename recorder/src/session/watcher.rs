@@ -1,4 +1,7 @@
-//! Watches the machine's cgroups while it is recorded: says of each whether it is a container, and which.
+//! Watches the machine's cgroups during a recording, and decides which container, if any, owns each of them.
+//!
+//! The path decides most cgroups at once. For the others, the state that runtimes write after they create a cgroup is
+//! read again every 20 ms. A thread asks the runtimes' sockets for names that the state does not contain.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -21,40 +24,41 @@ use crate::wire::types::{cgroup_flag, cgroup_state};
 
 /// `CGROUP_KEY_V1` of `bpf/wire.h`.
 const KEY_V1: u64 = 1 << 63;
-/// For how long an undecided cgroup is looked at again: runc keeps its state 7 to 12 ms after it made the cgroup.
+/// The time after which an undecided cgroup counts as the host's. runc writes its state 7 to 12 ms after it creates the
+/// cgroup.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
-/// When a cgroup that a runtime made is taken for a container's though its state is nowhere: before rows are let go.
+/// The time after which a cgroup counts as a container's because a runtime created it, although no state exists. The
+/// pipeline holds rows of undecided cgroups for longer.
 const CREATOR_AFTER: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(20);
-/// Containers that wait for a runtime's answer.
-const ASKED: usize = 1024;
+/// The number of containers that may wait for a runtime's answer.
+const MAX_QUERIES: usize = 1024;
 
-/// What is told to the kernel side about a cgroup.
+/// A decision about a cgroup, for the kernel side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Verdicts {
-    /// Key of the cgroup.
+pub(crate) struct CgroupVerdict {
+    /// The key of the cgroup in the wire format.
     pub(crate) cgroup: u64,
-    /// What it is.
     pub(crate) state: cgroup_state,
 }
 
-/// Looks at the runtimes' state.
+/// The cgroups that are undecided, and the sources that can decide them.
 pub(crate) struct Watcher {
-    resolver: RuntimeState,
+    runtimes: RuntimeState,
     filters: Filters,
     undecided: Vec<Undecided>,
-    ask: SyncSender<RuntimeQuery>,
+    queries: SyncSender<RuntimeQuery>,
     answers: Receiver<(RuntimeQuery, Option<ContainerInfo>)>,
-    /// For the kernel side, since the last time.
-    verdicts: VecDeque<Verdicts>,
+    /// The verdicts since the last call of [`Watcher::verdicts`].
+    verdicts: VecDeque<CgroupVerdict>,
 }
 
-/// What a runtime's socket is asked about a container.
+/// A query to a runtime's socket about a container.
 struct RuntimeQuery {
     boot: u64,
     cgroup: u64,
     path: String,
-    /// What is known without an answer.
+    /// The facts that are known without an answer.
     known: ContainerFacts,
     hint: Option<Runtime>,
 }
@@ -63,38 +67,38 @@ struct Undecided {
     cgroup: u64,
     path: String,
     creator: Option<Runtime>,
-    /// When it was made, boot time.
+    /// The boot time in ns at which the cgroup was created.
     boot: u64,
     since: Instant,
-    last: Instant,
+    last_try: Instant,
 }
 
 impl Watcher {
-    /// A watcher of this machine, with a thread beside it that asks the runtimes' sockets.
+    /// Creates a watcher for this machine, and starts the thread that asks the runtimes' sockets.
     pub(crate) fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
-        let (ask, questions) = sync_channel::<RuntimeQuery>(ASKED);
+        let (queries, received) = sync_channel::<RuntimeQuery>(MAX_QUERIES);
         let (answer, answers) = channel();
-        // Ends when the watcher does, for then no question can come.
+        // The thread ends when the watcher is dropped, because that closes the channel of queries.
         std::thread::spawn(move || {
             let mut api = Api::new(Path::new("/"));
-            for question in questions {
-                let description = api.describe(&question.known.id, question.hint, &question.path);
-                if answer.send((question, description)).is_err() {
+            for query in received {
+                let description = api.describe(&query.known.id, query.hint, &query.path);
+                if answer.send((query, description)).is_err() {
                     return;
                 }
             }
         });
         Watcher {
-            resolver: RuntimeState::new(Path::new("/"), hierarchies),
+            runtimes: RuntimeState::new(Path::new("/"), hierarchies),
             filters,
             undecided: vec![],
-            ask,
+            queries,
             answers,
             verdicts: VecDeque::new(),
         }
     }
 
-    /// Facts about every cgroup that exists now, at boot time `boot`.
+    /// Returns a fact for each existing cgroup, with the boot time `boot`.
     pub(crate) fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
         let cgroups = cgroups::scan(hierarchies);
         cgroups
@@ -102,7 +106,7 @@ impl Watcher {
             .collect()
     }
 
-    /// The facts that a cgroup record stands for, the record's own last.
+    /// Returns the facts that follow from a cgroup record. The last fact is about the record itself.
     pub(crate) fn on_cgroup(&mut self, record: &CgroupRecord<'_>) -> Vec<CgroupFact> {
         let cgroup = record.cgroup;
         let path = String::from_utf8_lossy(record.path).into_owned();
@@ -110,9 +114,9 @@ impl Watcher {
             let fact = self.decide(record.head.time, cgroup, &path, record.comm);
             return vec![fact];
         }
-        let gone = self.undecided.iter().position(|u| u.cgroup == cgroup);
-        let was = gone.map(|i| self.undecided.swap_remove(i));
-        let made_by_runtime = was
+        let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
+        let undecided = index.map(|i| self.undecided.swap_remove(i));
+        let by_creator = undecided
             .filter(|_| record.entered)
             .and_then(|u| self.by_creator(&u));
         let removed = CgroupFact {
@@ -121,11 +125,11 @@ impl Watcher {
             path,
             kind: CgroupKind::Removed,
         };
-        made_by_runtime.into_iter().chain([removed]).collect()
+        by_creator.into_iter().chain([removed]).collect()
     }
 
-    /// What is left of a container whose state was gone before it could be looked at, or is where nobody looks
-    /// (`runc --root`): a runtime made its cgroup, and a process was in it.
+    /// Decides a cgroup by its creator: a cgroup that a runtime created and that a process entered is a container's. So
+    /// containers are found even if their state was removed too early or is in an unknown place (`runc --root`).
     fn by_creator(&mut self, u: &Undecided) -> Option<CgroupFact> {
         let runtime = u.creator?;
         let id = u.path.rsplit('/').next()?.to_string();
@@ -141,42 +145,42 @@ impl Watcher {
         Some(self.known(u.boot, u.cgroup, &u.path, known))
     }
 
-    /// Facts that were learnt meanwhile about cgroups that are there already. `entered` says whether a process has
-    /// been in one.
-    pub(crate) fn late(&mut self, entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
+    /// Returns new facts about cgroups that already exist, from answers of the runtimes and from repeated searches.
+    /// `is_entered` returns whether a process has been in a cgroup.
+    pub(crate) fn late_facts(&mut self, is_entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
         let mut facts = vec![];
-        while let Ok((question, description)) = self.answers.try_recv() {
+        while let Ok((query, description)) = self.answers.try_recv() {
             let RuntimeQuery {
                 boot,
                 cgroup,
                 path,
                 known,
                 ..
-            } = question;
+            } = query;
             facts.push(match description {
                 Some(description) => self.container(boot, cgroup, &path, description),
-                None => self.named_or_not(boot, cgroup, &path, known),
+                None => self.filtered(boot, cgroup, &path, known),
             });
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
             .into_iter()
-            .partition(|u| now - u.last >= RETRY);
+            .partition(|u| now - u.last_try >= RETRY);
         self.undecided = waiting;
         for u in due {
-            let entered = entered(u.cgroup);
+            let entered = is_entered(u.cgroup);
             facts.extend(self.retry(u, now, entered));
         }
         facts
     }
 
-    /// What the kernel side is to be told since the last time.
-    pub(crate) fn verdicts(&mut self) -> impl Iterator<Item = Verdicts> + '_ {
+    /// Returns the verdicts since the last call.
+    pub(crate) fn verdicts(&mut self) -> impl Iterator<Item = CgroupVerdict> + '_ {
         self.verdicts.drain(..)
     }
 
     fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<CgroupFact> {
-        if let Some(owner) = self.resolver.find_undecided(&u.path) {
+        if let Some(owner) = self.runtimes.find_undecided(&u.path) {
             return Some(self.owned(
                 u.boot,
                 u.cgroup,
@@ -193,7 +197,7 @@ impl Watcher {
             return Some(fact);
         }
         if now - u.since < UNDECIDED_FOR {
-            self.undecided.push(Undecided { last: now, ..u });
+            self.undecided.push(Undecided { last_try: now, ..u });
             return None;
         }
         Some(self.fact(u.boot, u.cgroup, &u.path, CgroupKind::Host))
@@ -207,7 +211,7 @@ impl Watcher {
                 runtime_hint,
                 cgroup: own,
             } => self.owned(boot, cgroup, path, &id, runtime_hint, &own),
-            Verdict::Undecided => match self.resolver.find_undecided(path) {
+            Verdict::Undecided => match self.runtimes.find_undecided(path) {
                 Some(owner) => self.owned(
                     boot,
                     cgroup,
@@ -224,7 +228,7 @@ impl Watcher {
                         creator: std::str::from_utf8(comm).ok().and_then(creator),
                         boot,
                         since: now,
-                        last: now,
+                        last_try: now,
                     });
                     self.fact(boot, cgroup, path, CgroupKind::Undecided)
                 }
@@ -232,7 +236,7 @@ impl Watcher {
         }
     }
 
-    /// A cgroup of the container `id`, whose own is at `own`.
+    /// Decides a cgroup that belongs to the container `id`, whose own cgroup is at `own`.
     fn owned(
         &mut self,
         boot: u64,
@@ -242,7 +246,7 @@ impl Watcher {
         hint: Option<Runtime>,
         own: &str,
     ) -> CgroupFact {
-        let description = self.resolver.describe(id, hint, own);
+        let description = self.runtimes.describe(id, hint, own);
         let known = ContainerFacts {
             id: id.to_string(),
             runtime: hint.map(|h| h.to_string()),
@@ -250,18 +254,18 @@ impl Watcher {
         };
         if description.as_ref().is_none_or(|d| !d.complete) && path == own {
             let description = description.clone();
-            let known = description.map_or_else(|| known.clone(), known_of);
+            let known = description.map_or_else(|| known.clone(), facts_of);
             let path = path.to_string();
-            let asked = self.ask.try_send(RuntimeQuery {
+            let sent = self.queries.try_send(RuntimeQuery {
                 boot,
                 cgroup,
                 path: path.clone(),
                 known: known.clone(),
                 hint,
             });
-            // Where a runtime leaves a thousand questions without an answer, its containers go by what else is known.
-            if asked.is_err() {
-                return self.named_or_not(boot, cgroup, &path, known);
+            // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
+            if sent.is_err() {
+                return self.filtered(boot, cgroup, &path, known);
             }
         }
         match description {
@@ -271,11 +275,11 @@ impl Watcher {
     }
 
     fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
-        self.known(boot, cgroup, path, known_of(d))
+        self.known(boot, cgroup, path, facts_of(d))
     }
 
-    /// A container whose name nobody knows is decided by what else is known.
-    fn named_or_not(
+    /// Applies the filters to a container, with its name or without.
+    fn filtered(
         &mut self,
         boot: u64,
         cgroup: u64,
@@ -291,12 +295,13 @@ impl Watcher {
         self.fact(boot, cgroup, path, kind)
     }
 
+    /// Applies the filters to a container. If they need a name that is not known, the cgroup stays undecided until the
+    /// runtime's socket has answered.
     fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: ContainerFacts) -> CgroupFact {
         if self.filters.needs_name(&known) {
-            // Until the runtime's socket has answered.
             return self.fact(boot, cgroup, path, CgroupKind::Undecided);
         }
-        self.named_or_not(boot, cgroup, path, known)
+        self.filtered(boot, cgroup, path, known)
     }
 
     fn fact(&mut self, boot: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
@@ -306,7 +311,7 @@ impl Watcher {
             CgroupKind::Container(_) => cgroup_state::CGROUP_CONTAINER,
             CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_PENDING,
         };
-        self.verdicts.push_back(Verdicts { cgroup, state });
+        self.verdicts.push_back(CgroupVerdict { cgroup, state });
         CgroupFact {
             boot,
             cgroup,
@@ -316,8 +321,8 @@ impl Watcher {
     }
 }
 
-/// What a recording says of a container: text is escaped here.
-fn known_of(d: ContainerInfo) -> ContainerFacts {
+/// Converts a runtime's description to the facts of a recording, and escapes the texts.
+fn facts_of(d: ContainerInfo) -> ContainerFacts {
     let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
     let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
     let mut known = ContainerFacts {
@@ -329,6 +334,7 @@ fn known_of(d: ContainerInfo) -> ContainerFacts {
         namespace: text(d.namespace),
         labels,
     };
-    known.escape_controls(); // labels are JSON, which escapes less
+    // JSON leaves some control characters in the labels unescaped.
+    known.escape_controls();
     known
 }

@@ -1,8 +1,8 @@
 //! Describes containers from the state that runtimes keep on disk.
 //!
-//! A runtime writes most of its state before it creates the cgroup, so even a container that lives for 10 ms has a name.
-//! No file is trusted: sizes are limited, malformed files count as missing, and an id never leads to a path outside its
-//! directory. State of a user is used only for cgroups below that user's slice.
+//! A runtime writes most of its state before it creates the cgroup, so even a container that lives for 10 ms has a
+//! name. No file is trusted: sizes are limited, malformed files count as missing, and an id never leads to a path
+//! outside its directory. State of a user is used only for cgroups below that user's slice.
 
 pub(crate) mod description;
 pub(crate) mod docker;

@@ -39,8 +39,8 @@ fn first(map: &Labels, keys: &[&str]) -> Option<String> {
     keys.iter().find_map(|key| map.get(*key)).cloned()
 }
 
-/// Reads the names in Kubernetes from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`) or from
-/// containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
+/// Reads the names in Kubernetes from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`) or
+/// from containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
 pub(crate) fn kubernetes(map: &Labels) -> Kubernetes {
     let kind = first(
         map,
