@@ -5,7 +5,6 @@ mod commands;
 mod engine;
 mod errors;
 mod messages;
-mod nearest;
 mod output;
 mod questions;
 mod rewrite;

@@ -13,5 +13,6 @@ pub mod syscalls;
 pub mod text;
 pub mod views;
 
-/// Rows of a full batch. A Parquet recording has one row group for each batch.
+/// Rows of a full batch. A Parquet recording has one row group for each batch: smaller row groups compress worse, and larger
+/// ones make a query that needs one row group read more.
 pub const BATCH_ROWS: usize = 262_144;

@@ -1,10 +1,10 @@
 //! Checks of the containers that a command names, and of the kind of the recordings.
 
 use anyhow::bail;
+use ctrace_common::nearest::nearest;
 use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
-use crate::nearest::nearest;
 use crate::questions::container_condition;
 
 /// Checks that the recordings have events of a container.

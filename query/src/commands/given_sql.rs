@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use ctrace_common::nearest::nearest;
 
-use crate::nearest::nearest;
 use crate::questions::QUESTIONS;
 
 /// Returns the SQL of the user.

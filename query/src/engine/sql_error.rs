@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use ctrace_common::nearest::nearest;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::engine::types;
 use crate::errors;
-use crate::nearest::nearest;
 
 /// An error in a statement.
 #[derive(Debug, thiserror::Error)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use ctrace_common::nearest::nearest;
 use ctrace_schema::columns;
 use ctrace_schema::views::{VIEWS, view};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::ViewTable;
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlanBuilder, lit};
 use datafusion::prelude::col;
@@ -22,7 +22,6 @@ use crate::engine::materialized::MaterializedView;
 use crate::engine::session::Engine;
 use crate::engine::sql_error::SqlError;
 use crate::engine::types;
-use crate::nearest::nearest;
 use crate::source::{self, EVENTS, META, RECORDING};
 
 impl Engine {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use arrow::datatypes::DataType;
+use ctrace_schema::text::short_id;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The cells of a row, as text.
@@ -16,8 +17,6 @@ pub(crate) const GAP: &str = "  ";
 const MIN_TEXT_WIDTH: usize = 16;
 /// Number of rows up to which a list is easier to read than a table with fewer columns.
 const FEW_ROWS: usize = 2;
-/// Digits of a container's id that docker prints.
-const SHORT_ID: usize = 12;
 /// The maximum width of a value above the table.
 const SHARED_WIDTH: usize = 40;
 
@@ -89,7 +88,7 @@ impl TableColumn {
         let cell = row[self.index].as_str();
         match &self.shortening {
             Shortening::None => cell.into(),
-            Shortening::Id => cell.get(..SHORT_ID).unwrap_or(cell).into(),
+            Shortening::Id => short_id(cell).into(),
             Shortening::Time { date, digits } => short_time(cell, date, *digits).into(),
         }
     }
@@ -388,11 +387,8 @@ fn distinct_digits<'a>(times: impl Iterator<Item = &'a str>) -> usize {
 /// Whether all cells are ids of containers, and stay distinct when shortened.
 fn are_ids<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let cells: HashSet<&str> = cells.collect();
-    let is_id = |cell: &&str| cell.len() == 64 && cell.bytes().all(|b| b.is_ascii_hexdigit());
-    let short: HashSet<&str> = cells
-        .iter()
-        .filter_map(|cell| cell.get(..SHORT_ID))
-        .collect();
+    let is_id = |cell: &&str| short_id(cell) != *cell;
+    let short: HashSet<&str> = cells.iter().map(|cell| short_id(cell)).collect();
     !cells.is_empty() && cells.iter().all(is_id) && short.len() == cells.len()
 }
 

@@ -8,7 +8,8 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ctrace_format::sqlite::Writer;
-use ctrace_schema::{columns, human};
+use ctrace_schema::columns::FILE_ORDER;
+use ctrace_schema::{BATCH_ROWS, columns, human};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -20,11 +21,9 @@ use crate::engine::QueryError;
 use crate::messages;
 use crate::output::{AnswerWriter, PartialFile, parquet_writer};
 use crate::rewrite::rollups;
-use crate::rewrite::sorted::{ROW_GROUP_ORDER, sorted};
+use crate::rewrite::sorted::sorted;
 use crate::source::{RECORDING, events_table, open_recording};
 
-/// Rows of a row group, as in the files of the recorder.
-const ROW_GROUP_ROWS: usize = 262_144;
 /// Rows of an SQLite transaction.
 const TRANSACTION_ROWS: usize = 32_768;
 
@@ -85,7 +84,7 @@ fn check_target(conversion: &Conversion) -> Result<()> {
     Ok(())
 }
 
-/// Copies the rows in groups of [`ROW_GROUP_ROWS`], and returns their number.
+/// Copies the rows in groups of [`BATCH_ROWS`], and returns their number.
 async fn copy_rows(
     rows: &mut SendableRecordBatchStream,
     target: &mut ConversionTarget,
@@ -97,8 +96,8 @@ async fn copy_rows(
         let mut batch = target.with_schema(&batch.map_err(QueryError::from)?)?;
         total += batch.num_rows() as u64;
         // If the row groups of the source have this size, those of the target are the same.
-        while pending_rows + batch.num_rows() >= ROW_GROUP_ROWS {
-            let missing = ROW_GROUP_ROWS - pending_rows;
+        while pending_rows + batch.num_rows() >= BATCH_ROWS {
+            let missing = BATCH_ROWS - pending_rows;
             pending.push(batch.slice(0, missing));
             target.write(&pending).with_context(|| cannot_write(to))?;
             pending.clear();
@@ -178,7 +177,7 @@ impl ConversionTarget {
         Ok(RecordBatch::try_new(schema.clone(), columns?)?)
     }
 
-    /// Writes a row group: Parquet in [`ROW_GROUP_ORDER`], SQLite in the order of `seq`.
+    /// Writes a row group: Parquet in [`FILE_ORDER`], SQLite in the order of `seq`.
     fn write(&mut self, batches: &[RecordBatch]) -> Result<()> {
         let Some(first) = batches.first() else {
             return Ok(());
@@ -186,7 +185,7 @@ impl ConversionTarget {
         let batch = concat_batches(&first.schema(), batches)?;
         match self {
             ConversionTarget::Parquet(writer, _) => {
-                writer.write(&sorted(&batch, ROW_GROUP_ORDER)?)?;
+                writer.write(&sorted(&batch, FILE_ORDER)?)?;
                 Ok(writer.flush()?)
             }
             ConversionTarget::Sqlite { writer, .. } => {

@@ -14,6 +14,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed, journal};
+use ctrace_schema::columns::FILE_ORDER;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
 use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
@@ -24,7 +25,7 @@ use crate::engine::Engine;
 use crate::messages;
 use crate::output::{PartialFile, recording_options};
 use crate::rewrite::rollups;
-use crate::rewrite::sorted::{ROW_GROUP_ORDER, sorted};
+use crate::rewrite::sorted::sorted;
 use crate::source::{FileKind, events_table, file_kind, read_unclosed, with_schema};
 
 /// Recovers a recording.
@@ -179,7 +180,7 @@ fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<G
         .iter()
         .map(|rows| with_schema(rows, "", &schema))
         .collect();
-    let rows = sorted(&concat_batches(&schema, &rows?)?, ROW_GROUP_ORDER)?;
+    let rows = sorted(&concat_batches(&schema, &rows?)?, FILE_ORDER)?;
     let mut file = vec![];
     let mut writer =
         ArrowWriter::try_new_with_options(&mut file, schema, recording_options(vec![]))?;

@@ -5,9 +5,6 @@ use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use ctrace_schema::columns;
 
-/// The order of the rows in a row group of a Parquet recording: by container, thread and call, as the recorder writes them.
-pub(crate) const ROW_GROUP_ORDER: &[&str] = &["container_id", "tid", "syscall", "compat", "seq"];
-
 /// Sorts rows by some columns of a recording.
 ///
 /// # Errors

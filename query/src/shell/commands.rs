@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::nearest::nearest;
+use ctrace_common::nearest::nearest;
+
 use crate::output::AnswerFormat;
 use crate::shell::input::words;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::nearest::nearest;
+use ctrace_common::nearest::nearest;
 
 /// Number of files that the message lists.
 const MAX_LISTED: usize = 5;

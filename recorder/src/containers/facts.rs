@@ -1,6 +1,6 @@
 //! Facts about cgroups and containers.
 
-use ctrace_schema::text::{escape, printable};
+use ctrace_schema::text::{escape, printable, short_id};
 use serde::{Deserialize, Serialize};
 
 /// A decision about a cgroup, from the watcher or from a raw capture.
@@ -75,14 +75,7 @@ impl ContainerFacts {
 
     /// Returns the value of the column `container`: the name, or the id shortened as in `docker ps`.
     pub(crate) fn display_name(&self) -> String {
-        let short = || {
-            let hex = self.id.len() == 64 && self.id.bytes().all(|b| b.is_ascii_hexdigit());
-            if hex {
-                self.id[..12].to_string()
-            } else {
-                escape(self.id.as_bytes()).into_owned()
-            }
-        };
+        let short = || escape(short_id(&self.id).as_bytes()).into_owned();
         self.name.clone().unwrap_or_else(short)
     }
 }

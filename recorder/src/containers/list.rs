@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use ctrace_schema::text::escape;
+use ctrace_schema::text::{escape, short_id};
 use serde::Serialize;
 
 use crate::containers::api::Api;
@@ -139,7 +139,7 @@ fn describe(
     });
     let container_id = escape(id.as_bytes()).into_owned();
     Running {
-        container: get(|k| &k.name).unwrap_or_else(|| short(&container_id).to_string()),
+        container: get(|k| &k.name).unwrap_or_else(|| short_id(&container_id).to_string()),
         image: get(|k| &k.image),
         runtime: known.as_ref().map(|k| k.runtime).or(container.hint),
         pids: container.pids.len(),
@@ -150,12 +150,6 @@ fn describe(
         labels: labels.collect(),
         container_id,
     }
-}
-
-/// Shortens an id of 64 hex digits to twelve, as Docker does. Names that serve as ids (runc, LXC) are returned whole.
-fn short(id: &str) -> &str {
-    let hex = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex { &id[..12] } else { id }
 }
 
 /// Returns the start time of the oldest process, RFC 3339.
@@ -229,7 +223,7 @@ fn row(container: &Running) -> [String; 7] {
         (pod, _) => pod.clone(),
     };
     [
-        short(&container.container_id).to_string(),
+        short_id(&container.container_id).to_string(),
         container.container.clone(),
         or_dash(container.image.as_deref()),
         or_dash(container.runtime.map(Runtime::as_str)),

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
+use ctrace_format::names;
 use ctrace_format::unclosed::journal;
 
 use crate::limits::memory::Memory;
 use crate::rows::Events;
 use crate::rows::arrow::encoded_schema;
 use crate::sink::parquet::Parquet;
-use crate::sink::segments::directory::PARTIAL;
 use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
@@ -37,10 +37,10 @@ pub(crate) fn parquet(
     }
     refuse(path, force)?;
     let special = path.metadata().is_ok_and(|m| !m.is_file());
-    let mut partial = path.to_path_buf();
-    if !special {
-        partial.as_mut_os_string().push(PARTIAL);
-    }
+    let partial = match special {
+        true => path.to_path_buf(),
+        false => names::partial(path),
+    };
     let files = (create(&partial, true)?, create(&beside, true)?);
     let begun =
         Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
@@ -72,7 +72,7 @@ pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Res
 /// What must not be overwritten is refused.
 pub(crate) fn refuse(path: &Path, force: bool) -> Result<()> {
     let name = path.display();
-    if is_locked(path) {
+    if names::is_being_written(path) {
         bail!("{name} is being written by another ctrace-rec: choose another name");
     }
     if path.exists() && !force {
@@ -111,12 +111,6 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
             .with_context(|| format!("cannot write {name}"))?;
     }
     Ok(file)
-}
-
-/// Whether a recorder writes to it.
-pub(crate) fn is_locked(path: &Path) -> bool {
-    File::open(path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.

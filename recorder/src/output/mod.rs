@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use ctrace_format::names;
 use ctrace_schema::human;
 
 use crate::flight::Flight;
@@ -21,7 +22,7 @@ use crate::records::machine::Machine;
 use crate::sink::Sink;
 use crate::sink::json::JsonLines;
 use crate::sink::segments::Segments;
-use crate::sink::segments::directory::{Directory, host_directory, open_path};
+use crate::sink::segments::directory::Directory;
 use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::Spill;
 use crate::sink::strace::StraceLines;
@@ -73,7 +74,7 @@ impl Output<'_> {
     pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let unfinished = match self.destination {
             Destination::Segments(out) => Some(UnfinishedSegments::new(
-                &host_directory(out, &machine.host),
+                &names::host_directory(out, &machine.host),
                 self.memory.batch(),
             )),
             _ => None,
@@ -159,7 +160,7 @@ impl Output<'_> {
                 Box::new(move |why| {
                     let path = directory.next_path()?;
                     let sink = Box::new(parquet(
-                        &open_path(&path),
+                        &names::open(&path),
                         origin(why),
                         false,
                         sync,
@@ -167,7 +168,7 @@ impl Output<'_> {
                     )?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let end = Box::new(move || {
-                        std::fs::rename(open_path(&to), &to)
+                        std::fs::rename(names::open(&to), &to)
                             .with_context(|| format!("cannot name {}", to.display()))?;
                         directory.remove_oldest();
                         Ok(())
@@ -197,7 +198,7 @@ impl Output<'_> {
 
     /// Creates and locks the directory of this host in `out`: each host has one writer.
     fn directory(&self, out: &Path, machine: &Machine) -> Result<Directory> {
-        let path = host_directory(out, &machine.host);
+        let path = names::host_directory(out, &machine.host);
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
         let lock = create(&path.join(".lock"), true)?;

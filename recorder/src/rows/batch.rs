@@ -9,10 +9,6 @@ use rustc_hash::FxHashMap;
 
 use crate::containers::facts::ContainerFacts;
 
-/// Rows to a batch, which becomes a Parquet row group: smaller groups compress worse, larger ones make a question
-/// that needs one group read more.
-pub(crate) const ROWS_PER_BATCH: usize = 262_144;
-
 /// Index of a string in [`Batch::strings`]; `NONE`: null.
 pub(crate) type StringIndex = u32;
 /// No string, no task, no file: null.

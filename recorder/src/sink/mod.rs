@@ -17,8 +17,9 @@ pub(crate) mod summary;
 use std::time::Duration;
 
 use anyhow::Result;
+use ctrace_schema::BATCH_ROWS;
 
-use crate::rows::{Events, batch};
+use crate::rows::Events;
 use crate::sink::summary::{DumpRequest, Summary};
 
 /// An output that events are written to.
@@ -87,7 +88,7 @@ impl BatchPolicy {
     /// Row groups of a Parquet file.
     const GROUPS: BatchPolicy = BatchPolicy {
         regroups: true,
-        ..BatchPolicy::batches(batch::ROWS_PER_BATCH, Some(WRITE_AFTER))
+        ..BatchPolicy::batches(BATCH_ROWS, Some(WRITE_AFTER))
     };
 }
 

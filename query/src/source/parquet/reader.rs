@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ctrace_format::names;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
     ParquetFileMetrics, ParquetFileReaderFactory,
@@ -155,7 +156,7 @@ impl FileReader {
 
 /// Opens a file, also if the recorder has finished and renamed it meanwhile. Returns the file and its length.
 fn open(path: &std::path::Path) -> io::Result<(File, u64)> {
-    let is_open = path.extension() == Some("open".as_ref());
+    let is_open = names::is_open(path);
     let file = match File::open(path) {
         Err(e) if is_open && e.kind() == ErrorKind::NotFound => {
             File::open(path.with_extension(""))?

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::datatypes::Schema;
 use crc32fast::Hasher;
+use ctrace_format::rollups::{Place, footer_entry};
+use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group};
-use ctrace_schema::rollups::KEY_ROLLUPS;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescPtr;
-use serde_json::json;
 
 use crate::rollups::Rollups;
 use crate::rows::Events;
@@ -176,17 +175,16 @@ fn write_rollups(rollups: &Rollups, out: &mut AtomicFile) -> Result<KeyValue> {
     let mut places = vec![];
     for blob in rollups.blobs() {
         let blob = blob?;
-        places.push(json!({
-            "name": blob.name,
-            "offset": out.len(),
-            "length": blob.bytes.len(),
-            "size": blob.size,
-            "slice": blob.slice,
-        }));
+        places.push(Place {
+            length: blob.bytes.len() as u64,
+            name: blob.name.to_string(),
+            offset: out.len(),
+            size: blob.size as u64,
+            slice: blob.slice,
+        });
         out.append(|append| append.write_all(&blob.bytes))?;
     }
-    let places = serde_json::to_string(&places)?;
-    Ok(KeyValue::new(KEY_ROLLUPS.to_string(), places))
+    Ok(footer_entry(&places)?)
 }
 
 /// A writer that computes the checksum of its bytes.
@@ -230,7 +228,7 @@ fn write_group(
             offset_index,
             ..
         } = close;
-        chunks.push(shift_offsets(metadata, offset)?);
+        chunks.push(shifted(metadata, offset as i64)?);
         pages.extend(column_index);
         offsets.extend(offset_index.map(|mut index| {
             for page in &mut index.page_locations {
@@ -263,18 +261,4 @@ fn write_group(
         group = group.set_ordinal(ordinal);
     }
     Ok((group.build()?, pages, offsets))
-}
-
-/// Adds `offset`, the place of a column chunk in the file, to the offsets in its metadata, which begin at 0.
-fn shift_offsets(
-    chunk: ColumnChunkMetaData,
-    offset: u64,
-) -> Result<ColumnChunkMetaData, ParquetError> {
-    let offset = offset as i64;
-    let (data, dictionary) = (chunk.data_page_offset(), chunk.dictionary_page_offset());
-    chunk
-        .into_builder()
-        .set_data_page_offset(data + offset)
-        .set_dictionary_page_offset(dictionary.map(|dictionary| dictionary + offset))
-        .build()
 }

@@ -7,15 +7,11 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use chrono::Utc;
+use ctrace_format::names;
 use ctrace_format::unclosed::journal;
 
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
-
-/// The suffix of a segment that is being written.
-const OPEN: &str = ".open";
-/// The further suffix of a Parquet file that has too few bytes yet to be opened by readers.
-pub(crate) const PARTIAL: &str = ".partial";
 
 /// The segments of one host in a directory.
 pub(crate) struct Directory {
@@ -26,18 +22,6 @@ pub(crate) struct Directory {
     retention: SizeAndAge,
     /// Keeps other recorders from writing segments of this host here.
     _lock: File,
-}
-
-/// Returns the directory of `host` in `out`. Characters other than letters, digits and `.-_` are percent-encoded.
-pub(crate) fn host_directory(out: &Path, host: &str) -> PathBuf {
-    let mut name = String::from("host=");
-    for byte in host.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(byte.into()),
-            other => name += &format!("%{other:02X}"),
-        }
-    }
-    out.join(name)
 }
 
 impl Directory {
@@ -70,7 +54,7 @@ impl Directory {
             0 => date.join(format!("{time}-{boot}.parquet")),
             n => date.join(format!("{time}-{boot}-{n}.parquet")),
         });
-        let free = |path: &PathBuf| !path.exists() && !open_path(path).exists();
+        let free = |path: &PathBuf| !path.exists() && !names::open(path).exists();
         names.find(free).context("no name is left")
     }
 
@@ -99,41 +83,10 @@ impl Directory {
 /// Returns the segments of a host, unfinished ones of killed recorders included, with their size in bytes and the time
 /// of their last write.
 fn segments(host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let files = paths(host).filter(|path| {
-        let name = path.to_string_lossy();
-        name.ends_with(".parquet") || name.ends_with(".parquet.open")
-    });
+    let files = names::files_of_host(host).filter(|path| names::is_segment(path));
     let files = files.filter_map(|path| {
         let file = path.metadata().ok()?;
         Some((path, file.len(), file.modified().ok()?))
     });
     files.collect()
-}
-
-/// Returns the unfinished segments of a host, oldest first, `.partial` files included.
-pub(crate) fn unfinished(host: &Path) -> Vec<PathBuf> {
-    let unfinished = paths(host).filter(|path| {
-        let name = path.to_string_lossy();
-        name.ends_with(OPEN) || name.ends_with(PARTIAL)
-    });
-    let mut unfinished: Vec<PathBuf> = unfinished.collect();
-    unfinished.sort();
-    unfinished
-}
-
-/// Returns all entries of the `date=` directories of a host.
-fn paths(host: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let inside = |directory: &Path| {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path())
-    };
-    let days = inside(host).filter(|path| path.is_dir());
-    days.flat_map(move |day| inside(&day))
-}
-
-/// Returns the path of a segment while it is written: `path` with the suffix `.open`.
-pub(crate) fn open_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(OPEN);
-    name.into()
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use ctrace_format::names;
 use ctrace_format::unclosed::{self, journal};
+use ctrace_schema::BATCH_ROWS;
 use ctrace_schema::syscalls::Class;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArrayType, DataType, Int64Type};
@@ -17,7 +19,6 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use crate::rows::batch;
 use crate::rows::stored::StoredRows;
 use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::summary::Summary;
@@ -53,8 +54,8 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         Err(_) => close(&file, open, max_row_bytes)?,
     };
     let _ = fs::remove_file(journal::path(open));
-    let path = open.with_extension("");
-    fs::rename(open, &path).with_context(|| format!("cannot rename it to {}", path.display()))?;
+    let path = names::rename_finished(open)
+        .with_context(|| format!("cannot rename it to {}", open.with_extension("").display()))?;
     Ok(Some(Finished { path, events }))
 }
 
@@ -79,7 +80,7 @@ fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
         let rows = rows.context("its journal")?;
         bytes += rows.get_array_memory_size();
         group.push(rows);
-        if bytes >= max_row_bytes || group.len() >= batch::ROWS_PER_BATCH {
+        if bytes >= max_row_bytes || group.len() >= BATCH_ROWS {
             write(std::mem::take(&mut group))?;
             bytes = 0;
         }

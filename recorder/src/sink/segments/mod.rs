@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ctrace_format::names;
 
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
-use crate::sink::segments::directory::{Directory, open_path};
+use crate::sink::segments::directory::Directory;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
 /// Creates the Parquet file of a segment at a path.
@@ -63,7 +64,7 @@ impl Segments {
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
             let path = self.directory.next_path().map_err(DiskFull::detect)?;
-            let sink = Box::new((self.create)(&open_path(&path)).map_err(DiskFull::detect)?);
+            let sink = Box::new((self.create)(&names::open(&path)).map_err(DiskFull::detect)?);
             let summary = Summary::new(&self.machine);
             self.current = Some(Segment {
                 sink,
@@ -81,7 +82,7 @@ impl Segments {
         };
         self.finished_bytes += segment.sink.close(&segment.summary)?;
         let path = &segment.path;
-        fs::rename(open_path(path), path)
+        fs::rename(names::open(path), path)
             .with_context(|| format!("cannot rename the segment to {}", path.display()))?;
         self.current = None;
         self.directory.remove_oldest();

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::anyhow;
+use ctrace_format::names;
 use ctrace_schema::human::count;
 
 use crate::progress::Notice;
-use crate::sink::segments::directory::unfinished;
 use crate::sink::segments::finish::finish;
 
 /// Unfinished segments, and the thread that finishes them.
@@ -28,7 +28,7 @@ impl UnfinishedSegments {
     pub(crate) fn new(host_directory: &Path, max_row_bytes: usize) -> UnfinishedSegments {
         let (sender, notices) = channel();
         UnfinishedSegments {
-            files: unfinished(host_directory),
+            files: names::unfinished(host_directory),
             max_row_bytes,
             thread: None,
             sender,
