@@ -67,7 +67,7 @@ fn perform(cli: Cli) -> Result<ExitCode> {
             containers::list::print(&running, *format, &mut out)
                 .context("cannot print the containers")?;
         }
-        Some(Command::Dump { pid, quiet }) => flight::socket::ask(*pid, *quiet, &mut out)?,
+        Some(Command::Dump { pid, quiet }) => flight::socket::request_dump(*pid, *quiet, &mut out)?,
         Some(Command::Man) => {
             man::write(Cli::command(), "commands", cli::MAN, &mut out)
                 .context("cannot print the man page")?;

@@ -1,14 +1,14 @@
-//! The numbers that reports about a recording are made of.
+//! Progress of a recording, as numbers that the outputs of `report` show.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::records::loss::Misses;
 
-/// How a recording goes.
+/// The state of a recording.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
-    /// Containers that are there.
+    /// Running containers.
     pub(crate) containers: usize,
     /// Events so far.
     pub(crate) events: u64,
@@ -16,38 +16,37 @@ pub(crate) struct Progress {
     pub(crate) lost: BTreeMap<&'static str, u64>,
     /// Parts of events that could not be recorded so far.
     pub(crate) missed: Misses,
-    /// Bytes of the output so far; None: it has no size.
+    /// Size of the output so far, in bytes; `None` if the output has no size.
     pub(crate) bytes: Option<u64>,
-    /// How long events waited in the kernel at most, since this was told last.
+    /// Longest time that an event waited in the kernel's rings, since the last report.
     pub(crate) lag: Duration,
-    /// Bytes that wait in memory because the disk is full; None: it is not.
+    /// Memory of events that wait because the disk is full; `None` if the disk is not full.
     pub(crate) spilled_bytes: Option<u64>,
-    /// What is in the ring, if there is one.
+    /// Use of the ring, if the recording has one.
     pub(crate) ring: Option<RingUse>,
 }
 
 impl Progress {
-    /// Events lost so far, of all classes.
+    /// Returns the number of events lost so far, of all classes.
     pub(crate) fn total_lost(&self) -> u64 {
         self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 }
 
-/// What a ring holds.
+/// The use of a ring in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RingUse {
-    /// Bytes of memory.
+    /// Memory of the ring.
     pub(crate) bytes: u64,
-    /// From its oldest event to its newest.
+    /// Time from the oldest event to the newest.
     pub(crate) reach: Duration,
-    /// How often it was written out.
+    /// Dumps that were written.
     pub(crate) dumps: u64,
 }
 
-/// What somebody is to be told.
+/// A message for the user, printed by `report`.
 pub(crate) struct Notice {
-    /// A sentence.
     pub(crate) text: String,
-    /// Whether it is one that nobody may silence.
+    /// Whether the message is a warning, which `--quiet` does not silence.
     pub(crate) is_warning: bool,
 }

@@ -141,7 +141,7 @@ fn garbage_is_refused_and_never_a_panic() {
     std::fs::write(&file, b"not a capture").unwrap();
     let refused = replay_to_stdout(&file, &["--format", "json"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("is no raw capture"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not a raw capture"));
 
     // Flipped bytes anywhere give an error or a warning, but no panic (101) and no signal.
     for i in (13..bytes.len()).step_by(bytes.len() / 50) {

@@ -1,7 +1,8 @@
-//! What a recording that begins in the middle has to be told of what was there before: the rows that say which containers
-//! there are, and by which fork and exec the processes came that are alive.
+//! Rows about live containers and processes, kept after the ring has removed them.
 //!
-//! It is fed what the ring lets go of.
+//! A dump begins in the middle of a recording. To identify what existed before, the dump begins with the row of each
+//! live container, and the last fork and exec of each live process. These rows are picked from the frames that the ring
+//! removes, and dropped when a later row reports that the container has stopped or the process has exited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,75 +15,76 @@ use rustc_hash::FxHashMap;
 use crate::ring::evicted::Evicted;
 use crate::ring::frame::{ContainerRef, Frame, read_frames};
 use crate::rows::Events;
-use crate::rows::runs::{Series, stretches};
+use crate::rows::runs::{Series, for_each_common_run};
 use crate::rows::single::{SingleRows, Value};
 
-/// CLONE_THREAD of clone(2): what was made is no process.
+/// CLONE_THREAD of clone(2): the call created a thread, not a process.
 const CLONE_THREAD: i64 = 0x10000;
 
-/// The rows.
-pub(crate) struct Alive {
-    /// By number.
+/// The rows about live containers and processes.
+pub(crate) struct AliveRows {
+    /// Rows by sequence number.
     rows: BTreeMap<i64, AliveRow>,
-    /// Numbers of the rows of what is alive.
-    of: FxHashMap<AliveThing, Vec<i64>>,
+    /// Sequence numbers of the rows of each container and process.
+    by_entity: FxHashMap<Entity, Vec<i64>>,
     bytes: usize,
-    /// Bytes that it may take: of more, the oldest go.
-    most: usize,
+    /// Memory limit. Above, the oldest rows are dropped.
+    max_bytes: usize,
 }
 
-/// What is alive.
+/// A container or process, while it lives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum AliveThing {
+enum Entity {
     Container(ContainerRef),
     Process(i64),
 }
 
 struct AliveRow {
-    thing: AliveThing,
+    entity: Entity,
     owner: ContainerRef,
-    /// Its values: for each the column, and the number or the length and the text, little-endian.
+    /// Values of the row. For each: the column, and either the number, or the length of the text and the text; numbers
+    /// are little-endian.
     values: Box<[u8]>,
 }
 
-/// What a row means for what is alive.
-enum Means {
-    /// Nothing of before counts.
-    Begins,
-    /// It is something else now: the row takes the place of the last of this kind.
-    Becomes,
-    Ends,
+/// The effect of a row on the rows of its container or process.
+enum Transition {
+    /// The entity started: earlier rows with the same identity are dropped.
+    Started,
+    /// The process executed another program: the row repositions the previous exec, not the fork.
+    Executed,
+    Ended,
 }
 
-/// Bytes of memory that a row takes beside its values, about.
-const BESIDE: usize = 192;
+/// Approximate memory of a row in addition to its values.
+const ROW_OVERHEAD_BYTES: usize = 192;
 
-impl Alive {
-    /// Nothing is alive.
-    pub(crate) fn new(most: usize) -> Alive {
-        Alive {
+impl AliveRows {
+    pub(crate) fn new(max_bytes: usize) -> AliveRows {
+        AliveRows {
             rows: BTreeMap::new(),
-            of: FxHashMap::default(),
+            by_entity: FxHashMap::default(),
             bytes: 0,
-            most,
+            max_bytes,
         }
     }
 
-    /// Takes in what has been let go of, frame by frame in the order of time.
+    /// Picks the rows about containers and processes from frames that the ring has removed. Frames of a container come
+    /// in the order of time.
     ///
     /// # Errors
-    /// None, unless memory has been damaged.
-    pub(crate) fn learn(&mut self, gone: &[Arc<Frame>]) -> Result<()> {
-        for frame in gone {
-            let kept = read_frames([frame])?;
-            let mut rows = picked(&kept, &telling(&kept));
+    /// The memory of a frame is damaged.
+    pub(crate) fn add(&mut self, removed: &[Arc<Frame>]) -> Result<()> {
+        for frame in removed {
+            let events = read_frames([frame])?;
+            let mut rows = rows_at(&events, &lifecycle_positions(&events));
             let seq = |row: &Vec<(usize, Value)>| number(row, "seq");
             rows.sort_by_key(seq);
             for row in rows {
-                self.take(&frame.owner, &row);
+                self.add_row(&frame.owner, &row);
             }
         }
-        while self.bytes > self.most
+        while self.bytes > self.max_bytes
             && let Some(seq) = self.rows.keys().next().copied()
         {
             self.remove(seq);
@@ -90,25 +92,23 @@ impl Alive {
         Ok(())
     }
 
-    fn take(&mut self, owner: &ContainerRef, row: &[(usize, Value)]) {
-        let Some((thing, means)) = meaning(owner, row) else {
+    fn add_row(&mut self, owner: &ContainerRef, row: &[(usize, Value)]) {
+        let Some((entity, transition)) = transition(owner, row) else {
             return;
         };
-        let known = self.of.entry(thing.clone()).or_default();
-        let gone = match means {
-            Means::Begins | Means::Ends => std::mem::take(known),
-            // The first is the fork, if there was one.
-            Means::Becomes => known.split_off(known.len().min(1)),
+        let known = self.by_entity.entry(entity.clone()).or_default();
+        let replaced = match transition {
+            Transition::Started | Transition::Ended => std::mem::take(known),
+            // The first row is the fork, if the fork was recorded.
+            Transition::Executed => known.split_off(known.len().min(1)),
         };
-        gone.into_iter().for_each(|seq| self.remove(seq));
-        if let Means::Ends = means {
-            self.of.remove(&thing);
-            if let AliveThing::Container(_) = thing {
-                let of = |row: &AliveRow| row.owner == *owner;
-                let gone: Vec<i64> = (self.rows.iter().filter(|(_, row)| of(row)))
-                    .map(|(seq, _)| *seq)
-                    .collect();
-                gone.into_iter().for_each(|seq| self.remove(seq));
+        replaced.into_iter().for_each(|seq| self.remove(seq));
+        if let Transition::Ended = transition {
+            self.by_entity.remove(&entity);
+            if let Entity::Container(_) = entity {
+                let rows = self.rows.iter().filter(|(_, row)| row.owner == *owner);
+                let owned: Vec<i64> = rows.map(|(seq, _)| *seq).collect();
+                owned.into_iter().for_each(|seq| self.remove(seq));
             }
             return;
         }
@@ -116,13 +116,13 @@ impl Alive {
             return;
         };
         let values = encode(row);
-        self.bytes += values.len() + BESIDE;
-        self.of.entry(thing.clone()).or_default().push(seq);
+        self.bytes += values.len() + ROW_OVERHEAD_BYTES;
+        self.by_entity.entry(entity.clone()).or_default().push(seq);
         let owner = owner.clone();
         self.rows.insert(
             seq,
             AliveRow {
-                thing,
+                entity,
                 owner,
                 values,
             },
@@ -133,31 +133,31 @@ impl Alive {
         let Some(row) = self.rows.remove(&seq) else {
             return;
         };
-        self.bytes -= row.values.len() + BESIDE;
-        if let Some(known) = self.of.get_mut(&row.thing) {
+        self.bytes -= row.values.len() + ROW_OVERHEAD_BYTES;
+        if let Some(known) = self.by_entity.get_mut(&row.entity) {
             known.retain(|known| *known != seq);
             if known.is_empty() {
-                self.of.remove(&row.thing);
+                self.by_entity.remove(&row.entity);
             }
         }
     }
 
-    /// All rows, the oldest first.
-    pub(crate) fn lines(&self) -> SingleRows {
-        let mut lines = SingleRows::new();
+    /// Returns all rows, the oldest first.
+    pub(crate) fn to_rows(&self) -> SingleRows {
+        let mut rows = SingleRows::new();
         for row in self.rows.values() {
-            lines.push(&decode(&row.values));
+            rows.push(&decode(&row.values));
         }
-        lines
+        rows
     }
 
-    /// Bytes that it takes.
+    /// Returns the memory of the rows.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes out of what was evicted what is here.
-    pub(crate) fn take_from(&self, evicted: &mut Evicted) {
+    /// Subtracts the rows that are kept here from the counts of evicted events.
+    pub(crate) fn subtract_from(&self, evicted: &mut Evicted) {
         let (start, end) = evicted.span;
         for row in self.rows.values().filter(|row| row.owner == evicted.owner) {
             let values = decode(&row.values);
@@ -172,15 +172,15 @@ impl Alive {
     }
 }
 
-/// Places of the rows that may say what is alive.
-fn telling(events: &dyn Events) -> Vec<usize> {
+/// Returns the positions of the rows that may report a start, exec or end of a container or process.
+fn lifecycle_positions(events: &dyn Events) -> Vec<usize> {
     let names = ["kind", "syscall", "child_pid"];
     let series = names.map(|name| events.column(name));
     let columns = [series[0].runs(), series[1].runs(), series[2].runs()];
     let text = |value: Option<i64>| events.strings().get(value? as usize).map(|text| &**text);
-    let (mut rows, mut at) = (vec![], 0);
-    stretches(&columns, |values, count| {
-        let tells = match text(values[0]) {
+    let (mut positions, mut position) = (vec![], 0);
+    for_each_common_run(&columns, |values, count| {
+        let is_lifecycle = match text(values[0]) {
             Some("syscall") => {
                 values[2].is_some()
                     || text(values[1]).is_some_and(|call| call.starts_with("execve"))
@@ -188,26 +188,26 @@ fn telling(events: &dyn Events) -> Vec<usize> {
             Some("process" | "container") => true,
             _ => false,
         };
-        if tells {
-            rows.extend(at..at + count);
+        if is_lifecycle {
+            positions.extend(position..position + count);
         }
-        at += count;
+        position += count;
     });
-    rows
+    positions
 }
 
-/// The values of the rows at these places, which ascend.
-fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
-    let mut rows = vec![vec![]; places.len()];
-    if places.is_empty() {
+/// Returns the values of the rows at `positions`, which are ascending.
+fn rows_at(events: &dyn Events, positions: &[usize]) -> Vec<Vec<(usize, Value)>> {
+    let mut rows = vec![vec![]; positions.len()];
+    if positions.is_empty() {
         return rows;
     }
     for (i, column) in COLUMNS.iter().enumerate() {
         let series: Series = events.column(column.name);
         let (mut runs, mut end) = (series.runs().iter(), 0);
         let mut value = None;
-        for (row, place) in rows.iter_mut().zip(places) {
-            while end <= *place
+        for (row, position) in rows.iter_mut().zip(positions) {
+            while end <= *position
                 && let Some(run) = runs.next()
             {
                 (value, end) = (run.value(), end + run.rows());
@@ -224,23 +224,27 @@ fn picked(events: &dyn Events, places: &[usize]) -> Vec<Vec<(usize, Value)>> {
     rows
 }
 
-/// What a row is about, if it says what is alive.
-fn meaning(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(AliveThing, Means)> {
+/// Returns the container or process that a row reports a start, exec or end of.
+fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, Transition)> {
     let is = |name: &str, value: &str| text(row, name) == Some(value);
     if is("kind", "container") {
-        let thing = AliveThing::Container(owner.clone());
-        let ends = is("action", "stopped");
-        return Some((thing, if ends { Means::Ends } else { Means::Begins }));
+        let stopped = is("action", "stopped");
+        let transition = if stopped {
+            Transition::Ended
+        } else {
+            Transition::Started
+        };
+        return Some((Entity::Container(owner.clone()), transition));
     }
     if is("kind", "process") {
-        return Some((AliveThing::Process(number(row, "pid")?), Means::Ends));
+        return Some((Entity::Process(number(row, "pid")?), Transition::Ended));
     }
     let ret = number(row, "ret")?;
     if let Some(child) = number(row, "child_pid") {
         let thread = number(row, "flags").unwrap_or(0) & CLONE_THREAD != 0;
-        return (ret > 0 && !thread).then_some((AliveThing::Process(child), Means::Begins));
+        return (ret > 0 && !thread).then_some((Entity::Process(child), Transition::Started));
     }
-    (ret == 0).then_some((AliveThing::Process(number(row, "pid")?), Means::Becomes))
+    (ret == 0).then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
 }
 
 fn value<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a Value> {
@@ -303,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_the_same_when_it_is_read_again() {
+    fn a_decoded_row_equals_the_encoded_row() {
         let row = vec![
             (0, Value::Number(-7)),
             (3, Value::Text("wéb".into())),

@@ -1,4 +1,4 @@
-//! Writing the ring out: in a thread of its own, while the recording goes on.
+//! A dump: writes the frames of the ring to a file, in a thread of its own, while the recording continues.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,166 +16,173 @@ use crate::rows::single::SingleRows;
 use crate::sink::Sink;
 use crate::sink::summary::{DumpRequest, Summary};
 
-/// Rows that are written together at most.
-const ROWS: usize = 131_072;
-/// How long frames wait for more that are to be written with them.
+/// Maximum number of rows in a batch that is written to the sink.
+const MAX_ROWS: usize = 131_072;
+/// Time without new frames after which the remaining frames are written, even if they do not fill a batch.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A file that a dump goes into.
+/// A file that was created for a dump.
 pub(crate) struct StartedDump {
-    /// What writes it.
     pub(crate) sink: Box<dyn Sink>,
-    /// Where it is when it is finished.
+    /// Path of the finished file.
     pub(crate) path: PathBuf,
-    /// To be called when it is finished.
-    pub(crate) end: Box<dyn FnOnce() -> Result<()> + Send>,
+    /// Called after the sink has finished: renames the file to `path` if necessary.
+    pub(crate) on_finished: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// Begins a file.
+/// Creates the file of a dump.
 pub(crate) type OpenDump = Box<dyn FnMut(&DumpRequest) -> Result<StartedDump> + Send>;
 
 /// A dump that is being written.
 pub(crate) struct Dump {
-    parts: Sender<DumpMessage>,
+    messages: Sender<DumpMessage>,
     thread: JoinHandle<()>,
 }
 
 enum DumpMessage {
     Rows(SingleRows),
     Frames(Vec<Arc<Frame>>),
+    /// The dump ends. The summary describes the recording except for its rows.
     End(Box<Summary>),
 }
 
 impl Dump {
-    /// Begins one in `begun`, and tells `shared` what becomes of it. Rows that take no more than `most` bytes are in memory
-    /// at a time.
+    /// Starts a thread that writes to the file `started`, with at most `max_unpacked_bytes` of decompressed rows in
+    /// memory, and reports the result to `shared`.
     ///
     /// # Errors
-    /// There is no thread.
+    /// The thread cannot be started.
     pub(crate) fn begin(
-        begun: StartedDump,
-        why: DumpRequest,
-        most: usize,
+        started: StartedDump,
+        request: DumpRequest,
+        max_unpacked_bytes: usize,
         shared: Arc<FlightShared>,
     ) -> Result<Dump> {
-        let (parts, waiting) = channel();
+        let (messages, received) = channel();
         let thread = std::thread::Builder::new()
             .name("dump".to_string())
-            .spawn(move || shared.ended(run(&waiting, begun, why, most)))
+            .spawn(move || {
+                shared.report_ended(run(&received, started, request, max_unpacked_bytes))
+            })
             .context("cannot start a thread")?;
-        Ok(Dump { parts, thread })
+        Ok(Dump { messages, thread })
     }
 
-    /// Adds rows that are no ring's: what was there before, and what is missing.
-    pub(crate) fn lines(&self, lines: SingleRows) {
-        self.send(DumpMessage::Rows(lines));
+    /// Adds rows that are not in the ring: the rows of live containers and processes, and gap rows.
+    pub(crate) fn add_rows(&self, rows: SingleRows) {
+        self.send(DumpMessage::Rows(rows));
     }
 
-    /// Adds frames.
-    pub(crate) fn frames(&self, frames: Vec<Arc<Frame>>) {
+    pub(crate) fn add_frames(&self, frames: Vec<Arc<Frame>>) {
         self.send(DumpMessage::Frames(frames));
     }
 
-    /// Has it finished. `summary` says what is known beside its rows.
+    /// Ends the dump. `summary` describes the recording; its counts of rows are replaced by those of the dump.
     pub(crate) fn end(&self, summary: &Summary) {
         self.send(DumpMessage::End(Box::new(summary.clone())));
     }
 
     fn send(&self, message: DumpMessage) {
-        // Where it has failed, it has said so.
-        let _ = self.parts.send(message);
+        // A dump that failed has reported its error.
+        let _ = self.messages.send(message);
     }
 
-    /// Whether something is still being written.
+    /// Returns whether the dump is still being written.
     pub(crate) fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// Waits until it is.
+    /// Waits until the dump is finished.
     pub(crate) fn join(self) {
-        drop(self.parts);
+        drop(self.messages);
         let _ = self.thread.join();
     }
 }
 
-/// What has come and is not written.
+/// The dump thread's sink, and the frames that are not written yet.
 struct DumpWriter {
     sink: Box<dyn Sink>,
     summary: Summary,
-    frames: VecDeque<Arc<Frame>>,
-    rows: usize,
-    most: usize,
+    pending: VecDeque<Arc<Frame>>,
+    max_rows: usize,
+    max_unpacked_bytes: usize,
 }
 
 fn run(
-    waiting: &Receiver<DumpMessage>,
-    begun: StartedDump,
-    why: DumpRequest,
-    most: usize,
+    messages: &Receiver<DumpMessage>,
+    started: StartedDump,
+    request: DumpRequest,
+    max_unpacked_bytes: usize,
 ) -> Result<Dumped> {
-    let StartedDump { sink, path, end } = begun;
+    let StartedDump {
+        sink,
+        path,
+        on_finished,
+    } = started;
     let mut writer = DumpWriter {
-        rows: sink.batch_policy().max_rows.min(ROWS),
+        max_rows: sink.batch_policy().max_rows.min(MAX_ROWS),
         sink,
         summary: Summary::default(),
-        frames: VecDeque::new(),
-        most,
+        pending: VecDeque::new(),
+        max_unpacked_bytes,
     };
     let summary = loop {
-        match waiting.recv_timeout(PATIENCE) {
-            Ok(DumpMessage::Rows(lines)) => writer.lines(&lines)?,
+        match messages.recv_timeout(PATIENCE) {
+            Ok(DumpMessage::Rows(rows)) => writer.write_rows(&rows)?,
             Ok(DumpMessage::Frames(frames)) => {
-                writer.frames.extend(frames);
-                writer.write(false)?;
+                writer.pending.extend(frames);
+                writer.write_frames(false)?;
             }
             Ok(DumpMessage::End(summary)) => break *summary,
-            Err(RecvTimeoutError::Timeout) => writer.write(true)?,
+            Err(RecvTimeoutError::Timeout) => writer.write_frames(true)?,
             Err(RecvTimeoutError::Disconnected) => break Summary::default(),
         }
     };
-    writer.write(true)?;
-    let counted = summary.with_counts_of(writer.summary, &why);
+    writer.write_frames(true)?;
+    let counted = summary.with_counts_of(writer.summary, &request);
     let bytes = writer.sink.finish(&counted)?;
-    end()?;
+    on_finished()?;
     Ok(Dumped {
         path,
         events: counted.events,
         bytes,
-        why,
+        request,
     })
 }
 
 impl DumpWriter {
-    fn lines(&mut self, lines: &SingleRows) -> Result<()> {
-        if lines.rows() > 0 {
-            self.sink.write(lines)?;
-            // When they began says nothing of when the dump does.
-            self.summary.count(lines, false);
+    fn write_rows(&mut self, rows: &SingleRows) -> Result<()> {
+        if rows.rows() > 0 {
+            self.sink.write(rows)?;
+            // Their times are older than the start of the dump.
+            self.summary.count(rows, false);
         }
         Ok(())
     }
 
-    /// Writes the frames that are enough for a row group; `all`: also if they are not.
-    fn write(&mut self, all: bool) -> Result<()> {
+    /// Writes the pending frames in batches of up to `max_rows` rows; with `all`, also the last batch if it is not
+    /// full.
+    fn write_frames(&mut self, all: bool) -> Result<()> {
         loop {
-            let (mut rows, mut bytes, mut count) = (0, 0, 0);
-            for frame in &self.frames {
-                (rows, bytes) = (rows + frame.rows, bytes + frame.unpacked);
-                if count > 0 && (rows > self.rows || bytes > self.most) {
+            let (mut rows, mut unpacked_bytes, mut count) = (0, 0, 0);
+            for frame in &self.pending {
+                rows += frame.rows;
+                unpacked_bytes += frame.unpacked_bytes;
+                if count > 0 && (rows > self.max_rows || unpacked_bytes > self.max_unpacked_bytes) {
                     break;
                 }
                 count += 1;
             }
-            if count == 0 || count == self.frames.len() && !all {
+            if count == 0 || count == self.pending.len() && !all {
                 return Ok(());
             }
-            let mut group: Vec<_> = self.frames.drain(..count).collect();
-            // Rows of a container stand together.
+            let mut group: Vec<_> = self.pending.drain(..count).collect();
+            // Rows of one container are adjacent in the file.
             group.sort_by(|a, b| a.owner.container_id.cmp(&b.owner.container_id));
-            let kept = read_frames(&group)?;
+            let rows = read_frames(&group)?;
             drop(group);
-            self.sink.write(&kept)?;
-            self.summary.count(&kept, true);
+            self.sink.write(&rows)?;
+            self.summary.count(&rows, true);
         }
     }
 }

@@ -1,4 +1,9 @@
-//! The flight recorder: keeps the recent past in a ring, and writes it out when it is told to.
+//! The flight recorder (`--ring`): a sink that keeps recent events in a ring, and dumps them to a file on request.
+//!
+//! A dump is requested with `ctrace-rec dump` ([`socket`]), SIGUSR1, or an event that meets the condition of
+//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`alive`]), contains the
+//! ring, and receives new events for the time `--after`. A thread writes the file ([`dump`]) while the recording
+//! continues.
 
 pub(crate) mod alive;
 pub(crate) mod dump;
@@ -12,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::flight::alive::Alive;
+use crate::flight::alive::AliveRows;
 use crate::flight::dump::{Dump, OpenDump};
 use crate::flight::shared::FlightShared;
 use crate::flight::trigger::Trigger;
@@ -26,40 +31,41 @@ use crate::rows::Events;
 use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, WRITE_AFTER};
 
-/// What may take how much of the ring: rows of what is alive, one part of so many.
-const LIVING: u64 = 16;
-/// A trigger is armed again when its condition has not been met for so long, at least.
-const QUIET: Duration = Duration::from_secs(1);
-/// How often a batch ends at least and at most: what is in one is compressed together, and is let go of together.
-const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// Rows of live containers and processes may use 1/16 of the ring.
+const ALIVE_SHARE: u64 = 16;
+/// Minimum time without an event that meets the condition, before the trigger is armed again.
+const MIN_QUIET: Duration = Duration::from_secs(1);
+/// Minimum and maximum time after which a batch ends: events of a batch are compressed together and removed together.
+const BATCH_TIME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
-/// A ring that events go into, and out of which dumps are made.
+/// A sink that keeps events in a ring, and writes dumps of the ring.
 pub(crate) struct Flight {
     ring: Ring,
-    living: Alive,
+    alive: AliveRows,
     trigger: Option<Trigger>,
-    /// How long a dump goes on.
+    /// Time for which a dump continues to receive new events (`--after`).
     after: Duration,
     shared: Arc<FlightShared>,
     open: OpenDump,
     dump: Option<Dump>,
-    /// Whether the dump takes what comes.
-    grows: bool,
+    /// Whether the dump receives new events.
+    dump_receives: bool,
     host: String,
-    /// The last row that the trigger has seen, by its number.
-    seen: i64,
-    /// When its condition was met last, ns since 1970 UTC.
-    met: Option<i64>,
-    every: Duration,
-    /// Bytes of rows that a dump may unpack.
-    unpacked: usize,
+    /// Sequence number of the last row that the trigger has checked.
+    last_checked_seq: i64,
+    /// `time` of the last event that met the condition, ns since 1970 UTC.
+    last_met_ns: Option<i64>,
+    batch_time: Duration,
+    /// Memory for decompressed rows of a dump.
+    max_unpacked_bytes: usize,
 }
 
 impl Flight {
-    /// Keeps what `limits` say of `machine`, with `memory` beside the ring, and begins dumps with `open`.
+    /// Creates a ring with the size and age of `limits` for a recording of `machine`, with `memory` for everything
+    /// else. The function `open` creates the file of each dump.
     ///
     /// # Errors
-    /// zstd has no memory.
+    /// zstd cannot allocate memory.
     pub(crate) fn new(
         limits: SizeAndAge,
         memory: Memory,
@@ -68,113 +74,122 @@ impl Flight {
         open: OpenDump,
     ) -> Result<Flight> {
         let bytes = limits.bytes.unwrap_or(0);
-        let living = bytes / LIVING;
+        let alive_bytes = bytes / ALIVE_SHARE;
         let ring = Ring::new(SizeAndAge {
-            bytes: Some(bytes - living),
+            bytes: Some(bytes - alive_bytes),
             ..limits
         })?;
-        let every = limits.age.map_or(EVERY.1, |age| age / 60);
+        let batch_time = limits.age.map_or(BATCH_TIME.1, |age| age / 60);
         Ok(Flight {
             ring,
-            living: Alive::new(living as usize),
+            alive: AliveRows::new(alive_bytes as usize),
             trigger,
             after,
             shared: Arc::default(),
             open,
             dump: None,
-            grows: false,
+            dump_receives: false,
             host: machine.host.clone(),
-            seen: -1,
-            met: None,
-            every: every.clamp(EVERY.0, EVERY.1),
-            unpacked: memory.batches(),
+            last_checked_seq: -1,
+            last_met_ns: None,
+            batch_time: batch_time.clamp(BATCH_TIME.0, BATCH_TIME.1),
+            max_unpacked_bytes: memory.batches(),
         })
     }
 
-    /// What it tells.
     pub(crate) fn shared(&self) -> Arc<FlightShared> {
         self.shared.clone()
     }
 
-    /// Looks whether an event meets the condition.
-    fn look(&mut self, events: &dyn Events) {
+    /// Requests a dump if an event meets the trigger's condition and the trigger is armed.
+    fn check_trigger(&mut self, events: &dyn Events) {
         let Some(trigger) = &self.trigger else {
             return;
         };
-        let found = trigger.first(events, self.seen);
+        let found = trigger.find(events, self.last_checked_seq);
         let last = events
             .column("seq")
             .runs()
             .iter()
             .filter_map(|run| run.value())
             .max();
-        self.seen = self.seen.max(last.unwrap_or(-1));
+        self.last_checked_seq = self.last_checked_seq.max(last.unwrap_or(-1));
         let time = match found {
             Ok(Some(time)) => time,
             Ok(None) => return,
             Err(e) => {
-                // Once; the recording goes on without it.
-                self.shared.told(|told| told.warning = Some(e.to_string()));
+                // Warn once; the recording continues without the trigger.
+                self.shared
+                    .with_messages(|messages| messages.warning = Some(e.to_string()));
                 self.trigger = None;
                 return;
             }
         };
-        let quiet = self.after.max(QUIET).as_nanos() as i64;
-        let armed = self.met.is_none_or(|met| time.saturating_sub(met) >= quiet);
-        self.met = Some(self.met.unwrap_or(time).max(time));
+        let quiet_ns = self.after.max(MIN_QUIET).as_nanos() as i64;
+        let armed = self
+            .last_met_ns
+            .is_none_or(|met| time.saturating_sub(met) >= quiet_ns);
+        self.last_met_ns = Some(self.last_met_ns.unwrap_or(time).max(time));
         if armed && self.dump.as_ref().is_none_or(|dump| !dump.is_running()) {
             let reason = DumpReason::Trigger(trigger.condition().to_string());
-            self.shared
-                .told(|told| told.hit = Some(DumpRequest { reason, time }));
+            self.shared.with_messages(|messages| {
+                messages.trigger_request = Some(DumpRequest { reason, time })
+            });
         }
     }
 
-    /// Begins to write what there is.
-    fn begin(&mut self, why: DumpRequest) -> Result<()> {
-        // Whatever else was to have it written has it by this.
-        let _ = self.shared.take_hit();
-        let gone = self.ring.expire(why.time);
-        self.living.learn(&gone)?;
-        let begun = match (self.open)(&why) {
-            Ok(begun) => begun,
+    /// Starts a dump of the ring.
+    fn begin(&mut self, request: DumpRequest) -> Result<()> {
+        // This dump also answers a request by the trigger that nobody has read yet.
+        let _ = self.shared.take_trigger_request();
+        let expired = self.ring.expire(request.time);
+        self.alive.add(&expired)?;
+        let started = match (self.open)(&request) {
+            Ok(started) => started,
             Err(e) => {
-                self.shared.ended(Err(e));
+                self.shared.report_ended(Err(e));
                 return Ok(());
             }
         };
-        let mut lines = self.living.lines();
-        let mut evicted = self.ring.evicted(self.ring.start().unwrap_or(i64::MIN));
-        number(&mut evicted);
+        let mut rows = self.alive.to_rows();
+        let mut evicted = self.ring.evicted(self.ring.start_ns().unwrap_or(i64::MIN));
+        number_gaps(&mut evicted);
         for evicted in &mut evicted {
-            self.living.take_from(evicted);
-            evicted.push_gaps(&mut lines, &self.host, Cause::Evicted.as_str());
+            self.alive.subtract_from(evicted);
+            evicted.push_gaps(&mut rows, &self.host, Cause::Evicted.as_str());
         }
-        let dump = Dump::begin(begun, why, self.unpacked, self.shared.clone())?;
-        dump.lines(lines);
-        dump.frames(self.ring.frames());
-        (self.dump, self.grows) = (Some(dump), true);
+        let dump = Dump::begin(
+            started,
+            request,
+            self.max_unpacked_bytes,
+            self.shared.clone(),
+        )?;
+        dump.add_rows(rows);
+        dump.add_frames(self.ring.frames());
+        (self.dump, self.dump_receives) = (Some(dump), true);
         Ok(())
     }
 
     fn end(&mut self, summary: &Summary) {
-        if std::mem::take(&mut self.grows)
+        if std::mem::take(&mut self.dump_receives)
             && let Some(dump) = &self.dump
         {
             dump.end(summary);
         }
     }
 
-    fn tell(&self) {
-        let bytes = self.ring.bytes() + self.living.bytes();
+    /// Reports the use of the ring to the main thread.
+    fn report_use(&self) {
+        let bytes = self.ring.bytes() + self.alive.bytes();
         self.shared.bytes.store(bytes as u64, Ordering::Relaxed);
         self.shared
-            .reach
-            .store(self.ring.reach(), Ordering::Relaxed);
+            .reach_ns
+            .store(self.ring.reach_ns(), Ordering::Relaxed);
     }
 }
 
-/// Gives the rows numbers that no event has: they stand before all of them.
-fn number(evicted: &mut [Evicted]) {
+/// Numbers the gap rows with negative sequence numbers, which no event has: gap rows sort before all events.
+fn number_gaps(evicted: &mut [Evicted]) {
     let tallies = evicted.iter_mut().flat_map(|e| &mut e.tallies);
     for (tally, seq) in tallies.zip((i64::MIN..=-1).rev()) {
         tally.seq = seq;
@@ -187,35 +202,36 @@ impl Sink for Flight {
             max_rows: 32_768,
             max_wait: self.trigger.as_ref().map(|_| WRITE_AFTER),
             regroups: true,
-            command_after: Some(self.every),
+            command_after: Some(self.batch_time),
         }
     }
 
     fn journal(&mut self, events: &dyn Events) -> Result<()> {
-        self.look(events);
+        self.check_trigger(events);
         Ok(())
     }
 
     fn write(&mut self, events: &dyn Events) -> Result<()> {
-        self.look(events);
+        self.check_trigger(events);
         let change = self.ring.add(events)?;
-        self.living.learn(&change.removed)?;
-        if let Some(dump) = self.dump.as_ref().filter(|_| self.grows) {
-            dump.frames(change.added);
+        self.alive.add(&change.removed)?;
+        if let Some(dump) = self.dump.as_ref().filter(|_| self.dump_receives) {
+            dump.add_frames(change.added);
         }
         drop(change.removed);
-        // A dump holds what it has not written: where that is too much, the kernel's buffers fill up, and losses are counted.
+        // A dump references the frames that it has not written. If they use too much memory, wait for it: then the
+        // kernel's rings fill up, and the losses are counted.
         while self.ring.is_over() && self.dump.as_ref().is_some_and(Dump::is_running) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.tell();
+        self.report_use();
         Ok(())
     }
 
     fn command(&mut self, command: SinkCommand) -> Result<()> {
         match command {
             SinkCommand::Next | SinkCommand::Retry => Ok(()),
-            SinkCommand::Begin(why) => self.begin(why),
+            SinkCommand::Begin(request) => self.begin(request),
             SinkCommand::End(summary) => {
                 self.end(&summary);
                 Ok(())
@@ -224,10 +240,10 @@ impl Sink for Flight {
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> Result<u64> {
-        if !self.grows
-            && let Some(why) = self.shared.take_hit()
+        if !self.dump_receives
+            && let Some(request) = self.shared.take_trigger_request()
         {
-            self.begin(why)?;
+            self.begin(request)?;
         }
         self.end(summary);
         if let Some(dump) = self.dump.take() {

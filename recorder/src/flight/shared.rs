@@ -1,4 +1,4 @@
-//! What the recorder and the flight recorder tell each other.
+//! State shared by the flight recorder, which runs in the encoder's thread, its dump thread, and the main thread.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,69 +10,71 @@ use anyhow::Result;
 use crate::progress::RingUse;
 use crate::sink::summary::DumpRequest;
 
-/// What the recorder and its ring tell each other.
+/// Messages and numbers from the flight recorder to the main thread.
 #[derive(Default)]
 pub(crate) struct FlightShared {
-    told: Mutex<Told>,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) reach: AtomicU64,
-    pub(crate) dumps: AtomicU64,
+    messages: Mutex<FlightMessages>,
+    /// Memory of the ring and of the rows of live containers and processes.
+    pub(super) bytes: AtomicU64,
+    /// Time from the oldest event in the ring to the newest.
+    pub(super) reach_ns: AtomicU64,
+    /// Dumps that were finished.
+    dumps: AtomicU64,
 }
 
 impl FlightShared {
-    pub(crate) fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
-        with(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Calls `access` with the messages, under their lock.
+    pub(super) fn with_messages<T>(&self, access: impl FnOnce(&mut FlightMessages) -> T) -> T {
+        access(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The event that has met the condition since the last time.
-    pub(crate) fn take_hit(&self) -> Option<DumpRequest> {
-        self.told(|told| told.hit.take())
+    /// Takes the request for a dump by an event that met the trigger's condition.
+    pub(crate) fn take_trigger_request(&self) -> Option<DumpRequest> {
+        self.with_messages(|messages| messages.trigger_request.take())
     }
 
-    /// What has become of a dump since the last time.
+    /// Takes the result of a dump that has ended.
     pub(crate) fn take_ended(&self) -> Option<Result<Dumped>> {
-        self.told(|told| told.ended.take())
+        self.with_messages(|messages| messages.ended.take())
     }
 
-    /// What somebody should be told.
+    /// Takes the warning for the user.
     pub(crate) fn take_warning(&self) -> Option<String> {
-        self.told(|told| told.warning.take())
+        self.with_messages(|messages| messages.warning.take())
     }
 
-    /// This has become of a dump.
-    pub(crate) fn ended(&self, dumped: Result<Dumped>) {
+    /// Reports the result of a dump.
+    pub(super) fn report_ended(&self, dumped: Result<Dumped>) {
         if dumped.is_ok() {
             self.dumps.fetch_add(1, Ordering::Relaxed);
         }
-        self.told(|told| told.ended = Some(dumped));
+        self.with_messages(|messages| messages.ended = Some(dumped));
     }
 
-    /// What there is in the ring.
-    pub(crate) fn held(&self) -> RingUse {
+    pub(crate) fn ring_use(&self) -> RingUse {
         RingUse {
             bytes: self.bytes.load(Ordering::Relaxed),
-            reach: Duration::from_nanos(self.reach.load(Ordering::Relaxed)),
+            reach: Duration::from_nanos(self.reach_ns.load(Ordering::Relaxed)),
             dumps: self.dumps.load(Ordering::Relaxed),
         }
     }
 }
 
+/// Messages that the main thread has not read yet.
 #[derive(Default)]
-pub(crate) struct Told {
-    pub(crate) hit: Option<DumpRequest>,
-    pub(crate) ended: Option<Result<Dumped>>,
-    pub(crate) warning: Option<String>,
+pub(super) struct FlightMessages {
+    pub(super) trigger_request: Option<DumpRequest>,
+    pub(super) ended: Option<Result<Dumped>>,
+    pub(super) warning: Option<String>,
 }
 
-/// A dump that is written.
+/// A finished dump.
 #[derive(Clone, Debug)]
 pub(crate) struct Dumped {
-    /// Its file.
     pub(crate) path: PathBuf,
-    /// Events in it.
+    /// Events in the file.
     pub(crate) events: u64,
-    /// Bytes of it.
+    /// Size of the file.
     pub(crate) bytes: u64,
-    /// Why it was written.
-    pub(crate) why: DumpRequest,
+    pub(crate) request: DumpRequest,
 }

@@ -1,5 +1,7 @@
-//! `--trigger`: a condition in SQL over events as they come. SQLite decides it, over a virtual table with the columns and
-//! types of an SQLite recording, of which only those are made that the condition asks for.
+//! `--trigger`: a condition in SQL that is evaluated over new events.
+//!
+//! SQLite evaluates the condition over a virtual table `events` with the columns and types of an SQLite recording. Only
+//! the columns that the condition uses are computed.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
@@ -20,118 +22,120 @@ use rusqlite::{Connection, Error, OptionalExtension};
 use crate::rows::Events;
 use crate::rows::single::Value;
 
-/// What stands before the condition.
-const BEFORE: &str = "select time from events where seq > ?1 and (\n";
+/// The SQL text before the condition.
+const QUERY_START: &str = "select time from events where seq > ?1 and (\n";
 
-/// A condition.
+/// The condition of `--trigger`.
 pub(crate) struct Trigger {
     db: Connection,
     condition: String,
-    shown: Shared,
+    table: SharedTable,
 }
 
-/// The rows that are looked at.
+/// The rows of the virtual table.
 #[derive(Default)]
-struct Shown {
-    /// Bit by bit, whether the statement that was prepared last uses a column.
-    used: u64,
+struct TableRows {
+    /// One bit per column: whether the last prepared statement uses the column. The last bit stands for all columns
+    /// from 63 on.
+    used_columns: u64,
     rows: usize,
-    /// By column, where each run of a value ends, and the values; none where the column is not used.
+    /// For each column, the end of each run of a value, and the values; both empty if the column is not used.
     columns: Vec<(Vec<usize>, Vec<Option<Value>>)>,
 }
 
-type Shared = Arc<Mutex<Arc<Shown>>>;
+type SharedTable = Arc<Mutex<Arc<TableRows>>>;
 
 impl Trigger {
-    /// A condition as it stands behind `where`.
+    /// Prepares a condition, given as the text after `where`.
     ///
     /// # Errors
-    /// A sentence for the user: it is none.
+    /// The text is not a valid condition. The message is for the user.
     pub(crate) fn new(condition: &str) -> Result<Trigger> {
         let db = Connection::open_in_memory().context("SQLite has no memory")?;
-        // Names in double quotes that are none would be text, and the condition would never hold.
+        // By default, SQLite treats an unknown name in double quotes as text: the condition would never be true.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-        let shown = Shared::default();
+        let table = SharedTable::default();
         const MODULE: Module<'_, TriggerTable> = Module::eponymous_only_module();
-        db.create_module("events", &MODULE, Some(shown.clone()))?;
+        db.create_module("events", &MODULE, Some(table.clone()))?;
         let condition = condition.to_string();
         let trigger = Trigger {
             db,
             condition,
-            shown,
+            table,
         };
         let prepared = trigger.db.prepare(&trigger.sql()).map(drop);
-        prepared.map_err(|e| trigger.wrong(&e))?;
+        prepared.map_err(|e| trigger.error(&e))?;
         Ok(trigger)
     }
 
     fn sql(&self) -> String {
-        // A line of its own: a comment at the end takes nothing more.
-        format!("{BEFORE}{}\n) limit 1", self.condition)
+        // The parenthesis is on a line of its own, because the condition may end with a comment.
+        format!("{QUERY_START}{}\n) limit 1", self.condition)
     }
 
-    /// The condition.
     pub(crate) fn condition(&self) -> &str {
         &self.condition
     }
 
-    /// The time of a row that meets it, of those with a number above `after`.
+    /// Returns the `time` of a row that meets the condition, among rows with a sequence number above `after_seq`.
     ///
     /// # Errors
-    /// A sentence for the user: it cannot be decided.
-    pub(crate) fn first(&self, events: &dyn Events, after: i64) -> Result<Option<i64>> {
-        // Says which columns are used.
-        self.show(Shown::default());
+    /// The condition cannot be evaluated. The message is for the user.
+    pub(crate) fn find(&self, events: &dyn Events, after_seq: i64) -> Result<Option<i64>> {
+        // `prepare` calls `best_index`, which sets `used_columns`.
+        self.set_rows(TableRows::default());
         let sql = self.sql();
-        let mut statement = self.db.prepare(&sql).map_err(|e| self.wrong(&e))?;
-        let used = self.lock().used;
-        self.show(Shown::new(events, used));
-        let found = statement.query_row([after], |row| row.get(0)).optional();
-        self.show(Shown::default());
-        found.map_err(|e| self.wrong(&e))
+        let mut statement = self.db.prepare(&sql).map_err(|e| self.error(&e))?;
+        let used_columns = self.rows().used_columns;
+        self.set_rows(TableRows::new(events, used_columns));
+        let found = statement
+            .query_row([after_seq], |row| row.get(0))
+            .optional();
+        self.set_rows(TableRows::default());
+        found.map_err(|e| self.error(&e))
     }
 
-    fn lock(&self) -> Arc<Shown> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.clone()
+    fn rows(&self) -> Arc<TableRows> {
+        let rows = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.clone()
     }
 
-    fn show(&self, shown: Shown) {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+    fn set_rows(&self, rows: TableRows) {
+        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rows);
     }
 
-    fn wrong(&self, e: &Error) -> anyhow::Error {
-        let (what, at) = match e {
+    /// Converts an error of SQLite into a message with the position in the condition and the nearest column name.
+    fn error(&self, e: &Error) -> anyhow::Error {
+        let (message, offset) = match e {
             Error::SqlInputError { msg, offset, .. } => (msg.clone(), *offset),
-            Error::SqliteFailure(_, Some(what)) => (what.clone(), -1),
+            Error::SqliteFailure(_, Some(message)) => (message.clone(), -1),
             other => (other.to_string(), -1),
         };
         let names = COLUMNS.iter().map(|column| column.name);
-        let near = match what.strip_prefix("no such column: ") {
+        let suggestion = match message.strip_prefix("no such column: ") {
             Some(name) => suggest(name, names),
             None => String::new(),
         };
-        let offset = usize::try_from(at)
+        let offset = usize::try_from(offset)
             .ok()
-            .and_then(|at| at.checked_sub(BEFORE.len()));
+            .and_then(|at| at.checked_sub(QUERY_START.len()));
         let place = match offset.and_then(|at| self.condition.get(..at)) {
             Some(before) => format!(", at character {} of", before.chars().count() + 1),
             None => " in".to_string(),
         };
         let condition = ctrace_schema::text::escape(self.condition.as_bytes());
         anyhow!(
-            "--trigger: {what}{near}{place} `{condition}`; it is what stands behind `where` in SQLite's SQL, over the \
-             columns that `ctrace-query describe events` lists"
+            "--trigger: {message}{suggestion}{place} `{condition}`; write a condition as after `where`, in SQLite's SQL, with \
+             the columns that `ctrace-query describe events` lists"
         )
     }
 }
 
-impl Shown {
-    fn new(events: &dyn Events, used: u64) -> Shown {
+impl TableRows {
+    fn new(events: &dyn Events, used_columns: u64) -> TableRows {
         let column = |(i, column): (usize, &ctrace_schema::columns::Column)| {
             let (mut ends, mut values, mut end) = (vec![], vec![], 0);
-            // The last bit stands for all columns from there on.
-            if used & 1 << i.min(63) != 0 {
+            if used_columns & 1 << i.min(63) != 0 {
                 for run in events.column(column.name).runs() {
                     end += run.rows();
                     ends.push(end);
@@ -146,8 +150,8 @@ impl Shown {
             }
             (ends, values)
         };
-        Shown {
-            used,
+        TableRows {
+            used_columns,
             rows: events.rows(),
             columns: COLUMNS.iter().enumerate().map(column).collect(),
         }
@@ -164,17 +168,17 @@ impl Shown {
 #[repr(C)]
 struct TriggerTable {
     base: sqlite3_vtab,
-    shown: Shared,
+    rows: SharedTable,
 }
 
-// SAFETY: the first field is what SQLite expects there, and the layout is C's.
+// SAFETY: SQLite expects `base` as the first field, and `repr(C)` keeps the fields in this order.
 unsafe impl<'table> VTab<'table> for TriggerTable {
-    type Aux = Shared;
+    type Aux = SharedTable;
     type Cursor = Cursor<'table>;
 
     fn connect(
         _: &mut VTabConnection,
-        aux: Option<&Shared>,
+        aux: Option<&SharedTable>,
         _: &[u8],
         _: &[u8],
         _: &[u8],
@@ -187,18 +191,18 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
         let columns: Vec<String> = COLUMNS.iter().map(column).collect();
         let table = TriggerTable {
             base: sqlite3_vtab::default(),
-            shown: aux.cloned().unwrap_or_default(),
+            rows: aux.cloned().unwrap_or_default(),
         };
         let sql = CString::new(format!("create table events ({})", columns.join(", ")))?;
         Ok((Cow::Owned(sql), table))
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> rusqlite::Result<bool> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = shown.used | info.col_used();
-        *shown = Arc::new(Shown {
-            used,
-            ..Shown::default()
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let used_columns = rows.used_columns | info.col_used();
+        *rows = Arc::new(TableRows {
+            used_columns,
+            ..TableRows::default()
         });
         Ok(true)
     }
@@ -206,7 +210,7 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
     fn open(&'table mut self) -> rusqlite::Result<Cursor<'table>> {
         Ok(Cursor {
             base: sqlite3_vtab_cursor::default(),
-            shown: self.shown.clone(),
+            table_rows: self.rows.clone(),
             rows: Arc::default(),
             row: 0,
             table: PhantomData,
@@ -217,17 +221,20 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
 #[repr(C)]
 struct Cursor<'table> {
     base: sqlite3_vtab_cursor,
-    shown: Shared,
-    rows: Arc<Shown>,
+    table_rows: SharedTable,
+    rows: Arc<TableRows>,
     row: usize,
     table: PhantomData<&'table TriggerTable>,
 }
 
-// SAFETY: the first field is what SQLite expects there, and the layout is C's.
+// SAFETY: SQLite expects `base` as the first field, and `repr(C)` keeps the fields in this order.
 unsafe impl VTabCursor for Cursor<'_> {
     fn filter(&mut self, _: c_int, _: Option<&str>, _: &Filters<'_>) -> rusqlite::Result<()> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        self.rows = shown.clone();
+        let rows = self
+            .table_rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.rows = rows.clone();
         self.row = 0;
         Ok(())
     }

@@ -1,4 +1,7 @@
-//! Calls that the kernel side counts: what has come since the last reading.
+//! Reads the counters that replace records with `--mode counts`.
+//!
+//! The kernel side adds up calls in the map `counts`, one `struct count` per CPU for each container, comm and call.
+//! Each reading returns the differences to the previous one.
 
 use libbpf_rs::{MapCore, MapFlags};
 use rustc_hash::FxHashMap;
@@ -8,35 +11,38 @@ use crate::wire::types::limits;
 
 const BUCKETS: usize = limits::COUNT_BUCKETS.0 as usize;
 
-/// What was read last: the numbers of each `struct count`.
+/// Counters of `struct count`: calls, errors, bytes, duration and the buckets of the latency histogram.
+const NUMBERS: usize = 4 + BUCKETS;
+
+/// The previous reading: the numbers of each `struct count`, summed over all CPUs, by `struct count_key`.
 #[derive(Debug, Default)]
-pub struct LastCounts(FxHashMap<Vec<u8>, [u64; 4 + BUCKETS]>);
+pub(super) struct LastCounts(FxHashMap<Vec<u8>, [u64; NUMBERS]>);
 
 impl LastCounts {
-    /// The differences to the last time. What was counted of a container that is gone makes room, for nobody is left in
-    /// it who could add to it: `cgroups` has those that are there.
-    pub fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {
-        let mut found = vec![];
+    /// Returns the differences to the previous reading. Entries of removed containers (those not in `cgroups`) are
+    /// deleted from `map` once they no longer change: no process remains that could add to them.
+    pub(super) fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {
+        let mut counts = vec![];
         for (key, values) in entries(map) {
-            let now = sum(&values);
-            let before = self.0.entry(key.clone()).or_insert([0; 4 + BUCKETS]);
+            let now = sum_cpus(&values);
+            let before = self.0.entry(key.clone()).or_insert([0; NUMBERS]);
             if *before != now {
                 let pairs = now.iter().zip(&*before);
-                let since: Vec<u64> = pairs
+                let differences: Vec<u64> = pairs
                     .map(|(now, before)| now.wrapping_sub(*before))
                     .collect();
                 *before = now;
-                found.extend(count(&key, &since));
-            } else if is_gone(&key, cgroups) && map.delete(&key).is_ok() {
+                counts.extend(parse_count(&key, &differences));
+            } else if is_removed(&key, cgroups) && map.delete(&key).is_ok() {
                 self.0.remove(&key);
             }
         }
-        found
+        counts
     }
 }
 
-/// Each key of a map per CPU, with the values of all CPUs. It may be deleted meanwhile.
-pub fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<Vec<u8>>)> {
+/// Returns each key of a per-CPU map with the values of all CPUs. Keys that are deleted during the walk are skipped.
+pub(super) fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<Vec<u8>>)> {
     let keys: Vec<Vec<u8>> = map.keys().collect();
     keys.into_iter().filter_map(|key| {
         let values = map.lookup_percpu(&key, MapFlags::ANY).ok()??;
@@ -44,34 +50,34 @@ pub fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<Vec<u8>
     })
 }
 
-/// Whether the container of a `struct count_key` or `struct loss_key` is gone. The host, 0, stays.
-pub fn is_gone(key: &[u8], cgroups: &impl MapCore) -> bool {
+/// Whether the container of a `struct count_key` or `struct loss_key` is no longer in `cgroups`. The host, cgroup 0, is
+/// never removed.
+pub(super) fn is_removed(key: &[u8], cgroups: &impl MapCore) -> bool {
     let Some(cgroup) = key.first_chunk::<8>().filter(|cgroup| **cgroup != [0; 8]) else {
         return false;
     };
     matches!(cgroups.lookup(cgroup, MapFlags::ANY), Ok(None))
 }
 
-/// The numbers of all CPUs together.
-fn sum(values: &[Vec<u8>]) -> [u64; 4 + BUCKETS] {
-    let mut sum = [0; 4 + BUCKETS];
+fn sum_cpus(values: &[Vec<u8>]) -> [u64; NUMBERS] {
+    let mut total = [0; NUMBERS];
     for value in values {
-        for (total, bytes) in sum.iter_mut().zip(value.as_chunks::<8>().0) {
-            *total += u64::from_ne_bytes(*bytes);
+        for (number, bytes) in total.iter_mut().zip(value.as_chunks::<8>().0) {
+            *number += u64::from_ne_bytes(*bytes);
         }
     }
-    sum
+    total
 }
 
-/// What a `struct count_key` and the numbers of a `struct count` say.
-fn count(key: &[u8], numbers: &[u64]) -> Option<Count> {
+/// Combines a `struct count_key` and the numbers of its `struct count`.
+fn parse_count(key: &[u8], numbers: &[u64]) -> Option<Count> {
     let (cgroup, rest) = key.split_first_chunk::<8>()?;
     let (comm, rest) = rest.split_first_chunk::<16>()?;
     let (nr, compat) = rest.split_first_chunk::<4>()?;
     let [calls, errors, bytes, duration, latency @ ..] = numbers else {
         return None;
     };
-    let used = latency
+    let used_buckets = latency
         .iter()
         .rposition(|n| *n > 0)
         .map_or(0, |last| last + 1);
@@ -84,6 +90,6 @@ fn count(key: &[u8], numbers: &[u64]) -> Option<Count> {
         errors: *errors,
         bytes: *bytes,
         duration: *duration,
-        latency: latency[..used].to_vec(),
+        latency: latency[..used_buckets].to_vec(),
     })
 }

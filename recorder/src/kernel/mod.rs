@@ -1,18 +1,21 @@
-//! The kernel side: loads, attaches and configures the programs, reads their rings and counters.
+//! The kernel side: loads, configures and attaches the BPF programs, and reads their rings and counters.
+//!
+//! A recording uses [`Kernel`] in this order: `load`, `attach_cgroups`, a scan of the existing cgroups, `attach`, then
+//! `update_rings`, `losses` and `counts` periodically, and `detach` at the end. Only this module and `wire` use libbpf.
 
 mod counts;
 mod losses;
-pub mod plans;
-pub mod probe;
-pub mod rings;
+mod plans;
+pub(crate) mod probe;
+mod rings;
 mod skips;
 mod uring;
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use counts::LastCounts;
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -20,6 +23,8 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
+use crate::kernel::counts::LastCounts;
+use crate::kernel::losses::LastLosses;
 use crate::kernel::probe::{can_cast, has_loop, walk_tasks};
 use crate::kernel::rings::KernelRing;
 use crate::limits::memory::Memory;
@@ -28,21 +33,20 @@ use crate::records::loss::{Loss, Misses};
 use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
-/// The loaded programs.
-pub struct Kernel {
+pub(crate) struct Kernel {
     skel: CtraceSkel<'static>,
     links: Vec<Link>,
-    /// By CPU, and at last that for cgroups.
-    pub rings: Vec<KernelRing>,
+    /// The rings of all CPUs, then the ring for cgroups.
+    pub(crate) rings: Vec<KernelRing>,
     uring: uring::Tracepoints,
-    losses: losses::LastLosses,
-    counted: LastCounts,
-    /// Cgroups that the kernel side could not be told about.
-    untold: u64,
+    last_losses: LastLosses,
+    last_counts: LastCounts,
+    /// Cgroups that did not fit into the kernel side's map.
+    unmapped_cgroups: u64,
     skips: Skips,
 }
 
-/// The counters, and what the recording calls them.
+/// Counters of `enum miss` that are reported, with their names in the recording's metadata.
 const MISSES: [(miss, &str); 6] = [
     (miss::MISS_DEFINITION, "definitions"),
     (miss::MISS_USER_MEMORY, "user_memory"),
@@ -53,18 +57,18 @@ const MISSES: [(miss, &str); 6] = [
 ];
 
 impl Kernel {
-    /// Loads the programs, without attaching them, with rings that keep within `memory`.
+    /// Loads the programs without attaching them. The rings respect `memory`.
     ///
     /// # Errors
-    /// The kernel refuses them; what it says is in the error.
-    pub fn load(
+    /// The kernel refuses the programs; the error contains the verifier's last lines.
+    pub(crate) fn load(
         filters: &Filters,
         hierarchies: &Hierarchies,
         machine: &str,
         memory: Memory,
     ) -> Result<Kernel> {
-        libbpf_rs::set_print(Some((PrintLevel::Warn, keep_message)));
-        // Lives as long as the program: the skeleton borrows from it, and there is one.
+        libbpf_rs::set_print(Some((PrintLevel::Warn, save_message)));
+        // Leaked once per process: the skeleton borrows from the object for as long as the process runs.
         let object: &'static mut MaybeUninit<OpenObject> =
             Box::leak(Box::new(MaybeUninit::uninit()));
         let btf = Btf::from_vmlinux().context("cannot read the kernel's BTF")?;
@@ -76,49 +80,42 @@ impl Kernel {
             .open(object)
             .context("the BPF object cannot be read")?;
         let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
-        // What is done through io_uring is no call, and is not counted; and LEGACY kernels do not say which request it is.
+        // Requests of io_uring are not calls and are not counted. On kernels before 5.17 (LEGACY) the tracepoints do
+        // not identify the request.
         let uring = match filters.counts || legacy {
             true => uring::Tracepoints::default(),
-            false => uring::Tracepoints::of(&btf),
+            false => uring::Tracepoints::detect(&btf),
         };
         configure(&mut open, cpus, filters, hierarchies, machine)?;
         let ring_bytes = rings::ring_bytes(cpus, memory.rings());
         adapt(&mut open, &btf, uring, ring_bytes)?;
-        uring.choose(&mut open)?;
+        uring.set_autoload(&mut open)?;
         open.maps
             .rings
             .set_max_entries(cpus as u32 + 1)
             .context("cannot size the map of rings")?;
         let skel = open
             .load()
-            .with_context(|| format!("the kernel refuses the BPF programs{}", messages()))?;
-        let rings = rings::rings(&skel.maps.rings, cpus, ring_bytes)?;
-        for comm in &filters.comms {
-            let mut key = [0u8; limits::COMM_BYTES.0 as usize];
-            let len = comm.len().min(key.len() - 1);
-            key[..len].copy_from_slice(&comm.as_bytes()[..len]);
-            skel.maps
-                .comms
-                .update(&key, &[1], MapFlags::ANY)
-                .context("cannot set the comm filter")?;
-        }
+            .with_context(|| format!("the kernel refuses the BPF programs{}", last_messages()))?;
+        let rings = rings::create_rings(&skel.maps.rings, cpus, ring_bytes)?;
+        set_comms(&skel, &filters.comms)?;
         Ok(Kernel {
             skel,
             links: vec![],
             rings,
             uring,
-            losses: losses::LastLosses::default(),
-            counted: LastCounts::default(),
-            untold: 0,
+            last_losses: LastLosses::default(),
+            last_counts: LastCounts::default(),
+            unmapped_cgroups: 0,
             skips: Skips::default(),
         })
     }
 
-    /// Attaches what tells about cgroups. From now on new ones are known to the kernel side, and recorded.
+    /// Attaches the programs that watch cgroups. From now on, processes in new cgroups are recorded.
     ///
     /// # Errors
     /// The kernel lacks a tracepoint.
-    pub fn attach_cgroups(&mut self) -> Result<()> {
+    pub(crate) fn attach_cgroups(&mut self) -> Result<()> {
         let progs = &mut self.skel.progs;
         for (prog, name) in [
             (&mut progs.on_cgroup_mkdir, "cgroup_mkdir"),
@@ -132,13 +129,13 @@ impl Kernel {
         Ok(())
     }
 
-    /// Attaches the rest: from when this returns, everything is recorded.
+    /// Attaches the other programs. When this returns, everything is recorded.
     ///
     /// # Errors
     /// The kernel lacks a tracepoint.
-    pub fn attach(&mut self) -> Result<()> {
+    pub(crate) fn attach(&mut self) -> Result<()> {
         let progs = &mut self.skel.progs;
-        // Forks first and entries before returns: a return without an entry would be taken for a refusal.
+        // Forks first, and entries before returns: a return without an entry counts as a call that seccomp refused.
         for (prog, name) in [
             (&mut progs.on_fork, "sched_process_fork"),
             (&mut progs.on_exit, "sched_process_exit"),
@@ -161,104 +158,110 @@ impl Kernel {
         self.uring.attach(&self.skel, &mut self.links)
     }
 
-    /// Calls that begin from `now` on (boot time, ns) are seen to return.
-    pub fn begin(&mut self, now: u64) {
+    /// Sets the boot time from which the returns of calls are seen. The return of an earlier call may have been missed.
+    pub(crate) fn set_begin_time(&mut self, boot_ns: u64) {
         if let Some(data) = &mut self.skel.maps.data_data {
-            data.begin_time = now;
+            data.begin_time = boot_ns;
         }
     }
 
-    /// Detaches everything, and has the calls sent that are in progress `now` (boot time, ns).
+    /// Detaches everything at `boot_ns` (boot time), and makes the kernel side send the calls and requests that are in
+    /// progress.
     ///
     /// # Errors
-    /// The kernel refuses the iterator.
-    pub fn detach(&mut self, now: u64) -> Result<()> {
+    /// The kernel refuses the iterator over tasks.
+    pub(crate) fn detach(&mut self, boot_ns: u64) -> Result<()> {
         if let Some(data) = &mut self.skel.maps.data_data {
-            data.end_time = now;
+            data.end_time = boot_ns;
         }
-        // The last attached first, which is the return from a call: one whose entry is not seen would be a refusal.
+        // In reverse order, so that returns are detached before entries: a return without an entry would count as a
+        // call that seccomp refused.
         while let Some(link) = self.links.pop() {
             drop(link);
         }
         walk_tasks(&mut self.skel.progs.end_tasks)?;
-        self.uring.end(&mut self.skel)
+        self.uring.send_in_flight(&mut self.skel)
     }
 
-    /// Looks what each ring holds now.
-    pub fn look(&mut self) {
-        self.rings.iter_mut().for_each(KernelRing::look);
+    /// Reads the write position of each ring. Records that arrive later stay for the next call.
+    pub(crate) fn update_rings(&mut self) {
+        self.rings.iter_mut().for_each(KernelRing::update);
     }
 
-    /// Tells the kernel side what a cgroup is: of the first look around, what it does not know yet; later, what it still
-    /// knows. Its map may be full, and the cgroup be taken for the host's: that is counted, and the recording goes on.
-    pub fn set_cgroup(&mut self, cgroup: u64, state: cgroup_state, first_look: bool) {
+    /// Sets the state of a cgroup on the kernel side. In the first scan, only cgroups that the kernel side does not
+    /// know yet are added; later, only cgroups that it still knows are changed. If the map is full, the cgroup counts
+    /// as the host's: the failure is counted (`MISS_CGROUP`), and the recording continues.
+    pub(crate) fn set_cgroup(&mut self, cgroup: u64, state: cgroup_state, is_first_scan: bool) {
         // struct cgroup_info: owner, state, padding.
         let mut value = [0u8; 16];
         value[..8].copy_from_slice(&cgroup.to_ne_bytes());
         value[8..12].copy_from_slice(&state.0.to_ne_bytes());
-        let flags = if first_look {
+        let flags = if is_first_scan {
             MapFlags::NO_EXIST
         } else {
             MapFlags::EXIST
         };
-        let told = self
+        let updated = self
             .skel
             .maps
             .cgroups
             .update(&cgroup.to_ne_bytes(), &value, flags);
-        if let Err(e) = told
-            && first_look
+        if let Err(e) = updated
+            && is_first_scan
             && e.kind() != libbpf_rs::ErrorKind::AlreadyExists
         {
-            self.untold += 1;
+            self.unmapped_cgroups += 1;
         }
     }
 
-    /// Has every task look anew which container it is in.
-    pub fn cgroups_changed(&mut self) {
+    /// Makes the kernel side determine the container of every task again.
+    pub(crate) fn cgroups_changed(&mut self) {
         if let Some(data) = &mut self.skel.maps.data_data {
             data.cgroup_epoch = data.cgroup_epoch.wrapping_add(1);
         }
     }
 
-    /// Has the kernel side send every definition anew.
-    pub fn forget_definitions(&mut self) {
+    /// Makes the kernel side send every definition again.
+    pub(crate) fn forget_definitions(&mut self) {
         if let Some(data) = &mut self.skel.maps.data_data {
             data.definition_epoch = data.definition_epoch.wrapping_add(1);
         }
     }
 
-    /// Gives up the calls that are kept to a lower level: each is counted as lost.
-    pub fn shed(&mut self, level: u8) {
+    /// Drops all calls whose plan has a lower level in `kept`; each is counted as lost.
+    pub(crate) fn set_shed_level(&mut self, level: u8) {
         if let Some(data) = &mut self.skel.maps.data_data {
             data.shed_level = level.into();
         }
     }
 
-    /// Events lost since the last call.
-    pub fn losses(&mut self) -> Vec<Loss> {
+    /// Returns the events lost since the previous reading.
+    pub(crate) fn losses(&mut self) -> Vec<Loss> {
         let maps = &self.skel.maps;
-        self.losses.read(&maps.losses, &maps.cgroups)
+        self.last_losses.read(&maps.losses, &maps.cgroups)
     }
 
-    /// Calls that were counted since the last time; none, unless the filters ask for counts.
-    pub fn counts(&mut self) -> Vec<Count> {
+    /// Returns the calls counted since the previous reading; empty unless the recording counts calls.
+    pub(crate) fn counts(&mut self) -> Vec<Count> {
         let maps = &self.skel.maps;
-        self.counted.read(&maps.counts, &maps.cgroups)
+        self.last_counts.read(&maps.counts, &maps.cgroups)
     }
 
-    /// What the kernel side could not do, since the beginning; what is zero is left out.
-    pub fn misses(&self) -> Misses {
-        let untold = |name: &str| if name == "cgroups" { self.untold } else { 0 };
+    /// Returns the counters of incomplete data since the recording began, without those that are zero.
+    pub(crate) fn misses(&self) -> Misses {
+        let unmapped = |counter| match counter {
+            miss::MISS_CGROUP => self.unmapped_cgroups,
+            _ => 0,
+        };
         let counts = MISSES
             .iter()
-            .map(|&(why, name)| (name.to_string(), self.missed(why) + untold(name)))
+            .map(|&(counter, name)| (name.to_string(), self.missed(counter) + unmapped(counter)))
             .chain([("programs".to_string(), self.skipped())]);
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    fn missed(&self, why: miss) -> u64 {
-        let key = why.0.to_ne_bytes();
+    fn missed(&self, counter: miss) -> u64 {
+        let key = counter.0.to_ne_bytes();
         let values = self.skel.maps.misses.lookup_percpu(&key, MapFlags::ANY);
         let Ok(Some(values)) = values else { return 0 };
         values
@@ -268,6 +271,7 @@ impl Kernel {
     }
 }
 
+/// Sets the configuration and the plans of all calls, as far as the filters and the machine determine them.
 fn configure(
     open: &mut OpenCtraceSkel<'static>,
     cpus: usize,
@@ -310,7 +314,7 @@ fn configure(
     Ok(())
 }
 
-/// Sets what depends on the kernel and on its memory.
+/// Sets the configuration that depends on the kernel's version and on the size of the rings.
 fn adapt(
     open: &mut OpenCtraceSkel<'static>,
     btf: &Btf<'_>,
@@ -330,30 +334,45 @@ fn adapt(
     Ok(())
 }
 
-/// What libbpf has to say, kept for the error that follows: the verifier's last words.
+/// Fills the map of the comm filter.
+fn set_comms(skel: &CtraceSkel<'_>, comms: &BTreeSet<String>) -> Result<()> {
+    for comm in comms {
+        let mut key = [0u8; limits::COMM_BYTES.0 as usize];
+        let len = comm.len().min(key.len() - 1);
+        key[..len].copy_from_slice(&comm.as_bytes()[..len]);
+        skel.maps
+            .comms
+            .update(&key, &[1], MapFlags::ANY)
+            .context("cannot set the comm filter")?;
+    }
+    Ok(())
+}
+
+/// Messages of libbpf. Their end, with the verifier's reasons, becomes part of the error if the load fails.
 static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-fn keep_message(_: PrintLevel, message: String) {
+fn save_message(_: PrintLevel, message: String) {
     if let Ok(mut messages) = MESSAGES.lock() {
         messages.push(message);
     }
 }
 
-/// The last lines of what libbpf has said.
-fn messages() -> String {
+/// The last 12 lines of libbpf's messages, indented.
+fn last_messages() -> String {
     let Ok(messages) = MESSAGES.lock() else {
         return String::new();
     };
-    let all = messages.concat();
-    let lines: Vec<&str> = all.lines().collect();
+    let text = messages.concat();
+    let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(12)..]
         .iter()
         .fold(String::new(), |out, line| out + "\n  " + line)
 }
 
-/// What was looked at last.
+/// Counters of skipped programs at their previous query, for [`Kernel::entries_missed`] and
+/// [`Kernel::programs_skipped`].
 #[derive(Debug, Default)]
 struct Skips {
-    pub entries: u64,
-    all: u64,
+    entries_missed: u64,
+    skipped: u64,
 }

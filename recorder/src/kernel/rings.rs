@@ -1,7 +1,7 @@
-//! One ring per CPU, and one for cgroups: with one ring for all of them they wait for each other (measured: four times
-//! the cost of a call when two CPUs are busy).
+//! The rings between the kernel side and the recorder: one per CPU, and one for records about cgroups. With a single
+//! ring the CPUs would wait for each other (measured: a call costs four times as much when two CPUs are busy).
 //!
-//! What the kernel side writes is read where it stands: a copy would take as much memory again, and time.
+//! The rings are mapped, and records are read in place: a copy would cost time and as much memory again.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,61 +13,68 @@ use rustix::param::page_size;
 
 use crate::records::merge::{self, Source};
 
-/// The largest and the smallest ring of a CPU, bytes, and that for cgroups. Measured on 2 CPUs: 1 MiB loses half of a
-/// flood, 4 MiB loses nothing. The smallest holds the longest record (20 KiB) several times.
-const LARGEST: usize = 8 << 20;
-const SMALLEST: usize = 128 << 10;
-const FOR_CGROUPS: usize = 1 << 20;
-/// What is kept of a ring for what is the last to be lost: a part of it, bytes at least, and a part of a tiny one.
-const RESERVE_PART: usize = 16;
-const SMALLEST_RESERVE: usize = 32 << 10;
-const LARGEST_RESERVE_PART: usize = 4;
+/// Limits of a CPU's ring. Measured on 2 CPUs: rings of 1 MiB lose half of a flood of calls, rings of 4 MiB lose
+/// nothing. The smallest ring holds several of the longest records (20 KiB).
+const LARGEST_RING_BYTES: usize = 8 << 20;
+const SMALLEST_RING_BYTES: usize = 128 << 10;
+const CGROUP_RING_BYTES: usize = 1 << 20;
 
-/// The kernel side is told what has been read after so many bytes: it looks there for each record, and the CPUs would
-/// pass the line to and fro.
-const TOLD_EVERY: u64 = 64 << 10;
+/// Space in each ring reserved for records that must be lost last (`RANK_LAST`): 1/16 of the ring, at least 32 KiB, at
+/// most 1/4.
+const RESERVE_DIVISOR: usize = 16;
+const SMALLEST_RESERVE_BYTES: usize = 32 << 10;
+const LARGEST_RESERVE_DIVISOR: usize = 4;
 
-/// Of include/uapi/linux/bpf.h: before each record its length, with these bits, and four bytes for the kernel itself.
-const HEADER: u64 = 8;
-const BUSY: u32 = 1 << 31;
-const DISCARDED: u32 = 1 << 30;
+/// The read position is published after this many bytes. The kernel side reads the position for each record, so more
+/// frequent updates would move its cache line back and forth between CPUs.
+const PUBLISH_BYTES: u64 = 64 << 10;
 
-/// A ring that is mapped, as kernel/bpf/ringbuf.c lays it out.
-pub struct KernelRing {
+/// Layout of include/uapi/linux/bpf.h: each record is preceded by its length, with these two bits, and by four bytes
+/// for the kernel's own use.
+const HEADER_BYTES: u64 = 8;
+const BUSY_BIT: u32 = 1 << 31;
+const DISCARDED_BIT: u32 = 1 << 30;
+
+/// A mapped ring with the layout of kernel/bpf/ringbuf.c: one page with the read position, one page with the write
+/// position, and the data.
+pub(crate) struct KernelRing {
     _map: MapHandle,
-    /// The page with our position.
-    consumer: *mut libc::c_void,
-    /// The page with the kernel side's position, and behind it the data.
-    producer: *mut libc::c_void,
+    consumer_page: *mut libc::c_void,
+    /// The page with the write position, followed by the data.
+    producer_pages: *mut libc::c_void,
     data: *const u8,
-    bytes: usize,
-    /// Where the next record begins, what of it the kernel side knows, and where what was there ends, as it was looked at
-    /// last.
-    at: u64,
-    told: u64,
-    end: u64,
-    /// Up to where records have been copied.
-    copied: u64,
-    /// Bytes of the record at `at`, if there is one.
-    record: Option<usize>,
-    /// The record, where it goes on at the ring's beginning.
-    wrapped: Vec<u8>,
+    data_bytes: usize,
+    /// Position of the next record. Positions count bytes from the ring's creation.
+    read_pos: u64,
+    /// The read position that the kernel side knows.
+    published_pos: u64,
+    /// The write position at the last [`KernelRing::update`].
+    write_pos: u64,
+    /// End of the records that [`KernelRing::append_unread`] has copied.
+    copied_pos: u64,
+    /// Length of the record at `read_pos`, if it is complete.
+    record_bytes: Option<usize>,
+    /// Copy of the current record if it wraps around the end of the ring.
+    wrapped_record: Vec<u8>,
 }
 
-/// Bytes of the ring of a CPU, a power of two, where all rings may take `memory` together.
-pub fn ring_bytes(cpus: usize, memory: usize) -> usize {
+/// Returns the size of a CPU's ring, a power of two, so that all rings together use at most `memory_bytes`.
+///
+/// The environment variable `CTRACE_RING_BYTES` overrides the size, in bytes, rounded up to a power of two. Tests use
+/// it to force or to avoid losses, benchmarks to avoid them.
+pub(super) fn ring_bytes(cpus: usize, memory_bytes: usize) -> usize {
     if let Some(bytes) = std::env::var("CTRACE_RING_BYTES")
         .ok()
         .and_then(|b| b.parse::<usize>().ok())
     {
         return bytes.next_power_of_two();
     }
-    let all = memory.saturating_sub(FOR_CGROUPS);
-    let each = (all / cpus.max(1)).clamp(SMALLEST, LARGEST);
-    1 << each.ilog2()
+    let for_cpus = memory_bytes.saturating_sub(CGROUP_RING_BYTES);
+    let per_cpu = (for_cpus / cpus.max(1)).clamp(SMALLEST_RING_BYTES, LARGEST_RING_BYTES);
+    1 << per_cpu.ilog2()
 }
 
-fn create(bytes: usize) -> Result<MapHandle> {
+fn create_map(bytes: usize) -> Result<MapHandle> {
     let opts = libbpf_rs::libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as _,
         ..Default::default()
@@ -80,164 +87,176 @@ fn create(bytes: usize) -> Result<MapHandle> {
         bytes as u32,
         &opts,
     )
-    .context("the kernel gives no memory for a ring")
+    .context("the kernel has no memory for a ring")
 }
 
-/// Bytes of a ring that others than what is the last to be lost may fill.
-pub fn usual_bytes(ring: usize) -> usize {
-    let reserve = (ring / RESERVE_PART).max(SMALLEST_RESERVE);
-    ring - reserve.min(ring / LARGEST_RESERVE_PART)
+/// The part of a ring that records of other ranks than `RANK_LAST` may fill.
+pub(super) fn usual_bytes(ring_bytes: usize) -> usize {
+    let reserve = (ring_bytes / RESERVE_DIVISOR).max(SMALLEST_RESERVE_BYTES);
+    ring_bytes - reserve.min(ring_bytes / LARGEST_RESERVE_DIVISOR)
 }
 
-/// Makes the rings of the CPUs, of `each` bytes, then that for cgroups, and puts them into `outer`.
+/// Creates and maps a ring of `cpu_ring_bytes` for each CPU and then the ring for cgroups, and puts them into the map
+/// of maps `outer`.
 ///
 /// # Errors
-/// The kernel has no memory for them.
-pub fn rings(outer: &impl MapCore, cpus: usize, each: usize) -> Result<Vec<KernelRing>> {
-    let bytes = |index| if index < cpus { each } else { FOR_CGROUPS };
+/// The kernel has no memory for a ring.
+pub(super) fn create_rings(
+    outer: &impl MapCore,
+    cpus: usize,
+    cpu_ring_bytes: usize,
+) -> Result<Vec<KernelRing>> {
+    let bytes = |index| match index < cpus {
+        true => cpu_ring_bytes,
+        false => CGROUP_RING_BYTES,
+    };
     let maps: Vec<MapHandle> = (0..=cpus)
-        .map(|index| create(bytes(index)))
+        .map(|index| create_map(bytes(index)))
         .collect::<Result<_>>()?;
-    put(outer, &maps).context("cannot set the rings")?;
+    insert_maps(outer, &maps).context("cannot set the rings")?;
     let rings = maps.into_iter().enumerate();
     rings
         .map(|(index, map)| KernelRing::new(map, bytes(index)))
         .collect()
 }
 
-/// Puts `maps` into `outer`, in this order, and all at once where the kernel can (Linux 5.19): it waits until no program
-/// runs that could see what was there, some 10 ms, each time that it is asked.
-fn put(outer: &impl MapCore, maps: &[MapHandle]) -> libbpf_rs::Result<()> {
+/// Puts `maps` into `outer` in this order: with a single system call if the kernel supports it (Linux 5.19), because
+/// each update waits about 10 ms until no program runs that could see the previous content.
+fn insert_maps(outer: &impl MapCore, maps: &[MapHandle]) -> libbpf_rs::Result<()> {
     let keys: Vec<[u8; 4]> = (0..maps.len() as u32).map(u32::to_ne_bytes).collect();
     let fds: Vec<[u8; 4]> = maps
         .iter()
         .map(|map| map.as_fd().as_raw_fd().to_ne_bytes())
         .collect();
-    let at_once = outer.update_batch(
+    let batch = outer.update_batch(
         keys.as_flattened(),
         fds.as_flattened(),
         maps.len() as u32,
         MapFlags::ANY,
         MapFlags::ANY,
     );
-    at_once.or_else(|_| {
-        let mut each = keys.iter().zip(&fds);
-        each.try_for_each(|(key, fd)| outer.update(key, fd, MapFlags::ANY))
+    batch.or_else(|_| {
+        let mut entries = keys.iter().zip(&fds);
+        entries.try_for_each(|(key, fd)| outer.update(key, fd, MapFlags::ANY))
     })
 }
 
 impl KernelRing {
     fn new(map: MapHandle, bytes: usize) -> Result<KernelRing> {
         let page = page_size();
-        // Its own page first: what `drop` unmaps is there, or nothing is.
-        let consumer = map_at(&map, libc::PROT_READ | libc::PROT_WRITE, 0, page)?;
-        let producer = map_at(&map, libc::PROT_READ, page, page + bytes).inspect_err(|_| {
-            // SAFETY: mapped above, and nobody has it.
-            unsafe { libc::munmap(consumer, page) };
-        })?;
+        // If the second mapping fails, the first is unmapped here: `drop` unmaps both or does not run.
+        let consumer_page = map_at(&map, libc::PROT_READ | libc::PROT_WRITE, 0, page)?;
+        let producer_pages =
+            map_at(&map, libc::PROT_READ, page, page + bytes).inspect_err(|_| {
+                // SAFETY: the page was mapped above, and no reference to it exists.
+                unsafe { libc::munmap(consumer_page, page) };
+            })?;
         Ok(KernelRing {
             _map: map,
-            consumer,
-            producer,
-            data: producer.cast::<u8>().wrapping_add(page),
-            bytes,
-            at: 0,
-            told: 0,
-            end: 0,
-            copied: 0,
-            record: None,
-            wrapped: vec![],
+            consumer_page,
+            producer_pages,
+            data: producer_pages.cast::<u8>().wrapping_add(page),
+            data_bytes: bytes,
+            read_pos: 0,
+            published_pos: 0,
+            write_pos: 0,
+            copied_pos: 0,
+            record_bytes: None,
+            wrapped_record: vec![],
         })
     }
 
-    /// Looks how much is there by now. What comes later is for the next time, so that the order of records of several
-    /// rings can be told.
-    pub fn look(&mut self) {
-        // SAFETY: the page is mapped as long as the ring is, and begins with the position.
-        let position = unsafe { &*self.producer.cast::<AtomicU64>() };
-        self.end = position.load(Ordering::Acquire);
+    /// Reads the write position. Later records stay for the next update, so that the records of all rings can be put
+    /// into one order.
+    pub(super) fn update(&mut self) {
+        // SAFETY: the page is mapped for the ring's lifetime and begins with the write position.
+        let position = unsafe { &*self.producer_pages.cast::<AtomicU64>() };
+        self.write_pos = position.load(Ordering::Acquire);
         self.load();
     }
 
-    /// Tells the kernel side what has been read, which makes room.
-    pub fn release(&mut self) {
-        if self.told != self.at {
-            self.told = self.at;
-            // SAFETY: as in `look`; this page is ours to write.
-            let position = unsafe { &*self.consumer.cast::<AtomicU64>() };
-            position.store(self.at, Ordering::Release);
+    /// Publishes the read position to the kernel side, which frees the space before it.
+    fn publish_position(&mut self) {
+        if self.published_pos != self.read_pos {
+            self.published_pos = self.read_pos;
+            // SAFETY: the page is mapped for the ring's lifetime, begins with the read position, and is writable.
+            let position = unsafe { &*self.consumer_page.cast::<AtomicU64>() };
+            position.store(self.read_pos, Ordering::Release);
         }
     }
 
-    /// Adds what is there, framed, without taking it: each record once, however often it is still there.
-    pub fn copy(&mut self, into: &mut Vec<u8>) {
-        let from = self.at;
-        self.at = self.copied.max(from);
+    /// Appends the unread records to `out`, framed, without consuming them. Records of an earlier call are not
+    /// repeated.
+    pub(crate) fn append_unread(&mut self, out: &mut Vec<u8>) {
+        let read_pos = self.read_pos;
+        self.read_pos = self.copied_pos.max(read_pos);
         self.load();
         while let Some(record) = self.peek() {
-            merge::frame(into, record);
-            self.step();
+            merge::frame(out, record);
+            self.skip_record();
         }
-        self.copied = self.at;
-        self.at = from;
+        self.copied_pos = self.read_pos;
+        self.read_pos = read_pos;
         self.load();
     }
 
-    /// Up to `bytes` bytes from a position on, as many as stand together.
-    fn slice(&self, from: u64, bytes: usize) -> &[u8] {
-        let from = from as usize & (self.bytes - 1);
-        let bytes = bytes.min(self.bytes - from);
-        // SAFETY: `from` and `bytes` lie within the data, which is mapped behind the first page. The kernel does not write
-        // to what lies between the two positions, but for a header's flags, which are read by themselves.
-        unsafe { std::slice::from_raw_parts(self.data.add(from), bytes) }
+    /// Returns up to `bytes` bytes at a position; fewer if the end of the ring is nearer.
+    fn slice(&self, pos: u64, bytes: usize) -> &[u8] {
+        let offset = pos as usize & (self.data_bytes - 1);
+        let bytes = bytes.min(self.data_bytes - offset);
+        // SAFETY: `offset` and `bytes` lie within the data, which is mapped after the producer page. Between the read
+        // and the write position the kernel changes only the flags of headers, and `header` reads these atomically.
+        unsafe { std::slice::from_raw_parts(self.data.add(offset), bytes) }
     }
 
     fn header(&self) -> u32 {
-        let from = self.at as usize & (self.bytes - 1);
-        // SAFETY: as in `slice`; records begin at multiples of eight bytes.
-        let header = unsafe { &*self.data.add(from).cast::<AtomicU32>() };
+        let offset = self.read_pos as usize & (self.data_bytes - 1);
+        // SAFETY: `offset` lies within the data, and records begin at multiples of eight bytes.
+        let header = unsafe { &*self.data.add(offset).cast::<AtomicU32>() };
         header.load(Ordering::Acquire)
     }
 
-    /// Finds the record at `at`.
+    /// Finds the record at the read position, past records that the kernel side has discarded. There is none if the
+    /// kernel side is still writing it.
     fn load(&mut self) {
-        self.record = None;
-        while self.at < self.end {
+        self.record_bytes = None;
+        while self.read_pos < self.write_pos {
             let header = self.header();
-            if header & BUSY != 0 {
+            if header & BUSY_BIT != 0 {
                 return;
             }
-            let bytes = (header & !DISCARDED) as usize;
-            if header & DISCARDED != 0 {
-                self.at += span(bytes);
+            let bytes = (header & !DISCARDED_BIT) as usize;
+            if header & DISCARDED_BIT != 0 {
+                self.read_pos += record_span(bytes);
                 continue;
             }
-            let (start, first) = (self.at + HEADER, self.slice(self.at + HEADER, bytes).len());
-            if first < bytes {
-                let mut wrapped = std::mem::take(&mut self.wrapped);
+            let start = self.read_pos + HEADER_BYTES;
+            let until_end = self.slice(start, bytes).len();
+            if until_end < bytes {
+                let mut wrapped = std::mem::take(&mut self.wrapped_record);
                 wrapped.clear();
-                wrapped.extend_from_slice(self.slice(start, first));
-                wrapped.extend_from_slice(self.slice(start + first as u64, bytes - first));
-                self.wrapped = wrapped;
+                wrapped.extend_from_slice(self.slice(start, until_end));
+                wrapped.extend_from_slice(self.slice(start + until_end as u64, bytes - until_end));
+                self.wrapped_record = wrapped;
             }
-            self.record = Some(bytes);
+            self.record_bytes = Some(bytes);
             return;
         }
     }
 
-    fn step(&mut self) {
-        if let Some(bytes) = self.record {
-            self.at += span(bytes);
+    fn skip_record(&mut self) {
+        if let Some(bytes) = self.record_bytes {
+            self.read_pos += record_span(bytes);
             self.load();
         }
     }
 }
 
-/// Maps `bytes` of a ring's map, from `from` on.
+/// Maps `bytes` bytes of a ring's map from the offset `from`.
 fn map_at(map: &MapHandle, access: i32, from: usize, bytes: usize) -> Result<*mut libc::c_void> {
     let fd = map.as_fd().as_raw_fd();
-    // SAFETY: a new mapping, at an address that the kernel chooses.
-    let at = unsafe {
+    // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
+    let address = unsafe {
         libc::mmap(
             ptr::null_mut(),
             bytes,
@@ -247,46 +266,46 @@ fn map_at(map: &MapHandle, access: i32, from: usize, bytes: usize) -> Result<*mu
             from as libc::off_t,
         )
     };
-    if at == libc::MAP_FAILED {
+    if address == libc::MAP_FAILED {
         return Err(io::Error::last_os_error()).context("cannot map a ring");
     }
-    Ok(at)
+    Ok(address)
 }
 
-/// What a record takes in the ring, bytes.
-fn span(bytes: usize) -> u64 {
-    (bytes as u64 + HEADER).next_multiple_of(8)
+/// Bytes that a record of `bytes` bytes occupies in the ring.
+fn record_span(bytes: usize) -> u64 {
+    (bytes as u64 + HEADER_BYTES).next_multiple_of(8)
 }
 
 impl Source for KernelRing {
     fn peek(&self) -> Option<&[u8]> {
-        let bytes = self.record?;
-        let slice = self.slice(self.at + HEADER, bytes);
+        let bytes = self.record_bytes?;
+        let slice = self.slice(self.read_pos + HEADER_BYTES, bytes);
         Some(if slice.len() < bytes {
-            &self.wrapped
+            &self.wrapped_record
         } else {
             slice
         })
     }
 
-    fn pass(&mut self) {
-        self.step();
-        if self.at - self.told >= TOLD_EVERY {
-            self.release();
+    fn advance(&mut self) {
+        self.skip_record();
+        if self.read_pos - self.published_pos >= PUBLISH_BYTES {
+            self.publish_position();
         }
     }
 
-    fn end(&mut self) {
-        self.release();
+    fn release(&mut self) {
+        self.publish_position();
     }
 }
 
 impl Drop for KernelRing {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`, and nobody else has them.
+        // SAFETY: both were mapped in `new` with these lengths, and no reference to them outlives the ring.
         unsafe {
-            libc::munmap(self.consumer, page_size());
-            libc::munmap(self.producer, page_size() + self.bytes);
+            libc::munmap(self.consumer_page, page_size());
+            libc::munmap(self.producer_pages, page_size() + self.data_bytes);
         }
     }
 }

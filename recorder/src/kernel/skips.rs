@@ -1,5 +1,5 @@
-//! Programs that the kernel did not run. From Linux 7 on it may preempt one, and then runs it for no other thread of that
-//! CPU until it goes on.
+//! Counts program runs that the kernel has skipped. From Linux 7 on, a BPF program on a tracepoint can be preempted;
+//! until it resumes, the kernel does not run the same program for any other thread of that CPU.
 
 use std::os::fd::AsFd;
 
@@ -8,30 +8,32 @@ use crate::kernel::probe::skipped;
 use crate::wire::types::miss;
 
 impl Kernel {
-    /// Whether entries of calls have been missed since the last time. So a return without an entry need not be that of a
-    /// call which seccomp refused.
-    pub fn entries_missed(&mut self) -> bool {
+    /// Whether entries of calls have been missed since the previous query. If so, a return without an entry does not
+    /// prove that seccomp refused the call.
+    pub(crate) fn entries_missed(&mut self) -> bool {
         let missed = skipped([self.skel.progs.on_sys_enter.as_fd()]);
-        std::mem::replace(&mut self.skips.entries, missed) < missed
+        std::mem::replace(&mut self.skips.entries_missed, missed) < missed
     }
 
-    /// Whether any program was not run since the last time.
-    pub fn programs_skipped(&mut self) -> bool {
+    /// Whether the kernel has skipped any program since the previous query.
+    pub(crate) fn programs_skipped(&mut self) -> bool {
         let skipped = self.skipped();
-        std::mem::replace(&mut self.skips.all, skipped) < skipped
+        std::mem::replace(&mut self.skips.skipped, skipped) < skipped
     }
 
-    /// How many events have left no trace because programs were not run; at most, for nobody knows whether they were wanted.
-    /// A call of which the entry or the return was seen is recorded. So those are missing whose return was not seen, and
-    /// that did not show either when the thread called again. Until then they count as missing.
-    pub fn unseen(&self) -> u64 {
+    /// The number of events that left no trace because programs were skipped: an upper bound, because filters might
+    /// have excluded some of these events.
+    ///
+    /// A call is recorded if its entry or its return was seen. A skipped return is detected at the thread's next call
+    /// (`MISS_RETURN`) if the entry was seen; all other skipped returns, and those not detected yet, count as missing.
+    pub(crate) fn unseen(&self) -> u64 {
         let progs = &self.skel.progs;
         let returns = skipped([progs.on_sys_exit.as_fd()]);
         let calls = returns.saturating_sub(self.missed(miss::MISS_RETURN));
         calls + skipped([progs.on_exit.as_fd()]) + self.uring.unseen(&self.skel)
     }
 
-    /// How often the kernel did not run a program because a thread that it had preempted was in the same one.
+    /// How often the kernel has skipped a program because a preempted thread of that CPU was inside the same program.
     pub(super) fn skipped(&self) -> u64 {
         let progs = &self.skel.progs;
         let all = [

@@ -1,4 +1,5 @@
-//! The tracepoints of io_uring, which differ between kernels in name and arguments, and are missing where it is not built.
+//! The tracepoints of io_uring. Their names and arguments differ between kernel versions, and they are missing if the
+//! kernel is built without io_uring.
 
 use std::os::fd::AsFd;
 
@@ -10,37 +11,37 @@ use libbpf_rs::btf::types::{FuncProto, Typedef};
 use crate::kernel::probe::{can_cast, skipped, walk_tasks};
 use crate::wire::{CtraceSkel, OpenCtraceSkel};
 
-/// What this kernel has: include/trace/events/io_uring.h.
+/// The tracepoints that this kernel has: include/trace/events/io_uring.h.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tracepoints {
-    /// `io_uring_submit_req`, Linux 6.4; before, `io_uring_submit_sqe`.
+pub(super) struct Tracepoints {
+    /// `io_uring_submit_req`, since Linux 6.4; older kernels have `io_uring_submit_sqe`.
     submit_req: bool,
     submit_sqe: bool,
     req_failed: bool,
     complete: bool,
-    /// Whether they have the ring before the request: before Linux 6.0.
-    pub ring_first: bool,
-    /// Whether a completion has its entry in the completion queue: since Linux 6.10.
-    pub has_cqe: bool,
+    /// Whether the ring precedes the request in the arguments: before Linux 6.0.
+    pub(super) ring_first: bool,
+    /// Whether `io_uring_complete` has the entry of the completion queue as an argument: since Linux 6.10.
+    pub(super) has_cqe: bool,
 }
 
-/// How many arguments a tracepoint has; None: this kernel does not have it.
+/// The number of a tracepoint's arguments. None: this kernel does not have the tracepoint.
 fn arguments(btf: &Btf<'_>, name: &str) -> Option<usize> {
-    // The kernel describes each by a function that takes a pointer to what is attached, and then its arguments.
-    let of: Typedef<'_> = btf.type_by_name(&format!("btf_trace_{name}"))?;
-    let function = of.skip_mods_and_typedefs().next_type()?;
+    // BTF describes each tracepoint as a function whose first argument is the attached program's data.
+    let typedef: Typedef<'_> = btf.type_by_name(&format!("btf_trace_{name}"))?;
+    let function = typedef.skip_mods_and_typedefs().next_type()?;
     let function: FuncProto<'_> = function.try_into().ok()?;
     function.len().checked_sub(1)
 }
 
 impl Tracepoints {
-    /// What the kernel of this BTF has.
-    pub fn of(btf: &Btf<'_>) -> Tracepoints {
+    /// Detects the tracepoints of the kernel that `btf` describes.
+    pub(super) fn detect(btf: &Btf<'_>) -> Tracepoints {
         let has = |name| arguments(btf, name).is_some();
         Tracepoints {
             submit_req: has("io_uring_submit_req"),
             submit_sqe: has("io_uring_submit_sqe"),
-            // Where fields are read by helper, the program needs more stack than there is.
+            // Without `bpf_rdonly_cast` the program reads fields through a helper, and exceeds the limit of the stack.
             req_failed: has("io_uring_req_failed") && can_cast(btf),
             complete: has("io_uring_complete"),
             ring_first: arguments(btf, "io_uring_submit_sqe").is_some_and(|n| n > 2),
@@ -48,18 +49,15 @@ impl Tracepoints {
         }
     }
 
-    /// Whether requests can be recorded.
-    fn enough(self) -> bool {
+    /// Whether this kernel has the tracepoints that a record of a request needs.
+    fn can_record(self) -> bool {
         self.complete && (self.submit_req || self.submit_sqe)
     }
 
-    /// Leaves out of the load what this kernel has no use for.
-    ///
-    /// # Errors
-    /// None that a user can cause.
-    pub fn choose(self, open: &mut OpenCtraceSkel<'_>) -> Result<()> {
+    /// Excludes the programs and maps from the load that this kernel cannot use.
+    pub(super) fn set_autoload(self, open: &mut OpenCtraceSkel<'_>) -> Result<()> {
         let progs = &mut open.progs;
-        let enough = self.enough();
+        let can_record = self.can_record();
         for (prog, used) in [
             (&mut progs.on_uring_submit_req, self.submit_req),
             (&mut progs.on_uring_submit_sqe, self.submit_sqe),
@@ -67,20 +65,21 @@ impl Tracepoints {
             (&mut progs.on_uring_complete, self.complete),
             (&mut progs.end_requests, true),
         ] {
-            prog.set_autoload(enough && used);
+            prog.set_autoload(can_record && used);
         }
         for map in [&mut open.maps.requests, &mut open.maps.request_scratch] {
-            map.set_autocreate(enough)
+            map.set_autocreate(can_record)
                 .context("cannot leave out a map")?;
         }
         Ok(())
     }
 
-    /// Attaches what was loaded, what submits last: what completes without having been submitted is nobody's.
+    /// Attaches the loaded programs, those of submissions last: a completion without a known submission is ignored, but
+    /// a submission without its completion would stay in flight.
     ///
     /// # Errors
-    /// The kernel refuses.
-    pub fn attach(self, skel: &CtraceSkel<'_>, links: &mut Vec<Link>) -> Result<()> {
+    /// The kernel refuses to attach a program.
+    pub(super) fn attach(self, skel: &CtraceSkel<'_>, links: &mut Vec<Link>) -> Result<()> {
         let progs = &skel.progs;
         for (prog, used, name) in [
             (&progs.on_uring_complete, self.complete, "io_uring_complete"),
@@ -100,7 +99,7 @@ impl Tracepoints {
                 "io_uring_submit_req",
             ),
         ] {
-            if self.enough() && used {
+            if self.can_record() && used {
                 let link = prog.attach_raw_tracepoint(name);
                 links
                     .push(link.with_context(|| format!("cannot attach to the tracepoint {name}"))?);
@@ -109,8 +108,8 @@ impl Tracepoints {
         Ok(())
     }
 
-    /// How many requests were submitted that no program has seen.
-    pub fn unseen(self, skel: &CtraceSkel<'_>) -> u64 {
+    /// The number of submitted requests that no program has seen.
+    pub(super) fn unseen(self, skel: &CtraceSkel<'_>) -> u64 {
         let submit = match self.submit_req {
             true => &skel.progs.on_uring_submit_req,
             false => &skel.progs.on_uring_submit_sqe,
@@ -118,12 +117,12 @@ impl Tracepoints {
         skipped([submit.as_fd()])
     }
 
-    /// Has the requests sent that are in flight.
+    /// Makes the kernel side send the requests that are in flight.
     ///
     /// # Errors
-    /// The kernel refuses the iterator.
-    pub fn end(self, skel: &mut CtraceSkel<'_>) -> Result<()> {
-        if self.enough() {
+    /// The kernel refuses the iterator over tasks.
+    pub(super) fn send_in_flight(self, skel: &mut CtraceSkel<'_>) -> Result<()> {
+        if self.can_record() {
             walk_tasks(&mut skel.progs.end_requests)?;
         }
         Ok(())

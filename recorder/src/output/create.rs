@@ -18,7 +18,8 @@ use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
-/// Begins a Parquet file. It appears when there is enough of it to be opened: a recorder may be killed at any time.
+/// Creates a Parquet file. The file appears under its name when it can be opened, because a recorder may be killed at
+/// any time.
 pub(crate) fn parquet(
     path: &Path,
     origin: Vec<(&'static str, String)>,
@@ -26,23 +27,23 @@ pub(crate) fn parquet(
     sync: Duration,
     memory: Memory,
 ) -> Result<Parquet> {
-    let beside = journal::path(path);
-    let lost = beside.exists() && !path.exists();
-    if lost && !force {
+    let journal = journal::path(path);
+    let is_orphan = journal.exists() && !path.exists();
+    if is_orphan && !force {
         bail!(
             "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
              --force to drop it",
-            beside.display()
+            journal.display()
         );
     }
-    refuse(path, force)?;
+    check_writable(path, force)?;
     let special = path.metadata().is_ok_and(|m| !m.is_file());
     let partial = match special {
         true => path.to_path_buf(),
         false => names::partial(path),
     };
-    let files = (create(&partial, true)?, create(&beside, true)?);
-    let begun =
+    let files = (create(&partial, true)?, create(&journal, true)?);
+    let sink =
         Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
             if !special {
                 std::fs::rename(&partial, path)
@@ -50,27 +51,28 @@ pub(crate) fn parquet(
             }
             Ok(sink)
         });
-    if begun.is_err() && !special {
+    if sink.is_err() && !special {
         let _ = std::fs::remove_file(&partial);
-        let _ = std::fs::remove_file(&beside);
+        let _ = std::fs::remove_file(&journal);
     }
-    begun
+    sink
 }
 
-/// Begins an SQLite database.
+/// Creates an SQLite database.
 pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
     let file = create(path, force)?;
-    // What a killed recorder left beside a file that is overwritten would be taken for a part of this one.
-    for left in ["-wal", "-shm", "-journal"] {
+    // SQLite would read the companion files of a killed recorder, whose database is overwritten, as part of this
+    // database.
+    for suffix in ["-wal", "-shm", "-journal"] {
         let mut name = path.to_path_buf().into_os_string();
-        name.push(left);
+        name.push(suffix);
         let _ = std::fs::remove_file(name);
     }
     Sqlite::new(file, path, origin)
 }
 
-/// What must not be overwritten is refused.
-pub(crate) fn refuse(path: &Path, force: bool) -> Result<()> {
+/// Checks that a file may be written: it must not be written by another recorder, nor exist unless `force` is given.
+pub(crate) fn check_writable(path: &Path, force: bool) -> Result<()> {
     let name = path.display();
     if names::is_being_written(path) {
         bail!("{name} is being written by another ctrace-rec: choose another name");
@@ -81,12 +83,12 @@ pub(crate) fn refuse(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes a file, which must not be there unless `force` is given, and locks it: it has one writer.
+/// Creates and locks a file, which has one writer.
 ///
 /// # Errors
-/// It exists, another recorder writes to it, or it cannot be made.
+/// The file exists and `force` is not given, another recorder writes to the file, or the file cannot be created.
 pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
-    refuse(path, force)?;
+    check_writable(path, force)?;
     let name = path.display();
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -101,11 +103,11 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
         }
         _ => Error::new(e).context(format!("cannot write {name}")),
     })?;
-    // Not every file system has locks.
+    // Other errors are ignored: not every file system has locks.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
         bail!("{name} is being written by another ctrace-rec: choose another name");
     }
-    // What is no file, such as a pipe, has no length.
+    // A pipe or device has no length.
     if file.metadata().is_ok_and(|m| m.is_file()) {
         file.set_len(0)
             .with_context(|| format!("cannot write {name}"))?;
@@ -113,9 +115,10 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
     Ok(file)
 }
 
-/// `path`, or where something is there, a name beside it with the time in it, ns since 1970 UTC.
-pub(crate) fn free(path: &Path, time: i64) -> Result<PathBuf> {
-    let time = chrono::DateTime::from_timestamp_nanos(time).format("%Y%m%dT%H%M%S%.6fZ");
+/// Returns `path`, or if a file with this name exists, a name in the same directory with the time `time_ns` (since 1970
+/// UTC) added.
+pub(crate) fn unused_name(path: &Path, time_ns: i64) -> Result<PathBuf> {
+    let time = chrono::DateTime::from_timestamp_nanos(time_ns).format("%Y%m%dT%H%M%S%.6fZ");
     let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let (stem, ending) = (text(path.file_stem()), text(path.extension()));
     let ending = if ending.is_empty() {
@@ -128,11 +131,11 @@ pub(crate) fn free(path: &Path, time: i64) -> Result<PathBuf> {
         1 => path.with_file_name(format!("{stem}-{time}{ending}")),
         n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
     });
-    let free = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
-    names.find(free).context("no name is left")
+    let is_unused = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
+    names.find(is_unused).context("no name is left")
 }
 
-/// A sink for a recording of which only the raw capture is wanted.
+/// A sink that drops all rows, for a recording that only writes a raw capture.
 pub(crate) struct NullSink;
 
 impl Sink for NullSink {

@@ -1,4 +1,4 @@
-//! The output of a recording: opens the sink that rows are written to, and what has to be looked after meanwhile.
+//! The output of a recording: opens the sink that rows are written to, and creates its periodic work ([`upkeep`]).
 
 pub(crate) mod create;
 pub(crate) mod upkeep;
@@ -14,7 +14,7 @@ use crate::flight::Flight;
 use crate::flight::dump::{OpenDump, StartedDump};
 use crate::flight::trigger::Trigger;
 use crate::limits::memory::Memory;
-use crate::output::create::{NullSink, create, free, parquet, sqlite};
+use crate::output::create::{NullSink, create, parquet, sqlite, unused_name};
 use crate::output::upkeep::Upkeep;
 use crate::plan::{Destination, FileOptions, Plan, RingOptions};
 use crate::records::capture::CaptureWriter;
@@ -69,8 +69,8 @@ impl Output<'_> {
     /// Opens the sink for a recording of `machine`, with its upkeep.
     ///
     /// # Errors
-    /// A file exists and may not be overwritten, another recorder writes to it, it cannot be written, or dumps cannot go
-    /// to the destination.
+    /// A file exists and may not be overwritten, another recorder writes to it, it cannot be written, or dumps cannot
+    /// go to the destination.
     pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let unfinished = match self.destination {
             Destination::Segments(out) => Some(UnfinishedSegments::new(
@@ -84,7 +84,7 @@ impl Output<'_> {
             None => self.open_files(machine)?,
         };
         let upkeep = upkeep.map(|upkeep| match unfinished {
-            Some(left) => upkeep.finishing(left),
+            Some(segments) => upkeep.with_unfinished(segments),
             None => upkeep,
         });
         Ok((sink, upkeep))
@@ -97,7 +97,7 @@ impl Output<'_> {
         };
         let when = (trigger, ring.after);
         let flight = Flight::new(ring.limits, self.memory, when, machine, open)?;
-        let upkeep = Upkeep::of_ring(flight.shared(), ring.after)?;
+        let upkeep = Upkeep::for_ring(flight.shared(), ring.after)?;
         Ok((Box::new(flight), Some(upkeep)))
     }
 
@@ -115,15 +115,76 @@ impl Output<'_> {
             Destination::RawOnly => return Ok((Box::new(NullSink), None)),
         };
         let spill = Spill::new(sink, &machine.host, self.memory)?;
-        let upkeep = Upkeep::of_disk(spill.disk());
+        let upkeep = Upkeep::for_disk(spill.disk());
         Ok((Box::new(spill), Some(upkeep)))
     }
 
     /// Returns the function that creates the file of each dump. No dump overwrites a file: a name in use gets the time
     /// of the dump added.
     fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
+        self.check_dumps()?;
         let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
-        let origin = move |why: &DumpRequest| Summary::for_dump(&owner, why).origin();
+        let origin = move |request: &DumpRequest| Summary::for_dump(&owner, request).origin();
+        Ok(match self.destination {
+            Destination::Parquet(path) => {
+                let path = path.clone();
+                Box::new(move |request| {
+                    let path = unused_name(&path, request.time)?;
+                    let sink = Box::new(parquet(&path, origin(request), false, sync, memory)?);
+                    let on_finished = Box::new(|| Ok(()));
+                    Ok(StartedDump {
+                        sink,
+                        path,
+                        on_finished,
+                    })
+                })
+            }
+            Destination::Sqlite(path) => {
+                let path = path.clone();
+                Box::new(move |request| {
+                    let path = unused_name(&path, request.time)?;
+                    let sink = Box::new(sqlite(&path, &origin(request), false)?);
+                    let on_finished = Box::new(|| Ok(()));
+                    Ok(StartedDump {
+                        sink,
+                        path,
+                        on_finished,
+                    })
+                })
+            }
+            Destination::Segments(out) => {
+                let directory = Arc::new(self.directory(out, machine)?);
+                Box::new(move |request| {
+                    let path = directory.next_path()?;
+                    let sink = Box::new(parquet(
+                        &names::open(&path),
+                        origin(request),
+                        false,
+                        sync,
+                        memory,
+                    )?);
+                    let (directory, to) = (directory.clone(), path.clone());
+                    let on_finished = Box::new(move || {
+                        std::fs::rename(names::open(&to), &to)
+                            .with_context(|| format!("cannot name {}", to.display()))?;
+                        directory.remove_oldest();
+                        Ok(())
+                    });
+                    Ok(StartedDump {
+                        sink,
+                        path,
+                        on_finished,
+                    })
+                })
+            }
+            Destination::Json | Destination::Table | Destination::RawOnly => {
+                bail!("--ring needs a file or a directory for its dumps: add `--out DIR/`")
+            }
+        })
+    }
+
+    /// Checks that dumps can go to the destination.
+    fn check_dumps(&self) -> Result<()> {
         if self.files.rotate.is_some() {
             bail!("--rotate and --ring do not go together: each dump is a file of its own");
         }
@@ -136,50 +197,7 @@ impl Output<'_> {
                 parent.display()
             );
         }
-        Ok(match self.destination {
-            Destination::Parquet(path) => {
-                let path = path.clone();
-                Box::new(move |why| {
-                    let path = free(&path, why.time)?;
-                    let sink = Box::new(parquet(&path, origin(why), false, sync, memory)?);
-                    let end = Box::new(|| Ok(()));
-                    Ok(StartedDump { sink, path, end })
-                })
-            }
-            Destination::Sqlite(path) => {
-                let path = path.clone();
-                Box::new(move |why| {
-                    let path = free(&path, why.time)?;
-                    let sink = Box::new(sqlite(&path, &origin(why), false)?);
-                    let end = Box::new(|| Ok(()));
-                    Ok(StartedDump { sink, path, end })
-                })
-            }
-            Destination::Segments(out) => {
-                let directory = Arc::new(self.directory(out, machine)?);
-                Box::new(move |why| {
-                    let path = directory.next_path()?;
-                    let sink = Box::new(parquet(
-                        &names::open(&path),
-                        origin(why),
-                        false,
-                        sync,
-                        memory,
-                    )?);
-                    let (directory, to) = (directory.clone(), path.clone());
-                    let end = Box::new(move || {
-                        std::fs::rename(names::open(&to), &to)
-                            .with_context(|| format!("cannot name {}", to.display()))?;
-                        directory.remove_oldest();
-                        Ok(())
-                    });
-                    Ok(StartedDump { sink, path, end })
-                })
-            }
-            Destination::Json | Destination::Table | Destination::RawOnly => {
-                bail!("--ring needs a file or a directory for its dumps: add `--out DIR/`")
-            }
-        })
+        Ok(())
     }
 
     /// Creates the sink of a directory of segments.

@@ -1,5 +1,5 @@
-//! What has to be seen to while rows go into memory: when the ring is written out, by `ctrace-rec dump`, SIGUSR1 or its
-//! trigger, and until when that goes on; when a disk that was full is tried again; and what other recorders have left.
+//! Periodic work of a recording: starts and ends dumps of the ring (on `ctrace-rec dump`, SIGUSR1 or the trigger),
+//! retries a full disk, and finishes the segments that killed recorders left behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use ctrace_schema::human::{bytes, count};
 
 use crate::flight::shared::FlightShared;
-use crate::flight::socket::Door;
+use crate::flight::socket::DumpListener;
 use crate::pipeline::Pipeline;
 use crate::progress::{Notice, Progress};
 use crate::sink::SinkCommand;
@@ -17,132 +17,143 @@ use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::disk::DiskStatus;
 use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 
-/// How often a full disk is tried.
-const RETRY: Duration = Duration::from_secs(1);
+/// Time between two attempts to write to a full disk.
+const RETRY_TIME: Duration = Duration::from_secs(1);
 
-/// What has to be seen to.
+/// The periodic work of a recording.
 pub(crate) struct Upkeep {
-    of: Watched,
-    left: Option<UnfinishedSegments>,
+    kind: UpkeepKind,
+    unfinished: Option<UnfinishedSegments>,
 }
 
-enum Watched {
-    /// A ring that is written out now and then.
+enum UpkeepKind {
     Ring(DumpControl),
-    /// A disk that may be full, and when it was tried last.
+    /// A disk that may be full, and the time of the last attempt to write.
     Disk(Arc<DiskStatus>, Instant),
 }
 
 impl Upkeep {
-    /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
+    /// Creates the upkeep of a flight recorder. A dump continues to record for `after`.
     ///
     /// # Errors
-    /// Signals or a socket cannot be had.
-    pub(crate) fn of_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
+    /// SIGUSR1 or the socket of `ctrace-rec dump` cannot be set up.
+    pub(crate) fn for_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
         Ok(Upkeep {
-            of: Watched::Ring(DumpControl::new(shared, after)?),
-            left: None,
+            kind: UpkeepKind::Ring(DumpControl::new(shared, after)?),
+            unfinished: None,
         })
     }
 
-    /// Of a disk.
-    pub(crate) fn of_disk(disk: Arc<DiskStatus>) -> Upkeep {
+    /// Creates the upkeep of a recording to a disk.
+    pub(crate) fn for_disk(disk: Arc<DiskStatus>) -> Upkeep {
         Upkeep {
-            of: Watched::Disk(disk, Instant::now()),
-            left: None,
+            kind: UpkeepKind::Disk(disk, Instant::now()),
+            unfinished: None,
         }
     }
 
-    /// Also of what other recorders have left.
-    pub(crate) fn finishing(self, left: UnfinishedSegments) -> Upkeep {
+    /// Adds the segments that killed recorders left behind.
+    pub(crate) fn with_unfinished(self, unfinished: UnfinishedSegments) -> Upkeep {
         Upkeep {
-            left: Some(left),
+            unfinished: Some(unfinished),
             ..self
         }
     }
 
-    /// Whether rows go into a ring.
+    /// Returns whether events are kept in a ring.
     pub(crate) fn is_ring(&self) -> bool {
-        matches!(self.of, Watched::Ring(_))
+        matches!(self.kind, UpkeepKind::Ring(_))
     }
 
-    /// To be called now and then; `boot` is the boot time, ns. Returns what there is to say.
+    /// Does the work that is due at the boot time `boot` (ns), and returns notices for the user. Called on every
+    /// iteration of the session's loop.
     pub(crate) fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
-        let mut said = match &mut self.of {
-            Watched::Ring(dumps) => dumps.step(boot, pipeline),
-            Watched::Disk(disk, tried) => {
-                if disk.is_full() && tried.elapsed() >= RETRY {
+        let mut notices = match &mut self.kind {
+            UpkeepKind::Ring(dumps) => dumps.poll(boot, pipeline),
+            UpkeepKind::Disk(disk, tried) => {
+                if disk.is_full() && tried.elapsed() >= RETRY_TIME {
                     *tried = Instant::now();
                     pipeline.command(SinkCommand::Retry);
                 }
-                said_of(disk)
+                disk_notices(disk)
             }
         };
-        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::poll));
-        said
+        notices.extend(
+            self.unfinished
+                .iter_mut()
+                .flat_map(UnfinishedSegments::poll),
+        );
+        notices
     }
 
-    /// What there is to say when the recording has ended.
+    /// Returns the last notices, after the recording has ended.
     pub(crate) fn finish(&mut self) -> Vec<Notice> {
-        let mut said = match &mut self.of {
-            Watched::Ring(dumps) => dumps.said(),
-            Watched::Disk(disk, _) => said_of(disk),
+        let mut notices = match &mut self.kind {
+            UpkeepKind::Ring(dumps) => dumps.notices(),
+            UpkeepKind::Disk(disk, _) => disk_notices(disk),
         };
-        said.extend(self.left.iter_mut().flat_map(UnfinishedSegments::join));
-        said
+        notices.extend(
+            self.unfinished
+                .iter_mut()
+                .flat_map(UnfinishedSegments::join),
+        );
+        notices
     }
 
-    /// Whether a dump is about to end at the boot time `boot`, ns: what was lost up to now belongs into it.
+    /// Returns whether a dump ends at the boot time `boot` (ns), so that the losses up to now must be read before.
     pub(crate) fn is_ending(&self, boot: u64) -> bool {
-        matches!(&self.of, Watched::Ring(DumpControl { state: DumpState::Started(until), .. }) if boot >= *until)
-    }
-
-    /// Adds to `progress` what is known here.
-    pub(crate) fn add_to(&self, progress: &mut Progress) {
-        match &self.of {
-            Watched::Ring(dumps) => progress.ring = Some(dumps.shared.held()),
-            Watched::Disk(disk, _) => disk.report_to(progress),
+        match &self.kind {
+            UpkeepKind::Ring(dumps) => dumps.is_ending(boot),
+            UpkeepKind::Disk(..) => false,
         }
     }
 
-    /// Takes out of a summary what could not be written.
+    /// Adds the use of the ring or the state of the disk to `progress`.
+    pub(crate) fn add_to(&self, progress: &mut Progress) {
+        match &self.kind {
+            UpkeepKind::Ring(dumps) => progress.ring = Some(dumps.shared.ring_use()),
+            UpkeepKind::Disk(disk, _) => disk.report_to(progress),
+        }
+    }
+
+    /// Corrects a summary by the events that could not be written.
     pub(crate) fn correct(&self, summary: &mut Summary) {
-        if let Watched::Disk(disk, _) = &self.of {
+        if let UpkeepKind::Disk(disk, _) = &self.kind {
             disk.correct(summary);
         }
     }
 }
 
-fn said_of(disk: &DiskStatus) -> Vec<Notice> {
-    let said = disk.take_messages().into_iter();
-    said.map(|text| Notice {
-        text,
-        is_warning: true,
-    })
-    .collect()
+fn disk_notices(disk: &DiskStatus) -> Vec<Notice> {
+    let texts = disk.take_messages().into_iter();
+    texts
+        .map(|text| Notice {
+            text,
+            is_warning: true,
+        })
+        .collect()
 }
 
-/// Has the ring written out.
-pub(crate) struct DumpControl {
+/// Starts and ends dumps of the ring.
+struct DumpControl {
     shared: Arc<FlightShared>,
+    /// Time for which a dump continues to record.
     after: Duration,
-    door: Door,
+    listener: DumpListener,
+    /// Whether SIGUSR1 was received.
     signal: Arc<AtomicBool>,
     state: DumpState,
 }
 
 enum DumpState {
     Idle,
-    /// It goes on until then, boot time in ns.
+    /// The dump records until this boot time, ns.
     Started(u64),
+    /// The sink was asked to end the dump; the result is not known yet.
     Ending,
 }
 
 impl DumpControl {
-    /// Of the ring that tells `shared` what it does; a dump goes on for `after`.
-    ///
-    /// # Errors
-    /// Signals or a socket cannot be had.
     fn new(shared: Arc<FlightShared>, after: Duration) -> Result<DumpControl> {
         let signal = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signal.clone())
@@ -150,33 +161,36 @@ impl DumpControl {
         Ok(DumpControl {
             shared,
             after,
-            door: Door::open().context("cannot listen for `ctrace-rec dump`")?,
+            listener: DumpListener::open().context("cannot listen for `ctrace-rec dump`")?,
             signal,
             state: DumpState::Idle,
         })
     }
 
-    /// To be called now and then; `boot` is the boot time, ns.
-    fn step(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    fn is_ending(&self, boot: u64) -> bool {
+        matches!(self.state, DumpState::Started(until) if boot >= until)
+    }
+
+    fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             DumpState::Idle => {
-                let asked = self.door.accept(self.after);
-                let time = pipeline.now();
-                let why = |reason| Some(DumpRequest { reason, time });
-                let hit = self.shared.take_hit();
-                let why = hit
-                    .or_else(|| why(DumpReason::Asked).filter(|_| asked))
-                    .or_else(|| why(DumpReason::Signal).filter(|_| signal));
-                if let Some(why) = why {
-                    pipeline.command(SinkCommand::Begin(why));
+                let asked = self.listener.accept(self.after);
+                let time = pipeline.wall_ns();
+                let request = |reason| DumpRequest { reason, time };
+                let by_trigger = self.shared.take_trigger_request();
+                let request = by_trigger
+                    .or_else(|| asked.then(|| request(DumpReason::Asked)))
+                    .or_else(|| signal.then(|| request(DumpReason::Signal)));
+                if let Some(request) = request {
+                    pipeline.command(SinkCommand::Begin(request));
                     self.state =
                         DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
                 }
             }
             DumpState::Started(until) => {
-                // Who asks now gets the same.
-                self.door.accept(self.after);
+                // Clients that connect now receive the result of this dump.
+                self.listener.accept(self.after);
                 if boot >= until && !pipeline.has_command() {
                     let summary = pipeline.summary();
                     pipeline.command(SinkCommand::End(Box::new(summary)));
@@ -185,38 +199,38 @@ impl DumpControl {
             }
             DumpState::Ending => {}
         }
-        self.said()
+        self.notices()
     }
 
-    /// What there is to say. To be called once more when the recording has ended.
-    fn said(&mut self) -> Vec<Notice> {
-        let mut said = vec![];
+    /// Returns notices about dumps that have ended. Called once more after the recording has ended.
+    fn notices(&mut self) -> Vec<Notice> {
+        let mut notices = vec![];
         if let Some(text) = self.shared.take_warning() {
-            said.push(Notice {
+            notices.push(Notice {
                 text,
                 is_warning: true,
             });
         }
         if let Some(ended) = self.shared.take_ended() {
             self.state = DumpState::Idle;
-            self.door.reply(&ended);
-            said.push(match ended {
+            self.listener.reply(&ended);
+            notices.push(match ended {
                 Ok(dump) => Notice {
                     text: format!(
                         "dumped {} events to {} ({}): {}",
                         count(dump.events),
                         dump.path.display(),
                         bytes(dump.bytes),
-                        dump.why
+                        dump.request
                     ),
                     is_warning: false,
                 },
                 Err(e) => Notice {
-                    text: format!("the ring cannot be dumped: {e:#}; it goes on"),
+                    text: format!("the ring cannot be dumped: {e:#}; the recording continues"),
                     is_warning: true,
                 },
             });
         }
-        said
+        notices
     }
 }

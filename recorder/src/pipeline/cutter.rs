@@ -1,4 +1,8 @@
-//! Batches on their way to the encoder: whole, or in parts where they fill slowly, so that what happened is soon in a file.
+//! Decides when a batch ends and is sent to the encoder.
+//!
+//! A batch ends when it is full. A batch that fills slowly is cut into parts before, so that events reach the file
+//! early: a kill costs less than a second of events. A cut part is pending while it is undecided which container its
+//! rows belong to.
 
 use std::time::{Duration, Instant};
 
@@ -9,50 +13,46 @@ use crate::rows::batch::{Batch, ContainerName, Row};
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, SinkCommand};
 
-/// A batch that fills within this time is not cut into parts: its rows are written once.
-const SOON: Duration = Duration::from_millis(700);
-/// How long a row may wait in all, unless the encoder is behind: less than a second, which is what a kill may cost.
-const LONGEST: Duration = Duration::from_millis(900);
+/// A batch that will be full within this time is not cut into parts, so that its rows are written only once.
+const FILL_TIME: Duration = Duration::from_millis(700);
+/// Maximum time that a row waits in total, unless the encoder is behind: less than a second, so that a kill costs no more.
+const MAX_WAIT: Duration = Duration::from_millis(900);
 
-/// When batches are cut, as the sink policy it.
+/// Cuts batches according to the policy of the sink.
 #[derive(Debug)]
 pub(crate) struct Cutter {
-    /// What makes a batch.
     pub(crate) policy: BatchPolicy,
-    /// When the part began that is being filled.
+    /// Start of the part that is being filled.
     began: Instant,
-    /// When the sink last_command last.
+    /// Time of the sink's last command.
     last_command: Instant,
-    /// What somebody policy it to do then.
+    /// Command that the sink receives after the next cut.
     command: Option<SinkCommand>,
 }
 
-/// A batch or a part of one, with whom its rows belong to still to be decided.
+/// A part that waits until it is decided which containers its rows belong to.
 #[derive(Debug)]
 pub(crate) struct PendingPart {
-    /// Its rows.
     pub(crate) part: BatchPart,
-    /// It is handed on then in any case.
-    pub(crate) until: Instant,
-    /// Rows by container.
+    /// Time when the part is sent even if a container is still undecided.
+    pub(crate) send_at: Instant,
+    /// Number of rows by container.
     rows: FxHashMap<u32, u64>,
-    /// Container, class, reason and number of events that were lost.
+    /// Container, class, reason and number of lost events of each gap row.
     lost: Vec<(u32, &'static str, &'static str, u64)>,
 }
 
-/// A batch, or a part of one.
+/// A whole batch, or a part of a batch.
 #[derive(Debug)]
 pub(crate) struct BatchPart {
-    /// Its rows.
     pub(crate) batch: Batch,
-    /// Whether it ends a batch.
+    /// Whether the part ends a batch.
     pub(crate) last: bool,
-    /// What the sink is to do after it.
+    /// Command for the sink after this part.
     pub(crate) command: Option<SinkCommand>,
 }
 
 impl Cutter {
-    /// For a sink that policy them so.
     pub(crate) fn new(policy: BatchPolicy) -> Cutter {
         Cutter {
             policy,
@@ -62,25 +62,26 @@ impl Cutter {
         }
     }
 
-    /// Sets the command that the sink receives after the rows so far.
+    /// Schedules a command for the sink, after the rows that exist now.
     pub(crate) fn command(&mut self, command: SinkCommand) {
-        // A later command to begin another file is covered by the pending one.
+        // `Next` and `Retry` do not replace a scheduled command, which ends the batch as well.
         if !self.has_command() || !matches!(command, SinkCommand::Next | SinkCommand::Retry) {
             self.command = Some(command);
         }
     }
 
-    /// Whether a command is pending.
+    /// Returns whether a command is scheduled that the sink has not received.
     pub(crate) fn has_command(&self) -> bool {
         self.command.is_some()
     }
 
-    /// Takes the rows of `resolver` that have waited long enough; `doubt` says that they may wait longer yet.
-    pub(crate) fn due(
+    /// Cuts the rows of `resolver` if they have waited long enough, or if a command for the sink is due. `undecided`
+    /// says that a container is undecided, so that a part would be pending.
+    pub(crate) fn cut_if_due(
         &mut self,
         resolver: &mut Resolver,
-        hold: Duration,
-        doubt: bool,
+        max_hold: Duration,
+        undecided: bool,
     ) -> Option<PendingPart> {
         let BatchPolicy {
             max_rows,
@@ -88,49 +89,53 @@ impl Cutter {
             regroups,
             command_after,
         } = self.policy;
-        let old = |after| self.last_command.elapsed() >= after;
-        if self.has_command() || command_after.is_some_and(old) {
+        let is_due = |after| self.last_command.elapsed() >= after;
+        if self.has_command() || command_after.is_some_and(is_due) {
             self.last_command = Instant::now();
             let command = self.command.take().unwrap_or(SinkCommand::Next);
-            let mut held = self.cut(resolver, hold, true);
-            held.part.command = Some(command);
-            return Some(held);
+            let mut pending = self.cut(resolver, max_hold, true);
+            pending.part.command = Some(command);
+            return Some(pending);
         }
         let waited = self.began.elapsed();
         if max_wait.is_none_or(|max_wait| waited < max_wait) {
             return None;
         }
         let batch = &resolver.batch;
-        let missing = max_rows.saturating_sub(batch.len()) as f64;
-        let rate = batch.rows.len() as f64 / waited.as_secs_f64();
-        let left = SOON.saturating_sub(waited).as_secs_f64();
+        let missing_rows = max_rows.saturating_sub(batch.len()) as f64;
+        let rows_per_second = batch.rows.len() as f64 / waited.as_secs_f64();
+        let seconds_left = FILL_TIME.saturating_sub(waited).as_secs_f64();
         if batch.rows.is_empty() {
             self.began = Instant::now();
             None
-        } else if regroups && !doubt && rate * left > missing {
+        } else if regroups && !undecided && rows_per_second * seconds_left > missing_rows {
             None
         } else {
-            Some(self.cut(resolver, hold, !regroups))
+            Some(self.cut(resolver, max_hold, !regroups))
         }
     }
 
-    /// Takes the rows of `resolver`, to be handed on after `hold` at the latest; `last`: they end a batch.
+    /// Cuts the rows of `resolver`, to be sent after `max_hold` at the latest. With `last`, they end a batch.
     pub(crate) fn cut(
         &mut self,
         resolver: &mut Resolver,
-        hold: Duration,
+        max_hold: Duration,
         last: bool,
     ) -> PendingPart {
         let (mut rows, mut lost) = (FxHashMap::default(), vec![]);
         let batch = &mut resolver.batch;
-        let same = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
-        for neighbours in batch.rows.chunk_by(same) {
-            let container = batch.container(&neighbours[0]);
-            *rows.entry(container).or_default() += neighbours.len() as u64;
-            let gaps = neighbours.iter().filter_map(|row| batch.lost(row));
-            lost.extend(gaps.map(|(class, why, events)| (container, class, why, events)));
+        let same_container = |a: &Row, b: &Row| batch.container(a) == batch.container(b);
+        for adjacent in batch.rows.chunk_by(same_container) {
+            let container = batch.container(&adjacent[0]);
+            *rows.entry(container).or_default() += adjacent.len() as u64;
+            let gaps = adjacent.iter().filter_map(|row| batch.lost(row));
+            lost.extend(gaps.map(|(class, reason, events)| (container, class, reason, events)));
         }
-        let batch = if last { resolver.take() } else { batch.part() };
+        let batch = if last {
+            resolver.take_batch()
+        } else {
+            batch.cut_part()
+        };
         let now = Instant::now();
         let began = std::mem::replace(&mut self.began, now);
         PendingPart {
@@ -139,8 +144,9 @@ impl Cutter {
                 last,
                 command: None,
             },
-            // Where the encoder is behind it is late already, but whose they are can still be learnt.
-            until: (now + hold).min((began + LONGEST).max(now + hold / 4)),
+            // If the encoder is behind, MAX_WAIT is over already: a quarter of the time remains to decide the
+            // container.
+            send_at: (now + max_hold).min((began + MAX_WAIT).max(now + max_hold / 4)),
             rows,
             lost,
         }
@@ -148,37 +154,36 @@ impl Cutter {
 }
 
 impl PendingPart {
-    /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         self.part.batch.rows.len()
     }
 
-    /// Events by container, those that its gap rows say were lost included.
+    /// Returns the number of events by container, including the lost events that gap rows report.
     pub(crate) fn events(&self) -> impl Iterator<Item = (u32, u64)> {
         self.rows.iter().map(|(container, rows)| {
-            let gaps = self.lost.iter().filter(|(of, ..)| of == container);
+            let gaps = self.lost.iter().filter(|(owner, ..)| owner == container);
             let gaps = gaps.map(|(.., lost)| *lost);
-            let all = |(n, sum): (u64, u64), lost| (n + 1, sum.saturating_add(lost));
-            let (rows_of_gaps, lost) = gaps.fold((0, 0), all);
-            (*container, (rows - rows_of_gaps).saturating_add(lost))
+            let add = |(n, sum): (u64, u64), lost| (n + 1, sum.saturating_add(lost));
+            let (gap_rows, lost) = gaps.fold((0, 0), add);
+            (*container, (rows - gap_rows).saturating_add(lost))
         })
     }
 
-    /// Adds what is kept of it to `summary`.
+    /// Adds the recorded rows of the part to `summary`.
     pub(crate) fn count(&self, names: &[ContainerName], summary: &mut Summary) {
-        // A loss that is no container's is kept.
-        let kept = |container: u32| {
+        // A loss without a container is recorded.
+        let is_recorded = |container: u32| {
             let name = names.get(container as usize);
             name.is_none_or(|name| name.recorded)
         };
         for (container, rows) in &self.rows {
-            if kept(*container) {
+            if is_recorded(*container) {
                 summary.events += rows;
             }
         }
-        for (container, class, why, events) in &self.lost {
-            if kept(*container) {
-                summary.add_lost(class, why, *events);
+        for (container, class, reason, events) in &self.lost {
+            if is_recorded(*container) {
+                summary.add_lost(class, reason, *events);
             }
         }
     }
@@ -197,14 +202,14 @@ mod tests {
     use crate::resolve::registry::Registry;
 
     #[test]
-    fn a_loss_of_no_container_counts_and_that_of_the_host_does_not() {
+    fn a_loss_without_a_container_counts_and_a_loss_of_the_host_does_not() {
         let calls = Calls::new("x86_64").expect("is known");
         let memory = Memory::for_tests();
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(false), memory);
-        let loss = |cgroup, class, why, events| Loss {
+        let loss = |cgroup, class, cause, events| Loss {
             cgroup,
             class: Some(class),
-            why,
+            cause,
             cpu: None,
             events,
         };
@@ -212,10 +217,10 @@ mod tests {
         resolver.registry.enter(5);
         resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
         let mut cutter = Cutter::new(BatchPolicy::batches(1, None));
-        let held = cutter.cut(&mut resolver, Duration::ZERO, true);
+        let pending = cutter.cut(&mut resolver, Duration::ZERO, true);
         let mut summary = Summary::default();
-        held.count(&resolver.registry.names(), &mut summary);
-        assert_eq!(held.len(), 2);
+        pending.count(&resolver.registry.names(), &mut summary);
+        assert_eq!(pending.len(), 2);
         assert_eq!(summary.events, 1);
         assert_eq!(summary.lost.get("file"), Some(&7));
         assert!(summary.shed.is_empty());

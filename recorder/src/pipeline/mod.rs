@@ -1,5 +1,7 @@
-//! The way of an event above the kernel, the same for a live recording and for a replayed one: merge, decode,
-//! resolve, batch, encode, sink.
+//! The path of an event from the kernel's records to the sink: merge, decode, resolve, cut, encode, write.
+//!
+//! A live recording and a replay use the same pipeline. The thread of the caller runs everything up to the cutter; the
+//! encoder thread owns the sink.
 
 pub(crate) mod cutter;
 pub(crate) mod encoder;
@@ -30,50 +32,52 @@ use crate::rows::batch::Batch;
 use crate::sink::summary::Summary;
 use crate::sink::{Sink, SinkCommand};
 
-/// Batches that wait for the encoder at most; a recorder that is further behind loses events in the ring, and says so.
-const WAITING: usize = 2;
+/// Maximum number of parts that wait for the encoder. A recorder that is further behind loses events in the kernel's
+/// ring, and the losses are recorded.
+const MAX_WAITING: usize = 2;
 
-/// For how long batches wait while a cgroup is in doubt, and how many of the largest size.
+/// Maximum time that parts are pending while a cgroup is undecided.
 pub(crate) const MAX_HOLD: Duration = Duration::from_millis(500);
-const HELD: usize = 2;
+/// Maximum memory of pending parts, in batches of the largest size.
+const MAX_PENDING: usize = 2;
 
-/// A cgroup record, as the pipeline hands it to whoever knows what it means.
+/// A record about a cgroup, for the caller of [`Pipeline::advance`] to interpret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CgroupRecord<'a> {
-    /// Time and flags.
     pub(crate) head: Head,
     /// Key of the cgroup.
     pub(crate) cgroup: u64,
-    /// Comm of the task that made or removed it.
+    /// Comm of the task that created or removed the cgroup.
     pub(crate) comm: &'a [u8],
-    /// Its path.
     pub(crate) path: &'a [u8],
-    /// Whether it is undecided what it is, and a process has been in it.
+    /// Whether the cgroup is undecided, and a process has been in the cgroup.
     pub(crate) entered: bool,
 }
 
-/// Records go in, a recording comes out.
+/// Turns records and notes into a recording.
 pub(crate) struct Pipeline {
     resolver: Resolver,
     encoder: Option<EncoderThread>,
     memory: Memory,
     in_flight: Arc<InFlight>,
     cutter: Cutter,
-    /// What waits until it is known whose rows it has.
-    held: VecDeque<PendingPart>,
+    /// Parts that wait for the decision about a cgroup, the oldest first.
+    pending: VecDeque<PendingPart>,
+    /// Boot time and wall clock time, ns, for the metadata.
     clocks: Vec<(u64, i64)>,
-    now: i64,
+    /// Wall clock time of the last reading, ns since 1970 UTC.
+    wall_ns: i64,
     summary: Summary,
 }
 
 impl Pipeline {
-    /// A pipeline for a recording of `machine` into `sink`, which keeps within `memory`.
+    /// Creates a pipeline for a recording of `machine` into `sink`, within the limits of `memory`.
     ///
     /// # Errors
-    /// The machine's architecture is none that can be recorded.
+    /// The machine's architecture is not supported.
     pub(crate) fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
         let cutter = Cutter::new(sink.batch_policy());
-        let (parts, waiting) = sync_channel(WAITING);
+        let (messages, received) = sync_channel(MAX_WAITING);
         let host = machine.host.clone();
         let calls = Arc::new(Calls::new(&machine.arch)?);
         let in_flight = Arc::new(InFlight::default());
@@ -81,31 +85,31 @@ impl Pipeline {
             .name("encoder".to_string())
             .spawn({
                 let (calls, in_flight) = (calls.clone(), in_flight.clone());
-                move || encode(&waiting, &host, &calls, sink, &in_flight)
+                move || encode(&received, &host, &calls, sink, &in_flight)
             })
             .context("cannot start a thread")?;
         Ok(Pipeline {
             resolver: Resolver::new(calls, Registry::new(machine.record_host), memory),
-            encoder: Some(EncoderThread { parts, thread }),
+            encoder: Some(EncoderThread { messages, thread }),
             memory,
             in_flight,
             cutter,
-            held: VecDeque::new(),
+            pending: VecDeque::new(),
             clocks: vec![],
-            now: 0,
+            wall_ns: 0,
             summary: Summary::new(machine),
         })
     }
 
-    /// Takes a note in. `Advance` is [`Pipeline::advance`]'s.
+    /// Processes a note, except `Advance`: see [`Pipeline::advance`].
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == FactSource::Found),
             Note::Clock { boot, wall } => {
                 self.resolver.clock.read(*boot, *wall);
-                self.keep_clock(*boot, *wall);
+                self.add_clock(*boot, *wall);
                 self.summary.extend_to(*wall);
-                self.now = *wall;
+                self.wall_ns = *wall;
             }
             Note::Gap {
                 cgroup,
@@ -121,13 +125,13 @@ impl Pipeline {
                 let loss = Loss {
                     cgroup: *cgroup,
                     class: class.map(known),
-                    why: *why,
+                    cause: *why,
                     cpu: *cpu,
                     events: *lost,
                 };
                 self.resolver.gap(&loss, (*since, *until));
             }
-            Note::EntriesMissed { until } => self.resolver.entries_missed = *until,
+            Note::EntriesMissed { until } => self.resolver.entries_missed_until_ns = *until,
             Note::Counts { since, counts } => {
                 for count in counts {
                     self.resolver.count(*since, count);
@@ -139,43 +143,44 @@ impl Pipeline {
         }
     }
 
-    /// Keeps a pair of clock readings for the metadata where it says something new: every minute, and at a step.
-    fn keep_clock(&mut self, boot: u64, wall: i64) {
-        let new = self.clocks.last().is_none_or(|&(last_boot, last_wall)| {
+    /// Adds a pair of clock readings to the metadata every minute, and when the wall clock was set (by 1 ms or more).
+    fn add_clock(&mut self, boot: u64, wall: i64) {
+        let is_new = self.clocks.last().is_none_or(|&(last_boot, last_wall)| {
             let drift = wall
                 .wrapping_sub(last_wall)
                 .wrapping_sub(boot.wrapping_sub(last_boot) as i64);
             boot.saturating_sub(last_boot) >= 60_000_000_000 || drift.unsigned_abs() >= 1_000_000
         });
-        if new {
+        if is_new {
             self.clocks.push((boot, wall));
         }
     }
 
-    /// Resolves every record of `sources`, one for each CPU, up to `boot`, and hands full batches on. `on_cgroup` says what a cgroup record means:
-    /// the last fact is the record's, those before it are what is learnt by it.
+    /// Resolves all records of `sources`, one source for each CPU, up to the boot time `boot` (ns), and sends full
+    /// batches to the encoder. `on_cgroup` interprets the record of a cgroup: the last fact that it returns is the
+    /// record's own, the facts before were learnt from the record.
     ///
     /// # Errors
-    /// The sink could not be written.
+    /// The sink has failed.
     pub(crate) fn advance(
         &mut self,
         sources: &mut [impl Source],
         boot: u64,
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<CgroupFact>,
     ) -> Result<()> {
-        let doubt = self.in_doubt();
-        let most = self.memory.batch();
+        let undecided = self.in_doubt();
+        let max_bytes = self.memory.batch();
         let Pipeline {
             cutter,
             resolver,
-            held,
+            pending,
             ..
         } = self;
         let rows = cutter.policy.max_rows;
-        let full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= most;
-        // Counts come by notes alone.
-        if full(&resolver.batch) {
-            held.push_back(cutter.cut(resolver, MAX_HOLD, true));
+        let is_full = |batch: &Batch| batch.len() >= rows || batch.whole_bytes() >= max_bytes;
+        // Notes may have filled the batch: counts arrive as notes.
+        if is_full(&resolver.batch) {
+            pending.push_back(cutter.cut(resolver, MAX_HOLD, true));
         }
         merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
@@ -193,32 +198,32 @@ impl Pipeline {
             }
             Some((head, body)) => {
                 resolver.record(head, body);
-                if full(&resolver.batch) {
-                    held.push_back(cutter.cut(resolver, MAX_HOLD, true));
+                if is_full(&resolver.batch) {
+                    pending.push_back(cutter.cut(resolver, MAX_HOLD, true));
                 }
             }
             None => resolver.faults.broken += 1,
         });
-        held.extend(cutter.due(resolver, MAX_HOLD, doubt));
-        self.release()
+        pending.extend(cutter.cut_if_due(resolver, MAX_HOLD, undecided));
+        self.send_pending()
     }
 
-    /// Has the sink do this after what has come up to now.
+    /// Schedules a command for the sink, after the events up to now.
     pub(crate) fn command(&mut self, command: SinkCommand) {
         self.cutter.command(command);
     }
 
-    /// Whether the sink has not been told yet.
+    /// Returns whether a command is scheduled that the sink has not received.
     pub(crate) fn has_command(&self) -> bool {
         self.cutter.has_command()
     }
 
-    /// The wall clock as it was read last, ns since 1970 UTC.
-    pub(crate) fn now(&self) -> i64 {
-        self.now
+    /// Returns the last reading of the wall clock, ns since 1970 UTC.
+    pub(crate) fn wall_ns(&self) -> i64 {
+        self.wall_ns
     }
 
-    /// What is known of the recording so far.
+    /// Returns the summary of the recording so far.
     pub(crate) fn summary(&self) -> Summary {
         let mut summary = self.summary.clone();
         summary.clocks = self.clocks.clone();
@@ -226,48 +231,52 @@ impl Pipeline {
         summary
     }
 
-    /// Whether there is a cgroup in doubt whose processes' rows would be taken for the host's.
+    /// Returns whether a cgroup is undecided, so that its rows would be taken for rows of the host.
     pub(crate) fn in_doubt(&self) -> bool {
-        self.resolver.registry.in_doubt()
+        self.resolver.registry.has_undecided()
     }
 
-    /// Hands held batches on, unless a cgroup is in doubt: the answer is a few milliseconds away. Nothing is held for
-    /// long, nor much.
-    fn release(&mut self) -> Result<()> {
-        // Of now: while one is sent, which may take long, nobody looks for the answer.
+    /// Sends the pending parts, unless a cgroup is undecided: the decision usually takes a few milliseconds. The time
+    /// and the memory of pending parts are limited.
+    fn send_pending(&mut self) -> Result<()> {
+        // Read once, because sending may take long and no decision is made meanwhile.
         let now = Instant::now();
-        while let Some(first) = self.held.front() {
-            let bytes: usize = self.held.iter().map(|held| held.part.batch.bytes()).sum();
-            let little = bytes <= HELD * self.memory.batch();
-            if self.in_doubt() && now < first.until && little {
+        while let Some(first) = self.pending.front() {
+            let bytes: usize = self
+                .pending
+                .iter()
+                .map(|pending| pending.part.batch.bytes())
+                .sum();
+            let fits = bytes <= MAX_PENDING * self.memory.batch();
+            if self.in_doubt() && now < first.send_at && fits {
                 break;
             }
-            let Some(held) = self.held.pop_front() else {
+            let Some(pending) = self.pending.pop_front() else {
                 break;
             };
-            self.send(held)?;
+            self.send(pending)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, held: PendingPart) -> Result<()> {
+    fn send(&mut self, pending: PendingPart) -> Result<()> {
         let registry = &mut self.resolver.registry;
-        for (container, events) in held.events() {
-            registry.hand_on(container, events);
+        for (container, events) in pending.events() {
+            registry.count_left_out(container, events);
         }
         let names = registry.names();
-        held.count(&names, &mut self.summary);
-        self.wait_for_room(held.part.batch.bytes());
+        pending.count(&names, &mut self.summary);
+        self.wait_for_memory(pending.part.batch.bytes());
         match &self.encoder {
             Some(encoder)
                 if encoder
-                    .parts
-                    .send(ToEncoder::Part(Box::new(held.part), names))
+                    .messages
+                    .send(ToEncoder::Part(Box::new(pending.part), names))
                     .is_ok() =>
             {
                 Ok(())
             }
-            // The encoder has stopped: it says why when it is joined.
+            // The encoder has stopped; joining its thread returns the reason.
             _ => Err(self
                 .join()
                 .err()
@@ -275,15 +284,15 @@ impl Pipeline {
         }
     }
 
-    /// Waits until the encoder has let go of so much that `bytes` more are within the bound, and as much again for their
-    /// encoding. Meanwhile the rings fill up, and what they do not hold is counted as lost.
-    fn wait_for_room(&self, bytes: usize) {
+    /// Waits until the encoder has freed enough memory for a part of `bytes` bytes and the same again for its encoding.
+    /// Meanwhile the kernel's rings fill up, and events that do not fit are counted as lost.
+    fn wait_for_memory(&self, bytes: usize) {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
         let fits = || {
             let in_flight = self.in_flight.bytes.load(Ordering::Relaxed);
             in_flight + bytes <= self.memory.batches() && bytes <= self.memory.available()
         };
-        // One that has nothing to do lets go of nothing: what it has gathered waits for what is to be sent.
+        // Do not wait for an idle encoder: the parts that it has joined wait for the part that is to be sent.
         while self.in_flight.parts.load(Ordering::Acquire) > 0 && !fits() && !ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -295,31 +304,32 @@ impl Pipeline {
         let Some(encoder) = self.encoder.take() else {
             return Ok(0);
         };
-        drop(encoder.parts);
+        drop(encoder.messages);
         encoder
             .thread
             .join()
             .map_err(|_| anyhow!("the encoder has failed; please report this"))?
     }
 
-    /// What is to be noted where definitions fill so much memory that the kernel side should send them anew.
+    /// Returns a note if definitions use so much memory that they are to be forgotten and sent again by the kernel
+    /// side.
     pub(crate) fn note_to_forget(&self) -> Option<Note> {
-        let (full, threads) = self.resolver.is_full();
-        full.then_some(Note::Forget { threads })
+        let (is_full, threads) = self.resolver.is_full();
+        is_full.then_some(Note::Forget { threads })
     }
 
-    /// Whether it is undecided what a cgroup is, and a process has been in it.
+    /// Returns whether a cgroup is undecided, and a process has been in the cgroup.
     pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
         self.resolver.registry.is_entered(cgroup)
     }
 
-    /// Events so far, batches that are not full yet included.
+    /// Returns the number of events so far, including batches that are not full.
     fn events(&self) -> u64 {
-        let held: usize = self.held.iter().map(PendingPart::len).sum();
-        self.summary.events + (held + self.resolver.batch.rows.len()) as u64
+        let pending: usize = self.pending.iter().map(PendingPart::len).sum();
+        self.summary.events + (pending + self.resolver.batch.rows.len()) as u64
     }
 
-    /// How the recording goes, as far as it is known here.
+    /// Returns the progress of the recording, without the fields that only the caller knows.
     pub(crate) fn progress(&self) -> Progress {
         Progress {
             containers: self.resolver.registry.alive(),
@@ -330,26 +340,27 @@ impl Pipeline {
         }
     }
 
-    /// Ends the recording: what there is is written, and the file closed. Returns the summary and the file's bytes.
+    /// Ends the recording: writes all rows, and finishes the output. Returns the summary and the size of the output in
+    /// bytes.
     ///
     /// # Errors
-    /// The sink could not be written.
+    /// The sink has failed.
     pub(crate) fn finish(mut self) -> Result<(Summary, u64)> {
         if self.has_command() {
-            self.held
-                .extend(self.cutter.due(&mut self.resolver, MAX_HOLD, false));
+            self.pending
+                .extend(self.cutter.cut_if_due(&mut self.resolver, MAX_HOLD, false));
         }
         if self.resolver.batch.len() > 0 {
             let last = self.cutter.cut(&mut self.resolver, MAX_HOLD, true);
-            self.held.push_back(last);
+            self.pending.push_back(last);
         }
-        while let Some(held) = self.held.pop_front() {
-            self.send(held)?;
+        while let Some(pending) = self.pending.pop_front() {
+            self.send(pending)?;
         }
         self.summary = self.summary();
         if let Some(encoder) = &self.encoder {
             let end = ToEncoder::End(Box::new(self.summary.clone()));
-            let _ = encoder.parts.send(end);
+            let _ = encoder.messages.send(end);
         }
         let bytes = self.join()?;
         Ok((self.summary, bytes))

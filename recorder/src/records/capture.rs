@@ -1,8 +1,16 @@
-//! Raw captures: what the kernel side sent, as it came, with what was learnt beside it. Replaying one goes through the
-//! whole pipeline above the kernel, with no privileges; a bug report with one can be reproduced.
+//! Raw captures: the bytes of the rings, and a note for everything else that the recorder learnt. A replay runs the
+//! whole pipeline above the kernel, without privileges, so a capture in a bug report makes the bug reproducible.
 //!
-//! The file is a line that names the format, then one zstd stream of frames: a tag, a length of four bytes
-//! (little-endian), and the payload. A capture that breaks off is good up to its last whole frame.
+//! The file begins with a line that names the format. One zstd stream of frames follows; a frame is a tag (one byte), a
+//! length (four bytes, little-endian) and the payload:
+//!
+//! | tag | payload |
+//! |---|---|
+//! | `M` | the [`Machine`], JSON; always first |
+//! | `R` | the CPU (two bytes, little-endian), then framed records of its ring |
+//! | `N` | a [`Note`], JSON |
+//!
+//! Frames with other tags are skipped. A truncated capture is valid up to its last complete frame.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -14,95 +22,90 @@ use crate::records::machine::Machine;
 use crate::records::note::Note;
 
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
-/// The largest frame that is believed.
-const LARGEST: u32 = 256 << 20;
-/// What a frame is believed to have before it is read, bytes.
-const AT_ONCE: u32 = 16 << 20;
+/// A longer frame ends the capture: its length is damaged.
+const LARGEST_FRAME_BYTES: u32 = 256 << 20;
+/// At most this much is allocated for a frame before its payload is read.
+const LARGEST_PREALLOCATION_BYTES: u32 = 16 << 20;
 
-/// One step of a recording.
+/// One frame of a capture after its header.
 #[derive(Debug)]
-pub enum CaptureFrame {
-    /// Framed records of the ring of a CPU.
+pub(crate) enum CaptureFrame {
+    /// The CPU, and framed records of its ring.
     Ring(u16, Vec<u8>),
-    /// Anything else.
     Note(Note),
 }
 
-const RING: u8 = b'R';
-const NOTE: u8 = b'N';
+const MACHINE_TAG: u8 = b'M';
+const RING_TAG: u8 = b'R';
+const NOTE_TAG: u8 = b'N';
 
-/// Writes a capture.
-pub struct CaptureWriter {
+pub(crate) struct CaptureWriter {
     out: zstd::Encoder<'static, File>,
 }
 
 impl CaptureWriter {
-    /// Begins a capture in `file`.
+    /// Starts a capture in `file` with the format's line and the header.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn new(mut file: File, machine: &Machine) -> io::Result<CaptureWriter> {
+    pub(crate) fn new(mut file: File, machine: &Machine) -> io::Result<CaptureWriter> {
         file.write_all(MAGIC)?;
         let mut writer = CaptureWriter {
             out: zstd::Encoder::new(file, 3)?,
         };
-        writer.frame(b'M', &[&serde_json::to_vec(machine)?])?;
+        writer.write_frame(MACHINE_TAG, &[&serde_json::to_vec(machine)?])?;
         Ok(writer)
     }
 
-    fn frame(&mut self, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+    fn write_frame(&mut self, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         self.out.write_all(&[tag])?;
         self.out.write_all(&(len as u32).to_le_bytes())?;
         parts.iter().try_for_each(|part| self.out.write_all(part))
     }
 
-    /// Adds the framed records of the ring of one CPU.
+    /// Adds framed records of the ring of one CPU.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn ring(&mut self, cpu: u16, records: &[u8]) -> io::Result<()> {
-        self.frame(RING, &[&cpu.to_le_bytes(), records])
+    pub(crate) fn ring(&mut self, cpu: u16, records: &[u8]) -> io::Result<()> {
+        self.write_frame(RING_TAG, &[&cpu.to_le_bytes(), records])
     }
 
-    /// Adds a note.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn note(&mut self, note: &Note) -> io::Result<()> {
-        self.frame(NOTE, &[&serde_json::to_vec(note)?])
+    pub(crate) fn note(&mut self, note: &Note) -> io::Result<()> {
+        self.write_frame(NOTE_TAG, &[&serde_json::to_vec(note)?])
     }
 
-    /// Ends the capture.
+    /// Completes the zstd stream and syncs the file.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.out.finish()?.sync_all()
     }
 }
 
-/// Reads a capture.
-pub struct CaptureReader {
+/// Reads a capture, frame by frame.
+pub(crate) struct CaptureReader {
     input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
-    /// The machine it is from.
-    pub machine: Machine,
-    /// Whether it broke off.
-    pub torn: bool,
+    /// The machine on which the capture was made.
+    pub(crate) machine: Machine,
+    /// Whether the capture is truncated or damaged. Valid at the end of the iteration.
+    pub(crate) torn: bool,
 }
 
 impl CaptureReader {
-    /// Opens a capture.
+    /// Opens a capture and reads its header.
     ///
     /// # Errors
-    /// It cannot be read, or is none.
-    pub fn open(path: &Path) -> Result<CaptureReader> {
+    /// The file cannot be read, or is not a raw capture.
+    pub(crate) fn open(path: &Path) -> Result<CaptureReader> {
         let name = path.display();
         let mut file =
             BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
         let mut magic = [0; MAGIC.len()];
         if file.read_exact(&mut magic).is_err() || magic != MAGIC {
-            bail!("{name} is no raw capture: `ctrace-rec --raw FILE` writes one");
+            bail!("{name} is not a raw capture: `ctrace-rec --raw FILE` writes one");
         }
         let input = zstd::Decoder::new(file).with_context(|| format!("cannot read {name}"))?;
         let machine = Machine {
@@ -118,8 +121,8 @@ impl CaptureReader {
             machine,
             torn: false,
         };
-        let Some((b'M', payload)) = reader.raw_frame() else {
-            bail!("{name} breaks off before it begins")
+        let Some((MACHINE_TAG, payload)) = reader.read_frame() else {
+            bail!("{name} is truncated before its header ends")
         };
         reader.machine = serde_json::from_slice(&payload)
             .with_context(|| format!("{name} has a broken header"))?;
@@ -127,9 +130,9 @@ impl CaptureReader {
         Ok(reader)
     }
 
-    fn raw_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 5];
-        match self.input.read(&mut head[..1]) {
+    fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut header = [0; 5];
+        match self.input.read(&mut header[..1]) {
             Ok(0) => return None,
             Ok(_) => {}
             Err(_) => {
@@ -137,13 +140,13 @@ impl CaptureReader {
                 return None;
             }
         }
-        self.torn = true; // until the frame is whole
-        self.input.read_exact(&mut head[1..]).ok()?;
-        let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
-        if len > LARGEST {
+        self.torn = true; // until the frame is complete
+        self.input.read_exact(&mut header[1..]).ok()?;
+        let len = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
+        if len > LARGEST_FRAME_BYTES {
             return None;
         }
-        let mut payload = Vec::with_capacity(len.min(AT_ONCE) as usize);
+        let mut payload = Vec::with_capacity(len.min(LARGEST_PREALLOCATION_BYTES) as usize);
         let read = self
             .input
             .by_ref()
@@ -154,7 +157,7 @@ impl CaptureReader {
             return None;
         }
         self.torn = false;
-        Some((head[0], payload))
+        Some((header[0], payload))
     }
 }
 
@@ -163,14 +166,14 @@ impl Iterator for CaptureReader {
 
     fn next(&mut self) -> Option<CaptureFrame> {
         loop {
-            let (tag, mut payload) = self.raw_frame()?;
+            let (tag, mut payload) = self.read_frame()?;
             match (tag, payload.split_first_chunk::<2>()) {
-                (RING, Some((cpu, _))) => {
+                (RING_TAG, Some((cpu, _))) => {
                     let cpu = u16::from_le_bytes(*cpu);
                     payload.drain(..2);
                     return Some(CaptureFrame::Ring(cpu, payload));
                 }
-                (NOTE, _) => match serde_json::from_slice(&payload) {
+                (NOTE_TAG, _) => match serde_json::from_slice(&payload) {
                     Ok(mut note) => {
                         if let Note::Fact { fact, .. } = &mut note {
                             fact.escape_controls();
@@ -179,7 +182,7 @@ impl Iterator for CaptureReader {
                     }
                     Err(_) => self.torn = true,
                 },
-                // A later version may add frames.
+                // A later version may add tags.
                 _ => {}
             }
         }

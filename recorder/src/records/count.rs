@@ -1,26 +1,24 @@
-//! Counts of calls, as the kernel side sums them up.
+//! Counts of calls, summed by the kernel side (`--mode counts`).
 
 use serde::{Deserialize, Serialize};
 
-/// The calls of one number, of threads of one name, in one container.
+/// The calls with one number by threads of one name in one container, since the previous reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
+pub(crate) struct Count {
     /// Key of the container's cgroup; 0: the host.
-    pub cgroup: u64,
-    /// Name of the threads, as the kernel has it.
-    pub comm: Vec<u8>,
-    /// Number of the call.
-    pub nr: u16,
-    /// Whether 32-bit calls are meant.
-    pub compat: bool,
-    /// How many.
-    pub calls: u64,
-    /// How many of them failed.
-    pub errors: u64,
-    /// Bytes that they moved.
-    pub bytes: u64,
-    /// Time that they took together, ns.
-    pub duration: u64,
-    /// How many took 2^i ns or more and less than 2^(i+1); of calls whose entry and return were seen.
-    pub latency: Vec<u64>,
+    pub(crate) cgroup: u64,
+    /// The threads' comm, unescaped.
+    pub(crate) comm: Vec<u8>,
+    pub(crate) nr: u16,
+    /// Whether `nr` is a number of the 32-bit ABI.
+    pub(crate) compat: bool,
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
+    /// Bytes that the calls transferred.
+    pub(crate) bytes: u64,
+    /// Total duration, ns.
+    pub(crate) duration: u64,
+    /// Histogram: bucket `i` counts the calls that took at least 2^i and less than 2^(i+1) ns. Contains only calls
+    /// whose entry and return were seen; trailing empty buckets are omitted.
+    pub(crate) latency: Vec<u64>,
 }

@@ -1,4 +1,5 @@
-//! From the bytes of a ring to records: pure, and safe on any bytes, for a raw capture may come from a stranger.
+//! Decodes the bytes of a ring into records. The functions have no side effects and are safe for any bytes, because a
+//! raw capture may come from anyone.
 
 use std::mem::offset_of;
 
@@ -7,49 +8,33 @@ use crate::wire::types::{
     rec_file, rec_kind, rec_request, rec_sock, rec_syscall, rec_task,
 };
 
-/// What every record begins with.
+/// The header of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// CLOCK_BOOTTIME, ns; of a call, when it returned.
-    pub time: u64,
-    /// Thread that it is about.
-    pub tid: u32,
-    /// Syscall number, or slot of a [`Body::Data`].
-    pub nr: u16,
-    /// Number of the thread's call, modulo: a call's record and what was announced of it have the same.
-    pub count: u16,
+pub(crate) struct Head {
+    /// CLOCK_BOOTTIME, ns. Of a call: the time of the return.
+    pub(crate) time: u64,
+    /// The thread that the record is about.
+    pub(crate) tid: u32,
+    /// Syscall number, operation of a [`Body::Request`], or slot of a [`Body::Data`].
+    pub(crate) nr: u16,
+    /// Number of the thread's call, modulo. The record of a call and the records announced for it have the same number.
+    pub(crate) call_count: u16,
     /// Flags of the record's kind: `SYS_*`, `FILE_*`, ... of `bpf/wire.h`.
-    pub flags: u8,
+    pub(crate) flags: u8,
 }
 
-/// A record of `bpf/wire.h`, borrowed from the ring's bytes. The fields are those of the C structs.
+/// The content of a record of `bpf/wire.h`, borrowed from the ring's bytes. The fields are those of the C structs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "bpf/wire.h describes them")]
-pub enum Body<'a> {
+pub(crate) enum Body<'a> {
     Syscall {
         duration: u64,
         ret: i64,
         key: u64,
         args: Args<'a>,
     },
-    Task {
-        pid: u32,
-        ppid: u32,
-        ns_pid: u32,
-        uid: u32,
-        start_time: u64,
-        cgroup: u64,
-        exe: u64,
-        comm: &'a [u8],
-    },
-    File {
-        key: u64,
-        inode: u64,
-        dev: u32,
-        magic: u32,
-        names: &'a [u8],
-    },
-    Sock(Sock<'a>),
+    Task(TaskRecord<'a>),
+    File(FileRecord<'a>),
+    Sock(SockRecord<'a>),
     Data {
         base: u64,
         bytes: &'a [u8],
@@ -80,32 +65,54 @@ pub enum Body<'a> {
 
 /// Up to six arguments of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Args<'a>(&'a [u8]);
+pub(crate) struct Args<'a>(&'a [u8]);
 
 impl Args<'_> {
-    /// Those that the record has.
-    pub fn iter(&self) -> impl Iterator<Item = u64> {
+    /// Iterates over the arguments that the record contains.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         (0..6).map_while(|i| u64_at(self.0, i * 8))
     }
 }
 
-/// Addresses of a socket.
+/// The identity of a thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "bpf/wire.h describes them")]
-pub struct Sock<'a> {
-    pub key: u64,
-    pub inode: u64,
-    pub family: u16,
-    pub ty: u16,
-    pub protocol: u16,
-    pub local_port: u16,
-    pub peer_port: u16,
-    pub portid: u32,
-    pub local: [u8; 16],
-    pub peer: [u8; 16],
-    /// Unix: name of this end, without the NUL after it; an abstract one begins with a NUL.
-    pub local_name: &'a [u8],
-    pub peer_name: &'a [u8],
+pub(crate) struct TaskRecord<'a> {
+    pub(crate) pid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) start_time: u64,
+    pub(crate) cgroup: u64,
+    pub(crate) exe: u64,
+    pub(crate) comm: &'a [u8],
+}
+
+/// A file and the components of its path, the last component first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct FileRecord<'a> {
+    pub(crate) key: u64,
+    pub(crate) inode: u64,
+    pub(crate) dev: u32,
+    pub(crate) magic: u32,
+    pub(crate) names: &'a [u8],
+}
+
+/// A socket and its addresses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SockRecord<'a> {
+    pub(crate) key: u64,
+    pub(crate) inode: u64,
+    pub(crate) family: u16,
+    pub(crate) ty: u16,
+    pub(crate) protocol: u16,
+    pub(crate) local_port: u16,
+    pub(crate) peer_port: u16,
+    pub(crate) portid: u32,
+    pub(crate) local: [u8; 16],
+    pub(crate) peer: [u8; 16],
+    /// Unix: name of this end, without the NUL after it. An abstract name begins with a NUL.
+    pub(crate) local_name: &'a [u8],
+    pub(crate) peer_name: &'a [u8],
 }
 
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -124,96 +131,89 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes_at(bytes, at).map(u16::from_ne_bytes)
 }
 
-/// The time of a record, without the rest.
-pub fn time(bytes: &[u8]) -> Option<u64> {
+/// Decodes only the time of a record.
+pub(crate) fn time(bytes: &[u8]) -> Option<u64> {
     u64_at(bytes, offset_of!(head, time))
 }
 
-/// Decodes one record. None: its kind is unknown, or it is shorter than its kind is.
-pub fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
+/// Decodes one record. None: the kind is unknown, or the record is shorter than its kind requires.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
     let kind = rec_kind(u32::from(*bytes.get(offset_of!(head, kind))?));
-    let bits = match kind {
-        rec_kind::REC_DATA | rec_kind::REC_EXEC => limits::SLOT_BITS.0,
-        _ => limits::NR_BITS.0,
-    };
-    let nr = u16_at(bytes, offset_of!(head, nr))?;
-    let head = Head {
-        time: time(bytes)?,
-        tid: u32_at(bytes, offset_of!(head, tid))?,
-        nr: nr & ((1 << bits) - 1),
-        count: nr >> bits,
-        flags: *bytes.get(offset_of!(head, flags))?,
-    };
     let body = match kind {
-        rec_kind::REC_SYSCALL => Body::Syscall {
-            duration: u64_at(bytes, offset_of!(rec_syscall, duration))?,
-            ret: u64_at(bytes, offset_of!(rec_syscall, ret))? as i64,
-            key: u64_at(bytes, offset_of!(rec_syscall, key))?,
-            args: Args(bytes.get(offset_of!(rec_syscall, args)..)?),
-        },
-        rec_kind::REC_TASK => Body::Task {
-            pid: u32_at(bytes, offset_of!(rec_task, pid))?,
-            ppid: u32_at(bytes, offset_of!(rec_task, ppid))?,
-            ns_pid: u32_at(bytes, offset_of!(rec_task, ns_pid))?,
-            uid: u32_at(bytes, offset_of!(rec_task, uid))?,
-            start_time: u64_at(bytes, offset_of!(rec_task, start_time))?,
-            cgroup: u64_at(bytes, offset_of!(rec_task, cgroup))?,
-            exe: u64_at(bytes, offset_of!(rec_task, exe))?,
-            comm: until_nul(bytes.get(offset_of!(rec_task, comm)..)?),
-        },
-        rec_kind::REC_FILE => Body::File {
-            key: u64_at(bytes, offset_of!(rec_file, key))?,
-            inode: u64_at(bytes, offset_of!(rec_file, inode))?,
-            dev: u32_at(bytes, offset_of!(rec_file, dev))?,
-            magic: u32_at(bytes, offset_of!(rec_file, magic))?,
-            names: sized(
-                bytes,
-                offset_of!(rec_file, names),
-                u32_at(bytes, offset_of!(rec_file, bytes))?,
-            )?,
-        },
+        rec_kind::REC_SYSCALL => syscall(bytes)?,
+        rec_kind::REC_TASK => Body::Task(task(bytes)?),
+        rec_kind::REC_FILE => Body::File(file(bytes)?),
         rec_kind::REC_SOCK => Body::Sock(sock(bytes)?),
-        rec_kind::REC_DATA => Body::Data {
-            base: u64_at(bytes, offset_of!(rec_data, base))?,
-            bytes: bytes.get(offset_of!(rec_data, bytes)..)?,
-        },
-        rec_kind::REC_EXEC => Body::Exec {
-            caller: u32_at(bytes, offset_of!(rec_exec, caller))?,
-            exe: u64_at(bytes, offset_of!(rec_exec, exe))?,
-            argv: bytes.get(offset_of!(rec_exec, argv)..)?,
-        },
+        rec_kind::REC_DATA => data(bytes)?,
+        rec_kind::REC_EXEC => exec(bytes)?,
         rec_kind::REC_EXIT => Body::Exit {
             code: u32_at(bytes, offset_of!(rec_exit, code))?,
         },
-        rec_kind::REC_CGROUP => Body::Cgroup {
-            cgroup: u64_at(bytes, offset_of!(rec_cgroup, cgroup))?,
-            comm: until_nul(sized(
-                bytes,
-                offset_of!(rec_cgroup, comm),
-                limits::COMM_BYTES.0,
-            )?),
-            path: until_nul(bytes.get(offset_of!(rec_cgroup, path)..)?),
-        },
+        rec_kind::REC_CGROUP => cgroup(bytes)?,
         rec_kind::REC_REQUEST => Body::Request {
             submitted: u64_at(bytes, offset_of!(rec_request, submitted))?,
             args: Args(bytes.get(offset_of!(rec_request, args)..)?),
         },
-        rec_kind::REC_COMPLETE => Body::Complete {
-            submitted: u64_at(bytes, offset_of!(rec_complete, submitted))?,
-            ret: u64_at(bytes, offset_of!(rec_complete, ret))? as i64,
-            key: u64_at(bytes, offset_of!(rec_complete, key))?,
-        },
+        rec_kind::REC_COMPLETE => complete(bytes)?,
         _ => return None,
     };
-    Some((head, body))
+    Some((head_of(bytes, kind)?, body))
 }
 
-fn sock(bytes: &[u8]) -> Option<Sock<'_>> {
+fn head_of(bytes: &[u8], kind: rec_kind) -> Option<Head> {
+    let nr_bits = match kind {
+        rec_kind::REC_DATA | rec_kind::REC_EXEC => limits::SLOT_BITS.0,
+        _ => limits::NR_BITS.0,
+    };
+    let nr = u16_at(bytes, offset_of!(head, nr))?;
+    Some(Head {
+        time: time(bytes)?,
+        tid: u32_at(bytes, offset_of!(head, tid))?,
+        nr: nr & ((1 << nr_bits) - 1),
+        call_count: nr >> nr_bits,
+        flags: *bytes.get(offset_of!(head, flags))?,
+    })
+}
+
+fn syscall(bytes: &[u8]) -> Option<Body<'_>> {
+    Some(Body::Syscall {
+        duration: u64_at(bytes, offset_of!(rec_syscall, duration))?,
+        ret: u64_at(bytes, offset_of!(rec_syscall, ret))? as i64,
+        key: u64_at(bytes, offset_of!(rec_syscall, key))?,
+        args: Args(bytes.get(offset_of!(rec_syscall, args)..)?),
+    })
+}
+
+fn task(bytes: &[u8]) -> Option<TaskRecord<'_>> {
+    Some(TaskRecord {
+        pid: u32_at(bytes, offset_of!(rec_task, pid))?,
+        ppid: u32_at(bytes, offset_of!(rec_task, ppid))?,
+        ns_pid: u32_at(bytes, offset_of!(rec_task, ns_pid))?,
+        uid: u32_at(bytes, offset_of!(rec_task, uid))?,
+        start_time: u64_at(bytes, offset_of!(rec_task, start_time))?,
+        cgroup: u64_at(bytes, offset_of!(rec_task, cgroup))?,
+        exe: u64_at(bytes, offset_of!(rec_task, exe))?,
+        comm: until_nul(bytes.get(offset_of!(rec_task, comm)..)?),
+    })
+}
+
+fn file(bytes: &[u8]) -> Option<FileRecord<'_>> {
+    let names_bytes = u32_at(bytes, offset_of!(rec_file, bytes))?;
+    Some(FileRecord {
+        key: u64_at(bytes, offset_of!(rec_file, key))?,
+        inode: u64_at(bytes, offset_of!(rec_file, inode))?,
+        dev: u32_at(bytes, offset_of!(rec_file, dev))?,
+        magic: u32_at(bytes, offset_of!(rec_file, magic))?,
+        names: slice_at(bytes, offset_of!(rec_file, names), names_bytes)?,
+    })
+}
+
+fn sock(bytes: &[u8]) -> Option<SockRecord<'_>> {
     let names = offset_of!(rec_sock, names);
-    let name = |at, len: u8| sized(bytes, at, u32::from(len));
+    let name = |at, len: u8| slice_at(bytes, at, u32::from(len));
     let local_len = *bytes.get(offset_of!(rec_sock, local_len))?;
     let peer_len = *bytes.get(offset_of!(rec_sock, peer_len))?;
-    Some(Sock {
+    Some(SockRecord {
         key: u64_at(bytes, offset_of!(rec_sock, key))?,
         inode: u64_at(bytes, offset_of!(rec_sock, inode))?,
         family: u16_at(bytes, offset_of!(rec_sock, family))?,
@@ -233,28 +233,60 @@ fn sock(bytes: &[u8]) -> Option<Sock<'_>> {
     })
 }
 
-fn sized(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
+fn data(bytes: &[u8]) -> Option<Body<'_>> {
+    Some(Body::Data {
+        base: u64_at(bytes, offset_of!(rec_data, base))?,
+        bytes: bytes.get(offset_of!(rec_data, bytes)..)?,
+    })
+}
+
+fn exec(bytes: &[u8]) -> Option<Body<'_>> {
+    Some(Body::Exec {
+        caller: u32_at(bytes, offset_of!(rec_exec, caller))?,
+        exe: u64_at(bytes, offset_of!(rec_exec, exe))?,
+        argv: bytes.get(offset_of!(rec_exec, argv)..)?,
+    })
+}
+
+fn cgroup(bytes: &[u8]) -> Option<Body<'_>> {
+    let comm = slice_at(bytes, offset_of!(rec_cgroup, comm), limits::COMM_BYTES.0)?;
+    Some(Body::Cgroup {
+        cgroup: u64_at(bytes, offset_of!(rec_cgroup, cgroup))?,
+        comm: until_nul(comm),
+        path: until_nul(bytes.get(offset_of!(rec_cgroup, path)..)?),
+    })
+}
+
+fn complete(bytes: &[u8]) -> Option<Body<'_>> {
+    Some(Body::Complete {
+        submitted: u64_at(bytes, offset_of!(rec_complete, submitted))?,
+        ret: u64_at(bytes, offset_of!(rec_complete, ret))? as i64,
+        key: u64_at(bytes, offset_of!(rec_complete, key))?,
+    })
+}
+
+fn slice_at(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
     bytes.get(at..)?.get(..len as usize)
 }
 
-/// Inode and device of the bytes of a `DATA_STAT`.
-pub fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
+/// Decodes the inode and the device of a `DATA_STAT`.
+pub(crate) fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
     let inode = u64_at(bytes, offset_of!(data_stat, inode))?;
     Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
 }
 
-/// The number that the bytes of a `DATA_BYTES` are.
-pub fn number(bytes: &[u8]) -> Option<u64> {
+/// Decodes the number of a `DATA_BYTES`.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     u64_at(bytes, 0)
 }
 
-/// Flags and mode of the bytes of a `DATA_FLAGS`.
-pub fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
+/// Decodes the flags and the mode of a `DATA_FLAGS`.
+pub(crate) fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
     let flags = u64_at(bytes, offset_of!(data_flags, flags))?;
     Some((flags, u64_at(bytes, offset_of!(data_flags, mode))?))
 }
 
-/// Up to the first NUL, or all.
-pub fn until_nul(bytes: &[u8]) -> &[u8] {
+/// The bytes before the first NUL, or all bytes if there is none.
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|b| *b == 0).next().unwrap_or_default()
 }

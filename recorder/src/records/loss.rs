@@ -1,45 +1,44 @@
-//! Losses: events and parts of events that could not be recorded, and why.
+//! Losses: events and parts of events that are missing in a recording, and the reasons.
 
 use std::collections::BTreeMap;
 
 use ctrace_schema::syscalls::Class;
 use serde::{Deserialize, Serialize};
 
-/// Events of one class and container that were lost on one CPU.
+/// Lost events of one class, container, cause and CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// Key of the container's cgroup; 0: the host.
-    pub cgroup: u64,
-    /// Class of the calls; None: nobody knows.
-    pub class: Option<Class>,
-    /// Why.
-    pub why: Cause,
-    /// Where; None: nobody knows.
-    pub cpu: Option<u16>,
-    /// How many.
-    pub events: u64,
+    pub(crate) cgroup: u64,
+    /// Class of the calls. None: unknown.
+    pub(crate) class: Option<Class>,
+    pub(crate) cause: Cause,
+    /// The CPU. None: unknown.
+    pub(crate) cpu: Option<u16>,
+    /// The number of lost events.
+    pub(crate) events: u64,
 }
 
-/// Why events are lost.
+/// The reason why events were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// A ring was full.
+pub(crate) enum Cause {
+    /// A ring of the kernel side was full.
     #[default]
     Ring,
-    /// They were given up: see [`crate::kernel::Kernel::shed`].
+    /// The calls were dropped because of `--max-cpu`: see [`crate::kernel::Kernel::set_shed_level`].
     Shed,
-    /// The kernel did not run the programs: see [`crate::kernel::Kernel::unseen`].
+    /// The kernel skipped the programs: see [`crate::kernel::Kernel::unseen`].
     NotRun,
-    /// The disk was full, and so was the memory in which events wait for room.
+    /// The disk was full, and so was the memory in which events wait until space is free again.
     DiskFull,
-    /// The ring of the flight recorder was full.
+    /// The ring of the flight recorder (`--ring`) was full.
     Evicted,
 }
 
 impl Cause {
-    /// The `action` of their gap rows.
-    pub fn as_str(self) -> &'static str {
+    /// The `action` of gap rows with this cause.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Cause::Ring => "ring full",
             Cause::Shed => "max-cpu",
@@ -50,14 +49,14 @@ impl Cause {
     }
 }
 
-/// What the kernel side could not do, since the beginning, by the names of `enum miss` in `bpf/wire.h`.
-pub type Misses = BTreeMap<String, u64>;
+/// Counters of incomplete data since the recording began, by the names of `enum miss` in `bpf/wire.h`.
+pub(crate) type Misses = BTreeMap<String, u64>;
 
-/// What did not come as it should, for the summary.
+/// Counters of unusable records, for the summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Records that could not be decoded.
-    pub broken: u64,
-    /// Calls of a thread that was never defined.
-    pub orphans: u64,
+    pub(crate) broken: u64,
+    /// Calls of threads without a definition, and completions without a request.
+    pub(crate) orphans: u64,
 }

@@ -1,26 +1,23 @@
-//! The machine that a recording is made on.
+//! The machine on which a recording is made.
 
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
-/// What a capture begins with: the machine it is from.
+/// The machine, and the settings of the recording that a replay needs. Header of a raw capture; the fields become
+/// metadata of the recording (`ctrace_schema::meta`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the metadata of a recording; see ctrace_schema::meta"
-)]
-pub struct Machine {
-    pub host: String,
-    pub boot_id: String,
-    pub kernel: String,
-    pub arch: String,
-    pub filters: serde_json::Value,
-    pub record_host: bool,
+pub(crate) struct Machine {
+    pub(crate) host: String,
+    pub(crate) boot_id: String,
+    pub(crate) kernel: String,
+    pub(crate) arch: String,
+    pub(crate) filters: serde_json::Value,
+    pub(crate) record_host: bool,
 }
 
 impl Machine {
     /// A capture may come from a stranger: nothing of it may drive a terminal.
-    pub fn escape_controls(&mut self) {
+    pub(crate) fn escape_controls(&mut self) {
         for text in [
             &mut self.host,
             &mut self.boot_id,

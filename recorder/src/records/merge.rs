@@ -1,39 +1,39 @@
-//! Puts the records of all CPUs into one order of time.
+//! Merges the records of all CPUs into one order of time.
 //!
-//! Each source is in order; so the earliest record is always at the front of one of them. A record may be taken once no
-//! source can bring an earlier one: when every one has been read after that time (the watermark).
+//! Each source is sorted by time, so the earliest record is always the first record of one of the sources. A record can
+//! be emitted once no source can deliver an earlier one: when all sources have been read after the record's time. The
+//! time up to which that holds is the watermark.
 
 use crate::records::decode;
 
-/// The records of one CPU, in order.
-pub trait Source {
-    /// The first of those that have not been taken.
+/// The records of one CPU in order of time.
+pub(crate) trait Source {
+    /// The first unread record.
     fn peek(&self) -> Option<&[u8]>;
 
-    /// Takes it.
-    fn pass(&mut self);
+    /// Skips the first unread record.
+    fn advance(&mut self);
 
-    /// No more are taken for now.
-    fn end(&mut self);
+    /// Frees the space of the records that were read.
+    fn release(&mut self);
 }
 
-/// When the first record of a source was made.
+/// Time of the first unread record; 0 if the record is too short to have a time.
 fn time(source: &impl Source) -> Option<u64> {
     source
         .peek()
         .map(|record| decode::time(record).unwrap_or(0))
 }
 
-/// Records in memory, framed: a length of four bytes before each.
+/// Records in memory, framed: each is preceded by its length (four bytes, native byte order).
 #[derive(Debug, Default)]
-pub struct Frames {
+pub(crate) struct Frames {
     bytes: Vec<u8>,
-    at: usize,
+    read_pos: usize,
 }
 
 impl Frames {
-    /// Adds frames.
-    pub fn extend(&mut self, frames: Vec<u8>) {
+    pub(crate) fn extend(&mut self, frames: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = frames;
         } else {
@@ -42,61 +42,67 @@ impl Frames {
     }
 }
 
-/// Adds a frame to `bytes`.
-pub fn frame(bytes: &mut Vec<u8>, record: &[u8]) {
+/// Appends a record to `bytes`, framed.
+pub(crate) fn frame(bytes: &mut Vec<u8>, record: &[u8]) {
     bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
     bytes.extend_from_slice(record);
 }
 
 impl Source for Frames {
     fn peek(&self) -> Option<&[u8]> {
-        let len = u32::from_ne_bytes(self.bytes.get(self.at..self.at + 4)?.try_into().ok()?);
-        self.bytes.get(self.at + 4..)?.get(..len as usize)
+        let len = u32::from_ne_bytes(
+            self.bytes
+                .get(self.read_pos..self.read_pos + 4)?
+                .try_into()
+                .ok()?,
+        );
+        self.bytes.get(self.read_pos + 4..)?.get(..len as usize)
     }
 
-    fn pass(&mut self) {
-        self.at += self.peek().map_or(0, |record| 4 + record.len());
+    fn advance(&mut self) {
+        self.read_pos += self.peek().map_or(0, |record| 4 + record.len());
     }
 
-    fn end(&mut self) {
-        self.bytes.drain(..self.at);
-        self.at = 0;
+    fn release(&mut self) {
+        self.bytes.drain(..self.read_pos);
+        self.read_pos = 0;
     }
 }
 
-/// When the earliest record was made.
-pub fn oldest(sources: &[impl Source]) -> Option<u64> {
+/// Time of the earliest unread record of all sources.
+pub(crate) fn oldest(sources: &[impl Source]) -> Option<u64> {
     sources.iter().filter_map(time).min()
 }
 
-/// Gives `take` every record up to `watermark` (boot time, ns), in order of time.
-pub fn drain<S: Source>(sources: &mut [S], watermark: u64, mut take: impl FnMut(&[u8])) {
-    while let Some((first, until)) = earliest(sources, watermark) {
-        // The source that is first stays first until it passes the next one.
+/// Passes every record up to `watermark_ns` (boot time) to `emit`, in order of time.
+pub(crate) fn drain<S: Source>(sources: &mut [S], watermark_ns: u64, mut emit: impl FnMut(&[u8])) {
+    while let Some((first, until)) = earliest(sources, watermark_ns) {
+        // This source has the earliest records until its time exceeds that of the next source.
         let source = &mut sources[first];
         while time(source).is_some_and(|time| time <= until) {
             let Some(record) = source.peek() else { break };
-            take(record);
-            source.pass();
+            emit(record);
+            source.advance();
         }
     }
-    sources.iter_mut().for_each(Source::end);
+    sources.iter_mut().for_each(Source::release);
 }
 
-/// The source with the earliest record, and up to when it stays the one.
-fn earliest(sources: &[impl Source], watermark: u64) -> Option<(usize, u64)> {
+/// Returns the index of the source with the earliest record, and the time up to which its records precede those of all
+/// other sources. None: no record is at or before the watermark.
+fn earliest(sources: &[impl Source], watermark_ns: u64) -> Option<(usize, u64)> {
     let mut times = sources
         .iter()
         .enumerate()
         .filter_map(|(i, source)| Some((time(source)?, i)));
     let mut first = times.next()?;
-    let mut until = watermark;
+    let mut until = watermark_ns;
     for next in times {
         let later = first.max(next);
         first = first.min(next);
         until = until.min(later.0);
     }
-    (first.0 <= watermark).then_some((first.1, until))
+    (first.0 <= watermark_ns).then_some((first.1, until))
 }
 
 #[cfg(test)]
@@ -110,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_in_order_of_time_up_to_the_watermark() {
+    fn records_are_emitted_in_order_of_time_up_to_the_watermark() {
         let mut sources: [Frames; 4] = Default::default();
         for (cpu, times) in [vec![1, 5, 9], vec![2, 3, 20], vec![], vec![4, 6, 7, 8]]
             .iter()
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_frame_is_left_alone() {
+    fn an_incomplete_frame_is_not_emitted() {
         let mut sources = [Frames::default()];
         sources[0].extend(vec![200, 0, 0, 0, 1]);
         let mut n = 0;

@@ -1,4 +1,5 @@
-//! Notes: what a recording learns beside the records of the kernel.
+//! Notes: all input of the pipeline besides the kernel side's records. A raw capture stores them as JSON, so that a
+//! replay repeats the recording exactly.
 
 use ctrace_schema::syscalls::Class;
 use serde::{Deserialize, Serialize};
@@ -7,34 +8,27 @@ use crate::containers::facts::CgroupFact;
 use crate::records::count::Count;
 use crate::records::loss::{Cause, Loss, Misses};
 
-/// When a fact was learnt.
+/// How the recorder learnt a fact about a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FactSource {
-    /// Before the recording began.
+pub(crate) enum FactSource {
+    /// In the scan of existing cgroups, before the recording began.
     Found,
-    /// By a cgroup record.
+    /// From a cgroup record. A replay applies the fact when it reads that record.
     Record,
-    /// About a cgroup that was there already.
+    /// Without a record of its own, about a cgroup that was known before.
     Late,
 }
 
-/// What was learnt beside the records, stored as JSON. Times are CLOCK_BOOTTIME in ns.
+/// One input of the pipeline. Times are CLOCK_BOOTTIME in ns, except `wall`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(
-    missing_docs,
-    reason = "named after the pipeline's functions that take them"
-)]
-pub enum Note {
-    Fact {
-        when: FactSource,
-        fact: CgroupFact,
-    },
-    Clock {
-        boot: u64,
-        wall: i64,
-    },
+pub(crate) enum Note {
+    /// A cgroup is, or ceased to be, a container's, the host's or undecided.
+    Fact { when: FactSource, fact: CgroupFact },
+    /// Simultaneous readings of CLOCK_BOOTTIME and of the wall clock, ns since 1970 UTC.
+    Clock { boot: u64, wall: i64 },
+    /// Events were lost: see [`Loss`]. `class` is empty if unknown.
     Gap {
         cgroup: u64,
         class: String,
@@ -46,34 +40,29 @@ pub enum Note {
         #[serde(default)]
         cpu: Option<u16>,
     },
-    /// Entries of calls may have been missed until then.
-    EntriesMissed {
-        until: u64,
-    },
-    Counts {
-        since: u64,
-        counts: Vec<Count>,
-    },
-    Advance {
-        boot: u64,
-    },
+    /// Entries of calls may have been missed before `until`.
+    EntriesMissed { until: u64 },
+    /// Calls counted since `since`.
+    Counts { since: u64, counts: Vec<Count> },
+    /// All rings have been read up to `boot`: the watermark of `merge`.
+    Advance { boot: u64 },
+    /// The current counters of incomplete data.
     Missed(Misses),
-    /// Definitions that were not used for long are forgotten, of files and sockets, and of `threads` too; the kernel side sends
-    /// again what it uses. A replay does so where the recorder did, for a capture does not hold them again elsewhere.
-    Forget {
-        threads: bool,
-    },
+    /// Definitions of files and sockets that were not used recently are dropped, and with `threads` those of threads
+    /// too; the kernel side sends definitions again when it uses them. A replay must drop them at the same point as the
+    /// recorder: only after this point does the capture contain them again.
+    Forget { threads: bool },
 }
 
-/// Events were lost between two instants (boot time, ns).
-pub fn gap(loss: &Loss, (since, until): (u64, u64)) -> Note {
+/// Returns the note of a loss between two boot times.
+pub(crate) fn gap(loss: &Loss, (since_ns, until_ns): (u64, u64)) -> Note {
     Note::Gap {
         cgroup: loss.cgroup,
         class: loss.class.map_or("", Class::as_str).to_string(),
         lost: loss.events,
-        since,
-        until,
-        why: loss.why,
+        since: since_ns,
+        until: until_ns,
+        why: loss.cause,
         cpu: loss.cpu,
     }
 }

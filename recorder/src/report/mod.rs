@@ -1,4 +1,4 @@
-//! All who want to know how a recording goes: whoever reads stderr, a service manager, a monitoring system.
+//! Reports of a recording's progress: on the terminal, to systemd, and to Prometheus.
 
 pub(crate) mod prometheus;
 pub(crate) mod systemd;
@@ -16,69 +16,69 @@ use crate::report::systemd::ServiceManager;
 use crate::report::terminal::ProgressLine;
 use crate::sink::summary::Summary;
 
-/// How often they are told.
-const EVERY: Duration = Duration::from_millis(500);
+/// Minimum time between two reports.
+const REPORT_TIME: Duration = Duration::from_millis(500);
 
-/// They.
+/// All receivers of reports.
 pub(crate) struct Report {
-    status: ProgressLine,
+    line: ProgressLine,
     manager: ServiceManager,
     metrics: Option<Metrics>,
-    told: Instant,
+    last_report: Instant,
 }
 
 impl Report {
-    /// Those whom the flags and the environment name, for a recording to `target`.
+    /// Creates the receivers that the plan and the environment name, for a recording to `target`.
     ///
     /// # Errors
-    /// Nobody can listen where metrics are to be served.
+    /// The address of `--metrics` cannot be used.
     pub(crate) fn new(plan: &Plan, target: &str) -> Result<Report> {
         Ok(Report {
-            status: ProgressLine::new(plan.quiet, target),
+            line: ProgressLine::new(plan.quiet, target),
             manager: ServiceManager::from_env(),
             metrics: plan.metrics.map(Metrics::serve).transpose()?,
-            told: Instant::now(),
+            last_report: Instant::now(),
         })
     }
 
-    /// Recording has begun.
+    /// Reports that the recording has begun.
     pub(crate) fn begin(&mut self) {
-        self.status.begin();
+        self.line.begin();
         self.manager.ready();
     }
 
-    /// Whether it is time to [`Report::update`].
+    /// Returns whether [`Report::update`] is due.
     pub(crate) fn is_due(&self) -> bool {
-        self.told.elapsed() >= EVERY
+        self.last_report.elapsed() >= REPORT_TIME
     }
 
-    /// Recording goes on.
+    /// Reports the progress to all receivers.
     pub(crate) fn update(&mut self, progress: &Progress) {
-        self.told = Instant::now();
-        self.status.show(progress);
+        self.last_report = Instant::now();
+        self.line.show(progress);
         self.manager.notify(progress);
-        self.serve(progress);
+        self.update_metrics(progress);
     }
 
-    /// Likewise, but to the monitoring system alone.
-    pub(crate) fn serve(&self, progress: &Progress) {
+    /// Reports the progress to Prometheus only.
+    pub(crate) fn update_metrics(&self, progress: &Progress) {
         if let Some(metrics) = &self.metrics {
             metrics.update(progress);
         }
     }
 
-    /// Something has happened that is worth a line; `error`: that nobody may silence.
-    pub(crate) fn print(&self, text: &str, error: bool) {
-        self.status.print(text, error);
+    /// Prints a line for the user. A warning is printed even with `--quiet`.
+    pub(crate) fn print(&self, text: &str, is_warning: bool) {
+        self.line.print(text, is_warning);
     }
 
-    /// Recording stops; what is left is being written.
+    /// Reports that the recording stops, and that the remaining events are being written.
     pub(crate) fn stopping(&self) {
         self.manager.stopping();
     }
 
-    /// Recording has ended.
+    /// Reports that the recording has ended.
     pub(crate) fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
-        self.status.end(summary, bytes_written);
+        self.line.end(summary, bytes_written);
     }
 }

@@ -1,4 +1,4 @@
-//! What a monitoring system may ask: `--metrics ADDRESS` serves the recorder's numbers as Prometheus reads them.
+//! `--metrics ADDRESS`: serves the recorder's numbers over HTTP, in the text format of Prometheus.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,19 +19,19 @@ use tiny_http::{Header, Method, Request, Response, Server};
 use crate::limits::memory;
 use crate::progress::Progress;
 
-/// Serves the numbers of a recording until the program ends.
+/// The metrics of a recording, served by a thread until the program ends.
 #[derive(Debug)]
 pub(crate) struct Metrics(Arc<Numbers>);
 
-/// What was told last.
+/// The progress at the last update.
 #[derive(Debug, Default)]
 struct Numbers(Mutex<Progress>);
 
 impl Metrics {
-    /// Listens at `address`.
+    /// Starts a server at `address`.
     ///
     /// # Errors
-    /// Nobody can listen there.
+    /// The address cannot be used.
     pub(crate) fn serve(address: SocketAddr) -> Result<Metrics> {
         let server = Server::http(address).map_err(|e| {
             anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
@@ -39,7 +39,7 @@ impl Metrics {
         let numbers = Arc::new(Numbers::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(numbers.clone()));
-        // Ends with the program.
+        // The thread is never joined: it ends with the program.
         std::thread::Builder::new()
             .name("metrics".to_string())
             .spawn(move || {
@@ -50,7 +50,7 @@ impl Metrics {
         Ok(Metrics(numbers))
     }
 
-    /// How the recording goes.
+    /// Sets the progress that the next requests receive.
     pub(crate) fn update(&self, progress: &Progress) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
     }
@@ -70,7 +70,7 @@ fn answer(request: Request, registry: &Registry) {
     if let Ok(header) = Header::from_bytes("Content-Type", content) {
         response.add_header(header);
     }
-    // Who asked may have gone.
+    // The client may have disconnected.
     let _ = request.respond(response);
 }
 
@@ -87,13 +87,14 @@ impl Collector for Numbers {
     }
 }
 
-/// The answer.
+/// Encodes the body of an answer.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
+    /// Encodes the metrics of the recording.
     fn recording(&mut self, progress: &Progress) -> fmt::Result {
         self.counter("ctrace_events", "Events recorded", progress.events)?;
-        // All classes from the beginning: a first loss is then seen as an increase.
+        // Export all classes from the beginning, so that the first loss is an increase of an existing counter.
         let lost = Class::ALL.map(|class| class.as_str());
         let lost = lost.map(|class| (class, progress.lost.get(class).unwrap_or(&0)));
         self.counters("ctrace_lost_events", "Events lost", "class", lost)?;
@@ -144,7 +145,7 @@ impl Page<'_> {
         )
     }
 
-    /// By the names that every client of Prometheus gives to these.
+    /// Encodes the process metrics, with the standard names of Prometheus client libraries.
     fn process(&mut self) -> fmt::Result {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         self.counter(
@@ -188,7 +189,7 @@ impl Page<'_> {
         gauge.encode(encoder)
     }
 
-    /// A counter for each value of a label.
+    /// Encodes a counter for each value of a label.
     fn counters<'a>(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What a service manager is told: systemd's notification protocol, sd_notify(3).
+//! Notifies a service manager of the recorder's state, with systemd's notification protocol: sd_notify(3).
 
 use std::env;
 use std::os::linux::net::SocketAddrExt;
@@ -9,58 +9,64 @@ use ctrace_schema::human::count;
 
 use crate::progress::Progress;
 
-/// The variable that names the manager's socket; of a path that begins with `@` it is an abstract one.
+/// Environment variable with the name of the manager's socket. A name that begins with `@` is abstract.
 pub(crate) const SOCKET: &str = "NOTIFY_SOCKET";
-/// Microseconds within which the manager wants to hear of us, and whom it means.
+/// Environment variables with the watchdog timeout in microseconds, and the process id that the timeout applies to.
 const WATCHDOG: &str = "WATCHDOG_USEC";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
-/// How often the state is told.
-const EVERY: Duration = Duration::from_secs(10);
+/// Time between two status lines.
+const STATUS_TIME: Duration = Duration::from_secs(10);
 
-/// The service manager, if one has started us and wants to know.
+/// The service manager, if one has started this process and asks for notifications.
 #[derive(Debug)]
 pub(crate) struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
+    /// Time between two watchdog notifications.
     watchdog: Option<Duration>,
-    stroked: Instant,
-    told: Option<Instant>,
+    /// Time of the last watchdog notification.
+    last_ping: Instant,
+    last_status: Option<Instant>,
 }
 
 impl ServiceManager {
-    /// Of this process, as its environment says.
+    /// Reads the environment of this process.
     pub(crate) fn from_env() -> ServiceManager {
         ServiceManager {
             socket: env::var(SOCKET).ok().and_then(|name| open(&name)),
             watchdog: watchdog(),
-            stroked: Instant::now(),
-            told: None,
+            last_ping: Instant::now(),
+            last_status: None,
         }
     }
 
-    /// Recording has begun.
+    /// Notifies the manager that the recording has begun.
     pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
-    /// Recording ends; what is left is being written.
+    /// Notifies the manager that the recording ends, and that the remaining events are being written.
     pub(crate) fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
-    /// Recording goes on. To be called at least twice a second.
+    /// Notifies the manager of the progress and of the watchdog, as often as each is due. Called at least twice a
+    /// second.
     pub(crate) fn notify(&mut self, progress: &Progress) {
         if self.socket.is_none() {
             return;
         }
         if self
             .watchdog
-            .is_some_and(|every| self.stroked.elapsed() >= every)
+            .is_some_and(|time| self.last_ping.elapsed() >= time)
         {
-            self.stroked = Instant::now();
+            self.last_ping = Instant::now();
             self.send("WATCHDOG=1");
         }
-        if self.told.is_none_or(|told| told.elapsed() >= EVERY) {
-            self.told = Some(Instant::now());
+        if self
+            .last_status
+            .is_none_or(|last| last.elapsed() >= STATUS_TIME)
+        {
+            self.last_status = Some(Instant::now());
             let full = match progress.spilled_bytes {
                 Some(_) => "the disk is full; ",
                 None => "",
@@ -76,7 +82,7 @@ impl ServiceManager {
 
     fn send(&self, state: &str) {
         if let Some((socket, to)) = &self.socket {
-            // A manager that has gone, or does not read, is no reason to stop.
+            // Recording continues even if the manager has exited or does not read.
             let _ = socket.send_to_addr(state.as_bytes(), to);
         }
     }
@@ -92,10 +98,10 @@ fn open(name: &str) -> Option<(UnixDatagram, SocketAddr)> {
     Some((socket, to.ok()?))
 }
 
-/// Half of the time that the manager allows, as sd_watchdog_enabled(3) asks for.
+/// Returns half of the watchdog timeout, the interval that sd_watchdog_enabled(3) recommends.
 fn watchdog() -> Option<Duration> {
     let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-    let ours = number(WATCHDOG_PID).is_none_or(|pid| pid == u64::from(std::process::id()));
-    let within = number(WATCHDOG).filter(|_| ours)?;
-    Some(Duration::from_micros(within / 2))
+    let is_own = number(WATCHDOG_PID).is_none_or(|pid| pid == u64::from(std::process::id()));
+    let timeout = number(WATCHDOG).filter(|_| is_own)?;
+    Some(Duration::from_micros(timeout / 2))
 }

@@ -1,4 +1,4 @@
-//! The one line on stderr that says how the recording goes, and the summary at its end.
+//! The progress line on stderr, and the summary at the end of the recording.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -9,22 +9,23 @@ use crate::progress::Progress;
 use crate::report::warnings::warn;
 use crate::sink::summary::Summary;
 
-const ON_TERMINAL: Duration = Duration::from_millis(500);
-const ELSEWHERE: Duration = Duration::from_secs(10);
+/// Time between two progress lines, on a terminal and elsewhere.
+const TERMINAL_TIME: Duration = Duration::from_millis(500);
+const OTHER_TIME: Duration = Duration::from_secs(10);
 
-/// Shows progress.
+/// Prints the progress of a recording to stderr.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     target: String,
     quiet: bool,
     terminal: bool,
     began: Instant,
+    /// Time of the last progress line, and the number of events then.
     shown: Instant,
     events: u64,
 }
 
 impl ProgressLine {
-    /// Of a recording to `target`.
     pub(crate) fn new(quiet: bool, target: &str) -> ProgressLine {
         let now = Instant::now();
         ProgressLine {
@@ -37,7 +38,7 @@ impl ProgressLine {
         }
     }
 
-    /// Says that recording has begun.
+    /// Prints that the recording has begun.
     pub(crate) fn begin(&mut self) {
         (self.began, self.shown) = (Instant::now(), Instant::now());
         if !self.quiet {
@@ -45,15 +46,15 @@ impl ProgressLine {
         }
     }
 
-    /// Shows the line, if it is time to.
+    /// Prints the progress line, if it is due.
     pub(crate) fn show(&mut self, p: &Progress) {
-        let every = if self.terminal {
-            ON_TERMINAL
+        let time = if self.terminal {
+            TERMINAL_TIME
         } else {
-            ELSEWHERE
+            OTHER_TIME
         };
         let since = self.shown.elapsed();
-        if self.quiet || since < every {
+        if self.quiet || since < time {
             return;
         }
         self.shown = Instant::now();
@@ -79,22 +80,22 @@ impl ProgressLine {
         } else {
             ("", "\n")
         };
-        // Nobody to tell that stderr is closed.
+        // If stderr is closed, there is no other place to report that.
         let _ = write!(stderr(), "{before}{line}{after}");
     }
 
-    /// Says something; `error`: that nobody may silence.
-    pub(crate) fn print(&self, text: &str, error: bool) {
-        if self.quiet && !error {
+    /// Prints a line. A warning is printed even with `--quiet`.
+    pub(crate) fn print(&self, text: &str, is_warning: bool) {
+        if self.quiet && !is_warning {
             return;
         }
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        let warning = if error { "warning: " } else { "" };
-        // Nobody to tell that stderr is closed.
-        let _ = writeln!(stderr(), "{clear}{warning}{text}");
+        let prefix = if is_warning { "warning: " } else { "" };
+        // If stderr is closed, there is no other place to report that.
+        let _ = writeln!(stderr(), "{clear}{prefix}{text}");
     }
 
-    /// Shows the summary.
+    /// Prints the summary.
     pub(crate) fn end(&self, summary: &Summary, bytes_written: Option<u64>) {
         if self.quiet {
             return;
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
+    fn long_times_have_hours() {
         assert_eq!(elapsed(Duration::from_secs(3_725)), "1:02:05");
     }
 }

@@ -1,4 +1,4 @@
-//! Warnings about what a recording lacks.
+//! Warnings on stderr about events and values that a recording lacks.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use ctrace_schema::syscalls::Class;
 
 use crate::sink::summary::Summary;
 
-/// Names what is missing, if anything is.
+/// Prints a warning for each kind of loss in `summary`. Events lost for a known reason have a warning of their own.
 pub(crate) fn warn(summary: &Summary) {
     let mut lost = summary.lost.clone();
     for (class, shed) in &summary.shed {
@@ -30,7 +30,7 @@ pub(crate) fn warn(summary: &Summary) {
     }
     warn_of_lost(&summary.shed, "to keep within --max-cpu");
     warn_of_lost(&summary.unwritten, "because the disk was full");
-    let missed = |what: &str| summary.missed.get(what).copied().unwrap_or(0);
+    let missed = |part: &str| summary.missed.get(part).copied().unwrap_or(0);
     let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
     if definitions > 0 {
         eprintln!(
@@ -60,7 +60,7 @@ pub(crate) fn warn(summary: &Summary) {
     }
 }
 
-fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, why: &str) {
+fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, reason: &str) {
     let lost: Vec<_> = lost.iter().filter(|(_, n)| **n > 0).collect();
     if lost.is_empty() {
         return;
@@ -73,7 +73,7 @@ fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, why: &str) {
         .map(|(class, n)| format!("{class} {}", count(**n)))
         .collect();
     eprintln!(
-        "warning: {} events were lost {why} ({}); the recording says when",
+        "warning: {} events were lost {reason} ({}); the recording says when",
         count(total),
         by_class.join(", ")
     );

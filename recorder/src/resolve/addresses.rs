@@ -1,4 +1,4 @@
-//! Socket addresses: from the kernel's structs to text.
+//! Converts the kernel's socket addresses to text.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,20 +6,19 @@ use ctrace_schema::text::escape;
 
 /// One end of a socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    /// Number of its family, AF_*.
-    pub family: u16,
-    /// IP address; netlink: port id.
-    pub addr: Option<String>,
-    /// Port.
-    pub port: Option<u16>,
-    /// Unix: path, or `@name`.
-    pub path: Option<String>,
+pub(super) struct Address {
+    /// Address family, `AF_*`.
+    pub(super) family: u16,
+    /// IP address, or the port id of netlink.
+    pub(super) addr: Option<String>,
+    pub(super) port: Option<u16>,
+    /// Unix: a path, or `@name`.
+    pub(super) path: Option<String>,
 }
 
-/// The text of an IP address in network order. IPv4 that is mapped into IPv6 is shown as IPv4, so that both ends of a
-/// connection have the same text. None: the unspecified address, which says nothing.
-pub fn ip_text(family: u16, bytes: &[u8; 16]) -> Option<String> {
+/// Formats an IP address in network byte order. IPv4-mapped IPv6 addresses are formatted as IPv4, so that both ends of
+/// a connection have the same text. None: the unspecified address.
+pub(super) fn ip_text(family: u16, bytes: &[u8; 16]) -> Option<String> {
     let ip = if family == libc::AF_INET as u16 {
         let [a, b, c, d, ..] = *bytes;
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
@@ -29,8 +28,8 @@ pub fn ip_text(family: u16, bytes: &[u8; 16]) -> Option<String> {
     (!ip.is_unspecified()).then(|| ip.to_string())
 }
 
-/// The name of a unix socket: a path, or `@name` for an abstract one, as netstat(8) and strace(1) spell it.
-pub fn unix_text(name: &[u8]) -> Option<String> {
+/// Formats the name of a unix socket: a path, or `@name` for an abstract name, as netstat(8) and strace(1) do.
+pub(super) fn unix_text(name: &[u8]) -> Option<String> {
     match name {
         [] => None,
         [0, rest @ ..] => Some(format!("@{}", escape(rest))),
@@ -38,8 +37,8 @@ pub fn unix_text(name: &[u8]) -> Option<String> {
     }
 }
 
-/// Reads a sockaddr. None: it is too short for its family, or of a family without an address here.
-pub fn sockaddr(bytes: &[u8]) -> Option<Address> {
+/// Decodes a `struct sockaddr`. None: the bytes are too short for the family, or the family is not supported.
+pub(super) fn sockaddr(bytes: &[u8]) -> Option<Address> {
     let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
     let port = || Some(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?));
     let mut ip = [0; 16];

@@ -1,5 +1,5 @@
-//! What is told of a call before its own record: paths, addresses, arguments and all else that the kernel side read in the
-//! caller's memory.
+//! Applies announcements to rows: paths, addresses, arguments and all other data that the kernel side read in the
+//! caller's memory and sent before the record of the call.
 
 use ctrace_schema::text::{escape, shell_join};
 
@@ -11,30 +11,32 @@ use crate::rows::batch::{CallDetail, Endpoints, NONE, Object, Row};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 
 impl Resolver {
-    pub(super) fn announce(&mut self, tid: u32, count: u16, pending: Pending) {
-        // A thread's first call may announce before the thread is defined: its definition comes with its first return.
+    pub(super) fn announce(&mut self, tid: u32, call_count: u16, pending: Pending) {
+        // The announcements of a thread's first call may precede its definition, which is sent at the first return.
         if self.threads.get(tid.into()).is_none() {
             self.threads.put(tid.into(), Thread::undefined(tid), 0);
         }
         if let Some(thread) = self.threads.get_mut(tid.into()) {
-            thread.announce(count, pending);
+            thread.announce(call_count, pending);
         }
     }
 
-    /// A thread that calls exec gets the id of its process's first thread: what it has announced goes with it.
-    pub(super) fn take_over(&mut self, tid: u32, caller: u32) {
+    /// Moves the announcements of the thread `caller` to `tid`: on exec, a thread takes the id of its process's first
+    /// thread.
+    pub(super) fn move_announced(&mut self, tid: u32, caller: u32) {
         if caller == tid {
             return;
         }
-        for (count, pending) in self
+        for (call_count, pending) in self
             .threads
             .remove(caller.into())
             .map_or(vec![], |t| t.pending)
         {
-            self.announce(tid, count, pending);
+            self.announce(tid, call_count, pending);
         }
     }
 
+    /// Handles a record of user memory.
     pub(super) fn data(&mut self, head: Head, base: u64, bytes: &[u8]) {
         if u32::from(head.flags) & data_flag::DATA_FAULT.0 != 0 {
             return;
@@ -54,7 +56,7 @@ impl Resolver {
                 Some((flags, mode)) => Pending::Flags { flags, mode },
                 None => return,
             },
-            data_slot::DATA_FD2 => Pending::Second(base),
+            data_slot::DATA_FD2 => Pending::SecondFd(base),
             data_slot::DATA_TEXT => Pending::Text(text()),
             data_slot::DATA_ADDR => match addresses::sockaddr(bytes) {
                 Some(address) => Pending::Address(address),
@@ -73,18 +75,18 @@ impl Resolver {
                 return;
             }
         };
-        self.announce(head.tid, head.count, pending);
+        self.announce(head.tid, head.call_count, pending);
     }
 
-    /// What the thread announced of this call.
-    pub(super) fn set_pending(&mut self, row: &mut Row, names: &mut CallDetail, pending: Pending) {
+    /// Applies one announcement to the row of its call.
+    pub(super) fn apply(&mut self, row: &mut Row, detail: &mut CallDetail, pending: Pending) {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
         let call = self.calls.get(compat, row.call);
         match pending {
-            Pending::Path { slot, base, arg } => self.set_path(row, names, slot, base, &arg),
+            Pending::Path { slot, base, arg } => self.set_path(row, detail, slot, base, &arg),
             Pending::Stat { inode, dev } if row.object == NONE => {
                 let strings = &mut self.batch.strings;
-                let text = self.devices.entry(dev);
+                let text = self.device_texts.entry(dev);
                 let dev = *text.or_insert_with(|| strings.intern(&paths::dev_text(dev)));
                 row.object = self.batch.objects.len() as u32;
                 self.batch.objects.push(Object {
@@ -95,28 +97,28 @@ impl Resolver {
                 });
             }
             Pending::Stat { .. } => {}
-            Pending::Second(key) => {
+            Pending::SecondFd(key) => {
                 if let Some(file) = self.files.get(key) {
-                    names.path2 = self.batch.strings.intern_shared(&file.path);
+                    detail.path2 = self.batch.strings.intern_shared(&file.path);
                 }
             }
             Pending::Flags { flags, mode } => {
-                (names.flags, names.mode) =
+                (detail.flags, detail.mode) =
                     call.map_or((None, None), |call| call.struct_flags(flags, mode));
             }
-            Pending::Text(text) => names.path2 = self.batch.strings.intern(&escape(&text)),
+            Pending::Text(text) => detail.path2 = self.batch.strings.intern(&escape(&text)),
             Pending::Address(address) => {
-                let own_end = call.is_some_and(|call| call.own_end);
-                self.set_address(row, names, &address, own_end);
+                let is_own_end = call.is_some_and(|call| call.own_end);
+                self.set_address(row, detail, &address, is_own_end);
             }
-            Pending::Bytes(bytes) => names.bytes = Some(bytes as i64),
+            Pending::Bytes(bytes) => detail.bytes = Some(bytes as i64),
             Pending::Dns(message) => {
                 let container = self.batch.container(row);
-                self.resolved.learn(container, &message, row.time);
-                self.set_question(row, &message);
+                self.dns_names.learn(container, &message, row.time);
+                self.set_dns_name(row, &message);
             }
             Pending::Exec { exe, argv } => {
-                names.argv = self.batch.strings.intern(&shell_join(&argv));
+                detail.argv = self.batch.strings.intern(&shell_join(&argv));
                 let object = self.object(exe, row);
                 if object != NONE {
                     row.object = object;
@@ -128,7 +130,7 @@ impl Resolver {
     fn set_path(
         &mut self,
         row: &mut Row,
-        names: &mut CallDetail,
+        detail: &mut CallDetail,
         slot: u16,
         base: u64,
         arg: &[u8],
@@ -136,36 +138,36 @@ impl Resolver {
         let Resolver {
             batch,
             files,
-            joined,
+            joined_paths,
             ..
         } = self;
         let arg_text = batch.strings.intern(&escape(arg));
-        let path = match (joined.get(&(base, arg_text)), files) {
+        let path = match (joined_paths.get(&(base, arg_text)), files) {
             (Some(path), _) => *path,
             (None, files) => match files.get(base) {
                 Some(base_file) => {
                     let path = batch.strings.intern(&paths::join(&base_file.path, arg));
-                    joined.insert((base, arg_text), path);
+                    joined_paths.insert((base, arg_text), path);
                     path
                 }
                 None => NONE,
             },
         };
         if u32::from(slot) == data_slot::DATA_PATH2.0 {
-            names.path2 = path;
+            detail.path2 = path;
             return;
         }
-        names.path_arg = arg_text;
+        detail.path_arg = arg_text;
         if arg.is_empty() && row.object == NONE {
-            // AT_EMPTY_PATH: the call is about the directory fd itself.
+            // AT_EMPTY_PATH: the object of the call is the directory fd.
             row.object = self.object(base, row);
         } else {
-            names.path = path;
+            detail.path = path;
         }
     }
 
-    /// The name that a name server is asked for stands where that of the peer would.
-    fn set_question(&mut self, row: &mut Row, message: &DnsMessage) {
+    /// Sets `dns_name` of the row's peer to the name in the question of a DNS message.
+    fn set_dns_name(&mut self, row: &mut Row, message: &DnsMessage) {
         let batch = &mut self.batch;
         let Some(mut object) = batch.objects.get(row.object as usize).copied() else {
             return;
@@ -180,18 +182,18 @@ impl Resolver {
         batch.objects.push(object);
     }
 
-    /// An address that the caller passed or got. It counts where the socket itself does not know better: a UDP socket
-    /// that is not connected, a connect that failed.
+    /// Adds an address that the caller passed or received, where the definition of the socket lacks it: for an
+    /// unconnected UDP socket, or after a failed connect.
     fn set_address(
         &mut self,
         row: &mut Row,
-        names: &mut CallDetail,
+        detail: &mut CallDetail,
         address: &addresses::Address,
-        own_end: bool,
+        is_own_end: bool,
     ) {
         let container = self.batch.container(row);
         let peer = address.addr.as_deref();
-        let name = peer.and_then(|peer| self.resolved.name(container, peer, row.time));
+        let dns_name = peer.and_then(|peer| self.dns_names.name(container, peer, row.time));
         let batch = &mut self.batch;
         let addr = batch.strings.intern_opt(address.addr.as_deref());
         let path = batch.strings.intern_opt(address.path.as_deref());
@@ -217,13 +219,13 @@ impl Resolver {
                 dns_name: NONE,
             },
         };
-        if own_end {
+        if is_own_end {
             if endpoints.local_addr == NONE && endpoints.local_port.is_none_or(|p| p == 0) {
                 (endpoints.local_addr, endpoints.local_port) = (addr, address.port);
             }
-            names.path = path;
+            detail.path = path;
         } else if endpoints.peer_addr == addr && endpoints.peer_port.is_none() {
-            // The kernel forgets the port of a connection that was refused.
+            // The kernel resets the port when a connection is refused.
             endpoints.peer_port = address.port;
             if endpoints.peer_path == NONE {
                 endpoints.peer_path = path;
@@ -234,7 +236,7 @@ impl Resolver {
                 endpoints.peer_port,
                 endpoints.peer_path,
             ) = (addr, address.port, path);
-            endpoints.dns_name = name.map_or(NONE, |name| batch.strings.intern_shared(name));
+            endpoints.dns_name = dns_name.map_or(NONE, |name| batch.strings.intern_shared(name));
         } else {
             return;
         }

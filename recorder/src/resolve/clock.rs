@@ -1,61 +1,65 @@
-//! From the clock of events, CLOCK_BOOTTIME, to the wall clock, which may be slewed and set.
+//! Converts the time of events, CLOCK_BOOTTIME, to the wall clock, which may be slewed and set during a recording.
+//!
+//! Both clocks are read every 10 ms. A time between two readings is interpolated.
 
-/// How far two readings of the same clocks differ though nothing has happened, ns.
-const JITTER: u64 = 1_000;
+/// Two readings of both clocks differ by up to this much without any adjustment.
+const JITTER_NS: u64 = 1_000;
 
-/// What the wall clock cannot have gained or lost between two readings without having been set, ns.
-const STEP: u64 = 1_000_000;
+/// A larger difference between two readings means that the wall clock was set: slewing cannot cause it.
+const STEP_NS: u64 = 1_000_000;
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
-    boot: u64,
-    /// Wall clock minus boot time, ns.
-    offset: i64,
+    boot_ns: u64,
+    /// Wall clock minus boot time.
+    offset_ns: i64,
 }
 
-/// The two latest readings, which the events lie between that are converted.
+/// The two latest readings. The events to convert lie between them.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    before: Reading,
+pub(crate) struct Clock {
+    previous: Reading,
     latest: Reading,
 }
 
 impl Clock {
-    /// Takes in what both clocks said at one instant, ns.
-    pub fn read(&mut self, boot: u64, wall: i64) {
-        let mut offset = wall.wrapping_sub(boot as i64);
-        let moved = offset.abs_diff(self.latest.offset);
-        // Jitter must not reorder a thread's events.
-        if moved <= JITTER {
-            offset = self.latest.offset;
+    /// Adds a simultaneous reading of both clocks.
+    pub(crate) fn read(&mut self, boot_ns: u64, wall_ns: i64) {
+        let mut offset_ns = wall_ns.wrapping_sub(boot_ns as i64);
+        let moved = offset_ns.abs_diff(self.latest.offset_ns);
+        // Jitter is ignored: following it would reorder a thread's events.
+        if moved <= JITTER_NS {
+            offset_ns = self.latest.offset_ns;
         }
-        let latest = Reading { boot, offset };
-        // When the clock was set between the two nobody knows: what is not converted yet gets the new time.
-        self.before = if moved < STEP { self.latest } else { latest };
+        let latest = Reading { boot_ns, offset_ns };
+        // The instant at which the clock was set is unknown: events that are not converted yet get the new time.
+        self.previous = if moved < STEP_NS { self.latest } else { latest };
         self.latest = latest;
     }
 
     /// Boot time of the latest reading, ns.
-    pub fn boot(&self) -> u64 {
-        self.latest.boot
+    pub(crate) fn boot(&self) -> u64 {
+        self.latest.boot_ns
     }
 
-    /// Wall clock at boot time `boot`, ns since 1970 UTC. A clock that is slewed goes evenly between two readings.
-    pub fn wall(&self, boot: u64) -> i64 {
+    /// Converts a boot time to the wall clock, ns since 1970 UTC. Slewing is assumed to be even between two readings.
+    pub(super) fn wall(&self, boot_ns: u64) -> i64 {
         let Reading {
-            boot: since,
-            offset,
-        } = self.before;
-        let span = self.latest.boot.saturating_sub(since);
-        let at = boot.saturating_sub(since).min(span);
-        let moved = i128::from(self.latest.offset) - i128::from(offset);
-        // Most of the time it has not: a division less for each event.
-        let part = match moved {
+            boot_ns: since,
+            offset_ns,
+        } = self.previous;
+        let span = self.latest.boot_ns.saturating_sub(since);
+        let elapsed = boot_ns.saturating_sub(since).min(span);
+        let moved = i128::from(self.latest.offset_ns) - i128::from(offset_ns);
+        // The offset is usually unchanged, which saves a division per event.
+        let correction = match moved {
             0 => 0,
-            _ => moved * i128::from(at) / i128::from(span.max(1)),
+            _ => moved * i128::from(elapsed) / i128::from(span.max(1)),
         };
-        (boot as i64).wrapping_add(offset).wrapping_add(part as i64)
+        (boot_ns as i64)
+            .wrapping_add(offset_ns)
+            .wrapping_add(correction as i64)
     }
 }
 
@@ -67,14 +71,14 @@ mod tests {
     const EPOCH: i64 = 1_800_000_000_000_000_000;
 
     #[test]
-    fn a_slewed_clock_is_right_to_the_microsecond() {
-        // The kernel slews by 500 ppm at most (adjtimex(2)), a day long.
+    fn a_slewed_clock_is_accurate_to_the_microsecond() {
+        // The kernel slews by 500 ppm at most (adjtimex(2)).
         let wall = |boot: u64| EPOCH + boot as i64 + (boot / 2000) as i64;
         let mut clock = Clock::default();
         let mut last = 0;
         for poll in 0..100_000 {
             let boot = 1 + poll * POLL;
-            // Each reading is off by up to 200 ns.
+            // Each reading has an error of up to 200 ns.
             clock.read(boot, wall(boot) + (poll % 5) as i64 * 100 - 200);
             for event in (0..10).map(|i| boot.saturating_sub(POLL - i * POLL / 10)) {
                 let time = clock.wall(event);
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_moves_nothing() {
+    fn jitter_does_not_change_the_offset() {
         let mut clock = Clock::default();
         clock.read(1_000, EPOCH + 1_000);
         for poll in 1..1_000u64 {
@@ -102,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_is_right_before_and_after() {
+    fn a_clock_that_is_set_is_accurate_before_and_after() {
         let hour = 3_600_000_000_000;
         for step in [hour, -hour, 5_000_000, -5_000_000] {
             let mut clock = Clock::default();
             clock.read(POLL, EPOCH + POLL as i64);
             clock.read(2 * POLL, EPOCH + 2 * POLL as i64);
             assert_eq!(clock.wall(2 * POLL - 1), EPOCH + 2 * POLL as i64 - 1);
-            // Set between this reading and the last.
+            // The clock was set between this reading and the previous one.
             clock.read(3 * POLL, EPOCH + 3 * POLL as i64 + step);
             assert_eq!(clock.wall(3 * POLL - 1), EPOCH + 3 * POLL as i64 - 1 + step);
             clock.read(4 * POLL, EPOCH + 4 * POLL as i64 + step);
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reading_makes_it_panic() {
+    fn extreme_readings_do_not_panic() {
         let mut clock = Clock::default();
         for (boot, wall) in [
             (u64::MAX, i64::MIN),

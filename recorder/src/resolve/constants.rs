@@ -1,7 +1,7 @@
-//! Names of the kernel's numbers that sockets and files carry.
+//! Names of the kernel's constants for sockets and filesystems.
 
-/// Name of an address family, from `AF_*` of linux/socket.h.
-pub fn family(family: u16) -> Option<&'static str> {
+/// The name of an address family: `AF_*` of linux/socket.h.
+pub(super) fn family(family: u16) -> Option<&'static str> {
     Some(match family {
         1 => "unix",
         2 => "inet",
@@ -26,8 +26,9 @@ pub fn family(family: u16) -> Option<&'static str> {
     })
 }
 
-/// What the column `protocol` says of a socket: IPPROTO_* (in.h), SOCK_* (net.h) or NETLINK_* (netlink.h).
-pub fn protocol(family: u16, ty: u16, protocol: u16) -> Option<&'static str> {
+/// The value of the column `protocol`: `IPPROTO_*` (in.h) for IP, `NETLINK_*` (netlink.h) for netlink, and the socket's
+/// type, `SOCK_*` (net.h), for all other families.
+pub(super) fn protocol(family: u16, ty: u16, protocol: u16) -> Option<&'static str> {
     match family {
         2 | 10 => Some(match protocol {
             1 => "icmp",
@@ -79,14 +80,14 @@ pub fn protocol(family: u16, ty: u16, protocol: u16) -> Option<&'static str> {
     }
 }
 
-/// Filesystems whose files have no path: linux/magic.h.
-pub mod magic {
-    /// pipe(2), FIFOs excluded.
-    pub const PIPE: u32 = 0x5049_5045;
+/// Magic numbers of filesystems whose files have no path: linux/magic.h.
+pub(super) mod magic {
+    /// pipe(2). FIFOs have a path and are not included.
+    pub(crate) const PIPE: u32 = 0x5049_5045;
     /// epoll, eventfd, timerfd, ...
-    pub const ANON_INODE: u32 = 0x0904_1934;
+    pub(crate) const ANON_INODE: u32 = 0x0904_1934;
     /// Namespaces, `/proc/PID/ns`.
-    pub const NSFS: u32 = 0x6e73_6673;
+    pub(crate) const NSFS: u32 = 0x6e73_6673;
     /// pidfd_open(2), Linux 6.9.
-    pub const PIDFS: u32 = 0x5049_4446;
+    pub(crate) const PIDFS: u32 = 0x5049_4446;
 }

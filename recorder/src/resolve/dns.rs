@@ -1,4 +1,5 @@
-//! What containers asked name servers, and what they were told: names of the addresses that they talk to afterwards.
+//! Decodes DNS messages, and remembers the names under which containers learnt addresses: connections to an address
+//! show its name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,23 +9,24 @@ use rustc_hash::FxHashMap;
 use simple_dns::rdata::RData;
 use simple_dns::{Name, Packet, PacketFlag};
 
-/// Names in one generation, of which two are kept: a container may ask for as many as it likes.
-const LIMIT: usize = 32_768;
-/// How long an answer names an address, ns: longer than most are valid, for programs keep what they were told.
-const VALID: i64 = 24 * 3600 * 1_000_000_000;
+/// Names in a generation. Two generations are retained, because the number of a container's queries is unlimited.
+const GENERATION_NAMES: usize = 32_768;
+/// How long an answer applies: longer than the TTL of most answers, because programs cache addresses.
+const VALID_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 /// A message to or from a name server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsMessage {
-    /// The name that is asked for, in lower case, escaped, without the dot at its end.
-    pub name: Arc<str>,
-    /// Addresses that are its, of an answer.
-    pub addresses: Vec<IpAddr>,
+pub(super) struct DnsMessage {
+    /// The name in the question: lower case, escaped, without the final dot.
+    pub(super) name: Arc<str>,
+    /// The addresses of the name, in an answer.
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 impl DnsMessage {
-    /// Reads a message. Over TCP its length may stand before it. None: it is none, or of no single question.
-    pub fn parse(bytes: &[u8]) -> Option<DnsMessage> {
+    /// Decodes a message, with or without the length that precedes a message over TCP. None: the bytes are not a DNS
+    /// message with exactly one question.
+    pub(super) fn parse(bytes: &[u8]) -> Option<DnsMessage> {
         let framed = || match bytes {
             [high, low, rest @ ..] => {
                 let len = usize::from(u16::from_be_bytes([*high, *low]));
@@ -32,17 +34,17 @@ impl DnsMessage {
             }
             _ => None,
         };
-        DnsMessage::of(bytes).or_else(|| DnsMessage::of(framed()?))
+        DnsMessage::parse_unframed(bytes).or_else(|| DnsMessage::parse_unframed(framed()?))
     }
 
-    fn of(bytes: &[u8]) -> Option<DnsMessage> {
+    fn parse_unframed(bytes: &[u8]) -> Option<DnsMessage> {
         let packet = Packet::parse(bytes).ok()?;
         let [question] = packet.questions.as_slice() else {
             return None;
         };
         let mut addresses = vec![];
         if packet.has_flags(PacketFlag::RESPONSE) {
-            // The name asked for, and those that it is said to stand for, each after the one before it.
+            // The name in the question, and its aliases in the order of the answer.
             let mut names: Vec<&Name<'_>> = vec![&question.qname];
             for record in &packet.answers {
                 if !names.contains(&&record.name) {
@@ -64,40 +66,40 @@ impl DnsMessage {
     }
 }
 
-/// Names by container and address. The newest answer counts.
+/// Names by container (its index) and address, with the wall clock time of the newest answer.
 #[derive(Debug, Default)]
-pub struct Resolved {
+pub(super) struct ResolvedNames {
     young: FxHashMap<(u32, IpAddr), (Arc<str>, i64)>,
     old: FxHashMap<(u32, IpAddr), (Arc<str>, i64)>,
 }
 
-impl Resolved {
-    /// A container, by its index, was told at `time` (wall clock, ns) whose addresses these are.
-    pub fn learn(&mut self, container: u32, message: &DnsMessage, time: i64) {
+impl ResolvedNames {
+    /// Adds the addresses of an answer that a container received at `wall_ns`.
+    pub(super) fn learn(&mut self, container: u32, message: &DnsMessage, wall_ns: i64) {
         for address in &message.addresses {
             self.young
-                .insert((container, *address), (message.name.clone(), time));
+                .insert((container, *address), (message.name.clone(), wall_ns));
         }
-        if self.young.len() > LIMIT {
+        if self.young.len() > GENERATION_NAMES {
             self.old = std::mem::take(&mut self.young);
         }
     }
 
-    /// Containers with these indices are gone: others get them.
-    pub fn forget(&mut self, containers: &[u32]) {
+    /// Drops the names of removed containers, whose indices are reused.
+    pub(super) fn forget(&mut self, containers: &[u32]) {
         for names in [&mut self.young, &mut self.old] {
             names.retain(|(container, _), _| !containers.contains(container));
         }
     }
 
-    /// The name under which a container came to know an address, given as text.
-    pub fn name(&self, container: u32, address: &str, time: i64) -> Option<&Arc<str>> {
+    /// The name under which a container learnt an address, if the answer still applies at `wall_ns`.
+    pub(super) fn name(&self, container: u32, address: &str, wall_ns: i64) -> Option<&Arc<str>> {
         if self.young.is_empty() && self.old.is_empty() {
             return None;
         }
         let key = (container, address.parse::<IpAddr>().ok()?);
-        let (name, told) = self.young.get(&key).or_else(|| self.old.get(&key))?;
-        (time.saturating_sub(*told) < VALID).then_some(name)
+        let (name, learnt_ns) = self.young.get(&key).or_else(|| self.old.get(&key))?;
+        (wall_ns.saturating_sub(*learnt_ns) < VALID_NS).then_some(name)
     }
 }
 
@@ -107,7 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// The answer to `www.example.com`, which is an alias of `w.example.net`, which has two addresses; and one of another.
+    /// An answer for `www.example.com`, an alias of `w.example.net` with two addresses, and an address of an unrelated
+    /// name.
     fn answer() -> Vec<u8> {
         let mut m = vec![0x12, 0x34, 0x81, 0x80, 0, 1, 0, 4, 0, 0, 0, 0];
         m.extend(b"\x03wWw\x07example\x03com\0\0\x01\0\x01");
@@ -134,20 +137,20 @@ mod tests {
     fn a_question_has_no_addresses() {
         let mut m = answer();
         m[2] = 1;
-        let asked = DnsMessage::parse(&m).unwrap();
+        let query = DnsMessage::parse(&m).unwrap();
         assert_eq!(
-            (&*asked.name, asked.addresses.len()),
+            (&*query.name, query.addresses.len()),
             ("www.example.com", 0)
         );
     }
 
     #[test]
-    fn strange_bytes_are_no_message() {
+    fn malformed_messages_are_refused_without_panic() {
         let good = answer();
         for len in 0..good.len() {
             let _ = DnsMessage::parse(&good[..len]);
         }
-        // Every byte replaced by some others: whatever comes out, nothing panics, and names stay names.
+        // Replaces each byte by several others: nothing panics, and names contain no control characters.
         for at in 0..good.len() {
             for byte in [0, 1, 0x3f, 0x40, 0xc0, 0xc1, 0xff, at as u8] {
                 let mut bad = good.clone();
@@ -162,26 +165,26 @@ mod tests {
     }
 
     #[test]
-    fn names_are_by_container_and_the_newest_counts() {
-        let mut resolved = Resolved::default();
-        let told = |name: &str| DnsMessage {
+    fn names_belong_to_a_container_and_the_newest_answer_applies() {
+        let mut resolved = ResolvedNames::default();
+        let answer = |name: &str| DnsMessage {
             name: name.into(),
             addresses: vec![[10, 0, 0, 1].into()],
         };
-        resolved.learn(1, &told("first"), 5);
-        resolved.learn(1, &told("second"), 6);
+        resolved.learn(1, &answer("first"), 5);
+        resolved.learn(1, &answer("second"), 6);
         assert_eq!(
             resolved.name(1, "10.0.0.1", 7).map(|n| &**n),
             Some("second")
         );
         assert_eq!(resolved.name(2, "10.0.0.1", 7), None);
-        assert_eq!(resolved.name(1, "10.0.0.1", 7 + VALID), None);
-        for i in 0..3 * LIMIT as u32 {
-            let mut message = told("many");
+        assert_eq!(resolved.name(1, "10.0.0.1", 7 + VALID_NS), None);
+        for i in 0..3 * GENERATION_NAMES as u32 {
+            let mut message = answer("many");
             message.addresses = vec![Ipv4Addr::from(i + (11 << 24)).into()];
             resolved.learn(1, &message, 8);
         }
-        assert!(resolved.young.len() + resolved.old.len() <= 2 * LIMIT + 2);
+        assert!(resolved.young.len() + resolved.old.len() <= 2 * GENERATION_NAMES + 2);
         assert_eq!(resolved.name(1, "10.0.0.1", 9), None);
     }
 }

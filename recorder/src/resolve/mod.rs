@@ -1,17 +1,18 @@
-//! From records to rows: who did it, in which container, to which file or peer.
+//! Turns records into rows: adds the thread, its container, and the file or peer of each call.
 //!
-//! Holds what the kernel side has defined so far: threads by id, files and sockets by key. Never touches libbpf.
+//! [`Resolver`] stores the kernel side's definitions (threads by id, files and sockets by key) and the data announced
+//! for calls in progress. It does not use libbpf: a replay runs the same code.
 
-pub mod addresses;
+mod addresses;
 mod announced;
-pub mod clock;
-pub mod constants;
-pub mod definitions;
-pub mod dns;
+mod clock;
+mod constants;
+mod definitions;
+mod dns;
 mod in_flight;
-pub mod paths;
-pub mod registry;
-pub mod sockets;
+mod paths;
+pub(crate) mod registry;
+mod sockets;
 mod threads;
 mod uring;
 
@@ -26,92 +27,92 @@ use crate::calls::Calls;
 use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::limits::memory::{Memory, with_huge_pages};
 use crate::records::count::Count;
-use crate::records::decode::{Args, Body, Head};
+use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
-use crate::resolve::definitions::{Definitions, Sent};
-use crate::resolve::dns::Resolved;
+use crate::resolve::definitions::{BatchIndex, Definitions};
+use crate::resolve::dns::ResolvedNames;
 use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Registry};
-use crate::resolve::sockets::{SocketDefinition, socket};
+use crate::resolve::sockets::{SocketDefinition, socket_definition};
 use crate::resolve::threads::{Identity, Pending, Thread};
 use crate::rows::batch::{
     Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, StringIndex,
 };
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
-/// The last processes that ended, so many.
-const ENDED: usize = 64;
+/// The number of recently ended processes that are remembered.
+const ENDED_PROCESSES: usize = 64;
 
 #[derive(Debug)]
-struct File {
+struct FileDefinition {
     path: Arc<str>,
     dev: u32,
     inode: u64,
-    sent: Sent,
+    /// Index in the batch's list of objects.
+    batch_index: BatchIndex,
 }
 
-/// The state between records and rows.
+/// The definitions so far, and the batch that is being filled.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     threads: Definitions<Thread>,
-    files: Definitions<File>,
+    files: Definitions<FileDefinition>,
     sockets: Definitions<SocketDefinition>,
     requests: Requests,
-    resolved: Resolved,
-    /// Processes that have just ended, by id and start: of two threads that end at once, each may take itself for the last.
+    dns_names: ResolvedNames,
+    /// Recently ended processes by id and start. When two threads of a process end at the same time, both may be
+    /// reported as the last thread.
     ended: VecDeque<(u32, u64)>,
     calls: Arc<Calls>,
-    /// The containers.
-    pub registry: Registry,
-    /// The clock that gives rows their time.
-    pub clock: Clock,
-    /// Entries of calls may have been missed until then, boot time.
-    pub entries_missed: u64,
-    /// What did not come as it should.
-    pub faults: Faults,
+    pub(crate) registry: Registry,
+    /// Converts boot time to the wall clock of rows.
+    pub(crate) clock: Clock,
+    /// Boot time until which entries of calls may have been missed, ns.
+    pub(crate) entries_missed_until_ns: u64,
+    pub(crate) faults: Faults,
     /// The batch that is being filled.
-    pub batch: Batch,
-    /// What the call has announced whose row is being made.
+    pub(crate) batch: Batch,
+    /// Announcements of the call whose row is being built; a field to reuse its allocation.
     announced: Vec<(u16, Pending)>,
-    /// Numbers batches, so that what was sent in an earlier one is sent again.
+    /// Number of the batch: distinguishes indices of this batch from those of earlier batches.
     generation: u32,
-    /// Where a path leads in this batch, by the key of what it starts from and the path.
-    joined: FxHashMap<(u64, StringIndex), StringIndex>,
-    /// Text of a device in this batch.
-    devices: FxHashMap<u32, StringIndex>,
+    /// Joined paths of this batch, by the key of the base and the argument.
+    joined_paths: FxHashMap<(u64, StringIndex), StringIndex>,
+    /// Text of each device in this batch.
+    device_texts: FxHashMap<u32, StringIndex>,
 }
 
 impl Resolver {
-    /// Nothing is known yet. `calls` are those of the machine that is recorded.
-    pub fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
+    /// Returns a resolver without definitions. `calls` are the syscalls of the recorded machine.
+    pub(crate) fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
         Resolver {
             threads: Definitions::new(memory.threads()),
             files: Definitions::new(memory.definitions()),
             sockets: Definitions::new(memory.definitions()),
             requests: Requests::new(memory.requests()),
-            resolved: Resolved::default(),
+            dns_names: ResolvedNames::default(),
             ended: VecDeque::new(),
             calls,
             registry,
             clock: Clock::default(),
-            entries_missed: 0,
+            entries_missed_until_ns: 0,
             faults: Faults::default(),
             batch: Batch::default(),
             announced: vec![],
             generation: 1,
-            joined: FxHashMap::default(),
-            devices: FxHashMap::default(),
+            joined_paths: FxHashMap::default(),
+            device_texts: FxHashMap::default(),
         }
     }
 
-    /// The rows since the last time, which end the batch.
-    pub fn take(&mut self) -> Batch {
+    /// Returns the rows since the previous cut, and starts a new batch.
+    pub(crate) fn take_batch(&mut self) -> Batch {
         self.generation += 1;
-        self.joined.clear();
-        self.devices.clear();
-        self.forget_gone(true);
-        // The next batch will be much like this one: lists that grow are copied, and touch fresh pages again and again.
+        self.joined_paths.clear();
+        self.device_texts.clear();
+        self.drop_removed(true);
+        // The next batch is probably of the same size: growing lists would be copied and touch fresh pages repeatedly.
         let next = Batch {
             rows: with_huge_pages(self.batch.rows.len()),
             args: with_huge_pages(self.batch.args.len()),
@@ -121,27 +122,29 @@ impl Resolver {
         let mut batch = std::mem::replace(&mut self.batch, next);
         match batch.cut.rows {
             0 => batch,
-            _ => batch.part(),
+            _ => batch.cut_part(),
         }
     }
 
-    fn forget_gone(&mut self, batch_ended: bool) {
-        let forgotten = self.registry.forget(self.clock.boot(), batch_ended);
-        if !forgotten.is_empty() {
-            self.resolved.forget(&forgotten);
+    fn drop_removed(&mut self, batch_ended: bool) {
+        let dropped = self.registry.forget(self.clock.boot(), batch_ended);
+        if !dropped.is_empty() {
+            self.dns_names.forget(&dropped);
         }
     }
 
-    /// Whether definitions fill so much memory that the kernel side should send them anew, and whether those of threads do.
-    pub fn is_full(&self) -> (bool, bool) {
+    /// Whether any definitions have reached their memory limit, so that [`Resolver::forget`] is due, and whether those
+    /// of threads have.
+    pub(crate) fn is_full(&self) -> (bool, bool) {
         let threads = self.threads.is_full();
         let any = threads || self.files.is_full() || self.sockets.is_full();
         (any, threads)
     }
 
-    /// Forgets the older half of the definitions, of `threads` too if they are to go: one may do nothing for long, and those
-    /// that are gone are forgotten when they go, unless that was lost. The kernel side sends those again that it uses.
-    pub fn forget(&mut self, threads: bool) {
+    /// Drops the older generation of the definitions of files and sockets, and with `threads` of threads too. Threads
+    /// are dropped only at their own limit: a thread may be idle for long, and one that ends is dropped at its exit
+    /// unless the record of the exit was lost. The kernel side sends definitions again that it uses.
+    pub(crate) fn forget(&mut self, threads: bool) {
         self.files.age();
         self.sockets.age();
         if threads {
@@ -149,8 +152,9 @@ impl Resolver {
         }
     }
 
-    /// Takes one record in. What a cgroup record means is the watcher's business: see [`Resolver::learn`].
-    pub fn record(&mut self, head: Head, body: Body<'_>) {
+    /// Handles one record. Records about cgroups are ignored: the watcher interprets them and calls
+    /// [`Resolver::learn`].
+    pub(crate) fn record(&mut self, head: Head, body: Body<'_>) {
         match body {
             Body::Syscall {
                 duration,
@@ -158,70 +162,14 @@ impl Resolver {
                 key,
                 args,
             } => self.syscall(head, duration, ret, key, args),
-            Body::Task {
-                pid,
-                ppid,
-                ns_pid,
-                uid,
-                start_time,
-                cgroup,
-                exe,
-                comm,
-            } => {
-                let before = self.threads.remove(head.tid.into());
-                let (known, pending) =
-                    before.map_or((None, vec![]), |t| (t.identity.exe, t.pending));
-                // The kernel has let go of it when a thread that ends is defined once more.
-                let exe = match exe {
-                    0 => known,
-                    key => self.files.get(key).map(|f| f.path.clone()),
-                };
-                self.registry.enter(cgroup);
-                let identity = Identity {
-                    cgroup,
-                    pid,
-                    ppid,
-                    ns_pid,
-                    uid,
-                    start_time,
-                    comm: escape(comm).into(),
-                    exe,
-                    sent: Sent::default(),
-                };
-                let thread = Thread { identity, pending };
-                self.threads.put(head.tid.into(), thread, comm.len());
-            }
-            Body::File {
-                key,
-                inode,
-                dev,
-                magic,
-                names,
-            } => {
-                let path: Arc<str> = paths::file_text(names, magic, inode).into();
-                let bytes = path.len();
-                self.files.insert(
-                    key,
-                    File {
-                        path,
-                        dev,
-                        inode,
-                        sent: Sent::default(),
-                    },
-                    bytes,
-                );
-            }
-            Body::Sock(sock) => {
-                let connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
-                let bytes = sock.local_name.len() + sock.peer_name.len();
-                self.sockets
-                    .insert(sock.key, socket(&sock, connected), bytes);
-            }
+            Body::Task(task) => self.define_thread(head.tid, &task),
+            Body::File(file) => self.define_file(&file),
+            Body::Sock(sock) => self.define_socket(head, &sock),
             Body::Data { base, bytes } => self.data(head, base, bytes),
             Body::Exec { caller, exe, argv } => {
-                self.take_over(head.tid, caller);
+                self.move_announced(head.tid, caller);
                 let argv = argv.into();
-                self.announce(head.tid, head.count, Pending::Exec { exe, argv });
+                self.announce(head.tid, head.call_count, Pending::Exec { exe, argv });
             }
             Body::Exit { code } => self.exit(head, code),
             Body::Cgroup { .. } => {}
@@ -234,64 +182,109 @@ impl Resolver {
         }
     }
 
-    /// A fact about a cgroup: becomes a row where a container came or went.
-    pub fn learn(&mut self, fact: &CgroupFact, found: bool) {
+    fn define_thread(&mut self, tid: u32, task: &TaskRecord<'_>) {
+        let previous = self.threads.remove(tid.into());
+        let (previous_exe, pending) =
+            previous.map_or((None, vec![]), |t| (t.identity.exe, t.pending));
+        // An ending thread is defined once more, when the kernel has already released its executable.
+        let exe = match task.exe {
+            0 => previous_exe,
+            key => self.files.get(key).map(|f| f.path.clone()),
+        };
+        self.registry.enter(task.cgroup);
+        let identity = Identity {
+            cgroup: task.cgroup,
+            pid: task.pid,
+            ppid: task.ppid,
+            ns_pid: task.ns_pid,
+            uid: task.uid,
+            start_time: task.start_time,
+            comm: escape(task.comm).into(),
+            exe,
+            batch_index: BatchIndex::default(),
+        };
+        let thread = Thread { identity, pending };
+        self.threads.put(tid.into(), thread, task.comm.len());
+    }
+
+    fn define_file(&mut self, file: &FileRecord<'_>) {
+        let path: Arc<str> = paths::file_text(file.names, file.magic, file.inode).into();
+        let text_bytes = path.len();
+        let definition = FileDefinition {
+            path,
+            dev: file.dev,
+            inode: file.inode,
+            batch_index: BatchIndex::default(),
+        };
+        self.files.insert(file.key, definition, text_bytes);
+    }
+
+    fn define_socket(&mut self, head: Head, sock: &SockRecord<'_>) {
+        let is_connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
+        let text_bytes = sock.local_name.len() + sock.peer_name.len();
+        let definition = socket_definition(sock, is_connected);
+        self.sockets.insert(sock.key, definition, text_bytes);
+    }
+
+    /// Handles a fact about a cgroup, and adds a row if a container appeared or disappeared. `is_found`: the container
+    /// existed before the recording.
+    pub(crate) fn learn(&mut self, fact: &CgroupFact, is_found: bool) {
         if fact.kind == CgroupKind::Removed {
-            self.forget_gone(false);
+            self.drop_removed(false);
         }
-        let late = match fact.kind {
+        let left_out = match fact.kind {
             CgroupKind::Container(_) => self.registry.take_left_out(fact.cgroup),
             _ => 0,
         };
-        self.describe(fact, found);
-        if late > 0 {
+        self.push_container_change(fact, is_found);
+        if left_out > 0 {
             let loss = Loss {
                 cgroup: fact.cgroup,
                 class: None,
-                why: Cause::Ring,
+                cause: Cause::Ring,
                 cpu: None,
-                events: late,
+                events: left_out,
             };
             self.gap(&loss, (fact.boot, self.clock.boot()));
         }
     }
 
-    /// Adds the row of a container that comes or goes by a fact.
-    fn describe(&mut self, fact: &CgroupFact, found: bool) {
+    /// Adds a row if a fact means that a container appeared or disappeared.
+    fn push_container_change(&mut self, fact: &CgroupFact, is_found: bool) {
         let (index, action) = match self.registry.learn(fact) {
             ContainerChange::None => return,
-            ContainerChange::Appeared(index) if found => (index, "found"),
+            ContainerChange::Appeared(index) if is_found => (index, "found"),
             ContainerChange::Appeared(index) => (index, "started"),
-            ContainerChange::Gone(index) => (index, "stopped"),
+            ContainerChange::Removed(index) => (index, "stopped"),
         };
-        let note = EventDetail {
+        let detail = EventDetail {
             container: index,
             action,
             description: Some(Box::new(self.registry.describe(index))),
             ..EventDetail::default()
         };
         let row = Row::new(self.clock.wall(fact.boot), EventKind::Container);
-        self.batch.push_event(row, note);
+        self.batch.push_event(row, detail);
     }
 
-    /// Events were lost between two instants (boot time, ns).
-    pub fn gap(&mut self, loss: &Loss, (since, until): (u64, u64)) {
-        let mut row = Row::new(self.clock.wall(since), EventKind::Gap);
-        row.duration = until.saturating_sub(since);
-        let note = EventDetail {
+    /// Adds the row of a loss between two boot times.
+    pub(crate) fn gap(&mut self, loss: &Loss, (since_ns, until_ns): (u64, u64)) {
+        let mut row = Row::new(self.clock.wall(since_ns), EventKind::Gap);
+        row.duration = until_ns.saturating_sub(since_ns);
+        let detail = EventDetail {
             container: self.registry.index_of_lost(loss.cgroup),
-            action: loss.why.as_str(),
+            action: loss.cause.as_str(),
             class: loss.class.map_or("", Class::as_str),
             lost: Some(loss.events as i64),
             cpu: loss.cpu.map(Into::into),
             ..EventDetail::default()
         };
-        self.batch.push_event(row, note);
+        self.batch.push_event(row, detail);
     }
 
-    /// Calls that were counted since an instant (boot time, ns).
-    pub fn count(&mut self, since: u64, count: &Count) {
-        let mut row = Row::new(self.clock.wall(since), EventKind::Counts);
+    /// Adds the row of calls that were counted since a boot time.
+    pub(crate) fn count(&mut self, since_ns: u64, count: &Count) {
+        let mut row = Row::new(self.clock.wall(since_ns), EventKind::Counts);
         row.duration = count.duration;
         row.call = count.nr;
         row.flags = if count.compat {
@@ -300,27 +293,30 @@ impl Resolver {
             0
         };
         let strings = &mut self.batch.strings;
-        let counted = CallCounts {
+        let call_counts = CallCounts {
             comm: strings.intern(&escape(&count.comm)),
             calls: count.calls as i64,
             errors: count.errors as i64,
             bytes: count.bytes as i64,
             latency: strings.intern(&serde_json::json!(count.latency).to_string()),
         };
-        // Who calls is in it.
+        // A process that calls is in the cgroup.
         self.registry.enter(count.cgroup);
-        let note = EventDetail {
+        let detail = EventDetail {
             container: self.registry.index(count.cgroup),
-            counted: Some(Box::new(counted)),
+            counted: Some(Box::new(call_counts)),
             ..EventDetail::default()
         };
-        self.batch.push_event(row, note);
+        self.batch.push_event(row, detail);
     }
 
     fn syscall(&mut self, mut head: Head, duration: u64, ret: i64, key: u64, args: Args<'_>) {
         let denied = sys_flag::SYS_DENIED.0 as u8;
-        // Of such a call `duration` says when the thread was seen last: since then its entry may have been missed.
-        if head.flags & denied != 0 && head.time.saturating_sub(duration) < self.entries_missed {
+        // For a refused call, `duration` is the time since the thread's previous return. If entries were missed since
+        // then, the call was perhaps not refused.
+        if head.flags & denied != 0
+            && head.time.saturating_sub(duration) < self.entries_missed_until_ns
+        {
             head.flags = head.flags & !denied | sys_flag::SYS_NO_ENTRY.0 as u8;
         }
         let has = |flag: sys_flag| u32::from(head.flags) & flag.0 != 0;
@@ -328,58 +324,62 @@ impl Resolver {
             self.faults.broken += 1;
             return;
         };
-        let timed = !has(sys_flag::SYS_DENIED) && !has(sys_flag::SYS_NO_ENTRY);
-        let before = if timed { duration.min(head.time) } else { 0 };
-        let mut row = Row::new(self.clock.wall(head.time - before), EventKind::Syscall);
+        let has_duration = !has(sys_flag::SYS_DENIED) && !has(sys_flag::SYS_NO_ENTRY);
+        let elapsed = if has_duration {
+            duration.min(head.time)
+        } else {
+            0
+        };
+        let mut row = Row::new(self.clock.wall(head.time - elapsed), EventKind::Syscall);
         row.duration = duration;
         row.ret = ret;
         row.flags = head.flags;
         row.call = head.nr;
         self.batch.set_args(&mut row, call.values(args.iter()));
-        let mut names = CallDetail::NONE;
+        let mut detail = CallDetail::NONE;
         self.set_task(&mut row, head.tid);
         let mut announced = std::mem::take(&mut self.announced);
         if has(sys_flag::SYS_CHILD) {
-            names.child_pid = Some(key as i32);
+            detail.child_pid = Some(key as i32);
         } else {
             row.object = self.object(key, &row);
         }
         if has(sys_flag::SYS_EMPTY_PATH) {
-            names.path_arg = self.batch.strings.intern("");
+            detail.path_arg = self.batch.strings.intern("");
         }
-        // Those of another number are of a call whose record was lost.
-        let ours = announced
+        // Announcements with another number belong to a call whose record was lost.
+        let of_call = announced
             .drain(..)
-            .filter(|(count, _)| *count == head.count);
-        self.push_call(row, names, ours.map(|(_, pending)| pending));
+            .filter(|(call_count, _)| *call_count == head.call_count);
+        self.push_call(row, detail, of_call.map(|(_, pending)| pending));
         self.announced = announced;
     }
 
-    /// Adds the row of a call, with what was announced of it.
+    /// Adds the row of a call with its announcements.
     fn push_call(
         &mut self,
         mut row: Row,
-        mut names: CallDetail,
+        mut detail: CallDetail,
         announced: impl Iterator<Item = Pending>,
     ) {
-        let mut named = names != CallDetail::NONE;
+        let mut has_detail = detail != CallDetail::NONE;
         for pending in announced {
-            named = true;
-            self.set_pending(&mut row, &mut names, pending);
+            has_detail = true;
+            self.apply(&mut row, &mut detail, pending);
         }
-        if named {
-            self.batch.set_call_detail(&mut row, names);
+        if has_detail {
+            self.batch.set_call_detail(&mut row, detail);
         }
         self.batch.rows.push(row);
     }
 
-    /// Index of the file or socket behind `key`, which `row` is about.
+    /// The index in the batch of the file or socket with `key`, the object of `row`. NONE: `key` has no definition.
     fn object(&mut self, key: u64, row: &Row) -> u32 {
         let (batch, generation) = (&mut self.batch, self.generation);
         if key == 0 {
             NONE
         } else if let Some(file) = self.files.get_mut(key) {
-            file.sent.index(generation, || {
+            file.batch_index.get_or_add(generation, || {
                 batch.objects.push(Object {
                     path: batch.strings.intern_shared(&file.path),
                     dev: batch.strings.intern(&paths::dev_text(file.dev)),
@@ -389,18 +389,18 @@ impl Resolver {
                 batch.objects.len() - 1
             })
         } else if let Some(socket) = self.sockets.get_mut(key) {
-            let (container, resolved) = (batch.container(row), &self.resolved);
-            socket.set_name(|peer| resolved.name(container, peer, row.time));
-            let mut sent = socket.sent;
-            let index = sent.index(generation, || socket.push(batch));
-            socket.sent = sent;
+            let (container, dns_names) = (batch.container(row), &self.dns_names);
+            socket.resolve_peer(|peer| dns_names.name(container, peer, row.time));
+            let mut batch_index = socket.batch_index;
+            let index = batch_index.get_or_add(generation, || socket.push_to(batch));
+            socket.batch_index = batch_index;
             index
         } else {
             NONE
         }
     }
 
-    /// Says who did it, and makes `announced` what the thread had announced.
+    /// Sets the row's thread, and moves the thread's announcements to `self.announced`.
     fn set_task(&mut self, row: &mut Row, tid: u32) {
         let Resolver {
             batch,
@@ -418,8 +418,8 @@ impl Resolver {
         std::mem::swap(&mut thread.pending, announced);
     }
 
-    /// Whether the process of a thread ends with it, which is told once.
-    fn ends(&mut self, head: Head) -> bool {
+    /// Whether the process ends with this thread; true only once for each process.
+    fn ends_process(&mut self, head: Head) -> bool {
         if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 {
             return false;
         }
@@ -433,18 +433,18 @@ impl Resolver {
         if self.ended.contains(&process) {
             return false;
         }
-        self.ended.truncate(ENDED - 1);
+        self.ended.truncate(ENDED_PROCESSES - 1);
         self.ended.push_front(process);
         true
     }
 
     fn exit(&mut self, head: Head, code: u32) {
-        if self.ends(head) {
+        if self.ends_process(head) {
             let mut row = Row::new(self.clock.wall(head.time), EventKind::Process);
-            // wait(2): the signal in the low seven bits, the code above them.
+            // wait(2): the signal is in the low seven bits, the exit code in the second byte.
             let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
             self.set_task(&mut row, head.tid);
-            let note = EventDetail {
+            let detail = EventDetail {
                 container: 0,
                 action: "exit",
                 class: "process",
@@ -452,7 +452,7 @@ impl Resolver {
                 exit_signal: (signal != 0).then_some(signal),
                 ..EventDetail::default()
             };
-            self.batch.push_event(row, note);
+            self.batch.push_event(row, detail);
         }
         self.threads.remove(head.tid.into());
     }
@@ -465,7 +465,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_process_is_told_once_and_that_of_the_next_with_its_id_too() {
+    fn the_end_of_each_process_is_recorded_once_even_if_its_id_is_reused() {
         let calls = Calls::new("x86_64").unwrap();
         let memory = Memory::for_tests();
         let mut resolver = Resolver::new(Arc::new(calls), Registry::new(true), memory);
@@ -473,27 +473,29 @@ mod tests {
             time: 1,
             tid,
             nr: 0,
-            count: 0,
+            call_count: 0,
             flags: exit_flag::EXIT_PROCESS.0 as u8,
         };
-        let begins = |start_time| Body::Task {
-            pid: 7,
-            ppid: 1,
-            ns_pid: 7,
-            uid: 0,
-            start_time,
-            cgroup: 0,
-            exe: 0,
-            comm: b"sh",
+        let task = |start_time| {
+            Body::Task(TaskRecord {
+                pid: 7,
+                ppid: 1,
+                ns_pid: 7,
+                uid: 0,
+                start_time,
+                cgroup: 0,
+                exe: 0,
+                comm: b"sh",
+            })
         };
         for (start_time, threads) in [(100, [7, 8]), (200, [7, 9])] {
             for tid in threads {
-                resolver.record(head(tid), begins(start_time));
+                resolver.record(head(tid), task(start_time));
             }
             for tid in threads {
                 resolver.record(head(tid), Body::Exit { code: 0 });
             }
         }
-        assert_eq!(resolver.take().len(), 2);
+        assert_eq!(resolver.take_batch().len(), 2);
     }
 }

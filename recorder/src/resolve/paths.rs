@@ -1,4 +1,4 @@
-//! Paths as a recording holds them, from what the kernel side sends: pure.
+//! Builds the paths of a recording from the components and arguments that the kernel side sends. No side effects.
 
 use std::fmt::Write;
 
@@ -6,8 +6,9 @@ use ctrace_schema::text::escape;
 
 use crate::resolve::constants::magic;
 
-/// The text of a file: its path, for names that come the last first; or what /proc/PID/fd shows for a file without.
-pub fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
+/// The path of a file whose components `names` are NUL-separated with the last component first, or for a file without a
+/// path the text that /proc/PID/fd shows.
+pub(super) fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
     let names = names.strip_suffix(b"\0").unwrap_or(names);
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -17,7 +18,7 @@ pub fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
         magic::PIDFS => write!(out, "anon_inode:[pidfd]"),
         magic::NSFS => write!(out, "ns:[{inode}]"),
         _ => {
-            // The root of a tree is named `/`.
+            // The root of a filesystem has the single component `/`.
             if names.is_empty() || names == b"/" {
                 out.push('/');
             } else {
@@ -32,20 +33,19 @@ pub fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
     out
 }
 
-/// The absolute path that `arg` means, starting from `base`: of an absolute `arg` the path of the caller's root, else
-/// of the directory that it is relative to. Repeated slashes, `.` and a slash at the end are dropped. `..` stays: what
-/// it leads to depends on whether the component before it is a symlink, and a path that is merely likely is worse
-/// than one that is long.
-pub fn join(base: &str, arg: &[u8]) -> String {
+/// Joins the argument of a call to `base`: the caller's root directory if `arg` is absolute, else the directory to
+/// which `arg` is relative. Repeated slashes, `.` and a trailing slash are dropped. `..` remains, because its meaning
+/// depends on whether the component before it is a symlink, and a long path is better than a guess.
+pub(super) fn join(base: &str, arg: &[u8]) -> String {
     let base = base.strip_suffix('/').unwrap_or(base);
     let mut out = String::with_capacity(base.len() + arg.len() + 1);
     out.push_str(base);
-    for part in arg
+    for component in arg
         .split(|b| *b == b'/')
-        .filter(|part| !part.is_empty() && *part != b".")
+        .filter(|component| !component.is_empty() && *component != b".")
     {
         out.push('/');
-        out.push_str(&escape(part));
+        out.push_str(&escape(component));
     }
     if out.is_empty() {
         out.push('/');
@@ -53,8 +53,8 @@ pub fn join(base: &str, arg: &[u8]) -> String {
     out
 }
 
-/// A kernel `dev_t` as `major:minor`: MINORBITS of linux/kdev_t.h.
-pub fn dev_text(dev: u32) -> String {
+/// Formats a kernel `dev_t` as `major:minor` (MINORBITS of linux/kdev_t.h).
+pub(super) fn dev_text(dev: u32) -> String {
     format!("{}:{}", dev >> 20, dev & 0xf_ffff)
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_the_last_first() {
+    fn components_are_joined_in_reverse() {
         assert_eq!(file_text(b"hosts\0etc\0", 0xef53, 7), "/etc/hosts");
         assert_eq!(file_text(b"", 0xef53, 2), "/");
         assert_eq!(file_text(b"/\0", 0xef53, 2), "/");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_start_from_their_base() {
+    fn arguments_are_joined_to_their_base() {
         assert_eq!(join("/", b"/etc//hosts"), "/etc/hosts");
         assert_eq!(join("/", b"/"), "/");
         assert_eq!(join("/srv", b"./a/./b/"), "/srv/a/b");

@@ -1,7 +1,7 @@
-//! The containers of a recording: what is known of each, from facts that arrive when they can.
+//! The containers of a recording, built from facts about cgroups that may arrive late.
 //!
-//! Rows refer to a container by its index here and take its name when their batch is encoded, so a name that is
-//! learnt late still reaches them.
+//! Rows refer to a container by its index in the registry and get its name when their batch is encoded, so a name that
+//! is learnt late still appears in earlier rows of the batch. Indices of removed cgroups are reused.
 
 use std::collections::VecDeque;
 
@@ -14,136 +14,142 @@ use crate::rows::batch::{ContainerName, NONE};
 #[derive(Clone, Debug)]
 enum ContainerStatus {
     Host,
-    /// Whether a process has been in it.
-    Undecided(bool),
+    Undecided {
+        /// A process has been in the cgroup.
+        is_entered: bool,
+    },
     Excluded,
-    /// What is known of it, and its own cgroup.
-    Container(Box<ContainerFacts>, u64),
+    Container {
+        facts: Box<ContainerFacts>,
+        /// Key of the container's own cgroup; 0 if this entry is a duplicate of another.
+        own_cgroup: u64,
+    },
 }
 
-/// What changed for the recording by a fact.
+/// The effect of a fact on the recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContainerChange {
-    /// Nothing that a row tells.
+pub(crate) enum ContainerChange {
+    /// Nothing that needs a row.
     None,
-    /// A container is there that was not: its index.
+    /// A new container, by index.
     Appeared(u32),
-    /// A container is gone: its index.
-    Gone(u32),
+    /// A container was removed, by index.
+    Removed(u32),
 }
 
-/// For how long what is known of a cgroup that is gone is kept for events and losses that come late, ns.
-const LATE: u64 = 60_000_000_000;
-/// And for how many batches after that: one that is held, and those in the encoder, refer to it still.
-const BATCHES: u8 = 4;
+/// A removed cgroup is retained this long for late events and losses.
+const RETENTION_NS: u64 = 60_000_000_000;
+/// After that, a removed cgroup is retained for this many batches: a held batch and those in the encoder may refer to
+/// it.
+const RETENTION_BATCHES: u8 = 4;
 
-/// A cgroup that is gone.
 #[derive(Debug)]
-struct Gone {
+struct RemovedCgroup {
     cgroup: u64,
-    /// When, boot time.
-    boot: u64,
-    /// Batches that ended after it was late.
+    /// Boot time of the removal.
+    removed_ns: u64,
+    /// Batches that ended since `RETENTION_NS` passed.
     batches: u8,
 }
 
-/// Containers by index.
+/// The state of every known cgroup, by index. Index 0 is the host.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     states: Vec<ContainerStatus>,
-    /// By index, whether rows refer to it.
+    /// Whether rows refer to the index.
     used: Vec<bool>,
     by_cgroup: FxHashMap<u64, u32>,
-    by_id: FxHashMap<String, u32>,
-    /// Those that went first come first.
-    gone: VecDeque<Gone>,
-    /// Indices that nobody refers to.
+    by_container_id: FxHashMap<String, u32>,
+    /// Removed cgroups in order of removal.
+    removed: VecDeque<RemovedCgroup>,
+    /// Indices for reuse.
     free: Vec<u32>,
-    /// Events of cgroups in doubt, by index, that were left out: nobody could wait any longer for what these are.
+    /// Events by index that were left out of the recording, because their batch was sent before the cgroup was decided.
     left_out: FxHashMap<u32, u64>,
     record_host: bool,
-    alive: usize,
+    running_containers: usize,
 }
 
 impl Registry {
-    /// Only the host, which has index 0 and is kept if `record_host`.
-    pub fn new(record_host: bool) -> Registry {
+    /// Returns a registry that contains only the host. `record_host`: rows of the host are recorded.
+    pub(crate) fn new(record_host: bool) -> Registry {
         Registry {
             states: vec![ContainerStatus::Host],
             used: vec![true],
             by_cgroup: FxHashMap::default(),
-            by_id: FxHashMap::default(),
-            gone: VecDeque::new(),
+            by_container_id: FxHashMap::default(),
+            removed: VecDeque::new(),
             free: vec![],
             left_out: FxHashMap::default(),
             record_host,
-            alive: 0,
+            running_containers: 0,
         }
     }
 
-    /// The index that rows of `cgroup` (0: the host) refer to.
-    pub fn index(&mut self, cgroup: u64) -> u32 {
+    /// Returns the index of `cgroup` (0: the host) for a row, and marks the index as used.
+    pub(crate) fn index(&mut self, cgroup: u64) -> u32 {
         if cgroup == 0 {
             return 0;
         }
-        let index = self.place(cgroup);
+        let index = self.index_unmarked(cgroup);
         self.used[index as usize] = true;
         index
     }
 
-    /// The index of `cgroup`, to which no row refers yet.
-    fn place(&mut self, cgroup: u64) -> u32 {
+    /// Returns the index of `cgroup` without marking it as used. A new cgroup is undecided.
+    fn index_unmarked(&mut self, cgroup: u64) -> u32 {
         *self.by_cgroup.entry(cgroup).or_insert_with(|| {
             let index = self.free.pop().unwrap_or(self.states.len() as u32);
             if index as usize == self.states.len() {
-                self.states.push(ContainerStatus::Undecided(false));
+                self.states
+                    .push(ContainerStatus::Undecided { is_entered: false });
                 self.used.push(false);
             }
             index
         })
     }
 
-    /// Forgets cgroups that went long before `now` (boot time, ns), and returns the indices that are given to others from
-    /// now on. `batch_ended`: since the last time.
-    pub fn forget(&mut self, now: u64, batch_ended: bool) -> Vec<u32> {
-        let late = self
-            .gone
+    /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns the indices that are
+    /// reused from now on. `batch_ended`: a batch has ended since the previous call.
+    pub(crate) fn forget(&mut self, boot_ns: u64, batch_ended: bool) -> Vec<u32> {
+        let expired = self
+            .removed
             .iter_mut()
-            .take_while(|gone| gone.boot.saturating_add(LATE) < now);
-        let mut forgotten = vec![];
-        for gone in late {
-            gone.batches += u8::from(batch_ended);
-            let index = self.by_cgroup.get(&gone.cgroup).copied();
-            let used = index.is_some_and(|index| self.used[index as usize]);
-            if used && gone.batches <= BATCHES {
+            .take_while(|removed| removed.removed_ns.saturating_add(RETENTION_NS) < boot_ns);
+        let mut dropped = vec![];
+        for removed in expired {
+            removed.batches += u8::from(batch_ended);
+            let index = self.by_cgroup.get(&removed.cgroup).copied();
+            let is_used = index.is_some_and(|index| self.used[index as usize]);
+            if is_used && removed.batches <= RETENTION_BATCHES {
                 continue;
             }
-            forgotten.extend(index);
-            self.by_cgroup.remove(&gone.cgroup);
+            dropped.extend(index);
+            self.by_cgroup.remove(&removed.cgroup);
         }
         let by_cgroup = &self.by_cgroup;
-        self.gone
-            .retain(|gone| by_cgroup.contains_key(&gone.cgroup));
-        if !forgotten.is_empty() {
-            // A container may have had another cgroup, which is there yet.
-            let kept: FxHashSet<u32> = self.by_cgroup.values().copied().collect();
-            forgotten.retain(|index| !kept.contains(index));
-            forgotten.sort_unstable();
-            forgotten.dedup();
+        self.removed
+            .retain(|removed| by_cgroup.contains_key(&removed.cgroup));
+        if !dropped.is_empty() {
+            // Another cgroup of the same container may still exist.
+            let referenced: FxHashSet<u32> = self.by_cgroup.values().copied().collect();
+            dropped.retain(|index| !referenced.contains(index));
+            dropped.sort_unstable();
+            dropped.dedup();
         }
-        for &index in &forgotten {
-            self.states[index as usize] = ContainerStatus::Undecided(false);
+        for &index in &dropped {
+            self.states[index as usize] = ContainerStatus::Undecided { is_entered: false };
             self.used[index as usize] = false;
             self.left_out.remove(&index);
         }
-        self.free.extend(&forgotten);
-        forgotten
+        self.free.extend(&dropped);
+        dropped
     }
 
-    /// The index that gap rows of `cgroup` refer to. 0 is the host's only where the host is recorded: else these are
-    /// events of containers that could not be told apart, and their row has no container.
-    pub fn index_of_lost(&mut self, cgroup: u64) -> u32 {
-        // A process has lost them. Of what nobody has told of, nobody will.
+    /// Returns the index for a gap row of `cgroup`. Cgroup 0 is the host only if the host is recorded; otherwise the
+    /// events belong to containers that could not be distinguished, and the row has no container.
+    pub(crate) fn index_of_lost(&mut self, cgroup: u64) -> u32 {
+        // A process of the cgroup has lost the events. An unknown cgroup is not entered: no fact about it will arrive.
         if self.by_cgroup.contains_key(&cgroup) {
             self.enter(cgroup);
         }
@@ -154,151 +160,162 @@ impl Registry {
         }
     }
 
-    /// Events of the container `index` are handed on now. If it is not known what it is, they are taken for the host's.
-    pub fn hand_on(&mut self, index: u32, events: u64) {
-        let doubtful = matches!(
+    /// Counts the `events` of a batch that is sent to the encoder while `index` is undecided. They count as the host's
+    /// and, unless the host is recorded, are left out.
+    pub(crate) fn count_left_out(&mut self, index: u32, events: u64) {
+        let is_undecided = matches!(
             self.states.get(index as usize),
-            Some(ContainerStatus::Undecided(_))
+            Some(ContainerStatus::Undecided { .. })
         );
-        if doubtful && !self.record_host {
+        if is_undecided && !self.record_host {
             let left_out = self.left_out.entry(index).or_default();
             *left_out = left_out.saturating_add(events);
         }
     }
 
-    /// How many events of `cgroup` were left out, of which it is told now that it is a container's.
-    pub fn take_left_out(&mut self, cgroup: u64) -> u64 {
+    /// Returns and resets the number of events of `cgroup` that were left out; to be called when the cgroup turns out
+    /// to be a container.
+    pub(crate) fn take_left_out(&mut self, cgroup: u64) -> u64 {
         let index = self.by_cgroup.get(&cgroup);
         let events = index.and_then(|index| self.left_out.remove(index));
         events.unwrap_or(0)
     }
 
-    /// Containers that are there now.
-    pub fn alive(&self) -> usize {
-        self.alive
+    /// The number of containers that exist now.
+    pub(crate) fn alive(&self) -> usize {
+        self.running_containers
     }
 
-    /// The description for a row about the container `index`.
-    pub fn describe(&self, index: u32) -> ContainerFacts {
+    /// The facts about a container, for its row.
+    pub(crate) fn describe(&self, index: u32) -> ContainerFacts {
         match self.states.get(index as usize) {
-            Some(ContainerStatus::Container(known, _)) => (**known).clone(),
+            Some(ContainerStatus::Container { facts, .. }) => (**facts).clone(),
             _ => ContainerFacts::default(),
         }
     }
 
-    /// Takes a fact in.
-    pub fn learn(&mut self, fact: &CgroupFact) -> ContainerChange {
+    /// Applies a fact.
+    pub(crate) fn learn(&mut self, fact: &CgroupFact) -> ContainerChange {
         let index = match (&fact.kind, self.by_cgroup.get(&fact.cgroup)) {
             (CgroupKind::Removed, None) => return ContainerChange::None,
             (CgroupKind::Removed, Some(&index)) => return self.remove(fact, index),
             (_, Some(&index)) => index,
-            // The same container may have a cgroup in each of two hierarchies.
-            (CgroupKind::Container(known), None) if self.by_id.contains_key(&known.id) => {
-                let index = self.by_id[&known.id];
+            // One container may have a cgroup in each of two hierarchies.
+            (CgroupKind::Container(facts), None)
+                if self.by_container_id.contains_key(&facts.id) =>
+            {
+                let index = self.by_container_id[&facts.id];
                 self.by_cgroup.insert(fact.cgroup, index);
                 index
             }
-            (_, None) => self.place(fact.cgroup),
+            (_, None) => self.index_unmarked(fact.cgroup),
         };
-        if let CgroupKind::Container(known) = &fact.kind
-            && let Some(&same) = self.by_id.get(&known.id)
-            && same != index
+        if let CgroupKind::Container(facts) = &fact.kind
+            && let Some(&first_index) = self.by_container_id.get(&facts.id)
+            && first_index != index
         {
-            // It was undecided in both: rows that refer to the second take the first's name.
-            self.states[index as usize] = ContainerStatus::Container(known.clone(), 0);
-            self.by_cgroup.insert(fact.cgroup, same);
+            // The container was undecided in both hierarchies. Rows with the second index get the same name.
+            self.states[index as usize] = ContainerStatus::Container {
+                facts: facts.clone(),
+                own_cgroup: 0,
+            };
+            self.by_cgroup.insert(fact.cgroup, first_index);
             return ContainerChange::None;
         }
         let state = &mut self.states[index as usize];
-        let own = match state {
-            ContainerStatus::Container(_, own) => Some(*own),
+        let known_cgroup = match state {
+            ContainerStatus::Container { own_cgroup, .. } => Some(*own_cgroup),
             _ => None,
         };
         *state = match &fact.kind {
             CgroupKind::Host => ContainerStatus::Host,
             CgroupKind::Excluded => ContainerStatus::Excluded,
-            CgroupKind::Container(known) => {
-                ContainerStatus::Container(known.clone(), own.unwrap_or(fact.cgroup))
-            }
+            CgroupKind::Container(facts) => ContainerStatus::Container {
+                facts: facts.clone(),
+                own_cgroup: known_cgroup.unwrap_or(fact.cgroup),
+            },
             CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
         };
-        let CgroupKind::Container(known) = &fact.kind else {
+        let CgroupKind::Container(facts) = &fact.kind else {
             return ContainerChange::None;
         };
-        if own.is_some() {
+        if known_cgroup.is_some() {
             return ContainerChange::None;
         }
-        self.by_id.insert(known.id.clone(), index);
+        self.by_container_id.insert(facts.id.clone(), index);
         self.used[index as usize] = true;
-        self.alive += 1;
+        self.running_containers += 1;
         ContainerChange::Appeared(index)
     }
 
-    /// The key stays for a while: events and losses of the cgroup may come after it, and the kernel uses no key twice.
+    /// Marks a cgroup as removed. The key is retained for late events and losses; the kernel does not reuse keys.
     fn remove(&mut self, fact: &CgroupFact, index: u32) -> ContainerChange {
-        let (cgroup, boot) = (fact.cgroup, fact.boot);
-        let gone = Gone {
-            cgroup,
-            boot,
+        self.removed.push_back(RemovedCgroup {
+            cgroup: fact.cgroup,
+            removed_ns: fact.boot,
             batches: 0,
-        };
-        self.gone.push_back(gone);
-        let ContainerStatus::Container(known, own) = &self.states[index as usize] else {
+        });
+        let ContainerStatus::Container { facts, own_cgroup } = &self.states[index as usize] else {
             return ContainerChange::None;
         };
-        // A cgroup below the container's own may go while it runs on.
-        if *own != cgroup {
+        // A cgroup below the own one can be removed while the container continues to run.
+        if *own_cgroup != fact.cgroup {
             return ContainerChange::None;
         }
-        // The id may come again, with another container: its rows must not get this one's index.
-        self.by_id.remove(&known.id);
-        self.alive = self.alive.saturating_sub(1);
-        ContainerChange::Gone(index)
+        // A later container may have the same id: its rows must not get this index.
+        self.by_container_id.remove(&facts.id);
+        self.running_containers = self.running_containers.saturating_sub(1);
+        ContainerChange::Removed(index)
     }
 
-    /// What the encoder needs, by index. What is undecided to the end counts as the host's.
-    pub fn names(&self) -> Vec<ContainerName> {
+    /// Returns the name of each index for the encoder. Cgroups that are still undecided count as the host's.
+    pub(crate) fn names(&self) -> Vec<ContainerName> {
         let name = |state: &ContainerStatus| match state {
-            ContainerStatus::Host | ContainerStatus::Undecided(_) => ContainerName {
+            ContainerStatus::Host | ContainerStatus::Undecided { .. } => ContainerName {
                 name: Some("host".to_string()),
                 id: None,
                 recorded: self.record_host,
             },
             ContainerStatus::Excluded => ContainerName::default(),
-            ContainerStatus::Container(known, _) => ContainerName {
-                name: Some(known.display_name()),
-                id: Some(escape(known.id.as_bytes()).into_owned()),
+            ContainerStatus::Container { facts, .. } => ContainerName {
+                name: Some(facts.display_name()),
+                id: Some(escape(facts.id.as_bytes()).into_owned()),
                 recorded: true,
             },
         };
         self.states.iter().map(name).collect()
     }
 
-    /// A process is in `cgroup`: see [`Registry::is_entered`].
-    pub fn enter(&mut self, cgroup: u64) {
-        let index = if cgroup == 0 { 0 } else { self.place(cgroup) };
-        if let Some(ContainerStatus::Undecided(entered)) = self.states.get_mut(index as usize) {
-            *entered = true;
+    /// Records that a process has been in `cgroup`: see [`Registry::is_entered`].
+    pub(crate) fn enter(&mut self, cgroup: u64) {
+        let index = if cgroup == 0 {
+            0
+        } else {
+            self.index_unmarked(cgroup)
+        };
+        if let Some(ContainerStatus::Undecided { is_entered }) = self.states.get_mut(index as usize)
+        {
+            *is_entered = true;
         }
     }
 
-    /// Whether there is a cgroup that is undecided, and a process has been in it.
-    pub fn in_doubt(&self) -> bool {
+    /// Whether any cgroup is undecided and a process has been in it: a decision worth waiting for.
+    pub(crate) fn has_undecided(&self) -> bool {
         self.by_cgroup.values().any(|&index| {
             matches!(
                 self.states[index as usize],
-                ContainerStatus::Undecided(true)
+                ContainerStatus::Undecided { is_entered: true }
             )
         })
     }
 
-    /// Whether `cgroup` is undecided, and a process has been in it.
-    pub fn is_entered(&self, cgroup: u64) -> bool {
+    /// Whether `cgroup` is undecided and a process has been in it.
+    pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
         let state = self
             .by_cgroup
             .get(&cgroup)
             .map(|&index| &self.states[index as usize]);
-        matches!(state, Some(ContainerStatus::Undecided(true)))
+        matches!(state, Some(ContainerStatus::Undecided { is_entered: true }))
     }
 }
 
@@ -307,7 +324,7 @@ mod tests {
     use super::*;
 
     fn container(cgroup: u64, id: &str, name: Option<&str>) -> CgroupFact {
-        let known = ContainerFacts {
+        let facts = ContainerFacts {
             id: id.into(),
             name: name.map(Into::into),
             ..ContainerFacts::default()
@@ -316,12 +333,12 @@ mod tests {
             boot: 0,
             cgroup,
             path: format!("/{id}"),
-            kind: CgroupKind::Container(Box::new(known)),
+            kind: CgroupKind::Container(Box::new(facts)),
         }
     }
 
     #[test]
-    fn a_late_name_reaches_earlier_rows() {
+    fn a_late_name_applies_to_earlier_rows() {
         let mut r = Registry::new(false);
         let row = r.index(5);
         assert!(!r.is_entered(5));
@@ -340,21 +357,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_on_too_early_is_counted_when_it_is_known() {
+    fn events_left_out_before_a_decision_are_counted() {
         let mut r = Registry::new(false);
         let row = r.index(5);
-        r.hand_on(row, 7);
-        r.hand_on(0, 9);
+        r.count_left_out(row, 7);
+        r.count_left_out(0, 9);
         assert_eq!(
             r.learn(&container(5, "abc", None)),
             ContainerChange::Appeared(row)
         );
-        r.hand_on(row, 100);
+        r.count_left_out(row, 100);
         assert_eq!([5, 5, 6].map(|cgroup| r.take_left_out(cgroup)), [7, 0, 0]);
     }
 
     #[test]
-    fn undecided_in_two_hierarchies_is_one_container() {
+    fn two_undecided_cgroups_of_a_container_become_one_container() {
         let mut r = Registry::new(false);
         let (first, second) = (r.index(5), r.index(6));
         assert_eq!(
@@ -367,58 +384,58 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_forgotten_and_its_place_is_another_s() {
+    fn removed_cgroups_are_dropped_and_their_indices_are_reused() {
         let mut r = Registry::new(false);
-        let gone = |cgroup: u64| CgroupFact {
+        let removed = |cgroup: u64| CgroupFact {
             boot: cgroup,
             cgroup,
             path: String::new(),
             kind: CgroupKind::Removed,
         };
-        let batch_ends = |r: &mut Registry, cgroup| r.forget(cgroup + LATE, true);
+        let end_batch = |r: &mut Registry, cgroup| r.forget(cgroup + RETENTION_NS, true);
         for cgroup in 1..10_000 {
             r.learn(&container(cgroup, &format!("c{cgroup}"), Some("name")));
             let index = r.index(cgroup);
-            r.learn(&gone(cgroup));
-            // Rows that came before, and their batch, find their name.
+            r.learn(&removed(cgroup));
+            // Earlier rows and their batch still find the name.
             assert_eq!(r.index(cgroup), index);
             let id = format!("c{cgroup}");
             assert_eq!(r.names()[index as usize].id.as_deref(), Some(&*id));
-            batch_ends(&mut r, cgroup);
+            end_batch(&mut r, cgroup);
         }
         assert!(r.states.len() < 20, "{}", r.states.len());
-        assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20 && r.by_id.is_empty());
-        // Cgroups of which no row tells are not kept for batches.
+        assert!(r.by_cgroup.len() < 20 && r.removed.len() < 20 && r.by_container_id.is_empty());
+        // Cgroups without rows are not retained for batches.
         let host = |cgroup| CgroupFact {
             kind: CgroupKind::Host,
-            ..gone(cgroup)
+            ..removed(cgroup)
         };
         for cgroup in 10_000..20_000 {
             r.learn(&host(cgroup));
-            r.learn(&gone(cgroup));
+            r.learn(&removed(cgroup));
         }
-        batch_ends(&mut r, 20_000);
-        assert!(r.by_cgroup.len() < 20 && r.gone.len() < 20);
+        end_batch(&mut r, 20_000);
+        assert!(r.by_cgroup.len() < 20 && r.removed.len() < 20);
     }
 
     #[test]
-    fn two_hierarchies_are_one_container_and_an_id_that_comes_again_is_another() {
+    fn a_container_in_two_hierarchies_is_one_and_a_reused_id_is_another() {
         let mut r = Registry::new(false);
         let ContainerChange::Appeared(first) = r.learn(&container(5, "abc", None)) else {
-            panic!("is new")
+            panic!("the container is new")
         };
         assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
         assert_eq!(r.index(6), first);
-        let gone = |cgroup| CgroupFact {
+        let removed = |cgroup| CgroupFact {
             boot: 0,
             cgroup,
             path: String::new(),
             kind: CgroupKind::Removed,
         };
-        assert_eq!(r.learn(&gone(5)), ContainerChange::Gone(first));
-        assert_eq!(r.learn(&gone(6)), ContainerChange::None);
+        assert_eq!(r.learn(&removed(5)), ContainerChange::Removed(first));
+        assert_eq!(r.learn(&removed(6)), ContainerChange::None);
         let ContainerChange::Appeared(second) = r.learn(&container(7, "abc", None)) else {
-            panic!("is new")
+            panic!("the container is new")
         };
         assert_ne!(first, second);
         assert_eq!(r.alive(), 1);

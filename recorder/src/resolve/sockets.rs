@@ -1,55 +1,58 @@
-//! Sockets, as the kernel side defines them and as a batch holds them.
+//! Sockets: from the kernel side's definition to an object of a batch.
 
 use std::sync::Arc;
 
-use crate::records::decode::Sock;
-use crate::resolve::definitions::Sent;
+use crate::records::decode::SockRecord;
+use crate::resolve::definitions::BatchIndex;
 use crate::resolve::{addresses, constants};
 use crate::rows::batch::{Batch, Endpoints, NONE, Object};
 
-/// What a socket is, and between whom.
+/// A socket and its two ends, as text.
 #[derive(Debug)]
-pub struct SocketDefinition {
+pub(super) struct SocketDefinition {
     family: Option<&'static str>,
-    number: u16,
+    family_number: u16,
     protocol: Option<&'static str>,
     inode: u64,
     local: (Option<String>, Option<u16>),
     peer: (Option<String>, Option<u16>),
     local_path: Option<String>,
     peer_path: Option<String>,
-    /// Name under which its container knew the other end when it first used the socket, once that was looked up.
-    name: Option<Option<Arc<str>>>,
-    /// Where it stands in a batch's list of objects.
-    pub sent: Sent,
+    /// DNS name of the peer at the container's first use of the socket. The outer `None`: not looked up yet.
+    dns_name: Option<Option<Arc<str>>>,
+    /// Index in the batch's list of objects.
+    pub(super) batch_index: BatchIndex,
 }
 
 impl SocketDefinition {
-    /// Looks up the name of the other end, at the first use.
-    pub fn set_name<'a>(&mut self, find: impl FnOnce(&str) -> Option<&'a Arc<str>>) {
+    /// Looks up the DNS name of the peer with `find`, at the first call only.
+    pub(super) fn resolve_peer<'a>(&mut self, find: impl FnOnce(&str) -> Option<&'a Arc<str>>) {
         let peer = self.peer.0.as_deref();
-        self.name
+        self.dns_name
             .get_or_insert_with(|| peer.and_then(find).cloned());
     }
 
-    /// Adds it to the batch's objects, and returns its index there.
-    pub fn push(&self, batch: &mut Batch) -> usize {
+    /// Adds the socket to the batch's objects, and returns the object's index.
+    pub(super) fn push_to(&self, batch: &mut Batch) -> usize {
         let strings = &mut batch.strings;
-        let number = self.family.is_none().then(|| self.number.to_string());
+        let unknown_family = self
+            .family
+            .is_none()
+            .then(|| self.family_number.to_string());
         let endpoints = Endpoints {
-            family: strings.intern_opt(self.family.or(number.as_deref())),
+            family: strings.intern_opt(self.family.or(unknown_family.as_deref())),
             protocol: strings.intern_opt(self.protocol),
             local_addr: strings.intern_opt(self.local.0.as_deref()),
             local_port: self.local.1,
             peer_addr: strings.intern_opt(self.peer.0.as_deref()),
             peer_port: self.peer.1,
             peer_path: strings.intern_opt(self.peer_path.as_deref()),
-            dns_name: strings.intern_opt(self.name.iter().flatten().next().map(|name| &**name)),
+            dns_name: strings.intern_opt(self.dns_name.iter().flatten().next().map(|name| &**name)),
         };
         batch.objects.push(Object {
             path: strings.intern_opt(self.local_path.as_deref()),
             dev: NONE,
-            // Tells sockets apart.
+            // The inode distinguishes sockets.
             inode: Some(self.inode),
             endpoints: batch.endpoints.len() as u32,
         });
@@ -58,8 +61,8 @@ impl SocketDefinition {
     }
 }
 
-/// A socket as the kernel side defines it.
-pub fn socket(sock: &Sock<'_>, connected: bool) -> SocketDefinition {
+/// Converts the kernel side's definition of a socket. `is_connected`: a unix socket has a peer, perhaps without a name.
+pub(super) fn socket_definition(sock: &SockRecord<'_>, is_connected: bool) -> SocketDefinition {
     let port = |port: u16| (port != 0).then_some(port);
     let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
     let (local, peer) = if inet {
@@ -78,19 +81,24 @@ pub fn socket(sock: &Sock<'_>, connected: bool) -> SocketDefinition {
     } else {
         ((None, None), (None, None))
     };
-    // An accepted socket has the listener's name, and its other end most often none: the name is what both ends share.
+    // An accepted unix socket has the name of the listener, and its peer usually has no name: both ends then show the
+    // listener's name.
     let local_path = addresses::unix_text(sock.local_name);
-    let shared = if connected { local_path.clone() } else { None };
+    let listener_path = if is_connected {
+        local_path.clone()
+    } else {
+        None
+    };
     SocketDefinition {
         family: constants::family(sock.family),
-        number: sock.family,
+        family_number: sock.family,
         protocol: constants::protocol(sock.family, sock.ty, sock.protocol),
         inode: sock.inode,
         local,
         peer,
         local_path,
-        peer_path: addresses::unix_text(sock.peer_name).or(shared),
-        name: None,
-        sent: Sent::default(),
+        peer_path: addresses::unix_text(sock.peer_name).or(listener_path),
+        dns_name: None,
+        batch_index: BatchIndex::default(),
     }
 }

@@ -1,14 +1,16 @@
-//! Threads, and what they announce of their calls.
+//! Threads, and the data announced for their current calls.
+//!
+//! The kernel side reads a call's user memory (paths, addresses, arguments) at its entry and announces it in records of
+//! their own, before the record of the call. The announcements of a thread are pending until that record arrives.
 
 use std::sync::Arc;
 
 use crate::resolve::addresses;
-use crate::resolve::definitions::Sent;
+use crate::resolve::definitions::BatchIndex;
 use crate::resolve::dns::DnsMessage;
 use crate::resolve::registry::Registry;
 use crate::rows::batch::{Batch, NONE, Task};
 
-/// Who a thread is.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) cgroup: u64,
@@ -16,24 +18,23 @@ pub(super) struct Identity {
     pub(super) ppid: u32,
     pub(super) ns_pid: u32,
     pub(super) uid: u32,
-    /// When its process began, boot time in ns: with `pid`, that process and no other. 0: it is not known.
+    /// Start of the process, boot time in ns. With `pid` it identifies the process uniquely. 0: unknown.
     pub(super) start_time: u64,
     pub(super) comm: Arc<str>,
     pub(super) exe: Option<Arc<str>>,
-    /// Where it stands in a batch's list of tasks.
-    pub(super) sent: Sent,
+    /// Index in the batch's list of tasks.
+    pub(super) batch_index: BatchIndex,
 }
 
-/// A thread, and what it has announced of the call that it is in.
 #[derive(Debug)]
 pub(super) struct Thread {
     pub(super) identity: Identity,
-    /// By the number of the call.
+    /// Announcements with the number of their call.
     pub(super) pending: Vec<(u16, Pending)>,
 }
 
 impl Thread {
-    /// One that tells of a call before it is defined.
+    /// Returns a placeholder for a thread whose announcements precede its definition.
     pub(super) fn undefined(tid: u32) -> Thread {
         Thread {
             identity: Identity {
@@ -45,63 +46,67 @@ impl Thread {
                 start_time: 0,
                 comm: "".into(),
                 exe: None,
-                sent: Sent::default(),
+                batch_index: BatchIndex::default(),
             },
             pending: vec![],
         }
     }
 
-    /// Takes in what it tells of a call. A path that is told again, at the return, has to be the same: else nobody knows
-    /// which of them the kernel has read, and it has no base from which it could be told.
-    pub(super) fn announce(&mut self, number: u16, pending: Pending) {
+    /// Adds an announcement for call number `call_count`. A path is announced a second time at the return. If the two
+    /// differ, it is unknown which of them the kernel has read, so the path loses its base and is not resolved.
+    pub(super) fn announce(&mut self, call_count: u16, pending: Pending) {
         if let Pending::Path { slot, arg, .. } = &pending {
-            let told = self.pending.iter_mut().find_map(|(n, p)| match p {
-                Pending::Path { slot: s, base, arg } if *n == number && s == slot => {
+            let first = self.pending.iter_mut().find_map(|(n, p)| match p {
+                Pending::Path { slot: s, base, arg } if *n == call_count && s == slot => {
                     Some((base, arg))
                 }
                 _ => None,
             });
-            if let Some((base, first)) = told {
-                if first != arg {
+            if let Some((base, first_arg)) = first {
+                if first_arg != arg {
                     *base = 0;
                 }
                 return;
             }
         }
-        // A call announces six things at most; more means that records of earlier ones were lost.
-        if self.pending.len() >= 8 {
-            self.pending.retain(|(n, _)| *n == number);
+        // A call has at most six announcements. More are left from earlier calls whose records were lost.
+        if self.pending.len() >= MAX_PENDING {
+            self.pending.retain(|(n, _)| *n == call_count);
         }
-        self.pending.push((number, pending));
+        self.pending.push((call_count, pending));
     }
 }
 
-/// User memory of a call, announced before its record.
+/// Announcements of a thread before those of earlier calls are dropped.
+const MAX_PENDING: usize = 8;
+
+/// Data of a call, announced before its record.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// A path in `path` (0) or `path2` (1): what it means, and what the caller passed.
+    /// A path argument: `slot` is 0 for the column `path` and 1 for `path2`, `base` the key of the directory to which
+    /// `arg` is relative.
     Path {
         slot: u16,
         base: u64,
         arg: Box<[u8]>,
     },
     Text(Box<[u8]>),
-    /// What a stat has found.
+    /// The file that stat(2) returned.
     Stat {
         inode: u64,
         dev: u32,
     },
-    /// What stood in the struct that openat2 or clone3 took.
+    /// The flags in the struct argument of openat2(2) or clone3(2).
     Flags {
         flags: u64,
         mode: u64,
     },
-    /// The second fd of the call.
-    Second(u64),
+    /// Key of the call's second fd.
+    SecondFd(u64),
     Address(addresses::Address),
-    /// What a name server was asked, or has answered.
+    /// A message to or from a name server.
     Dns(DnsMessage),
-    /// Bytes of all messages.
+    /// Bytes of all messages of the call.
     Bytes(u64),
     Exec {
         exe: u64,
@@ -110,7 +115,7 @@ pub(super) enum Pending {
 }
 
 impl Identity {
-    /// Index of the thread in the batch.
+    /// The index of the thread in the batch; adds the thread if necessary.
     pub(super) fn index(
         &mut self,
         tid: u32,
@@ -118,8 +123,8 @@ impl Identity {
         batch: &mut Batch,
         registry: &mut Registry,
     ) -> u32 {
-        let mut sent = self.sent;
-        let index = sent.index(generation, || {
+        let mut batch_index = self.batch_index;
+        let index = batch_index.get_or_add(generation, || {
             batch.tasks.push(Task {
                 container: registry.index(self.cgroup),
                 pid: self.pid,
@@ -135,7 +140,7 @@ impl Identity {
             });
             batch.tasks.len() - 1
         });
-        self.sent = sent;
+        self.batch_index = batch_index;
         index
     }
 }

@@ -1,4 +1,4 @@
-//! Requests of io_uring: a row each, when they have completed.
+//! Requests of io_uring: each becomes a row when it completes.
 
 use crate::calls::operation;
 use crate::records::decode::{Args, Head};
@@ -8,37 +8,41 @@ use crate::resolve::threads::Pending;
 use crate::rows::batch::{CallDetail, EventKind, Row};
 use crate::wire::types::{limits, sys_flag};
 
-/// The number under which a thread announces what a request is about.
-fn count(submitted: u64) -> u16 {
+/// The call number under which a thread announces the data of a request: `REQUEST_COUNT` plus low bits of the time of
+/// submission.
+fn request_count(submitted: u64) -> u16 {
     let bit = limits::REQUEST_COUNT.0;
     (bit | submitted as u32 & (bit - 1)) as u16
 }
 
 impl Resolver {
-    /// A thread has submitted a request.
+    /// Handles the submission of a request.
     pub(super) fn request(&mut self, head: Head, submitted: u64, args: Args<'_>) {
         let Some(thread) = self.threads.get_mut(head.tid.into()) else {
             self.faults.orphans += 1;
             return;
         };
-        // The thread is in a call, of which it may have announced something too.
-        let ours = |(number, _): &mut (u16, Pending)| *number == count(submitted);
+        // The thread may have announcements of its current call as well.
+        let is_of_request = |(count, _): &mut (u16, Pending)| *count == request_count(submitted);
         let request = Request {
             identity: thread.identity.clone(),
             op: head.nr,
             args: args.iter().collect(),
-            announced: thread.pending.extract_if(.., ours).collect(),
+            announced: thread.pending.extract_if(.., is_of_request).collect(),
         };
-        let Requests { all, most } = &mut self.requests;
-        all.insert((submitted, head.tid), request);
-        if all.len() > *most {
-            all.pop_first();
+        let Requests {
+            by_submission,
+            max_requests,
+        } = &mut self.requests;
+        by_submission.insert((submitted, head.tid), request);
+        if by_submission.len() > *max_requests {
+            by_submission.pop_first();
         }
     }
 
-    /// A request has completed, or will never be known to have.
+    /// Handles the completion of a request, or the end of a request whose completion will not be seen.
     pub(super) fn complete(&mut self, head: Head, submitted: u64, ret: i64, key: u64) {
-        let Some(mut request) = self.requests.all.remove(&(submitted, head.tid)) else {
+        let Some(mut request) = self.requests.by_submission.remove(&(submitted, head.tid)) else {
             self.faults.orphans += 1;
             return;
         };

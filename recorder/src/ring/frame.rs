@@ -1,4 +1,5 @@
-//! Frames: rows of one container, compressed as the journal's are, with what has to be known when they are let go.
+//! Frames: rows of one container, in the journal's form and compressed, with the counts that are needed when the frame
+//! is evicted without being read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,31 +16,29 @@ use zstd::bulk::Compressor;
 
 use crate::rows::Events;
 use crate::rows::arrow::field;
-use crate::rows::runs::{Run, Series, stretches};
+use crate::rows::runs::{Run, Series, for_each_common_run};
 use crate::rows::stored::StoredRows;
 
-/// Whose rows they are, as the columns `container` and `container_id` tell it.
+/// The container that owns rows, as the columns `container` and `container_id` name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerRef {
     pub(crate) container: Option<Arc<str>>,
     pub(crate) container_id: Option<Arc<str>>,
 }
 
-/// Events of a class, those included that gap rows among them tell of.
+/// The number of events of one class in a set of rows, including the lost events that gap rows among them report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Name of the class.
     pub(crate) class: &'static str,
-    /// How many.
     pub(crate) events: u64,
-    /// How many of them gap rows tell of.
+    /// Events among `events` that were already lost and are reported by gap rows.
     pub(crate) in_gap_rows: u64,
-    /// Number of one of the rows, which is no other row's.
+    /// Sequence number of one of the rows, which a gap row for all of them can use: no other row has it.
     pub(crate) seq: i64,
 }
 
-/// Adds `tally` to those of its class.
-pub(crate) fn add(tallies: &mut Vec<Tally>, tally: Tally) {
+/// Adds `tally` to the tally of the same class.
+pub(crate) fn add_tally(tallies: &mut Vec<Tally>, tally: Tally) {
     match tallies.iter_mut().find(|t| t.class == tally.class) {
         Some(known) => {
             known.events = known.events.saturating_add(tally.events);
@@ -49,45 +48,43 @@ pub(crate) fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     }
 }
 
-/// Rows of a batch: all of their columns are in memory at once before they are compressed.
-const ROWS: usize = 32_768;
+/// Rows that are converted to frames at a time: all of their columns are in memory at once before they are compressed.
+const ROWS_AT_ONCE: usize = 32_768;
 
-/// Bytes of memory that a frame takes beside its rows, about.
-const BESIDE: usize = 320;
+/// Approximate memory of a frame in addition to its compressed rows.
+const FRAME_OVERHEAD_BYTES: usize = 320;
 
-/// Bytes that a text takes when it is read, beside its own.
-const TEXT: usize = 128;
+/// Memory of a text that was read from a frame, in addition to its own bytes.
+const TEXT_OVERHEAD_BYTES: usize = 128;
 
-/// Rows of a container.
+/// Compressed rows of one container.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    /// Its rows are of this one.
     pub(crate) owner: ContainerRef,
-    /// Numbers the batches that were kept: the frames of one are of the same time.
+    /// Number of the batch that the rows come from. All frames of a batch cover the same time.
     pub(crate) batch: u64,
-    /// How many rows it has.
     pub(crate) rows: usize,
     /// First and last `time`, ns since 1970 UTC.
     pub(crate) span: (i64, i64),
-    /// Its events by class.
+    /// Events by class.
     pub(crate) tallies: Vec<Tally>,
-    /// Bytes that its rows take when they are read.
-    pub(crate) unpacked: usize,
+    /// Memory of the rows after [`Frame::read`].
+    pub(crate) unpacked_bytes: usize,
     bytes: Box<[u8]>,
-    /// Bytes of all frames that somebody holds.
+    /// Total memory of all frames that are still referenced, in the ring or elsewhere.
     live_bytes: Arc<AtomicUsize>,
 }
 
 impl Frame {
-    /// Bytes of memory that it takes.
-    pub(crate) fn cost(&self) -> usize {
-        self.bytes.len() + BESIDE
+    /// Returns the memory of the frame.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.len() + FRAME_OVERHEAD_BYTES
     }
 
-    /// Its rows, in the form of the journal's.
+    /// Decompresses the rows.
     ///
     /// # Errors
-    /// None, unless memory has been damaged.
+    /// The memory of the frame is damaged.
     pub(crate) fn read(&self) -> Result<RecordBatch> {
         let read = journal::read(&self.bytes)?.pop();
         read.context("a frame in memory is damaged; please report this")
@@ -96,11 +93,12 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        self.live_bytes.fetch_sub(self.cost(), Ordering::AcqRel);
+        self.live_bytes
+            .fetch_sub(self.memory_bytes(), Ordering::AcqRel);
     }
 }
 
-/// Makes frames.
+/// Converts batches to frames.
 pub(crate) struct Packer {
     zstd: Compressor<'static>,
     batches: u64,
@@ -108,10 +106,10 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// Frames count in `held` as long as somebody holds them, bytes.
+    /// Creates a packer whose frames add their memory to `live_bytes` for as long as they are referenced.
     ///
     /// # Errors
-    /// zstd has no memory.
+    /// zstd cannot allocate memory.
     pub(crate) fn new(live_bytes: Arc<AtomicUsize>) -> Result<Packer> {
         Ok(Packer {
             zstd: Compressor::new(1)?,
@@ -120,57 +118,60 @@ impl Packer {
         })
     }
 
-    /// The frames of the next batch, or of several where it is large.
+    /// Converts a batch to frames, one for each container. A large batch is treated as several.
     ///
     /// # Errors
-    /// zstd has no memory.
+    /// zstd cannot allocate memory.
     pub(crate) fn frames(&mut self, events: &dyn Events) -> Result<Vec<Arc<Frame>>> {
         let mut frames = vec![];
-        for from in (0..events.rows()).step_by(ROWS) {
+        for from in (0..events.rows()).step_by(ROWS_AT_ONCE) {
             self.batches += 1;
-            let rows = ROWS.min(events.rows() - from);
-            for piece in split(&Slice { events, from, rows })? {
-                frames.push(self.frame(piece)?);
+            let rows = ROWS_AT_ONCE.min(events.rows() - from);
+            for rows in split(&Slice { events, from, rows })? {
+                frames.push(self.frame(rows)?);
             }
         }
         Ok(frames)
     }
 
-    fn frame(&mut self, piece: Piece) -> Result<Arc<Frame>> {
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(piece.fields)), piece.columns)?;
+    fn frame(&mut self, rows: OwnedRows) -> Result<Arc<Frame>> {
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(rows.fields)), rows.columns)?;
         let frame = Frame {
-            owner: piece.owner,
+            owner: rows.owner,
             batch: self.batches,
             rows: batch.num_rows(),
-            span: piece.span,
-            tallies: piece.tallies,
-            unpacked: unpacked(&batch),
+            span: rows.span,
+            tallies: rows.tallies,
+            unpacked_bytes: unpacked_bytes(&batch),
             bytes: journal::frame(&batch, &mut self.zstd)?.into_boxed_slice(),
             live_bytes: self.live_bytes.clone(),
         };
-        self.live_bytes.fetch_add(frame.cost(), Ordering::AcqRel);
+        self.live_bytes
+            .fetch_add(frame.memory_bytes(), Ordering::AcqRel);
         Ok(Arc::new(frame))
     }
 }
 
-/// Bytes that the rows of a batch take when they are read: there is a value for each row then, also where they have runs.
-fn unpacked(batch: &RecordBatch) -> usize {
+/// Returns the memory of the rows of `batch` after they are read back: then there is a value for each row, even if the
+/// column is stored as runs.
+fn unpacked_bytes(batch: &RecordBatch) -> usize {
     let width = |field: &Arc<Field>| {
         let ty = match field.data_type() {
             DataType::RunEndEncoded(_, values) => values.data_type(),
             ty => ty,
         };
-        // The number of a text, or less.
+        // The 4 bytes of an index of a text, or less for a boolean.
         ty.primitive_width().unwrap_or(4)
     };
     let widths: usize = batch.schema().fields().iter().map(width).sum();
     let columns = batch.columns().iter();
     let texts = columns.filter_map(|c| Some(c.as_any_dictionary_opt()?.values()));
-    let texts = texts.map(|values| values.get_array_memory_size() + values.len() * TEXT);
+    let texts =
+        texts.map(|values| values.get_array_memory_size() + values.len() * TEXT_OVERHEAD_BYTES);
     batch.num_rows() * widths + texts.sum::<usize>()
 }
 
-/// Some rows of a batch.
+/// A range of the rows of a batch.
 struct Slice<'a> {
     events: &'a dyn Events,
     from: usize,
@@ -191,19 +192,19 @@ impl Events for Slice<'_> {
         if series.rows() == self.rows {
             return series;
         }
-        let (mut slice, mut at) = (Series::default(), 0);
+        let (mut slice, mut start) = (Series::default(), 0);
         for run in series.runs() {
-            let end = (at + run.rows()).min(self.from + self.rows);
-            slice.push(run.value(), end.saturating_sub(at.max(self.from)));
-            at += run.rows();
+            let end = (start + run.rows()).min(self.from + self.rows);
+            slice.push(run.value(), end.saturating_sub(start.max(self.from)));
+            start += run.rows();
         }
         slice
     }
 }
 
-/// The rows of one container in a batch.
+/// The rows of one container in a batch, before they are compressed.
 #[derive(Default)]
-struct Piece {
+struct OwnedRows {
     owner: ContainerRef,
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
@@ -211,47 +212,51 @@ struct Piece {
     tallies: Vec<Tally>,
 }
 
-/// The rows of `events` by whose they are. A column at a time, so that no more than one is in memory as it comes.
-fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
+/// Divides the rows of `events` by container, one column after the other, so that no more than one column is in memory
+/// in its original form.
+fn split(events: &dyn Events) -> Result<Vec<OwnedRows>, ArrowError> {
     let texts = events.strings();
     let text = |value: Option<i64>| texts.get(usize::try_from(value?).ok()?).cloned();
     let (names, ids) = (events.column("container"), events.column("container_id"));
-    let (mut pieces, mut numbers) = (Vec::<Piece>::new(), FxHashMap::default());
-    let mut owner = Series::default();
-    stretches(&[names.runs(), ids.runs()], |values, rows| {
+    let (mut containers, mut numbers) = (Vec::<OwnedRows>::new(), FxHashMap::default());
+    let mut owners = Series::default();
+    for_each_common_run(&[names.runs(), ids.runs()], |values, rows| {
         let number = *numbers.entry((values[0], values[1])).or_insert_with(|| {
-            pieces.push(Piece {
+            containers.push(OwnedRows {
                 owner: ContainerRef {
                     container: text(values[0]),
                     container_id: text(values[1]),
                 },
-                ..Piece::default()
+                ..OwnedRows::default()
             });
-            pieces.len() as i64 - 1
+            containers.len() as i64 - 1
         });
-        owner.push(Some(number), rows);
+        owners.push(Some(number), rows);
     });
-    let mut classes = vec![];
+    let mut class_columns = vec![];
     for column in COLUMNS {
-        let of = parted(&events.column(column.name), &owner, pieces.len());
-        for (piece, series) in pieces.iter_mut().zip(&of) {
+        let divided = divide(&events.column(column.name), &owners, containers.len());
+        for (rows, series) in containers.iter_mut().zip(&divided) {
             if column.name == "time" {
                 let times = || series.runs().iter().filter_map(|run| run.value());
-                piece.span = times().min().zip(times().max()).unwrap_or_default();
+                rows.span = times().min().zip(times().max()).unwrap_or_default();
             }
             if let Some((field, array)) = field(column, series, texts) {
-                piece.fields.push(field);
-                piece.columns.push(array);
+                rows.fields.push(field);
+                rows.columns.push(array);
             }
         }
         if ["seq", "class", "lost"].contains(&column.name) {
-            classes.push(of);
+            class_columns.push(divided);
         }
     }
-    for (i, piece) in pieces.iter_mut().enumerate() {
-        let columns: Vec<&[Run]> = classes.iter().map(|of| of[i].runs()).collect();
-        stretches(&columns, |values, rows| {
-            // In the order of the file: seq, class, lost.
+    for (i, owned) in containers.iter_mut().enumerate() {
+        let columns: Vec<&[Run]> = class_columns
+            .iter()
+            .map(|column| column[i].runs())
+            .collect();
+        for_each_common_run(&columns, |values, rows| {
+            // In the order of COLUMNS: seq, class, lost.
             let [seq, class, lost] = [values[0], values[1], values[2]];
             let class = text(class).and_then(|class| Class::from_name(&class));
             let tally = Tally {
@@ -260,16 +265,16 @@ fn split(events: &dyn Events) -> Result<Vec<Piece>, ArrowError> {
                 in_gap_rows: lost.map_or(0, |lost| lost as u64),
                 seq: seq.unwrap_or_default(),
             };
-            add(&mut piece.tallies, tally);
+            add_tally(&mut owned.tallies, tally);
         });
     }
-    Ok(pieces)
+    Ok(containers)
 }
 
-/// A column by whose the rows are, of which there are `count`.
-fn parted(series: &Series, owner: &Series, count: usize) -> Vec<Series> {
+/// Divides a column by container. `owners` has the number of the container of each row, below `count`.
+fn divide(series: &Series, owners: &Series, count: usize) -> Vec<Series> {
     let mut parts: Vec<Series> = (0..count).map(|_| Series::default()).collect();
-    stretches(&[owner.runs(), series.runs()], |values, rows| {
+    for_each_common_run(&[owners.runs(), series.runs()], |values, rows| {
         if let Some(part) = values[0].and_then(|number| parts.get_mut(number as usize)) {
             part.push(values[1], rows);
         }

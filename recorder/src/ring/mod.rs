@@ -1,6 +1,10 @@
-//! The recent past in memory: frames of events by container, of which the oldest go where there are more than there may be.
+//! A ring of recent events in memory: compressed frames by container, with limits on size and age.
 //!
-//! Each container has a fair share: the one that holds most lets go first, so that one that is noisy evicts nobody else.
+//! Memory is shared fairly. When the ring is full, the oldest frame of the container that uses most of it is evicted,
+//! so a noisy container cannot displace the events of others. Evicted events are counted by container and class
+//! ([`evicted`]); events that are removed because of their age are no loss and are not counted.
+//!
+//! The flight recorder (`--ring`) keeps the past here, and `sink/spill` keeps events here while the disk is full.
 
 pub(crate) mod evicted;
 pub(crate) mod frame;
@@ -17,22 +21,23 @@ use crate::limits::files::SizeAndAge;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
 
-/// Stretches of what was evicted that are told apart, for each container.
+/// Evictions of a container that are counted separately. Beyond this number, each two adjacent ones are joined.
 const MAX_EVICTED_SPANS: usize = 64;
 
-/// The recent past.
+/// Frames of recent events, by container.
 pub(crate) struct Ring {
     limits: SizeAndAge,
     packer: Packer,
     containers: FxHashMap<ContainerRef, ContainerFrames>,
     bytes: usize,
-    /// Bytes of frames that somebody holds: also those that are evicted here while they are being written elsewhere.
+    /// Memory of all frames that are still referenced, including frames that were evicted here and are being written by
+    /// a dump.
     live_bytes: Arc<AtomicUsize>,
-    /// The latest time, ns since 1970 UTC.
-    now: i64,
+    /// Latest `time` so far, ns since 1970 UTC.
+    now_ns: i64,
 }
 
-/// What there is of a container.
+/// The frames of one container, the oldest first, and its evicted events.
 #[derive(Default)]
 struct ContainerFrames {
     frames: VecDeque<Arc<Frame>>,
@@ -40,20 +45,19 @@ struct ContainerFrames {
     evicted: VecDeque<Evicted>,
 }
 
-/// What changed by a batch.
+/// The frames that were added to and removed from the ring with a batch.
 #[derive(Default)]
 pub(crate) struct RingChange {
-    /// Frames that are new.
     pub(crate) added: Vec<Arc<Frame>>,
-    /// Frames that are in the ring no more, those of a container in the order of time.
+    /// Evicted and expired frames; those of one container in the order of time.
     pub(crate) removed: Vec<Arc<Frame>>,
 }
 
 impl Ring {
-    /// Nothing yet, and no more than `limits` ever.
+    /// Creates an empty ring that never exceeds `limits`.
     ///
     /// # Errors
-    /// zstd has no memory.
+    /// zstd cannot allocate memory.
     pub(crate) fn new(limits: SizeAndAge) -> Result<Ring> {
         let live_bytes = Arc::new(AtomicUsize::new(0));
         Ok(Ring {
@@ -62,52 +66,52 @@ impl Ring {
             containers: FxHashMap::default(),
             bytes: 0,
             live_bytes,
-            now: i64::MIN,
+            now_ns: i64::MIN,
         })
     }
 
-    /// Adds a batch, and lets go of what is beyond the limits.
+    /// Adds a batch, and removes the frames that exceed the limits.
     ///
     /// # Errors
-    /// zstd has no memory.
+    /// zstd cannot allocate memory.
     pub(crate) fn add(&mut self, events: &dyn Events) -> Result<RingChange> {
-        let new = self.packer.frames(events)?;
-        for frame in &new {
-            self.now = self.now.max(frame.span.1);
+        let added = self.packer.frames(events)?;
+        for frame in &added {
+            self.now_ns = self.now_ns.max(frame.span.1);
             let container = self.containers.entry(frame.owner.clone()).or_default();
             container.frames.push_back(frame.clone());
-            container.bytes += frame.cost();
-            self.bytes += frame.cost();
+            container.bytes += frame.memory_bytes();
+            self.bytes += frame.memory_bytes();
         }
-        let mut removed = self.expire(self.now);
+        let mut removed = self.expire(self.now_ns);
         while self.bytes as u64 > self.limits.bytes.unwrap_or(u64::MAX)
             && let Some(frame) = self.evict()
         {
             removed.push(frame);
         }
-        Ok(RingChange {
-            added: new,
-            removed,
-        })
+        Ok(RingChange { added, removed })
     }
 
-    /// Lets go of what is too old at the time `now`, ns since 1970 UTC.
-    pub(crate) fn expire(&mut self, now: i64) -> Vec<Arc<Frame>> {
-        self.now = self.now.max(now);
+    /// Removes and returns the frames that are too old at the wall clock time `now_ns` (since 1970 UTC).
+    pub(crate) fn expire(&mut self, now_ns: i64) -> Vec<Arc<Frame>> {
+        self.now_ns = self.now_ns.max(now_ns);
         let mut removed = vec![];
         let Some(age) = self.limits.age else {
             return removed;
         };
-        let least = self.now.saturating_sub_unsigned(age.as_nanos() as u64);
+        let oldest_ns = self.now_ns.saturating_sub_unsigned(age.as_nanos() as u64);
         for container in self.containers.values_mut() {
-            while let Some(frame) = container.frames.pop_front_if(|frame| frame.span.1 < least) {
-                container.bytes -= frame.cost();
-                self.bytes -= frame.cost();
+            while let Some(frame) = container
+                .frames
+                .pop_front_if(|frame| frame.span.1 < oldest_ns)
+            {
+                container.bytes -= frame.memory_bytes();
+                self.bytes -= frame.memory_bytes();
                 removed.push(frame);
             }
             while container
                 .evicted
-                .pop_front_if(|e| e.span.1 < least)
+                .pop_front_if(|e| e.span.1 < oldest_ns)
                 .is_some()
             {}
         }
@@ -116,14 +120,14 @@ impl Ring {
         removed
     }
 
-    /// Lets go of the oldest frame of the container that holds most.
+    /// Evicts the oldest frame of the container that uses most memory.
     fn evict(&mut self) -> Option<Arc<Frame>> {
         let containers = self.containers.values_mut();
         let container =
             containers.max_by_key(|container| (container.bytes, container.frames.len()))?;
         let frame = container.frames.pop_front()?;
-        container.bytes -= frame.cost();
-        self.bytes -= frame.cost();
+        container.bytes -= frame.memory_bytes();
+        self.bytes -= frame.memory_bytes();
         container.evicted.push_back(Evicted {
             owner: frame.owner.clone(),
             span: frame.span,
@@ -142,7 +146,7 @@ impl Ring {
         Some(frame)
     }
 
-    /// All frames, in the order in which they came.
+    /// Returns all frames in the order in which they were added.
     pub(crate) fn frames(&self) -> Vec<Arc<Frame>> {
         let frames = self
             .containers
@@ -153,32 +157,36 @@ impl Ring {
         frames
     }
 
-    /// The oldest time, ns since 1970 UTC; None: there is nothing.
-    pub(crate) fn start(&self) -> Option<i64> {
+    /// Returns the oldest `time`, ns since 1970 UTC; `None` if the ring is empty.
+    pub(crate) fn start_ns(&self) -> Option<i64> {
         let oldest = self.containers.values().filter_map(|s| s.frames.front());
         oldest.map(|frame| frame.span.0).min()
     }
 
-    /// What was evicted since `start`, a container after the other: one stretch for each.
-    pub(crate) fn evicted(&self, start: i64) -> Vec<Evicted> {
-        let of = |container: &ContainerFrames| {
-            let mut late = container.evicted.iter().filter(|e| e.span.1 >= start);
-            let mut all = late.next()?.clone();
-            late.for_each(|evicted| all.join(evicted));
+    /// Returns the events that were evicted and are not older than `start_ns` (since 1970 UTC), joined to one entry for
+    /// each container.
+    pub(crate) fn evicted(&self, start_ns: i64) -> Vec<Evicted> {
+        let join = |container: &ContainerFrames| {
+            let mut recent = container.evicted.iter().filter(|e| e.span.1 >= start_ns);
+            let mut all = recent.next()?.clone();
+            recent.for_each(|evicted| all.join(evicted));
             Some(all)
         };
-        self.containers.values().filter_map(of).collect()
+        self.containers.values().filter_map(join).collect()
     }
 
-    /// The oldest batches, whole ones: at least one, and more as long as they have no more than `rows` rows that take no more
-    /// than `bytes` when they are read.
-    pub(crate) fn oldest(&self, rows: usize, bytes: usize) -> Vec<Arc<Frame>> {
+    /// Returns the frames of the oldest batches: at least one batch, and more up to `max_rows` rows and `max_bytes`
+    /// bytes after they are read.
+    pub(crate) fn oldest(&self, max_rows: usize, max_bytes: usize) -> Vec<Arc<Frame>> {
         let frames = self.frames();
-        let (mut count, mut of_rows, mut of_bytes) = (0, 0, 0);
+        let (mut count, mut rows, mut bytes) = (0, 0, 0);
         for batch in frames.chunk_by(|a, b| a.batch == b.batch) {
-            of_rows += batch.iter().map(|frame| frame.rows).sum::<usize>();
-            of_bytes += batch.iter().map(|frame| frame.unpacked).sum::<usize>();
-            if count > 0 && (of_rows > rows || of_bytes > bytes) {
+            rows += batch.iter().map(|frame| frame.rows).sum::<usize>();
+            bytes += batch
+                .iter()
+                .map(|frame| frame.unpacked_bytes)
+                .sum::<usize>();
+            if count > 0 && (rows > max_rows || bytes > max_bytes) {
                 break;
             }
             count += batch.len();
@@ -186,22 +194,22 @@ impl Ring {
         frames.into_iter().take(count).collect()
     }
 
-    /// Lets go of the batches up to this one, which are kept elsewhere now.
+    /// Removes the batches up to number `batch`, which have been written elsewhere.
     pub(crate) fn remove(&mut self, batch: u64) {
         for container in self.containers.values_mut() {
             while let Some(frame) = container.frames.pop_front_if(|frame| frame.batch <= batch) {
-                container.bytes -= frame.cost();
-                self.bytes -= frame.cost();
+                container.bytes -= frame.memory_bytes();
+                self.bytes -= frame.memory_bytes();
             }
         }
     }
 
-    /// Lets go of everything, as if there were no room for it.
+    /// Evicts all frames, as if the ring had no space for them.
     pub(crate) fn evict_all(&mut self) -> Vec<Arc<Frame>> {
         std::iter::from_fn(|| self.evict()).collect()
     }
 
-    /// Takes what was evicted, and forgets it: one stretch for each container.
+    /// Returns all evicted events, joined to one entry for each container, and resets their counts.
     pub(crate) fn take_evicted(&mut self) -> Vec<Evicted> {
         let evicted = self.evicted(i64::MIN);
         for container in self.containers.values_mut() {
@@ -212,18 +220,19 @@ impl Ring {
         evicted
     }
 
-    /// Bytes of its frames.
+    /// Returns the memory of the frames in the ring.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How far it reaches back, ns.
-    pub(crate) fn reach(&self) -> u64 {
-        self.start()
-            .map_or(0, |start| self.now.saturating_sub(start).max(0) as u64)
+    /// Returns the time from the oldest event to the newest.
+    pub(crate) fn reach_ns(&self) -> u64 {
+        self.start_ns()
+            .map_or(0, |start| self.now_ns.saturating_sub(start).max(0) as u64)
     }
 
-    /// Whether its frames and those that somebody else still holds are more than there may be.
+    /// Returns whether the frames in the ring and the evicted frames that are still referenced exceed the size limit
+    /// together.
     pub(crate) fn is_over(&self) -> bool {
         let live_bytes = self.live_bytes.load(Ordering::Acquire) as u64;
         live_bytes > self.limits.bytes.unwrap_or(u64::MAX) && live_bytes > self.bytes as u64

@@ -1,4 +1,4 @@
-//! Who is evicted, and how that is counted.
+//! Tests of eviction: whose frames are evicted, and how the evicted events are counted.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,11 +14,11 @@ use crate::ring::frame::read_frames;
 use crate::rows::single::{SingleRows, Value};
 use crate::sink::{BatchPolicy, Sink};
 
-/// Calls of a container with the numbers from `from` to `to`, a second each.
+/// Creates one call of `container` per second, with the sequence numbers from `from` to `to`.
 fn calls(container: &str, from: i64, to: i64) -> SingleRows {
-    let mut lines = SingleRows::new();
+    let mut events = SingleRows::new();
     for seq in from..to {
-        // Knuth's MMIX generator: what does not compress.
+        // Knuth's MMIX generator: numbers that do not compress.
         let random = seq.wrapping_mul(6_364_136_223_846_793_005);
         let values = [
             ("time", Value::Number(seq * 1_000_000_000)),
@@ -30,9 +30,9 @@ fn calls(container: &str, from: i64, to: i64) -> SingleRows {
             ("class", Value::Text("file".into())),
         ];
         let column = |(name, value)| (ctrace_schema::columns::index(name).unwrap(), value);
-        lines.push(&values.map(column));
+        events.push(&values.map(column));
     }
-    lines
+    events
 }
 
 fn ring(bytes: Option<u64>, age: Option<u64>) -> Ring {
@@ -40,35 +40,38 @@ fn ring(bytes: Option<u64>, age: Option<u64>) -> Ring {
     Ring::new(SizeAndAge { bytes, age }).unwrap()
 }
 
-/// Rows of a container.
+/// Returns the number of rows of `container` in the ring.
 fn rows(ring: &Ring, container: &str) -> usize {
     let frames = ring.frames();
-    let of = |frame: &&Arc<Frame>| frame.owner.container.as_deref() == Some(container);
-    frames.iter().filter(of).map(|frame| frame.rows).sum()
+    let is_owned = |frame: &&Arc<Frame>| frame.owner.container.as_deref() == Some(container);
+    frames.iter().filter(is_owned).map(|frame| frame.rows).sum()
 }
 
 #[test]
-fn who_holds_most_is_evicted_first_and_each_event_is_counted() {
+fn largest_container_is_evicted_first_and_each_event_is_counted() {
     let mut ring = ring(Some(300_000), None);
     ring.add(&calls("quiet", 0, 5)).unwrap();
-    let (mut from, mut gone) = (5, 0);
+    let (mut from, mut evicted_rows) = (5, 0);
     for _ in 0..200 {
         let change = ring.add(&calls("noisy", from, from + 500)).unwrap();
-        gone += change.removed.iter().map(|frame| frame.rows).sum::<usize>();
+        evicted_rows += change.removed.iter().map(|frame| frame.rows).sum::<usize>();
         drop(change);
         assert!(ring.bytes() <= 300_000 && !ring.is_over());
         from += 500;
     }
     assert_eq!(rows(&ring, "quiet"), 5);
-    let kept = rows(&ring, "noisy");
-    assert!(kept > 5_000 && kept + gone == 100_000, "{kept} and {gone}");
-    let evicted = ring.evicted(ring.start().unwrap());
+    let remaining = rows(&ring, "noisy");
+    assert!(
+        remaining > 5_000 && remaining + evicted_rows == 100_000,
+        "{remaining} and {evicted_rows}"
+    );
+    let evicted = ring.evicted(ring.start_ns().unwrap());
     assert_eq!(evicted.len(), 1);
-    assert_eq!(evicted[0].tallies[0].events as usize, gone);
+    assert_eq!(evicted[0].tallies[0].events as usize, evicted_rows);
     assert_eq!(evicted[0].tallies[0].class, "file");
     assert_eq!(evicted[0].span.0, 5_000_000_000);
-    assert_eq!(evicted[0].span.1, (4 + gone as i64) * 1_000_000_000);
-    // Two who are alike share.
+    assert_eq!(evicted[0].span.1, (4 + evicted_rows as i64) * 1_000_000_000);
+    // Two equally noisy containers share the ring.
     for _ in 0..200 {
         ring.add(&calls("second", from, from + 500)).unwrap();
         from += 500;
@@ -79,44 +82,48 @@ fn who_holds_most_is_evicted_first_and_each_event_is_counted() {
 }
 
 #[test]
-fn what_is_too_old_goes_and_is_no_loss() {
+fn old_frames_are_removed_and_are_no_loss() {
     let mut ring = ring(Some(10_000_000), Some(100));
     for i in 0..50 {
         ring.add(&calls("web", i * 10, i * 10 + 10)).unwrap();
     }
-    // The newest is of second 499, and a frame of which a row is young enough stays.
+    // The newest row is from second 499, and a frame stays if any of its rows is young enough.
     assert_eq!(rows(&ring, "web"), 110);
-    assert_eq!(ring.reach(), 109_000_000_000);
+    assert_eq!(ring.reach_ns(), 109_000_000_000);
     assert!(ring.evicted(i64::MIN).is_empty());
     ring.expire(1_000_000_000_000);
-    assert!(ring.frames().is_empty() && ring.bytes() == 0 && ring.start().is_none());
+    assert!(ring.frames().is_empty() && ring.bytes() == 0 && ring.start_ns().is_none());
 }
 
 #[test]
-fn what_is_evicted_counts_as_long_as_somebody_holds_it() {
+fn evicted_frames_count_while_they_are_referenced() {
     let mut ring = ring(Some(100_000), None);
-    let mut held = vec![];
+    let mut referenced = vec![];
     let mut from = 0;
     while !ring.is_over() {
         ring.add(&calls("web", from, from + 500)).unwrap();
-        held = if held.is_empty() { ring.frames() } else { held };
+        referenced = if referenced.is_empty() {
+            ring.frames()
+        } else {
+            referenced
+        };
         from += 500;
         assert!(from < 100_000);
     }
-    held.clear();
+    referenced.clear();
     assert!(!ring.is_over());
 }
 
 #[test]
-fn rows_are_the_same_when_they_are_read_again() {
+fn rows_are_equal_after_they_are_read_back() {
     let mut ring = ring(Some(1_000_000), None);
-    let lines = calls("web", 3, 20);
-    ring.add(&lines).unwrap();
-    let kept = read_frames(&ring.frames()).unwrap();
-    assert_eq!(kept.record_batch().unwrap(), lines.record_batch().unwrap());
+    let events = calls("web", 3, 20);
+    ring.add(&events).unwrap();
+    let read = read_frames(&ring.frames()).unwrap();
+    assert_eq!(read.record_batch().unwrap(), events.record_batch().unwrap());
 }
 
-/// A disk that may be full, and what is on it.
+/// A disk that may be full, and the rows that were written to it.
 #[derive(Default)]
 struct Store {
     full: bool,
@@ -152,7 +159,7 @@ impl Sink for Disk {
 }
 
 #[test]
-fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_counted() {
+fn spill_keeps_rows_while_the_disk_is_full_and_counts_rows_that_memory_has_no_space_for() {
     let store = Arc::new(Mutex::new(Store::default()));
     let full = |full| store.lock().unwrap().full = full;
     let sink = Box::new(Disk(store.clone()));
@@ -160,9 +167,9 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     let (mut happened, mut rest) = (Summary::default(), 0);
     let mut write = |spill: &mut Spill, name: &str, batches: i64| {
         for _ in 0..batches {
-            let lines = calls(name, rest, rest + 200);
-            happened.count(&lines, true);
-            spill.write(&lines).unwrap();
+            let events = calls(name, rest, rest + 200);
+            happened.count(&events, true);
+            spill.write(&events).unwrap();
             rest += 200;
         }
     };
@@ -174,7 +181,7 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
     assert_eq!(store.lock().unwrap().written.events, 600);
     full(false);
     spill.command(SinkCommand::Retry).unwrap();
-    // All of it fitted.
+    // Everything fitted into memory.
     assert_eq!(store.lock().unwrap().written.events, 1400);
     assert!(store.lock().unwrap().written.lost.is_empty());
     assert_eq!(spill.disk().take_messages().len(), 2);
@@ -196,11 +203,14 @@ fn what_a_full_disk_has_no_room_for_is_kept_and_what_memory_has_none_for_is_coun
 
     let store = store.lock().unwrap();
     let written = &store.written;
-    // A row says what was lost.
+    // One of the written events is the gap row.
     assert_eq!(written.events - 1 + written.lost["file"], happened.events);
-    for told in [store.finished.as_ref().unwrap(), &summary] {
-        assert_eq!((told.events, &told.lost), (written.events, &written.lost));
-        assert_eq!(told.unwritten, written.lost);
+    for reported in [store.finished.as_ref().unwrap(), &summary] {
+        assert_eq!(
+            (reported.events, &reported.lost),
+            (written.events, &written.lost)
+        );
+        assert_eq!(reported.unwritten, written.lost);
     }
     let mut seqs = store.seqs.clone();
     seqs.sort_unstable();

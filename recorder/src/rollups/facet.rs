@@ -8,7 +8,7 @@ use ctrace_schema::rollups::{Facet, POSITIVE, SLICES};
 use rustc_hash::FxHashMap;
 
 use crate::rows::Events;
-use crate::rows::runs::{Series, stretches};
+use crate::rows::runs::{Series, for_each_common_run};
 
 /// The values of the columns of a facet.
 pub(super) type FacetKey = [Option<i64>];
@@ -81,7 +81,7 @@ impl<'a> PieceFacets<'a> {
         let runs: Vec<_> = series.iter().map(Series::runs).collect();
         let keys = &mut self.keys[facet as usize];
         let mut ids = columns.take_buffer(columns.rows());
-        stretches(&runs, |key, rows| {
+        for_each_common_run(&runs, |key, rows| {
             ids.push(Some(keys.id(key).into()), rows);
         });
         series

@@ -26,7 +26,7 @@ use table::{FacetIds, NONE, ROW_BYTES, RollupTable};
 
 use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
-use crate::rows::runs::{Run, Series, stretches};
+use crate::rows::runs::{Run, Series, for_each_common_run};
 
 /// The rows of a rollup by time above which its slices become longer.
 const MAX_SLICED_ROWS: usize = 8_192;
@@ -169,7 +169,7 @@ impl Rollups {
             if let Some(measure) = table.rollup.measures.iter().find(has_histogram)
                 && let Some(measured) = values.get(measure.column)
             {
-                stretches(&[groups.rows.runs(), measured.runs()], |values, events| {
+                for_each_common_run(&[groups.rows.runs(), measured.runs()], |values, events| {
                     if let [Some(group), Some(value)] = values {
                         match rows[*group as usize] {
                             NONE => {}
@@ -328,7 +328,7 @@ impl Groups {
             ..Groups::default()
         };
         let runs: Vec<&[Run]> = facets.iter().map(|(_, series)| series.runs()).collect();
-        stretches(&runs, |values, length| {
+        for_each_common_run(&runs, |values, length| {
             let mut ids = FacetIds::default();
             for ((facet, _), value) in facets.iter().zip(values) {
                 // Every row has an id.
@@ -349,7 +349,7 @@ impl Groups {
     /// Aggregates the column of a measure by group.
     fn aggregate(&mut self, name: &'static str, values: &Series) {
         let mut aggregates = vec![Aggregate::default(); self.ids.len()];
-        stretches(&[self.rows.runs(), values.runs()], |values, length| {
+        for_each_common_run(&[self.rows.runs(), values.runs()], |values, length| {
             if let [Some(group), Some(value)] = values {
                 aggregates[*group as usize].add(*value, length as i64);
             }

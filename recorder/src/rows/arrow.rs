@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::rows::runs::{Run, Series};
 
-/// The Arrow schema of encoded batches: that of `events`, with dictionaries for text.
+/// Returns the Arrow schema of encoded batches: the schema of `events`, with dictionaries for text.
 pub(crate) fn encoded_schema() -> Schema {
     let field = |c: &Column| {
         let ty = match c.ty {
@@ -29,7 +29,7 @@ pub(crate) fn encoded_schema() -> Schema {
     Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>())
 }
 
-/// The values of a column that is not text.
+/// Encodes the values of a column as an Arrow array; `None` for text.
 pub(crate) fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Option<ArrayRef> {
     Some(match ty {
         Type::Time => {
@@ -47,14 +47,14 @@ pub(crate) fn array(ty: Type, values: impl Iterator<Item = Option<i64>>) -> Opti
     })
 }
 
-/// Numbers that are not negative.
+/// Encodes non-negative numbers.
 pub(crate) fn unsigned(values: impl Iterator<Item = Option<i64>>) -> PrimitiveArray<UInt32Type> {
     values
         .map(|value| value.map(|value| value as u32))
         .collect()
 }
 
-/// A column with a value for each row; None: there is nothing in it.
+/// Encodes a column with one value per row; `None` if all values are null.
 pub(crate) fn field(
     column: &Column,
     series: &Series,
@@ -63,17 +63,17 @@ pub(crate) fn field(
     if series.nulls() == series.rows() {
         return None;
     }
-    let array = each_row(column.ty, series, texts);
+    let array = per_row(column.ty, series, texts);
     let ty = array.data_type().clone();
     Some((Field::new(column.name, ty, column.nullable), array))
 }
 
-/// The values of a column, one for each row.
-fn each_row(ty: Type, series: &Series, texts: &[Arc<str>]) -> ArrayRef {
+/// Encodes the values of a column, one per row.
+fn per_row(ty: Type, series: &Series, texts: &[Arc<str>]) -> ArrayRef {
     array(ty, series.iter()).unwrap_or_else(|| dictionary(series, texts))
 }
 
-/// Likewise, with a value for each run.
+/// Encodes a column as an Arrow run-end array, with one value per run; `None` if all values are null.
 pub(crate) fn runs(
     column: &Column,
     series: &Series,
@@ -89,7 +89,7 @@ pub(crate) fn runs(
     });
     let ends = Int32Array::from_iter_values(ends);
     let values: Series = series.runs().iter().map(|run| run.value()).collect();
-    let values = each_row(column.ty, &values, texts);
+    let values = per_row(column.ty, &values, texts);
     let array = RunArray::<Int32Type>::try_new(&ends, &values)?;
     let ty = array.data_type().clone();
     Ok(Some((
@@ -98,7 +98,7 @@ pub(crate) fn runs(
     )))
 }
 
-/// The values of a column of text, each once.
+/// Encodes a column of text as a dictionary that contains each text of the column once.
 fn dictionary(series: &Series, texts: &[Arc<str>]) -> ArrayRef {
     let mut ids = FxHashMap::default();
     let mut values = vec![];

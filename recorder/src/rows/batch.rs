@@ -1,7 +1,10 @@
-//! Events, as the resolver makes them: small rows, and lists of what repeats.
+//! Events as the resolver creates them: small rows, and lists of the values that repeat.
 //!
-//! A row costs 48 bytes and its arguments, and no allocation: strings, threads, files and sockets are kept once and
-//! referred to by index. [`crate::rows::columns`] makes Arrow columns of them.
+//! A row takes 48 bytes and its arguments, and no allocation: strings, threads, files and sockets are stored once per
+//! batch, and rows refer to them by index. [`crate::rows::columns`] presents a batch as columns.
+//!
+//! A batch that fills slowly is cut into parts, so that its rows reach the journal early. The encoder joins the parts
+//! again ([`Batch::cut_part`], [`Batch::join`]).
 
 use std::sync::Arc;
 
@@ -9,15 +12,15 @@ use rustc_hash::FxHashMap;
 
 use crate::containers::facts::ContainerFacts;
 
-/// Index of a string in [`Batch::strings`]; `NONE`: null.
+/// Index of a string in [`Batch::strings`]; [`NONE`] is null.
 pub(crate) type StringIndex = u32;
-/// No string, no task, no file: null.
+/// The null index: no string, no task, no object.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A thread, as it was when it did something.
+/// A thread at the time of an event. The fields are named after the columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    /// Index of its container in the resolver's list; it gets its name when the batch is encoded.
+    /// Index of the thread's container in the resolver's list. The name is looked up when the batch is encoded.
     pub(crate) container: u32,
     pub(crate) pid: u32,
     pub(crate) tid: u32,
@@ -28,18 +31,18 @@ pub(crate) struct Task {
     pub(crate) exe: StringIndex,
 }
 
-/// What an fd or a path refers to: a file, or a socket.
+/// A file or socket that an fd or a path refers to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object {
     pub(crate) path: StringIndex,
-    /// Device, `major:minor`. A socket has none.
+    /// Device, `major:minor`; null for a socket.
     pub(crate) dev: StringIndex,
     pub(crate) inode: Option<u64>,
-    /// Index in [`Batch::endpoints`], of a socket.
+    /// Index in [`Batch::endpoints`]; null for a file.
     pub(crate) endpoints: u32,
 }
 
-/// The two endpoints of a socket.
+/// The local and the remote end of a socket. The fields are named after the columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endpoints {
     pub(crate) family: StringIndex,
@@ -52,24 +55,23 @@ pub(crate) struct Endpoints {
     pub(crate) dns_name: StringIndex,
 }
 
-/// What only some calls have.
+/// Columns that only some calls have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CallDetail {
-    /// Counts where the row's object has no path.
+    /// Path of the call, for a row whose object has none.
     pub(crate) path: StringIndex,
     pub(crate) path_arg: StringIndex,
     pub(crate) path2: StringIndex,
     pub(crate) argv: StringIndex,
     pub(crate) child_pid: Option<i32>,
-    /// Of a call that takes its flags in a struct.
+    /// Flags of a call that receives them in a struct.
     pub(crate) flags: Option<i64>,
     pub(crate) mode: Option<i32>,
-    /// Of a call that moved several messages.
+    /// Bytes of a call that transfers several messages.
     pub(crate) bytes: Option<i64>,
 }
 
 impl CallDetail {
-    /// Nothing.
     pub(crate) const NONE: CallDetail = CallDetail {
         path: NONE,
         path_arg: NONE,
@@ -82,10 +84,10 @@ impl CallDetail {
     };
 }
 
-/// What a row says that is not about a call.
+/// Columns of a row that is not about a call. The fields are named after the columns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventDetail {
-    /// Of a row that has no task: index of its container.
+    /// Index of the container, for a row without a task.
     pub(crate) container: u32,
     pub(crate) action: &'static str,
     pub(crate) class: &'static str,
@@ -97,7 +99,7 @@ pub(crate) struct EventDetail {
     pub(crate) counted: Option<Box<CallCounts>>,
 }
 
-/// What a row of kind `counts` says of the calls of one thread name and syscall.
+/// Counts of the calls of one thread name and syscall, for a row of kind `counts`.
 #[derive(Clone, Debug)]
 pub(crate) struct CallCounts {
     pub(crate) comm: StringIndex,
@@ -107,23 +109,23 @@ pub(crate) struct CallCounts {
     pub(crate) latency: StringIndex,
 }
 
-/// What a row is about.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventKind {
-    /// A call.
+    /// A system call or an io_uring operation.
     Syscall,
     /// The exit of a process.
     Process,
-    /// A container came or went.
+    /// A container started or stopped.
     Container,
     /// Events were lost.
     Gap,
-    /// Calls that were counted.
+    /// Calls that were counted in the kernel instead of being recorded one by one.
     Counts,
 }
 
 impl EventKind {
-    /// The value of the column `kind`.
+    /// Returns the value of the column `kind`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             EventKind::Syscall => "syscall",
@@ -135,35 +137,33 @@ impl EventKind {
     }
 }
 
-/// One event.
+/// An event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    /// Wall clock, ns since 1970 UTC.
+    /// Wall clock time, ns since 1970 UTC.
     pub(crate) time: i64,
-    /// How long it took, ns; whether that is known, the flags say.
+    /// Duration, ns. `flags` says whether it is known.
     pub(crate) duration: u64,
-    /// Result of a call, likewise.
+    /// Result of a call. `flags` says whether it is known.
     pub(crate) ret: i64,
     /// Index in [`Batch::tasks`].
     pub(crate) task: u32,
     /// Index in [`Batch::objects`].
     pub(crate) object: u32,
-    /// Index in [`Batch::call_details`] of a call, else in [`Batch::event_details`].
+    /// Index in [`Batch::call_details`] for a call, in [`Batch::event_details`] for all other kinds.
     pub(crate) detail: u32,
-    /// Where its arguments begin in [`Batch::args`].
+    /// Index of the first argument in [`Batch::args`].
     pub(crate) args: u32,
-    /// How many it has.
     pub(crate) arg_count: u8,
-    /// What it is about.
     pub(crate) kind: EventKind,
-    /// `SYS_*` of `bpf/wire.h`.
+    /// Bits `SYS_*` of `bpf/wire.h`.
     pub(crate) flags: u8,
-    /// Number of the call.
+    /// Syscall number.
     pub(crate) call: u16,
 }
 
 impl Row {
-    /// A row with nothing in it but when and what.
+    /// Creates a row with a time and a kind, all else null or 0.
     pub(crate) fn new(time: i64, kind: EventKind) -> Row {
         Row {
             time,
@@ -181,17 +181,16 @@ impl Row {
     }
 }
 
-/// Strings, each once.
+/// Interned strings: each is stored once.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
-    /// By index.
     pub(crate) list: Vec<Arc<str>>,
     index: FxHashMap<Arc<str>, StringIndex>,
     bytes: usize,
 }
 
 impl Strings {
-    /// The index of `text`, which is added if it is new.
+    /// Returns the index of `text`, and adds `text` if it is new.
     pub(crate) fn intern(&mut self, text: &str) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
@@ -199,7 +198,7 @@ impl Strings {
         self.push(text.into())
     }
 
-    /// Like [`Strings::intern`], without a copy.
+    /// Does the same as [`Strings::intern`] without copying the text.
     pub(crate) fn intern_shared(&mut self, text: &Arc<str>) -> StringIndex {
         if let Some(&i) = self.index.get(text) {
             return i;
@@ -207,7 +206,7 @@ impl Strings {
         self.push(text.clone())
     }
 
-    /// Those from `from` on, without their index.
+    /// Returns the strings from `from` on, without the index that finds them by text.
     fn tail(&self, from: usize) -> Strings {
         let list = self.list[from..].to_vec();
         Strings {
@@ -217,7 +216,8 @@ impl Strings {
         }
     }
 
-    /// Bytes of memory that they take: the text, what is allocated with it, and its places in the list and the table.
+    /// Returns the memory use in bytes: the texts, and 128 bytes for each one's allocation and entries in the list and
+    /// the hash table.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.list.len() * 128
     }
@@ -230,55 +230,51 @@ impl Strings {
         i
     }
 
-    /// The index of `text`, if it is there and not empty.
+    /// Returns the index of `text`, if `text` is interned and not empty.
     pub(crate) fn get(&self, text: &str) -> Option<StringIndex> {
         self.index.get(text).copied().filter(|_| !text.is_empty())
     }
 
-    /// Like [`Strings::intern`], of text that may not be there.
+    /// Returns the index of `text` as [`Strings::intern`] does, and [`NONE`] for `None`.
     pub(crate) fn intern_opt(&mut self, text: Option<&str>) -> StringIndex {
         text.map_or(NONE, |text| self.intern(text))
     }
 }
 
-/// What the encoder needs to know of a container when it writes a batch.
+/// The name of a container, and whether the container is recorded, at the time when a batch is encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerName {
-    /// The value of the column `container`.
+    /// Value of the column `container`.
     pub(crate) name: Option<String>,
-    /// The value of `container_id`.
+    /// Value of the column `container_id`.
     pub(crate) id: Option<String>,
-    /// Whether its rows are kept.
+    /// Whether the container passes the filters: rows of others are dropped.
     pub(crate) recorded: bool,
 }
 
-/// Events on their way to the encoder.
+/// Rows of events, and the lists that they refer to by index.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// How much of each list has been handed on in parts.
+    /// How much of each list has been cut off in parts.
     pub(crate) cut: CutLengths,
-    /// In the order in which they finished.
+    /// Rows in the order in which their events ended.
     pub(crate) rows: Vec<Row>,
     /// Sequence number of the first row.
     pub(crate) first_seq: u64,
-    /// Arguments of calls, those that are values, as they were in the registers.
+    /// Arguments of calls that are plain values, as they were in the registers.
     pub(crate) args: Vec<u64>,
-    /// Threads that rows refer to.
     pub(crate) tasks: Vec<Task>,
-    /// Files and sockets that rows refer to.
     pub(crate) objects: Vec<Object>,
-    /// Addresses that sockets refer to.
+    /// Addresses of the sockets in `objects`.
     pub(crate) endpoints: Vec<Endpoints>,
-    /// What only some calls have.
     pub(crate) call_details: Vec<CallDetail>,
-    /// What rows say that are not about calls.
     pub(crate) event_details: Vec<EventDetail>,
-    /// Strings that all of these refer to.
+    /// Strings that rows and all other lists refer to.
     pub(crate) strings: Strings,
 }
 
-/// Lengths of what a batch has handed on in parts. Rows, arguments, call_details and event_details are not in it any more; its other
-/// lists are whole as long as it is filled.
+/// Lengths of the lists that a batch has cut off in parts. Rows, arguments and details leave the batch with their part;
+/// the other lists stay whole until the batch ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CutLengths {
     pub(crate) rows: usize,
@@ -292,7 +288,7 @@ pub(crate) struct CutLengths {
 }
 
 impl Batch {
-    /// Bytes of memory that it takes, about; of what was handed on in parts nothing.
+    /// Returns the approximate memory use in bytes, without the parts that were cut off.
     pub(crate) fn bytes(&self) -> usize {
         fn list<T>(list: &[T]) -> usize {
             size_of_val(list)
@@ -302,7 +298,7 @@ impl Batch {
         lists + rare + self.strings.bytes()
     }
 
-    /// The same, with what was handed on in parts.
+    /// Returns the approximate memory use in bytes, including the parts that were cut off.
     pub(crate) fn whole_bytes(&self) -> usize {
         let CutLengths {
             rows,
@@ -318,13 +314,13 @@ impl Batch {
             + event_details * size_of::<EventDetail>()
     }
 
-    /// How many rows it has, those that were handed on included.
+    /// Returns the number of rows, including the parts that were cut off.
     pub(crate) fn len(&self) -> usize {
         self.cut.rows + self.rows.len()
     }
 
-    /// What has been added since the last time, for [`Batch::join`].
-    pub(crate) fn part(&mut self) -> Batch {
+    /// Cuts off everything that was added since the last cut, to be joined again with [`Batch::join`].
+    pub(crate) fn cut_part(&mut self) -> Batch {
         let cut = self.cut;
         let part = Batch {
             cut,
@@ -351,7 +347,7 @@ impl Batch {
         part
     }
 
-    /// Adds the part that follows.
+    /// Appends the part that follows.
     pub(crate) fn join(&mut self, part: Batch) {
         if self.rows.is_empty() {
             *self = part;
@@ -367,15 +363,15 @@ impl Batch {
         self.strings.list.extend(part.strings.list);
     }
 
-    /// Adds the part that follows, and lends its rows as a batch that has the other lists of this one until
-    /// [`Batch::take_back`].
+    /// Appends the part that follows, and returns the rows of that part as a batch. The batch borrows the other lists
+    /// of `self` until [`Batch::take_back`].
     pub(crate) fn lend(&mut self, part: Batch) -> Batch {
         let before = self.args.len() as u32;
-        let alone = |row: &Row| Row {
+        let rebase = |row: &Row| Row {
             args: row.args.saturating_sub(before),
             ..*row
         };
-        let rows = part.rows.iter().map(alone).collect();
+        let rows = part.rows.iter().map(rebase).collect();
         let (args, first_seq) = (part.args.clone(), part.first_seq);
         self.join(part);
         Batch {
@@ -398,7 +394,7 @@ impl Batch {
         }
     }
 
-    /// Takes the lists back that were lent, without the words that were added meanwhile.
+    /// Takes back the lists that [`Batch::lend`] lent, without the strings that were added meanwhile.
     pub(crate) fn take_back(&mut self, mut lent: Batch) {
         lent.strings.list.truncate(lent.cut.strings);
         self.tasks = lent.tasks;
@@ -409,16 +405,16 @@ impl Batch {
         self.strings.list = lent.strings.list;
     }
 
-    /// The class of the events that a gap row says were lost, why, and how many.
+    /// Returns the class, reason and number of lost events, if `row` is a gap row.
     pub(crate) fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
         if row.kind != EventKind::Gap {
             return None;
         }
-        let note = self.event_detail(row)?;
-        Some((note.class, note.action, note.lost? as u64))
+        let detail = self.event_detail(row)?;
+        Some((detail.class, detail.action, detail.lost? as u64))
     }
 
-    /// Gives `row` its arguments.
+    /// Stores the arguments of `row`.
     pub(crate) fn set_args(&mut self, row: &mut Row, args: impl Iterator<Item = u64>) {
         let before = self.args.len();
         row.args = (self.cut.args + before) as u32;
@@ -426,20 +422,20 @@ impl Batch {
         row.arg_count = (self.args.len() - before) as u8;
     }
 
-    /// Adds a row that is not about a call.
-    pub(crate) fn push_event(&mut self, mut row: Row, note: EventDetail) {
+    /// Appends a row that is not about a call.
+    pub(crate) fn push_event(&mut self, mut row: Row, detail: EventDetail) {
         row.detail = (self.cut.event_details + self.event_details.len()) as u32;
-        self.event_details.push(note);
+        self.event_details.push(detail);
         self.rows.push(row);
     }
 
-    /// Gives `row` what only some calls have.
-    pub(crate) fn set_call_detail(&mut self, row: &mut Row, call_details: CallDetail) {
+    /// Stores the columns of `row` that only some calls have.
+    pub(crate) fn set_call_detail(&mut self, row: &mut Row, detail: CallDetail) {
         row.detail = (self.cut.call_details + self.call_details.len()) as u32;
-        self.call_details.push(call_details);
+        self.call_details.push(detail);
     }
 
-    /// The note of a row that is not about a call.
+    /// Returns the detail of a row that is not about a call.
     pub(crate) fn event_detail(&self, row: &Row) -> Option<&EventDetail> {
         match row.kind {
             EventKind::Syscall => None,
@@ -449,11 +445,11 @@ impl Batch {
         }
     }
 
-    /// Index of the container that a row is of. That of the host, 0, for a call of a thread that was never defined.
+    /// Returns the index of the container of `row`. A call of a thread that was never defined gets 0, the host.
     pub(crate) fn container(&self, row: &Row) -> u32 {
         match (self.tasks.get(row.task as usize), self.event_detail(row)) {
             (Some(task), _) => task.container,
-            (None, Some(note)) => note.container,
+            (None, Some(detail)) => detail.container,
             (None, None) => 0,
         }
     }

@@ -1,5 +1,7 @@
-//! Memory for the columns of a batch, which is used again for the next: a fresh page costs the kernel more than it costs to
-//! fill it. Where each column and batch had memory of its own, page faults were half of the recorder's CPU time.
+//! Memory for the columns of a batch, reused from one batch to the next.
+//!
+//! A fresh page costs the kernel more time than filling the page costs the recorder: when each column and batch had
+//! memory of its own, page faults were half of the recorder's CPU time.
 
 use std::cell::RefCell;
 
@@ -7,44 +9,47 @@ use crate::rows::batch::{Batch, ContainerName, Row};
 use crate::rows::order;
 use crate::rows::runs::Series;
 
-/// What is used again.
+/// Reusable memory for sorting a batch and computing its columns.
 #[derive(Debug, Default)]
 pub(crate) struct ColumnBuffers {
-    /// Index in the batch of each kept row, in the order of the file.
+    /// Index in the batch of each recorded row, in the order of the file.
     pub(crate) order: Vec<u32>,
-    /// The group of each row.
+    /// Group of each row, while the rows are sorted.
     groups: Vec<u32>,
-    /// Which rows stand where they belong.
+    /// Whether each position already contains its final row, while the rows are permuted.
     placed: Vec<bool>,
     args: Vec<u64>,
+    /// Columns that are not in use.
     series: RefCell<Vec<Series>>,
 }
 
 impl ColumnBuffers {
-    /// A column without rows, to fill with so many: in the least memory in which there is room, lest in the end all is large.
+    /// Returns an empty column for `rows` rows, reusing the smallest buffer that fits, so that large buffers stay
+    /// available. If none fits, the largest one grows.
     pub(crate) fn take_buffer(&self, rows: usize) -> Series {
         let mut spare = self.series.borrow_mut();
         let fits = |series: &Series| match series.capacity() {
-            enough if enough >= rows => (false, enough),
-            little => (true, usize::MAX - little),
+            capacity if capacity >= rows => (false, capacity),
+            too_small => (true, usize::MAX - too_small),
         };
         let best = (0..spare.len()).min_by_key(|i| fits(&spare[*i]));
         best.map(|i| spare.swap_remove(i)).unwrap_or_default()
     }
 
-    /// Takes the memory of a column back.
+    /// Returns the memory of a column for reuse.
     pub(crate) fn return_buffer(&self, mut series: Series) {
         series.clear();
         self.series.borrow_mut().push(series);
     }
 
-    /// Orders the rows of `batch`: see [`order::order`].
+    /// Computes the order of the rows of `batch`: see [`order::order`].
     pub(crate) fn order(&mut self, batch: &Batch, containers: &[ContainerName], cluster: bool) {
-        let memory = (&mut self.order, &mut self.groups);
-        order::order(batch, containers, cluster, memory);
+        let buffers = (&mut self.order, &mut self.groups);
+        order::order(batch, containers, cluster, buffers);
     }
 
-    /// The rows in the order of the file, and their arguments, for a column after the other reads them in that order.
+    /// Takes the rows of `batch` and puts them, and their arguments, into the order of the file: every column reads
+    /// them in that order.
     pub(crate) fn arrange(&mut self, batch: &mut Batch) -> Vec<Row> {
         let mut rows = std::mem::take(&mut batch.rows);
         self.permute(&mut rows);
@@ -60,17 +65,17 @@ impl ColumnBuffers {
         rows
     }
 
-    /// Keeps `rows[order[0]]`, `rows[order[1]]`, ... without a copy of all of them: where one goes, the one that was there is
-    /// next, until it comes back to where it began. What is left out follows after them, and is dropped.
+    /// Permutes `rows` in place to `rows[order[0]]`, `rows[order[1]]`, ..., one cycle of the permutation at a time.
+    /// Rows that are not in `order` are moved to the end and dropped.
     fn permute(&mut self, rows: &mut Vec<Row>) {
         let ColumnBuffers { order, placed, .. } = self;
-        let kept = order.len();
+        let recorded = order.len();
         placed.clear();
         placed.resize(rows.len(), false);
-        if kept < rows.len() {
+        if recorded < rows.len() {
             order.iter().for_each(|i| placed[*i as usize] = true);
-            let left_out = (0..rows.len() as u32).filter(|i| !placed[*i as usize]);
-            order.extend(left_out);
+            let dropped = (0..rows.len() as u32).filter(|i| !placed[*i as usize]);
+            order.extend(dropped);
             placed.fill(false);
         }
         for begin in 0..rows.len() {
@@ -89,7 +94,7 @@ impl ColumnBuffers {
             }
             rows[at] = first;
         }
-        order.truncate(kept);
-        rows.truncate(kept);
+        order.truncate(recorded);
+        rows.truncate(recorded);
     }
 }

@@ -1,7 +1,7 @@
-//! From a batch to Arrow columns, one at a time, so that no more than one is in memory.
+//! A sorted batch, as columns. A column is computed when it is read, so that no more than one is in memory.
 //!
-//! Rows of a thread and a syscall stand together, and most columns are the same or absent over such a run: these cost
-//! a run, not a row.
+//! Rows of a thread and a syscall are adjacent, and over such a run most columns are equal or null: computing such a
+//! column takes time per run, not per row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,50 +14,52 @@ use crate::rows::batch::{
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
 
-/// The kept rows of a batch, in the order of the file.
+/// The recorded rows of a batch, in the order of the file.
 pub(crate) struct Columns {
     pub(super) batch: Batch,
     pub(super) calls: Arc<Calls>,
-    pub(super) room: ColumnBuffers,
+    pub(super) buffers: ColumnBuffers,
     pub(super) rows: Vec<Row>,
-    /// A row without a thread is a run of its own.
+    /// Runs of rows of one thread and call. A row without a thread is a run of its own.
     pub(super) runs: Vec<ThreadRun>,
-    /// Neighbours of one object: its index, and which they are.
+    /// Runs of rows of one object: the index of the object, and the rows.
     pub(super) objects: Vec<(u32, Span)>,
     pub(super) host: StringIndex,
-    /// Name and id by container.
+    /// Name and id of each container.
     pub(super) containers: Vec<(StringIndex, StringIndex)>,
-    /// Errno names by number.
-    pub(super) errors: Vec<StringIndex>,
+    /// Name of each errno.
+    pub(super) errnos: Vec<StringIndex>,
+    /// Value of the column `kind` for each [`EventKind`].
     pub(super) kinds: [StringIndex; 5],
 }
 
-/// From which row to which, the last one not included: small, for there may be as many as rows.
+/// A range of rows. Smaller than `Range<usize>`, because there may be as many ranges as rows.
 pub(super) type Span = Range<u32>;
 
-/// Rows of one thread and one call.
+/// Adjacent rows of one thread and one call.
 pub(super) struct ThreadRun {
     pub(super) rows: Span,
-    /// Whether some of them have what only some calls have.
+    /// Whether any of the rows has a [`CallDetail`].
     pub(super) has_details: bool,
 }
 
-/// Above every errno: MAX_ERRNO of linux/err.h. Results that are addresses come near only where they are errors.
-const ERRORS: usize = 4096;
+/// More than every errno: MAX_ERRNO of linux/err.h is 4095. A result that is an address is this close to 0 only if it
+/// is an error.
+const ERRNOS: usize = 4096;
 
 impl Columns {
-    /// Takes those rows whose containers are kept. With `cluster`, rows of a thread and a syscall stand together, which
-    /// makes the file smaller and questions faster; `time` and `seq` give the order back.
+    /// Takes the rows of `batch` whose containers are recorded. With `cluster`, they are sorted as [`super::order`]
+    /// says; without, they keep their order.
     pub(crate) fn new(
         mut batch: Batch,
         calls: &Arc<Calls>,
         containers: &[ContainerName],
         host: &str,
         cluster: bool,
-        mut room: ColumnBuffers,
+        mut buffers: ColumnBuffers,
     ) -> Columns {
-        room.order(&batch, containers, cluster);
-        let rows = room.arrange(&mut batch);
+        buffers.order(&batch, containers, cluster);
+        let rows = buffers.arrange(&mut batch);
         let strings = &mut batch.strings;
         let host = strings.intern(host);
         let containers = containers
@@ -76,25 +78,25 @@ impl Columns {
         ]
         .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
-            runs: runs(&rows),
-            objects: objects(&rows),
-            errors: errors(&mut batch, &rows),
+            runs: thread_runs(&rows),
+            objects: object_runs(&rows),
+            errnos: errnos(&mut batch, &rows),
             batch,
             calls: calls.clone(),
-            room,
+            buffers,
             rows,
             host,
             containers,
             kinds,
         };
-        columns.intern_words();
+        columns.intern_texts();
         columns
     }
 
-    /// The batch, with rows and arguments in another order and some words more, and the room for the next.
+    /// Returns the batch, with its rows and arguments reordered and strings added, and the buffers for the next batch.
     pub(crate) fn into_parts(mut self) -> (Batch, ColumnBuffers) {
         self.batch.rows = self.rows;
-        (self.batch, self.room)
+        (self.batch, self.buffers)
     }
 
     pub(super) fn call(&self, row: &Row) -> Option<&CallInfo> {
@@ -105,7 +107,7 @@ impl Columns {
         self.batch.event_detail(row)?.counted.as_deref()
     }
 
-    pub(super) fn task_of(&self, row: &Row) -> Option<&Task> {
+    pub(super) fn task(&self, row: &Row) -> Option<&Task> {
         self.batch.tasks.get(row.task as usize)
     }
 
@@ -120,8 +122,8 @@ impl Columns {
         }
     }
 
-    /// Argument `i` of a call.
-    pub(super) fn value(&self, call: &CallInfo, i: usize, row: &Row) -> Option<i64> {
+    /// Returns argument `i` of a call.
+    pub(super) fn arg(&self, call: &CallInfo, i: usize, row: &Row) -> Option<i64> {
         let from = row.args as usize;
         let args = self
             .batch
@@ -137,15 +139,17 @@ impl Columns {
         if row.flags & sys_flag::SYS_NO_FD.0 as u8 != 0 {
             return None;
         }
-        Some(self.value(call, call.fd?, row)? as i32)
+        Some(self.arg(call, call.fd?, row)? as i32)
     }
 
-    pub(super) fn word(&self, word: &str) -> Option<i64> {
-        self.batch.strings.get(word).and_then(some)
+    /// Returns the value of a text that was interned, such as a name of a syscall or class.
+    pub(super) fn interned(&self, text: &str) -> Option<i64> {
+        self.batch.strings.get(text).and_then(text_value)
     }
 
-    /// Interns the few fixed words that are not kept as indices.
-    fn intern_words(&mut self) {
+    /// Interns the texts that rows refer to by other means than an index: names and classes of calls, and the texts of
+    /// event details.
+    fn intern_texts(&mut self) {
         for run in &self.runs {
             let row = &self.rows[run.rows.start as usize];
             let strings = &mut self.batch.strings;
@@ -179,30 +183,30 @@ impl Columns {
     }
 }
 
-/// The value of a text that may not be there.
-pub(super) fn some(text: StringIndex) -> Option<i64> {
+/// Returns the column value of a text; `None` for [`NONE`].
+pub(super) fn text_value(text: StringIndex) -> Option<i64> {
     (text != NONE).then_some(text.into())
 }
 
-/// Whether it is about a 32-bit call, or such calls; None: it is not about calls.
+/// Returns whether `row` is about a 32-bit call, or counts such calls; `None` if `row` is not about calls.
 pub(super) fn compat(row: &Row) -> Option<bool> {
     let calls = matches!(row.kind, EventKind::Syscall | EventKind::Counts);
     calls.then_some(u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0)
 }
 
-/// A flag of a call; None: the row is not about one.
+/// Returns a flag of a call; `None` if `row` is not about a call.
 pub(super) fn flag(row: &Row, flag: sys_flag) -> Option<bool> {
     (row.kind == EventKind::Syscall).then_some(u32::from(row.flags) & flag.0 != 0)
 }
 
-/// The result of a call that has returned.
+/// Returns the result of a call; `None` for a call that has not returned.
 pub(super) fn ret(row: &Row) -> Option<i64> {
-    // A seccomp filter that kills or traps leaves the call's number where its result would be.
+    // A seccomp filter that kills or traps leaves the syscall number in the register of the result.
     let killed = flag(row, sys_flag::SYS_DENIED)? && row.ret == i64::from(row.call);
     (!flag(row, sys_flag::SYS_NO_RETURN)? && !killed).then_some(row.ret)
 }
 
-/// How long it took, ns; None for a call whose entry or return was not seen.
+/// Returns the duration in ns; `None` for a call whose entry or return was not seen.
 pub(super) fn duration(row: &Row) -> Option<i64> {
     let unknown = sys_flag::SYS_DENIED.0 | sys_flag::SYS_NO_ENTRY.0 | sys_flag::SYS_NO_RETURN.0;
     let known = match row.kind {
@@ -213,28 +217,29 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
     known.then_some(row.duration as i64)
 }
 
-/// Interns the errno name of each result that is one, and lists them by number.
-fn errors(batch: &mut Batch, rows: &[Row]) -> Vec<StringIndex> {
-    let mut errors = vec![NONE; ERRORS];
+/// Interns the errno name of each result that is an error, and returns the names by number.
+fn errnos(batch: &mut Batch, rows: &[Row]) -> Vec<StringIndex> {
+    let mut errnos = vec![NONE; ERRNOS];
     let failed = rows.iter().filter_map(ret).filter(|ret| *ret < 0);
     for number in failed.filter_map(i64::checked_neg) {
-        let Some(text @ &mut NONE) = errors.get_mut(number as usize) else {
+        let Some(text @ &mut NONE) = errnos.get_mut(number as usize) else {
             continue;
         };
         if let Some(name) = ctrace_schema::errno::name(number as i32) {
             *text = batch.strings.intern(name);
         }
     }
-    errors
+    errnos
 }
 
-/// What of a row must be the same over a run.
+/// Returns the part of a row that is equal over a run.
 fn run_key(row: &Row) -> (u32, EventKind, u16, u8) {
     let compat = row.flags & sys_flag::SYS_COMPAT.0 as u8;
     (row.task, row.kind, row.call, compat)
 }
 
-fn runs(rows: &[Row]) -> Vec<ThreadRun> {
+/// Divides `rows` into runs of one thread and call.
+fn thread_runs(rows: &[Row]) -> Vec<ThreadRun> {
     let mut runs = vec![];
     let (mut start, mut has_details) = (0, false);
     for end in 1..=rows.len() {
@@ -250,7 +255,8 @@ fn runs(rows: &[Row]) -> Vec<ThreadRun> {
     runs
 }
 
-fn objects(rows: &[Row]) -> Vec<(u32, Span)> {
+/// Divides `rows` into runs of one object.
+fn object_runs(rows: &[Row]) -> Vec<(u32, Span)> {
     let same = rows.chunk_by(|a, b| a.object == b.object);
     let mut end = 0;
     same.map(|rows| {

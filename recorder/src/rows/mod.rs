@@ -1,4 +1,30 @@
-//! Rows of events as sinks take them: column by column, whether they have just been made or were kept for a while.
+//! Rows of events in memory, between the resolver that creates them and the sinks that write them.
+//!
+//! ```text
+//! resolve/ ──► batch     rows as the resolver creates them: 48 bytes each, with lists for repeated values
+//!                │ order     the row order of the file: grouped by container, thread and call
+//!                ▼ buffers   memory that is reused from one batch to the next
+//!              columns   the batch as columns; view: a range of its rows
+//!                │           ┌── stored    rows read back from the journal's form (RecordBatch)
+//!                │           ├── single    rows created one at a time, such as gap rows
+//!                ▼           ▼
+//!              trait Events: one column at a time, as runs of equal values (runs)
+//!                │
+//!                ▼
+//! sink/, rollups/, ring/, flight/
+//! ```
+//!
+//! - [`batch`]: [`batch::Batch`], a list of small rows that refer to strings, threads, files and sockets by index.
+//! - [`order`] sorts the rows of a batch, and [`buffers`] reuses the memory of sorting and of columns.
+//! - [`columns`] and [`view`]: a sorted batch, or a range of its rows, as columns. A column is computed when a sink asks
+//!   for it, so that no more than one is in memory.
+//! - [`runs`]: [`Series`], the values of a column as runs of equal values. Most columns are equal or null over many rows.
+//! - [`stored`]: rows that were written in the journal's form, and are read again: frames of the ring, segments of a
+//!   killed recorder.
+//! - [`single`]: rows that are created one at a time, from values.
+//! - [`arrow`]: Arrow arrays and schemas of the columns.
+//!
+//! In a [`Series`], text is an index into [`Events::strings`], and a boolean is 0 or 1.
 
 pub(crate) mod arrow;
 pub(crate) mod batch;
@@ -15,48 +41,50 @@ use std::sync::Arc;
 
 use ::arrow::array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
 use ::arrow::error::ArrowError;
-use ctrace_schema::columns::COLUMNS;
+use ctrace_schema::columns::{COLUMNS, Column};
 
 use crate::rows::arrow::{array, encoded_schema, unsigned};
 use crate::rows::runs::Series;
 
-/// Rows of events.
+/// Rows of events that can be read column by column.
 pub(crate) trait Events {
-    /// How many there are.
+    /// Returns the number of rows.
     fn rows(&self) -> usize;
 
-    /// The strings that the values of text columns number.
+    /// Returns the strings that values of text columns are indices of.
     fn strings(&self) -> &[Arc<str>];
 
-    /// The values of one column, by its name.
+    /// Returns the values of the column `name`; all null if no such column exists.
     fn column(&self, name: &str) -> Series;
 
-    /// Some of the rows, where these cost less to tell than all.
-    fn slice(&self, _: Range<usize>) -> Option<Box<dyn Events + '_>> {
+    /// Returns a range of the rows. `None` if the implementation cannot compute the columns of a range for less than
+    /// those of all rows.
+    fn slice(&self, _rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
         None
     }
 
-    /// A column without rows, to fill with so many and to give back.
-    fn take_buffer(&self, _: usize) -> Series {
+    /// Returns an empty column with memory for `_rows` rows where possible, to be filled and passed to
+    /// [`Events::return_buffer`].
+    fn take_buffer(&self, _rows: usize) -> Series {
         Series::default()
     }
 
-    /// Takes the memory of a column back that is not needed any more.
-    fn return_buffer(&self, _: Series) {}
+    /// Returns the memory of a column for reuse.
+    fn return_buffer(&self, _column: Series) {}
 
-    /// All columns at once, as [`encoded_schema`] says.
-    ///
-    /// # Errors
-    /// None that a user can cause: the columns do not fit the schema.
+    /// Returns all columns at once, with the schema [`encoded_schema`].
     fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(self.strings()));
-        let column = |column: &ctrace_schema::columns::Column| {
+        let strings: ArrayRef = Arc::new(StringArray::from_iter_values(self.strings()));
+        let encode = |column: &Column| {
             let series = self.column(column.name);
             array(column.ty, series.iter()).unwrap_or_else(|| {
-                Arc::new(DictionaryArray::new(unsigned(series.iter()), texts.clone()))
+                Arc::new(DictionaryArray::new(
+                    unsigned(series.iter()),
+                    strings.clone(),
+                ))
             })
         };
-        let columns = COLUMNS.iter().map(column).collect();
+        let columns = COLUMNS.iter().map(encode).collect();
         RecordBatch::try_new(Arc::new(encoded_schema()), columns)
     }
 }

@@ -1,26 +1,28 @@
-//! The order of rows in the file: those of a thread and a syscall stand together, which makes the file smaller and
-//! questions faster; `time` and `seq` give the order back.
+//! The order of rows in the file: grouped by container, thread and syscall; within a group, in the
+//! order in which the events ended.
+//!
+//! This order makes the file smaller and queries faster. The columns `time` and `seq` restore the original order.
 
 use rustc_hash::FxHashMap;
 
 use crate::rows::batch::{Batch, ContainerName, NONE, Row};
 use crate::wire::types::sys_flag;
 
-/// The group of a row that is not kept.
-const LEFT_OUT: u32 = u32::MAX;
+/// The group of a row that is not recorded.
+const DROPPED: u32 = u32::MAX;
 
-/// Makes `order` the indices of the rows that are kept, in the order of the file; without `cluster` as they came.
-/// `groups` is memory for it to work in.
+/// Sets `order` to the indices of the recorded rows in the order of the file; without `cluster`, in their original
+/// order. `group_of` is a scratch buffer.
 pub(crate) fn order(
     batch: &Batch,
     containers: &[ContainerName],
     cluster: bool,
-    (order, of): (&mut Vec<u32>, &mut Vec<u32>),
+    (order, group_of): (&mut Vec<u32>, &mut Vec<u32>),
 ) {
     let rows = &batch.rows;
     let mut last = (NONE, false);
-    let mut keep = |row: &Row| {
-        // Neighbours are mostly of one thread.
+    let mut is_recorded = |row: &Row| {
+        // Adjacent rows mostly belong to the same thread.
         if row.task == NONE || row.task != last.0 {
             let container = containers.get(batch.container(row) as usize);
             last = (row.task, container.is_none_or(|c| c.recorded));
@@ -29,40 +31,44 @@ pub(crate) fn order(
     };
     order.clear();
     if !cluster {
-        order.extend((0..rows.len() as u32).filter(|&i| keep(&rows[i as usize])));
+        order.extend((0..rows.len() as u32).filter(|&i| is_recorded(&rows[i as usize])));
         return;
     }
-    // By container, thread and syscall, and in the order of time: each such group has its place, counted first.
+    // A counting sort: count the rows of each group, compute where each group starts, place the rows.
     let mut groups = Groups::default();
-    of.clear();
-    of.extend(rows.iter().map(|row| match keep(row) {
-        true => groups.of(row),
-        false => LEFT_OUT,
+    group_of.clear();
+    group_of.extend(rows.iter().map(|row| match is_recorded(row) {
+        true => groups.count(row),
+        false => DROPPED,
     }));
-    let (mut next, kept) = groups.starts(|task| {
+    let (mut next, recorded) = groups.starts(|task| {
         let task = batch.tasks.get(task as usize)?;
         Some((task.container, task.tid))
     });
-    order.resize(kept, 0);
-    for (i, group) in (0..).zip(&*of).filter(|(_, group)| **group != LEFT_OUT) {
+    order.resize(recorded, 0);
+    for (i, group) in (0..)
+        .zip(&*group_of)
+        .filter(|(_, group)| **group != DROPPED)
+    {
         let at = &mut next[*group as usize];
         order[*at] = i;
         *at += 1;
     }
 }
 
-/// Threads and calls that rows are of, numbered as they come.
+/// Pairs of thread and call, numbered in the order of their first rows.
 #[derive(Default)]
 struct Groups {
     numbers: FxHashMap<(u32, u32), u32>,
-    /// Task, call, and number of rows.
+    /// Task, call, and number of rows of each group.
     list: Vec<(u32, u32, usize)>,
+    /// Group of the previous row.
     last: u32,
 }
 
 impl Groups {
-    /// The group of a row, which is counted.
-    fn of(&mut self, row: &Row) -> u32 {
+    /// Counts a row in its group, and returns the number of the group.
+    fn count(&mut self, row: &Row) -> u32 {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0;
         let key = (row.task, u32::from(row.call) << 1 | compat);
         let last = self.list.get(self.last as usize);
@@ -77,7 +83,8 @@ impl Groups {
         self.last
     }
 
-    /// Where each begins when they stand in the order of `key`, which is by task, and then by call; and where the last ends.
+    /// Returns the position of each group's first row, and the number of rows. Groups are sorted by the `key` of their
+    /// task, then by task and call.
     fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> (Vec<usize>, usize) {
         let mut sorted: Vec<usize> = (0..self.list.len()).collect();
         sorted.sort_by_cached_key(|&i| {

@@ -1,17 +1,18 @@
-//! The values of a column before they are encoded: runs, for most columns are the same, or absent, over many rows.
+//! Run-length values of a column, before they are encoded: most columns are equal or null over many rows.
 
-/// A value, and over how many rows it is the same. Text is told by its index in the batch's strings, truth by 0 and 1.
+/// A value, and the number of adjacent rows that have this value. Text is an index into the batch's strings, a boolean
+/// is 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     value: i64,
-    /// Rows in the low bits; the highest says that there is no value.
+    /// Number of rows in the low 31 bits. The highest bit marks a run of nulls.
     rows: u32,
 }
 
 const NULL: u32 = 1 << 31;
 
 impl Run {
-    /// A run of `rows` rows, of which a batch has far fewer than 2^31.
+    /// Creates a run of `rows` rows. A batch has far fewer than 2^31 rows.
     pub(crate) fn new(value: Option<i64>, rows: usize) -> Run {
         let null = if value.is_none() { NULL } else { 0 };
         Run {
@@ -20,28 +21,27 @@ impl Run {
         }
     }
 
-    /// None: null.
+    /// Returns the value; `None` is null.
     pub(crate) fn value(self) -> Option<i64> {
         (self.rows & NULL == 0).then_some(self.value)
     }
 
-    /// How many rows it has.
     pub(crate) fn rows(self) -> usize {
         (self.rows & !NULL) as usize
     }
 }
 
-/// The values of a column.
+/// The values of a column, as runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Series {
-    /// Neighbours differ.
+    /// Adjacent runs have different values.
     runs: Vec<Run>,
     rows: usize,
     nulls: usize,
 }
 
 impl Series {
-    /// Adds rows that have the same value, or none.
+    /// Appends `rows` rows of the same value, or nulls.
     pub(crate) fn push(&mut self, value: Option<i64>, rows: usize) {
         if rows == 0 {
             return;
@@ -59,99 +59,100 @@ impl Series {
         }
     }
 
-    /// The runs.
     pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// How many runs there is room for.
+    /// Returns the number of runs that the allocated memory has space for.
     pub(crate) fn capacity(&self) -> usize {
         self.runs.capacity()
     }
 
-    /// How many rows there are.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many rows have no value.
+    /// Returns the number of rows that are null.
     pub(crate) fn nulls(&self) -> usize {
         self.nulls
     }
 
-    /// The value of each row.
+    /// Returns the value of each row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Option<i64>> {
         let each = |run: &Run| std::iter::repeat_n(run.value(), run.rows());
         self.runs.iter().flat_map(each)
     }
 
-    /// The runs of up to `rows` rows each time: those of a page.
+    /// Divides the column into pages of `rows` rows.
     pub(crate) fn pages(&self, rows: usize) -> Pages<'_> {
         Pages {
             runs: &self.runs,
-            taken: 0,
+            consumed: 0,
             rows,
         }
     }
 
-    /// Has no rows any more, and keeps its memory for others.
+    /// Removes all rows and keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
         self.runs.clear();
         (self.rows, self.nulls) = (0, 0);
     }
 }
 
-/// A column, a page at a time.
+/// A cursor that reads a column page by page.
 #[derive(Debug)]
 pub(crate) struct Pages<'a> {
-    /// Those that are left.
+    /// Runs that have not been returned completely.
     runs: &'a [Run],
-    /// Rows of the first of them that are taken.
-    taken: usize,
+    /// Rows of the first run that have been returned.
+    consumed: usize,
     rows: usize,
 }
 
 impl Pages<'_> {
-    /// Makes `page` the runs of the next one; false: there is none.
+    /// Sets `page` to the runs of the next page. Returns false after the last page.
     pub(crate) fn next(&mut self, page: &mut Vec<Run>) -> bool {
         page.clear();
-        let mut left = self.rows;
-        while left > 0
+        let mut missing = self.rows;
+        while missing > 0
             && let Some(run) = self.runs.first()
         {
-            let rows = (run.rows() - self.taken).min(left);
+            let rows = (run.rows() - self.consumed).min(missing);
             page.push(Run::new(run.value(), rows));
-            left -= rows;
-            self.taken += rows;
-            if self.taken == run.rows() {
-                (self.runs, self.taken) = (&self.runs[1..], 0);
+            missing -= rows;
+            self.consumed += rows;
+            if self.consumed == run.rows() {
+                (self.runs, self.consumed) = (&self.runs[1..], 0);
             }
         }
         !page.is_empty()
     }
 }
 
-/// The stretches over which none of `columns`, which have as many rows, changes: their values, and the rows.
-pub(crate) fn stretches(columns: &[&[Run]], mut each: impl FnMut(&[Option<i64>], usize)) {
-    let mut rest: Vec<_> = columns.iter().map(|runs| runs.iter()).collect();
-    let mut left = vec![0; columns.len()];
+/// Calls `each` for every range of rows over which none of `columns` changes, with the values and the number of rows.
+/// All columns have the same number of rows.
+pub(crate) fn for_each_common_run(columns: &[&[Run]], mut each: impl FnMut(&[Option<i64>], usize)) {
+    let mut runs: Vec<_> = columns.iter().map(|runs| runs.iter()).collect();
+    let mut remaining = vec![0; columns.len()];
     let mut values = vec![None; columns.len()];
     loop {
         let mut rows = usize::MAX;
         for i in 0..columns.len() {
-            if left[i] == 0 {
-                let Some(run) = rest[i].next() else {
+            if remaining[i] == 0 {
+                let Some(run) = runs[i].next() else {
                     return;
                 };
-                (values[i], left[i]) = (run.value(), run.rows());
+                (values[i], remaining[i]) = (run.value(), run.rows());
             }
-            rows = rows.min(left[i]);
+            rows = rows.min(remaining[i]);
         }
         if columns.is_empty() {
             return;
         }
         each(&values, rows);
-        left.iter_mut().for_each(|left| *left -= rows);
+        remaining
+            .iter_mut()
+            .for_each(|remaining| *remaining -= rows);
     }
 }
 
@@ -168,20 +169,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_ends_where_a_column_changes() {
+    fn a_common_run_ends_where_any_column_changes() {
         let column = |values: &[i64]| -> Series { values.iter().copied().map(Some).collect() };
         let (a, b) = (column(&[1, 1, 1, 2, 2]), column(&[5, 6, 6, 6, 6]));
         let mut found = vec![];
-        stretches(&[a.runs(), b.runs()], |values, rows| {
+        for_each_common_run(&[a.runs(), b.runs()], |values, rows| {
             found.push((values[0], values[1], rows));
         });
-        let some = |a, b, rows| (Some(a), Some(b), rows);
-        assert_eq!(found, [some(1, 5, 1), some(1, 6, 2), some(2, 6, 2)]);
-        stretches(&[], |_, _| panic!("there are no columns"));
+        let run = |a, b, rows| (Some(a), Some(b), rows);
+        assert_eq!(found, [run(1, 5, 1), run(1, 6, 2), run(2, 6, 2)]);
+        for_each_common_run(&[], |_, _| panic!("there are no columns"));
     }
 
     #[test]
-    fn neighbours_are_one_run_and_pages_cut_it() {
+    fn equal_adjacent_values_are_one_run_and_pages_divide_runs() {
         let values = [Some(7), Some(7), None, None, Some(8), Some(7)];
         let series: Series = values.into_iter().collect();
         assert_eq!(series.runs().len(), 4);

@@ -1,4 +1,5 @@
-//! Single rows, value by value: those that are kept of what is gone, and those that say what is missing.
+//! Rows that are created one at a time, from values: gap rows, and the rows of live containers and processes that were
+//! evicted from the ring.
 
 use std::sync::Arc;
 
@@ -8,25 +9,22 @@ use crate::rows::Events;
 use crate::rows::batch::Strings;
 use crate::rows::runs::Series;
 
-/// A value; text is any text, truth 0 or 1.
+/// A value of a column. A boolean is the number 0 or 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Of a column that is not text.
     Number(i64),
-    /// Of one that is.
     Text(Arc<str>),
 }
 
-/// Rows that are put together one by one.
+/// Rows that are built one at a time.
 pub(crate) struct SingleRows {
     rows: usize,
     strings: Strings,
-    /// By column.
+    /// One entry per column of [`COLUMNS`].
     series: Vec<Series>,
 }
 
 impl SingleRows {
-    /// None yet.
     pub(crate) fn new() -> SingleRows {
         SingleRows {
             rows: 0,
@@ -35,7 +33,7 @@ impl SingleRows {
         }
     }
 
-    /// Adds a row that has these values, and no others, by column.
+    /// Appends a row with these values, each with the index of its column. All other columns are null.
     pub(crate) fn push(&mut self, values: &[(usize, Value)]) {
         for (i, series) in self.series.iter_mut().enumerate() {
             let value = values.iter().find(|(column, _)| *column == i);

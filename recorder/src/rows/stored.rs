@@ -1,4 +1,4 @@
-//! Rows that were kept in the journal's form, as sinks take them.
+//! Rows that were stored in the journal's form and read back, as columns for a sink.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,27 +11,26 @@ use crate::rows::Events;
 use crate::rows::batch::Strings;
 use crate::rows::runs::Series;
 
-/// Rows that were kept.
+/// Rows that were read back, in one or more record batches.
 #[derive(Default)]
 pub(crate) struct StoredRows {
-    parts: Vec<StoredBatch>,
+    batches: Vec<StoredBatch>,
     strings: Strings,
     rows: usize,
 }
 
 struct StoredBatch {
     batch: RecordBatch,
-    /// For each column of text what its dictionary's values are in [`StoredRows::strings`].
+    /// For each text column, the index in [`StoredRows::strings`] of each value of its dictionary.
     texts: FxHashMap<String, Vec<i64>>,
 }
 
 impl StoredRows {
-    /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
         self.rows
     }
 
-    /// Adds a batch in the form of the journal's.
+    /// Appends a record batch in the journal's form.
     pub(crate) fn push(&mut self, batch: RecordBatch) {
         let mut texts = FxHashMap::default();
         let schema = batch.schema();
@@ -43,17 +42,17 @@ impl StoredRows {
             }
         }
         self.rows += batch.num_rows();
-        self.parts.push(StoredBatch { batch, texts });
+        self.batches.push(StoredBatch { batch, texts });
     }
 
-    /// The values of some rows of a column.
-    fn some(&self, name: &str, rows: Range<usize>) -> Series {
+    /// Returns the values of a column in a range of rows.
+    fn column_in(&self, name: &str, rows: Range<usize>) -> Series {
         let (mut series, mut before) = (Series::default(), 0);
-        for part in &self.parts {
-            let until = before + part.batch.num_rows();
+        for stored in &self.batches {
+            let until = before + stored.batch.num_rows();
             let (from, to) = (rows.start.max(before), rows.end.min(until));
             if from < to {
-                part.column(name, from - before..to - before, &mut series);
+                stored.append_column(name, from - before..to - before, &mut series);
             }
             before = until;
         }
@@ -62,8 +61,8 @@ impl StoredRows {
 }
 
 impl StoredBatch {
-    /// Adds the values of some rows of a column.
-    fn column(&self, name: &str, rows: Range<usize>, series: &mut Series) {
+    /// Appends the values of a column in a range of rows.
+    fn append_column(&self, name: &str, rows: Range<usize>, series: &mut Series) {
         let Some(column) = self.batch.column_by_name(name) else {
             series.push(None, rows.len());
             return;
@@ -115,17 +114,17 @@ impl Events for StoredRows {
     }
 
     fn column(&self, name: &str) -> Series {
-        self.some(name, 0..self.rows)
+        self.column_in(name, 0..self.rows)
     }
 
     fn slice(&self, rows: Range<usize>) -> Option<Box<dyn Events + '_>> {
-        Some(Box::new(StoredView { kept: self, rows }))
+        Some(Box::new(StoredView { stored: self, rows }))
     }
 }
 
-/// Some of the rows.
+/// A range of the rows.
 struct StoredView<'a> {
-    kept: &'a StoredRows,
+    stored: &'a StoredRows,
     rows: Range<usize>,
 }
 
@@ -135,10 +134,10 @@ impl Events for StoredView<'_> {
     }
 
     fn strings(&self) -> &[Arc<str>] {
-        self.kept.strings()
+        self.stored.strings()
     }
 
     fn column(&self, name: &str) -> Series {
-        self.kept.some(name, self.rows.clone())
+        self.stored.column_in(name, self.rows.clone())
     }
 }

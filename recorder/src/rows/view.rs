@@ -1,4 +1,7 @@
-//! The values of a column, of all rows of a batch or of some.
+//! The columns of a batch, or of a range of its rows.
+//!
+//! [`ColumnsView::column`] is the list of all columns by name, and of the function that computes each: by run of one
+//! thread and call, by object, or by row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,31 +10,33 @@ use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
 use crate::rows::batch::{CallDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row, Task};
-use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, some};
+use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
 
-/// Some neighbouring rows of a batch, in the order of the file.
+/// A range of the rows of a batch, in the order of the file.
 pub(crate) struct ColumnsView<'a> {
     columns: &'a Columns,
     rows: Range<usize>,
+    /// Runs that overlap `rows`.
     runs: &'a [ThreadRun],
+    /// Runs of one object that overlap `rows`.
     objects: &'a [(u32, Span)],
 }
 
-/// Those of `all`, which follow each other, that have some of `rows`.
-fn within<'a, T>(all: &'a [T], rows: &Range<usize>, of: impl Fn(&T) -> &Span) -> &'a [T] {
-    let from = all.partition_point(|one| of(one).end as usize <= rows.start);
-    let until = all.partition_point(|one| (of(one).start as usize) < rows.end);
-    &all[from..until]
+/// Returns the runs that overlap `rows`. `runs` are adjacent and ascending.
+fn overlapping<'a, T>(runs: &'a [T], rows: &Range<usize>, span: impl Fn(&T) -> &Span) -> &'a [T] {
+    let from = runs.partition_point(|run| span(run).end as usize <= rows.start);
+    let until = runs.partition_point(|run| (span(run).start as usize) < rows.end);
+    &runs[from..until]
 }
 
 impl<'a> ColumnsView<'a> {
     pub(super) fn new(columns: &'a Columns, rows: Range<usize>) -> ColumnsView<'a> {
         ColumnsView {
             columns,
-            runs: within(&columns.runs, &rows, |run| &run.rows),
-            objects: within(&columns.objects, &rows, |(_, rows)| rows),
+            runs: overlapping(&columns.runs, &rows, |run| &run.rows),
+            objects: overlapping(&columns.objects, &rows, |(_, rows)| rows),
             rows,
         }
     }
@@ -55,11 +60,11 @@ impl Events for Columns {
     }
 
     fn take_buffer(&self, rows: usize) -> Series {
-        self.room.take_buffer(rows)
+        self.buffers.take_buffer(rows)
     }
 
     fn return_buffer(&self, series: Series) {
-        self.room.return_buffer(series);
+        self.buffers.return_buffer(series);
     }
 }
 
@@ -77,7 +82,7 @@ impl Events for ColumnsView<'_> {
             "time" => self.by_row(|r| Some(r.time)),
             "seq" => {
                 let mut series = self.take_buffer(self.rows.len());
-                for i in &self.columns.room.order[self.rows.clone()] {
+                for i in &self.columns.buffers.order[self.rows.clone()] {
                     series.push(
                         Some((self.columns.batch.first_seq + u64::from(*i)) as i64),
                         1,
@@ -89,23 +94,23 @@ impl Events for ColumnsView<'_> {
             "ret" => self.by_row(ret),
             "compat" => self.by_run(|r| Some(compat(r)?.into())),
             "denied" => self.by_row(|r| Some(flag(r, sys_flag::SYS_DENIED)?.into())),
-            "arg0" => self.arg(0),
-            "arg1" => self.arg(1),
-            "arg2" => self.arg(2),
-            "arg3" => self.arg(3),
-            "arg4" => self.arg(4),
-            "arg5" => self.arg(5),
+            "arg0" => self.by_arg(0),
+            "arg1" => self.by_arg(1),
+            "arg2" => self.by_arg(2),
+            "arg3" => self.by_arg(3),
+            "arg4" => self.by_arg(4),
+            "arg5" => self.by_arg(5),
             "flags" => self.by_call(
                 |call, run| call.flags.is_some() || run.has_details,
                 |call, r| match call.flags {
-                    Some(i) => self.columns.value(call, i, r),
+                    Some(i) => self.columns.arg(call, i, r),
                     None => self.columns.call_detail(r)?.flags,
                 },
             ),
             "mode" => self.by_call(
                 |call, run| call.mode.is_some() || run.has_details,
                 |call, r| match call.mode {
-                    Some(i) => Some(self.columns.value(call, i, r)? & 0o7777),
+                    Some(i) => Some(self.columns.arg(call, i, r)? & 0o7777),
                     None => self.columns.call_detail(r)?.mode.map(Into::into),
                 },
             ),
@@ -121,22 +126,7 @@ impl Events for ColumnsView<'_> {
                 |_, _| true,
                 |call, r| self.columns.fd(call, r).map(Into::into),
             ),
-            "inode" => self.by_object(|o| Some(o.inode? as i64)),
-            "lost" => self.by_event_detail(|n| n.lost),
-            "cpu" => self.by_event_detail(|n| n.cpu.map(Into::into)),
-            "calls" => self.by_event_detail(|n| Some(n.counted.as_ref()?.calls)),
-            "errors" => self.by_event_detail(|n| Some(n.counted.as_ref()?.errors)),
-            "pid" => self.task(|t| t.pid),
-            "tid" => self.task(|t| t.tid),
-            "ppid" => self.task(|t| t.ppid),
-            "ns_pid" => self.task(|t| t.ns_pid),
-            "uid" => self.task(|t| t.uid),
-            "local_port" => self.by_endpoints(|e| e.local_port.map(Into::into)),
-            "peer_port" => self.by_endpoints(|e| e.peer_port.map(Into::into)),
-            "child_pid" => self.by_call_detail(|n| n.child_pid.map(Into::into)),
-            "exit_code" => self.by_event_detail(|n| n.exit_code.map(Into::into)),
-            "exit_signal" => self.by_event_detail(|n| n.exit_signal.map(Into::into)),
-            _ => self.text_series(name),
+            _ => self.referenced_number(name),
         }
     }
 
@@ -150,7 +140,30 @@ impl Events for ColumnsView<'_> {
 }
 
 impl ColumnsView<'_> {
-    fn text_series(&self, name: &str) -> Series {
+    /// Computes a numeric column of a thread, an object or an event detail; a text column for all other names.
+    fn referenced_number(&self, name: &str) -> Series {
+        match name {
+            "inode" => self.by_object(|o| Some(o.inode? as i64)),
+            "lost" => self.by_event_detail(|n| n.lost),
+            "cpu" => self.by_event_detail(|n| n.cpu.map(Into::into)),
+            "calls" => self.by_event_detail(|n| Some(n.counted.as_ref()?.calls)),
+            "errors" => self.by_event_detail(|n| Some(n.counted.as_ref()?.errors)),
+            "pid" => self.by_task(|t| t.pid),
+            "tid" => self.by_task(|t| t.tid),
+            "ppid" => self.by_task(|t| t.ppid),
+            "ns_pid" => self.by_task(|t| t.ns_pid),
+            "uid" => self.by_task(|t| t.uid),
+            "local_port" => self.by_endpoints(|e| e.local_port.map(Into::into)),
+            "peer_port" => self.by_endpoints(|e| e.peer_port.map(Into::into)),
+            "child_pid" => self.by_call_detail(|n| n.child_pid.map(Into::into)),
+            "exit_code" => self.by_event_detail(|n| n.exit_code.map(Into::into)),
+            "exit_signal" => self.by_event_detail(|n| n.exit_signal.map(Into::into)),
+            _ => self.text(name),
+        }
+    }
+
+    /// Computes a text column; null for an unknown name.
+    fn text(&self, name: &str) -> Series {
         let container = |r: &Row| {
             let index = self.columns.batch.container(r) as usize;
             self.columns
@@ -160,67 +173,69 @@ impl ColumnsView<'_> {
                 .unwrap_or((NONE, NONE))
         };
         match name {
-            "container" => self.by_run(|r| some(container(r).0)),
-            "container_id" => self.by_run(|r| some(container(r).1)),
-            "host" => self.by_run(|_| some(self.columns.host)),
-            "comm" => self.by_run(|r| match self.columns.task_of(r) {
-                Some(task) => some(task.comm),
-                None => some(self.columns.counted(r)?.comm),
+            "container" => self.by_run(|r| text_value(container(r).0)),
+            "container_id" => self.by_run(|r| text_value(container(r).1)),
+            "host" => self.by_run(|_| text_value(self.columns.host)),
+            "comm" => self.by_run(|r| match self.columns.task(r) {
+                Some(task) => text_value(task.comm),
+                None => text_value(self.columns.counted(r)?.comm),
             }),
-            "exe" => self.by_run(|r| some(self.columns.task_of(r)?.exe)),
-            "kind" => self.by_run(|r| some(self.columns.kinds[r.kind as usize])),
+            "exe" => self.by_run(|r| text_value(self.columns.task(r)?.exe)),
+            "kind" => self.by_run(|r| text_value(self.columns.kinds[r.kind as usize])),
             "action" => self.by_run(|r| {
                 self.columns
-                    .word(self.columns.batch.event_detail(r)?.action)
+                    .interned(self.columns.batch.event_detail(r)?.action)
             }),
             "class" => self.by_run(|r| match self.columns.call(r) {
-                Some(call) => self.columns.word(call.class),
-                None => self.columns.word(self.columns.batch.event_detail(r)?.class),
+                Some(call) => self.columns.interned(call.class),
+                None => self
+                    .columns
+                    .interned(self.columns.batch.event_detail(r)?.class),
             }),
-            "syscall" => self.by_run(|r| self.columns.word(&self.columns.call(r)?.name)),
+            "syscall" => self.by_run(|r| self.columns.interned(&self.columns.call(r)?.name)),
             "error" => self.by_row(|r| {
                 let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
-                some(*self.columns.errors.get(usize::try_from(number).ok()?)?)
+                text_value(*self.columns.errnos.get(usize::try_from(number).ok()?)?)
             }),
             "path" => self.by_row(|r| match self.columns.object(r) {
-                Some(object) if object.path != NONE => some(object.path),
-                _ => some(self.columns.call_detail(r)?.path),
+                Some(object) if object.path != NONE => text_value(object.path),
+                _ => text_value(self.columns.call_detail(r)?.path),
             }),
-            "path_arg" => self.by_call_detail(|n| some(n.path_arg)),
-            "path2" => self.by_call_detail(|n| some(n.path2)),
-            "argv" => self.by_call_detail(|n| some(n.argv)),
-            "latency" => self.by_event_detail(|n| some(n.counted.as_ref()?.latency)),
-            "dev" => self.by_object(|o| some(o.dev)),
-            "family" => self.by_endpoints(|e| some(e.family)),
-            "protocol" => self.by_endpoints(|e| some(e.protocol)),
-            "local_addr" => self.by_endpoints(|e| some(e.local_addr)),
-            "peer_addr" => self.by_endpoints(|e| some(e.peer_addr)),
-            "peer_path" => self.by_endpoints(|e| some(e.peer_path)),
-            "dns_name" => self.by_endpoints(|e| some(e.dns_name)),
-            "image" => self.described(|d| &d.image),
-            "runtime" => self.described(|d| &d.runtime),
-            "pod" => self.described(|d| &d.pod),
-            "namespace" => self.described(|d| &d.namespace),
-            "labels" => self.described(|d| &d.labels),
-            // A column that is forgotten here is null, and a test fails.
+            "path_arg" => self.by_call_detail(|n| text_value(n.path_arg)),
+            "path2" => self.by_call_detail(|n| text_value(n.path2)),
+            "argv" => self.by_call_detail(|n| text_value(n.argv)),
+            "latency" => self.by_event_detail(|n| text_value(n.counted.as_ref()?.latency)),
+            "dev" => self.by_object(|o| text_value(o.dev)),
+            "family" => self.by_endpoints(|e| text_value(e.family)),
+            "protocol" => self.by_endpoints(|e| text_value(e.protocol)),
+            "local_addr" => self.by_endpoints(|e| text_value(e.local_addr)),
+            "peer_addr" => self.by_endpoints(|e| text_value(e.peer_addr)),
+            "peer_path" => self.by_endpoints(|e| text_value(e.peer_path)),
+            "dns_name" => self.by_endpoints(|e| text_value(e.dns_name)),
+            "image" => self.by_container_facts(|d| &d.image),
+            "runtime" => self.by_container_facts(|d| &d.runtime),
+            "pod" => self.by_container_facts(|d| &d.pod),
+            "namespace" => self.by_container_facts(|d| &d.namespace),
+            "labels" => self.by_container_facts(|d| &d.labels),
+            // A test fails if a column of the schema is missing here and thus always null.
             _ => self.by_run(|_| None),
         }
     }
 
-    /// What of some rows is in it.
-    fn inside(&self, rows: &Span) -> Range<usize> {
+    /// Returns the rows of a run that are in the view.
+    fn clip(&self, rows: &Span) -> Range<usize> {
         self.rows.start.max(rows.start as usize)..self.rows.end.min(rows.end as usize)
     }
 
-    /// The runs, with those of their rows that are in it.
+    /// Returns each run, with its rows that are in the view.
     fn runs(&self) -> impl Iterator<Item = (&ThreadRun, &[Row])> {
-        let rows = |run: &ThreadRun| self.inside(&run.rows);
+        let rows = |run: &ThreadRun| self.clip(&run.rows);
         self.runs
             .iter()
             .map(move |run| (run, &self.columns.rows[rows(run)]))
     }
 
-    /// A column that is the same over a run.
+    /// Computes a column that is equal over each run of one thread and call.
     fn by_run(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
         let mut series = self.take_buffer(self.rows.len());
         for (_, rows) in self.runs() {
@@ -229,7 +244,7 @@ impl ColumnsView<'_> {
         series
     }
 
-    /// A column of its own for each row.
+    /// Computes a column row by row.
     fn by_row(&self, get: impl Fn(&Row) -> Option<i64>) -> Series {
         let mut series = self.take_buffer(self.rows.len());
         let rows = &self.columns.rows[self.rows.clone()];
@@ -237,8 +252,8 @@ impl ColumnsView<'_> {
         series
     }
 
-    /// A column of its own for each row of some runs.
-    fn by_row_where(
+    /// Computes a column row by row in the runs for which `has` is true; the column is null in all others.
+    fn by_row_in(
         &self,
         has: impl Fn(&ThreadRun) -> bool,
         get: impl Fn(&Row) -> Option<i64>,
@@ -254,29 +269,29 @@ impl ColumnsView<'_> {
         series
     }
 
-    /// A column of what only some calls have.
+    /// Computes a column of [`CallDetail`].
     fn by_call_detail(&self, get: impl Fn(&CallDetail) -> Option<i64>) -> Series {
-        self.by_row_where(|run| run.has_details, |r| get(self.columns.call_detail(r)?))
+        self.by_row_in(|run| run.has_details, |r| get(self.columns.call_detail(r)?))
     }
 
-    /// A column of what rows say that are not about calls.
+    /// Computes a column of [`EventDetail`].
     fn by_event_detail(&self, get: impl Fn(&EventDetail) -> Option<i64>) -> Series {
         let has =
             |run: &ThreadRun| self.columns.rows[run.rows.start as usize].kind != EventKind::Syscall;
-        self.by_row_where(has, |r| get(self.columns.batch.event_detail(r)?))
+        self.by_row_in(has, |r| get(self.columns.batch.event_detail(r)?))
     }
 
-    /// A column of what an object is.
+    /// Computes a column of the file or socket that the call refers to.
     fn by_object(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
         let mut series = self.take_buffer(self.rows.len());
         for (object, rows) in self.objects {
             let object = self.columns.batch.objects.get(*object as usize);
-            series.push(object.and_then(&get), self.inside(rows).len());
+            series.push(object.and_then(&get), self.clip(rows).len());
         }
         series
     }
 
-    /// A column of what a socket is.
+    /// Computes a column of a socket's endpoints.
     fn by_endpoints(&self, get: impl Fn(&Endpoints) -> Option<i64>) -> Series {
         self.by_object(|object| {
             get(self
@@ -287,7 +302,7 @@ impl ColumnsView<'_> {
         })
     }
 
-    /// A column of calls, of which only some have it.
+    /// Computes a column row by row in the runs of calls for which `has` is true; the column is null in all others.
     fn by_call(
         &self,
         has: impl Fn(&CallInfo, &ThreadRun) -> bool,
@@ -303,21 +318,24 @@ impl ColumnsView<'_> {
         series
     }
 
-    fn arg(&self, i: usize) -> Series {
+    /// Computes the column of argument `i`.
+    fn by_arg(&self, i: usize) -> Series {
         self.by_call(
             |call, _| call.has_arg(i),
-            |call, r| self.columns.value(call, i, r),
+            |call, r| self.columns.arg(call, i, r),
         )
     }
 
-    fn task(&self, get: impl Fn(&Task) -> u32) -> Series {
-        self.by_run(|r| Some(get(self.columns.task_of(r)?).into()))
+    /// Computes a numeric column of the thread.
+    fn by_task(&self, get: impl Fn(&Task) -> u32) -> Series {
+        self.by_run(|r| Some(get(self.columns.task(r)?).into()))
     }
 
-    fn described(&self, get: impl Fn(&ContainerFacts) -> &Option<String>) -> Series {
+    /// Computes a text column of the description of a container.
+    fn by_container_facts(&self, get: impl Fn(&ContainerFacts) -> &Option<String>) -> Series {
         self.by_run(|r| {
-            let description = self.columns.batch.event_detail(r)?.description.as_deref()?;
-            self.columns.word(get(description).as_deref()?)
+            let facts = self.columns.batch.event_detail(r)?.description.as_deref()?;
+            self.columns.interned(get(facts).as_deref()?)
         })
     }
 }

@@ -164,7 +164,7 @@ impl LiveRecording {
         self.send_verdicts(true);
         self.kernel.attach()?;
         self.losses_read_ns = boot_now();
-        self.kernel.begin(self.losses_read_ns);
+        self.kernel.set_begin_time(self.losses_read_ns);
         Ok(())
     }
 
@@ -224,11 +224,11 @@ impl LiveRecording {
             capture_buffer,
             ..
         } = self;
-        kernel.look();
+        kernel.update_rings();
         if let Some(raw) = raw {
             for (cpu, ring) in (0u16..).zip(&mut kernel.rings) {
                 capture_buffer.clear();
-                ring.copy(capture_buffer);
+                ring.append_unread(capture_buffer);
                 if !capture_buffer.is_empty() {
                     raw.ring(cpu, capture_buffer)
                         .context("cannot write the raw capture")?;
@@ -281,7 +281,7 @@ impl LiveRecording {
     fn read_losses(&mut self, until: u64) -> Vec<Note> {
         let since = std::mem::replace(&mut self.losses_read_ns, until);
         if let Some(shedder) = &mut self.shedder {
-            self.kernel.shed(shedder.update());
+            self.kernel.set_shed_level(shedder.update());
         }
         if self.kernel.programs_skipped() {
             let first = self.skipped_span.map_or(since, |(first, _)| first);
@@ -429,7 +429,7 @@ impl LiveRecording {
                 let loss = Loss {
                     cgroup: 0,
                     class: None,
-                    why: Cause::NotRun,
+                    cause: Cause::NotRun,
                     cpu: None,
                     events,
                 };

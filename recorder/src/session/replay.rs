@@ -99,7 +99,7 @@ impl Replay {
                 print(&self.report, notices);
                 let mut progress = self.pipeline.progress();
                 self.upkeep.iter().for_each(|u| u.add_to(&mut progress));
-                self.report.serve(&progress);
+                self.report.update_metrics(&progress);
             }
             CaptureFrame::Note(note) => self.pipeline.note(&note),
         }

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::records::loss::{Cause, Faults, Misses};
 use crate::records::machine::Machine;
 use crate::rows::Events;
-use crate::rows::runs::stretches;
+use crate::rows::runs::for_each_common_run;
 
 /// Counts of events and losses, and facts about the recorded machine.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +89,7 @@ impl Summary {
             Some(&**text)
         };
         let runs = [class.runs(), cause.runs(), lost.runs()];
-        stretches(&runs, |values, rows| {
+        for_each_common_run(&runs, |values, rows| {
             let Some(lost) = values[2] else { return };
             let class = text(values[0]).and_then(Class::from_name);
             let class = class.unwrap_or(Class::Other).as_str();
