@@ -21,7 +21,7 @@
  * All programs but on_fork write records into `rings`. Events and data that are missing are counted in `losses` and
  * `misses`. `plans` and `uring_plans` are variables in .rodata, not maps of their own.
  *
- * How data flows between the kernel side and user space:
+ * The data flow between the kernel side and user space:
  *
  *        kernel side                                                             user space
  *

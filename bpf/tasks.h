@@ -132,7 +132,7 @@ VERIFIED_ONCE int refresh_current_state(struct task_state *t)
 	return 0;
 }
 
-/* Likewise, for a thread that the kernel created in a process: the thread gets the comm of the process. */
+/* Refreshes the state of a thread that the kernel created in a process: the thread gets the comm of the process. */
 VERIFIED_ONCE int refresh_worker_state(struct task_state *t)
 {
 	struct task_struct *task = UNTRUSTED(get_current_task());

@@ -239,7 +239,9 @@ struct cgroup_info {
 	__u32 pad;
 };
 
-/* How a syscall is recorded; made in user space from the syscall table. Argument numbers count from 1; 0 means none. */
+/* The plan by which a syscall is recorded; made in user space from the syscall table. Argument numbers count from 1; 0
+ * means none.
+ */
 struct plan {
 	__u8 flags; /* PLAN_* */
 	__u8 nargs;
@@ -261,7 +263,7 @@ struct plan {
 	__u8 kept; /* dropped at shed levels above this: see `shed_level` */
 };
 
-/* Which calls are dropped first when a ring fills up. */
+/* The order in which calls are dropped when a ring fills up. */
 enum rank {
 	RANK_CHEAP, /* calls that are frequent and say little */
 	RANK_USUAL,

@@ -75,7 +75,7 @@ impl Destination {
     }
 }
 
-/// How the files of a recording are written.
+/// Options of the files of a recording.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileOptions {
     /// Whether an existing file is overwritten.

@@ -7,7 +7,7 @@ use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
 use crate::support::random::Random;
 use crate::support::refusal::refused;
-use crate::support::replay::{fixture, replay};
+use crate::support::replay::{fixture, record_fixture, replay};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -155,6 +155,19 @@ fn recover_turns_an_unclosed_recording_into_a_plain_file() {
     };
     let without_name = |path: &Path| answers(path).replace(path.to_str().unwrap(), "");
     assert_eq!(without_name(&path), without_name(&copy));
+}
+
+#[test]
+fn recover_removes_the_journal_of_a_segment_that_was_closed_but_not_renamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("segment.parquet");
+    record_fixture(&closed, &[]);
+    let open = dir.path().join("segment.parquet.open");
+    std::fs::rename(&closed, &open).unwrap();
+    let journal = dir.path().join("segment.parquet.open.journal");
+    std::fs::write(&journal, "").unwrap();
+    succeeds(ctrace_query().arg("recover").arg(&open));
+    assert!(closed.exists() && !open.exists() && !journal.exists());
 }
 
 /// Checks that another Parquet reader finds the page index and the metadata.

@@ -39,7 +39,7 @@ impl CellKind {
     }
 }
 
-/// How the cells of a column are shortened without loss.
+/// A way to shorten the cells of a column without loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shortening {
     None,

@@ -40,7 +40,8 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
     if is_closed && recovery.output.is_none() && names::is_open(from) {
-        // The recorder was killed after it wrote the footer, and before it renamed the file.
+        // The recorder was killed after it wrote the footer, and before it removed the journal or renamed the file.
+        let _ = std::fs::remove_file(journal::path(from));
         let to = names::rename_finished(from).with_context(|| format!("cannot rename {name}"))?;
         messages::status("recovered", &to.display().to_string());
         return Ok(());

@@ -174,7 +174,7 @@ struct TriggerTable {
 // SAFETY: SQLite expects `base` as the first field, and `repr(C)` keeps the fields in this order.
 unsafe impl<'table> VTab<'table> for TriggerTable {
     type Aux = SharedTable;
-    type Cursor = Cursor<'table>;
+    type Cursor = TriggerCursor<'table>;
 
     fn connect(
         _: &mut VTabConnection,
@@ -207,8 +207,8 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
         Ok(true)
     }
 
-    fn open(&'table mut self) -> rusqlite::Result<Cursor<'table>> {
-        Ok(Cursor {
+    fn open(&'table mut self) -> rusqlite::Result<TriggerCursor<'table>> {
+        Ok(TriggerCursor {
             base: sqlite3_vtab_cursor::default(),
             table_rows: self.rows.clone(),
             rows: Arc::default(),
@@ -219,7 +219,7 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
 }
 
 #[repr(C)]
-struct Cursor<'table> {
+struct TriggerCursor<'table> {
     base: sqlite3_vtab_cursor,
     table_rows: SharedTable,
     rows: Arc<TableRows>,
@@ -228,7 +228,7 @@ struct Cursor<'table> {
 }
 
 // SAFETY: SQLite expects `base` as the first field, and `repr(C)` keeps the fields in this order.
-unsafe impl VTabCursor for Cursor<'_> {
+unsafe impl VTabCursor for TriggerCursor<'_> {
     fn filter(&mut self, _: c_int, _: Option<&str>, _: &Filters<'_>) -> rusqlite::Result<()> {
         let rows = self
             .table_rows

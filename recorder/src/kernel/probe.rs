@@ -43,8 +43,8 @@ fn kernel_version() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// How often the kernel has skipped a program because the same program was active on that CPU. None: the kernel does
-/// not report this number (before Linux 5.12).
+/// Returns the number of times that the kernel has skipped a program because the same program was active on that CPU.
+/// None: the kernel does not report this number (before Linux 5.12).
 fn recursion_misses(program: BorrowedFd<'_>) -> Option<u64> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut bytes = size_of_val(&info) as u32;
@@ -113,7 +113,7 @@ pub(super) fn is_preemptible(btf: &Btf<'_>) -> bool {
     kernel_version() >= PREEMPTIBLE && disable.is_some()
 }
 
-/// How often the kernel has skipped these programs, in total.
+/// Returns the number of times that the kernel has skipped these programs, in total.
 pub(super) fn skipped<const N: usize>(programs: [BorrowedFd<'_>; N]) -> u64 {
     let counts = programs.into_iter().filter_map(recursion_misses);
     counts.sum()

@@ -33,7 +33,8 @@ impl Kernel {
         calls + skipped([progs.on_exit.as_fd()]) + self.uring.unseen(&self.skel)
     }
 
-    /// How often the kernel has skipped a program because a preempted thread of that CPU was inside the same program.
+    /// Returns the number of times that the kernel has skipped a program because a preempted thread of that CPU was inside
+    /// the same program.
     pub(super) fn skipped(&self) -> u64 {
         let progs = &self.skel.progs;
         let all = [

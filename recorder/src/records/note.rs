@@ -8,7 +8,7 @@ use crate::containers::facts::CgroupFact;
 use crate::records::count::Count;
 use crate::records::loss::{Cause, Loss, Misses};
 
-/// How the recorder learnt a fact about a cgroup.
+/// The way in which the recorder learnt a fact about a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FactSource {

@@ -11,7 +11,7 @@ use simple_dns::{Name, Packet, PacketFlag};
 
 /// Names in a generation. Two generations are retained, because the number of a container's queries is unlimited.
 const GENERATION_NAMES: usize = 32_768;
-/// How long an answer applies: longer than the TTL of most answers, because programs cache addresses.
+/// Time in ns for which an answer applies: longer than the TTL of most answers, because programs cache addresses.
 const VALID_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 /// A message to or from a name server.

@@ -132,9 +132,9 @@ struct Store {
     finished: Option<Summary>,
 }
 
-struct Disk(Arc<Mutex<Store>>);
+struct StoreMedium(Arc<Mutex<Store>>);
 
-impl Sink for Disk {
+impl Sink for StoreMedium {
     fn batch_policy(&self) -> BatchPolicy {
         BatchPolicy::batches(1000, None)
     }
@@ -162,7 +162,7 @@ impl Sink for Disk {
 fn spill_keeps_rows_while_the_disk_is_full_and_counts_rows_that_memory_has_no_space_for() {
     let store = Arc::new(Mutex::new(Store::default()));
     let full = |full| store.lock().unwrap().full = full;
-    let sink = Box::new(Disk(store.clone()));
+    let sink = Box::new(StoreMedium(store.clone()));
     let mut spill = Box::new(Spill::with_limits(sink, "host", 100_000, 1_000_000).unwrap());
     let (mut happened, mut rest) = (Summary::default(), 0);
     let mut write = |spill: &mut Spill, name: &str, batches: i64| {

@@ -80,9 +80,9 @@ pub(crate) struct Blob {
     pub(crate) slice: Option<i64>,
 }
 
-/// Groups of rows with the same keys in all facets.
+/// FacetGroups of rows with the same keys in all facets.
 #[derive(Default)]
-struct Groups {
+struct FacetGroups {
     /// The groups by key ids.
     index: FxHashMap<FacetIds, u32>,
     /// The key ids by group.
@@ -139,7 +139,7 @@ impl Rollups {
         let ids = Facet::ALL.into_iter().filter(uses);
         let ids = ids.map(|facet| (facet, facets.ids(facet, piece, self.slice_ns)));
         let ids: Vec<(Facet, Series)> = ids.collect();
-        let mut groups = Groups::new(&ids, piece.take_buffer(piece.rows()));
+        let mut groups = FacetGroups::new(&ids, piece.take_buffer(piece.rows()));
         let rollups = self.rollups.iter();
         let measures = rollups.flat_map(|growing| growing.table.rollup.measures);
         let values = measures.map(|m| (m.column, Series::default()));
@@ -157,7 +157,7 @@ impl Rollups {
     /// Adds the groups of a piece to all rollups. `values` are the columns of the measures.
     fn add_groups(
         &mut self,
-        groups: &Groups,
+        groups: &FacetGroups,
         values: &BTreeMap<&'static str, Series>,
         facets: &PieceFacets<'_>,
     ) {
@@ -264,7 +264,7 @@ impl Rollups {
 }
 
 /// Adds groups to a rollup. Returns the row of each group, [`NONE`] for groups that do not belong to the rollup.
-fn add_to_table(table: &mut RollupTable, groups: &Groups, facets: &PieceFacets<'_>) -> Vec<u32> {
+fn add_to_table(table: &mut RollupTable, groups: &FacetGroups, facets: &PieceFacets<'_>) -> Vec<u32> {
     let measures = table.rollup.measures.iter();
     let measures: Vec<_> = measures.map(|m| groups.aggregates.get(m.column)).collect();
     let mut rows = vec![NONE; groups.ids.len()];
@@ -320,12 +320,12 @@ impl<W: Write> Write for CountingWriter<W> {
     }
 }
 
-impl Groups {
-    /// Groups rows by the key ids of all facets. `rows` is an empty series for the result.
-    fn new(facets: &[(Facet, Series)], rows: Series) -> Groups {
-        let mut groups = Groups {
+impl FacetGroups {
+    /// FacetGroups rows by the key ids of all facets. `rows` is an empty series for the result.
+    fn new(facets: &[(Facet, Series)], rows: Series) -> FacetGroups {
+        let mut groups = FacetGroups {
             rows,
-            ..Groups::default()
+            ..FacetGroups::default()
         };
         let runs: Vec<&[Run]> = facets.iter().map(|(_, series)| series.runs()).collect();
         for_each_common_run(&runs, |values, length| {

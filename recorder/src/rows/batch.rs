@@ -255,7 +255,7 @@ pub(crate) struct ContainerName {
 /// Rows of events, and the lists that they refer to by index.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// How much of each list has been cut off in parts.
+    /// Lengths that have been cut off each list in parts.
     pub(crate) cut: CutLengths,
     /// Rows in the order in which their events ended.
     pub(crate) rows: Vec<Row>,

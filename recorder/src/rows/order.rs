@@ -35,7 +35,7 @@ pub(crate) fn order(
         return;
     }
     // A counting sort: count the rows of each group, compute where each group starts, place the rows.
-    let mut groups = Groups::default();
+    let mut groups = CallGroups::default();
     group_of.clear();
     group_of.extend(rows.iter().map(|row| match is_recorded(row) {
         true => groups.count(row),
@@ -58,7 +58,7 @@ pub(crate) fn order(
 
 /// Pairs of thread and call, numbered in the order of their first rows.
 #[derive(Default)]
-struct Groups {
+struct CallGroups {
     numbers: FxHashMap<(u32, u32), u32>,
     /// Task, call, and number of rows of each group.
     list: Vec<(u32, u32, usize)>,
@@ -66,7 +66,7 @@ struct Groups {
     last: u32,
 }
 
-impl Groups {
+impl CallGroups {
     /// Counts a row in its group, and returns the number of the group.
     fn count(&mut self, row: &Row) -> u32 {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0;
@@ -83,7 +83,7 @@ impl Groups {
         self.last
     }
 
-    /// Returns the position of each group's first row, and the number of rows. Groups are sorted by the `key` of their
+    /// Returns the position of each group's first row, and the number of rows. CallGroups are sorted by the `key` of their
     /// task, then by task and call.
     fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> (Vec<usize>, usize) {
         let mut sorted: Vec<usize> = (0..self.list.len()).collect();

@@ -5,7 +5,7 @@ use super::{Arg, Class, Names::*, Ret, Spec};
 
 /// The arguments and the result of an operation.
 enum Meaning {
-    /// Those of the syscall with this name.
+    /// The arguments and the result of the syscall with this name.
     As(&'static str),
     Own(Spec),
 }

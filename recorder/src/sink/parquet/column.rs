@@ -8,14 +8,14 @@ use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
-/// A column, with the strings that the values of a text column are indices into.
+/// A leaf column of the Parquet schema, with the strings that the values of a text column are indices into.
 #[derive(Clone, Copy)]
-pub(crate) struct Column<'a> {
+pub(crate) struct LeafColumn<'a> {
     pub(crate) descr: &'a ColumnDescPtr,
     pub(crate) texts: &'a [Arc<str>],
 }
 
-impl<'a> Column<'a> {
+impl<'a> LeafColumn<'a> {
     /// Returns the string with the index `value`.
     pub(crate) fn text(self, value: i64) -> &'a str {
         self.texts.get(value as usize).map_or("", |text| text)

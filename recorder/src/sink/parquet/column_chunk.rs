@@ -21,7 +21,7 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
-use crate::sink::parquet::column::{Bounds, Column};
+use crate::sink::parquet::column::{Bounds, LeafColumn};
 use crate::sink::parquet::encodings::HybridEncoder;
 use crate::sink::parquet::value_encoding::ValueEncoding;
 
@@ -46,7 +46,7 @@ struct Chunk<'a> {
     out: TrackedWrite<&'a mut Vec<u8>>,
     uncompressed_page: &'a mut Vec<u8>,
     uncompressed_bytes: usize,
-    column: Column<'a>,
+    column: LeafColumn<'a>,
     encoding: ValueEncoding,
 }
 
@@ -74,7 +74,7 @@ impl ColumnEncoder {
         texts: &[Arc<str>],
         descr: &ColumnDescPtr,
     ) -> Result<(&[u8], ColumnCloseResult)> {
-        let column = Column { descr, texts };
+        let column = LeafColumn { descr, texts };
         let encoding = ValueEncoding::choose(column, series, &mut self.zstd)?;
         self.chunk.clear();
         let mut chunk = Chunk {

@@ -215,15 +215,15 @@ fn rows_survive_a_failure_of_any_operation() {
 
 /// A disk whose syncs fail with these errors, the last of them first, and then succeed.
 #[derive(Clone, Default)]
-struct Disk(Arc<Mutex<Vec<i32>>>);
+struct FailingDisk(Arc<Mutex<Vec<i32>>>);
 
-impl Disk {
-    fn failing(errors: &[i32]) -> Disk {
-        Disk(Arc::new(Mutex::new(errors.to_vec())))
+impl FailingDisk {
+    fn failing(errors: &[i32]) -> FailingDisk {
+        FailingDisk(Arc::new(Mutex::new(errors.to_vec())))
     }
 }
 
-impl Durable for Disk {
+impl Durable for FailingDisk {
     fn sync(&self) -> io::Result<()> {
         match self.0.lock().unwrap().pop() {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -237,10 +237,10 @@ impl Durable for Disk {
 fn recording(path: &Path, schema: &Schema, sync_errors: &[i32], close_errors: &[i32]) -> Parquet {
     let file = |path: &Path| Box::new(File::create(path).unwrap()) as Box<dyn Medium>;
     let mediums = (file(path), file(&unclosed::journal::path(path)));
-    let files: Vec<Box<dyn Durable>> = vec![Box::new(Disk::failing(sync_errors))];
+    let files: Vec<Box<dyn Durable>> = vec![Box::new(FailingDisk::failing(sync_errors))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
     let rollups = Rollups::new(Memory::for_tests());
-    let beside = (Box::new(Disk::failing(close_errors)) as _, sync, rollups);
+    let beside = (Box::new(FailingDisk::failing(close_errors)) as _, sync, rollups);
     Parquet::with_mediums(mediums, beside, path, schema, vec![]).unwrap()
 }
 

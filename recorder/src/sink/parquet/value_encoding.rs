@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use zstd::bulk::Compressor;
 
 use crate::rows::runs::{Run, Series};
-use crate::sink::parquet::column::Column;
+use crate::sink::parquet::column::LeafColumn;
 use crate::sink::parquet::encodings::{HybridEncoder, byte_stream_split, delta_binary_packed};
 
 /// The largest dictionary in bytes, because readers keep the dictionary in memory. Chunks that need a larger one are
@@ -59,7 +59,7 @@ impl ValueEncoding {
     /// # Errors
     /// zstd has no memory.
     pub(crate) fn choose(
-        column: Column<'_>,
+        column: LeafColumn<'_>,
         series: &Series,
         zstd: &mut Compressor<'static>,
     ) -> io::Result<ValueEncoding> {
@@ -128,7 +128,7 @@ impl ValueEncoding {
     }
 
     /// Appends the non-null values of a page to `out`.
-    pub(crate) fn encode(&self, column: Column<'_>, page: &[Run], out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, column: LeafColumn<'_>, page: &[Run], out: &mut Vec<u8>) {
         let present = page
             .iter()
             .filter_map(|run| Some((run.value()?, run.rows())));
@@ -181,7 +181,7 @@ fn sample(runs: &[Run]) -> Vec<Run> {
 impl Dictionary {
     /// Builds the dictionary of `runs`. Returns `None` if it would have more than `max_values`, or more than
     /// [`MAX_DICTIONARY_BYTES`].
-    fn new(column: Column<'_>, runs: &[Run], max_values: usize) -> Option<Dictionary> {
+    fn new(column: LeafColumn<'_>, runs: &[Run], max_values: usize) -> Option<Dictionary> {
         let table_size = if column.is_text() {
             column.texts.len()
         } else {
@@ -225,7 +225,7 @@ impl Dictionary {
     }
 
     /// Appends the values in PLAIN encoding to `out`.
-    pub(crate) fn write_plain(&self, column: Column<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write_plain(&self, column: LeafColumn<'_>, out: &mut Vec<u8>) {
         let values = self.values.iter();
         values.for_each(|value| column.write_plain(*value, out));
     }
