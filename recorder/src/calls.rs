@@ -111,7 +111,7 @@ impl CallInfo {
         (Some(flags as i64), mode)
     }
 
-    /// Whether argument `i` of the call is a value.
+    /// Returns whether argument `i` of the call is a value.
     pub(crate) fn has_arg(&self, i: usize) -> bool {
         self.widths[i] != Width::Absent
     }

@@ -55,7 +55,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character can control a terminal, or be invisible in a line or change its direction.
+/// Returns whether a character can control a terminal, or be invisible in a line or change its direction.
 pub fn is_control(c: char) -> bool {
     c.is_control() || is_format(c)
 }

@@ -165,7 +165,7 @@ impl Root {
     }
 }
 
-/// QEMU with the kernel of one directory, and with its other files in `dir`.
+/// Creates the command that runs QEMU with the kernel of one directory, and with its other files in `dir`.
 fn qemu(kernel: &Path, dir: &Path) -> Command {
     // An emulated processor, so that the test works without KVM. The machine has no network.
     let mut qemu = Command::new("timeout");

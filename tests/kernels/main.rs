@@ -82,7 +82,7 @@ const REFUSED: &str = "calls !getuid=503 getppid=1009 !faccessat=163 getcwd=157 
 /// The number of io_uring requests that do nothing and succeed.
 const REQUESTS: usize = 512;
 
-/// All workloads.
+/// Returns all workloads.
 fn workloads() -> Vec<Workload> {
     let strace = strace::COMMAND.join(" ");
     let counts: String = COUNTS.iter().map(|(n, c)| format!(" {n}={c}")).collect();

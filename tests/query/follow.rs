@@ -86,7 +86,7 @@ impl Follower {
     }
 }
 
-/// Events are recorded in the order of their ends, and printed in the order of their beginnings.
+/// Checks that events, which are recorded in the order of their ends, are printed in the order of their beginnings.
 #[test]
 fn new_events_come_in_the_order_of_time() {
     let dir = TempDir::new().unwrap();

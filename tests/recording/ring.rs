@@ -73,7 +73,7 @@ fn a_dump_has_the_rows_of_a_plain_recording() {
     }
 }
 
-/// The files of a directory but for `fifo`, sorted.
+/// Returns the files of a directory but for `fifo`, sorted.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let found = std::fs::read_dir(dir).unwrap();
     let mut files: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();

@@ -26,7 +26,7 @@ impl Runtime {
     /// Every runtime.
     pub const ALL: [Runtime; 3] = [Runtime::Docker, Runtime::Podman, Runtime::Runc];
 
-    /// The name of its program, which is also its name in the column `runtime`.
+    /// Returns the name of the runtime's program, which is also the runtime's name in the column `runtime`.
     pub fn program(self) -> &'static str {
         match self {
             Runtime::Docker => "docker",
@@ -88,7 +88,7 @@ impl Container {
         }
     }
 
-    /// Its name, which is known before it starts.
+    /// Returns the container's name, which is known before the container starts.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -31,7 +31,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// The name of the column of `event` that refers to this table.
+    /// Returns the name of the column of `event` that refers to this table.
     pub fn reference(&self) -> String {
         format!("{}_ref", self.table)
     }
@@ -94,7 +94,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The SQL statements that create an empty recording.
+/// Returns the SQL statements that create an empty recording.
 pub(crate) fn ddl() -> String {
     let mut sql = String::from(
         "create table meta (key text primary key, value text not null) strict, without rowid;\n\
@@ -138,7 +138,7 @@ fn definition(column: &Column) -> String {
     format!(", {} {ty}{null}", column.name)
 }
 
-/// The query of the view `events`. SQLite omits the joins with tables whose columns are not used.
+/// Returns the query of the view `events`. SQLite omits the joins with tables whose columns are not used.
 fn events_query() -> String {
     let column = |column: &Column| match column.name {
         "seq" => "event.id + event.seq as seq".to_string(),

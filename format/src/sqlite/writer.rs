@@ -23,7 +23,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether the disk is full.
+    /// Returns whether the error is that the disk is full.
     pub fn is_full(&self) -> bool {
         let WriteError::Sqlite(rusqlite::Error::SqliteFailure(e, _)) = self else {
             return false;

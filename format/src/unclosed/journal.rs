@@ -25,7 +25,7 @@ const MAX_STREAM_BYTES: u64 = 1 << 30;
 /// Limit for the rows of a frame. With run-end encoding a frame of few bytes can claim to have any number of rows.
 const MAX_ROWS: usize = 1 << 22;
 
-/// The path of a recording's journal: `.journal` is appended to the name.
+/// Returns the path of a recording's journal: `.journal` is appended to the name.
 pub fn path(recording: &Path) -> PathBuf {
     let mut name: OsString = recording.as_os_str().to_owned();
     name.push(".journal");

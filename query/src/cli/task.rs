@@ -52,7 +52,7 @@ pub(crate) enum Query {
 }
 
 impl Query {
-    /// Whether the SQL is printed instead of run.
+    /// Returns whether the SQL is printed instead of run.
     pub(crate) fn shows_sql(&self) -> bool {
         match self {
             Query::Sql(_) => false,

@@ -45,7 +45,8 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
     })
 }
 
-/// Whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the answer.
+/// Returns whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the
+/// answer.
 pub(crate) async fn has_only_counts(engine: &Engine) -> bool {
     let recordings = engine.recordings().await;
     recordings.is_ok_and(|recordings| recordings.count_recordings() == recordings.files.len())

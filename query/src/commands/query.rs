@@ -12,7 +12,7 @@ use crate::output::{AnswerDestination, AnswerFormat};
 use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
 use crate::source::TimeSpan;
 
-/// An engine for the recordings of `options`.
+/// Creates an engine for the recordings of `options`.
 pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
     let engine = Engine::new(options.recordings.clone(), cores, print_notice);
     match options.no_rollups {

@@ -174,8 +174,8 @@ fn condition(containers: &[String]) -> String {
     }
 }
 
-/// The SQL for the names of the calls of programs in containers, without the calls of the container runtime before, and
-/// without calls that seccomp has denied.
+/// Creates the SQL for the names of the calls of programs in containers, without the calls of the container runtime
+/// before, and without calls that seccomp has denied.
 fn calls_sql(condition: &str, compat: bool) -> String {
     let not_runtime = not_runtime_condition();
     format!(
@@ -185,8 +185,8 @@ fn calls_sql(condition: &str, compat: bool) -> String {
     )
 }
 
-/// A profile in the format of the OCI runtime specification (config-linux.md, Seccomp), which Docker, podman and containerd
-/// accept.
+/// Creates a profile in the format of the OCI runtime specification (config-linux.md, Seccomp), which Docker, podman
+/// and containerd accept.
 fn profile<'a>(
     own: &[String],
     compat: &[String],

@@ -107,7 +107,7 @@ impl BatchWriter for TableWriter {
     }
 }
 
-/// The names of the columns, with control characters escaped.
+/// Returns the names of the columns, with control characters escaped.
 fn names(schema: &SchemaRef) -> TextRow {
     let fields = schema.fields().iter();
     fields.map(|f| printable(f.name()).into_owned()).collect()
@@ -262,7 +262,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The rows of a batch as text, with control characters escaped.
+/// Formats the rows of a batch as text, with control characters escaped.
 ///
 /// # Errors
 /// A value has no text form.

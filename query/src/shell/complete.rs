@@ -110,7 +110,7 @@ pub(crate) fn completions(head: &str, ready: &[&str], words: &CompletionWords) -
     found
 }
 
-/// The words that begin with `prefix`, in any case; in upper case if the prefix is.
+/// Returns the words that begin with `prefix`, in any case; in upper case if the prefix is.
 fn with_prefix<'a>(prefix: &str, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let is_upper =
         prefix.chars().any(char::is_uppercase) && !prefix.chars().any(char::is_lowercase);
@@ -298,7 +298,7 @@ fn names(
     offered
 }
 
-/// The columns of the tables that a statement names, or of all tables if there are none.
+/// Returns the columns of the tables that a statement names, or of all tables if there are none.
 fn columns<'a>(sql: &str, tables: &'a [TableColumns]) -> Vec<&'a str> {
     let tokens = tokens(sql);
     let is_named = |table: &str| tokens.iter().any(|token| token.is(table));

@@ -118,7 +118,7 @@ async fn open_parquet(
     })
 }
 
-/// The key-value pairs of a footer, without those that point to places in the file.
+/// Returns the key-value pairs of a footer, without those that point to places in the file.
 fn key_value_pairs(file: &FileMetaData) -> BTreeMap<String, String> {
     let pairs = file.key_value_metadata().into_iter().flatten();
     pairs

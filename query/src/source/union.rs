@@ -37,7 +37,8 @@ impl TableProvider for UnionTable {
         TableType::Base
     }
 
-    /// A filter is exact if all tables apply it exactly. Each table gets the filters that it supports at all.
+    /// Asks all tables about each filter: a filter is exact if all of them apply it exactly. Each table gets the
+    /// filters that it supports at all.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

@@ -357,7 +357,7 @@ fn save_message(_: PrintLevel, message: String) {
     }
 }
 
-/// The last 12 lines of libbpf's messages, indented.
+/// Returns the last 12 lines of libbpf's messages, indented.
 fn last_messages() -> String {
     let Ok(messages) = MESSAGES.lock() else {
         return String::new();

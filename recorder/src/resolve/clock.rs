@@ -38,7 +38,7 @@ impl Clock {
         self.latest = latest;
     }
 
-    /// Boot time of the latest reading, ns.
+    /// Returns the boot time of the latest reading, ns.
     pub(crate) fn boot(&self) -> u64 {
         self.latest.boot_ns
     }

@@ -133,8 +133,8 @@ impl Resolver {
         }
     }
 
-    /// Whether any definitions have reached their memory limit, so that [`Resolver::forget`] is due, and whether those
-    /// of threads have.
+    /// Returns whether any definitions have reached their memory limit, so that [`Resolver::forget`] is due, and
+    /// whether those of threads have.
     pub(crate) fn is_full(&self) -> (bool, bool) {
         let threads = self.threads.is_full();
         let any = threads || self.files.is_full() || self.sockets.is_full();
@@ -373,7 +373,8 @@ impl Resolver {
         self.batch.rows.push(row);
     }
 
-    /// The index in the batch of the file or socket with `key`, the object of `row`. NONE: `key` has no definition.
+    /// Returns the index in the batch of the file or socket with `key`, the object of `row`. `NONE`: `key` has no
+    /// definition.
     fn object(&mut self, key: u64, row: &Row) -> u32 {
         let (batch, generation) = (&mut self.batch, self.generation);
         if key == 0 {
@@ -418,7 +419,7 @@ impl Resolver {
         std::mem::swap(&mut thread.pending, announced);
     }
 
-    /// Whether the process ends with this thread; true only once for each process.
+    /// Returns whether the process ends with this thread; true only once for each process.
     fn ends_process(&mut self, head: Head) -> bool {
         if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 {
             return false;

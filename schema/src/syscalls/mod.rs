@@ -45,12 +45,12 @@ impl Abi {
         }
     }
 
-    /// Whether registers are 32 bits wide.
+    /// Returns whether registers are 32 bits wide.
     pub(crate) fn is_32bit(self) -> bool {
         matches!(self, Abi::X86 | Abi::Arm)
     }
 
-    /// Whether constants have ARM's values where they differ from other architectures (four flags of open(2)).
+    /// Returns whether constants have ARM's values where they differ from other architectures (four flags of open(2)).
     pub(crate) fn is_arm(self) -> bool {
         matches!(self, Abi::Aarch64 | Abi::Arm)
     }
@@ -192,7 +192,7 @@ pub enum Arg {
 }
 
 impl Arg {
-    /// Whether the argument is an address, which has no meaning after the call.
+    /// Returns whether the argument is an address, which has no meaning after the call.
     pub fn is_pointer(self) -> bool {
         use Arg::*;
         matches!(

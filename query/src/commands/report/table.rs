@@ -155,7 +155,7 @@ pub(crate) struct AnswerRows {
 }
 
 impl AnswerRows {
-    /// The first `limit` rows of `batches`.
+    /// Takes the first `limit` rows of `batches`.
     ///
     /// # Errors
     /// A value cannot be cast to text.
@@ -179,7 +179,7 @@ impl AnswerRows {
         Ok(AnswerRows { columns, count })
     }
 
-    /// A value, if not null.
+    /// Returns a value, if not null.
     pub(crate) fn text(&self, column: &str, row: usize) -> Option<&str> {
         let column = self.columns.get(column)?;
         column.is_valid(row).then(|| column.value(row))

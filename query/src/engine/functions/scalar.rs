@@ -29,7 +29,7 @@ pub(crate) enum ArgType {
 }
 
 impl ArgType {
-    /// The type that an argument of type `given` is cast to; `None`: the type is not accepted.
+    /// Returns the type that an argument of type `given` is cast to; `None`: the type is not accepted.
     fn coerced(self, given: &DataType) -> Option<DataType> {
         let text = match given {
             DataType::Dictionary(_, value) if value.is_string() => Some(given.clone()),

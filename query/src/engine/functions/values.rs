@@ -104,7 +104,7 @@ pub(crate) fn each_tested<P>(
     Ok(Arc::new(BooleanArray::from(passes)))
 }
 
-/// The text of a constant; `None`: null.
+/// Returns the text of a constant; `None`: null.
 pub(crate) fn constant_text(constant: &ScalarValue) -> Option<&str> {
     match constant {
         ScalarValue::Dictionary(_, value) => constant_text(value),

@@ -29,7 +29,7 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// The file at `path`, which has this metadata.
+    /// Creates the file at `path`, which has this metadata.
     pub(crate) fn new(
         name: String,
         url: ListingTableUrl,
@@ -47,7 +47,8 @@ impl ParquetFile {
         }
     }
 
-    /// The first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of `time`.
+    /// Returns the first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of
+    /// `time`.
     ///
     /// # Errors
     /// The statistics of the footer are invalid.

@@ -128,7 +128,8 @@ fn hardened(db: Connection) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// The columns of an ordinary table. Generated columns are not allowed, because reading them runs expressions of the file.
+/// Returns the columns of an ordinary table. Generated columns are not allowed, because reading them runs expressions
+/// of the file.
 fn columns(db: &Connection, table: &str) -> Result<Vec<String>, ReadError> {
     let kinds: Vec<String> = db
         .prepare("select type from pragma_table_list where schema = 'main' and name = ?")?

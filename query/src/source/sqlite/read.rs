@@ -90,7 +90,7 @@ impl SideTable {
         })
     }
 
-    /// The indices of the rows with these ids.
+    /// Returns the indices of the rows with these ids.
     fn indices(&self, side: &Side, ids: &[Option<i64>]) -> Result<UInt32Array, ReadError> {
         let index = |id: i64| {
             // In files of the recorder, ids count up from 1.
@@ -195,7 +195,7 @@ pub(crate) struct EventReader<'a> {
 }
 
 impl<'a> EventReader<'a> {
-    /// A reader of the columns of `schema`.
+    /// Creates a reader of the columns of `schema`.
     pub(crate) fn new(
         database: &Database,
         schema: &'a SchemaRef,

@@ -51,6 +51,8 @@ struct Chunk<'a> {
 }
 
 impl ColumnEncoder {
+    /// Creates an encoder.
+    ///
     /// # Errors
     /// zstd has no memory.
     pub(crate) fn new() -> io::Result<ColumnEncoder> {
