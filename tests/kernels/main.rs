@@ -145,9 +145,9 @@ fn on(series: &str) {
 /// Returns how often the kernel skipped a program, as reported by the recorder.
 fn skipped(recorder: &str) -> usize {
     let parse = |line: &str| {
-        let (n, rest) = line.strip_prefix("warning: ")?.split_once(' ')?;
-        rest.starts_with("times the kernel")
-            .then(|| n.replace(',', ""))
+        let rest = line.strip_prefix("warning: the kernel skipped a BPF program ")?;
+        let (n, _) = rest.split_once(" times")?;
+        Some(n.replace(',', ""))
     };
     let number = recorder.lines().find_map(parse);
     number.map_or(0, |n| n.parse().unwrap())

@@ -98,7 +98,7 @@ impl Fill<'_> {
         assert_eq!(recording.code, 0, "{}", recording.stderr);
         let said = &recording.stderr;
         assert!(
-            said.contains("goes on in memory") && said.contains("room on the disk again"),
+            said.contains("are kept in memory") && said.contains("the disk has free space again"),
             "{said}"
         );
         // A closed database is one file.

@@ -198,5 +198,5 @@ fn wrong_flags_are_refused_before_anything_is_recorded() {
     let said = refused(command.args(["--ring", "1m", "--format", "json"]));
     assert!(said.contains("--out DIR/"), "{said}");
     let said = refused(ctrace_rec().args(["dump", "--pid", "1"]));
-    assert!(said.contains("the process 1 is no recorder"), "{said}");
+    assert!(said.contains("process 1 is not a recorder"), "{said}");
 }

@@ -18,7 +18,7 @@ pub enum WriteError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// The batch does not have this column of events with the expected type.
-    #[error("its column `{0}` is none of a recording")]
+    #[error("the batch has no column `{0}` of the type that recordings use")]
     Column(&'static str),
 }
 

@@ -36,7 +36,7 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
     };
     Ok(match nearest(wanted, names.iter().map(String::as_str)) {
         Some(near) => format!("{message}: did you mean `{near}`?"),
-        None if names.is_empty() => format!("{message}, nor any other"),
+        None if names.is_empty() => format!("{message}: the recording contains no containers"),
         None if names.len() > MAX_LISTED => format!(
             "{message}: `ctrace-query containers` lists all {}",
             names.len()

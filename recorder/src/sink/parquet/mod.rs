@@ -132,7 +132,7 @@ impl Parquet {
     fn fatal(&self, e: &anyhow::Error) -> anyhow::Error {
         let path = self.path.display();
         anyhow!(
-            "cannot write {path}: {e:#}; what was recorded before is kept: ctrace-query reads it, and `ctrace-query \
+            "cannot write {path}: {e:#}; earlier events are safe: `ctrace-query` can read the file, and `ctrace-query \
              recover {path}` makes it a plain Parquet file"
         )
     }
