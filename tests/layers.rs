@@ -1,10 +1,7 @@
 //! The directions of imports in the recorder and in the query program, as allowed by the tables of docs/architecture.md.
 //! A room is a top-level folder or file of `src/`. Code of tests does not count.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "layers/imports.rs"]
 mod imports;

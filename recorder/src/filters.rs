@@ -8,7 +8,8 @@ use ctrace_schema::syscalls::{self, Class};
 
 use crate::containers::facts::ContainerFacts;
 
-/// The filters of a recording.
+/// The filters of a recording, with valid names of events and sets. A filter that is not given is empty, and selects
+/// everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filters {
     /// Whether processes outside containers are recorded too.

@@ -18,7 +18,7 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
 /// A command to run in the machine, in a container of its own.
 pub struct Workload {
-    /// Its name, and the name of the directory for its output.
+    /// The name of the workload, and of the directory for its output.
     pub name: &'static str,
     /// The command; blanks separate its arguments.
     pub command: String,

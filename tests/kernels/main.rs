@@ -5,10 +5,7 @@
 //! Linux 7 may preempt the programs (docs/limits.md), so that occasionally only the entry or only the return of a call is
 //! seen: no more often than the recorder reports, and no call is missing.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_arch = "x86_64")]
 
 #[path = "../support"]

@@ -1,9 +1,6 @@
 //! `ctrace-query` over small recordings that the tests compose. Needs no privileges and no recorder.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support"]
 mod support {

@@ -24,7 +24,7 @@ pub const OWN: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
 /// to a row of it, or is null if all of these columns are null.
 #[derive(Debug)]
 pub struct Side {
-    /// The name of the table.
+    /// The name of the table in SQL, from which the name of the reference is derived.
     pub table: &'static str,
     /// The columns of the table except for its primary key, `id`.
     pub columns: Vec<&'static Column>,

@@ -212,7 +212,7 @@ pub(crate) fn parse() -> Invocation {
     lowered(QueryFlags::parse())
 }
 
-/// Why a line of the shell is not an invocation.
+/// The reason why a line of the shell is not an invocation.
 #[derive(Debug)]
 pub(crate) enum LineError {
     /// The line asks for help, which is this text.

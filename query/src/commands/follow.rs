@@ -34,7 +34,7 @@ type FileStates = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 /// is written again; on a terminal it replaces the previous one.
 ///
 /// # Errors
-/// As [`answer`].
+/// The errors of [`answer`].
 pub(crate) async fn follow(
     engine: Engine,
     sql: impl AsyncFn(&Engine) -> anyhow::Result<String>,

@@ -34,7 +34,7 @@ pub(crate) fn print_notice(notice: RecordingNotice) {
 /// Answers a query. `screen` is the destination if `options` names no file.
 ///
 /// # Errors
-/// As [`answer`].
+/// The errors of [`answer`].
 pub(crate) async fn answer_query(
     engine: &Engine,
     query: &Query,

@@ -154,7 +154,7 @@ pub(crate) async fn seccomp(
 /// Returns the SQL that finds the calls of the profile.
 ///
 /// # Errors
-/// As [`seccomp`].
+/// The errors of [`seccomp`].
 pub(crate) async fn seccomp_sql(containers: &[String], engine: &Engine) -> anyhow::Result<String> {
     check_containers(containers, engine).await?;
     Ok(calls_sql(&condition(containers), false))
@@ -277,7 +277,7 @@ async fn warn_of_filters(engine: &Engine) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn profile_of(own: &[&str], compat: &[&str]) -> serde_json::Value {

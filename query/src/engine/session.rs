@@ -150,7 +150,7 @@ impl Engine {
     /// Returns the recordings, which are opened on first use.
     ///
     /// # Errors
-    /// As [`Recordings::open`].
+    /// The errors of [`Recordings::open`].
     pub(crate) async fn recordings(&self) -> Result<&Recordings, SourceError> {
         self.recordings
             .get_or_try_init(async || {

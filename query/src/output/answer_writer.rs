@@ -87,7 +87,7 @@ impl AnswerWriter {
     /// Creates a writer to stdout, through a pager if the answer is longer than the terminal.
     ///
     /// # Errors
-    /// As [`AnswerWriter::stdout`].
+    /// The errors of [`AnswerWriter::stdout`].
     pub(crate) fn pager(format: AnswerFormat) -> Result<Self, OutputError> {
         let mut writer = AnswerWriter::stdout(format)?;
         if let (OutputMedium::Terminal(terminal), Some(width)) = (&mut writer.medium, writer.width)

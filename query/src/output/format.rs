@@ -1,6 +1,6 @@
 //! The formats of answers.
 
-/// The format of an answer.
+/// The format of an answer, as `--format` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerFormat {
     Table,

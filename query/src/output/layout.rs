@@ -24,7 +24,7 @@ const SHARED_WIDTH: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellKind {
     Number,
-    /// Such as `2026-11-21 03:12:05.123456789`.
+    /// A time such as `2026-11-21 03:12:05.123456789`.
     Time,
     Text,
 }
@@ -59,7 +59,7 @@ struct TableColumn {
     index: usize,
     kind: CellKind,
     shortening: Shortening,
-    /// One line, or two.
+    /// The name of the column, in one line or two.
     name: Vec<String>,
     /// Width of the widest cell.
     cell_width: usize,

@@ -330,7 +330,7 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn scope(containers: &[&str]) -> ParsedScope {

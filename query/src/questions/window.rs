@@ -91,7 +91,7 @@ fn on_day(time: NaiveTime, end: WindowEnd, span: TimeSpan) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn utc(text: &str) -> DateTime<Utc> {

@@ -22,7 +22,7 @@ const BLUE: &str = "\x1b[1;34m";
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The helper of the line editor.
+/// Completion, hints, highlighting and validation for the line editor.
 pub(crate) struct LineHelper {
     pub(crate) words: CompletionWords,
     /// The words that begin a line without SQL.

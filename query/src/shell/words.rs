@@ -40,7 +40,7 @@ pub(crate) struct CompletionWords {
     /// The names of the SQL functions, sorted.
     pub(crate) functions: Vec<String>,
     tables: PendingRead<Vec<TableColumns>>,
-    /// Read on first use, because that takes long for a large recording.
+    /// The containers and calls, read on first use, because that takes long for a large recording.
     values: OnceCell<PendingRead<ColumnValues>>,
 }
 

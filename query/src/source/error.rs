@@ -1,6 +1,6 @@
 //! Errors of finding and opening recordings.
 
-/// Why a file cannot be read as a recording. Each message ends with the next step.
+/// The reason why a file cannot be read as a recording. Each message ends with the next step.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     #[error("cannot read {path}")]

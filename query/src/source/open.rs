@@ -26,7 +26,7 @@ use crate::source::unclosed::read_unclosed;
 /// Opens one recording.
 ///
 /// # Errors
-/// As [`open`], and the file is not a recording that this build reads.
+/// The errors of [`open`], and the file is not a recording that this build reads.
 pub(crate) async fn open_recording(
     ctx: &SessionContext,
     path: &Path,

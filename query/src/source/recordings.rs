@@ -11,10 +11,10 @@ use crate::source::error::SourceError;
 use crate::source::file::{FileContent, OpenFile, covering};
 use crate::source::find::{open_named, open_newest};
 
-/// The recordings that queries read.
+/// The open recordings, whose events form the table `events`.
 #[derive(Debug)]
 pub(crate) struct Recordings {
-    /// In the order in which they were named.
+    /// The files, in the order in which they were named.
     pub(crate) files: Vec<OpenFile>,
     /// Whether the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,

@@ -70,7 +70,7 @@ fn events_schema(files: &[OpenFile]) -> SchemaRef {
 /// Returns a table of any Parquet file, or of the events of a recording.
 ///
 /// # Errors
-/// As [`events_table`].
+/// The errors of [`events_table`].
 pub(crate) fn file_table(file: OpenFile) -> Result<Arc<dyn TableProvider>> {
     let fields: Vec<Field> = file
         .schema

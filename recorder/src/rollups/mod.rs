@@ -64,7 +64,7 @@ struct GrowingRollup {
     parts: Vec<Blob>,
     /// Events of the recording before the current part.
     events_before: usize,
-    /// The current part.
+    /// The part to which rows are being added.
     table: RollupTable,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Blob {
     pub(crate) slice: Option<i64>,
 }
 
-/// FacetGroups of rows with the same keys in all facets.
+/// Groups of rows with the same keys in all facets.
 #[derive(Default)]
 struct FacetGroups {
     /// The groups by key ids.

@@ -118,11 +118,11 @@ fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
 /// The effects of earlier calls of a thread on the meaning of the next call.
 #[derive(Debug, Default)]
 struct State {
-    /// Its root directory, as a path in the container.
+    /// The thread's root directory, as a path in the container.
     root: Vec<u8>,
-    /// Its working directory, if strace has printed it.
+    /// The thread's working directory, if strace has printed it.
     cwd: Option<Vec<u8>>,
-    /// The recorded path of its last exec.
+    /// The recorded path of the thread's last exec.
     exe: Option<String>,
 }
 

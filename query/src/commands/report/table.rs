@@ -278,7 +278,7 @@ pub(crate) fn thousands(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array};

@@ -34,7 +34,7 @@ pub(crate) struct Function {
 #[derive(Debug)]
 enum Implementation {
     Scalar(fn() -> ScalarFn),
-    /// The percentage.
+    /// A percentile, as the percentage of values that are not greater.
     Percentile(u8),
 }
 

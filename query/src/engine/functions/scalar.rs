@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 
 use crate::engine::types;
 
-/// The type of an argument.
+/// The types that a function accepts as an argument, and the type that the argument is cast to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArgType {
-    /// Views or a dictionary.
+    /// Text: an array of views, or a dictionary of texts.
     Text,
     /// A whole number, evaluated as 64 bits.
     Integer,
@@ -66,7 +66,7 @@ impl ArgType {
     }
 }
 
-/// The type of a result.
+/// The type of a result, the same for all types of arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResultType {
     Text,

@@ -16,7 +16,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::source::parquet::reader::Footer;
 use crate::source::parquet::rollups::FileRollups;
 
-/// One Parquet file of a recording.
+/// An open Parquet file with events. Rows are read later, during scans.
 #[derive(Debug)]
 pub(crate) struct ParquetFile {
     /// The value of the column `recording`.

@@ -22,7 +22,7 @@ const MAX_ROLLUP_BYTES: u64 = 512 << 20;
 /// Limit of the batches of a rollup: a few bytes can describe many batches without rows.
 const MAX_BATCHES: usize = 4096;
 
-/// The rows of a rollup.
+/// The rows of a rollup of one file, decoded.
 #[derive(Debug)]
 pub(crate) struct RollupRows {
     /// The rows of all frames, with the columns of [`Rollup::schema`] and text as views.
@@ -31,13 +31,13 @@ pub(crate) struct RollupRows {
     pub(crate) slice_ns: i64,
 }
 
-/// The rollups of one file.
+/// The rollups of one file, each read and checked on first use.
 #[derive(Debug)]
 pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
     places: Vec<Place>,
-    /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
+    /// The decoded rollups in the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
     rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
 

@@ -14,7 +14,7 @@ pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Limit of the bytes of one value: far more than the longest argument list.
 const MAX_VALUE_BYTES: i32 = 16 << 20;
 
-/// Why a database cannot be read.
+/// The reason why a database cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error(transparent)]

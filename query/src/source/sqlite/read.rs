@@ -24,7 +24,7 @@ pub(crate) struct SideTables(Vec<Option<SideTable>>);
 
 /// The requested columns of a side table.
 struct SideTable {
-    /// Sorted.
+    /// The ids of the rows, sorted.
     ids: Vec<i64>,
     columns: Vec<(&'static str, ArrayRef)>,
 }

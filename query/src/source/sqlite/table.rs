@@ -145,7 +145,7 @@ struct SqliteScan {
     schema: SchemaRef,
     condition: Condition,
     limit: Option<usize>,
-    /// Read once, by the first partition.
+    /// The side tables, read once, by the first partition.
     sides: OnceLock<Result<SideTables, String>>,
 }
 
