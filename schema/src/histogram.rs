@@ -69,7 +69,7 @@ impl Counts {
         }
     }
 
-    /// Magnitudes with a count greater than 0, in ascending order.
+    /// Returns the magnitudes with a count greater than 0, in ascending order.
     fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
         let end = self.first + self.low.len() as u32;
         let counts = (self.first..end).zip(self.low.iter());
@@ -114,7 +114,7 @@ impl Histogram {
         }
     }
 
-    /// Buckets that are not empty, in ascending order, with their counts.
+    /// Returns the buckets that are not empty, in ascending order, with their counts.
     fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
         let negative = self.negative.iter().rev();
         let negative = negative.map(|(magnitude, count)| (-(magnitude as i32), count));

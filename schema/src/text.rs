@@ -60,8 +60,8 @@ pub fn is_control(c: char) -> bool {
     c.is_control() || is_format(c)
 }
 
-/// Characters that are invisible or change the direction of text, although their Unicode category is not "control":
-/// bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
+/// Returns whether a character is invisible or changes the direction of text, although its Unicode category is not
+/// "control": bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }

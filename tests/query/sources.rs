@@ -22,7 +22,7 @@ fn hour(host: &str, hour: i64) -> Story {
     story
 }
 
-/// Recordings of three hosts, two hours each, in the directories that a recorder with segments makes.
+/// Creates recordings of three hosts, two hours each, in the directories that a recorder with segments makes.
 fn fleet() -> TempDir {
     let dir = TempDir::new().unwrap();
     for host in ["a", "b", "c"] {

@@ -148,7 +148,7 @@ fn views(recording: &Path) -> Vec<Vec<String>> {
     ctrace_schema::views::VIEWS.iter().map(select).collect()
 }
 
-/// Filters on the time, around 300 ms after the first event.
+/// Returns filters on the time, around 300 ms after the first event.
 fn time_filters(recording: &Path) -> [String; 5] {
     let start = "select cast(min(time) as bigint) + 300000000 as t from events";
     let start: Value = serde_json::from_str(&query(recording, start)[0]).unwrap();

@@ -1,4 +1,4 @@
-//! A command line as it is meant: the flags lowered to plain values, so that the other rooms never see clap.
+//! A command line as it is meant: the flags lowered to plain values, so that the other modules never see clap.
 
 use std::path::PathBuf;
 

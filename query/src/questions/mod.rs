@@ -279,7 +279,7 @@ fn timestamp(time: DateTime<Utc>) -> String {
     format!("timestamp '{}'", time.format("%Y-%m-%d %H:%M:%S%.9f"))
 }
 
-/// Conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
+/// Returns conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
 fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
     if wanted.contains(['*', '?']) {
         let mut like = String::new();

@@ -50,7 +50,7 @@ impl Recordings {
         spans?.into_iter().reduce(covering)
     }
 
-    /// Warnings about recordings that were not closed.
+    /// Returns warnings about recordings that were not closed.
     pub(crate) fn unclosed_warnings(&self) -> impl Iterator<Item = String> {
         let is_unclosed = |file: &&OpenFile| matches!(file.content, FileContent::Unclosed(..));
         self.files.iter().filter(is_unclosed).map(|file| {

@@ -72,7 +72,7 @@ pub(crate) struct BatchPolicy {
 }
 
 impl BatchPolicy {
-    /// Batches that are written once, in the order of their rows.
+    /// Creates a policy for batches that are written once, in the order of their rows.
     pub(crate) const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
         BatchPolicy {
             max_rows,

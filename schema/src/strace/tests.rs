@@ -509,7 +509,7 @@ fn an_unknown_call_is_printed_by_its_number() {
     );
 }
 
-/// Recordings may come from anyone, so formatting must not fail for any values.
+/// Checks that formatting does not fail for any values, because recordings may come from anyone.
 #[test]
 fn every_call_is_printed_with_any_arguments() {
     for abi in Abi::ALL {

@@ -281,7 +281,7 @@ impl<'a> ReportQueries<'a> {
         Ok(tables)
     }
 
-    /// Facts about the recordings: name and value.
+    /// Lists facts about the recordings: name and value.
     async fn facts(
         &self,
         summary: &RecordingSummary,
