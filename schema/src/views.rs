@@ -1,4 +1,4 @@
-//! The views over `events`. Their SQL is valid in DataFusion, SQLite and DuckDB.
+//! The views over `events`. The SQL of all views is valid in DataFusion, SQLite and DuckDB.
 
 /// The definition of a view over `events`.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ pub fn unique(stem: &str) -> String {
     format!("{stem}-{}-{next}", std::process::id())
 }
 
-/// A container that is not started yet. It runs in a network namespace of its own and is removed when it ends.
+/// A container that is not started yet. The container runs in a network namespace of its own and is removed when it ends.
 pub struct Container {
     runtime: Runtime,
     name: String,
@@ -112,7 +112,7 @@ impl Container {
         self.start(args).finish()
     }
 
-    /// Starts the container. Its stdin stays open until [`Running::finish`].
+    /// Starts the container, whose stdin stays open until [`Running::finish`].
     pub fn start(self, args: &[&str]) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut command = match self.runtime {

@@ -16,8 +16,8 @@ pub use writer::{WriteError, Writer};
 
 /// The columns that the table `event` itself contains, because their values differ from row to row.
 ///
-/// `seq` is stored as the difference to the row's `id`. This is 0 if rows are written in the order of `seq`, and SQLite stores 0
-/// without a byte of content.
+/// `seq` is stored as the difference to the row's `id`. The difference is 0 if rows are written in the order of `seq`,
+/// and SQLite stores 0 without a byte of content.
 pub const OWN: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
 
 /// A side table: columns with few distinct combinations of values, each stored once. The column `TABLE_ref` of `event` refers

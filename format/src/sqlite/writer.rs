@@ -46,7 +46,7 @@ pub struct Writer {
     db: Connection,
     /// The greatest `id` of `event`.
     last_id: i64,
-    /// One for each of [`SIDES`].
+    /// A cache for each of [`SIDES`].
     caches: Vec<SideCache>,
 }
 

@@ -148,8 +148,8 @@ pub fn write_footer(
 struct SkipFirst<'a, W> {
     out: W,
     skip_bytes: u64,
-    /// The first error. It is stored here because `ParquetMetaDataWriter` writes its last bytes when it is dropped, and
-    /// errors are lost there.
+    /// The first error, stored here because `ParquetMetaDataWriter` writes its last bytes when it is dropped, and errors
+    /// are lost there.
     result: &'a mut io::Result<()>,
 }
 

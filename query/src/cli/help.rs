@@ -15,7 +15,7 @@ struct ExampleGroup {
 
 /// A question, and a command line that answers it.
 struct Example {
-    /// None: the help text of the ready question in `command`.
+    /// The question; `None`: the help text of the ready question in `command`.
     question: Option<&'static str>,
     command: &'static str,
 }

@@ -29,7 +29,7 @@ use crate::source::{Recordings, SourceError, TimeSpan};
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
 pub(crate) enum RecordingNotice {
-    /// No recording was named, and this one was chosen.
+    /// The recording that was chosen because none was named.
     DefaultRecording(PathBuf),
     /// A warning about a recording that was not closed.
     Unclosed(String),

@@ -141,7 +141,7 @@ impl RowLists {
     }
 }
 
-/// Each row as a list of columns and values. Values are not cut, nulls are left out.
+/// Writes each row as a list of columns and values. Values are not cut, nulls are left out.
 pub(crate) struct VerticalWriter {
     writer: AnswerWriter,
     lists: RowLists,

@@ -122,7 +122,7 @@ fn unknown_column(schema: &Schema) -> Option<&str> {
     unknown.find(|name| *name != RECORDING)
 }
 
-/// The file that is written. It appears under its name when it is complete.
+/// The file that is written. The file appears under its name when it is complete.
 enum ConversionTarget {
     Parquet(Box<ArrowWriter<AnswerWriter>>, SchemaRef),
     Sqlite {

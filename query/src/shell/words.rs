@@ -1,4 +1,4 @@
-//! The completion words that come from recordings. They are read in the background. Only words without control characters are
+//! The completion words that come from recordings, read in the background. Only words without control characters are
 //! offered, because a recording may come from an untrusted source.
 
 use std::cell::OnceCell;

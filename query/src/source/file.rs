@@ -13,7 +13,7 @@ use crate::source::error::SourceError;
 use crate::source::parquet::ParquetFile;
 use crate::source::sqlite::Database;
 
-/// One open file: a recording, or any Parquet file.
+/// An open file: a recording, or any Parquet file.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     /// The path that the user wrote.

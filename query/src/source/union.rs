@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 
-/// At least one table, each with the columns of the first.
+/// The union of at least one table, each with the columns of the first.
 #[derive(Debug)]
 pub(crate) struct UnionTable(Vec<Arc<dyn TableProvider>>);
 

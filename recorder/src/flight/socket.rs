@@ -161,7 +161,7 @@ fn only_recorder(running: &[u32]) -> Result<u32> {
 
 /// Returns the process ids of all recorders that accept requests of this user.
 fn running_recorders() -> Result<Vec<u32>> {
-    // proc_pid_net(5): the name is the last field. Its `@` stands for the null byte of an abstract name.
+    // proc_pid_net(5): the name is the last field. The `@` of a name stands for the null byte of an abstract name.
     let sockets = fs::read_to_string("/proc/net/unix").context("cannot read /proc/net/unix")?;
     let names = sockets.lines().filter_map(|line| line.rsplit(' ').next());
     let pids = names.filter_map(|name| {

@@ -1,5 +1,5 @@
-//! The tracepoints of io_uring. Their names and arguments differ between kernel versions, and they are missing if the
-//! kernel is built without io_uring.
+//! The tracepoints of io_uring, whose names and arguments differ between kernel versions. A kernel that is built without
+//! io_uring lacks them.
 
 use std::os::fd::AsFd;
 

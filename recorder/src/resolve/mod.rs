@@ -1,7 +1,7 @@
 //! Turns records into rows: adds the thread, its container, and the file or peer of each call.
 //!
 //! [`Resolver`] stores the kernel side's definitions (threads by id, files and sockets by key) and the data announced
-//! for calls in progress. It does not use libbpf: a replay runs the same code.
+//! for calls in progress. This module does not use libbpf: a replay runs the same code.
 
 mod addresses;
 mod announced;

@@ -160,8 +160,8 @@ impl Registry {
         }
     }
 
-    /// Counts the `events` of a batch that is sent to the encoder while `index` is undecided. They count as the host's
-    /// and, unless the host is recorded, are left out.
+    /// Counts the `events` of a batch that is sent to the encoder while `index` is undecided. Such events count as the
+    /// host's and, unless the host is recorded, are left out.
     pub(crate) fn count_left_out(&mut self, index: u32, events: u64) {
         let is_undecided = matches!(
             self.states.get(index as usize),

@@ -16,7 +16,7 @@ use crate::rollups::values::FacetValues;
 
 /// The most facets of a rollup.
 const MAX_FACETS: usize = 5;
-/// No id or row, or none yet.
+/// A marker in place of an id or a row: none, or none yet.
 pub(super) const NONE: u32 = u32::MAX;
 /// The approximate memory of a row in bytes.
 pub(super) const ROW_BYTES: usize = 400;
@@ -27,7 +27,7 @@ const BATCH_ROWS: usize = 8_192;
 /// The id of a key for each facet, in a piece of a batch.
 pub(super) type FacetIds = [u32; Facet::ALL.len()];
 
-/// One rollup that grows.
+/// The rows of a rollup that grows.
 #[derive(Debug)]
 pub(super) struct RollupTable {
     pub(super) rollup: &'static Rollup,
@@ -44,7 +44,7 @@ pub(super) struct RollupTable {
     /// The histograms by row, if a measure has one.
     histograms: Vec<Histogram>,
     histogram_bytes: usize,
-    /// For each facet: the id in `values` of each key of the piece.
+    /// The id in `values` of each key of the piece, by facet.
     own_ids: Vec<Vec<u32>>,
     /// For each key of the piece, in the facet with the column of `rollup.only`: whether its events belong to the
     /// rollup.

@@ -18,7 +18,7 @@ use crate::text::shell_split;
 /// A call, which is displayed as a line in the format of strace(1):
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
 ///
-/// The texts come from the columns of the same names. They are escaped ([`crate::text`]), so the line cannot control a
+/// The texts come from the columns of the same names. All texts are escaped ([`crate::text`]), so the line cannot control a
 /// terminal. User memory and pointers are not recorded, not even whether a pointer was null, and are displayed as `...`. The
 /// file or both ends of the socket follow an fd, as with the option `-yy` of strace.
 #[derive(Clone, Debug)]
@@ -409,7 +409,7 @@ fn device(v: u32) -> String {
     format!("makedev({}, {})", hex(major.into()), hex(minor.into()))
 }
 
-/// Formats clone's flags. Their low byte is the signal that the parent receives when the child exits.
+/// Formats clone's flags. The low byte of the flags is the signal that the parent receives when the child exits.
 fn clone_flags(table: &names::Table, v: u32) -> String {
     let signal = v & general::CSIGNAL;
     let flags = table.text(v & !general::CSIGNAL);
@@ -420,7 +420,7 @@ fn clone_flags(table: &names::Table, v: u32) -> String {
     }
 }
 
-/// Formats the flags of shmget, semget and msgget. Their low nine bits are a mode.
+/// Formats the flags of shmget, semget and msgget. The low nine bits of the flags are a mode.
 fn ipc_flags(table: &names::Table, v: u32) -> String {
     match (v & !0o777, v & 0o777) {
         (0, 0) => "0".into(),

@@ -22,7 +22,7 @@ use crate::engine::types;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Percentile {
     name: &'static str,
-    /// `None`: the result is the histogram itself.
+    /// The percentage; `None`: the result is the histogram itself.
     percent: Option<u8>,
     /// Double for numbers, binary for histograms.
     arg_type: DataType,

@@ -340,7 +340,7 @@ fn interval_ns(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Returns the length of a unit of `date_trunc`, if its bins count from 1970. Those of longer units do not.
+/// Returns the length of a unit of `date_trunc`, if its bins count from 1970. The bins of longer units do not.
 fn unit_ns(unit: &str) -> Option<i64> {
     let seconds = match unit.to_lowercase().as_str() {
         "second" => 1,

@@ -18,8 +18,8 @@ use crate::source::names::RECORDING;
 use crate::source::sqlite::database::{Database, ReadError};
 use crate::source::sqlite::filter::Condition;
 
-/// The side tables that a scan needs, in the order of [`SIDES`]. They are held in memory, because they are small compared
-/// with the events.
+/// The side tables that a scan needs, in the order of [`SIDES`]. All are held in memory, because side tables are small
+/// compared with the events.
 pub(crate) struct SideTables(Vec<Option<SideTable>>);
 
 /// The requested columns of a side table.

@@ -46,7 +46,7 @@ pub(crate) struct Parquet {
     out: RowGroups,
     journal: Journal,
     sync: Syncer,
-    /// A second descriptor of the file, for the sync at the end. It holds the lock that keeps other recorders away.
+    /// A second descriptor of the file, for the sync at the end. The descriptor holds the lock that keeps other recorders away.
     file: Box<dyn Durable>,
     rollups: Rollups,
 }
