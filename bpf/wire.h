@@ -260,7 +260,7 @@ struct plan {
 	__u8 payload; /* enum payload_how: where the second argument has the transferred bytes */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 	__u8 rank; /* enum rank */
-	__u8 kept; /* dropped at shed levels above this: see `shed_level` */
+	__u8 recorded_up_to; /* highest shed level at which the call is still recorded: see `shed_level` */
 };
 
 /* The order in which calls are dropped when a ring fills up. */
