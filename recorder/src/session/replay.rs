@@ -13,7 +13,7 @@ use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::plan::Plan;
 use crate::progress::Notice;
 use crate::records::capture::{CaptureFrame, CaptureReader};
-use crate::records::merge::Frames;
+use crate::records::merge::FramedRecords;
 use crate::records::note::{FactSource, Note};
 use crate::report::Report;
 use crate::report::warnings::warn;
@@ -72,7 +72,7 @@ struct Replay {
     upkeep: Option<Upkeep>,
     report: Report,
     /// The records that are not resolved yet, by CPU.
-    rings: Vec<Frames>,
+    rings: Vec<FramedRecords>,
     /// The facts that belong to cgroup records, in the order of the records.
     facts: VecDeque<CgroupFact>,
 }
@@ -83,7 +83,7 @@ impl Replay {
             CaptureFrame::Ring(cpu, bytes) => {
                 let cpu = usize::from(cpu);
                 if self.rings.len() <= cpu {
-                    self.rings.resize_with(cpu + 1, Frames::default);
+                    self.rings.resize_with(cpu + 1, FramedRecords::default);
                 }
                 self.rings[cpu].extend(bytes);
             }
