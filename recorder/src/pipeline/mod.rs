@@ -117,7 +117,7 @@ impl Pipeline {
                 lost,
                 since,
                 until,
-                why,
+                cause,
                 cpu,
             } => {
                 let known = |name: &str| Class::from_name(name).unwrap_or(Class::Other);
@@ -125,7 +125,7 @@ impl Pipeline {
                 let loss = Loss {
                     cgroup: *cgroup,
                     class: class.map(known),
-                    cause: *why,
+                    cause: *cause,
                     cpu: *cpu,
                     events: *lost,
                 };

@@ -35,8 +35,8 @@ pub(crate) enum Note {
         lost: u64,
         since: u64,
         until: u64,
-        #[serde(default)]
-        why: Cause,
+        #[serde(rename = "why", default)]
+        cause: Cause,
         #[serde(default)]
         cpu: Option<u16>,
     },
@@ -62,7 +62,7 @@ pub(crate) fn gap(loss: &Loss, (since_ns, until_ns): (u64, u64)) -> Note {
         lost: loss.events,
         since: since_ns,
         until: until_ns,
-        why: loss.cause,
+        cause: loss.cause,
         cpu: loss.cpu,
     }
 }
