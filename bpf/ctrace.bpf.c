@@ -40,7 +40,7 @@
  *
  *                   losses, misses    counters of what is missing --------------> reads the counters
  *                   counts            counters of calls, in count mode ---------> reads the counters
- *                   cgroups           container, host, excluded or pending <----> decides about each cgroup
+ *                   cgroups           undecided, container, host, excluded <---> decides about each cgroup
  *                   comms             the comm filter <-------------------------- fills the map after the load
  *                   config, plans,    configuration, .rodata <------------------- sets the variables before the load
  *                   uring_plans

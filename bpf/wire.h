@@ -227,7 +227,7 @@ struct rec_complete {
 #define CGROUP_KEY_V1 (1ULL << 63)
 
 enum cgroup_state {
-	CGROUP_PENDING, /* new: recorded until user space has decided */
+	CGROUP_UNDECIDED, /* new: recorded until user space has decided */
 	CGROUP_CONTAINER,
 	CGROUP_HOST,
 	CGROUP_EXCLUDED, /* by a filter */

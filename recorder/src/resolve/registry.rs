@@ -39,7 +39,7 @@ pub(crate) enum ContainerChange {
 
 /// A removed cgroup is retained this long for late events and losses.
 const RETENTION_NS: u64 = 60_000_000_000;
-/// After that, a removed cgroup is retained for this many batches: a held batch and those in the encoder may refer to
+/// After that, a removed cgroup is retained for this many batches: a pending part and those in the encoder may refer to
 /// it.
 const RETENTION_BATCHES: u8 = 4;
 

@@ -309,7 +309,7 @@ impl Watcher {
             CgroupKind::Host => cgroup_state::CGROUP_HOST,
             CgroupKind::Excluded => cgroup_state::CGROUP_EXCLUDED,
             CgroupKind::Container(_) => cgroup_state::CGROUP_CONTAINER,
-            CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_PENDING,
+            CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_UNDECIDED,
         };
         self.verdicts.push_back(CgroupVerdict { cgroup, state });
         CgroupFact {
