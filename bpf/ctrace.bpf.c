@@ -91,6 +91,7 @@ struct wire_types {
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
 	enum cgroup_flag cgroup_flag;
+	enum cgroup_key cgroup_key;
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
 	enum rank rank;

@@ -224,7 +224,10 @@ struct rec_complete {
 };
 
 /* A cgroup's key is its kernfs id, plus this bit in the v1 hierarchy: ids repeat between hierarchies. */
-#define CGROUP_KEY_V1 (1ULL << 63)
+enum cgroup_key {
+	CGROUP_KEY_V1_BIT = 63,
+};
+#define CGROUP_KEY_V1 (1ULL << CGROUP_KEY_V1_BIT)
 
 enum cgroup_state {
 	CGROUP_UNDECIDED, /* new: recorded until user space has decided */

@@ -20,10 +20,10 @@ use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
-use crate::wire::types::{cgroup_flag, cgroup_state};
+use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
-/// `CGROUP_KEY_V1` of `bpf/wire.h`.
-const KEY_V1: u64 = 1 << 63;
+/// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
+const KEY_V1: u64 = 1 << cgroup_key::CGROUP_KEY_V1_BIT.0;
 /// The time after which an undecided cgroup counts as the host's. runc writes its state 7 to 12 ms after it creates the
 /// cgroup.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
