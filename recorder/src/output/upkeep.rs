@@ -180,7 +180,7 @@ impl DumpControl {
                 let request = |reason| DumpRequest { reason, time };
                 let by_trigger = self.shared.take_trigger_request();
                 let request = by_trigger
-                    .or_else(|| asked.then(|| request(DumpReason::Asked)))
+                    .or_else(|| asked.then(|| request(DumpReason::Command)))
                     .or_else(|| signal.then(|| request(DumpReason::Signal)));
                 if let Some(request) = request {
                     pipeline.command(SinkCommand::Begin(request));

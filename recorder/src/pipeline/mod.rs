@@ -39,7 +39,7 @@ const MAX_WAITING: usize = 2;
 /// Maximum time that parts are pending while a cgroup is undecided.
 pub(crate) const MAX_HOLD: Duration = Duration::from_millis(500);
 /// Maximum memory of pending parts, in batches of the largest size.
-const MAX_PENDING: usize = 2;
+const MAX_PENDING_BATCHES: usize = 2;
 
 /// A record about a cgroup, for the caller of [`Pipeline::advance`] to interpret.
 #[derive(Clone, Copy, Debug)]
@@ -247,7 +247,7 @@ impl Pipeline {
                 .iter()
                 .map(|pending| pending.part.batch.bytes())
                 .sum();
-            let fits = bytes <= MAX_PENDING * self.memory.batch();
+            let fits = bytes <= MAX_PENDING_BATCHES * self.memory.batch();
             if self.in_doubt() && now < first.send_at && fits {
                 break;
             }

@@ -28,7 +28,8 @@ use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, for_each_common_run};
 
-/// The rows of a rollup by time above which its slices become longer.
+/// The rows of a rollup by time above which its slices become longer. `ctrace-query convert` allows twice as many: a
+/// recorder has the rows of all rollups in memory at once, and its slices of all rollups have the same length.
 const MAX_SLICED_ROWS: usize = 8_192;
 /// A rollup without parts is written only if there are this many events per row: one that is hardly smaller than the
 /// recording is useless.

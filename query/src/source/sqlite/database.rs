@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctrace_format::sqlite::{OWN, SIDES};
+use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -51,7 +51,11 @@ impl Database {
         let db = connect(path)?;
         let own = columns(&db, "event")?;
         let references = SIDES.iter().map(|side| side.reference());
-        for name in OWN.iter().map(ToString::to_string).chain(references) {
+        for name in EVENT_COLUMNS
+            .iter()
+            .map(ToString::to_string)
+            .chain(references)
+        {
             if !own.contains(&name) {
                 let reason = format!("its table `event` has no column `{name}`");
                 return Err(ReadError::NotRecording(reason));

@@ -161,7 +161,7 @@ impl RowGroups {
         }
         let mut groups = vec![];
         for block in &self.blocks {
-            groups.extend(unclosed::of_block(block, &self.schema)?);
+            groups.extend(unclosed::row_groups_of_block(block, &self.schema)?);
         }
         let metadata = unclosed::metadata(&self.schema, pairs, groups);
         let len = self.out.len();

@@ -61,7 +61,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
 
 /// Writes the rows of the journal and the footer, and returns the number of events in the file.
 fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
-    let complete = unclosed::whole(&mut file.try_clone()?)?;
+    let complete = unclosed::complete_metadata(&mut file.try_clone()?)?;
     let (metadata, end) = complete.context("it has no complete block")?;
     let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
     let origin = metadata.file_metadata().key_value_metadata().cloned();
