@@ -40,11 +40,11 @@ def capture(options, name):
 def replayed(command, out=subprocess.DEVNULL):
     """Runs a replay. Returns its events, its CPU time in s, and its memory in MB."""
     process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read()
+    output = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
-        raise SystemExit(said)
-    events = int(re.search(r"replayed (\d+)", said).group(1))
+        raise SystemExit(output)
+    events = int(re.search(r"replayed (\d+)", output).group(1))
     return events, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 

@@ -77,8 +77,8 @@ def flood(options):
         tracer = tracers.recorder(options.recorder, out)
         with tracer.running() as process:
             _, wall = tracers.loop(load)
-        events = int(re.search(r"([\d,]+) events in", process.said).group(1).replace(",", ""))
-        lost = re.search(r"([\d,]+) events were lost", process.said)
+        events = int(re.search(r"([\d,]+) events in", process.output).group(1).replace(",", ""))
+        lost = re.search(r"([\d,]+) events were lost", process.output)
         lost = lost.group(1) if lost else "0"
         cpu = (process.usage.ru_utime + process.usage.ru_stime) / events * 1e6
         size = os.path.getsize(out) / events
@@ -121,14 +121,14 @@ def used(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def request_rate(said):
+def request_rate(output):
     """Returns the requests per second from the output of wrk or redis-benchmark."""
-    rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", said)
+    rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", output)
     return sum(float(a or b) for a, b in rates) / len(rates)
 
 
-def requests_made(said, load):
-    made = re.search(r"(\d+) requests in", said)
+def requests_made(output, load):
+    made = re.search(r"(\d+) requests in", output)
     return int(made.group(1)) if made else 2 * int(load[load.index("-n") + 1])
 
 
@@ -136,8 +136,8 @@ def serve(pid, load):
     """Returns the requests per second under a load, and the service's CPU time per request, in µs."""
     before = used(pid)
     inside = ["nsenter", "--net", "--target", str(pid), *load]
-    said = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
-    return request_rate(said), (used(pid) - before) / requests_made(said, load) * 1e6
+    output = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
+    return request_rate(output), (used(pid) - before) / requests_made(output, load) * 1e6
 
 
 def services(options):

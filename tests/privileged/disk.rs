@@ -96,10 +96,10 @@ impl Fill<'_> {
         made += calls(self.stem, 1000);
         let mut recording = recorder.stop_within(MEMORY);
         assert_eq!(recording.code, 0, "{}", recording.stderr);
-        let said = &recording.stderr;
+        let stderr = &recording.stderr;
         assert!(
-            said.contains("goes on in memory") && said.contains("room on the disk again"),
-            "{said}"
+            stderr.contains("goes on in memory") && stderr.contains("room on the disk again"),
+            "{stderr}"
         );
         // A closed database is one file.
         assert!(!disk.path.join("run.sqlite-wal").exists());
@@ -230,9 +230,9 @@ fn a_ring_goes_on_where_its_dump_has_no_room() {
     // More than twice what fills the ring, so that events are evicted even if a busy CPU loses many of them before.
     made += calls("ringed", 8_000_000);
     let refused = dump();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("No space left on device"), "{said}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("No space left on device"), "{stderr}");
     fs::remove_file(disk.filler()).unwrap();
     made += calls("ringed", 1000);
     let dumped = dump();

@@ -28,8 +28,8 @@ fn a_noisy_container_evicts_nobody_else() {
         "read,write,openat",
     ]);
     let quiet = Container::new(Runtime::Runc, "quiet");
-    let said = ["sh", "-c", "cat /tmp/none-1 /tmp/none-2; echo done; cat"];
-    let mut quiet = quiet.start(&said);
+    let command = ["sh", "-c", "cat /tmp/none-1 /tmp/none-2; echo done; cat"];
+    let mut quiet = quiet.start(&command);
     assert_eq!(quiet.line(), "done");
     let noisy = Container::new(Runtime::Runc, "noisy");
     let name = noisy.name().to_string();

@@ -162,9 +162,12 @@ fn evicted_events_are_counted_and_live_containers_stay_known() {
         ["demo-client,true", "demo-web,true"]
     );
     let mut beside = script("beside_duckdb.py");
-    let said = succeeds(beside.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
+    let output = succeeds(beside.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
     let rows = ask(&path, "select count(*) from events").remove(0);
-    assert_eq!(String::from_utf8(said).unwrap(), format!("{rows} events\n"));
+    assert_eq!(
+        String::from_utf8(output).unwrap(),
+        format!("{rows} events\n")
+    );
     let size = path.metadata().unwrap().len();
     assert!(size < 4_000_000, "{size}");
 }
@@ -176,27 +179,30 @@ fn wrong_flags_are_refused_before_anything_is_recorded() {
         refused(command.args(["--out", "/tmp/never/x.parquet"]).args(flags))
     };
     let trigger = |condition: &str| refused_with(&["--ring", "1m", "--trigger", condition]);
-    let said = trigger("path = '/x' and\n commm = 'cat'");
+    let message = trigger("path = '/x' and\n commm = 'cat'");
     assert!(
-        said.contains("no such column: commm: did you mean `comm`?"),
-        "{said}"
+        message.contains("no such column: commm: did you mean `comm`?"),
+        "{message}"
     );
-    assert!(said.contains("at character 18"), "{said}");
-    let said = trigger("path =");
-    assert!(said.contains("syntax error"), "{said}");
-    let said = trigger("path = \"/etc/shadow\"");
-    assert!(said.contains("no such column"), "{said}");
-    let said = refused_with(&["--ring", "512MB"]);
-    assert!(said.contains("`--memory 592MB`"), "{said}");
-    let said = refused_with(&["--trigger", "true"]);
-    assert!(said.contains("--ring"), "{said}");
+    assert!(message.contains("at character 18"), "{message}");
+    let message = trigger("path =");
+    assert!(message.contains("syntax error"), "{message}");
+    let message = trigger("path = \"/etc/shadow\"");
+    assert!(message.contains("no such column"), "{message}");
+    let message = refused_with(&["--ring", "512MB"]);
+    assert!(message.contains("`--memory 592MB`"), "{message}");
+    let message = refused_with(&["--trigger", "true"]);
+    assert!(message.contains("--ring"), "{message}");
     let raw = fixture();
-    let said = refused_with(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
-    assert!(said.contains("/tmp/never"), "{said}");
+    let message = refused_with(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
+    assert!(message.contains("/tmp/never"), "{message}");
     let mut command = ctrace_rec();
     command.arg("--from-raw").arg(&raw);
-    let said = refused(command.args(["--ring", "1m", "--format", "json"]));
-    assert!(said.contains("--out DIR/"), "{said}");
-    let said = refused(ctrace_rec().args(["dump", "--pid", "1"]));
-    assert!(said.contains("the process 1 is no recorder"), "{said}");
+    let message = refused(command.args(["--ring", "1m", "--format", "json"]));
+    assert!(message.contains("--out DIR/"), "{message}");
+    let message = refused(ctrace_rec().args(["dump", "--pid", "1"]));
+    assert!(
+        message.contains("the process 1 is no recorder"),
+        "{message}"
+    );
 }

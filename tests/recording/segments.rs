@@ -78,10 +78,10 @@ fn a_directory_holds_segments_that_sort_by_time_and_survive_a_kill() {
     let first = segments(dir.path(), "first", &flags, |files| {
         finished(files) >= 3 && open(files)
     });
-    let said = refused(&mut replay(&fixture(), &out));
+    let message = refused(&mut replay(&fixture(), &out));
     assert!(
-        said.contains("is being written by another ctrace-rec"),
-        "{said}"
+        message.contains("is being written by another ctrace-rec"),
+        "{message}"
     );
     let (live, _) = count(&out);
     first.kill();
@@ -209,15 +209,15 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     std::fs::write(path("d.parquet.open.journal"), b"").unwrap();
     let written = File::open(path("b.parquet.open")).unwrap();
     written.lock().unwrap();
-    let said = record_fixture(&out, &[]);
+    let message = record_fixture(&out, &[]);
     assert!(path("a.parquet").exists() && !path("a.parquet.open").exists());
     assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
-        said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
-            && said.contains("c.parquet.open: it has no complete block")
-            && !said.contains("b.parquet"),
-        "{said}"
+        message.contains("a.parquet, left behind by a killed recorder: 3,113 events")
+            && message.contains("c.parquet.open: it has no complete block")
+            && !message.contains("b.parquet"),
+        "{message}"
     );
     assert_eq!(
         std::fs::read(path("c.parquet.open")).unwrap(),
