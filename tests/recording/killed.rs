@@ -2,7 +2,7 @@
 //! an endless capture, which needs no privileges; `tests/privileged/killed.rs` has tests with the kernel's events.
 
 use super::count;
-use crate::support::capture::{Capture, EVENTS, Recorder};
+use crate::support::capture::{Capture, EVENTS, ReplayingRecorder};
 use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
 use crate::support::random::Random;
@@ -75,7 +75,7 @@ fn kill(kills: Kills) -> Vec<i64> {
     fed.iter().map(short).collect()
 }
 
-/// Kills one recorder after the other. Returns what [`Recorder::kill`] returns for each.
+/// Kills one recorder after the other. Returns what [`ReplayingRecorder::kill`] returns for each.
 fn kill_in_turn(
     kills: Kills,
     worker: usize,
@@ -86,7 +86,8 @@ fn kill_in_turn(
     let mut killed = vec![];
     for i in 0..kills.kills.div_ceil(kills.at_once) {
         let part = random.below(1 << 31) as f64 / (1u64 << 31) as f64;
-        let recorder = Recorder::start(capture, dir, &format!("{worker}-{i}"), kills.pause);
+        let recorder =
+            ReplayingRecorder::start(capture, dir, &format!("{worker}-{i}"), kills.pause);
         std::thread::sleep(kills.longest.mul_f64(part));
         killed.push(recorder.kill());
     }
@@ -117,7 +118,8 @@ fn a_recorder_killed_at_full_speed_leaves_no_hole() {
 /// Makes a recording whose recorder was killed.
 fn killed(dir: &TempDir) -> PathBuf {
     let capture = Arc::new(Capture::read());
-    let recorder = Recorder::start(&capture, dir.path(), "killed", Duration::from_millis(20));
+    let recorder =
+        ReplayingRecorder::start(&capture, dir.path(), "killed", Duration::from_millis(20));
     std::thread::sleep(Duration::from_millis(1500));
     recorder.kill().0
 }
@@ -200,7 +202,8 @@ fn check_metadata(path: &Path, events: u64) {
 fn a_recording_is_read_while_it_is_written_and_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let capture = Arc::new(Capture::read());
-    let recorder = Recorder::start(&capture, dir.path(), "live", Duration::from_millis(20));
+    let recorder =
+        ReplayingRecorder::start(&capture, dir.path(), "live", Duration::from_millis(20));
     let path = recorder.path.clone();
     let began = Instant::now();
     recorder.wait(50);

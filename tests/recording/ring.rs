@@ -1,7 +1,7 @@
 //! `--ring`, which keeps recent events in memory, and its dumps. The recorder replays a capture, which needs no
 //! privileges; `tests/privileged/ring.rs` has tests with the kernel's events.
 
-use crate::support::capture::{Capture, Recorder};
+use crate::support::capture::{Capture, ReplayingRecorder};
 use crate::support::command::succeeds;
 use crate::support::programs::ctrace_rec;
 use crate::support::python::script;
@@ -18,14 +18,14 @@ use tempfile::TempDir;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Starts a recorder that is fed a round of a capture after each `pause`.
-fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> Recorder {
+fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> ReplayingRecorder {
     let capture = Arc::new(Capture::read());
     let (path, fifo) = (dir.path().join("ring.parquet"), dir.path().join("fifo"));
-    Recorder::start_to(&capture, path, fifo, pause, flags)
+    ReplayingRecorder::start_to(&capture, path, fifo, pause, flags)
 }
 
 /// Runs `ctrace-rec dump` and returns the path that it prints.
-fn dump(recorder: &Recorder) -> PathBuf {
+fn dump(recorder: &ReplayingRecorder) -> PathBuf {
     let pid = recorder.child.id().to_string();
     let output = succeeds(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
     assert!(output.stderr.is_empty());
