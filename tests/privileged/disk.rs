@@ -4,7 +4,7 @@ use crate::support::command::{output, run};
 use crate::support::containers::{Container, Runtime};
 use crate::support::metrics;
 use crate::support::programs::ctrace_rec;
-use crate::support::recorder::{Recorder, Recording, number};
+use crate::support::recorder::{MEMORY, Recorder, Recording, number};
 use crate::support::root::require_root;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,6 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The default of --memory, in bytes.
-const MEMORY: u64 = 128_000_000;
 /// The part of [`MEMORY`] that holds events at least before any is dropped while the disk is full, in bytes.
 const WAITING: f64 = 6e6;
 

@@ -3,6 +3,7 @@
 
 use crate::support::capture::{Capture, ReplayingRecorder};
 use crate::support::command::succeeds;
+use crate::support::dump::dump;
 use crate::support::programs::ctrace_rec;
 use crate::support::python::script;
 use crate::support::refusal::refused;
@@ -22,14 +23,6 @@ fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> ReplayingRecorder {
     let capture = Arc::new(Capture::read());
     let (path, fifo) = (dir.path().join("ring.parquet"), dir.path().join("fifo"));
     ReplayingRecorder::start_to(&capture, path, fifo, pause, flags)
-}
-
-/// Runs `ctrace-rec dump` and returns the path that it prints.
-fn dump(recorder: &ReplayingRecorder) -> PathBuf {
-    let pid = recorder.child.id().to_string();
-    let output = succeeds(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
-    assert!(output.stderr.is_empty());
-    String::from_utf8(output.stdout).unwrap().trim_end().into()
 }
 
 /// Whether each `seq` occurs once, without a hole.
@@ -87,9 +80,9 @@ fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = fed(&dir, PAUSE, &["--ring", "1h,30MB", "--after", "0s"]);
     recorder.wait(8);
-    let first = dump(&recorder);
+    let first = dump(recorder.child.id());
     assert_eq!(first, recorder.path);
-    let second = dump(&recorder);
+    let second = dump(recorder.child.id());
     let pid = recorder.child.id().to_string();
     succeeds(Command::new("kill").args(["-USR1", &pid]));
     let third = wait_for("the dump of SIGUSR1", || {
@@ -98,7 +91,7 @@ fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
         })
     });
     // The dump of SIGUSR1 may still be running: then the answer comes when its file is complete.
-    let last = dump(&recorder);
+    let last = dump(recorder.child.id());
     recorder.kill();
     let mut expected = vec![first.clone(), second.clone(), third.clone(), last.clone()];
     expected.sort();
@@ -129,7 +122,7 @@ fn a_trigger_that_fires_repeatedly_makes_one_dump() {
     ];
     let recorder = fed(&dir, PAUSE, &flags);
     recorder.wait(15);
-    let asked = dump(&recorder);
+    let asked = dump(recorder.child.id());
     recorder.kill();
     let files = files(dir.path());
     // The dump of the trigger, and the requested dump.
@@ -142,7 +135,7 @@ fn evicted_events_are_counted_and_live_containers_stay_known() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = fed(&dir, Duration::ZERO, &["--ring", "1MB", "--after", "0s"]);
     recorder.wait(80);
-    let path = dump(&recorder);
+    let path = dump(recorder.child.id());
     recorder.kill();
     let sql = "select count(*) filter (where kind <> 'gap') as kept, sum(lost) as lost, max(seq) + 1 as happened
         from events";
