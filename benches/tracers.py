@@ -85,9 +85,9 @@ def peers(directory):
     return [Tracer(title, command, WITH_TRACEFS) for title, command in commands.items()]
 
 
-def box(name, *command):
+def container(name, *command):
     """Returns the command that runs `command` in a container."""
-    return [f"{HERE}/box.sh", f"ctrace-bench-{name}-{os.getpid()}", *map(str, command)]
+    return [f"{HERE}/container.sh", f"ctrace-bench-{name}-{os.getpid()}", *map(str, command)]
 
 
 def loop(command):

@@ -154,8 +154,8 @@ fn evicted_events_are_counted_and_live_containers_stay_known() {
         ask(&path, containers),
         ["demo-client,true", "demo-web,true"]
     );
-    let mut beside = script("beside_duckdb.py");
-    let output = succeeds(beside.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
+    let mut compare = script("compare_duckdb.py");
+    let output = succeeds(compare.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
     let rows = ask(&path, "select count(*) from events").remove(0);
     assert_eq!(
         String::from_utf8(output).unwrap(),
