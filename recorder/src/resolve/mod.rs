@@ -245,7 +245,7 @@ impl Resolver {
                 cpu: None,
                 events: left_out,
             };
-            self.gap(&loss, (fact.boot, self.clock.boot()));
+            self.gap(&loss, (fact.boot_ns, self.clock.boot()));
         }
     }
 
@@ -263,7 +263,7 @@ impl Resolver {
             description: Some(Box::new(self.registry.describe(index))),
             ..EventDetail::default()
         };
-        let row = Row::new(self.clock.wall(fact.boot), EventKind::Container);
+        let row = Row::new(self.clock.wall(fact.boot_ns), EventKind::Container);
         self.batch.push_event(row, detail);
     }
 
