@@ -87,7 +87,7 @@ impl Kernel {
             false => uring::Tracepoints::detect(&btf),
         };
         configure(&mut open, cpus, filters, hierarchies, machine)?;
-        let ring_bytes = rings::ring_bytes(cpus, memory.rings());
+        let ring_bytes = rings::ring_bytes(cpus, memory.rings_bytes());
         adapt(&mut open, &btf, uring, ring_bytes)?;
         uring.set_autoload(&mut open)?;
         open.maps

@@ -75,7 +75,7 @@ impl Output<'_> {
         let unfinished = match self.destination {
             Destination::Segments(out) => Some(UnfinishedSegments::new(
                 &names::host_directory(out, &machine.host),
-                self.memory.batch(),
+                self.memory.batch_bytes(),
             )),
             _ => None,
         };

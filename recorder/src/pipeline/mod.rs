@@ -169,7 +169,7 @@ impl Pipeline {
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<CgroupFact>,
     ) -> Result<()> {
         let undecided = self.in_doubt();
-        let max_bytes = self.memory.batch();
+        let max_bytes = self.memory.batch_bytes();
         let Pipeline {
             cutter,
             resolver,
@@ -247,7 +247,7 @@ impl Pipeline {
                 .iter()
                 .map(|pending| pending.part.batch.bytes())
                 .sum();
-            let fits = bytes <= MAX_PENDING_BATCHES * self.memory.batch();
+            let fits = bytes <= MAX_PENDING_BATCHES * self.memory.batch_bytes();
             if self.in_doubt() && now < first.send_at && fits {
                 break;
             }
@@ -290,7 +290,8 @@ impl Pipeline {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
         let fits = || {
             let in_flight = self.in_flight.bytes.load(Ordering::Relaxed);
-            in_flight + bytes <= self.memory.batches() && bytes <= self.memory.available()
+            in_flight + bytes <= self.memory.batches_bytes()
+                && bytes <= self.memory.available_bytes()
         };
         // Do not wait for an idle encoder: the parts that it has joined wait for the part that is to be sent.
         while self.in_flight.parts.load(Ordering::Acquire) > 0 && !fits() && !ended() {

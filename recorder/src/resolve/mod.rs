@@ -87,10 +87,10 @@ impl Resolver {
     /// Returns a resolver without definitions. `calls` are the syscalls of the recorded machine.
     pub(crate) fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
         Resolver {
-            threads: Definitions::new(memory.threads()),
-            files: Definitions::new(memory.definitions()),
-            sockets: Definitions::new(memory.definitions()),
-            requests: Requests::new(memory.requests()),
+            threads: Definitions::new(memory.threads_bytes()),
+            files: Definitions::new(memory.definitions_bytes()),
+            sockets: Definitions::new(memory.definitions_bytes()),
+            requests: Requests::new(memory.requests_bytes()),
             dns_names: ResolvedNames::default(),
             ended: VecDeque::new(),
             calls,

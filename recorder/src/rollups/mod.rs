@@ -98,7 +98,11 @@ struct FacetGroups {
 
 impl Rollups {
     pub(crate) fn new(memory: Memory) -> Rollups {
-        Rollups::with_limits(memory, memory.rollups() / ROW_BYTES, memory.rollups() / 2)
+        Rollups::with_limits(
+            memory,
+            memory.rollups_bytes() / ROW_BYTES,
+            memory.rollups_bytes() / 2,
+        )
     }
 
     fn with_limits(memory: Memory, max_rows: usize, max_part_bytes: usize) -> Rollups {
@@ -192,8 +196,8 @@ impl Rollups {
 
     /// Returns the limit of rows for now: `max_rows`, or less if others use the memory.
     fn row_limit(&self) -> usize {
-        let available = self.weight() + self.memory.available() / ROW_BYTES;
-        let rows = available.saturating_sub(self.memory.reserved_from_rollups() / ROW_BYTES);
+        let available = self.weight() + self.memory.available_bytes() / ROW_BYTES;
+        let rows = available.saturating_sub(self.memory.reserved_from_rollups_bytes() / ROW_BYTES);
         rows.clamp(self.max_rows / MIN_LIMIT_DIVISOR, self.max_rows)
     }
 
