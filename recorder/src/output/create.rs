@@ -63,10 +63,8 @@ pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Res
     let file = create(path, force)?;
     // SQLite would read the companion files of a killed recorder, whose database is overwritten, as part of this
     // database.
-    for suffix in ["-wal", "-shm", "-journal"] {
-        let mut name = path.to_path_buf().into_os_string();
-        name.push(suffix);
-        let _ = std::fs::remove_file(name);
+    for suffix in names::SQLITE_COMPANIONS {
+        let _ = std::fs::remove_file(names::with_suffix(path, suffix));
     }
     Sqlite::new(file, path, origin)
 }
