@@ -23,6 +23,7 @@ use crate::messages;
 use crate::output::{AnswerWriter, PartialFile, parquet_writer};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
+use crate::rewrite::target::check_absent;
 use crate::source::{RECORDING, events_table, open_recording};
 
 /// Rows of an SQLite transaction.
@@ -67,12 +68,7 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
 
 fn check_target(conversion: &Conversion) -> Result<()> {
     let (from, to) = (&conversion.from, &conversion.to);
-    if to.exists() && !conversion.overwrite {
-        bail!(
-            "{} exists: add --force to overwrite it, or choose another name",
-            to.display()
-        );
-    }
+    check_absent(to, conversion.overwrite)?;
     if to
         .canonicalize()
         .is_ok_and(|to| from.canonicalize().is_ok_and(|from| from == to))

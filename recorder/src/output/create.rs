@@ -73,12 +73,17 @@ pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Res
 pub(crate) fn check_writable(path: &Path, force: bool) -> Result<()> {
     let name = path.display();
     if names::is_being_written(path) {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
+        return Err(written_by_another(path));
     }
     if path.exists() && !force {
         bail!("{name} exists: add --force to overwrite it, or choose another name");
     }
     Ok(())
+}
+
+fn written_by_another(path: &Path) -> Error {
+    let name = path.display();
+    anyhow!("{name} is being written by another ctrace-rec: choose another name")
 }
 
 /// Creates and locks a file, which has one writer.
@@ -103,7 +108,7 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
     })?;
     // Other errors are ignored: not every file system has locks.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
+        return Err(written_by_another(path));
     }
     // A pipe or device has no length.
     if file.metadata().is_ok_and(|m| m.is_file()) {
