@@ -180,6 +180,9 @@ const BYTES: Measure = measure("bytes", SUMS);
 const LOST: Measure = measure("lost", &[Stat::Count, Stat::Sum]);
 const ERRORS: Measure = measure("error", &[Stat::Count]);
 
+/// The least events per row of a rollup that is stored: one that is hardly smaller than the recording is useless.
+pub const MIN_EVENTS_PER_ROW: usize = 4;
+
 /// The condition for events that a rollup aggregates.
 #[derive(Clone, Copy, Debug)]
 pub enum EventCondition {

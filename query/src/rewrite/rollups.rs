@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use arrow::ipc::writer::StreamWriter;
 use ctrace_format::rollups::{Place, footer_entry};
 use ctrace_schema::rollups::{
-    EventCondition, Facet, N, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat,
+    EventCondition, Facet, MIN_EVENTS_PER_ROW, N, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat,
 };
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
@@ -32,8 +32,6 @@ use crate::engine::histograms;
 const MAX_SLICED_ROWS: usize = 16_384;
 /// Limit of the rows of any other rollup.
 const MAX_ROWS: usize = 131_072;
-/// Minimum of the events per row: a rollup that is hardly smaller than the events is useless.
-const MIN_EVENTS_PER_ROW: usize = 4;
 /// Limit of the memory for computing a rollup. A rollup that needs more is left out.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
 

@@ -19,10 +19,10 @@ use std::io::{self, Write};
 use aggregates::Aggregate;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
-use facet::{PieceFacets, next_slice_ns};
+use ctrace_schema::rollups::{Facet, MIN_EVENTS_PER_ROW, Measure, ROLLUPS, SLICES, Stat};
+use facet::{NONE, PieceFacets, next_slice_ns};
 use rustc_hash::FxHashMap;
-use table::{FacetIds, NONE, ROW_BYTES, RollupTable};
+use table::{FacetIds, ROW_BYTES, RollupTable};
 
 use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
@@ -31,9 +31,6 @@ use crate::rows::runs::{Run, Series, for_each_common_run};
 /// The rows of a rollup by time above which its slices become longer. `ctrace-query convert` allows twice as many: a
 /// recorder has the rows of all rollups in memory at once, and its slices of all rollups have the same length.
 const MAX_SLICED_ROWS: usize = 8_192;
-/// A rollup without parts is written only if there are this many events per row: one that is hardly smaller than the
-/// recording is useless.
-const MIN_EVENTS_PER_ROW: usize = 4;
 /// A part is kept only if there are this many events per byte, because rollups should not make a recording much larger.
 const MIN_EVENTS_PER_BYTE: usize = 8;
 /// Rollups that are dropped last: most queries need them, and ctrace-query checks the event counts of others against
@@ -256,6 +253,7 @@ impl Rollups {
 
     /// Returns the rollups and parts for the file.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
+        // A rollup with parts was large enough to be cut into them.
         let is_useful = |r: &&GrowingRollup| {
             !r.parts.is_empty() || r.table.rows() * MIN_EVENTS_PER_ROW <= self.events
         };

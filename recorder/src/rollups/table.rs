@@ -11,13 +11,11 @@ use ctrace_schema::rollups::{EventCondition, Facet, Rollup, Stat};
 use rustc_hash::FxHashMap;
 
 use crate::rollups::aggregates::{self, Aggregate};
-use crate::rollups::facet::PieceFacets;
+use crate::rollups::facet::{NONE, PieceFacets};
 use crate::rollups::values::FacetValues;
 
 /// The most facets of a rollup.
 const MAX_FACETS: usize = 5;
-/// No id or row, or none yet.
-pub(super) const NONE: u32 = u32::MAX;
 /// The approximate memory of a row in bytes.
 pub(super) const ROW_BYTES: usize = 400;
 
