@@ -187,7 +187,7 @@ fn an_unknown_flag_is_refused() {
 }
 
 #[test]
-fn a_user_who_may_not_trace_is_told_what_to_do() {
+fn missing_permissions_are_reported_with_the_remedy() {
     require_root();
     // Another user may not have access to the build directory.
     let dir = tempfile::tempdir().unwrap();
@@ -229,7 +229,7 @@ fn the_summary_names_what_was_recorded() {
 }
 
 #[test]
-fn a_recording_says_where_and_how_it_was_made() {
+fn the_metadata_names_kernel_boot_and_filters() {
     require_root();
     let recording = Recorder::start(&["--set", "fs", "--duration", "1s"]).finish();
     let file = fs::read(&recording.path).unwrap();

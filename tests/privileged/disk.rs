@@ -149,7 +149,7 @@ fn check(recording: &Recording, made: i64) {
 }
 
 #[test]
-fn a_file_goes_on_when_there_is_room() {
+fn a_file_is_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "file",
         out: "run.parquet",
@@ -161,7 +161,7 @@ fn a_file_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn segments_go_on_when_there_is_room() {
+fn segments_are_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "segments",
         out: "out/",
@@ -173,7 +173,7 @@ fn segments_go_on_when_there_is_room() {
 }
 
 #[test]
-fn a_database_goes_on_when_there_is_room() {
+fn a_database_is_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "database",
         out: "run.sqlite",
@@ -214,7 +214,7 @@ fn a_flood_beside_a_full_disk_is_counted() {
 }
 
 #[test]
-fn a_ring_goes_on_where_its_dump_has_no_room() {
+fn a_ring_is_kept_when_the_disk_has_no_space_for_its_dump() {
     require_root();
     let disk = Disk::new(30_000_000, 100_000);
     let path = disk.path.join("run.parquet");

@@ -149,7 +149,7 @@ fn a_container_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn a_profile_says_what_it_may_lack() {
+fn a_profile_lists_what_it_may_lack() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     story.gap(3000, Some("web"), "file", 1234);
@@ -253,7 +253,7 @@ fn a_report_is_one_page_and_escapes_all_text_of_the_recording() {
 }
 
 #[test]
-fn the_summary_says_how_processes_ended() {
+fn the_summary_reports_how_processes_ended() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     let exit = |story: &mut Story, pid: i64, how: serde_json::Value| {
