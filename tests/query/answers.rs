@@ -20,6 +20,14 @@ fn ready_questions() {
     }
 }
 
+/// The other tests ask each of these questions.
+#[test]
+fn the_tests_know_every_ready_question() {
+    let answer = ask(&std::env::temp_dir(), &["xyzzyxyzzy"]);
+    let (_, listed) = answer.trim_end().split_once("one of: ").unwrap();
+    assert_eq!(listed.split(", ").collect::<Vec<_>>(), QUESTIONS);
+}
+
 #[test]
 fn sql_that_is_shown_gives_the_same_answer() {
     let dir = recording();
