@@ -13,20 +13,20 @@ import pathlib
 import shutil
 import tempfile
 
-import above
-import beside
+import overhead
 import tracers
+import user_space
 
 NEEDED = "bpftrace cc clang curl git jq make nginx perf python3 redis-benchmark redis-server runc strace wrk zstd"
 
 TABLES = {
-    "cost": ("Time that tracing adds to a call", beside.cost),
-    "services": ("Throughput of a recorded service", beside.services),
-    "flood": ("Recording rate without loss", beside.flood),
-    "replay": ("Cost of recording in user space", above.replay),
-    "ring": ("Cost of a ring in memory", above.ring),
-    "size": ("Bytes per call on disk", above.size),
-    "start": ("Start-up time and size of the program", beside.start),
+    "cost": ("Time that tracing adds to a call", overhead.cost),
+    "services": ("Throughput of a recorded service", overhead.services),
+    "flood": ("Recording rate without loss", overhead.flood),
+    "replay": ("Cost of recording in user space", user_space.replay),
+    "ring": ("Cost of a ring in memory", user_space.ring),
+    "size": ("Bytes per call on disk", user_space.size),
+    "start": ("Start-up time and size of the program", overhead.start),
 }
 
 

@@ -34,7 +34,7 @@ class Tracer:
 
     @contextlib.contextmanager
     def running(self):
-        """Runs the tracer. Yields the process, whose `said` and `usage` are set when it has ended."""
+        """Runs the tracer. Yields the process, whose `output` and `usage` are set when it has ended."""
         with open(os.devnull) as nothing:
             process = subprocess.Popen(
                 [*self.prefix, *self.command], stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -48,11 +48,11 @@ class Tracer:
             yield process
         finally:
             os.kill(process.pid, signal.SIGINT)
-            process.said = process.stdout.read()
+            process.output = process.stdout.read()
             _, status, process.usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in (0, -signal.SIGINT):
-            raise SystemExit(f"{self.title} failed: {process.said}")
+            raise SystemExit(f"{self.title} failed: {process.output}")
 
 
 def recorder(program, out, *flags):
@@ -85,9 +85,9 @@ def peers(directory):
     return [Tracer(title, command, WITH_TRACEFS) for title, command in commands.items()]
 
 
-def box(name, *command):
+def container(name, *command):
     """Returns the command that runs `command` in a container."""
-    return [f"{HERE}/box.sh", f"ctrace-bench-{name}-{os.getpid()}", *map(str, command)]
+    return [f"{HERE}/container.sh", f"ctrace-bench-{name}-{os.getpid()}", *map(str, command)]
 
 
 def loop(command):

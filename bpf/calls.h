@@ -297,7 +297,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		skip_call(t, CALL_SKIPPED);
 		return;
 	}
-	if (plan->kept < shed_level) {
+	if (plan->recorded_up_to < shed_level) {
 		skip_call(t, CALL_SKIPPED);
 		count_loss(t->cgroup, plan->class, LOSS_SHED);
 		return;

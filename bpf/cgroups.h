@@ -46,7 +46,7 @@ __inline_always void send_cgroup(u64 key, u64 parent, u64 hierarchy, const char 
 __inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 {
 	u64 hierarchy, key, parent = 0;
-	struct cgroup_info info = {.state = CGROUP_PENDING}, *above;
+	struct cgroup_info info = {.state = CGROUP_UNDECIDED}, *above;
 	if (!is_watched(cgroup, &hierarchy))
 		return;
 	key = cgroup->kn->id | hierarchy;
@@ -57,7 +57,7 @@ __inline_always void make_cgroup(struct cgroup *cgroup, const char *path)
 		if (above && (above->state == CGROUP_CONTAINER || above->state == CGROUP_EXCLUDED))
 			info = *above;
 	}
-	if (info.state == CGROUP_PENDING)
+	if (info.state == CGROUP_UNDECIDED)
 		info.owner = key;
 	if (bpf_map_update_elem(&cgroups, &key, &info, 0))
 		count_miss(MISS_CGROUP);

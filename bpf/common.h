@@ -25,7 +25,7 @@ __u32 cgroup_epoch = 1;
 /* Incremented by user space when it drops its definitions, so that they are sent again. */
 __u32 definition_epoch = 1;
 
-/* Set by user space while the recorder exceeds its CPU limit: calls whose plan has a lower `kept` are dropped. */
+/* Set by user space while the recorder exceeds its CPU limit: calls whose `recorded_up_to` is lower are dropped. */
 __u32 shed_level SEC(".data") = 0;
 
 /*

@@ -41,7 +41,7 @@
  *
  *                   losses, misses    counters of what is missing --------------> reads the counters
  *                   counts            counters of calls, in count mode ---------> reads the counters
- *                   cgroups           container, host, excluded or pending <----> decides about each cgroup
+ *                   cgroups           undecided, container, host, excluded <---> decides about each cgroup
  *                   comms             the comm filter <-------------------------- fills the map after the load
  *                   config, plans,    configuration, .rodata <------------------- sets the variables before the load
  *                   uring_plans
@@ -92,6 +92,7 @@ struct wire_types {
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
 	enum cgroup_flag cgroup_flag;
+	enum cgroup_key cgroup_key;
 	enum cgroup_state cgroup_state;
 	enum plan_flag plan_flag;
 	enum rank rank;

@@ -224,10 +224,13 @@ struct rec_complete {
 };
 
 /* A cgroup's key is its kernfs id, plus this bit in the v1 hierarchy: ids repeat between hierarchies. */
-#define CGROUP_KEY_V1 (1ULL << 63)
+enum cgroup_key {
+	CGROUP_KEY_V1_BIT = 63,
+};
+#define CGROUP_KEY_V1 (1ULL << CGROUP_KEY_V1_BIT)
 
 enum cgroup_state {
-	CGROUP_PENDING, /* new: recorded until user space has decided */
+	CGROUP_UNDECIDED, /* new: recorded until user space has decided */
 	CGROUP_CONTAINER,
 	CGROUP_HOST,
 	CGROUP_EXCLUDED, /* by a filter */
@@ -260,7 +263,7 @@ struct plan {
 	__u8 payload; /* enum payload_how: where the second argument has the transferred bytes */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 	__u8 rank; /* enum rank */
-	__u8 kept; /* dropped at shed levels above this: see `shed_level` */
+	__u8 recorded_up_to; /* highest shed level at which the call is still recorded: see `shed_level` */
 };
 
 /* The order in which calls are dropped when a ring fills up. */

@@ -59,9 +59,9 @@ def ask(options, engine, file, containers, name):
         cold = (time.perf_counter() - start) * 1e3
         again = [*query, "--times", str(options.times + 1), text]
         process = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = process.stderr.read()
+        output = process.stderr.read()
         memory = os.wait4(process.pid, 0)[2].ru_maxrss / 1024
-        took = [float(ms) for ms in re.findall(r"^took: ([\d.]+) ms$", said, re.M)]
+        took = [float(ms) for ms in re.findall(r"^took: ([\d.]+) ms$", output, re.M)]
         return cold, took[1:], memory
     worker = [sys.executable, HERE / "worker.py", engine, file, containers, name, str(options.times + 1)]
     lines = subprocess.run(worker, check=True, capture_output=True, text=True).stdout.split()

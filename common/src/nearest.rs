@@ -24,6 +24,12 @@ pub fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String
     }
 }
 
+/// Returns a sentence about an unknown name, to follow an error message: ``Did you mean `x`?``, or `None` if no name is
+/// similar.
+pub fn question<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    nearest(wanted, names).map(|name| format!("Did you mean `{name}`?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +77,8 @@ mod tests {
         let names = || NAMES.into_iter();
         assert_eq!(suggest("pth", names()), ": did you mean `path`?");
         assert_eq!(suggest("xyzzy", names()), "");
+        let sentence = question("pth", names());
+        assert_eq!(sentence.as_deref(), Some("Did you mean `path`?"));
+        assert_eq!(question("xyzzy", names()), None);
     }
 }

@@ -92,6 +92,54 @@ pub fn is_being_written(path: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// The format of a recording in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// A Parquet file.
+    Parquet,
+    /// An SQLite database.
+    Sqlite,
+}
+
+impl FileFormat {
+    /// Returns the format that the extension of a file name selects.
+    pub fn from_name(path: &Path) -> Option<FileFormat> {
+        match path.extension()?.to_str()? {
+            "parquet" => Some(FileFormat::Parquet),
+            "sqlite" | "sqlite3" | "db" => Some(FileFormat::Sqlite),
+            _ => None,
+        }
+    }
+}
+
+/// The extensions by which recordings are found in a directory.
+pub const EXTENSIONS: [&str; 2] = ["parquet", "sqlite"];
+
+/// Whether a file in a directory has the name of a recording: see [`EXTENSIONS`].
+pub fn is_recording(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// The suffix of a recording's journal: see [`crate::unclosed::journal`].
+pub const JOURNAL: &str = ".journal";
+/// The suffix of a database's write-ahead log, which holds its newest rows.
+pub const SQLITE_WAL: &str = "-wal";
+/// The suffixes of all files that SQLite keeps beside a database (<https://sqlite.org/tempfiles.html>).
+pub const SQLITE_COMPANIONS: [&str; 3] = [SQLITE_WAL, "-shm", "-journal"];
+
+/// Returns the name of a file beside `path`: its name with a suffix.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Whether the name is that of a file that cannot be opened yet: see [`partial`].
+pub fn is_partial(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new(PARTIAL))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +155,16 @@ mod tests {
         assert!(is_open(&open(path)) && !is_open(path));
         assert!(is_segment(path) && is_segment(&open(path)));
         assert!(!is_segment(&partial(path)) && !is_segment(Path::new("a.sqlite")));
+    }
+
+    #[test]
+    fn the_extension_selects_the_format() {
+        let format = |name: &str| FileFormat::from_name(Path::new(name));
+        assert_eq!(format("a.parquet"), Some(FileFormat::Parquet));
+        for name in ["a.sqlite", "a.sqlite3", "a.db"] {
+            assert_eq!(format(name), Some(FileFormat::Sqlite));
+        }
+        assert_eq!((format("a.json"), format("parquet")), (None, None));
     }
 
     #[test]

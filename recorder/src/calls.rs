@@ -55,7 +55,7 @@ enum Width {
 }
 
 impl Width {
-    fn of(arg: Arg) -> Width {
+    fn from_arg(arg: Arg) -> Width {
         match arg {
             arg if arg.is_pointer() => Width::Absent,
             Arg::Pad => Width::Absent,
@@ -83,7 +83,7 @@ impl CallInfo {
         let (name, spec) = find(abi, nr);
         let mut widths = [Width::Absent; 6];
         for (width, (_, arg)) in widths.iter_mut().zip(spec.args) {
-            *width = Width::of(*arg);
+            *width = Width::from_arg(*arg);
         }
         let before = |i: usize| widths[..i].iter().filter(|w| **w != Width::Absent).count();
         CallInfo {

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_and_an_event_beside_it() {
+    fn an_event_is_recorded_in_addition_to_a_set() {
         let (set, event) = (list(&["network"]), list(&["execve"]));
         let f = Filters::new(&FilterFlags {
             set: &set,

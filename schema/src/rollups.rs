@@ -180,9 +180,12 @@ const BYTES: Measure = measure("bytes", SUMS);
 const LOST: Measure = measure("lost", &[Stat::Count, Stat::Sum]);
 const ERRORS: Measure = measure("error", &[Stat::Count]);
 
+/// The least events per row of a rollup that is stored: one that is hardly smaller than the recording is useless.
+pub const MIN_EVENTS_PER_ROW: usize = 4;
+
 /// The condition for events that a rollup aggregates.
 #[derive(Clone, Copy, Debug)]
-pub enum Only {
+pub enum EventCondition {
     /// No condition.
     All,
     /// A column of [`Facet::Call`] has one of these values.
@@ -201,7 +204,7 @@ pub struct Rollup {
     /// Columns with statistics.
     pub measures: &'static [Measure],
     /// Condition for events.
-    pub only: Only,
+    pub condition: EventCondition,
 }
 
 /// All rollups. Queries use the first rollup that can answer them, so smaller rollups come first.
@@ -210,37 +213,37 @@ pub const ROLLUPS: &[Rollup] = &[
         name: "lives",
         facets: &[Facet::Who, Facet::Call, Facet::State, Facet::Thread],
         measures: &[TIME, LOST],
-        only: Only::OneOf("kind", &["process", "container", "gap"]),
+        condition: EventCondition::OneOf("kind", &["process", "container", "gap"]),
     },
     Rollup {
         name: "calls",
         facets: &[Facet::Who, Facet::Call, Facet::Result, Facet::State],
         measures: &[TIME, DURATION, BYTES, LOST],
-        only: Only::All,
+        condition: EventCondition::All,
     },
     Rollup {
         name: "latency",
         facets: &[Facet::Who, Facet::Call],
         measures: &[TIME, LATENCY, BYTES, ERRORS],
-        only: Only::All,
+        condition: EventCondition::All,
     },
     Rollup {
         name: "activity",
         facets: &[Facet::Who, Facet::Kind, Facet::Slice],
         measures: &[TIME, DURATION, BYTES, LOST, ERRORS],
-        only: Only::All,
+        condition: EventCondition::All,
     },
     Rollup {
         name: "programs",
         facets: &[Facet::Who, Facet::Call, Facet::Result, Facet::File],
         measures: &[TIME],
-        only: Only::OneOf("syscall", &["execve", "execveat"]),
+        condition: EventCondition::OneOf("syscall", &["execve", "execveat"]),
     },
     Rollup {
         name: "destinations",
         facets: &[Facet::Who, Facet::Call, Facet::Peer],
         measures: &[TIME, BYTES, ERRORS],
-        only: Only::OneOf(
+        condition: EventCondition::OneOf(
             "syscall",
             &[
                 "connect",
@@ -256,7 +259,7 @@ pub const ROLLUPS: &[Rollup] = &[
         name: "sources",
         facets: &[Facet::Who, Facet::Call, Facet::Address],
         measures: &[TIME, BYTES, ERRORS],
-        only: Only::OneOf(
+        condition: EventCondition::OneOf(
             "syscall",
             &[
                 "accept",
@@ -273,19 +276,19 @@ pub const ROLLUPS: &[Rollup] = &[
         name: "directories",
         facets: &[Facet::Who, Facet::Directory],
         measures: &[TIME, ERRORS],
-        only: Only::Present("path"),
+        condition: EventCondition::Present("path"),
     },
     Rollup {
         name: "peers",
         facets: &[Facet::Who, Facet::Call, Facet::Result, Facet::Peer],
         measures: &[TIME, BYTES],
-        only: Only::Present("peer_addr"),
+        condition: EventCondition::Present("peer_addr"),
     },
     Rollup {
         name: "threads",
         facets: &[Facet::Who, Facet::Call, Facet::Result, Facet::Thread],
         measures: &[TIME, DURATION, BYTES],
-        only: Only::All,
+        condition: EventCondition::All,
     },
     Rollup {
         name: "files",
@@ -297,7 +300,7 @@ pub const ROLLUPS: &[Rollup] = &[
             Facet::File,
         ],
         measures: &[TIME, BYTES],
-        only: Only::Present("path"),
+        condition: EventCondition::Present("path"),
     },
 ];
 
@@ -356,10 +359,10 @@ mod tests {
     #[test]
     fn the_column_of_a_condition_is_a_key() {
         for rollup in ROLLUPS {
-            match rollup.only {
-                Only::All => {}
-                Only::Present(column) => assert!(rollup.keys().any(|key| key == column)),
-                Only::OneOf(column, _) => {
+            match rollup.condition {
+                EventCondition::All => {}
+                EventCondition::Present(column) => assert!(rollup.keys().any(|key| key == column)),
+                EventCondition::OneOf(column, _) => {
                     assert!(rollup.facets.contains(&Facet::Call), "{}", rollup.name);
                     assert!(Facet::Call.columns().contains(&column), "{}", rollup.name);
                 }

@@ -1,15 +1,12 @@
 //! The recorder stays within `--memory` under every load, and counts the events that it does not record.
 
 use crate::support::containers::{Container, Runtime, unique};
-use crate::support::recorder::{Recorder, Recording};
+use crate::support::recorder::{MEMORY, Recorder, Recording};
 use crate::support::root::require_root;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The default of --memory, in bytes.
-const MEMORY: u64 = 128_000_000;
 
 /// Records `--event CALLS` and the ends of processes while `bounds ARGS` runs in a container. Returns how many calls and how
 /// many ends of processes the program reports, and the recording, in which all of these are recorded or counted as lost.

@@ -194,7 +194,7 @@ fn a_call_that_seccomp_refused_is_denied() {
 }
 
 #[test]
-fn a_call_that_has_not_returned_is_there() {
+fn a_call_that_has_not_returned_is_recorded() {
     require_root();
     let mut container = Container::new(Runtime::Runc, "blocked").start(&["blocked"]);
     let early = Recorder::start(&[]);

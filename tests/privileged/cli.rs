@@ -58,8 +58,8 @@ fn the_end_of_the_command_ends_the_recording_with_its_exit_code() {
                 .arg(&file)
                 .args(["--host", "--", "sh", "-c", script]),
         );
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(code), "{said}");
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{stderr}");
         let sql = "select count(*) as n from events where syscall = 'execve' and argv like 'sh -c %' and ret = 0";
         assert!(
             query(&file, sql)[0]["n"].as_i64().unwrap() >= 1,
@@ -73,9 +73,9 @@ fn the_end_of_the_command_ends_the_recording_with_its_exit_code() {
             .arg(&file)
             .args(["--", "/no/such/command"]),
     );
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(2), "{said}");
-    assert!(said.contains("/no/such/command"), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("/no/such/command"), "{stderr}");
 }
 
 #[test]
@@ -111,15 +111,15 @@ fn streamed(args: &[&str], filter: &mut Command) -> String {
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(recorder.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.lines().any(|line| line.starts_with("recording to")) {
-        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    let mut message = String::new();
+    while !message.lines().any(|line| line.starts_with("recording to")) {
+        assert_ne!(stderr.read_line(&mut message).unwrap(), 0, "{message}");
     }
     let ended = Container::new(Runtime::Docker, "stream").run(&["md5sum", "/etc/motd"]);
     run(Command::new("kill").args(["-INT", &recorder.id().to_string()]));
-    stderr.read_to_string(&mut said).unwrap();
+    stderr.read_to_string(&mut message).unwrap();
     let status = wait_for("ctrace-rec ends", || recorder.try_wait().unwrap());
-    assert!(status.success(), "{status}: {said}");
+    assert!(status.success(), "{status}: {message}");
     assert!(filter.wait().unwrap().success());
     let streamed = fs::read_to_string(dir.path().join("stdout")).unwrap();
     streamed.replace(&ended.name, "CONTAINER")
@@ -156,8 +156,8 @@ fn an_output_that_exists_is_kept_unless_forced() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("run.parquet");
     fs::write(&file, "mine").unwrap();
-    let said = refused(ctrace_rec().args(["--duration", "1s", "--out"]).arg(&file));
-    assert!(said.contains("--force"), "{said}");
+    let message = refused(ctrace_rec().args(["--duration", "1s", "--out"]).arg(&file));
+    assert!(message.contains("--force"), "{message}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
     run(ctrace_rec()
         .args(["--duration", "1s", "--force", "--out"])
@@ -171,23 +171,23 @@ fn an_output_that_exists_is_kept_unless_forced() {
 #[test]
 fn a_directory_that_is_missing_is_named() {
     require_root();
-    let said = refused(ctrace_rec().args([
+    let message = refused(ctrace_rec().args([
         "--duration",
         "1s",
         "--out",
         "/no/such/directory/run.parquet",
     ]));
-    assert!(said.contains("/no/such/directory"), "{said}");
+    assert!(message.contains("/no/such/directory"), "{message}");
 }
 
 #[test]
 fn an_unknown_flag_is_refused() {
-    let said = refused(ctrace_rec().arg("--durration"));
-    assert!(said.contains("--duration"), "{said}");
+    let message = refused(ctrace_rec().arg("--durration"));
+    assert!(message.contains("--duration"), "{message}");
 }
 
 #[test]
-fn a_user_who_may_not_trace_is_told_what_to_do() {
+fn missing_permissions_are_reported_with_the_remedy() {
     require_root();
     // Another user may not have access to the build directory.
     let dir = tempfile::tempdir().unwrap();
@@ -195,14 +195,17 @@ fn a_user_who_may_not_trace_is_told_what_to_do() {
     let program = dir.path().join("ctrace-rec");
     fs::copy(ctrace_rec().get_program(), &program).unwrap();
     let file = dir.path().join("run.parquet");
-    let said = refused(
+    let message = refused(
         Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(&program)
             .args(["--duration", "1s", "--out"])
             .arg(&file),
     );
-    assert!(said.contains("root") || said.contains("sudo"), "{said}");
+    assert!(
+        message.contains("root") || message.contains("sudo"),
+        "{message}"
+    );
     assert!(!file.exists());
 }
 
@@ -226,7 +229,7 @@ fn the_summary_names_what_was_recorded() {
 }
 
 #[test]
-fn a_recording_says_where_and_how_it_was_made() {
+fn the_metadata_names_kernel_boot_and_filters() {
     require_root();
     let recording = Recorder::start(&["--set", "fs", "--duration", "1s"]).finish();
     let file = fs::read(&recording.path).unwrap();

@@ -4,7 +4,7 @@ use crate::support::command::{output, run};
 use crate::support::containers::{Container, Runtime};
 use crate::support::metrics;
 use crate::support::programs::ctrace_rec;
-use crate::support::recorder::{Recorder, Recording, number};
+use crate::support::recorder::{MEMORY, Recorder, Recording, number};
 use crate::support::root::require_root;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,6 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The default of --memory, in bytes.
-const MEMORY: u64 = 128_000_000;
 /// The part of [`MEMORY`] that holds events at least before any is dropped while the disk is full, in bytes.
 const WAITING: f64 = 6e6;
 
@@ -96,10 +94,11 @@ impl Fill<'_> {
         made += calls(self.stem, 1000);
         let mut recording = recorder.stop_within(MEMORY);
         assert_eq!(recording.code, 0, "{}", recording.stderr);
-        let said = &recording.stderr;
+        let stderr = &recording.stderr;
         assert!(
-            said.contains("are kept in memory") && said.contains("the disk has free space again"),
-            "{said}"
+            stderr.contains("are kept in memory")
+                && stderr.contains("the disk has free space again"),
+            "{stderr}"
         );
         // A closed database is one file.
         assert!(!disk.path.join("run.sqlite-wal").exists());
@@ -151,7 +150,7 @@ fn check(recording: &Recording, made: i64) {
 }
 
 #[test]
-fn a_file_goes_on_when_there_is_room() {
+fn a_file_is_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "file",
         out: "run.parquet",
@@ -163,7 +162,7 @@ fn a_file_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn segments_go_on_when_there_is_room() {
+fn segments_are_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "segments",
         out: "out/",
@@ -175,7 +174,7 @@ fn segments_go_on_when_there_is_room() {
 }
 
 #[test]
-fn a_database_goes_on_when_there_is_room() {
+fn a_database_is_continued_when_the_disk_has_space() {
     let fill = Fill {
         stem: "database",
         out: "run.sqlite",
@@ -216,7 +215,7 @@ fn a_flood_beside_a_full_disk_is_counted() {
 }
 
 #[test]
-fn a_ring_goes_on_where_its_dump_has_no_room() {
+fn a_ring_is_kept_when_the_disk_has_no_space_for_its_dump() {
     require_root();
     let disk = Disk::new(30_000_000, 100_000);
     let path = disk.path.join("run.parquet");
@@ -230,9 +229,9 @@ fn a_ring_goes_on_where_its_dump_has_no_room() {
     // More than twice what fills the ring, so that events are evicted even if a busy CPU loses many of them before.
     made += calls("ringed", 8_000_000);
     let refused = dump();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("No space left on device"), "{said}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("No space left on device"), "{stderr}");
     fs::remove_file(disk.filler()).unwrap();
     made += calls("ringed", 1000);
     let dumped = dump();

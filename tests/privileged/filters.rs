@@ -198,8 +198,11 @@ fn an_unknown_name_is_refused_with_a_suggestion() {
         ("--set", "netwrok", "network"),
         ("--exclude-set", "memry", "memory"),
     ] {
-        let said = refused(ctrace_rec().args([flag, wrong, "--out"]).arg(&file));
-        assert!(said.contains(wrong) && said.contains(right), "{said}");
+        let message = refused(ctrace_rec().args([flag, wrong, "--out"]).arg(&file));
+        assert!(
+            message.contains(wrong) && message.contains(right),
+            "{message}"
+        );
         assert!(!file.exists());
     }
 }

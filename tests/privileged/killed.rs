@@ -19,16 +19,16 @@ fn kill_costs_a_second_at_most(name: &str, lines: usize, seen: impl Fn(&Path) ->
         "-c",
         "i=0; while i=$((i+1)); do cat /tmp/$i 2>/dev/null; echo $i; sleep 0.02; done",
     ]);
-    let mut said = vec![];
-    while said.len() < lines {
-        said.push((container.line(), Instant::now()));
+    let mut printed = vec![];
+    while printed.len() < lines {
+        printed.push((container.line(), Instant::now()));
     }
     let (killed, recording) = (Instant::now(), recorder.kill());
     container.kill();
 
     let seen = seen(&recording.path);
     let mut old = 0;
-    for (line, when) in said {
+    for (line, when) in printed {
         if killed - when > Duration::from_secs(1) {
             old += 1;
             assert!(seen.contains(&format!("/tmp/{line}")), "{line}");

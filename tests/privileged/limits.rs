@@ -163,7 +163,7 @@ fn a_packet_socket_has_no_addresses() {
 }
 
 #[test]
-fn a_connect_that_does_not_wait_says_that_it_is_in_progress() {
+fn a_connect_that_does_not_wait_has_the_error_in_progress() {
     let rows = limits("nonblocking").rows("error, peer_port", "syscall = 'connect'");
     assert_eq!(rows, [json!({"error": "EINPROGRESS", "peer_port": 7})]);
 }

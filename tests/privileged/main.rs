@@ -7,6 +7,7 @@ mod support {
     pub mod command;
     pub mod containers;
     pub mod docker;
+    pub mod dump;
     pub mod image;
     pub mod metrics;
     pub mod programs;

@@ -49,7 +49,7 @@ fn exec_carries_its_arguments_and_the_executable_that_it_found() {
 }
 
 #[test]
-fn an_exec_that_fails_says_why() {
+fn a_failed_exec_has_its_error() {
     require_root();
     let recorder = Recorder::start(&[]);
     let ended = Container::new(Runtime::Docker, "execfail").run(&["env", "/etc/motd"]);

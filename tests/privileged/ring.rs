@@ -1,20 +1,11 @@
 //! `--ring`, which keeps recent events in memory, with the kernel's events.
 
-use crate::support::command::run;
 use crate::support::containers::{Container, Runtime};
-use crate::support::programs::ctrace_rec;
+use crate::support::dump::dump;
 use crate::support::query::query;
 use crate::support::recorder::{Recorder, number};
 use crate::support::root::require_root;
 use serde_json::Value;
-use std::path::PathBuf;
-
-/// Runs `ctrace-rec dump` and returns the path that it prints.
-fn dump(recorder: &Recorder) -> PathBuf {
-    let pid = recorder.pid().to_string();
-    let path = run(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
-    path.trim_end().into()
-}
 
 #[test]
 fn a_noisy_container_evicts_nobody_else() {
@@ -28,15 +19,15 @@ fn a_noisy_container_evicts_nobody_else() {
         "read,write,openat",
     ]);
     let quiet = Container::new(Runtime::Runc, "quiet");
-    let said = ["sh", "-c", "cat /tmp/none-1 /tmp/none-2; echo done; cat"];
-    let mut quiet = quiet.start(&said);
+    let command = ["sh", "-c", "cat /tmp/none-1 /tmp/none-2; echo done; cat"];
+    let mut quiet = quiet.start(&command);
     assert_eq!(quiet.line(), "done");
     let noisy = Container::new(Runtime::Runc, "noisy");
     let name = noisy.name().to_string();
     let reads = 300_000;
     let dd = format!("dd if=/dev/zero of=/dev/null bs=1 count={reads} 2>/dev/null");
     noisy.run(&["sh", "-c", &dd]);
-    let path = dump(&recorder);
+    let path = dump(recorder.pid());
     let quiet = quiet.finish().name;
 
     let sql = format!(

@@ -1,10 +1,8 @@
 /* messages: messages that `net` does not send: fds, several at once, over mapped addresses, without a receiver. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,23 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "addresses.h"
 #include "must.h"
 
 static char inbox[256];
-
-static struct sockaddr_in v4(const char *addr, int port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	inet_pton(AF_INET, addr, &sa.sin_addr);
-	return sa;
-}
-
-static struct sockaddr_in6 v6(const char *addr, int port)
-{
-	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	inet_pton(AF_INET6, addr, &sa.sin6_addr);
-	return sa;
-}
 
 /* Asks the kernel for the addresses of both ends of a socket. */
 static void ask(int fd)

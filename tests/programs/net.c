@@ -7,11 +7,9 @@
  * net ask PATH: sends this message.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <err.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "addresses.h"
 #include "must.h"
 
 static const char bytes[256] = "....";
@@ -81,20 +80,6 @@ static void datagram(const struct sockaddr *a, socklen_t a_size, const struct so
 	expect(recvmsg(left, &msg, 0), length + 1);
 	close(left);
 	close(right);
-}
-
-static struct sockaddr_in v4(const char *addr, int port)
-{
-	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
-	inet_pton(AF_INET, addr, &sa.sin_addr);
-	return sa;
-}
-
-static struct sockaddr_in6 v6(const char *addr, int port)
-{
-	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	inet_pton(AF_INET6, addr, &sa.sin6_addr);
-	return sa;
 }
 
 /* Sets a unix address. A name that begins with `@` is abstract. Returns the size of the address. */

@@ -20,6 +20,14 @@ fn ready_questions() {
     }
 }
 
+/// The other tests ask each of these questions.
+#[test]
+fn the_tests_know_every_ready_question() {
+    let answer = ask(&std::env::temp_dir(), &["xyzzyxyzzy"]);
+    let (_, listed) = answer.trim_end().split_once("one of: ").unwrap();
+    assert_eq!(listed.split(", ").collect::<Vec<_>>(), QUESTIONS);
+}
+
 #[test]
 fn sql_that_is_shown_gives_the_same_answer() {
     let dir = recording();
@@ -123,7 +131,7 @@ fn narrowed_questions() {
 #[test]
 fn a_container_that_is_not_there_is_an_error() {
     let dir = recording();
-    let said = |args: &[&str]| {
+    let message = |args: &[&str]| {
         let answer = ask(dir.path(), args);
         answer
             .strip_prefix("exit code 2\n--- stderr\nerror: ")
@@ -132,24 +140,24 @@ fn a_container_that_is_not_there_is_an_error() {
             .to_string()
     };
     assert_eq!(
-        said(&["files", "--container", "wbe"]),
+        message(&["files", "--container", "wbe"]),
         "there is no container `wbe` in the recording: did you mean `web`?"
     );
     assert_eq!(
-        said(&["summary", "-c", "web,nosuch"]),
+        message(&["summary", "-c", "web,nosuch"]),
         "there is no container `nosuch` in the recording: there are client, web, worker"
     );
     assert_eq!(
-        said(&["links", "-c", "pay*"]),
+        message(&["links", "-c", "pay*"]),
         "no container in the recording matches `pay*`: there are client, web, worker"
     );
     // Four digits of an id must match a container of the recording.
-    assert!(said(&["gaps", "-c", "4f5c"]).starts_with("there is no container `4f5c`"));
+    assert!(message(&["gaps", "-c", "4f5c"]).starts_with("there is no container `4f5c`"));
     assert!(ask(dir.path(), &["gaps", "-c", "4f5b"]).starts_with("exit code 0"));
 }
 
 #[test]
-fn a_profile_says_what_it_may_lack() {
+fn a_profile_lists_what_it_may_lack() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     story.gap(3000, Some("web"), "file", 1234);
@@ -217,8 +225,8 @@ const REPORT: &[&str] = &[
 #[test]
 fn a_report_is_one_page_and_escapes_all_text_of_the_recording() {
     let dir = hostile_recording();
-    let said = ask(dir.path(), &["report", "--output", "incident.html"]);
-    assert_eq!(said, "exit code 0\n--- stderr\nwrote: incident.html\n");
+    let output = ask(dir.path(), &["report", "--output", "incident.html"]);
+    assert_eq!(output, "exit code 0\n--- stderr\nwrote: incident.html\n");
     let page = std::fs::read_to_string(dir.path().join("incident.html")).unwrap();
     for part in REPORT {
         assert!(page.contains(part), "{part}: {page}");
@@ -253,7 +261,7 @@ fn a_report_is_one_page_and_escapes_all_text_of_the_recording() {
 }
 
 #[test]
-fn the_summary_says_how_processes_ended() {
+fn the_summary_reports_how_processes_ended() {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
     let exit = |story: &mut Story, pid: i64, how: serde_json::Value| {
@@ -460,9 +468,9 @@ fn a_report_of_many_recordings_names_the_first_and_the_last() {
 fn columns_are_named_as_the_statement_spells_them() {
     let dir = recording();
     let first = |sql: &str| {
-        let said = ask(dir.path(), &["--format", "csv", sql]);
-        let line = said.lines().nth(2).map(String::from);
-        line.unwrap_or_else(|| panic!("{sql}: {said}"))
+        let output = ask(dir.path(), &["--format", "csv", sql]);
+        let line = output.lines().nth(2).map(String::from);
+        line.unwrap_or_else(|| panic!("{sql}: {output}"))
     };
     for (sql, want) in [
         ("select 1", "1"),

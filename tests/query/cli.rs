@@ -203,7 +203,7 @@ fn the_newest_recording_is_found_and_named() {
 #[test]
 fn errors_in_sql_are_shown_with_their_position() {
     let dir = recording();
-    let mut said = String::new();
+    let mut output = String::new();
     for sql in [
         "select contaner from events",
         "select e.contaner\nfrom events e\nwhere e.pid = 1",
@@ -224,16 +224,16 @@ fn errors_in_sql_are_shown_with_their_position() {
         "select 1 / (seq - seq) from events",
         "selec 1",
     ] {
-        said += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
+        output += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
     }
-    assert_snapshot!(said);
+    assert_snapshot!(output);
 }
 
 #[test]
 fn statements_that_write_are_refused() {
     let dir = recording();
     let before = fs::read(dir.path().join("run.parquet")).unwrap();
-    let mut said = String::new();
+    let mut output = String::new();
     for sql in [
         "create table t as select 1",
         "create external table t stored as parquet location 'x.parquet'",
@@ -252,9 +252,9 @@ fn statements_that_write_are_refused() {
     ] {
         let answer = ask(dir.path(), &[sql]);
         assert!(answer.starts_with("exit code 2"), "{sql}: {answer}");
-        said += &format!("$ {sql}\n{answer}\n");
+        output += &format!("$ {sql}\n{answer}\n");
     }
-    assert_snapshot!(said);
+    assert_snapshot!(output);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     assert_eq!(fs::read(dir.path().join("run.parquet")).unwrap(), before);
 }
@@ -295,7 +295,7 @@ fn broken_files_are_named_and_explained() {
     incident()
         .meta(meta::KEY_SCHEMA, "nonsense")
         .write(dir.path(), "version.parquet");
-    let mut said = String::new();
+    let mut output = String::new();
     for name in [
         "missing", "empty", "text", "cut", "start", "footer", "other", "odd", "newer", "version",
     ] {
@@ -306,10 +306,10 @@ fn broken_files_are_named_and_explained() {
             "select count(*) from events",
         ]));
         assert!(answer.starts_with("exit code 2"), "{name}: {answer}");
-        said += &format!("$ -r {name}\n{answer}\n");
+        output += &format!("$ -r {name}\n{answer}\n");
     }
-    said += &transcript(ctrace_query_in(dir.path()).args(["-r", "dir", "summary"]));
-    assert_snapshot!(stable(said, &dir));
+    output += &transcript(ctrace_query_in(dir.path()).args(["-r", "dir", "summary"]));
+    assert_snapshot!(stable(output, &dir));
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn an_output_that_cannot_be_written_is_named_once() {
 #[test]
 fn questions_and_options_are_checked() {
     let dir = recording();
-    let mut said = String::new();
+    let mut output = String::new();
     for args in [
         &["sumary"][..],
         &["xyzzy"],
@@ -353,9 +353,9 @@ fn questions_and_options_are_checked() {
         &["gaps", "--since", "2h", "--until", "1h"],
         &["files", "--limit", "-1"],
     ] {
-        said += &format!("$ {}\n{}\n", args.join(" "), ask(dir.path(), args));
+        output += &format!("$ {}\n{}\n", args.join(" "), ask(dir.path(), args));
     }
-    assert_snapshot!(said);
+    assert_snapshot!(output);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn percentiles_have_an_error_of_less_than_one_part_in_64() {
 #[test]
 fn wrong_arguments_are_explained() {
     let dir = recording();
-    let mut said = String::new();
+    let mut output = String::new();
     for sql in [
         "select strace() from files",
         "select strace(1) from events",
@@ -238,7 +238,7 @@ fn wrong_arguments_are_explained() {
         "select human_duration('long')",
         "select strace() from events a join events b using (seq)",
     ] {
-        said += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
+        output += &format!("$ {sql}\n{}\n", ask(dir.path(), &[sql]));
     }
-    assert_snapshot!(said);
+    assert_snapshot!(output);
 }

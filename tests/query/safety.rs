@@ -98,11 +98,11 @@ fn a_name_with_a_newline_cannot_forge_a_message() {
         &["files", "--container", "web"][..],
         &["select count(*) from events"],
     ] {
-        let said = ask(dir.path(), args);
-        assert!(said.contains("forged"), "{said}");
+        let output = ask(dir.path(), args);
+        assert!(output.contains("forged"), "{output}");
         assert!(
-            !said.contains("\nerror: forged") && !said.contains("\nwarning: forged"),
-            "{said}"
+            !output.contains("\nerror: forged") && !output.contains("\nwarning: forged"),
+            "{output}"
         );
     }
 }

@@ -217,7 +217,7 @@ fn time_filters_end_at_the_last_event_if_the_metadata_ends_earlier() {
 }
 
 #[test]
-fn a_summary_of_many_recordings_says_each_fact_once() {
+fn a_summary_of_many_recordings_lists_each_fact_once() {
     let dir = TempDir::new().unwrap();
     for (i, host) in ["a", "b", "c", "d", "e", "f", "g", "a"].iter().enumerate() {
         let mut story = hour(host, i as i64);

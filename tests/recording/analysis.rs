@@ -44,7 +44,7 @@ fn the_notebook_runs_and_shows_its_plots() {
 #[test]
 fn duckdb_gives_the_same_rows() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = script("beside_duckdb.py");
+    let mut command = script("compare_duckdb.py");
     command.arg(env!("CARGO_BIN_EXE_ctrace-query"));
     command.arg(env!("CARGO_BIN_EXE_ctrace-rec"));
     command.arg(recording(dir.path())).arg(dir.path());

@@ -2,7 +2,7 @@
 //! an endless capture, which needs no privileges; `tests/privileged/killed.rs` has tests with the kernel's events.
 
 use super::count;
-use crate::support::capture::{Capture, EVENTS, Recorder};
+use crate::support::capture::{Capture, EVENTS, ReplayingRecorder};
 use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
 use crate::support::random::Random;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 /// Returns each recording of a directory that has events, with three numbers: its events, its distinct values of `seq`,
 /// and its greatest `seq` plus one.
-fn held(dir: &Path) -> Vec<(PathBuf, [u64; 3])> {
+fn sequence_numbers(dir: &Path) -> Vec<(PathBuf, [u64; 3])> {
     let sql =
         "select recording, count(*) as events, count(distinct seq) as numbers, max(seq) + 1 as end
         from events group by recording";
@@ -56,26 +56,26 @@ fn kill(kills: Kills) -> Vec<i64> {
         .collect();
     let workers = workers.into_iter().map(|worker| worker.join().unwrap());
     let fed: Vec<_> = workers.flatten().collect();
-    let held = held(dir.path());
+    let recordings = sequence_numbers(dir.path());
     assert!(
-        held.len() > kills.kills / 10,
+        recordings.len() > kills.kills / 10,
         "{} recordings have events",
-        held.len()
+        recordings.len()
     );
-    for (path, [count, distinct, end]) in &held {
+    for (path, [count, distinct, end]) in &recordings {
         assert!(
             count == distinct && count == end,
             "{path:?}: {count} events, {distinct} numbers, up to {end}"
         );
     }
     let short = |(path, rounds): &(PathBuf, u64)| {
-        let held = held.iter().find(|(name, _)| name == path);
-        (rounds * EVENTS) as i64 - held.map_or(0, |(_, [count, ..])| *count as i64)
+        let found = recordings.iter().find(|(name, _)| name == path);
+        (rounds * EVENTS) as i64 - found.map_or(0, |(_, [count, ..])| *count as i64)
     };
     fed.iter().map(short).collect()
 }
 
-/// Kills one recorder after the other. Returns what [`Recorder::kill`] returns for each.
+/// Kills one recorder after the other. Returns what [`ReplayingRecorder::kill`] returns for each.
 fn kill_in_turn(
     kills: Kills,
     worker: usize,
@@ -86,7 +86,8 @@ fn kill_in_turn(
     let mut killed = vec![];
     for i in 0..kills.kills.div_ceil(kills.at_once) {
         let part = random.below(1 << 31) as f64 / (1u64 << 31) as f64;
-        let recorder = Recorder::start(capture, dir, &format!("{worker}-{i}"), kills.pause);
+        let recorder =
+            ReplayingRecorder::start(capture, dir, &format!("{worker}-{i}"), kills.pause);
         std::thread::sleep(kills.longest.mul_f64(part));
         killed.push(recorder.kill());
     }
@@ -117,7 +118,8 @@ fn a_recorder_killed_at_full_speed_leaves_no_hole() {
 /// Makes a recording whose recorder was killed.
 fn killed(dir: &TempDir) -> PathBuf {
     let capture = Arc::new(Capture::read());
-    let recorder = Recorder::start(&capture, dir.path(), "killed", Duration::from_millis(20));
+    let recorder =
+        ReplayingRecorder::start(&capture, dir.path(), "killed", Duration::from_millis(20));
     std::thread::sleep(Duration::from_millis(1500));
     recorder.kill().0
 }
@@ -126,10 +128,10 @@ fn killed(dir: &TempDir) -> PathBuf {
 fn recover_turns_an_unclosed_recording_into_a_plain_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = killed(&dir);
-    let (events, said) = count(&path);
+    let (events, message) = count(&path);
     assert!(
-        events > EVENTS && said.contains("was not closed"),
-        "{events}: {said}"
+        events > EVENTS && message.contains("was not closed"),
+        "{events}: {message}"
     );
 
     let copy = dir.path().join("copy.parquet");
@@ -142,7 +144,7 @@ fn recover_turns_an_unclosed_recording_into_a_plain_file() {
     // `recover` does not advise to run `recover`.
     assert!(recovered.starts_with("recovered: "), "{recovered}");
     assert_eq!(count(&copy), (events, String::new()));
-    assert_eq!(count(&path), (events, said));
+    assert_eq!(count(&path), (events, message));
     recover(&[&path]);
     assert_eq!(count(&path), (events, String::new()));
     assert!(!dir.path().join("killed.parquet.journal").exists());
@@ -200,22 +202,23 @@ fn check_metadata(path: &Path, events: u64) {
 fn a_recording_is_read_while_it_is_written_and_has_one_writer() {
     let dir = tempfile::tempdir().unwrap();
     let capture = Arc::new(Capture::read());
-    let recorder = Recorder::start(&capture, dir.path(), "live", Duration::from_millis(20));
+    let recorder =
+        ReplayingRecorder::start(&capture, dir.path(), "live", Duration::from_millis(20));
     let path = recorder.path.clone();
     let began = Instant::now();
     recorder.wait(50);
-    let (first, said) = count(&path);
-    assert!(said.contains("is still being written"), "{said}");
+    let (first, message) = count(&path);
+    assert!(message.contains("is still being written"), "{message}");
     let mut more = first;
     while more <= first {
         assert!(began.elapsed() < Duration::from_secs(60));
         more = count(&path).0;
     }
     for force in ["--force", "--quiet"] {
-        let said = refused(replay(&fixture(), &path).arg(force));
+        let message = refused(replay(&fixture(), &path).arg(force));
         assert!(
-            said.contains("is being written by another ctrace-rec"),
-            "{said}"
+            message.contains("is being written by another ctrace-rec"),
+            "{message}"
         );
     }
     refused(ctrace_query().arg("recover").arg(&path));

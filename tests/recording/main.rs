@@ -6,6 +6,7 @@
 mod support {
     pub mod capture;
     pub mod command;
+    pub mod dump;
     pub mod incident;
     pub mod metrics;
     pub mod programs;

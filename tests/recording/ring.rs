@@ -1,8 +1,9 @@
 //! `--ring`, which keeps recent events in memory, and its dumps. The recorder replays a capture, which needs no
 //! privileges; `tests/privileged/ring.rs` has tests with the kernel's events.
 
-use crate::support::capture::{Capture, Recorder};
+use crate::support::capture::{Capture, ReplayingRecorder};
 use crate::support::command::succeeds;
+use crate::support::dump::dump;
 use crate::support::programs::ctrace_rec;
 use crate::support::python::script;
 use crate::support::refusal::refused;
@@ -18,18 +19,10 @@ use tempfile::TempDir;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Starts a recorder that is fed a round of a capture after each `pause`.
-fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> Recorder {
+fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> ReplayingRecorder {
     let capture = Arc::new(Capture::read());
     let (path, fifo) = (dir.path().join("ring.parquet"), dir.path().join("fifo"));
-    Recorder::start_to(&capture, path, fifo, pause, flags)
-}
-
-/// Runs `ctrace-rec dump` and returns the path that it prints.
-fn dump(recorder: &Recorder) -> PathBuf {
-    let pid = recorder.child.id().to_string();
-    let output = succeeds(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
-    assert!(output.stderr.is_empty());
-    String::from_utf8(output.stdout).unwrap().trim_end().into()
+    ReplayingRecorder::start_to(&capture, path, fifo, pause, flags)
 }
 
 /// Whether each `seq` occurs once, without a hole.
@@ -87,9 +80,9 @@ fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = fed(&dir, PAUSE, &["--ring", "1h,30MB", "--after", "0s"]);
     recorder.wait(8);
-    let first = dump(&recorder);
+    let first = dump(recorder.child.id());
     assert_eq!(first, recorder.path);
-    let second = dump(&recorder);
+    let second = dump(recorder.child.id());
     let pid = recorder.child.id().to_string();
     succeeds(Command::new("kill").args(["-USR1", &pid]));
     let third = wait_for("the dump of SIGUSR1", || {
@@ -98,7 +91,7 @@ fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
         })
     });
     // The dump of SIGUSR1 may still be running: then the answer comes when its file is complete.
-    let last = dump(&recorder);
+    let last = dump(recorder.child.id());
     recorder.kill();
     let mut expected = vec![first.clone(), second.clone(), third.clone(), last.clone()];
     expected.sort();
@@ -129,7 +122,7 @@ fn a_trigger_that_fires_repeatedly_makes_one_dump() {
     ];
     let recorder = fed(&dir, PAUSE, &flags);
     recorder.wait(15);
-    let asked = dump(&recorder);
+    let asked = dump(recorder.child.id());
     recorder.kill();
     let files = files(dir.path());
     // The dump of the trigger, and the requested dump.
@@ -142,7 +135,7 @@ fn evicted_events_are_counted_and_live_containers_stay_known() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = fed(&dir, Duration::ZERO, &["--ring", "1MB", "--after", "0s"]);
     recorder.wait(80);
-    let path = dump(&recorder);
+    let path = dump(recorder.child.id());
     recorder.kill();
     let sql = "select count(*) filter (where kind <> 'gap') as kept, sum(lost) as lost, max(seq) + 1 as happened
         from events";
@@ -161,10 +154,13 @@ fn evicted_events_are_counted_and_live_containers_stay_known() {
         ask(&path, containers),
         ["demo-client,true", "demo-web,true"]
     );
-    let mut beside = script("beside_duckdb.py");
-    let said = succeeds(beside.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
+    let mut compare = script("compare_duckdb.py");
+    let output = succeeds(compare.arg(env!("CARGO_BIN_EXE_ctrace-query")).arg(&path)).stdout;
     let rows = ask(&path, "select count(*) from events").remove(0);
-    assert_eq!(String::from_utf8(said).unwrap(), format!("{rows} events\n"));
+    assert_eq!(
+        String::from_utf8(output).unwrap(),
+        format!("{rows} events\n")
+    );
     let size = path.metadata().unwrap().len();
     assert!(size < 4_000_000, "{size}");
 }
@@ -176,27 +172,27 @@ fn wrong_flags_are_refused_before_anything_is_recorded() {
         refused(command.args(["--out", "/tmp/never/x.parquet"]).args(flags))
     };
     let trigger = |condition: &str| refused_with(&["--ring", "1m", "--trigger", condition]);
-    let said = trigger("path = '/x' and\n commm = 'cat'");
+    let message = trigger("path = '/x' and\n commm = 'cat'");
     assert!(
-        said.contains("no such column: commm: did you mean `comm`?"),
-        "{said}"
+        message.contains("no such column: commm: did you mean `comm`?"),
+        "{message}"
     );
-    assert!(said.contains("at character 18"), "{said}");
-    let said = trigger("path =");
-    assert!(said.contains("syntax error"), "{said}");
-    let said = trigger("path = \"/etc/shadow\"");
-    assert!(said.contains("no such column"), "{said}");
-    let said = refused_with(&["--ring", "512MB"]);
-    assert!(said.contains("`--memory 592MB`"), "{said}");
-    let said = refused_with(&["--trigger", "true"]);
-    assert!(said.contains("--ring"), "{said}");
+    assert!(message.contains("at character 18"), "{message}");
+    let message = trigger("path =");
+    assert!(message.contains("syntax error"), "{message}");
+    let message = trigger("path = \"/etc/shadow\"");
+    assert!(message.contains("no such column"), "{message}");
+    let message = refused_with(&["--ring", "512MB"]);
+    assert!(message.contains("`--memory 592MB`"), "{message}");
+    let message = refused_with(&["--trigger", "true"]);
+    assert!(message.contains("--ring"), "{message}");
     let raw = fixture();
-    let said = refused_with(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
-    assert!(said.contains("/tmp/never"), "{said}");
+    let message = refused_with(&["--ring", "1m", "--from-raw", raw.to_str().unwrap()]);
+    assert!(message.contains("/tmp/never"), "{message}");
     let mut command = ctrace_rec();
     command.arg("--from-raw").arg(&raw);
-    let said = refused(command.args(["--ring", "1m", "--format", "json"]));
-    assert!(said.contains("--out DIR/"), "{said}");
-    let said = refused(ctrace_rec().args(["dump", "--pid", "1"]));
-    assert!(said.contains("process 1 is not a recorder"), "{said}");
+    let message = refused(command.args(["--ring", "1m", "--format", "json"]));
+    assert!(message.contains("--out DIR/"), "{message}");
+    let message = refused(ctrace_rec().args(["dump", "--pid", "1"]));
+    assert!(message.contains("process 1 is not a recorder"), "{message}");
 }

@@ -1,7 +1,7 @@
 //! Directories of segments: their names, and the segments that killed recorders leave.
 
 use super::count;
-use crate::support::capture::{Capture, Recorder};
+use crate::support::capture::{Capture, ReplayingRecorder};
 use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
 use crate::support::refusal::refused;
@@ -29,10 +29,15 @@ fn files(dir: &Path) -> Vec<String> {
 }
 
 /// Starts a recorder of segments and waits until `done` accepts their names.
-fn segments(dir: &Path, name: &str, flags: &[&str], done: impl Fn(&[String]) -> bool) -> Recorder {
+fn segments(
+    dir: &Path,
+    name: &str,
+    flags: &[&str],
+    done: impl Fn(&[String]) -> bool,
+) -> ReplayingRecorder {
     let (capture, out) = (Arc::new(Capture::read()), dir.join("out/"));
     let pause = Duration::from_millis(50);
-    let recorder = Recorder::start_to(&capture, out.clone(), dir.join(name), pause, flags);
+    let recorder = ReplayingRecorder::start_to(&capture, out.clone(), dir.join(name), pause, flags);
     wait_for("segments", || {
         (out.is_dir() && done(&files(&out))).then_some(())
     });
@@ -78,10 +83,10 @@ fn a_directory_holds_segments_that_sort_by_time_and_survive_a_kill() {
     let first = segments(dir.path(), "first", &flags, |files| {
         finished(files) >= 3 && open(files)
     });
-    let said = refused(&mut replay(&fixture(), &out));
+    let message = refused(&mut replay(&fixture(), &out));
     assert!(
-        said.contains("is being written by another ctrace-rec"),
-        "{said}"
+        message.contains("is being written by another ctrace-rec"),
+        "{message}"
     );
     let (live, _) = count(&out);
     first.kill();
@@ -116,7 +121,8 @@ fn unfinished(dir: &TempDir) -> PathBuf {
     let capture = Arc::new(Capture::read().with_losses());
     let (out, fifo) = (dir.path().join("out/"), dir.path().join("fifo"));
     std::fs::create_dir(&out).unwrap();
-    let recorder = Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(20), &[]);
+    let recorder =
+        ReplayingRecorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(20), &[]);
     let begun = |path: &PathBuf| path.metadata().is_ok_and(|file| file.len() > 200_000);
     let open = wait_for("a segment", || {
         let segments = files(&out).into_iter().map(|file| out.join(file));
@@ -163,7 +169,7 @@ fn the_next_recorder_finishes_the_segment_of_a_killed_one() {
     while open.exists() && kills < 20 {
         let fifo = dir.path().join(format!("kill-{kills}"));
         let recorder =
-            Recorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(5), &[]);
+            ReplayingRecorder::start_to(&capture, out.clone(), fifo, Duration::from_millis(5), &[]);
         std::thread::sleep(Duration::from_millis(20 + 10 * kills));
         recorder.kill();
         kills += 1;
@@ -209,15 +215,15 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     std::fs::write(path("d.parquet.open.journal"), b"").unwrap();
     let written = File::open(path("b.parquet.open")).unwrap();
     written.lock().unwrap();
-    let said = record_fixture(&out, &[]);
+    let message = record_fixture(&out, &[]);
     assert!(path("a.parquet").exists() && !path("a.parquet.open").exists());
     assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
-        said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
-            && said.contains("c.parquet.open: it has no complete block")
-            && !said.contains("b.parquet"),
-        "{said}"
+        message.contains("a.parquet, left behind by a killed recorder: 3,113 events")
+            && message.contains("c.parquet.open: it has no complete block")
+            && !message.contains("b.parquet"),
+        "{message}"
     );
     assert_eq!(
         std::fs::read(path("c.parquet.open")).unwrap(),

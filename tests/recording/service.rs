@@ -56,9 +56,9 @@ fn errors_in_a_configuration_are_shown_with_their_position() {
         "ctrace-rec: {path} conflicts with the command line: the argument '--host' cannot be used with '--from-raw <FILE>'"
     );
     assert_eq!(refusal(output), wanted);
-    let said = refused(ctrace_rec().args(["--config", "/no/such.toml"]));
+    let message = refused(ctrace_rec().args(["--config", "/no/such.toml"]));
     let wanted = "cannot read the configuration /no/such.toml: No such file";
-    assert!(said.contains(wanted));
+    assert!(message.contains(wanted));
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn the_installed_configuration_is_valid() {
     command.arg("--config").arg(config);
     command.args(["--quiet", "--metrics", &metrics::free_address()]);
     let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn a_port_in_use_is_reported_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run.parquet");
     let mut command = replay(&fixture(), &out);
-    let said = refused(command.args(["--metrics", &address]));
+    let message = refused(command.args(["--metrics", &address]));
     let wanted = format!("cannot serve metrics at {address}: Address already in use");
     assert!(
-        said.contains(&wanted) && said.contains("another address"),
-        "{said}"
+        message.contains(&wanted) && message.contains("another address"),
+        "{message}"
     );
     assert!(!out.exists());
 }

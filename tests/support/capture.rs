@@ -48,7 +48,7 @@ impl Capture {
 }
 
 /// A recorder that replays rounds of a capture as they arrive in a FIFO.
-pub struct Recorder {
+pub struct ReplayingRecorder {
     /// The recorder's process.
     pub child: Child,
     /// The recorder's output.
@@ -59,11 +59,16 @@ pub struct Recorder {
     feeder: JoinHandle<()>,
 }
 
-impl Recorder {
+impl ReplayingRecorder {
     /// Starts a recorder to `NAME.parquet` in a directory; `pause` is the time between two rounds.
-    pub fn start(capture: &Arc<Capture>, dir: &Path, name: &str, pause: Duration) -> Recorder {
+    pub fn start(
+        capture: &Arc<Capture>,
+        dir: &Path,
+        name: &str,
+        pause: Duration,
+    ) -> ReplayingRecorder {
         let path = dir.join(format!("{name}.parquet"));
-        Recorder::start_to(capture, path, dir.join(name), pause, &[])
+        ReplayingRecorder::start_to(capture, path, dir.join(name), pause, &[])
     }
 
     /// Starts a recorder to `path` with more flags, fed through `fifo`.
@@ -73,7 +78,7 @@ impl Recorder {
         fifo: PathBuf,
         pause: Duration,
         flags: &[&str],
-    ) -> Recorder {
+    ) -> ReplayingRecorder {
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
         let child = replay(&fifo, &path)
@@ -95,7 +100,7 @@ impl Recorder {
                 }
             }
         });
-        Recorder {
+        ReplayingRecorder {
             child,
             path,
             fifo,

@@ -37,8 +37,11 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("-m32", include_str!("../programs/tasks.c"), "tasks32"),
 ];
 
-/// The header that the programs include: its name and its text.
-const HEADER: (&str, &str) = ("must.h", include_str!("../programs/must.h"));
+/// The headers that the programs include: the name and the text of each.
+const HEADERS: &[(&str, &str)] = &[
+    ("addresses.h", include_str!("../programs/addresses.h")),
+    ("must.h", include_str!("../programs/must.h")),
+];
 
 /// Returns the root filesystem as a directory, and builds it if a source has changed.
 pub fn rootfs() -> &'static Path {
@@ -63,7 +66,7 @@ pub fn rootfs() -> &'static Path {
 /// Identifies the content of the root filesystem by a hash of its sources.
 pub fn tag() -> String {
     let mut hash = DefaultHasher::new();
-    (PROGRAMS, HEADER, include_str!("image.rs")).hash(&mut hash);
+    (PROGRAMS, HEADERS, include_str!("image.rs")).hash(&mut hash);
     format!("{:016x}", hash.finish())
 }
 
@@ -87,8 +90,9 @@ fn build(root: &Path) {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
     }
-    let header = root.join("tmp").join(HEADER.0);
-    fs::write(&header, HEADER.1).unwrap();
+    for (name, text) in HEADERS {
+        fs::write(root.join("tmp").join(name), text).unwrap();
+    }
     for (option, source, name) in PROGRAMS {
         let file = root.join(format!("tmp/{name}.c"));
         fs::write(&file, source).unwrap();
@@ -107,5 +111,7 @@ fn build(root: &Path) {
             .arg(&file));
         fs::remove_file(file).unwrap();
     }
-    fs::remove_file(header).unwrap();
+    for (name, _) in HEADERS {
+        fs::remove_file(root.join("tmp").join(name)).unwrap();
+    }
 }

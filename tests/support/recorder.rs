@@ -15,6 +15,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// The default of `--memory`, in bytes.
+pub const MEMORY: u64 = 128_000_000;
+
 /// A running recorder.
 pub struct Recorder {
     child: KillOnDrop,

@@ -67,7 +67,7 @@ impl Case {
             container = container.option(option);
         }
         let name = container.name().to_owned();
-        let recorder = Recorder::start(dir.path(), &name);
+        let recorder = JsonRecorder::start(dir.path(), &name);
         let mut args = strace::COMMAND.to_vec();
         args.extend(["/trace/t", "--"]);
         args.extend(command);
@@ -83,12 +83,12 @@ impl Case {
 }
 
 /// A running recorder that writes JSON lines, which need no query program, into a directory.
-struct Recorder<'a> {
+struct JsonRecorder<'a> {
     child: Child,
     dir: &'a Path,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> JsonRecorder<'a> {
     /// Starts a recorder of one container, and waits until it is attached.
     fn start(dir: &'a Path, container: &str) -> Self {
         let file = |name: &str| File::create(dir.join(name)).unwrap();
@@ -103,7 +103,7 @@ impl<'a> Recorder<'a> {
             .stderr(file("stderr"))
             .spawn()
             .unwrap();
-        let mut recorder = Recorder { child, dir };
+        let mut recorder = JsonRecorder { child, dir };
         wait_for("ctrace-rec records", || {
             assert!(
                 recorder.child.try_wait().unwrap().is_none(),
@@ -128,7 +128,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl Drop for Recorder<'_> {
+impl Drop for JsonRecorder<'_> {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -18,7 +18,7 @@ pub use writer::{WriteError, Writer};
 ///
 /// `seq` is stored as the difference to the row's `id`. The difference is 0 if rows are written in the order of `seq`,
 /// and SQLite stores 0 without a byte of content.
-pub const OWN: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
+pub const EVENT_COLUMNS: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
 
 /// A side table: columns with few distinct combinations of values, each stored once. The column `TABLE_ref` of `event` refers
 /// to a row of it, or is null if all of these columns are null.
@@ -37,9 +37,12 @@ impl Side {
     }
 }
 
-/// The side tables. Each column that is not in [`OWN`] is in one of them.
+/// The side tables. Each column that is not in [`EVENT_COLUMNS`] is in one of them.
 pub static SIDES: LazyLock<Vec<Side>> = LazyLock::new(|| {
-    let mut remaining: Vec<&Column> = COLUMNS.iter().filter(|c| !OWN.contains(&c.name)).collect();
+    let mut remaining: Vec<&Column> = COLUMNS
+        .iter()
+        .filter(|c| !EVENT_COLUMNS.contains(&c.name))
+        .collect();
     let mut sides: Vec<Side> = GROUPS
         .iter()
         .map(|(table, names)| Side {
@@ -110,7 +113,7 @@ pub(crate) fn ddl() -> String {
             "create table {table} (id integer primary key{columns}) strict;"
         );
     }
-    let own = OWN
+    let own = EVENT_COLUMNS
         .iter()
         .filter_map(|name| ctrace_schema::columns::index(name));
     let own: String = own.map(|i| definition(&COLUMNS[i])).collect();
@@ -142,7 +145,7 @@ fn definition(column: &Column) -> String {
 fn events_query() -> String {
     let column = |column: &Column| match column.name {
         "seq" => "event.id + event.seq as seq".to_string(),
-        name if OWN.contains(&name) => format!("event.{name}"),
+        name if EVENT_COLUMNS.contains(&name) => format!("event.{name}"),
         name => {
             let side = SIDES
                 .iter()

@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use rusqlite::{Connection, ErrorCode, Statement};
 use rustc_hash::FxHashMap;
 
-use super::{OWN, SIDES, Side};
+use super::{EVENT_COLUMNS, SIDES, Side};
 
 /// The reason why events could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,7 @@ fn insert(
     for (side, cache) in SIDES.iter().zip(caches) {
         references.push(cache.references(db, side, batch)?);
     }
-    let marks = vec!["?"; 1 + OWN.len() + references.len()].join(", ");
+    let marks = vec!["?"; 1 + EVENT_COLUMNS.len() + references.len()].join(", ");
     let mut event = db.prepare(&format!("insert into event values ({marks})"))?;
     let time = times(batch)?;
     let longs = |name| {

@@ -165,7 +165,7 @@ mod tests {
 
     /// Creates a file of two blocks with bytes after each, and returns the offsets at which the blocks end as well.
     fn file() -> (Vec<u8>, [u64; 2]) {
-        let mut bytes = b"PAR1".to_vec();
+        let mut bytes = crate::PARQUET_MAGIC.to_vec();
         bytes.extend(block(FIRST_START, b"first").encode().unwrap());
         let first = bytes.len() as u64;
         bytes.extend(vec![1; 5000]);

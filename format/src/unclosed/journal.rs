@@ -5,7 +5,6 @@
 //! columns of [`ctrace_schema::columns`] except for columns that are null in all of its rows. A column with few changes of
 //! value is run-end encoded. An incomplete frame is the end of the journal.
 
-use std::ffi::OsString;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +17,8 @@ use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
 use zstd::bulk::Compressor;
 
+use crate::names;
+
 /// Length and CRC-32 before the content of each frame.
 const HEADER_BYTES: usize = 8;
 /// Limit for the uncompressed stream of a frame; longer streams are cut off, which makes them invalid.
@@ -27,9 +28,7 @@ const MAX_ROWS: usize = 1 << 22;
 
 /// Returns the path of a recording's journal: `.journal` is appended to the name.
 pub fn path(recording: &Path) -> PathBuf {
-    let mut name: OsString = recording.as_os_str().to_owned();
-    name.push(".journal");
-    name.into()
+    names::with_suffix(recording, names::JOURNAL)
 }
 
 /// Encodes a batch as a frame.

@@ -176,7 +176,7 @@ impl<W: Write> Write for SkipFirst<'_, W> {
 pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
     // The journal is read first: rows are removed from it only after they are in a row group.
     let journal = journal::bytes(path)?;
-    let Some((metadata, end)) = whole(&mut File::open(path)?)? else {
+    let Some((metadata, end)) = complete_metadata(&mut File::open(path)?)? else {
         return Ok(None);
     };
     let rows = rows(journal.as_slice(), &metadata).collect::<Result<_, _>>()?;
@@ -192,7 +192,7 @@ pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
 ///
 /// # Errors
 /// The file cannot be read, or the metadata in a block is invalid.
-pub fn whole(file: &mut File) -> Result<Option<(ParquetMetaData, u64)>, Error> {
+pub fn complete_metadata(file: &mut File) -> Result<Option<(ParquetMetaData, u64)>, Error> {
     let Some(chain) = chain(file)? else {
         return Ok(None);
     };
@@ -273,7 +273,7 @@ fn parse(
 ///
 /// # Errors
 /// `block` is not a block.
-pub fn of_block(block: &[u8], schema: &SchemaDescPtr) -> Result<Vec<Group>, Error> {
+pub fn row_groups_of_block(block: &[u8], schema: &SchemaDescPtr) -> Result<Vec<Group>, Error> {
     Ok(groups(parse(block::metadata(block)?, Some(schema))?))
 }
 

@@ -1,7 +1,7 @@
 //! Checks of the containers that a command names, and of the kind of the recordings.
 
 use anyhow::bail;
-use ctrace_common::nearest::nearest;
+use ctrace_common::nearest::suggest;
 use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
@@ -34,14 +34,12 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
         true => format!("no container in the recording matches `{wanted}`"),
         false => format!("there is no container `{wanted}` in the recording"),
     };
-    Ok(match nearest(wanted, names.iter().map(String::as_str)) {
-        Some(near) => format!("{message}: did you mean `{near}`?"),
-        None if names.is_empty() => format!("{message}: the recording contains no containers"),
-        None if names.len() > MAX_LISTED => format!(
-            "{message}: `ctrace-query containers` lists all {}",
-            names.len()
-        ),
-        None => format!("{message}: there are {}", names.join(", ")),
+    let suggestion = suggest(wanted, names.iter().map(String::as_str));
+    Ok(match names.len() {
+        _ if !suggestion.is_empty() => message + &suggestion,
+        0 => format!("{message}: the recording contains no containers"),
+        n if n > MAX_LISTED => format!("{message}: `ctrace-query containers` lists all {n}"),
+        _ => format!("{message}: there are {}", names.join(", ")),
     })
 }
 

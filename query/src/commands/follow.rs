@@ -1,12 +1,13 @@
 //! `--follow`: answers a query again whenever a recording grows, until Ctrl-C.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use ctrace_format::names;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
@@ -192,17 +193,16 @@ impl RecordingWatcher {
 }
 
 /// The suffixes of a recording and of the files with its newest events: SQLite's write-ahead log, or a journal.
-const SUFFIXES: [&str; 3] = ["", "-wal", ".journal"];
+const SUFFIXES: [&str; 3] = ["", names::SQLITE_WAL, names::JOURNAL];
 
 async fn file_states(engine: &Engine) -> Result<FileStates, QueryError> {
     let mut states = FileStates::new();
     for file in &engine.recordings().await?.files {
         for suffix in SUFFIXES {
-            let mut path = file.path.clone().into_os_string();
-            path.push(suffix);
-            let state = Path::new(&path).metadata().ok();
+            let path = names::with_suffix(&file.path, suffix);
+            let state = path.metadata().ok();
             let state = state.and_then(|m| Some((m.len(), m.modified().ok()?)));
-            states.push((path.into(), state));
+            states.push((path, state));
         }
     }
     Ok(states)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use ctrace_common::nearest::nearest;
+use ctrace_common::nearest::suggest;
 
 use crate::questions::QUESTIONS;
 
@@ -34,13 +34,14 @@ pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Resul
         return Ok(sql.to_string());
     }
     let names = QUESTIONS.iter().map(|q| q.name).chain(["describe", "help"]);
-    match nearest(&word, names) {
-        Some(name) => bail!("`{sql}` is not a question: did you mean `{name}`?"),
-        None => bail!(
-            "`{sql}` is neither a question nor SQL: write SQL, or one of: {}",
-            question_names()
-        ),
+    let suggestion = suggest(&word, names);
+    if !suggestion.is_empty() {
+        bail!("`{sql}` is not a question{suggestion}");
     }
+    bail!(
+        "`{sql}` is neither a question nor SQL: write SQL, or one of: {}",
+        question_names()
+    )
 }
 
 fn question_names() -> String {

@@ -51,7 +51,7 @@ pub(crate) struct Engine {
 }
 
 /// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
-const BATCH_ROWS: usize = 32_768;
+const SESSION_BATCH_ROWS: usize = 32_768;
 
 impl Engine {
     /// Creates an engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens
@@ -59,7 +59,7 @@ impl Engine {
     pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
         let mut config = SessionConfig::new()
             .with_target_partitions(cores)
-            .with_batch_size(BATCH_ROWS);
+            .with_batch_size(SESSION_BATCH_ROWS);
         config.options_mut().sql_parser.collect_spans = true;
         // Together with filters that are pushed into scans, the dynamic filter of a sort with a limit drops rows that belong
         // to the answer (apache/datafusion#24352).

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ctrace_common::nearest::nearest;
+use ctrace_common::nearest::question;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 
@@ -133,10 +133,8 @@ impl SqlError {
         let at = || span.or_else(|| find_quoted(sql, text));
         if text.starts_with("Invalid function '") {
             // DataFusion suggests a function for any name, however different.
-            let help = match nearest(quoted, functions.iter().map(String::as_str)) {
-                Some(name) => format!("Did you mean `{name}`?"),
-                None => "`ctrace-query help functions` lists the functions.".into(),
-            };
+            let help = question(quoted, functions.iter().map(String::as_str))
+                .unwrap_or_else(|| "`ctrace-query help functions` lists the functions.".into());
             let message = format!("there is no function `{quoted}`");
             return Self::at(
                 sql,
@@ -183,8 +181,8 @@ impl SqlError {
                 }
                 let names = valid_fields.iter().map(|c| c.name.as_str());
                 let quoted = at.is_some_and(|at| rest_at(sql, at).starts_with('"'));
-                let help = match nearest(&field.name, names) {
-                    Some(name) => Some(format!("Did you mean `{name}`?")),
+                let help = match question(&field.name, names) {
+                    Some(question) => Some(question),
                     None if quoted => Some(format!(
                         "Double quotes are for names: text is written '{}'.",
                         field.name

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use ctrace_common::nearest::nearest;
+use ctrace_common::nearest::question;
 use ctrace_schema::columns;
 use ctrace_schema::views::{VIEWS, view};
 use datafusion::catalog::{MemTable, TableProvider};
@@ -213,17 +213,12 @@ fn is_file_name(name: &str) -> bool {
 
 fn no_table(sql: &str, name: &str) -> SqlError {
     let names = VIEWS.iter().map(|v| v.name).chain([EVENTS, META]);
-    let help = match nearest(name, names.clone()) {
-        Some(near) => format!("Did you mean `{near}`?"),
-        None => {
-            let mut names: Vec<_> = names.collect();
-            names.sort_unstable();
-            format!(
-                "There are {}, and files, as in `from 'run.parquet'`.",
-                names.join(", ")
-            )
-        }
-    };
+    let help = question(name, names.clone()).unwrap_or_else(|| {
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        let names = names.join(", ");
+        format!("There are {names}, and files, as in `from 'run.parquet'`.")
+    });
     SqlError::about(sql, name, format!("there is no table `{name}`"), Some(help))
 }
 

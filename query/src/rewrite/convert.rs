@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use ctrace_format::names::FileFormat;
 use ctrace_format::sqlite::Writer;
 use ctrace_schema::columns::FILE_ORDER;
 use ctrace_schema::{BATCH_ROWS, columns, human};
@@ -22,6 +23,7 @@ use crate::messages;
 use crate::output::{AnswerWriter, PartialFile, parquet_writer};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
+use crate::rewrite::target::check_absent;
 use crate::source::{RECORDING, events_table, open_recording};
 
 /// Rows of an SQLite transaction.
@@ -66,12 +68,7 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
 
 fn check_target(conversion: &Conversion) -> Result<()> {
     let (from, to) = (&conversion.from, &conversion.to);
-    if to.exists() && !conversion.overwrite {
-        bail!(
-            "{} exists: add --force to overwrite it, or choose another name",
-            to.display()
-        );
-    }
+    check_absent(to, conversion.overwrite)?;
     if to
         .canonicalize()
         .is_ok_and(|to| from.canonicalize().is_ok_and(|from| from == to))
@@ -136,14 +133,14 @@ enum ConversionTarget {
 impl ConversionTarget {
     fn create(path: &Path, meta: Vec<(String, String)>) -> Result<ConversionTarget> {
         let schema = Arc::new(columns::arrow_schema());
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("parquet") => {
+        match FileFormat::from_name(path) {
+            Some(FileFormat::Parquet) => {
                 let writer = AnswerWriter::file(path)?;
                 let writer =
                     parquet_writer(&schema, writer, meta).with_context(|| cannot_write(path))?;
                 Ok(ConversionTarget::Parquet(Box::new(writer), schema))
             }
-            Some("sqlite" | "sqlite3" | "db") => {
+            Some(FileFormat::Sqlite) => {
                 let file = PartialFile::new(path);
                 let writer =
                     Writer::create(file.path(), &[]).with_context(|| cannot_write(path))?;
@@ -154,7 +151,7 @@ impl ConversionTarget {
                     file,
                 })
             }
-            _ => bail!(
+            None => bail!(
                 "the extension of {} is not that of a format: name it .parquet or .sqlite",
                 path.display()
             ),

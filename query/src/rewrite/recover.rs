@@ -26,6 +26,7 @@ use crate::messages;
 use crate::output::{PartialFile, recording_options};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
+use crate::rewrite::target::check_absent;
 use crate::source::{FileKind, events_table, file_kind, read_unclosed, with_schema};
 
 /// Recovers a recording.
@@ -69,12 +70,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
             (rows, to)
         }
         Some(to) => {
-            if to.exists() && !recovery.overwrite {
-                bail!(
-                    "{} exists: add --force to overwrite it, or choose another name",
-                    to.display()
-                );
-            }
+            check_absent(to, recovery.overwrite)?;
             let file = PartialFile::new(to);
             std::fs::copy(from, file.path()).with_context(failed)?;
             let rows = complete(file.path(), unclosed, pairs, &events)

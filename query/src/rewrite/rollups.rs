@@ -9,7 +9,9 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use arrow::ipc::writer::StreamWriter;
 use ctrace_format::rollups::{Place, footer_entry};
-use ctrace_schema::rollups::{Facet, N, Only, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat};
+use ctrace_schema::rollups::{
+    EventCondition, Facet, MIN_EVENTS_PER_ROW, N, POSITIVE, ROLLUPS, Rollup, SLASHES, SLICES, Stat,
+};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
@@ -24,12 +26,12 @@ use parquet::file::metadata::KeyValue;
 
 use crate::engine::histograms;
 
-/// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows.
+/// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows. The
+/// recorder's limit is half of it, because a recorder has all rollups in memory at once; here they are computed one by
+/// one.
 const MAX_SLICED_ROWS: usize = 16_384;
 /// Limit of the rows of any other rollup.
 const MAX_ROWS: usize = 131_072;
-/// Minimum of the events per row: a rollup that is hardly smaller than the events is useless.
-const MIN_EVENTS_PER_ROW: usize = 4;
 /// Limit of the memory for computing a rollup. A rollup that needs more is left out.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
 
@@ -105,10 +107,10 @@ async fn rows(
         .build_arc()?;
     let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
     let frame = context.read_table(events.clone())?;
-    let frame = match rollup.only {
-        Only::All => frame,
-        Only::Present(column) => frame.filter(col(column).is_not_null())?,
-        Only::OneOf(column, names) => {
+    let frame = match rollup.condition {
+        EventCondition::All => frame,
+        EventCondition::Present(column) => frame.filter(col(column).is_not_null())?,
+        EventCondition::OneOf(column, names) => {
             let names = names.iter().map(|name| lit(*name)).collect();
             frame.filter(col(column).in_list(names, false))?
         }

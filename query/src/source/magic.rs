@@ -3,6 +3,8 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use ctrace_format::PARQUET_MAGIC;
+
 use crate::source::error::SourceError;
 use crate::source::sqlite;
 
@@ -18,7 +20,6 @@ pub(crate) enum FileKind {
 /// # Errors
 /// The file cannot be read, is empty, or has another format.
 pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
-    const MAGIC: &[u8; 4] = b"PAR1";
     let name = path.display().to_string();
     let io = |source| SourceError::Io {
         path: name.clone(),
@@ -41,7 +42,7 @@ pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
         return Ok(FileKind::Sqlite);
     }
     file.rewind().map_err(io)?;
-    if metadata.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != MAGIC {
+    if metadata.len() < 4 || file.read_exact(&mut bytes).is_err() || &bytes != PARQUET_MAGIC {
         return Err(SourceError::NotParquet(name));
     }
     // The smallest Parquet file has the magic number, the length of the footer and the magic number again.
@@ -50,7 +51,7 @@ pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
     }
     file.seek(SeekFrom::End(-4)).map_err(io)?;
     file.read_exact(&mut bytes).map_err(io)?;
-    match &bytes == MAGIC {
+    match &bytes == PARQUET_MAGIC {
         true => Ok(FileKind::Parquet),
         false => Ok(FileKind::Unclosed),
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ctrace_common::nearest::nearest;
+use ctrace_format::names;
 
 /// Number of files that the message lists.
 const MAX_LISTED: usize = 5;
@@ -48,7 +49,7 @@ fn recordings(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<_> = names
-        .filter(|name| name.ends_with(".parquet") || name.ends_with(".sqlite"))
+        .filter(|name| names::is_recording(name.as_ref()))
         .collect();
     names.sort_unstable();
     names

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
+use ctrace_format::names::FileFormat;
 
 use crate::cli::{Format, Mode, Record};
 use crate::filters::{FilterFlags, Filters};
@@ -129,9 +130,8 @@ fn file_or_stdout(format: Format, file: Option<&Path>) -> Result<Destination> {
 
 /// Returns the format that the extension of a file name selects.
 fn format_of(out: &Path) -> Option<Format> {
-    match out.extension()?.to_str()? {
-        "parquet" => Some(Format::Parquet),
-        "sqlite" | "sqlite3" | "db" => Some(Format::Sqlite),
-        _ => None,
-    }
+    Some(match FileFormat::from_name(out)? {
+        FileFormat::Parquet => Format::Parquet,
+        FileFormat::Sqlite => Format::Sqlite,
+    })
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CgroupFact {
     /// The time at which the cgroup was created, found or removed: CLOCK_BOOTTIME in ns.
-    pub(crate) boot: u64,
+    #[serde(rename = "boot")]
+    pub(crate) boot_ns: u64,
     /// The key of the cgroup in the wire format.
     pub(crate) cgroup: u64,
     /// The path below the hierarchy's mount.

@@ -93,7 +93,7 @@ impl Flight {
             last_checked_seq: -1,
             last_met_ns: None,
             batch_time: batch_time.clamp(BATCH_TIME.0, BATCH_TIME.1),
-            max_unpacked_bytes: memory.batches(),
+            max_unpacked_bytes: memory.batches_bytes(),
         })
     }
 

@@ -43,9 +43,9 @@ impl LastLosses {
 /// Combines a `struct loss_key` (cgroup, class, reason) and the number of events lost on `cpu`.
 fn parse_loss(key: &[u8], cpu: u16, events: u64) -> Option<Loss> {
     let (cgroup, rest) = key.split_first_chunk::<8>()?;
-    let [class, reason] = rest.as_chunks::<4>().0.first_chunk()?;
+    let [class, cause] = rest.as_chunks::<4>().0.first_chunk()?;
     let class = Class::ALL.get(u32::from_ne_bytes(*class) as usize).copied();
-    let is_shed = u32::from_ne_bytes(*reason) == loss::LOSS_SHED.0;
+    let is_shed = u32::from_ne_bytes(*cause) == loss::LOSS_SHED.0;
     Some(Loss {
         cgroup: u64::from_ne_bytes(*cgroup),
         class: Some(class.unwrap_or(Class::Other)),

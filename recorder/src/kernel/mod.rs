@@ -87,7 +87,7 @@ impl Kernel {
             false => uring::Tracepoints::detect(&btf),
         };
         configure(&mut open, cpus, filters, hierarchies, machine)?;
-        let ring_bytes = rings::ring_bytes(cpus, memory.rings());
+        let ring_bytes = rings::ring_bytes(cpus, memory.rings_bytes());
         adapt(&mut open, &btf, uring, ring_bytes)?;
         uring.set_autoload(&mut open)?;
         open.maps
@@ -228,7 +228,7 @@ impl Kernel {
         }
     }
 
-    /// Drops all calls whose plan has a lower level in `kept`; each is counted as lost.
+    /// Drops all calls whose plan has a lower level in `recorded_up_to`; each is counted as lost.
     pub(crate) fn set_shed_level(&mut self, level: u8) {
         if let Some(data) = &mut self.skel.maps.data_data {
             data.shed_level = level.into();

@@ -50,7 +50,7 @@ pub(super) fn uring_plans(
 fn call_plan(spec: &Spec, compat: bool, is_wanted: bool) -> plan {
     let mut plan = plan {
         class: spec.class as u8,
-        kept: cpu::recorded_up_to(spec.name, spec.class, spec.ret == Ret::Bytes),
+        recorded_up_to: cpu::recorded_up_to(spec.name, spec.class, spec.ret == Ret::Bytes),
         rank: rank_of(spec).0 as u8,
         payload: payload(spec).0 as u8,
         ..plan::default()

@@ -192,7 +192,7 @@ impl KernelRing {
         self.read_pos = self.copied_pos.max(read_pos);
         self.load();
         while let Some(record) = self.peek() {
-            merge::frame(out, record);
+            merge::append_framed(out, record);
             self.skip_record();
         }
         self.copied_pos = self.read_pos;

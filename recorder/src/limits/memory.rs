@@ -124,7 +124,7 @@ impl Memory {
     }
 
     /// Returns the bytes that are available now.
-    pub(crate) fn available(self) -> usize {
+    pub(crate) fn available_bytes(self) -> usize {
         match self.watched {
             true => self.max_bytes.saturating_sub(resident_bytes().unwrap_or(0)),
             false => usize::MAX,
@@ -132,23 +132,23 @@ impl Memory {
     }
 
     /// Returns the share of the kernel's rings, all CPUs together.
-    pub(crate) fn rings(self) -> usize {
+    pub(crate) fn rings_bytes(self) -> usize {
         self.shared_bytes / 4
     }
 
     /// Returns the share of the definitions of files. Sockets have the same share.
-    pub(crate) fn definitions(self) -> usize {
+    pub(crate) fn definitions_bytes(self) -> usize {
         self.shared_bytes / 16
     }
 
     /// Returns the share of the known threads.
-    pub(crate) fn threads(self) -> usize {
+    pub(crate) fn threads_bytes(self) -> usize {
         self.shared_bytes / 32
     }
 
     /// Returns the share of io_uring requests in flight. The share is unlimited for a replay, which must remember
     /// requests for at least as long as the original recorder did.
-    pub(crate) fn requests(self) -> usize {
+    pub(crate) fn requests_bytes(self) -> usize {
         match self.watched {
             true => self.shared_bytes / 32,
             false => usize::MAX,
@@ -159,36 +159,36 @@ impl Memory {
     ///
     /// The encoding needs as much memory again. So if memory is short, a batch uses at most a third of it: the batch is
     /// full at half of the memory that is still available beside it.
-    pub(crate) fn batch(self) -> usize {
+    pub(crate) fn batch_bytes(self) -> usize {
         let share = self.shared_bytes / 8;
-        share.min(self.available() / 2).max(MIN_BATCH_BYTES)
+        share.min(self.available_bytes() / 2).max(MIN_BATCH_BYTES)
     }
 
     /// Returns the share of the rollups that are growing. Finished streams, which stay in memory until the file ends,
     /// have half of that again.
-    pub(crate) fn rollups(self) -> usize {
+    pub(crate) fn rollups_bytes(self) -> usize {
         // With less, a recording of 50 million events loses the rollup by path.
         self.shared_bytes / 8 * 3
     }
 
     /// Returns the memory that rollups leave free for batches and for short-lived data.
-    pub(crate) fn reserved_from_rollups(self) -> usize {
+    pub(crate) fn reserved_from_rollups_bytes(self) -> usize {
         self.shared_bytes / 5
     }
 
     /// Returns the share of the events that wait while the disk is full.
-    pub(crate) fn spill(self) -> usize {
+    pub(crate) fn spill_bytes(self) -> usize {
         self.shared_bytes / 16
     }
 
     /// Returns the uncompressed bytes of waiting events that are written at a time when the disk has room again. The
     /// rollups grow at that time too.
-    pub(crate) fn spill_batch(self) -> usize {
+    pub(crate) fn spill_batch_bytes(self) -> usize {
         self.shared_bytes / 32
     }
 
     /// Returns the share of all batches that wait for the encoder or are being encoded.
-    pub(crate) fn batches(self) -> usize {
+    pub(crate) fn batches_bytes(self) -> usize {
         self.shared_bytes / 5
     }
 }

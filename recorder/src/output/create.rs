@@ -63,10 +63,8 @@ pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Res
     let file = create(path, force)?;
     // SQLite would read the companion files of a killed recorder, whose database is overwritten, as part of this
     // database.
-    for suffix in ["-wal", "-shm", "-journal"] {
-        let mut name = path.to_path_buf().into_os_string();
-        name.push(suffix);
-        let _ = std::fs::remove_file(name);
+    for suffix in names::SQLITE_COMPANIONS {
+        let _ = std::fs::remove_file(names::with_suffix(path, suffix));
     }
     Sqlite::new(file, path, origin)
 }
@@ -75,12 +73,17 @@ pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Res
 pub(crate) fn check_writable(path: &Path, force: bool) -> Result<()> {
     let name = path.display();
     if names::is_being_written(path) {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
+        return Err(written_by_another(path));
     }
     if path.exists() && !force {
         bail!("{name} exists: add --force to overwrite it, or choose another name");
     }
     Ok(())
+}
+
+fn written_by_another(path: &Path) -> Error {
+    let name = path.display();
+    anyhow!("{name} is being written by another ctrace-rec: choose another name")
 }
 
 /// Creates and locks a file, which has one writer.
@@ -105,7 +108,7 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
     })?;
     // Other errors are ignored: not every file system has locks.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        bail!("{name} is being written by another ctrace-rec: choose another name");
+        return Err(written_by_another(path));
     }
     // A pipe or device has no length.
     if file.metadata().is_ok_and(|m| m.is_file()) {

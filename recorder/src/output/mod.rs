@@ -75,7 +75,7 @@ impl Output<'_> {
         let unfinished = match self.destination {
             Destination::Segments(out) => Some(UnfinishedSegments::new(
                 &names::host_directory(out, &machine.host),
-                self.memory.batch(),
+                self.memory.batch_bytes(),
             )),
             _ => None,
         };
@@ -130,12 +130,10 @@ impl Output<'_> {
                 let path = path.clone();
                 Box::new(move |request| {
                     let path = unused_name(&path, request.time)?;
-                    let sink = Box::new(parquet(&path, origin(request), false, sync, memory)?);
-                    let on_finished = Box::new(|| Ok(()));
                     Ok(StartedDump {
-                        sink,
+                        sink: Box::new(parquet(&path, origin(request), false, sync, memory)?),
                         path,
-                        on_finished,
+                        on_finished: Box::new(|| Ok(())),
                     })
                 })
             }
@@ -143,12 +141,10 @@ impl Output<'_> {
                 let path = path.clone();
                 Box::new(move |request| {
                     let path = unused_name(&path, request.time)?;
-                    let sink = Box::new(sqlite(&path, &origin(request), false)?);
-                    let on_finished = Box::new(|| Ok(()));
                     Ok(StartedDump {
-                        sink,
+                        sink: Box::new(sqlite(&path, &origin(request), false)?),
                         path,
-                        on_finished,
+                        on_finished: Box::new(|| Ok(())),
                     })
                 })
             }

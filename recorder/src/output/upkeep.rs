@@ -65,11 +65,11 @@ impl Upkeep {
         matches!(self.kind, UpkeepKind::Ring(_))
     }
 
-    /// Does the work that is due at the boot time `boot` (ns), and returns notices for the user. Called on every
+    /// Does the work that is due at the boot time `boot_ns`, and returns notices for the user. Called on every
     /// iteration of the session's loop.
-    pub(crate) fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    pub(crate) fn poll(&mut self, boot_ns: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let mut notices = match &mut self.kind {
-            UpkeepKind::Ring(dumps) => dumps.poll(boot, pipeline),
+            UpkeepKind::Ring(dumps) => dumps.poll(boot_ns, pipeline),
             UpkeepKind::Disk(disk, tried) => {
                 if disk.is_full() && tried.elapsed() >= RETRY_TIME {
                     *tried = Instant::now();
@@ -100,10 +100,10 @@ impl Upkeep {
         notices
     }
 
-    /// Returns whether a dump ends at the boot time `boot` (ns), so that the losses up to now must be read before.
-    pub(crate) fn is_ending(&self, boot: u64) -> bool {
+    /// Returns whether a dump ends at the boot time `boot_ns`, so that the losses up to now must be read before.
+    pub(crate) fn is_ending(&self, boot_ns: u64) -> bool {
         match &self.kind {
-            UpkeepKind::Ring(dumps) => dumps.is_ending(boot),
+            UpkeepKind::Ring(dumps) => dumps.is_ending(boot_ns),
             UpkeepKind::Disk(..) => false,
         }
     }
@@ -167,11 +167,11 @@ impl DumpControl {
         })
     }
 
-    fn is_ending(&self, boot: u64) -> bool {
-        matches!(self.state, DumpState::Started(until) if boot >= until)
+    fn is_ending(&self, boot_ns: u64) -> bool {
+        matches!(self.state, DumpState::Started(until_ns) if boot_ns >= until_ns)
     }
 
-    fn poll(&mut self, boot: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
+    fn poll(&mut self, boot_ns: u64, pipeline: &mut Pipeline) -> Vec<Notice> {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             DumpState::Idle => {
@@ -180,18 +180,18 @@ impl DumpControl {
                 let request = |reason| DumpRequest { reason, time };
                 let by_trigger = self.shared.take_trigger_request();
                 let request = by_trigger
-                    .or_else(|| asked.then(|| request(DumpReason::Asked)))
+                    .or_else(|| asked.then(|| request(DumpReason::Command)))
                     .or_else(|| signal.then(|| request(DumpReason::Signal)));
                 if let Some(request) = request {
                     pipeline.command(SinkCommand::Begin(request));
                     self.state =
-                        DumpState::Started(boot.saturating_add(self.after.as_nanos() as u64));
+                        DumpState::Started(boot_ns.saturating_add(self.after.as_nanos() as u64));
                 }
             }
-            DumpState::Started(until) => {
+            DumpState::Started(until_ns) => {
                 // Clients that connect now receive the result of this dump.
                 self.listener.accept(self.after);
-                if boot >= until && !pipeline.has_command() {
+                if boot_ns >= until_ns && !pipeline.has_command() {
                     let summary = pipeline.summary();
                     pipeline.command(SinkCommand::End(Box::new(summary)));
                     self.state = DumpState::Ending;

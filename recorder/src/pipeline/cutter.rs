@@ -129,7 +129,7 @@ impl Cutter {
             let container = batch.container(&adjacent[0]);
             *rows.entry(container).or_default() += adjacent.len() as u64;
             let gaps = adjacent.iter().filter_map(|row| batch.lost(row));
-            lost.extend(gaps.map(|(class, reason, events)| (container, class, reason, events)));
+            lost.extend(gaps.map(|(class, cause, events)| (container, class, cause, events)));
         }
         let batch = if last {
             resolver.take_batch()
@@ -181,9 +181,9 @@ impl PendingPart {
                 summary.events += rows;
             }
         }
-        for (container, class, reason, events) in &self.lost {
+        for (container, class, cause, events) in &self.lost {
             if is_recorded(*container) {
-                summary.add_lost(class, reason, *events);
+                summary.add_lost(class, cause, *events);
             }
         }
     }

@@ -39,7 +39,7 @@ const MAX_WAITING: usize = 2;
 /// Maximum time that parts are pending while a cgroup is undecided.
 pub(crate) const MAX_HOLD: Duration = Duration::from_millis(500);
 /// Maximum memory of pending parts, in batches of the largest size.
-const MAX_PENDING: usize = 2;
+const MAX_PENDING_BATCHES: usize = 2;
 
 /// A record about a cgroup, for the caller of [`Pipeline::advance`] to interpret.
 #[derive(Clone, Copy, Debug)]
@@ -105,19 +105,19 @@ impl Pipeline {
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == FactSource::Found),
-            Note::Clock { boot, wall } => {
-                self.resolver.clock.read(*boot, *wall);
-                self.add_clock(*boot, *wall);
-                self.summary.extend_to(*wall);
-                self.wall_ns = *wall;
+            Note::Clock { boot_ns, wall_ns } => {
+                self.resolver.clock.read(*boot_ns, *wall_ns);
+                self.add_clock(*boot_ns, *wall_ns);
+                self.summary.extend_to(*wall_ns);
+                self.wall_ns = *wall_ns;
             }
             Note::Gap {
                 cgroup,
                 class,
                 lost,
-                since,
-                until,
-                why,
+                since_ns,
+                until_ns,
+                cause,
                 cpu,
             } => {
                 let known = |name: &str| Class::from_name(name).unwrap_or(Class::Other);
@@ -125,16 +125,16 @@ impl Pipeline {
                 let loss = Loss {
                     cgroup: *cgroup,
                     class: class.map(known),
-                    cause: *why,
+                    cause: *cause,
                     cpu: *cpu,
                     events: *lost,
                 };
-                self.resolver.gap(&loss, (*since, *until));
+                self.resolver.gap(&loss, (*since_ns, *until_ns));
             }
-            Note::EntriesMissed { until } => self.resolver.entries_missed_until_ns = *until,
-            Note::Counts { since, counts } => {
+            Note::EntriesMissed { until_ns } => self.resolver.entries_missed_until_ns = *until_ns,
+            Note::Counts { since_ns, counts } => {
                 for count in counts {
-                    self.resolver.count(*since, count);
+                    self.resolver.count(*since_ns, count);
                 }
             }
             Note::Missed(misses) => self.summary.missed = misses.clone(),
@@ -144,19 +144,19 @@ impl Pipeline {
     }
 
     /// Adds a pair of clock readings to the metadata every minute, and when the wall clock was set (by 1 ms or more).
-    fn add_clock(&mut self, boot: u64, wall: i64) {
+    fn add_clock(&mut self, boot_ns: u64, wall_ns: i64) {
         let is_new = self.clocks.last().is_none_or(|&(last_boot, last_wall)| {
-            let drift = wall
+            let drift = wall_ns
                 .wrapping_sub(last_wall)
-                .wrapping_sub(boot.wrapping_sub(last_boot) as i64);
-            boot.saturating_sub(last_boot) >= 60_000_000_000 || drift.unsigned_abs() >= 1_000_000
+                .wrapping_sub(boot_ns.wrapping_sub(last_boot) as i64);
+            boot_ns.saturating_sub(last_boot) >= 60_000_000_000 || drift.unsigned_abs() >= 1_000_000
         });
         if is_new {
-            self.clocks.push((boot, wall));
+            self.clocks.push((boot_ns, wall_ns));
         }
     }
 
-    /// Resolves all records of `sources`, one source for each CPU, up to the boot time `boot` (ns), and sends full
+    /// Resolves all records of `sources`, one source for each CPU, up to the boot time `boot_ns`, and sends full
     /// batches to the encoder. `on_cgroup` interprets the record of a cgroup: the last fact that it returns is the
     /// record's own, the facts before were learnt from the record.
     ///
@@ -165,11 +165,11 @@ impl Pipeline {
     pub(crate) fn advance(
         &mut self,
         sources: &mut [impl Source],
-        boot: u64,
+        boot_ns: u64,
         mut on_cgroup: impl FnMut(CgroupRecord<'_>) -> Vec<CgroupFact>,
     ) -> Result<()> {
         let undecided = self.in_doubt();
-        let max_bytes = self.memory.batch();
+        let max_bytes = self.memory.batch_bytes();
         let Pipeline {
             cutter,
             resolver,
@@ -182,7 +182,7 @@ impl Pipeline {
         if is_full(&resolver.batch) {
             pending.push_back(cutter.cut(resolver, MAX_HOLD, true));
         }
-        merge::drain(sources, boot, |bytes| match decode::decode(bytes) {
+        merge::drain(sources, boot_ns, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
                 let entered = resolver.registry.is_entered(cgroup);
                 let record = CgroupRecord {
@@ -247,7 +247,7 @@ impl Pipeline {
                 .iter()
                 .map(|pending| pending.part.batch.bytes())
                 .sum();
-            let fits = bytes <= MAX_PENDING * self.memory.batch();
+            let fits = bytes <= MAX_PENDING_BATCHES * self.memory.batch_bytes();
             if self.in_doubt() && now < first.send_at && fits {
                 break;
             }
@@ -290,7 +290,8 @@ impl Pipeline {
         let ended = || self.encoder.as_ref().is_none_or(|e| e.thread.is_finished());
         let fits = || {
             let in_flight = self.in_flight.bytes.load(Ordering::Relaxed);
-            in_flight + bytes <= self.memory.batches() && bytes <= self.memory.available()
+            in_flight + bytes <= self.memory.batches_bytes()
+                && bytes <= self.memory.available_bytes()
         };
         // Do not wait for an idle encoder: the parts that it has joined wait for the part that is to be sent.
         while self.in_flight.parts.load(Ordering::Acquire) > 0 && !fits() && !ended() {

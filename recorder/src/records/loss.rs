@@ -1,4 +1,4 @@
-//! Losses: events and parts of events that are missing in a recording, and the reasons.
+//! Losses: events and parts of events that are missing in a recording, and the causes.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Loss {
     pub(crate) events: u64,
 }
 
-/// The reason why events were lost.
+/// The cause of a loss of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {

@@ -27,12 +27,12 @@ fn time(source: &impl Source) -> Option<u64> {
 
 /// Records in memory, framed: each is preceded by its length (four bytes, native byte order).
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub(crate) struct FramedRecords {
     bytes: Vec<u8>,
     read_pos: usize,
 }
 
-impl Frames {
+impl FramedRecords {
     pub(crate) fn extend(&mut self, frames: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = frames;
@@ -43,12 +43,12 @@ impl Frames {
 }
 
 /// Appends a record to `bytes`, framed.
-pub(crate) fn frame(bytes: &mut Vec<u8>, record: &[u8]) {
+pub(crate) fn append_framed(bytes: &mut Vec<u8>, record: &[u8]) {
     bytes.extend_from_slice(&(record.len() as u32).to_ne_bytes());
     bytes.extend_from_slice(record);
 }
 
-impl Source for Frames {
+impl Source for FramedRecords {
     fn peek(&self) -> Option<&[u8]> {
         let len = u32::from_ne_bytes(
             self.bytes
@@ -117,18 +117,18 @@ mod tests {
 
     #[test]
     fn records_are_emitted_in_order_of_time_up_to_the_watermark() {
-        let mut sources: [Frames; 4] = Default::default();
+        let mut sources: [FramedRecords; 4] = Default::default();
         for (cpu, times) in [vec![1, 5, 9], vec![2, 3, 20], vec![], vec![4, 6, 7, 8]]
             .iter()
             .enumerate()
         {
             let ring = &mut sources[cpu].bytes;
-            times.iter().for_each(|t| frame(ring, &record(*t)));
+            times.iter().for_each(|t| append_framed(ring, &record(*t)));
         }
         let mut seen = vec![];
         drain(&mut sources, 8, |r| seen.extend(decode::time(r)));
         assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
-        frame(&mut sources[2].bytes, &record(15));
+        append_framed(&mut sources[2].bytes, &record(15));
         assert_eq!(oldest(&sources), Some(9));
         drain(&mut sources, u64::MAX, |r| seen.extend(decode::time(r)));
         assert_eq!(seen[8..], [9, 15, 20]);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_frame_is_not_emitted() {
-        let mut sources = [Frames::default()];
+        let mut sources = [FramedRecords::default()];
         sources[0].extend(vec![200, 0, 0, 0, 1]);
         let mut n = 0;
         drain(&mut sources, u64::MAX, |_| n += 1);

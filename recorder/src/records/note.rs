@@ -20,32 +20,49 @@ pub(crate) enum FactSource {
     Late,
 }
 
-/// An input of the pipeline. Times are CLOCK_BOOTTIME in ns, except `wall`.
+/// An input of the pipeline. Times are CLOCK_BOOTTIME in ns, except `wall_ns`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Note {
     /// A cgroup is, or ceased to be, a container's, the host's or undecided.
     Fact { when: FactSource, fact: CgroupFact },
     /// Simultaneous readings of CLOCK_BOOTTIME and of the wall clock, ns since 1970 UTC.
-    Clock { boot: u64, wall: i64 },
+    Clock {
+        #[serde(rename = "boot")]
+        boot_ns: u64,
+        #[serde(rename = "wall")]
+        wall_ns: i64,
+    },
     /// Events were lost: see [`Loss`]. `class` is empty if unknown.
     Gap {
         cgroup: u64,
         class: String,
         lost: u64,
-        since: u64,
-        until: u64,
-        #[serde(default)]
-        why: Cause,
+        #[serde(rename = "since")]
+        since_ns: u64,
+        #[serde(rename = "until")]
+        until_ns: u64,
+        #[serde(rename = "why", default)]
+        cause: Cause,
         #[serde(default)]
         cpu: Option<u16>,
     },
-    /// Entries of calls may have been missed before `until`.
-    EntriesMissed { until: u64 },
-    /// Calls counted since `since`.
-    Counts { since: u64, counts: Vec<Count> },
-    /// All rings have been read up to `boot`: the watermark of `merge`.
-    Advance { boot: u64 },
+    /// Entries of calls may have been missed before `until_ns`.
+    EntriesMissed {
+        #[serde(rename = "until")]
+        until_ns: u64,
+    },
+    /// Calls counted since `since_ns`.
+    Counts {
+        #[serde(rename = "since")]
+        since_ns: u64,
+        counts: Vec<Count>,
+    },
+    /// All rings have been read up to `boot_ns`: the watermark of `merge`.
+    Advance {
+        #[serde(rename = "boot")]
+        boot_ns: u64,
+    },
     /// The current counters of incomplete data.
     Missed(Misses),
     /// Definitions of files and sockets that were not used recently are dropped, and with `threads` those of threads
@@ -60,9 +77,9 @@ pub(crate) fn gap(loss: &Loss, (since_ns, until_ns): (u64, u64)) -> Note {
         cgroup: loss.cgroup,
         class: loss.class.map_or("", Class::as_str).to_string(),
         lost: loss.events,
-        since: since_ns,
-        until: until_ns,
-        why: loss.cause,
+        since_ns,
+        until_ns,
+        cause: loss.cause,
         cpu: loss.cpu,
     }
 }

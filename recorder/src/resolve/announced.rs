@@ -10,6 +10,14 @@ use crate::resolve::{Resolver, addresses, constants, paths};
 use crate::rows::batch::{CallDetail, Endpoints, NONE, Object, Row};
 use crate::wire::types::{data_flag, data_slot, sys_flag};
 
+/// The object of a row that has none yet.
+const NO_OBJECT: Object = Object {
+    path: NONE,
+    dev: NONE,
+    inode: None,
+    endpoints: NONE,
+};
+
 impl Resolver {
     pub(super) fn announce(&mut self, tid: u32, call_count: u16, pending: Pending) {
         // The announcements of a thread's first call may precede its definition, which is sent at the first return.
@@ -197,15 +205,8 @@ impl Resolver {
         let batch = &mut self.batch;
         let addr = batch.strings.intern_opt(address.addr.as_deref());
         let path = batch.strings.intern_opt(address.path.as_deref());
-        let mut object = match batch.objects.get(row.object as usize) {
-            Some(object) => *object,
-            None => Object {
-                path: NONE,
-                dev: NONE,
-                inode: None,
-                endpoints: NONE,
-            },
-        };
+        let known = batch.objects.get(row.object as usize);
+        let mut object = known.copied().unwrap_or(NO_OBJECT);
         let mut endpoints = match batch.endpoints.get(object.endpoints as usize) {
             Some(endpoints) => *endpoints,
             None => Endpoints {

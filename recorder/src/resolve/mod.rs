@@ -87,10 +87,10 @@ impl Resolver {
     /// Returns a resolver without definitions. `calls` are the syscalls of the recorded machine.
     pub(crate) fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
         Resolver {
-            threads: Definitions::new(memory.threads()),
-            files: Definitions::new(memory.definitions()),
-            sockets: Definitions::new(memory.definitions()),
-            requests: Requests::new(memory.requests()),
+            threads: Definitions::new(memory.threads_bytes()),
+            files: Definitions::new(memory.definitions_bytes()),
+            sockets: Definitions::new(memory.definitions_bytes()),
+            requests: Requests::new(memory.requests_bytes()),
             dns_names: ResolvedNames::default(),
             ended: VecDeque::new(),
             calls,
@@ -245,7 +245,7 @@ impl Resolver {
                 cpu: None,
                 events: left_out,
             };
-            self.gap(&loss, (fact.boot, self.clock.boot()));
+            self.gap(&loss, (fact.boot_ns, self.clock.boot()));
         }
     }
 
@@ -263,7 +263,7 @@ impl Resolver {
             description: Some(Box::new(self.registry.describe(index))),
             ..EventDetail::default()
         };
-        let row = Row::new(self.clock.wall(fact.boot), EventKind::Container);
+        let row = Row::new(self.clock.wall(fact.boot_ns), EventKind::Container);
         self.batch.push_event(row, detail);
     }
 

@@ -39,7 +39,7 @@ pub(crate) enum ContainerChange {
 
 /// A removed cgroup is retained this long for late events and losses.
 const RETENTION_NS: u64 = 60_000_000_000;
-/// After that, a removed cgroup is retained for this many batches: a held batch and those in the encoder may refer to
+/// After that, a removed cgroup is retained for this many batches: a pending part and those in the encoder may refer to
 /// it.
 const RETENTION_BATCHES: u8 = 4;
 
@@ -252,7 +252,7 @@ impl Registry {
     fn remove(&mut self, fact: &CgroupFact, index: u32) -> ContainerChange {
         self.removed.push_back(RemovedCgroup {
             cgroup: fact.cgroup,
-            removed_ns: fact.boot,
+            removed_ns: fact.boot_ns,
             batches: 0,
         });
         let ContainerStatus::Container { facts, own_cgroup } = &self.states[index as usize] else {
@@ -330,7 +330,7 @@ mod tests {
             ..ContainerFacts::default()
         };
         CgroupFact {
-            boot: 0,
+            boot_ns: 0,
             cgroup,
             path: format!("/{id}"),
             kind: CgroupKind::Container(Box::new(facts)),
@@ -387,7 +387,7 @@ mod tests {
     fn removed_cgroups_are_dropped_and_their_indices_are_reused() {
         let mut r = Registry::new(false);
         let removed = |cgroup: u64| CgroupFact {
-            boot: cgroup,
+            boot_ns: cgroup,
             cgroup,
             path: String::new(),
             kind: CgroupKind::Removed,
@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
         assert_eq!(r.index(6), first);
         let removed = |cgroup| CgroupFact {
-            boot: 0,
+            boot_ns: 0,
             cgroup,
             path: String::new(),
             kind: CgroupKind::Removed,

@@ -70,7 +70,7 @@ impl Thread {
             }
         }
         // A call has at most six announcements. More are left from earlier calls whose records were lost.
-        if self.pending.len() >= MAX_PENDING {
+        if self.pending.len() >= MAX_ANNOUNCEMENTS {
             self.pending.retain(|(n, _)| *n == call_count);
         }
         self.pending.push((call_count, pending));
@@ -78,7 +78,7 @@ impl Thread {
 }
 
 /// Announcements of a thread before those of earlier calls are dropped.
-const MAX_PENDING: usize = 8;
+const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// Data of a call, announced before its record.
 #[derive(Debug)]

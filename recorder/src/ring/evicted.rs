@@ -25,8 +25,8 @@ impl Evicted {
         }
     }
 
-    /// Appends one gap row for each class of the events, with the reason `reason`.
-    pub(crate) fn push_gaps(&self, rows: &mut SingleRows, host: &str, reason: &str) {
+    /// Appends one gap row for each class of the events, with the cause `cause`.
+    pub(crate) fn push_gaps(&self, rows: &mut SingleRows, host: &str, cause: &str) {
         for tally in self.tallies.iter().filter(|tally| tally.events > 0) {
             let (start, end) = self.span;
             let text = |text: &str| Some(Value::Text(text.into()));
@@ -41,7 +41,7 @@ impl Evicted {
                 ),
                 ("host", text(host)),
                 ("kind", text("gap")),
-                ("action", text(reason)),
+                ("action", text(cause)),
                 ("class", text(tally.class)),
                 ("lost", Some(Value::Number(tally.events as i64))),
             ];

@@ -19,20 +19,18 @@ use std::io::{self, Write};
 use aggregates::Aggregate;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use ctrace_schema::rollups::{Facet, Measure, ROLLUPS, SLICES, Stat};
-use facet::{PieceFacets, next_slice_ns};
+use ctrace_schema::rollups::{Facet, MIN_EVENTS_PER_ROW, Measure, ROLLUPS, SLICES, Stat};
+use facet::{NONE, PieceFacets, next_slice_ns};
 use rustc_hash::FxHashMap;
-use table::{FacetIds, NONE, ROW_BYTES, RollupTable};
+use table::{FacetIds, ROW_BYTES, RollupTable};
 
 use crate::limits::memory::{Memory, trim};
 use crate::rows::Events;
 use crate::rows::runs::{Run, Series, for_each_common_run};
 
-/// The rows of a rollup by time above which its slices become longer.
+/// The rows of a rollup by time above which its slices become longer. `ctrace-query convert` allows twice as many: a
+/// recorder has the rows of all rollups in memory at once, and its slices of all rollups have the same length.
 const MAX_SLICED_ROWS: usize = 8_192;
-/// A rollup without parts is written only if there are this many events per row: one that is hardly smaller than the
-/// recording is useless.
-const MIN_EVENTS_PER_ROW: usize = 4;
 /// A part is kept only if there are this many events per byte, because rollups should not make a recording much larger.
 const MIN_EVENTS_PER_BYTE: usize = 8;
 /// Rollups that are dropped last: most queries need them, and ctrace-query checks the event counts of others against
@@ -97,7 +95,11 @@ struct FacetGroups {
 
 impl Rollups {
     pub(crate) fn new(memory: Memory) -> Rollups {
-        Rollups::with_limits(memory, memory.rollups() / ROW_BYTES, memory.rollups() / 2)
+        Rollups::with_limits(
+            memory,
+            memory.rollups_bytes() / ROW_BYTES,
+            memory.rollups_bytes() / 2,
+        )
     }
 
     fn with_limits(memory: Memory, max_rows: usize, max_part_bytes: usize) -> Rollups {
@@ -191,8 +193,8 @@ impl Rollups {
 
     /// Returns the limit of rows for now: `max_rows`, or less if others use the memory.
     fn row_limit(&self) -> usize {
-        let available = self.weight() + self.memory.available() / ROW_BYTES;
-        let rows = available.saturating_sub(self.memory.reserved_from_rollups() / ROW_BYTES);
+        let available = self.weight() + self.memory.available_bytes() / ROW_BYTES;
+        let rows = available.saturating_sub(self.memory.reserved_from_rollups_bytes() / ROW_BYTES);
         rows.clamp(self.max_rows / MIN_LIMIT_DIVISOR, self.max_rows)
     }
 
@@ -251,6 +253,7 @@ impl Rollups {
 
     /// Returns the rollups and parts for the file.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Result<Cow<'_, Blob>, ArrowError>> {
+        // A rollup with parts was large enough to be cut into them.
         let is_useful = |r: &&GrowingRollup| {
             !r.parts.is_empty() || r.table.rows() * MIN_EVENTS_PER_ROW <= self.events
         };

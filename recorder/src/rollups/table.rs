@@ -7,22 +7,20 @@ use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use ctrace_schema::histogram::Histogram;
-use ctrace_schema::rollups::{Facet, Only, Rollup, Stat};
+use ctrace_schema::rollups::{EventCondition, Facet, Rollup, Stat};
 use rustc_hash::FxHashMap;
 
 use crate::rollups::aggregates::{self, Aggregate};
-use crate::rollups::facet::PieceFacets;
+use crate::rollups::facet::{NONE, PieceFacets};
 use crate::rollups::values::FacetValues;
 
 /// The most facets of a rollup.
 const MAX_FACETS: usize = 5;
-/// A marker in place of an id or a row: none, or none yet.
-pub(super) const NONE: u32 = u32::MAX;
 /// The approximate memory of a row in bytes.
 pub(super) const ROW_BYTES: usize = 400;
 
 /// The rows of a record batch of the stream.
-const BATCH_ROWS: usize = 8_192;
+const STREAM_BATCH_ROWS: usize = 8_192;
 
 /// The id of a key for each facet, in a piece of a batch.
 pub(super) type FacetIds = [u32; Facet::ALL.len()];
@@ -46,7 +44,7 @@ pub(super) struct RollupTable {
     histogram_bytes: usize,
     /// The id in `values` of each key of the piece, by facet.
     own_ids: Vec<Vec<u32>>,
-    /// For each key of the piece, in the facet with the column of `rollup.only`: whether its events belong to the
+    /// For each key of the piece, in the facet with the column of `rollup.condition`: whether its events belong to the
     /// rollup.
     includes: Vec<bool>,
 }
@@ -93,9 +91,11 @@ impl RollupTable {
         self.rollup.facets.contains(&facet)
     }
 
-    /// Returns whether events with these keys belong to the rollup: the condition of `rollup.only`.
+    /// Returns whether events with these keys belong to the rollup: the condition of `rollup.condition`.
     pub(super) fn includes(&mut self, ids: &FacetIds, piece: &PieceFacets<'_>) -> bool {
-        let (Only::Present(column) | Only::OneOf(column, _)) = self.rollup.only else {
+        let (EventCondition::Present(column) | EventCondition::OneOf(column, _)) =
+            self.rollup.condition
+        else {
             return true;
         };
         let position = |facet: &Facet| facet.columns().iter().position(|name| *name == column);
@@ -107,12 +107,12 @@ impl RollupTable {
         let id = ids[facet as usize];
         for id in self.includes.len() as u32..=id {
             let value = piece.key(facet, id).get(position).copied().flatten();
-            self.includes.push(match self.rollup.only {
-                Only::OneOf(_, names) => {
+            self.includes.push(match self.rollup.condition {
+                EventCondition::OneOf(_, names) => {
                     let text = value.and_then(|value| piece.text(value));
                     text.is_some_and(|text| names.contains(&text.as_ref()))
                 }
-                Only::All | Only::Present(_) => value.is_some(),
+                EventCondition::All | EventCondition::Present(_) => value.is_some(),
             });
         }
         self.includes[id as usize]
@@ -198,12 +198,12 @@ impl RollupTable {
         Arc::new(self.rollup.schema(&text_type()))
     }
 
-    /// Returns the rows as record batches of [`BATCH_ROWS`], because a single batch would need the memory of all rows
-    /// again.
+    /// Returns the rows as record batches of [`STREAM_BATCH_ROWS`], because a single batch would need the memory of all
+    /// rows again.
     pub(super) fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
         // A rollup without rows has one empty batch, so that readers see that it is empty.
-        let starts = (0..self.rows().max(1)).step_by(BATCH_ROWS);
-        starts.map(|from| self.batch(from..self.rows().min(from + BATCH_ROWS)))
+        let starts = (0..self.rows().max(1)).step_by(STREAM_BATCH_ROWS);
+        starts.map(|from| self.batch(from..self.rows().min(from + STREAM_BATCH_ROWS)))
     }
 
     fn batch(&self, rows: Range<usize>) -> Result<RecordBatch, ArrowError> {

@@ -9,11 +9,9 @@ use ctrace_schema::columns::Type;
 use ctrace_schema::rollups::{Facet, directory};
 use rustc_hash::FxHashMap;
 
-use crate::rollups::facet::{FacetKey, FacetKeys, PieceFacets, column_type, slice_start};
+use crate::rollups::facet::{FacetKey, FacetKeys, NONE, PieceFacets, column_type, slice_start};
 use crate::rows::arrow::{array, unsigned};
 
-/// A marker in place of an index: none yet.
-const NONE: u32 = u32::MAX;
 /// The approximate overhead of a string in bytes: its entries in `texts` and `indices`, and the key that contains it.
 const TEXT_BYTES: usize = 300;
 

@@ -405,7 +405,7 @@ impl Batch {
         self.strings.list = lent.strings.list;
     }
 
-    /// Returns the class, reason and number of lost events, if `row` is a gap row.
+    /// Returns the class, cause and number of lost events, if `row` is a gap row.
     pub(crate) fn lost(&self, row: &Row) -> Option<(&'static str, &'static str, u64)> {
         if row.kind != EventKind::Gap {
             return None;

@@ -18,9 +18,9 @@ pub(crate) fn boot_now() -> u64 {
 /// because the thread may be preempted between the readings.
 pub(crate) fn read_clocks() -> Note {
     let read = |_| {
-        let (before, wall, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
-        (after - before, before + (after - before) / 2, wall)
+        let (before, wall_ns, after) = (boot_now(), nanoseconds(ClockId::Realtime), boot_now());
+        (after - before, before + (after - before) / 2, wall_ns)
     };
-    let (_, boot, wall) = (0..3).map(read).min().unwrap_or_default();
-    Note::Clock { boot, wall }
+    let (_, boot_ns, wall_ns) = (0..3).map(read).min().unwrap_or_default();
+    Note::Clock { boot_ns, wall_ns }
 }

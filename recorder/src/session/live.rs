@@ -153,9 +153,9 @@ impl LiveRecording {
     /// existing ones, and all are known before the first event.
     fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
         self.kernel.attach_cgroups()?;
-        let boot = boot_now();
+        let boot_ns = boot_now();
         self.note(read_clocks())?;
-        for fact in self.watcher.scan(boot, hierarchies) {
+        for fact in self.watcher.scan(boot_ns, hierarchies) {
             self.note(Note::Fact {
                 when: FactSource::Found,
                 fact,
@@ -196,13 +196,15 @@ impl LiveRecording {
         let ending = self.upkeep.as_ref().is_some_and(|u| u.is_ending(now));
         let due = ending || now.saturating_sub(self.losses_read_ns) >= LOSSES.as_nanos() as u64;
         let losses = if due { self.read_losses(now) } else { vec![] };
-        let boot = boot_now();
+        let boot_ns = boot_now();
         self.note(read_clocks())?;
         if self.kernel.entries_missed() {
-            self.note(Note::EntriesMissed { until: boot_now() })?;
+            self.note(Note::EntriesMissed {
+                until_ns: boot_now(),
+            })?;
         }
         self.decide_cgroups()?;
-        self.read_rings(boot)?;
+        self.read_rings(boot_ns)?;
         self.send_verdicts(false);
         for note in losses {
             self.note(note)?;
@@ -214,8 +216,8 @@ impl LiveRecording {
         Ok(now)
     }
 
-    /// Resolves the records up to the boot time `boot`, in ns.
-    fn read_rings(&mut self, boot: u64) -> Result<()> {
+    /// Resolves the records up to the boot time `boot_ns`.
+    fn read_rings(&mut self, boot_ns: u64) -> Result<()> {
         let LiveRecording {
             kernel,
             watcher,
@@ -236,10 +238,10 @@ impl LiveRecording {
             }
         }
         if let Some(oldest) = merge::oldest(&kernel.rings) {
-            self.max_lag_ns = self.max_lag_ns.max(boot.saturating_sub(oldest));
+            self.max_lag_ns = self.max_lag_ns.max(boot_ns.saturating_sub(oldest));
         }
         let mut new_facts = vec![];
-        pipeline.advance(&mut kernel.rings, boot, |record| {
+        pipeline.advance(&mut kernel.rings, boot_ns, |record| {
             let facts = watcher.on_cgroup(&record);
             for (i, fact) in facts.iter().enumerate() {
                 let when = if i + 1 == facts.len() {
@@ -258,7 +260,7 @@ impl LiveRecording {
             for note in new_facts {
                 raw.note(&note)?;
             }
-            raw.note(&Note::Advance { boot })?;
+            raw.note(&Note::Advance { boot_ns })?;
         }
         Ok(())
     }
@@ -277,22 +279,22 @@ impl LiveRecording {
         Ok(())
     }
 
-    /// Reads losses and counts from the last reading to the boot time `until`, in ns. Also updates the shed level.
-    fn read_losses(&mut self, until: u64) -> Vec<Note> {
-        let since = std::mem::replace(&mut self.losses_read_ns, until);
+    /// Reads losses and counts from the last reading to the boot time `until_ns`. Also updates the shed level.
+    fn read_losses(&mut self, until_ns: u64) -> Vec<Note> {
+        let since_ns = std::mem::replace(&mut self.losses_read_ns, until_ns);
         if let Some(shedder) = &mut self.shedder {
             self.kernel.set_shed_level(shedder.update());
         }
         if self.kernel.programs_skipped() {
-            let first = self.skipped_span.map_or(since, |(first, _)| first);
-            self.skipped_span = Some((first, until));
+            let first = self.skipped_span.map_or(since_ns, |(first, _)| first);
+            self.skipped_span = Some((first, until_ns));
         }
         let counts = self.counts.then(|| Note::Counts {
-            since,
+            since_ns,
             counts: self.kernel.counts(),
         });
         let losses = self.kernel.losses();
-        let gaps = losses.iter().map(|loss| gap(loss, (since, until)));
+        let gaps = losses.iter().map(|loss| gap(loss, (since_ns, until_ns)));
         counts.into_iter().chain(gaps).collect()
     }
 

@@ -13,7 +13,7 @@ use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::plan::Plan;
 use crate::progress::Notice;
 use crate::records::capture::{CaptureFrame, CaptureReader};
-use crate::records::merge::Frames;
+use crate::records::merge::FramedRecords;
 use crate::records::note::{FactSource, Note};
 use crate::report::Report;
 use crate::report::warnings::warn;
@@ -72,7 +72,7 @@ struct Replay {
     upkeep: Option<Upkeep>,
     report: Report,
     /// The records that are not resolved yet, by CPU.
-    rings: Vec<Frames>,
+    rings: Vec<FramedRecords>,
     /// The facts that belong to cgroup records, in the order of the records.
     facts: VecDeque<CgroupFact>,
 }
@@ -83,7 +83,7 @@ impl Replay {
             CaptureFrame::Ring(cpu, bytes) => {
                 let cpu = usize::from(cpu);
                 if self.rings.len() <= cpu {
-                    self.rings.resize_with(cpu + 1, Frames::default);
+                    self.rings.resize_with(cpu + 1, FramedRecords::default);
                 }
                 self.rings[cpu].extend(bytes);
             }
@@ -92,10 +92,10 @@ impl Replay {
                 fact,
                 ..
             }) => self.facts.push_back(fact),
-            CaptureFrame::Note(Note::Advance { boot }) => {
-                self.advance(boot)?;
+            CaptureFrame::Note(Note::Advance { boot_ns }) => {
+                self.advance(boot_ns)?;
                 let upkeep = self.upkeep.iter_mut();
-                let notices = upkeep.flat_map(|upkeep| upkeep.poll(boot, &mut self.pipeline));
+                let notices = upkeep.flat_map(|upkeep| upkeep.poll(boot_ns, &mut self.pipeline));
                 print(&self.report, notices);
                 let mut progress = self.pipeline.progress();
                 self.upkeep.iter().for_each(|u| u.add_to(&mut progress));
@@ -106,15 +106,15 @@ impl Replay {
         Ok(())
     }
 
-    /// Resolves the records up to the boot time `boot`.
-    fn advance(&mut self, boot: u64) -> Result<()> {
+    /// Resolves the records up to the boot time `boot_ns`.
+    fn advance(&mut self, boot_ns: u64) -> Result<()> {
         let Replay {
             pipeline,
             rings,
             facts,
             ..
         } = self;
-        pipeline.advance(rings, boot, |record| vec![next_fact(facts, &record)])
+        pipeline.advance(rings, boot_ns, |record| vec![next_fact(facts, &record)])
     }
 
     /// Writes the rest, and returns the summary.
@@ -132,7 +132,7 @@ impl Replay {
 /// undecided.
 fn next_fact(facts: &mut VecDeque<CgroupFact>, record: &CgroupRecord<'_>) -> CgroupFact {
     facts.pop_front().unwrap_or_else(|| CgroupFact {
-        boot: record.head.time,
+        boot_ns: record.head.time,
         cgroup: record.cgroup,
         path: String::new(),
         kind: CgroupKind::Undecided,

@@ -20,10 +20,10 @@ use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
-use crate::wire::types::{cgroup_flag, cgroup_state};
+use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
-/// `CGROUP_KEY_V1` of `bpf/wire.h`.
-const KEY_V1: u64 = 1 << 63;
+/// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
+const KEY_V1: u64 = 1 << cgroup_key::CGROUP_KEY_V1_BIT.0;
 /// The time after which an undecided cgroup counts as the host's. runc writes its state 7 to 12 ms after it creates the
 /// cgroup.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ pub(crate) struct Watcher {
 
 /// A query to a runtime's socket about a container.
 struct RuntimeQuery {
-    boot: u64,
+    boot_ns: u64,
     cgroup: u64,
     path: String,
     /// The facts that are known without an answer.
@@ -68,7 +68,7 @@ struct Undecided {
     path: String,
     creator: Option<Runtime>,
     /// The boot time in ns at which the cgroup was created.
-    boot: u64,
+    boot_ns: u64,
     since: Instant,
     last_try: Instant,
 }
@@ -98,11 +98,11 @@ impl Watcher {
         }
     }
 
-    /// Returns a fact for each existing cgroup, with the boot time `boot`.
-    pub(crate) fn scan(&mut self, boot: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
+    /// Returns a fact for each existing cgroup, with the boot time `boot_ns`.
+    pub(crate) fn scan(&mut self, boot_ns: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
         let cgroups = cgroups::scan(hierarchies);
         cgroups
-            .map(|c| self.decide(boot, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
+            .map(|c| self.decide(boot_ns, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
             .collect()
     }
 
@@ -120,7 +120,7 @@ impl Watcher {
             .filter(|_| record.entered)
             .and_then(|u| self.by_creator(&u));
         let removed = CgroupFact {
-            boot: record.head.time,
+            boot_ns: record.head.time,
             cgroup,
             path,
             kind: CgroupKind::Removed,
@@ -142,7 +142,7 @@ impl Watcher {
             runtime: Some(runtime.to_string()),
             ..known
         };
-        Some(self.known(u.boot, u.cgroup, &u.path, known))
+        Some(self.known(u.boot_ns, u.cgroup, &u.path, known))
     }
 
     /// Returns new facts about cgroups that already exist, from answers of the runtimes and from repeated searches.
@@ -151,15 +151,15 @@ impl Watcher {
         let mut facts = vec![];
         while let Ok((query, description)) = self.answers.try_recv() {
             let RuntimeQuery {
-                boot,
+                boot_ns,
                 cgroup,
                 path,
                 known,
                 ..
             } = query;
             facts.push(match description {
-                Some(description) => self.container(boot, cgroup, &path, description),
-                None => self.filtered(boot, cgroup, &path, known),
+                Some(description) => self.container(boot_ns, cgroup, &path, description),
+                None => self.filtered(boot_ns, cgroup, &path, known),
             });
         }
         let now = Instant::now();
@@ -182,7 +182,7 @@ impl Watcher {
     fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<CgroupFact> {
         if let Some(owner) = self.runtimes.find_undecided(&u.path) {
             return Some(self.owned(
-                u.boot,
+                u.boot_ns,
                 u.cgroup,
                 &u.path,
                 &owner.id,
@@ -200,20 +200,20 @@ impl Watcher {
             self.undecided.push(Undecided { last_try: now, ..u });
             return None;
         }
-        Some(self.fact(u.boot, u.cgroup, &u.path, CgroupKind::Host))
+        Some(self.fact(u.boot_ns, u.cgroup, &u.path, CgroupKind::Host))
     }
 
-    fn decide(&mut self, boot: u64, cgroup: u64, path: &str, comm: &[u8]) -> CgroupFact {
+    fn decide(&mut self, boot_ns: u64, cgroup: u64, path: &str, comm: &[u8]) -> CgroupFact {
         match classify(path) {
-            Verdict::Host => self.fact(boot, cgroup, path, CgroupKind::Host),
+            Verdict::Host => self.fact(boot_ns, cgroup, path, CgroupKind::Host),
             Verdict::Container {
                 id,
                 runtime_hint,
                 cgroup: own,
-            } => self.owned(boot, cgroup, path, &id, runtime_hint, &own),
+            } => self.owned(boot_ns, cgroup, path, &id, runtime_hint, &own),
             Verdict::Undecided => match self.runtimes.find_undecided(path) {
                 Some(owner) => self.owned(
-                    boot,
+                    boot_ns,
                     cgroup,
                     path,
                     &owner.id,
@@ -226,11 +226,11 @@ impl Watcher {
                         cgroup,
                         path: path.to_string(),
                         creator: std::str::from_utf8(comm).ok().and_then(creator),
-                        boot,
+                        boot_ns,
                         since: now,
                         last_try: now,
                     });
-                    self.fact(boot, cgroup, path, CgroupKind::Undecided)
+                    self.fact(boot_ns, cgroup, path, CgroupKind::Undecided)
                 }
             },
         }
@@ -239,7 +239,7 @@ impl Watcher {
     /// Decides a cgroup that belongs to the container `id`, whose own cgroup is at `own`.
     fn owned(
         &mut self,
-        boot: u64,
+        boot_ns: u64,
         cgroup: u64,
         path: &str,
         id: &str,
@@ -257,7 +257,7 @@ impl Watcher {
             let known = description.map_or_else(|| known.clone(), facts_of);
             let path = path.to_string();
             let sent = self.queries.try_send(RuntimeQuery {
-                boot,
+                boot_ns,
                 cgroup,
                 path: path.clone(),
                 known: known.clone(),
@@ -265,23 +265,23 @@ impl Watcher {
             });
             // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
             if sent.is_err() {
-                return self.filtered(boot, cgroup, &path, known);
+                return self.filtered(boot_ns, cgroup, &path, known);
             }
         }
         match description {
-            Some(description) => self.container(boot, cgroup, path, description),
-            None => self.known(boot, cgroup, path, known),
+            Some(description) => self.container(boot_ns, cgroup, path, description),
+            None => self.known(boot_ns, cgroup, path, known),
         }
     }
 
-    fn container(&mut self, boot: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
-        self.known(boot, cgroup, path, facts_of(d))
+    fn container(&mut self, boot_ns: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
+        self.known(boot_ns, cgroup, path, facts_of(d))
     }
 
     /// Applies the filters to a container, with its name or without.
     fn filtered(
         &mut self,
-        boot: u64,
+        boot_ns: u64,
         cgroup: u64,
         path: &str,
         known: ContainerFacts,
@@ -292,28 +292,34 @@ impl Watcher {
         } else {
             CgroupKind::Excluded
         };
-        self.fact(boot, cgroup, path, kind)
+        self.fact(boot_ns, cgroup, path, kind)
     }
 
     /// Applies the filters to a container. If they need a name that is not known, the cgroup stays undecided until the
     /// runtime's socket has answered.
-    fn known(&mut self, boot: u64, cgroup: u64, path: &str, known: ContainerFacts) -> CgroupFact {
+    fn known(
+        &mut self,
+        boot_ns: u64,
+        cgroup: u64,
+        path: &str,
+        known: ContainerFacts,
+    ) -> CgroupFact {
         if self.filters.needs_name(&known) {
-            return self.fact(boot, cgroup, path, CgroupKind::Undecided);
+            return self.fact(boot_ns, cgroup, path, CgroupKind::Undecided);
         }
-        self.filtered(boot, cgroup, path, known)
+        self.filtered(boot_ns, cgroup, path, known)
     }
 
-    fn fact(&mut self, boot: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
+    fn fact(&mut self, boot_ns: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
         let state = match &kind {
             CgroupKind::Host => cgroup_state::CGROUP_HOST,
             CgroupKind::Excluded => cgroup_state::CGROUP_EXCLUDED,
             CgroupKind::Container(_) => cgroup_state::CGROUP_CONTAINER,
-            CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_PENDING,
+            CgroupKind::Undecided | CgroupKind::Removed => cgroup_state::CGROUP_UNDECIDED,
         };
         self.verdicts.push_back(CgroupVerdict { cgroup, state });
         CgroupFact {
-            boot,
+            boot_ns,
             cgroup,
             path: path.to_string(),
             kind,

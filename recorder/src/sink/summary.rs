@@ -176,7 +176,7 @@ impl Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DumpReason {
     /// `ctrace-rec dump` was called.
-    Asked,
+    Command,
     /// SIGUSR1 was received.
     Signal,
     /// An event met this condition.
@@ -194,7 +194,7 @@ pub(crate) struct DumpRequest {
 impl fmt::Display for DumpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            DumpReason::Asked => f.write_str("ctrace-rec dump"),
+            DumpReason::Command => f.write_str("ctrace-rec dump"),
             DumpReason::Signal => f.write_str("SIGUSR1"),
             DumpReason::Trigger(condition) => write!(f, "--trigger {condition}"),
         }
@@ -205,7 +205,7 @@ impl DumpRequest {
     /// Returns the value of [`meta::KEY_DUMP`].
     pub(crate) fn to_json(&self) -> String {
         let (reason, condition) = match &self.reason {
-            DumpReason::Asked => ("dump", None),
+            DumpReason::Command => ("dump", None),
             DumpReason::Signal => ("SIGUSR1", None),
             DumpReason::Trigger(condition) => ("trigger", Some(condition)),
         };

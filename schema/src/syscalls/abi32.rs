@@ -2,16 +2,7 @@
 
 use super::Arg::*;
 use super::Class::{self, Credential, File, Ipc, Memory, Network, Poll, Process, System, Time};
-use super::{Arg, Names::*, Ret, Spec};
-
-const fn call(
-    name: &'static str,
-    class: Class,
-    args: &'static [(&'static str, Arg)],
-    ret: Ret,
-) -> Spec {
-    super::call(name, class, args, ret)
-}
+use super::{Names::*, Ret, Spec, call};
 
 /// Calls that 64-bit ABIs do not have. If x86 and ARM differ, the specification of ARM is in [`ARM`].
 #[rustfmt::skip]

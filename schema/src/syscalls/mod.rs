@@ -272,14 +272,6 @@ impl Spec {
         self.position(|a| a == Arg::Text)
     }
 
-    /// Returns a mask in which bit `i` is set if argument `i` is not stored: it is an address, or the call has fewer arguments. For a
-    /// call that is not in the tables all bits are set, because any argument may be an address.
-    pub fn pointer_mask(&self) -> u8 {
-        (0..6)
-            .filter(|&i| self.args.get(i).is_none_or(|(_, arg)| arg.is_pointer()))
-            .fold(0, |mask, i| mask | 1 << i)
-    }
-
     /// Returns the index of the argument for the column `flags`: the argument that the man page calls flags, otherwise the first
     /// argument with flags (mprotect's `prot`, wait4's `options`). Flags in a struct (openat2, clone3) are not arguments.
     pub fn flags_arg(&self) -> Option<usize> {

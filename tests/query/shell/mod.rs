@@ -487,9 +487,9 @@ fn without_a_recording_there_is_no_shell() {
         ),
         ("--follow", "error: --follow needs a question"),
     ] {
-        let (code, said) = Terminal::new(dir.path(), args).exit();
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains(why), "{said}");
+        let (code, output) = Terminal::new(dir.path(), args).exit();
+        assert_eq!(code, 2, "{output}");
+        assert!(output.contains(why), "{output}");
     }
     // Nor without a terminal.
     let piped = transcript(ctrace_query_in(dir.path()).stdin(std::process::Stdio::null()));

@@ -129,8 +129,8 @@ fn converted_and_recovered_files_have_rollups() {
     record_unclosed(dir.path(), "cut.parquet");
     record(dir.path(), "demo.sqlite");
     let done = |args: &[&str]| {
-        let said = transcript(ctrace_query_in(dir.path()).args(args));
-        assert!(said.starts_with("exit code 0"), "{said}");
+        let output = transcript(ctrace_query_in(dir.path()).args(args));
+        assert!(output.starts_with("exit code 0"), "{output}");
     };
     done(&["recover", "cut.parquet"]);
     done(&["convert", "demo.sqlite", "converted.parquet"]);

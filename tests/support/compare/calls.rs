@@ -129,14 +129,14 @@ struct State {
 impl State {
     /// Returns the directory from which a path is resolved.
     fn base(&mut self, call: &Call, dir: Option<usize>, path: &[u8]) -> Option<Vec<u8>> {
-        let told = dir.map(|d| call.args[d].as_str());
-        if let Some(cwd) = told.filter(|t| t.starts_with("-100<")) {
+        let printed = dir.map(|d| call.args[d].as_str());
+        if let Some(cwd) = printed.filter(|t| t.starts_with("-100<")) {
             self.cwd = strace::annotation(cwd).and_then(strace::hex);
         }
         if path.starts_with(b"/") {
             return Some(self.root.clone());
         }
-        match told {
+        match printed {
             Some(dir) => strace::annotation(dir).and_then(strace::hex),
             None => self.cwd.clone(),
         }
@@ -302,8 +302,8 @@ fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     if deleted {
         report.rule("deleted");
     }
-    let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
-    report.check("path of fd", line, show(Some(&told)), row.path.clone());
+    let printed = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
+    report.check("path of fd", line, show(Some(&printed)), row.path.clone());
 }
 
 /// Returns bytes in the notation of the columns.
@@ -406,11 +406,11 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
         }
     }
     if let Some(text) = spec.text_arg().and_then(|i| call.args.get(i)) {
-        let told = strace::string(text);
+        let printed = strace::string(text);
         report.check(
             "text passed",
             line,
-            show(told.as_deref()),
+            show(printed.as_deref()),
             row.path2.clone(),
         );
     }
@@ -505,21 +505,21 @@ fn compare_exe(call: &Call, state: &State, report: &mut Report) {
     if call.name != "readlink" || string(0).as_deref() != Some(b"/proc/self/exe") {
         return;
     }
-    let (Some(exe), Some(told)) = (&state.exe, string(1)) else {
+    let (Some(exe), Some(printed)) = (&state.exe, string(1)) else {
         return;
     };
-    let told = match told.strip_suffix(b" (deleted)") {
+    let printed = match printed.strip_suffix(b" (deleted)") {
         Some(path) => {
             report.rule("deleted");
             path
         }
-        None => &told,
+        None => &printed,
     };
-    let told = join(&state.root, told);
+    let printed = join(&state.root, printed);
     report.check(
         "path of exec",
         &call.line,
-        show(Some(&told)),
+        show(Some(&printed)),
         Some(exe.clone()),
     );
 }

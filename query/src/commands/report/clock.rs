@@ -5,7 +5,7 @@ use ctrace_schema::human;
 
 use crate::source::TimeSpan;
 
-const SECOND_NS: i64 = 1_000_000_000;
+pub(crate) const SECOND_NS: i64 = 1_000_000_000;
 
 /// The format of the times in a time window.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use arrow::datatypes::Int64Type;
 use chrono::{DateTime, Timelike};
 use ctrace_schema::human;
 
-use crate::commands::report::clock::ns;
+use crate::commands::report::clock::{SECOND_NS, ns};
 use crate::engine::Engine;
 use crate::questions::FAILED_CALL;
 use crate::source::TimeSpan;
@@ -20,7 +20,6 @@ const HEIGHT: i64 = 200;
 /// Maximum number of labels on the time axis.
 const MAX_TIMES: i64 = 6;
 
-const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
 const DAY_NS: i64 = 24 * HOUR_NS;

@@ -1,6 +1,6 @@
 //! Rewrites expressions over events into expressions over the keys of a rollup.
 
-use ctrace_schema::rollups::{Facet, Only, POSITIVE, Rollup, SLASHES, directory};
+use ctrace_schema::rollups::{EventCondition, Facet, POSITIVE, Rollup, SLASHES, directory};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::DataFusionError;
@@ -143,10 +143,12 @@ impl RollupKeys {
 
     /// Returns whether the rollup contains all events that pass `filters`.
     pub(crate) fn covers(&self, filters: &[Expr]) -> bool {
-        match self.rollup.only {
-            Only::All => true,
-            Only::OneOf(column, names) => filters.iter().any(|f| is_one_of(f, column, names)),
-            Only::Present(column) => filters.iter().any(|f| rejects_null(f, column)),
+        match self.rollup.condition {
+            EventCondition::All => true,
+            EventCondition::OneOf(column, names) => {
+                filters.iter().any(|f| is_one_of(f, column, names))
+            }
+            EventCondition::Present(column) => filters.iter().any(|f| rejects_null(f, column)),
         }
     }
 }

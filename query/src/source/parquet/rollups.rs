@@ -12,7 +12,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use ctrace_format::rollups::{Place, places};
-use ctrace_schema::rollups::{Facet, N, Only, ROLLUPS, Rollup};
+use ctrace_schema::rollups::{EventCondition, Facet, N, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
 
 /// Limits of the compressed bytes of a frame, and of the uncompressed bytes of all frames of a rollup. The recorder's are far
@@ -100,9 +100,9 @@ impl FileRollups {
     /// Returns the number of events of the rollup, according to the other contents of the file.
     fn expected_events(&self, rollup: &Rollup) -> Option<i64> {
         let all = self.footer.file_metadata().num_rows();
-        match rollup.only {
-            Only::All => Some(all),
-            Only::Present(column) => {
+        match rollup.condition {
+            EventCondition::All => Some(all),
+            EventCondition::Present(column) => {
                 let columns = self.footer.file_metadata().schema_descr().columns();
                 let at = columns.iter().position(|c| c.name() == column)?;
                 let groups = self.footer.row_groups().iter();
@@ -110,7 +110,7 @@ impl FileRollups {
                 let nulls: Option<u64> = nulls.sum();
                 all.checked_sub_unsigned(nulls?)
             }
-            Only::OneOf(column, names) => {
+            EventCondition::OneOf(column, names) => {
                 let calls = ROLLUPS.iter().find(|r| r.name == "calls")?;
                 let calls = self.rows(calls)?;
                 let selected = calls.batches.iter().map(|batch| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctrace_format::sqlite::{OWN, SIDES};
+use ctrace_format::names;
+use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
@@ -51,7 +52,11 @@ impl Database {
         let db = connect(path)?;
         let own = columns(&db, "event")?;
         let references = SIDES.iter().map(|side| side.reference());
-        for name in OWN.iter().map(ToString::to_string).chain(references) {
+        for name in EVENT_COLUMNS
+            .iter()
+            .map(ToString::to_string)
+            .chain(references)
+        {
             if !own.contains(&name) {
                 let reason = format!("its table `event` has no column `{name}`");
                 return Err(ReadError::NotRecording(reason));
@@ -95,19 +100,13 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, ReadError> {
     let uri = path.canonicalize().ok();
     let uri = uri.and_then(|path| url::Url::from_file_path(path).ok());
     match uri {
-        Some(uri) if !beside(path, "-wal").exists() => {
+        Some(uri) if !names::with_suffix(path, names::SQLITE_WAL).exists() => {
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             let db = Connection::open_with_flags(format!("{uri}?immutable=1"), flags)?;
             Ok(hardened(db)?)
         }
         _ => Err(error.into()),
     }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 /// Sets the defences for untrusted files (<https://sqlite.org/security.html>), and reads the schema.

@@ -1,6 +1,6 @@
 //! Translates filters into SQL conditions that SQLite evaluates exactly as DataFusion would.
 
-use ctrace_format::sqlite::{OWN, SIDES};
+use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES};
 use ctrace_schema::columns::{self, COLUMNS, Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
@@ -112,7 +112,7 @@ fn on_column(name: &str, predicate: &str, parameters: Vec<Value>) -> Option<Cond
             parameters,
         ));
     }
-    if OWN.contains(&name) {
+    if EVENT_COLUMNS.contains(&name) {
         return Some(Condition::new(format!("{name} {predicate}"), parameters));
     }
     let side = SIDES

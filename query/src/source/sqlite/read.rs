@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
-use ctrace_format::sqlite::{OWN, SIDES, Side};
+use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES, Side};
 use ctrace_schema::columns::{Column, Type};
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
@@ -201,9 +201,9 @@ impl<'a> EventReader<'a> {
         schema: &'a SchemaRef,
         sides: &'a SideTables,
     ) -> EventReader<'a> {
-        let own = ctrace_schema::columns::COLUMNS
-            .iter()
-            .filter(|c| OWN.contains(&c.name) && schema.column_with_name(c.name).is_some());
+        let own = ctrace_schema::columns::COLUMNS.iter().filter(|c| {
+            EVENT_COLUMNS.contains(&c.name) && schema.column_with_name(c.name).is_some()
+        });
         let own: Vec<_> = own.map(|c| (c.name, c.ty)).collect();
         let references = SIDES.iter().zip(&sides.0);
         let references =

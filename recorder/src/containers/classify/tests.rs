@@ -152,7 +152,7 @@ fn full(text: &str) -> String {
 }
 
 #[test]
-fn containers() {
+fn cgroups_of_containers_have_their_id_and_runtime() {
     for (path, id, hint) in CONTAINERS {
         match classify(&full(path)) {
             Verdict::Container {
@@ -169,7 +169,7 @@ fn containers() {
 }
 
 #[test]
-fn the_containers_own_cgroup() {
+fn a_cgroup_inside_a_container_belongs_to_the_container() {
     let path = full("/machine.slice/libpod-ID.scope/container/init.scope");
     let Verdict::Container { cgroup, .. } = classify(&path) else {
         panic!("{path}");
@@ -178,21 +178,21 @@ fn the_containers_own_cgroup() {
 }
 
 #[test]
-fn hosts() {
+fn cgroups_of_the_host_are_recognised() {
     for path in HOST {
         assert_eq!(classify(&full(path)), Verdict::Host, "{path}");
     }
 }
 
 #[test]
-fn undecided() {
+fn ambiguous_cgroups_are_undecided() {
     for path in UNDECIDED {
         assert_eq!(classify(&full(path)), Verdict::Undecided, "{path}");
     }
 }
 
 #[test]
-fn creators() {
+fn runtimes_are_recognised_by_their_comm() {
     assert_eq!(creator("runc"), Some(Runc));
     assert_eq!(creator("crun"), Some(Crun));
     // A child of runc, and programs that create cgroups of the host.

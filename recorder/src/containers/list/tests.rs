@@ -43,7 +43,7 @@ fn machine() -> tempfile::TempDir {
 }
 
 #[test]
-fn lists_what_runs() {
+fn running_containers_are_listed() {
     let running = list(machine().path()).unwrap();
     let brief: Vec<_> = running
         .iter()
@@ -64,7 +64,7 @@ fn lists_what_runs() {
 }
 
 #[test]
-fn since_is_when_the_oldest_process_began() {
+fn since_is_the_start_of_the_oldest_process() {
     let running = list(machine().path()).unwrap();
     let since = running[2].since.as_deref().unwrap();
     let age = SystemTime::now()
@@ -75,7 +75,7 @@ fn since_is_when_the_oldest_process_began() {
 }
 
 #[test]
-fn no_cgroups_is_an_error() {
+fn a_machine_without_cgroups_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     assert!(matches!(list(root.path()), Err(CgroupError::Read { .. })));
 }
@@ -102,7 +102,7 @@ fn printed(running: &[Running], format: ListFormat) -> String {
 }
 
 #[test]
-fn table() {
+fn the_table_has_a_row_for_each_container() {
     assert_eq!(
         printed(&sample(), ListFormat::Table),
         "\
@@ -114,7 +114,7 @@ CONTAINER ID  NAME   IMAGE  RUNTIME     PIDS  POD/NAMESPACE  SINCE
 }
 
 #[test]
-fn json() {
+fn json_has_a_line_for_each_container() {
     let line = printed(&sample(), ListFormat::Json);
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["container_id"], DOCKER);

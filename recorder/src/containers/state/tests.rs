@@ -59,7 +59,7 @@ fn samples() -> Vec<Sample> {
 }
 
 #[test]
-fn descriptions() {
+fn each_runtime_describes_its_containers() {
     let resolver = resolver();
     for (id, hint, path, expected) in samples() {
         let found = resolver.describe(&id, hint, path).map(short);
@@ -70,7 +70,7 @@ fn descriptions() {
 }
 
 #[test]
-fn labels() {
+fn each_runtime_has_the_labels_of_its_containers() {
     let resolver = resolver();
     let labels = |id: &str, hint| {
         let found = resolver.describe(id, Some(hint), "/x").unwrap();
@@ -89,7 +89,7 @@ fn labels() {
 }
 
 #[test]
-fn missing_state_is_none() {
+fn a_container_without_state_has_no_description() {
     let resolver = resolver();
     for hint in [
         None,
@@ -113,7 +113,7 @@ fn state_of_a_user_is_used_for_that_users_cgroups_only() {
 }
 
 #[test]
-fn undecided_cgroups() {
+fn undecided_cgroups_are_decided_by_state() {
     let mut resolver = resolver();
     let session = "/user.slice/user-1000.slice/session-3.scope/alices-job";
     let samples = [
@@ -209,7 +209,7 @@ fn dockers_data_root_is_configurable() {
 }
 
 #[test]
-fn hostile_state() {
+fn hostile_state_is_ignored() {
     let root = tempfile::tempdir().unwrap();
     let containers = root.path().join("var/lib/docker/containers");
     let file = |id: &str, content: &[u8]| {

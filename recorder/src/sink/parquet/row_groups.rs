@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::datatypes::Schema;
 use crc32fast::Hasher;
+use ctrace_format::PARQUET_MAGIC;
 use ctrace_format::rollups::{Place, footer_entry};
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group};
@@ -19,9 +20,6 @@ use crate::rollups::Rollups;
 use crate::rows::Events;
 use crate::sink::parquet::column_chunk::ColumnEncoder;
 use crate::sink::parquet::medium::{Append, AtomicFile, Durable, Medium};
-
-/// The first bytes of a Parquet file.
-const MAGIC: &[u8] = b"PAR1";
 
 /// A Parquet file that is being written.
 pub(crate) struct RowGroups {
@@ -53,9 +51,9 @@ impl RowGroups {
         let schema = Arc::new(ArrowSchemaConverter::new().convert(schema)?);
         let mut out = AtomicFile::new(medium);
         let first = unclosed::metadata(&schema, pairs(origin), []);
-        let first = unclosed::block(&first, MAGIC.len() as u64, 0, crc32fast::hash(&[]))?;
+        let first = unclosed::block(&first, PARQUET_MAGIC.len() as u64, 0, crc32fast::hash(&[]))?;
         out.append(|append| {
-            append.write_all(MAGIC)?;
+            append.write_all(PARQUET_MAGIC)?;
             append.write_all(&first)
         })?;
         Ok(RowGroups {
@@ -161,7 +159,7 @@ impl RowGroups {
         }
         let mut groups = vec![];
         for block in &self.blocks {
-            groups.extend(unclosed::of_block(block, &self.schema)?);
+            groups.extend(unclosed::row_groups_of_block(block, &self.schema)?);
         }
         let metadata = unclosed::metadata(&self.schema, pairs, groups);
         let len = self.out.len();

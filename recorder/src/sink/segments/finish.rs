@@ -2,7 +2,6 @@
 //! footer is written, and the file gets its final name. The file gets no rollups: they would need a pass over every
 //! row, and ctrace-query works without them.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -43,7 +42,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
     if file.try_lock().is_err() {
         return Ok(None);
     }
-    if open.extension() == Some(OsStr::new("partial")) {
+    if names::is_partial(open) {
         fs::remove_file(open)?;
         let _ = fs::remove_file(journal::path(&open.with_extension("")));
         return Ok(None);
@@ -61,7 +60,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
 
 /// Writes the rows of the journal and the footer, and returns the number of events in the file.
 fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
-    let complete = unclosed::whole(&mut file.try_clone()?)?;
+    let complete = unclosed::complete_metadata(&mut file.try_clone()?)?;
     let (metadata, end) = complete.context("it has no complete block")?;
     let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
     let origin = metadata.file_metadata().key_value_metadata().cloned();

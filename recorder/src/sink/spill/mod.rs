@@ -40,7 +40,7 @@ impl Spill {
     /// # Errors
     /// zstd has no memory.
     pub(crate) fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
-        Spill::with_limits(sink, host, memory.spill(), memory.spill_batch())
+        Spill::with_limits(sink, host, memory.spill_bytes(), memory.spill_batch_bytes())
     }
 
     /// Wraps `sink` with a ring of `max_ring_bytes`, which is written in pieces of `max_write_bytes`, decompressed.

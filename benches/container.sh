@@ -1,5 +1,5 @@
 #!/bin/sh
-# box.sh NAME COMMAND...: runs a command in a container NAME, created by runc, on this machine's own files.
+# container.sh NAME COMMAND...: runs a command in a container NAME, created by runc, on this machine's own files.
 set -eu
 name=$1
 shift
@@ -15,4 +15,4 @@ jq --args '.process.args = $ARGS.positional | .process.terminal = false | .proce
 	| .mounts += [{destination: "/mnt", type: "tmpfs", source: "tmpfs"}]' -- "$@" <config.json >new.json
 mv new.json config.json
 # A separate mount namespace, so that the bind mount disappears with it.
-unshare --mount sh -c 'mount --bind / rootfs && exec runc run "$1"' box "$name" </dev/null
+unshare --mount sh -c 'mount --bind / rootfs && exec runc run "$1"' sh "$name" </dev/null

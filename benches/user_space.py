@@ -32,7 +32,7 @@ def capture(options, name):
     raw = pathlib.Path(options.keep or options.directory, f"{name}.raw")
     raw.parent.mkdir(parents=True, exist_ok=True)
     if not raw.exists():
-        record = [options.recorder, *tracers.OURS, "--quiet", "--raw", raw, "--", *tracers.box(name, *load)]
+        record = [options.recorder, *tracers.OURS, "--quiet", "--raw", raw, "--", *tracers.container(name, *load)]
         subprocess.run(record, check=True, env=CAPTURE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return raw
 
@@ -40,11 +40,11 @@ def capture(options, name):
 def replayed(command, out=subprocess.DEVNULL):
     """Runs a replay. Returns its events, its CPU time in s, and its memory in MB."""
     process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read()
+    output = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
-        raise SystemExit(said)
-    events = int(re.search(r"replayed (\d+)", said).group(1))
+        raise SystemExit(output)
+    events = int(re.search(r"replayed (\d+)", output).group(1))
     return events, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
@@ -73,7 +73,7 @@ def replay(options):
         size = os.path.getsize(out) / events
         row(name, f"{events:,}", spread(cpu, 3), spread(reading, 3), spread(memory, 0), f"{size:.2f}")
     replays = [options.recorder, "--from-raw", "mix.raw", "--out", "replay.parquet", "--force"]
-    captures = [options.recorder, *tracers.OURS, "--quiet", "--raw", "mix.raw", "--", *tracers.box("mix", *mix())]
+    captures = [options.recorder, *tracers.OURS, "--quiet", "--raw", "mix.raw", "--", *tracers.container("mix", *mix())]
     commands([("replayed", replays), ("captured", captures)], options.directory)
 
 

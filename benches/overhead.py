@@ -25,7 +25,7 @@ def loads(options, calls):
 
 
 def in_box(load):
-    return tracers.box("load", *load)
+    return tracers.container("load", *load)
 
 
 def cost(options):
@@ -73,12 +73,12 @@ def flood(options):
         ("one CPU, as fast as it goes", int(options.seconds * 1e9 / wall), None),
         ("a million a second", options.seconds // 3 * 1_000_000, 1000),
     ]:
-        load = tracers.box("flood", "taskset", "-c", 0, options.directory / "loop_getppid", calls, *([per_ms] if per_ms else []))
+        load = tracers.container("flood", "taskset", "-c", 0, options.directory / "loop_getppid", calls, *([per_ms] if per_ms else []))
         tracer = tracers.recorder(options.recorder, out)
         with tracer.running() as process:
             _, wall = tracers.loop(load)
-        events = int(re.search(r"([\d,]+) events in", process.said).group(1).replace(",", ""))
-        lost = re.search(r"([\d,]+) events were lost", process.said)
+        events = int(re.search(r"([\d,]+) events in", process.output).group(1).replace(",", ""))
+        lost = re.search(r"([\d,]+) events were lost", process.output)
         lost = lost.group(1) if lost else "0"
         cpu = (process.usage.ru_utime + process.usage.ru_stime) / events * 1e6
         size = os.path.getsize(out) / events
@@ -91,7 +91,7 @@ def flood(options):
 @contextlib.contextmanager
 def service(name, *command):
     """Runs a service in a container; yields the process id of its first process."""
-    process = subprocess.Popen(tracers.box(name, *command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(tracers.container(name, *command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     container = process.args[1]
     try:
         state = {"status": "created"}
@@ -121,14 +121,14 @@ def used(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def request_rate(said):
+def request_rate(output):
     """Returns the requests per second from the output of wrk or redis-benchmark."""
-    rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", said)
+    rates = re.findall(r"Requests/sec:\s+([\d.]+)|([\d.]+) requests per second", output)
     return sum(float(a or b) for a, b in rates) / len(rates)
 
 
-def requests_made(said, load):
-    made = re.search(r"(\d+) requests in", said)
+def requests_made(output, load):
+    made = re.search(r"(\d+) requests in", output)
     return int(made.group(1)) if made else 2 * int(load[load.index("-n") + 1])
 
 
@@ -136,8 +136,8 @@ def serve(pid, load):
     """Returns the requests per second under a load, and the service's CPU time per request, in µs."""
     before = used(pid)
     inside = ["nsenter", "--net", "--target", str(pid), *load]
-    said = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
-    return request_rate(said), (used(pid) - before) / requests_made(said, load) * 1e6
+    output = subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
+    return request_rate(output), (used(pid) - before) / requests_made(output, load) * 1e6
 
 
 def services(options):
@@ -168,14 +168,14 @@ def services(options):
         row(title, "nothing", f"{spread(rates, 0)}/s", f"{spread(cpus_used, 1)} µs")
         for beside, (rate, cpu) in shares.items():
             row(title, beside, f"{spread(rate, 1)} %", f"{spread(cpu, 1)} %")
-        named += [(title, tracers.box(title, *start)), ("its load", load)]
+        named += [(title, tracers.container(title, *start)), ("its load", load)]
     commands([*named, ("recorded with", tracing[0].command)], options.directory)
 
 
 def start(options):
     """Measures the time from start to the first event of a running container, and to its output; and the program's size."""
     command = [options.recorder, *tracers.OURS, "--out", "-", "--quiet"]
-    load = tracers.box("start", options.directory / "loop_getppid", options.rounds * 10_000, 1)
+    load = tracers.container("start", options.directory / "loop_getppid", options.rounds * 10_000, 1)
     process = subprocess.Popen(load, stdout=subprocess.DEVNULL)
     time.sleep(2)
     recorded, written = [], []

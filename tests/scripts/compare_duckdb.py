@@ -1,7 +1,7 @@
 """Compares the answers of ctrace-query with those of DuckDB, which does not use the rollups: the rows must be equal.
 
-Usage: beside_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
-       beside_duckdb.py CTRACE_QUERY RECORDING
+Usage: compare_duckdb.py CTRACE_QUERY CTRACE_REC RECORDING DIRECTORY
+       compare_duckdb.py CTRACE_QUERY RECORDING
 
 Asks the twelve questions of benches/query/questions.py about a synthetic recording, which is made in DIRECTORY, the
 ready questions about RECORDING, and one question about a directory of segments. With two arguments, compares all rows
