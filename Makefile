@@ -1,4 +1,4 @@
-# Everything that is done with this tree. CARGO_TARGET_DIR says where it is built, as with cargo itself.
+# Targets for building, testing, measuring and installing. CARGO_TARGET_DIR selects the build directory, as for cargo.
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
@@ -92,7 +92,7 @@ install: install-service ## install programs, man pages, completions and the ser
 install-service: ## install only the systemd unit and its configuration
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/ctrace-rec.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ctrace-rec.service
-	@# A configuration that is there is somebody's.
+	@# Keeps an existing configuration: somebody may have edited it.
 	test -e $(DESTDIR)/etc/ctrace/ctrace-rec.toml || install -D -m 644 -t $(DESTDIR)/etc/ctrace packaging/ctrace-rec.toml
 
 clean: ## remove build results

@@ -22,7 +22,7 @@ HISTOGRAM = (
 # bpftrace and perf look for tracepoints here, in their own mount namespace.
 TRACEFS = 'mount -t tracefs t /sys/kernel/tracing; mount -t debugfs d /sys/kernel/debug; exec "$@"'
 WITH_TRACEFS = ["unshare", "--mount", "sh", "-c", TRACEFS, "sh"]
-# Seconds until a tracer traces that does not report its start.
+# Seconds to wait for a tracer that does not report when it has started.
 SETTLE = 2
 
 

@@ -426,8 +426,8 @@ __inline_always void send_return(struct task_state *t, struct task_struct *task,
 }
 
 /*
- * Returns the thread's state for a return. It is not refreshed if the entry was recorded: the record keeps the caller
- * as at the entry.
+ * Returns the thread's state for a return. The state is not refreshed if the entry was recorded: the record keeps the
+ * caller as at the entry.
  */
 __inline_always struct task_state *state_at_exit(struct task_struct *task, struct task_state *t)
 {
@@ -509,8 +509,8 @@ __inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
 }
 
 /*
- * Begins a call that the thread was in when the recording began. Its file or socket is looked up now, for the return or
- * for the end of the recording.
+ * Begins a call that the thread was in when the recording began. The file or socket of the call is looked up now, for
+ * the return or for the end of the recording.
  */
 __inline_always void adopt_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Creation and removal of cgroups. They are sent to user space, which decides whether a cgroup is a container. */
+/* Creation and removal of cgroups. Both are sent to user space, which decides whether a cgroup is a container. */
 #ifndef CTRACE_CGROUPS_H
 #define CTRACE_CGROUPS_H
 

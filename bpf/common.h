@@ -150,7 +150,7 @@ __inline_always void count_ring_loss(u64 cgroup, u32 class)
 }
 
 /*
- * Copies `bytes` bytes of `rec` into a ring. It wakes nobody: the consumer polls, and a wake-up costs more than the
+ * Copies `bytes` bytes of `rec` into a ring without waking the consumer, which polls: a wake-up costs more than the
  * call.
  */
 __inline_always bool send_to_ring(u32 index, void *rec, u64 bytes)

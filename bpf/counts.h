@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Count mode: calls are counted and not sent. The counters are calls, errors, bytes and duration, by container, comm
- * and call. They only grow, and user space takes differences, so nothing is lost between two readings.
+ * and call. Counters only grow, and user space takes differences, so nothing is lost between two readings.
  */
 #ifndef CTRACE_COUNTS_H
 #define CTRACE_COUNTS_H

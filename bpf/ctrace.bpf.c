@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The programs of the kernel side. Each runs at a tracepoint, or as an iterator over all tasks, and calls a header:
+ * The programs of the kernel side. Each runs at a tracepoint, or as an iterator over all tasks, and calls the functions
+ * of one header:
  *
  *   tracepoint               program              header       reads maps                 writes maps
  *   sys_enter                on_sys_enter         calls.h      plans cgroups comms        tasks seen shares counts

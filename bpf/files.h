@@ -170,8 +170,8 @@ __inline_always u64 hash_pseudo_name(struct dentry *dentry, u64 key)
 }
 
 /*
- * Returns the key of the file at a struct path, or 0 if there is none. Its definition has been sent by then, or counted
- * as missing. The address is a number, because a function that takes pointers is verified at each call.
+ * Returns the key of the file at a struct path, or 0 if there is none. The definition of the key has been sent by then,
+ * or counted as missing. The address is a number, because a function that takes pointers is verified at each call.
  */
 __noinline u64 path_key(u32 tid, u64 address)
 {

@@ -3,8 +3,8 @@
  * Decides whose records are dropped when the ring of a CPU fills up. The first half of the ring is first come, first
  * served. Above that a container may hold at most a fixed multiple of the free space, so a flooding container soon
  * reaches its share and the free space remains for others (known from switches as dynamic thresholds: Choudhury and
- * Hahne, 1998). The last part of the ring is reserved for RANK_LAST, which is lost last. Its records use the same ring
- * so that they follow the definitions that they refer to.
+ * Hahne, 1998). The last part of the ring is reserved for RANK_LAST, which is lost last. Records of RANK_LAST use the
+ * same ring so that they follow the definitions that they refer to.
  */
 #ifndef CTRACE_RING_SHARE_H
 #define CTRACE_RING_SHARE_H
@@ -34,7 +34,7 @@ struct ring_share {
 	struct ring_use last; /* RANK_LAST */
 };
 
-/* By the key of the container's cgroup. */
+/* Indexed by the key of the container's cgroup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 16384);

@@ -7,7 +7,7 @@
 
 #ifdef LEGACY
 
-/* By the address of the thread's task_struct, which is unique until the thread has exited. */
+/* Indexed by the address of the thread's task_struct, which is unique until the thread has exited. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4194304); /* PID_MAX_LIMIT of linux/threads.h; only existing threads use memory */

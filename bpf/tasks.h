@@ -100,7 +100,7 @@ VERIFIED_ONCE int define_current_task(struct task_state *t)
 	return 0;
 }
 
-/* Finds out again who the thread is and whether it is recorded. The thread gets the comm of `named`. */
+/* Refreshes the thread's identity and whether the thread is recorded. The thread gets the comm of `named`. */
 __inline_always void refresh_state_as(struct task_state *t, struct task_struct *task, struct task_struct *named)
 {
 	task = UNTRUSTED(task);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * io_uring requests. The arguments of a request are sent when it is submitted, by the thread that submits it or by the
- * kernel thread that does so for the process. Its result is sent when it completes, in whatever thread that happens.
+ * kernel thread that does so for the process. The result is sent when the request completes, in any thread.
  */
 #ifndef CTRACE_URING_H
 #define CTRACE_URING_H
@@ -22,7 +22,7 @@ struct request {
 	u8 pad[7];
 };
 
-/* By the address of the request's struct io_kiocb. */
+/* Indexed by the address of the request's struct io_kiocb. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
@@ -266,7 +266,7 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 			send_request_path(READ_ADDRESS(from_path, field), slot, count, dirfd);                         \
 	} while (0)
 
-/* Sends the paths. Their directories must be set as arguments already. */
+/* Sends the paths. The directories of the paths must be set as arguments already. */
 __noinline int send_request_paths(u64 req, u32 op, u16 count)
 {
 	u32 zero = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * User memory of a call: paths, addresses, arguments. It is read at entry, before the kernel reads it. A page that is
- * not resident at entry is read at return, when the kernel has paged it in.
+ * User memory of a call: paths, addresses, arguments. The memory is read at entry, before the kernel reads it. A page
+ * that is not resident at entry is read at return, when the kernel has paged it in.
  */
 #ifndef CTRACE_USER_MEMORY_H
 #define CTRACE_USER_MEMORY_H
@@ -57,7 +57,7 @@ __inline_always bool report_fault(struct rec_data *rec, bool last)
 	return last;
 }
 
-/* Sends a string of the caller. Returns false if to be retried at return. */
+/* Sends a string of the caller. Returns false if the read must be retried at the return. */
 __inline_always bool send_text(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
 	struct rec_data *rec;
@@ -83,7 +83,10 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 	return fd_key(dirfd); /* with an empty path it may be a socket */
 }
 
-/* Sends the flags at the start of a struct open_how or clone_args. Returns false if to be retried at return. */
+/*
+ * Sends the flags at the start of a struct open_how or clone_args. Returns false if the read must be retried at the
+ * return.
+ */
 __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_FLAGS);
@@ -102,7 +105,10 @@ __inline_always bool is_empty_string(u64 pointer)
 	return !bpf_probe_read_user(&first, sizeof(first), (void *)pointer) && !first;
 }
 
-/* Sends a path of the caller and the directory that the path starts from. Returns false if to be retried at return. */
+/*
+ * Sends a path of the caller and the directory that the path starts from. Returns false if the read must be retried at
+ * the return.
+ */
 __inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u64 pointer, s32 dirfd, bool last)
 {
 	struct rec_data *rec;
@@ -251,8 +257,8 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 }
 
 /*
- * Sends the kernel's copy of the path of the program that the current task has just started. It is used if the path
- * could not be read at entry.
+ * Sends the kernel's copy of the path of the program that the current task has just started. The copy is used if the
+ * path could not be read at entry.
  */
 __inline_always void send_exec_path(struct task_struct *task, u16 count, struct linux_binprm *bprm)
 {

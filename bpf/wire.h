@@ -23,14 +23,14 @@ enum limits {
 	MAX_SYSCALLS = 512, /* above the syscall numbers of every ABI */
 	IPC_BASE = 478, /* plus 1 to 12: the calls of ipc(2), 32-bit x86; above the numbers of that ABI */
 	SOCKETCALL_BASE = 491, /* plus 1 to 20: the calls of socketcall(2), 32-bit x86 */
-	NO_CALL = SOCKETCALL_BASE, /* stands for all numbers from MAX_SYSCALLS on, which are no calls */
+	NO_CALL = SOCKETCALL_BASE, /* number of every invalid call (from MAX_SYSCALLS on) */
 	NR_BITS = 9, /* bits of the syscall number in `nr` of a REC_SYSCALL's head */
 	SLOT_BITS = 4, /* bits of the slot in `nr` of the head of a REC_DATA or REC_EXEC */
-	CALL_COUNT = 127, /* mask of the call's number in the bits above */
+	CALL_COUNT = 127, /* mask of the call's sequence number, in the bits of `nr` above the syscall number */
 	COUNT_BUCKETS = 32, /* of a latency histogram: each is twice as wide as the one before */
 	COUNTS_MAX = 65536, /* combinations of container, comm and call with counters of their own */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
-	URING_OPS = 128, /* io_uring operations, a power of two, the last for none; a row has MAX_SYSCALLS + op */
+	URING_OPS = 128, /* io_uring operations, a power of two; the last is invalid; a row has MAX_SYSCALLS + op */
 	REQUEST_COUNT = 0x800, /* set in the number of a request, which has the lowest bits of its time below */
 };
 
@@ -104,8 +104,8 @@ struct head {
 	__u64 time; /* time of writing; for a REC_SYSCALL, time of the call's return */
 	__u32 tid;
 	/*
-	 * Low bits: syscall number, or slot of a REC_DATA. High bits: number of the thread's call, modulo. It keeps the
-	 * data of a call whose record is lost from being attributed to another call.
+	 * Low bits: syscall number, or slot of a REC_DATA. High bits: number of the thread's call, modulo. With
+	 * the number, data of a call whose record is lost is not attributed to another call.
 	 */
 	__u16 nr;
 	__u8 kind; /* enum rec_kind */

@@ -1,10 +1,7 @@
 //! The directions of imports in the recorder and in the query program, as allowed by the tables of docs/architecture.md.
-//! A room is a top-level folder or file of `src/`. Code of tests does not count.
+//! A module in these tables is a top-level folder or file of `src/`. Code of tests does not count.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "layers/imports.rs"]
 mod imports;
@@ -16,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The rooms that each room may import.
+/// The modules that each module may import.
 type Table = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
@@ -53,9 +50,9 @@ fn table(page: &str, program: &str) -> Table {
             .iter()
             .any(|(_, text)| text.contains("allowed directions"));
         let cells: Vec<&str> = line.split('|').collect();
-        if let (true, true, [_, rooms, allowed, ..]) = (in_section, in_table, &cells[..]) {
-            for room in names(rooms) {
-                table.entry(room).or_default().extend(names(allowed));
+        if let (true, true, [_, modules, allowed, ..]) = (in_section, in_table, &cells[..]) {
+            for module in names(modules) {
+                table.entry(module).or_default().extend(names(allowed));
             }
         }
     }
@@ -76,18 +73,18 @@ fn names(cell: &str) -> Vec<String> {
 /// Returns everything that is wrong with the imports below `src`.
 fn problems(src: &Path, table: &Table) -> Vec<String> {
     let files = read(src);
-    let room = |module: &Module| module.first().map_or("lib", String::as_str).to_string();
+    let top = |path: &Module| path.first().map_or("lib", String::as_str).to_string();
     let mut problems = vec![];
-    let rooms: BTreeSet<String> = files.keys().map(room).collect();
-    let missing = rooms.iter().filter(|room| !table.contains_key(*room));
-    problems.extend(missing.map(|room| format!("the table has no row for the room `{room}`")));
-    let surplus = table.keys().filter(|room| !rooms.contains(*room));
-    problems.extend(surplus.map(|room| format!("the table has a row for `{room}`, no room")));
+    let tops: BTreeSet<String> = files.keys().map(top).collect();
+    let missing = tops.iter().filter(|module| !table.contains_key(*module));
+    problems.extend(missing.map(|module| format!("the table has no row for `{module}`")));
+    let surplus = table.keys().filter(|module| !tops.contains(*module));
+    problems.extend(surplus.map(|module| format!("the table has a row for `{module}`, no module")));
     let mut unused = table.clone();
     for (module, file) in &files {
-        let from = room(module);
+        let from = top(module);
         for (target, line) in &file.imports {
-            let to = room(target);
+            let to = top(target);
             if from != to && table.get(&from).is_some_and(|row| !row.contains(&to)) {
                 let path = file.path.display();
                 problems.push(format!("{path}:{line}: `{from}` must not import `{to}`"));

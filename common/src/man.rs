@@ -61,14 +61,14 @@ fn write_sections(sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The subcommands that `--help` lists.
+/// Returns the subcommands that `--help` lists.
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     let commands = command.get_subcommands();
     commands.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
 }
 
-/// The options and arguments that only subcommands accept: flags and help text, with the names of the subcommands that share
-/// both.
+/// Returns the options and arguments that only subcommands accept: flags and help text, with the names of the
+/// subcommands that share both.
 fn options(command: &Command) -> BTreeMap<(String, String), Vec<String>> {
     let mut options: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     let is_global = |arg: &Arg| {
@@ -86,7 +86,7 @@ fn options(command: &Command) -> BTreeMap<(String, String), Vec<String>> {
     options
 }
 
-/// The spelling of an option on the command line: `-c, --container <NAME>`.
+/// Returns the spelling of an option on the command line: `-c, --container <NAME>`.
 fn flags(arg: &Arg) -> String {
     let short = arg.get_short().map(|short| format!("-{short}"));
     let long = arg.get_long().map(|long| format!("--{long}"));

@@ -28,12 +28,12 @@ fn with_extension(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-/// Whether the name is that of a segment that is not finished.
+/// Returns whether the name is that of a segment that is not finished.
 pub fn is_open(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(OPEN))
 }
 
-/// Whether the name is that of a Parquet segment, finished or not.
+/// Returns whether the name is that of a Parquet segment, finished or not.
 pub fn is_segment(path: &Path) -> bool {
     let finished = if is_open(path) {
         path.with_extension("")
@@ -85,8 +85,8 @@ pub fn unfinished(host_directory: &Path) -> Vec<PathBuf> {
     unfinished
 }
 
-/// Whether another process writes the file: a writer holds an exclusive lock (flock(2)). On a file system without locks
-/// the answer is always no.
+/// Returns whether another process writes the file: a writer holds an exclusive lock (flock(2)). On a file system
+/// without locks the answer is always no.
 pub fn is_being_written(path: &Path) -> bool {
     File::open(path)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

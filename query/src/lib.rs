@@ -1,4 +1,4 @@
-//! The query program of ctrace: answers questions about recordings, written in SQL or ready.
+//! The query program of ctrace: answers SQL and ready questions about recordings.
 
 mod cli;
 mod commands;

@@ -27,7 +27,8 @@ pub(crate) fn elapsed(start: Instant) {
     status("took", &format!("{ms:.1} ms"));
 }
 
-/// Control characters are escaped: a message may quote a file from an untrusted source.
+/// Writes a message to stderr. Control characters are escaped, because a message may quote a file from an untrusted
+/// source.
 fn write_message(label: &str, message: &str) {
     let message = message.replace('\t', "    ");
     let lines: Vec<_> = message.lines().map(printable).collect();

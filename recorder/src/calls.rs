@@ -11,7 +11,7 @@ use ctrace_schema::syscalls::{self, Abi, Arg, Names, Ret, Spec, uring};
 use crate::wire::types::{limits, payload_how};
 
 pub(crate) const COUNT: usize = limits::MAX_SYSCALLS.0 as usize;
-/// The number of io_uring operations. Their numbers in a row follow those of the calls.
+/// The number of io_uring operations. In a row, the numbers of operations follow those of the calls.
 pub(crate) const OPERATIONS: usize = limits::URING_OPS.0 as usize;
 
 /// Returns the number of an io_uring operation in a row.
@@ -111,7 +111,7 @@ impl CallInfo {
         (Some(flags as i64), mode)
     }
 
-    /// Whether argument `i` of the call is a value.
+    /// Returns whether argument `i` of the call is a value.
     pub(crate) fn has_arg(&self, i: usize) -> bool {
         self.widths[i] != Width::Absent
     }

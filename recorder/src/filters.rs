@@ -8,7 +8,8 @@ use ctrace_schema::syscalls::{self, Class};
 
 use crate::containers::facts::ContainerFacts;
 
-/// The filters of a recording.
+/// The filters of a recording, with valid names of events and sets. A filter that is not given is empty, and selects
+/// everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filters {
     /// Whether processes outside containers are recorded too.
@@ -71,8 +72,8 @@ impl Filters {
         })
     }
 
-    /// Whether a call is recorded: its name is in `--event` or its class in `--set` (without these flags, every call
-    /// is), and neither is excluded. `--set fs --event execve` records both. A flag with the call's name takes
+    /// Returns whether a call is recorded: its name is in `--event` or its class in `--set` (without these flags, every
+    /// call is), and neither is excluded. `--set fs --event execve` records both. A flag with the call's name takes
     /// precedence over a flag with its class: `--exclude-set fs --event read` records read, and nothing else.
     pub(crate) fn wants(&self, name: &str, class: Class) -> bool {
         let all = self.events.is_empty() && self.sets.is_empty();
@@ -83,7 +84,7 @@ impl Filters {
             || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
     }
 
-    /// Whether the filters depend on the container's name, and the name is not known yet.
+    /// Returns whether the filters depend on the container's name, and the name is not known yet.
     pub(crate) fn needs_name(&self, known: &ContainerFacts) -> bool {
         let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
         let by_id = self
@@ -93,7 +94,7 @@ impl Filters {
         by_name && known.name.is_none() && !by_id
     }
 
-    /// Whether a container is recorded. A pattern matches the name, a prefix of the id, or as a glob.
+    /// Returns whether a container is recorded. A pattern matches the name, a prefix of the id, or as a glob.
     pub(crate) fn wants_container(&self, known: &ContainerFacts) -> bool {
         let matches = |pattern: &String| {
             let name = known.name.as_deref().unwrap_or_default();

@@ -51,7 +51,8 @@ mod tests {
     use libbpf_rs::btf::{Btf, BtfType};
     use std::mem::{offset_of, size_of};
 
-    /// The skeleton has the types of one object's variables, and uses them for both objects.
+    /// Checks that both objects have their variables at the same offsets: the skeleton has the types of one object's
+    /// variables, and uses them for both objects.
     #[test]
     fn both_objects_have_their_variables_at_the_same_offsets() {
         let legacy = zstd::decode_all(LEGACY).unwrap();
@@ -79,7 +80,8 @@ mod tests {
         assert_eq!(at(".data", "end_time"), offset_of!(data, end_time));
     }
 
-    /// Raw captures on disk have this layout. A change needs a new version of the capture format (`records/capture.rs`).
+    /// Checks that the layout is that of raw captures on disk. A change needs a new version of the capture format
+    /// (`records/capture.rs`).
     #[test]
     fn the_layout_is_that_of_raw_captures() {
         assert_eq!(size_of::<head>(), 16);

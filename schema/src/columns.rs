@@ -34,7 +34,7 @@ impl Type {
     }
 }
 
-/// One column of `events`.
+/// The definition of a column of `events`.
 #[derive(Debug)]
 pub struct Column {
     /// Name in SQL.

@@ -72,7 +72,7 @@ mod tests {
         assert_eq!((name(0), name(4095), text(41)), (None, None, None));
     }
 
-    /// Other programs print the texts of the C library, so users know them.
+    /// Checks that the texts are those of the C library, because other programs print these and users know them.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn texts_are_the_c_librarys() {

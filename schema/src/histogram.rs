@@ -69,7 +69,7 @@ impl Counts {
         }
     }
 
-    /// Magnitudes with a count greater than 0, in ascending order.
+    /// Returns the magnitudes with a count greater than 0, in ascending order.
     fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
         let end = self.first + self.low.len() as u32;
         let counts = (self.first..end).zip(self.low.iter());
@@ -114,7 +114,7 @@ impl Histogram {
         }
     }
 
-    /// Buckets that are not empty, in ascending order, with their counts.
+    /// Returns the buckets that are not empty, in ascending order, with their counts.
     fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
         let negative = self.negative.iter().rev();
         let negative = negative.map(|(magnitude, count)| (-(magnitude as i32), count));
@@ -125,8 +125,8 @@ impl Histogram {
     }
 
     /// Returns the least number that at least `percent` percent of the numbers do not exceed, or `None` if there are no numbers.
-    /// The result is the middle of the number's bucket. It is exact if the bucket contains a single integer and all numbers are
-    /// integers.
+    /// The result is the middle of the number's bucket. The result is exact if the bucket contains a single integer and all
+    /// numbers are integers.
     pub fn percentile(&self, percent: u8) -> Option<f64> {
         let total: u128 = self.buckets().map(|(_, count)| u128::from(count)).sum();
         let rank = (total * u128::from(percent)).div_ceil(100).max(1);
@@ -209,7 +209,7 @@ fn bucket(number: f64) -> i32 {
     let magnitude = (number.abs().to_bits() >> DROPPED_BITS) as i32;
     match number {
         _ if number == 0.0 => 0,
-        // The smallest numbers have magnitude 0 after the shift. They belong to the buckets next to 0's.
+        // The smallest numbers have magnitude 0 after the shift. Such numbers belong to the buckets next to 0's.
         _ if number < 0.0 => -magnitude.max(1),
         _ => magnitude.max(1),
     }

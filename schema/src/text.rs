@@ -55,13 +55,13 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character can control a terminal, or be invisible in a line or change its direction.
+/// Returns whether a character can control a terminal, or be invisible in a line or change its direction.
 pub fn is_control(c: char) -> bool {
     c.is_control() || is_format(c)
 }
 
-/// Characters that are invisible or change the direction of text, although their Unicode category is not "control":
-/// bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
+/// Returns whether a character is invisible or changes the direction of text, although its Unicode category is not
+/// "control": bidirectional controls, zero-width characters, line and paragraph separators (Unicode Standard Annex 9).
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }

@@ -1,6 +1,6 @@
-//! The views over `events`. Their SQL is valid in DataFusion, SQLite and DuckDB.
+//! The views over `events`. The SQL of all views is valid in DataFusion, SQLite and DuckDB.
 
-/// One view.
+/// The definition of a view over `events`.
 #[derive(Debug)]
 pub struct View {
     /// Name in SQL.

@@ -9,14 +9,14 @@ const CHANGES: &str = include_str!(concat!(
     "/../docs/schema-changes.md"
 ));
 
-/// The lines of the page between this heading and the next one of the same level.
+/// Returns the lines of the page between this heading and the next one of the same level.
 fn section(heading: &str) -> impl Iterator<Item = &'static str> {
     let heading = format!("## {heading}");
     let lines = PAGE.lines().skip_while(move |line| *line != heading);
     lines.skip(1).take_while(|line| !line.starts_with("## "))
 }
 
-/// The rows of the tables in a section, without their headers.
+/// Returns the rows of the tables in a section, without their headers.
 fn rows(heading: &str) -> Vec<&'static str> {
     section(heading)
         .filter(|line| line.starts_with("| `"))

@@ -18,7 +18,7 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
 /// A command to run in the machine, in a container of its own.
 pub struct Workload {
-    /// Its name, and the name of the directory for its output.
+    /// The name of the workload, and of the directory for its output.
     pub name: &'static str,
     /// The command; blanks separate its arguments.
     pub command: String,
@@ -165,7 +165,7 @@ impl Root {
     }
 }
 
-/// QEMU with the kernel of one directory, and with its other files in `dir`.
+/// Creates the command that runs QEMU with the kernel of one directory, and with its other files in `dir`.
 fn qemu(kernel: &Path, dir: &Path) -> Command {
     // An emulated processor, so that the test works without KVM. The machine has no network.
     let mut qemu = Command::new("timeout");

@@ -5,10 +5,7 @@
 //! Linux 7 may preempt the programs (docs/limits.md), so that occasionally only the entry or only the return of a call is
 //! seen: no more often than the recorder reports, and no call is missing.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_arch = "x86_64")]
 
 #[path = "../support"]
@@ -82,7 +79,7 @@ const REFUSED: &str = "calls !getuid=503 getppid=1009 !faccessat=163 getcwd=157 
 /// The number of io_uring requests that do nothing and succeed.
 const REQUESTS: usize = 512;
 
-/// All workloads.
+/// Returns all workloads.
 fn workloads() -> Vec<Workload> {
     let strace = strace::COMMAND.join(" ");
     let counts: String = COUNTS.iter().map(|(n, c)| format!(" {n}={c}")).collect();
@@ -145,9 +142,9 @@ fn on(series: &str) {
 /// Returns how often the kernel skipped a program, as reported by the recorder.
 fn skipped(recorder: &str) -> usize {
     let parse = |line: &str| {
-        let (n, rest) = line.strip_prefix("warning: ")?.split_once(' ')?;
-        rest.starts_with("times the kernel")
-            .then(|| n.replace(',', ""))
+        let rest = line.strip_prefix("warning: the kernel skipped a BPF program ")?;
+        let (n, _) = rest.split_once(" times")?;
+        Some(n.replace(',', ""))
     };
     let number = recorder.lines().find_map(parse);
     number.map_or(0, |n| n.parse().unwrap())

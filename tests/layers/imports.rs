@@ -135,7 +135,7 @@ impl Scanner<'_> {
     }
 }
 
-/// Whether the tokens begin with `::`.
+/// Returns whether the tokens begin with `::`.
 fn is_colons(tokens: &[TokenTree]) -> bool {
     let is_colon = |token: &TokenTree| token.to_string() == ":";
     tokens.len() > 1 && tokens[..2].iter().all(is_colon)

@@ -12,9 +12,9 @@ fn problems_of(table: &[&str], files: &[(&str, &str)]) -> String {
         fs::write(path, text).unwrap();
     }
     let row = |row: &&str| {
-        let (room, allowed) = row.split_once(':').unwrap();
+        let (module, allowed) = row.split_once(':').unwrap();
         let allowed = allowed.split_whitespace().map(String::from);
-        (room.to_string(), allowed.collect())
+        (module.to_string(), allowed.collect())
     };
     let problems = problems(dir.path(), &table.iter().map(row).collect());
     problems
@@ -69,9 +69,9 @@ fn every_form_of_an_import_is_found() {
 }
 
 #[test]
-fn rows_and_rooms_must_match() {
+fn rows_and_modules_must_match() {
     let files = [("lib.rs", "use a::X;"), ("a.rs", ""), ("b.rs", "")];
-    let expected = "the table has no row for the room `b`\nthe table has a row for `c`, no room";
+    let expected = "the table has no row for `b`\nthe table has a row for `c`, no module";
     assert_eq!(problems_of(&["lib: a", "a:", "c:"], &files), expected);
 }
 
@@ -96,7 +96,7 @@ fn a_circle_of_files_is_found_even_between_parent_and_child() {
 }
 
 #[test]
-fn a_circle_of_rooms_is_found() {
+fn a_circle_of_modules_is_found() {
     let files = [
         ("lib.rs", ""),
         ("a/x.rs", "use crate::b::y::Y;"),
@@ -110,12 +110,12 @@ fn a_circle_of_rooms_is_found() {
 
 #[test]
 fn a_table_is_read_from_the_section_of_its_program() {
-    let page = "# The recorder and query\n| `x` | `y` |\n## Allowed directions\n### The recorder\n\n| room | may import |\n\
+    let page = "# The recorder and query\n| `x` | `y` |\n## Allowed directions\n### The recorder\n\n| module | may import |\n\
         |---|---|\n| `lib.rs` | `a` `b` |\n| `a`, `b/` | |\n### The query program\n| `c` | `d` |\n## Recorder\n| `e` | `f` |";
     let table = table(page, "recorder");
     let rows: Vec<String> = table
         .iter()
-        .map(|(room, to)| format!("{room}{to:?}"))
+        .map(|(module, to)| format!("{module}{to:?}"))
         .collect();
     assert_eq!(rows, ["a{}", "b{}", "lib{\"a\", \"b\"}"]);
 }

@@ -239,8 +239,8 @@ fn two_recorders_see_the_same() {
     assert!(counts[0].len() > 2, "{:?}", counts[0]);
 }
 
-/// The kernel side sends a path again when the recorder has evicted it. A replay must evict paths at the same points of the
-/// capture.
+/// Checks that the kernel side sends a path again when the recorder has evicted it. A replay must evict paths at the
+/// same points of the capture.
 #[test]
 fn a_replay_forgets_at_the_same_points_as_its_recorder() {
     require_root();

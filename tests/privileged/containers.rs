@@ -180,7 +180,7 @@ fn the_host_is_recorded_only_on_request_and_the_recorder_never() {
     );
 }
 
-/// The recorder identifies the containers late, when their flood is already in many small batches.
+/// Checks a flood of containers that the recorder identifies late, when their events are already in many small batches.
 #[test]
 fn events_before_a_container_is_known_are_all_recorded() {
     require_root();

@@ -96,7 +96,8 @@ impl Fill<'_> {
         assert_eq!(recording.code, 0, "{}", recording.stderr);
         let stderr = &recording.stderr;
         assert!(
-            stderr.contains("goes on in memory") && stderr.contains("room on the disk again"),
+            stderr.contains("are kept in memory")
+                && stderr.contains("the disk has free space again"),
             "{stderr}"
         );
         // A closed database is one file.

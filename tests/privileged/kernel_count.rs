@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A bpftrace program that counts by cgroup of either hierarchy and by syscall number: each return, except the return of a
-/// new thread from its parent's call, and each call that never returns. It prints `ready` when all probes work, and
+/// new thread from its parent's call, and each call that never returns. The program prints `ready` when all probes work, and
 /// repeats the line every 50 ms, because a signal that comes just before bpftrace sleeps does not wake it.
 const COUNTER: &str = r#"
 tracepoint:raw_syscalls:sys_exit {

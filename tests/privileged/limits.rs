@@ -222,7 +222,7 @@ fn threads_that_wait_for_each_other_are_in_their_order() {
     assert_eq!(switches.count(), 999);
 }
 
-/// `module::test` in a page must name a test of `tests/`.
+/// Checks that `module::test` in a page names a test of `tests/`.
 #[test]
 fn every_test_that_the_pages_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

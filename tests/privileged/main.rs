@@ -1,9 +1,6 @@
 //! Recordings of real containers with the real programs. Needs root; without it every test fails.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support"]
 mod support {

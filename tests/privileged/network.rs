@@ -16,7 +16,7 @@ const COLUMNS: &str = "syscall, family, protocol, local_addr, local_port, peer_a
 /// An address and a port.
 type End = (&'static str, u16);
 
-/// The columns of a socket with both ends.
+/// Returns the columns of a socket with both ends.
 fn ends(family: &str, protocol: &str, local: End, peer: End) -> Value {
     json!({
         "family": family, "protocol": protocol,

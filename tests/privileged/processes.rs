@@ -43,7 +43,7 @@ fn exec_carries_its_arguments_and_the_executable_that_it_found() {
     assert_eq!(column("exe"), column("path"), "{rows:#?}");
     assert_eq!(rows[2]["path_arg"], "/proc/self/exe");
     assert!(rows.iter().all(|r| r["uid"] == 0), "{rows:#?}");
-    // The shell is the first process of the container. It executes env, which executes calls.
+    // The shell is the first process of the container, and executes env, which executes calls.
     let first: Vec<_> = rows.iter().map(|r| r["ns_pid"] == 1).collect();
     assert_eq!(first, [true, false, false, true, true, false], "{rows:#?}");
 }

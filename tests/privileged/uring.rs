@@ -41,7 +41,7 @@ fn with(mut row: Value, more: Value) -> Value {
 const FILE_COLUMNS: &str =
     "class, ret, error, path, path_arg, path2, bytes, fd, flags, mode, denied, compat";
 
-/// The requests below /tmp/ring, in their order. `fd` is the file descriptor of the first file.
+/// Returns the requests below /tmp/ring, in their order. `fd` is the file descriptor of the first file.
 fn file_requests(fd: i64) -> Vec<Value> {
     let file = |call: &str, ret: i64, more: Value| {
         let call = format!("io_uring:{call}");

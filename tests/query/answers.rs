@@ -55,7 +55,7 @@ fn sql_that_is_shown_gives_the_same_answer() {
     }
 }
 
-/// The summary is a union, sorted by the number of the part.
+/// Checks a limit on the summary, which is a union sorted by the number of the part.
 #[test]
 fn a_limit_takes_the_first_rows() {
     let dir = recording();
@@ -181,7 +181,7 @@ fn a_profile_lists_what_it_may_lack() {
     );
 }
 
-/// A directory with a recording in which names are HTML and control characters.
+/// Creates a directory with a recording in which names are HTML and control characters.
 fn hostile_recording() -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut story = incident();
@@ -293,7 +293,7 @@ fn the_summary_reports_how_processes_ended() {
     );
 }
 
-/// Two seconds of counts, as `ctrace-rec --mode counts` writes them.
+/// Creates two seconds of counts, as `ctrace-rec --mode counts` writes them.
 fn counts() -> Story {
     let mut story = Story::default();
     footer(&mut story);

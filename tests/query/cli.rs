@@ -382,7 +382,7 @@ fn help_describes_questions_and_tables() {
         .collect();
     assert!(examples.len() > 15, "{help}");
     for example in examples {
-        // This recording has other containers than the examples. It begins after 03:10.
+        // This recording has other containers than the examples, and begins after 03:10.
         let example = example
             .replace("'pay*'", "'w*'")
             .replace("4f5b8c9d", "4f5b");

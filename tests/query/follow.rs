@@ -55,14 +55,14 @@ impl Follower {
         }
     }
 
-    /// Returns the next line of its stderr.
+    /// Returns the next line of the program's stderr.
     fn message(&mut self) -> String {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line
     }
 
-    /// Waits for the next lines of its stdout.
+    /// Waits for the next lines of the program's stdout.
     fn expect(&self, want: &[&str]) {
         for want in want {
             // Long enough for a busy machine.
@@ -71,7 +71,7 @@ impl Follower {
         }
     }
 
-    /// Ends it as Ctrl-C does, and checks that it prints nothing more.
+    /// Ends the program as Ctrl-C does, and checks that the program prints nothing more.
     fn end(mut self) {
         let pid = self.child.id().to_string();
         assert!(
@@ -86,7 +86,7 @@ impl Follower {
     }
 }
 
-/// Events are recorded in the order of their ends, and printed in the order of their beginnings.
+/// Checks that events, which are recorded in the order of their ends, are printed in the order of their beginnings.
 #[test]
 fn new_events_come_in_the_order_of_time() {
     let dir = TempDir::new().unwrap();

@@ -1,9 +1,6 @@
 //! `ctrace-query` over small recordings that the tests compose. Needs no privileges and no recorder.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support"]
 mod support {
@@ -29,14 +26,14 @@ use support::story::{Story, footer};
 use support::transcript::{ctrace_query_in, transcript};
 use tempfile::TempDir;
 
-/// A directory with the recording `run.parquet`, see [`incident`].
+/// Creates a directory with the recording `run.parquet`, see [`incident`].
 fn recording() -> TempDir {
     let dir = TempDir::new().unwrap();
     incident().write(dir.path(), "run.parquet");
     dir
 }
 
-/// The transcript of `ctrace-query ARGS` over `run.parquet` in `dir`.
+/// Returns the transcript of `ctrace-query ARGS` over `run.parquet` in `dir`.
 fn ask(dir: &Path, args: &[&str]) -> String {
     transcript(ctrace_query_in(dir).args(["-r", "run.parquet"]).args(args))
 }

@@ -84,7 +84,7 @@ fn control_characters_in_a_recording_are_escaped() {
     assert_eq!(texts.value(0), "evil\u{1b}[2J\u{202e}");
 }
 
-/// A name in a message is printed on one line, whatever it contains.
+/// Checks that a name in a message is printed on one line, whatever it contains.
 #[test]
 fn a_name_with_a_newline_cannot_forge_a_message() {
     let dir = TempDir::new().unwrap();

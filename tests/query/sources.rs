@@ -10,7 +10,7 @@ use crate::support::incident::incident;
 use crate::support::story::{START, Story, footer};
 use crate::support::transcript::{ctrace_query_in, transcript};
 
-/// An hour of a host, with a call in each minute.
+/// Creates an hour of a host, with a call in each minute.
 fn hour(host: &str, hour: i64) -> Story {
     let mut story = Story::default();
     footer(&mut story);
@@ -22,7 +22,7 @@ fn hour(host: &str, hour: i64) -> Story {
     story
 }
 
-/// Recordings of three hosts, two hours each, in the directories that a recorder with segments makes.
+/// Creates recordings of three hosts, two hours each, in the directories that a recorder with segments makes.
 fn fleet() -> TempDir {
     let dir = TempDir::new().unwrap();
     for host in ["a", "b", "c"] {

@@ -6,7 +6,7 @@ use crate::support::python::script;
 use crate::support::replay::record_fixture;
 use std::path::{Path, PathBuf};
 
-/// The path of a file of the repository.
+/// Returns the path of a file of the repository.
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

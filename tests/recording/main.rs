@@ -1,9 +1,6 @@
 //! Recordings made by replaying captures, which needs no privileges, and the answers over them.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support"]
 mod support {

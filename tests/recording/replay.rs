@@ -157,7 +157,7 @@ fn garbage_is_refused_and_never_a_panic() {
     }
 }
 
-/// The fixture with additional losses at its end, as JSON.
+/// Writes the fixture with additional losses at its end, as JSON.
 fn with_gaps(dir: &Path, gaps: &[&str]) -> PathBuf {
     let whole = std::fs::read(fixture()).unwrap();
     let line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;

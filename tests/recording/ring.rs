@@ -66,7 +66,7 @@ fn a_dump_has_the_rows_of_a_plain_recording() {
     }
 }
 
-/// The files of a directory but for `fifo`, sorted.
+/// Returns the files of a directory but for `fifo`, sorted.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let found = std::fs::read_dir(dir).unwrap();
     let mut files: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();
@@ -194,8 +194,5 @@ fn wrong_flags_are_refused_before_anything_is_recorded() {
     let message = refused(command.args(["--ring", "1m", "--format", "json"]));
     assert!(message.contains("--out DIR/"), "{message}");
     let message = refused(ctrace_rec().args(["dump", "--pid", "1"]));
-    assert!(
-        message.contains("the process 1 is no recorder"),
-        "{message}"
-    );
+    assert!(message.contains("process 1 is not a recorder"), "{message}");
 }

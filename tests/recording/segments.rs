@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The names of all files below a directory that are not hidden, sorted.
+/// Returns the names of all files below a directory that are not hidden, sorted.
 fn files(dir: &Path) -> Vec<String> {
     let found = run(Command::new("find")
         .arg(dir)

@@ -50,7 +50,7 @@ fn rows(json: &str) -> Vec<String> {
     rows
 }
 
-/// `events` and the views, each with its columns as stored in SQLite: times and booleans as numbers.
+/// Returns `events` and the views, each with its columns as stored in SQLite: times and booleans as numbers.
 fn tables(recording: &Path) -> Vec<(&'static str, String)> {
     let views = ctrace_schema::views::VIEWS.iter().map(|v| v.name);
     let columns = |table: &str| {
@@ -118,7 +118,7 @@ fn answer(recording: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-/// Every ready question, whole and filtered.
+/// Returns the arguments of every ready question, whole and filtered.
 fn questions() -> Vec<Vec<String>> {
     let filters = [
         "--container",
@@ -137,7 +137,7 @@ fn questions() -> Vec<Vec<String>> {
     asked
 }
 
-/// Every view, sorted by all columns.
+/// Returns a statement for every view, which sorts by all columns.
 fn views(recording: &Path) -> Vec<Vec<String>> {
     let select = |view: &ctrace_schema::views::View| {
         let columns = query(recording, &format!("describe {}", view.name)).len();
@@ -148,7 +148,7 @@ fn views(recording: &Path) -> Vec<Vec<String>> {
     ctrace_schema::views::VIEWS.iter().map(select).collect()
 }
 
-/// Filters on the time, around 300 ms after the first event.
+/// Returns filters on the time, around 300 ms after the first event.
 fn time_filters(recording: &Path) -> [String; 5] {
     let start = "select cast(min(time) as bigint) + 300000000 as t from events";
     let start: Value = serde_json::from_str(&query(recording, start)[0]).unwrap();

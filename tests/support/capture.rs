@@ -49,9 +49,9 @@ impl Capture {
 
 /// A recorder that replays rounds of a capture as they arrive in a FIFO.
 pub struct ReplayingRecorder {
-    /// Its process.
+    /// The recorder's process.
     pub child: Child,
-    /// Its output.
+    /// The recorder's output.
     pub path: PathBuf,
     fifo: PathBuf,
     /// The time at which each round was written to the FIFO.

@@ -26,7 +26,7 @@ impl Runtime {
     /// Every runtime.
     pub const ALL: [Runtime; 3] = [Runtime::Docker, Runtime::Podman, Runtime::Runc];
 
-    /// The name of its program, which is also its name in the column `runtime`.
+    /// Returns the name of the runtime's program, which is also the runtime's name in the column `runtime`.
     pub fn program(self) -> &'static str {
         match self {
             Runtime::Docker => "docker",
@@ -43,7 +43,7 @@ pub fn unique(stem: &str) -> String {
     format!("{stem}-{}-{next}", std::process::id())
 }
 
-/// A container that is not started yet. It runs in a network namespace of its own and is removed when it ends.
+/// A container that is not started yet. The container runs in a network namespace of its own and is removed when it ends.
 pub struct Container {
     runtime: Runtime,
     name: String,
@@ -53,9 +53,9 @@ pub struct Container {
 
 /// A running container, in the foreground of the runtime's command.
 pub struct Running {
-    /// Its name in the runtime.
+    /// The container's name in the runtime.
     pub name: String,
-    /// The id that the runtime gave it. For runc this is the name.
+    /// The id that the runtime gave the container. For runc this is the name.
     pub id: String,
     runtime: Runtime,
     child: Child,
@@ -66,13 +66,13 @@ pub struct Running {
 /// A container that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its name in the runtime.
+    /// The container's name in the runtime.
     pub name: String,
-    /// The id that the runtime gave it.
+    /// The id that the runtime gave the container.
     pub id: String,
-    /// Its exit code, as returned by the runtime.
+    /// The container's exit code, as returned by the runtime.
     pub code: i32,
-    /// The rest of its stdout, without the lines that were read while it ran.
+    /// The rest of the container's stdout, without the lines that were read while the container ran.
     pub stdout: String,
 }
 
@@ -88,7 +88,7 @@ impl Container {
         }
     }
 
-    /// Its name, which is known before it starts.
+    /// Returns the container's name, which is known before the container starts.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -112,7 +112,7 @@ impl Container {
         self.start(args).finish()
     }
 
-    /// Starts the container. Its stdin stays open until [`Running::finish`].
+    /// Starts the container, whose stdin stays open until [`Running::finish`].
     pub fn start(self, args: &[&str]) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut command = match self.runtime {
@@ -187,7 +187,7 @@ impl Container {
 }
 
 impl Running {
-    /// Returns the next line of its stdout.
+    /// Returns the next line of the container's stdout.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -195,13 +195,13 @@ impl Running {
         line.trim_end().to_owned()
     }
 
-    /// Writes a line to its stdin.
+    /// Writes a line to the container's stdin.
     pub fn write(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Closes its stdin and waits for its end.
+    /// Closes the container's stdin and waits for the container's end.
     pub fn finish(mut self) -> Ended {
         drop(self.child.stdin.take());
         let mut stdout = String::new();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Only root may write here, because the programs run as root in containers.
+/// The directory of the tests' caches. Only root may write there, because the programs run as root in containers.
 const CACHE: &str = "/var/cache/ctrace-tests";
 
 /// The programs: an additional option of the compiler, the source, and the name in the image.

@@ -25,7 +25,7 @@ pub fn incident() -> Story {
     story
 }
 
-/// The columns that describe a process.
+/// Returns the columns that describe a process.
 fn process(container: &str, id: &str, pid: i32, ppid: i32, exe: &str) -> Value {
     let comm = exe.rsplit('/').next().unwrap();
     json!({ "container": container, "container_id": id, "pid": pid, "tid": pid, "ppid": ppid, "ns_pid": pid % 100,
@@ -55,7 +55,7 @@ fn containers(s: &mut Story) {
     s.row(9000, row("stopped", "client", CLIENT, "curlimages/curl:8"));
 }
 
-/// A shell that makes a child with vfork, which returns after the child's exec; both end.
+/// Adds a shell that makes a child with vfork, which returns after the child's exec; both end.
 fn processes(s: &mut Story) {
     let class = |mut more: Value| {
         more["class"] = "process".into();
@@ -118,7 +118,8 @@ fn tcp_connection(s: &mut Story) {
         .last("error", "EAGAIN");
 }
 
-/// One connection is refused by a container that is known by its address, the other fails at an unknown host.
+/// Adds two failed connections: one is refused by a container that is known by its address, the other fails at an
+/// unknown host.
 fn failed_connections(s: &mut Story) {
     let curl = curl();
     let refused = tcp((CLIENT_ADDRESS, 40002), (WEB_ADDRESS, 8080), None);
@@ -130,7 +131,7 @@ fn failed_connections(s: &mut Story) {
         .last("dns_name", "pay.example.com");
 }
 
-/// Both containers have a loopback: equal addresses there are not one connection.
+/// Adds connections over the loopback of both containers: equal addresses there are not one connection.
 fn loopback(s: &mut Story) {
     let port = |port: i32| ("127.0.0.1", port);
     s.call(
@@ -149,7 +150,7 @@ fn loopback(s: &mut Story) {
     );
 }
 
-/// UDP without connect: each side binds to no address.
+/// Adds UDP without connect: each side binds to no address.
 fn udp(s: &mut Story) {
     let udp = |lport: i32, peer: &str, pport: i32| {
         json!({ "class": "network", "family": "inet", "protocol": "udp", "local_addr": "0.0.0.0", "local_port": lport,
@@ -193,7 +194,7 @@ fn files(s: &mut Story) {
     s.call(2004, &worker(), "openat", -13, denied);
 }
 
-/// One container writes a file under one name, the other reads it under another name.
+/// Adds a file that one container writes under one name and the other reads under another name.
 fn shared_file(s: &mut Story) {
     let written = file("/out/orders.json", 77, Some(900));
     s.call(2100, &worker(), "write", 900, written);
@@ -201,7 +202,7 @@ fn shared_file(s: &mut Story) {
     s.call(2101, &nginx(), "pread64", 900, read);
 }
 
-/// A call that seccomp refuses, and a call that never returns.
+/// Adds a call that seccomp refuses, and a call that never returns.
 fn other_calls(s: &mut Story) {
     let refused = json!({ "class": "process", "error": "EPERM", "denied": true });
     s.call(2200, &worker(), "ptrace", -1, refused);

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-/// `ctrace-rec` without arguments.
+/// Creates the command `ctrace-rec` without arguments.
 pub fn ctrace_rec() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
 }
 
-/// `ctrace-query` without arguments.
+/// Creates the command `ctrace-query` without arguments.
 pub fn ctrace_query() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// A script of `tests/scripts/`, run by the Python that packaging/setup.sh installs beside the programs.
+/// Creates the command that runs a script of `tests/scripts/` with the Python that packaging/setup.sh installs beside
+/// the programs.
 pub fn script(name: &str) -> Command {
     let programs = Path::new(env!("CARGO_BIN_EXE_ctrace-rec")).parent();
     let python = programs.unwrap().with_file_name("python/bin/python");

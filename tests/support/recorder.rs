@@ -91,12 +91,12 @@ impl Recorder {
         recorder
     }
 
-    /// Its process id.
+    /// Returns the recorder's process id.
     pub fn pid(&self) -> u32 {
         self.child.0.id()
     }
 
-    /// The path of a file beside its recording.
+    /// Returns the path of a file beside the recorder's recording.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -120,7 +120,7 @@ impl Recorder {
         })
     }
 
-    /// Its peak memory until now, in bytes.
+    /// Returns the recorder's peak memory until now, in bytes.
     pub fn peak_memory(&self) -> u64 {
         peak_memory(self.pid()).unwrap()
     }
@@ -218,7 +218,7 @@ impl Recording {
         number(&self.path, sql)
     }
 
-    /// The path of a file beside the recording, for more output.
+    /// Returns the path of a file beside the recording, for more output.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

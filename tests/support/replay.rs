@@ -5,12 +5,12 @@ use super::programs::{ctrace_query, ctrace_rec};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The capture of a web server and its client.
+/// Returns the capture of a web server and its client.
 pub fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
 }
 
-/// `ctrace-rec` that replays `capture` into `out`.
+/// Creates the command `ctrace-rec` that replays `capture` into `out`.
 pub fn replay(capture: &Path, out: &Path) -> Command {
     let mut command = ctrace_rec();
     command.arg("--from-raw").arg(capture).arg("--out").arg(out);

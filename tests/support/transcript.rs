@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// `ctrace-query` with the working directory `dir` and without a recording.
+/// Creates the command `ctrace-query` with the working directory `dir` and without a recording.
 pub fn ctrace_query_in(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
     command

@@ -1,10 +1,7 @@
 //! Real workloads under the recorder and under strace at once: each recorded call is compared with strace's. Needs root;
 //! without it every test fails.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops with the reason"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support"]
 mod support {

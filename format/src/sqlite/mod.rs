@@ -16,22 +16,22 @@ pub use writer::{WriteError, Writer};
 
 /// The columns that the table `event` itself contains, because their values differ from row to row.
 ///
-/// `seq` is stored as the difference to the row's `id`. This is 0 if rows are written in the order of `seq`, and SQLite stores 0
-/// without a byte of content.
+/// `seq` is stored as the difference to the row's `id`. The difference is 0 if rows are written in the order of `seq`,
+/// and SQLite stores 0 without a byte of content.
 pub const EVENT_COLUMNS: &[&str] = &["time", "duration", "seq", "ret", "bytes"];
 
 /// A side table: columns with few distinct combinations of values, each stored once. The column `TABLE_ref` of `event` refers
 /// to a row of it, or is null if all of these columns are null.
 #[derive(Debug)]
 pub struct Side {
-    /// The name of the table.
+    /// The name of the table in SQL, from which the name of the reference is derived.
     pub table: &'static str,
     /// The columns of the table except for its primary key, `id`.
     pub columns: Vec<&'static Column>,
 }
 
 impl Side {
-    /// The name of the column of `event` that refers to this table.
+    /// Returns the name of the column of `event` that refers to this table.
     pub fn reference(&self) -> String {
         format!("{}_ref", self.table)
     }
@@ -97,7 +97,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The SQL statements that create an empty recording.
+/// Returns the SQL statements that create an empty recording.
 pub(crate) fn ddl() -> String {
     let mut sql = String::from(
         "create table meta (key text primary key, value text not null) strict, without rowid;\n\
@@ -141,7 +141,7 @@ fn definition(column: &Column) -> String {
     format!(", {} {ty}{null}", column.name)
 }
 
-/// The query of the view `events`. SQLite omits the joins with tables whose columns are not used.
+/// Returns the query of the view `events`. SQLite omits the joins with tables whose columns are not used.
 fn events_query() -> String {
     let column = |column: &Column| match column.name {
         "seq" => "event.id + event.seq as seq".to_string(),

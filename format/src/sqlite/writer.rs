@@ -18,12 +18,12 @@ pub enum WriteError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// The batch does not have this column of events with the expected type.
-    #[error("its column `{0}` is none of a recording")]
+    #[error("the batch has no column `{0}` of the type that recordings use")]
     Column(&'static str),
 }
 
 impl WriteError {
-    /// Whether the disk is full.
+    /// Returns whether the error is that the disk is full.
     pub fn is_full(&self) -> bool {
         let WriteError::Sqlite(rusqlite::Error::SqliteFailure(e, _)) = self else {
             return false;
@@ -46,7 +46,7 @@ pub struct Writer {
     db: Connection,
     /// The greatest `id` of `event`.
     last_id: i64,
-    /// One for each of [`SIDES`].
+    /// A cache for each of [`SIDES`].
     caches: Vec<SideCache>,
 }
 

@@ -127,7 +127,7 @@ pub(super) fn ending_at(file: &mut (impl Read + Seek), end: u64) -> io::Result<O
     Ok(Some(Located { block, start, end }))
 }
 
-/// CRC-32 of the bytes of a file from offset `start` to offset `end`.
+/// Computes the CRC-32 of the bytes of a file from offset `start` to offset `end`.
 pub(super) fn crc(file: &mut (impl Read + Seek), start: u64, end: u64) -> io::Result<u32> {
     let mut hasher = Hasher::new();
     let mut at = start;
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// A file of two blocks with bytes after each, and the offsets at which the blocks end.
+    /// Creates a file of two blocks with bytes after each, and returns the offsets at which the blocks end as well.
     fn file() -> (Vec<u8>, [u64; 2]) {
         let mut bytes = crate::PARQUET_MAGIC.to_vec();
         bytes.extend(block(FIRST_START, b"first").encode().unwrap());

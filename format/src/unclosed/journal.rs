@@ -26,7 +26,7 @@ const MAX_STREAM_BYTES: u64 = 1 << 30;
 /// Limit for the rows of a frame. With run-end encoding a frame of few bytes can claim to have any number of rows.
 const MAX_ROWS: usize = 1 << 22;
 
-/// The path of a recording's journal: `.journal` is appended to the name.
+/// Returns the path of a recording's journal: `.journal` is appended to the name.
 pub fn path(recording: &Path) -> PathBuf {
     names::with_suffix(recording, names::JOURNAL)
 }

@@ -148,8 +148,8 @@ pub fn write_footer(
 struct SkipFirst<'a, W> {
     out: W,
     skip_bytes: u64,
-    /// The first error. It is stored here because `ParquetMetaDataWriter` writes its last bytes when it is dropped, and
-    /// errors are lost there.
+    /// The first error, stored here because `ParquetMetaDataWriter` writes its last bytes when it is dropped, and errors
+    /// are lost there.
     result: &'a mut io::Result<()>,
 }
 
@@ -212,7 +212,7 @@ pub fn complete_metadata(file: &mut File) -> Result<Option<(ParquetMetaData, u64
     Ok(Some((metadata(&schema, pairs, complete), end)))
 }
 
-/// The rows of a journal that are not in the row groups of `metadata`, in the order of `seq`.
+/// Returns the rows of a journal that are not in the row groups of `metadata`, in the order of `seq`.
 ///
 /// # Errors
 /// A complete frame does not contain rows of a recording.
@@ -293,7 +293,7 @@ pub fn groups(metadata: ParquetMetaData) -> Vec<Group> {
         .collect()
 }
 
-/// The greatest `seq` in the row groups, or -1 if there are no row groups.
+/// Returns the greatest `seq` in the row groups, or -1 if there are no row groups.
 fn last_seq(metadata: &ParquetMetaData) -> i64 {
     let seq = ctrace_schema::columns::index("seq");
     let max_seq = |group: &RowGroupMetaData| match group.columns().get(seq?)?.statistics()? {
@@ -308,7 +308,7 @@ fn last_seq(metadata: &ParquetMetaData) -> i64 {
         .unwrap_or(-1)
 }
 
-/// The rows of a batch whose `seq` is greater than `last_seq`.
+/// Returns the rows of a batch whose `seq` is greater than `last_seq`.
 fn rows_after(batch: &RecordBatch, last_seq: i64) -> Result<RecordBatch, ArrowError> {
     let seq = batch
         .column_by_name("seq")

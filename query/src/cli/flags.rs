@@ -212,7 +212,7 @@ pub(crate) fn parse() -> Invocation {
     lowered(QueryFlags::parse())
 }
 
-/// Why a line of the shell is not an invocation.
+/// The reason why a line of the shell is not an invocation.
 #[derive(Debug)]
 pub(crate) enum LineError {
     /// The line asks for help, which is this text.
@@ -237,7 +237,7 @@ pub(crate) fn parse_line(words: &[String]) -> Result<Invocation, LineError> {
     }
 }
 
-/// The names of the subcommands that the help lists.
+/// Returns the names of the subcommands that the help lists.
 #[cfg(test)]
 pub(crate) fn subcommands() -> Vec<String> {
     let command = QueryFlags::command();
@@ -245,7 +245,7 @@ pub(crate) fn subcommands() -> Vec<String> {
     shown.map(|sub| sub.get_name().to_string()).collect()
 }
 
-/// The long options of a subcommand, such as `--container`.
+/// Returns the long options of a subcommand, such as `--container`.
 pub(crate) fn long_options(subcommand: &str) -> Vec<String> {
     let flags = QueryFlags::command();
     let Some(command) = flags.find_subcommand(subcommand) else {
@@ -284,7 +284,7 @@ fn lowered(flags: QueryFlags) -> Invocation {
 }
 
 impl CommandFlags {
-    /// The task, and the common options that follow the name of the subcommand.
+    /// Returns the task, and the common options that follow the name of the subcommand.
     fn lowered(self) -> (CliTask, CommonFlags) {
         let command = |command| (CliTask::Command(command), CommonFlags::default());
         match self {

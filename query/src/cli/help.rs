@@ -15,12 +15,12 @@ struct ExampleGroup {
 
 /// A question, and a command line that answers it.
 struct Example {
-    /// None: the help text of the ready question in `command`.
+    /// The question; `None`: the help text of the ready question in `command`.
     question: Option<&'static str>,
     command: &'static str,
 }
 
-/// An example of the ready question that `command` names.
+/// Creates an example of the ready question that `command` names.
 const fn ready(command: &'static str) -> Example {
     Example {
         question: None,
@@ -28,7 +28,7 @@ const fn ready(command: &'static str) -> Example {
     }
 }
 
-/// An example with a question of its own.
+/// Creates an example that has its own question.
 const fn example(question: &'static str, command: &'static str) -> Example {
     Example {
         question: Some(question),
@@ -172,7 +172,7 @@ const MAN: &[man::Section] = &[
     ),
 ];
 
-/// The text of `help questions`.
+/// Returns the text of `help questions`.
 pub(crate) fn questions() -> String {
     let flags = QueryFlags::command();
     let about = |command: &str| {
@@ -195,7 +195,7 @@ pub(crate) fn questions() -> String {
             `ctrace-query help cookbook` has more examples, with SQL and answers."
 }
 
-/// The text of `help cookbook`.
+/// Returns the text of `help cookbook`.
 pub(crate) fn cookbook() -> &'static str {
     include_str!("../../../docs/cookbook.md").trim_end()
 }
@@ -208,7 +208,7 @@ pub(crate) fn print_help() -> io::Result<()> {
     QueryFlags::command().print_help()
 }
 
-/// The help of a subcommand, as `ctrace-query files --help` prints it.
+/// Returns the help of a subcommand, as `ctrace-query files --help` prints it.
 pub(crate) fn subcommand_help(name: &str) -> Option<String> {
     let mut flags = QueryFlags::command();
     // Without this, the usage lacks the name of the program.

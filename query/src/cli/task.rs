@@ -1,4 +1,4 @@
-//! A command line as it is meant: the flags lowered to plain values, so that the other rooms never see clap.
+//! A command line as it is meant: the flags lowered to plain values, so that the other modules never see clap.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ pub(crate) enum Query {
 }
 
 impl Query {
-    /// Whether the SQL is printed instead of run.
+    /// Returns whether the SQL is printed instead of run.
     pub(crate) fn shows_sql(&self) -> bool {
         match self {
             Query::Sql(_) => false,

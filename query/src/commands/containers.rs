@@ -37,13 +37,14 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
     let suggestion = suggest(wanted, names.iter().map(String::as_str));
     Ok(match names.len() {
         _ if !suggestion.is_empty() => message + &suggestion,
-        0 => format!("{message}, nor any other"),
+        0 => format!("{message}: the recording contains no containers"),
         n if n > MAX_LISTED => format!("{message}: `ctrace-query containers` lists all {n}"),
         _ => format!("{message}: there are {}", names.join(", ")),
     })
 }
 
-/// Whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the answer.
+/// Returns whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the
+/// answer.
 pub(crate) async fn has_only_counts(engine: &Engine) -> bool {
     let recordings = engine.recordings().await;
     recordings.is_ok_and(|recordings| recordings.count_recordings() == recordings.files.len())

@@ -35,7 +35,7 @@ type FileStates = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 /// is written again; on a terminal it replaces the previous one.
 ///
 /// # Errors
-/// As [`answer`].
+/// The errors of [`answer`].
 pub(crate) async fn follow(
     engine: Engine,
     sql: impl AsyncFn(&Engine) -> anyhow::Result<String>,
@@ -122,7 +122,7 @@ fn in_event_order(frame: DataFrame) -> DataFrame {
     frame.clone().sort(order.to_vec()).unwrap_or(frame)
 }
 
-/// The `seq` of the event that finished last.
+/// Returns the `seq` of the event that finished last.
 async fn newest_seq(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
     let frame = engine.plan("select max(seq) from events").await;
     let batches = frame
@@ -140,7 +140,7 @@ async fn newest_seq(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
     Ok(batches.first().and_then(value))
 }
 
-/// Whether each row of an answer is computed from one event alone.
+/// Returns whether each row of an answer is computed from one event alone.
 fn has_a_row_per_event(engine: &Engine, frame: &DataFrame) -> Result<bool, QueryError> {
     let plan = engine.session().state().optimize(frame.logical_plan())?;
     let mut is_row_wise = true;

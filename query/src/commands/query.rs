@@ -12,7 +12,7 @@ use crate::output::{AnswerDestination, AnswerFormat};
 use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
 use crate::source::TimeSpan;
 
-/// An engine for the recordings of `options`.
+/// Creates an engine for the recordings of `options`.
 pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
     let engine = Engine::new(options.recordings.clone(), cores, print_notice);
     match options.no_rollups {
@@ -34,7 +34,7 @@ pub(crate) fn print_notice(notice: RecordingNotice) {
 /// Answers a query. `screen` is the destination if `options` names no file.
 ///
 /// # Errors
-/// As [`answer`].
+/// The errors of [`answer`].
 pub(crate) async fn answer_query(
     engine: &Engine,
     query: &Query,

@@ -154,7 +154,7 @@ pub(crate) async fn seccomp(
 /// Returns the SQL that finds the calls of the profile.
 ///
 /// # Errors
-/// As [`seccomp`].
+/// The errors of [`seccomp`].
 pub(crate) async fn seccomp_sql(containers: &[String], engine: &Engine) -> anyhow::Result<String> {
     check_containers(containers, engine).await?;
     Ok(calls_sql(&condition(containers), false))
@@ -174,8 +174,8 @@ fn condition(containers: &[String]) -> String {
     }
 }
 
-/// The SQL for the names of the calls of programs in containers, without the calls of the container runtime before, and
-/// without calls that seccomp has denied.
+/// Creates the SQL for the names of the calls of programs in containers, without the calls of the container runtime
+/// before, and without calls that seccomp has denied.
 fn calls_sql(condition: &str, compat: bool) -> String {
     let not_runtime = not_runtime_condition();
     format!(
@@ -185,8 +185,8 @@ fn calls_sql(condition: &str, compat: bool) -> String {
     )
 }
 
-/// A profile in the format of the OCI runtime specification (config-linux.md, Seccomp), which Docker, podman and containerd
-/// accept.
+/// Creates a profile in the format of the OCI runtime specification (config-linux.md, Seccomp), which Docker, podman
+/// and containerd accept.
 fn profile<'a>(
     own: &[String],
     compat: &[String],
@@ -277,7 +277,7 @@ async fn warn_of_filters(engine: &Engine) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn profile_of(own: &[&str], compat: &[&str]) -> serde_json::Value {

@@ -68,7 +68,7 @@ impl Answer<'_> {
         stream.build()
     }
 
-    /// The lost events that may be missing in the answer.
+    /// Counts the lost events that may be missing in the answer.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -99,8 +99,8 @@ impl Answer<'_> {
         )
     }
 
-    /// The metadata of a recording that consists of the answer: all pairs that are true of the whole recording and of each
-    /// extract. Empty if the answer is not a recording, because it lacks a column.
+    /// Returns the metadata of a recording that consists of the answer: all pairs that are true of the whole recording
+    /// and of each extract. Empty if the answer is not a recording, because it lacks a column.
     pub(crate) fn recording_metadata(&self) -> Vec<(String, String)> {
         let schema = self.frame.schema();
         let has = |column: &columns::Column| schema.has_column_with_unqualified_name(column.name);
@@ -137,7 +137,7 @@ impl Answer<'_> {
     }
 }
 
-/// Whether an error was caused by the content of a recording.
+/// Returns whether an error was caused by the content of a recording.
 fn is_damage(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ParquetError(_) => true,

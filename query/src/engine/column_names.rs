@@ -49,7 +49,7 @@ fn set_in_query(query: &mut Query) {
     }
 }
 
-/// Whether the expression is a column, or expands to several columns.
+/// Returns whether the expression is a column, or expands to several columns.
 fn has_name(expr: &Expr) -> bool {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,

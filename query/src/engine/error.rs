@@ -6,7 +6,7 @@ use crate::engine::sql_error::SqlError;
 use crate::errors;
 use crate::source::SourceError;
 
-/// Why a query has no answer.
+/// The reason why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     #[error(transparent)]

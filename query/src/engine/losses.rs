@@ -75,7 +75,8 @@ impl Engine {
     }
 }
 
-/// The condition for a gap to overlap the rows of a scan with `filters`; `None`: the scan reads no rows that can be lost.
+/// Returns the condition for a gap to overlap the rows of a scan with `filters`; `None`: the scan reads no rows that
+/// can be lost.
 fn overlap_condition(filters: &[Expr]) -> Option<Expr> {
     let mut conditions = Vec::new();
     for filter in filters.iter().flat_map(split_conjunction) {
@@ -97,7 +98,7 @@ fn overlap_condition(filters: &[Expr]) -> Option<Expr> {
     Some(conjunction(conditions).unwrap_or_else(|| lit(true)))
 }
 
-/// `kind = 'gap'` and `kind = 'container'`.
+/// Returns whether a filter is `kind = 'gap'` or `kind = 'container'`.
 fn reads_no_calls(filter: &Expr) -> bool {
     let Expr::BinaryExpr(BinaryExpr {
         left,
@@ -115,7 +116,8 @@ fn reads_no_calls(filter: &Expr) -> bool {
     matches!(value.try_as_str(), Some(Some("gap" | "container")))
 }
 
-/// A comparison of `time` as a condition on the span of a gap: on its end for a lower bound, on its start for an upper one.
+/// Returns a comparison of `time` as a condition on the span of a gap: on its end for a lower bound, on its start for
+/// an upper one.
 fn gap_overlaps(filter: &Expr) -> Option<Expr> {
     let TimeComparison { op, ns } = TimeComparison::from_expr(filter)?;
     let start = cast(col("time"), arrow::datatypes::DataType::Int64);
@@ -128,7 +130,7 @@ fn gap_overlaps(filter: &Expr) -> Option<Expr> {
     }
 }
 
-/// The same condition with unqualified columns.
+/// Returns the same condition with unqualified columns.
 fn unqualified(filter: &Expr) -> Option<Expr> {
     let strip = |expr| {
         Ok(match expr {
@@ -184,7 +186,7 @@ impl fmt::Display for Losses {
     }
 }
 
-/// For example `container web`, or `containers a, b, c and 4 more`.
+/// Returns a text such as `container web`, or `containers a, b, c and 4 more`.
 fn names_of(singular: &str, plural: &str, names: &BTreeSet<String>) -> String {
     const SHOWN: usize = 3;
     // A name may contain a newline.

@@ -20,7 +20,7 @@ pub(crate) struct MaterializedView {
 }
 
 impl MaterializedView {
-    /// The view that `plan` computes. Reads nothing yet.
+    /// Creates the view that `plan` computes. Reads nothing yet.
     pub(crate) fn new(plan: LogicalPlan) -> Self {
         // The batches may have stricter nullability than the plan.
         let nullable = |f: &Arc<Field>| f.as_ref().clone().with_nullable(true);

@@ -64,8 +64,8 @@ impl PhysicalOptimizerRule for OneHeap {
     }
 }
 
-/// The input of a sort of each partition with a limit and fewer than `keys` keys, below the projections of `plan`. `None`:
-/// `plan` is not such a sort.
+/// Returns the input of a sort of each partition with a limit and fewer than `keys` keys, below the projections of
+/// `plan`. `None`: `plan` is not such a sort.
 fn sort_input(
     plan: &Arc<dyn ExecutionPlan>,
     keys: usize,

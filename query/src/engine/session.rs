@@ -29,7 +29,7 @@ use crate::source::{Recordings, SourceError, TimeSpan};
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
 pub(crate) enum RecordingNotice {
-    /// No recording was named, and this one was chosen.
+    /// The recording that was chosen because none was named.
     DefaultRecording(PathBuf),
     /// A warning about a recording that was not closed.
     Unclosed(String),
@@ -54,8 +54,8 @@ pub(crate) struct Engine {
 const SESSION_BATCH_ROWS: usize = 32_768;
 
 impl Engine {
-    /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
-    /// `notify` is called when recordings are opened, which happens while a statement is planned.
+    /// Creates an engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens
+    /// nothing yet. `notify` is called when recordings are opened, which happens while a statement is planned.
     pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
         let mut config = SessionConfig::new()
             .with_target_partitions(cores)
@@ -87,8 +87,8 @@ impl Engine {
         }
     }
 
-    /// Another engine, which opens the same recordings anew, with the files that have been added to a directory or match a
-    /// pattern meanwhile. Warnings are not repeated.
+    /// Creates another engine, which opens the same recordings anew, with the files that have been added to a directory
+    /// or match a pattern meanwhile. Warnings are not repeated.
     pub(crate) fn reopened(&self) -> Self {
         let default = self.opened().filter(|recordings| recordings.is_default);
         let paths = match default {
@@ -105,19 +105,19 @@ impl Engine {
         }
     }
 
-    /// The same engine without rollups: every answer is computed from the events.
+    /// Returns the same engine without rollups: every answer is computed from the events.
     pub(crate) fn without_rollups(mut self) -> Self {
         self.ctx.remove_optimizer_rule(UseRollups.name());
         self.rollups = false;
         self
     }
 
-    /// Number of threads that a query may use.
+    /// Returns the number of threads that a query may use.
     pub(crate) fn cores(&self) -> usize {
         self.cores
     }
 
-    /// The same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
+    /// Returns the same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
     pub(crate) fn with_seq_range(mut self, after: i64, last: i64) -> Self {
         self.seq_range = Some((after, last));
         self
@@ -127,7 +127,7 @@ impl Engine {
         self.seq_range
     }
 
-    /// The session, with the tables that statements have named so far.
+    /// Returns the session, with the tables that statements have named so far.
     pub(crate) fn session(&self) -> &SessionContext {
         &self.ctx
     }
@@ -142,15 +142,15 @@ impl Engine {
         ctx.state().optimize(plan)
     }
 
-    /// The recordings, if they have been opened.
+    /// Returns the recordings, if they have been opened.
     pub(crate) fn opened(&self) -> Option<&Recordings> {
         self.recordings.get()
     }
 
-    /// The recordings; opens them on first use.
+    /// Returns the recordings, which are opened on first use.
     ///
     /// # Errors
-    /// As [`Recordings::open`].
+    /// The errors of [`Recordings::open`].
     pub(crate) async fn recordings(&self) -> Result<&Recordings, SourceError> {
         self.recordings
             .get_or_try_init(async || {
@@ -169,7 +169,7 @@ impl Engine {
             .await
     }
 
-    /// The first and the last instant of the recordings.
+    /// Returns the first and the last instant of the recordings.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -251,7 +251,7 @@ impl Engine {
         })
     }
 
-    /// The sorted names of all functions. The order decides which of several equally near names is suggested.
+    /// Returns the sorted names of all functions. The order decides which of several equally near names is suggested.
     pub(crate) fn functions(&self) -> Vec<String> {
         let state = self.ctx.state();
         let names = state.scalar_functions().keys();
@@ -280,7 +280,7 @@ fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> 
     state.sql_to_statement(sql, &dialect)
 }
 
-/// Whether a statement is a query. The query itself may still write: see [`check_read_only`].
+/// Returns whether a statement is a query. The query itself may still write: see [`check_read_only`].
 fn is_query(statement: &Statement) -> bool {
     match statement {
         Statement::Statement(inner) => matches!(

@@ -38,7 +38,7 @@ impl fmt::Display for SqlError {
     }
 }
 
-/// The part of a line around `column`, and a caret below the column.
+/// Returns the part of a line around `column`, and a caret below the column.
 fn excerpt(text: &str, column: usize) -> (String, String) {
     const BEFORE: usize = 60;
     const SHOWN: usize = 100;
@@ -55,7 +55,7 @@ fn excerpt(text: &str, column: usize) -> (String, String) {
 }
 
 impl SqlError {
-    /// An error at a line and column, from 1, of `sql`.
+    /// Creates an error at a line and column, from 1, of `sql`.
     pub(crate) fn at(
         sql: &str,
         position: Option<(usize, usize)>,
@@ -73,7 +73,7 @@ impl SqlError {
         }
     }
 
-    /// An error at the first occurrence of `word`.
+    /// Creates an error at the first occurrence of `word`.
     pub(crate) fn about(
         sql: &str,
         word: &str,
@@ -219,7 +219,7 @@ impl SqlError {
     }
 }
 
-/// The part of a message that concerns the statement.
+/// Returns the part of a message that concerns the statement.
 fn relevant_part(text: &str) -> &str {
     if text.starts_with("The context currently only supports a single SQL statement") {
         return "this is more than one statement: write one at a time";
@@ -255,7 +255,7 @@ fn split_position(text: &str) -> (&str, Option<(usize, usize)>) {
     }
 }
 
-/// The position of the only division in a statement; `None`: there are several, or none.
+/// Returns the position of the only division in a statement; `None`: there are several, or none.
 fn single_division(sql: &str) -> Option<(usize, usize)> {
     let is_division = |(_, c): &(usize, char)| matches!(c, '/' | '%');
     let lines = sql.lines().enumerate();
@@ -266,21 +266,21 @@ fn single_division(sql: &str) -> Option<(usize, usize)> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// The rest of a line from a column on; both count from 1.
+/// Returns the rest of a line from a column on; both count from 1.
 fn rest_at(sql: &str, (line, column): (usize, usize)) -> &str {
     let line = sql.lines().nth(line - 1).unwrap_or_default();
     let start = line.char_indices().nth(column - 1);
     &line[start.map_or(line.len(), |(at, _)| at)..]
 }
 
-/// The word that begins at a line and column, which count from 1.
+/// Returns the word that begins at a line and column, which count from 1.
 fn word_at(sql: &str, position: (usize, usize)) -> &str {
     let rest = rest_at(sql, position);
     rest.split(|c| !is_word_char(c)).next().unwrap_or_default()
 }
 
-/// The position of the thing that a message quotes: a function of this program, another function with its types, or a
-/// constant.
+/// Returns the position of the thing that a message quotes: a function of this program, another function with its
+/// types, or a constant.
 fn find_quoted(sql: &str, message: &str) -> Option<(usize, usize)> {
     if let Some(name) = message.split('`').nth(1) {
         return find_word(sql, name);

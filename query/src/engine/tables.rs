@@ -63,7 +63,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The table of a file that a statement names like a table.
+    /// Creates the table of a file that a statement names like a table.
     async fn file_table(
         &self,
         sql: &str,
@@ -84,7 +84,7 @@ impl Engine {
         Ok(source::file_table(opened)?)
     }
 
-    /// The table `name` of the recordings. `materialize`: as [`Engine::register`].
+    /// Creates the table `name` of the recordings. `materialize`: as [`Engine::register`].
     async fn table(
         &self,
         name: &str,
@@ -120,7 +120,7 @@ impl Engine {
         }))
     }
 
-    /// The table `meta`: the metadata of the recordings, one row for each key.
+    /// Creates the table `meta`: the metadata of the recordings, one row for each key.
     async fn meta_table(&self) -> Result<Arc<dyn TableProvider>, QueryError> {
         let mut rows = Vec::new();
         for file in &self.recordings().await?.files {
@@ -206,7 +206,7 @@ const META_COLUMNS: &[(&str, &str)] = &[
     ("value", "value, as text"),
 ];
 
-/// Whether a name that is not a table names a file.
+/// Returns whether a name that is not a table names a file.
 fn is_file_name(name: &str) -> bool {
     name.contains(['/', '.']) || Path::new(name).exists()
 }
@@ -222,7 +222,7 @@ fn no_table(sql: &str, name: &str) -> SqlError {
     SqlError::about(sql, name, format!("there is no table `{name}`"), Some(help))
 }
 
-/// A batch of text columns.
+/// Creates a batch of text columns.
 fn text_batch<const N: usize>(
     names: [&str; N],
     rows: &[[String; N]],

@@ -63,7 +63,7 @@ pub(crate) fn with_sql_names(message: &str) -> String {
     out + rest
 }
 
-/// The text after a type name, without the unit and time zone in parentheses that follow temporal types.
+/// Returns the text after a type name, without the unit and time zone in parentheses that follow temporal types.
 fn without_parameters<'a>(word: &str, rest: &'a str) -> &'a str {
     match matches!(word, "Duration" | "Interval" | "Timestamp") && rest.starts_with('(') {
         true => rest.find(')').map_or(rest, |end| &rest[end + 1..]),

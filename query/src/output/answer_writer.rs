@@ -17,7 +17,7 @@ use crate::output::partial::PartialFile;
 /// where the error occurs.
 static CLOSED_PIPE: AtomicBool = AtomicBool::new(false);
 
-/// Whether writing failed because the reader closed the pipe, which is not an error.
+/// Returns whether writing failed because the reader closed the pipe, which is not an error.
 pub(crate) fn is_closed_pipe() -> bool {
     CLOSED_PIPE.load(Ordering::Relaxed)
 }
@@ -48,7 +48,8 @@ enum OutputMedium {
 }
 
 impl AnswerWriter {
-    /// A writer to stdout. A terminal gets no binary data, and no control characters that come from a recording.
+    /// Creates a writer to stdout. A terminal gets no binary data, and no control characters that come from a
+    /// recording.
     ///
     /// # Errors
     /// `format` is binary and stdout is a terminal.
@@ -83,10 +84,10 @@ impl AnswerWriter {
         }
     }
 
-    /// A writer to stdout, through a pager if the answer is longer than the terminal.
+    /// Creates a writer to stdout, through a pager if the answer is longer than the terminal.
     ///
     /// # Errors
-    /// As [`AnswerWriter::stdout`].
+    /// The errors of [`AnswerWriter::stdout`].
     pub(crate) fn pager(format: AnswerFormat) -> Result<Self, OutputError> {
         let mut writer = AnswerWriter::stdout(format)?;
         if let (OutputMedium::Terminal(terminal), Some(width)) = (&mut writer.medium, writer.width)
@@ -97,7 +98,7 @@ impl AnswerWriter {
         Ok(writer)
     }
 
-    /// A writer to a file, which appears under its name, and replaces an earlier file, when it is complete.
+    /// Creates a writer to a file, which appears under its name, and replaces an earlier file, when it is complete.
     ///
     /// # Errors
     /// The file cannot be created.
@@ -117,13 +118,13 @@ impl AnswerWriter {
         Ok(AnswerWriter::new(medium, name))
     }
 
-    /// The same writer, which passes on each row at once.
+    /// Returns the same writer, which passes on each row at once.
     pub(crate) fn live(mut self) -> Self {
         self.live = true;
         self
     }
 
-    /// The place where the first I/O error will be stored.
+    /// Returns the place where the first I/O error will be stored.
     pub(crate) fn fault(&self) -> Arc<OnceLock<String>> {
         self.fault.clone()
     }

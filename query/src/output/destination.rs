@@ -8,7 +8,7 @@ use crate::output::answer_writer::AnswerWriter;
 use crate::output::error::OutputError;
 use crate::output::format::AnswerFormat;
 
-/// The destination of an answer.
+/// The destination of an answer: stdout, stdout through a pager, or a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AnswerDestination<'a> {
     Stdout,
@@ -22,7 +22,7 @@ impl AnswerDestination<'_> {
     /// Opens the destination.
     ///
     /// # Errors
-    /// As [`AnswerWriter::stdout`] and [`AnswerWriter::file`].
+    /// The errors of [`AnswerWriter::stdout`] and [`AnswerWriter::file`].
     pub(crate) fn open(self, format: AnswerFormat) -> Result<AnswerWriter, OutputError> {
         match self {
             AnswerDestination::Stdout => AnswerWriter::stdout(format),

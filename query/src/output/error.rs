@@ -5,7 +5,7 @@ use datafusion::error::DataFusionError;
 
 use crate::errors;
 
-/// Why an answer was not written.
+/// The reason why an answer was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     #[error("{0}")]

@@ -1,6 +1,6 @@
 //! The formats of answers.
 
-/// The format of an answer.
+/// The format of an answer, as `--format` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerFormat {
     Table,
@@ -42,7 +42,7 @@ impl AnswerFormat {
         }
     }
 
-    /// The description in the help.
+    /// Returns the description of the format in the help.
     pub(crate) fn about(self) -> &'static str {
         match self {
             AnswerFormat::Table => "Aligned columns, cut to the width of the terminal",
@@ -65,7 +65,7 @@ impl AnswerFormat {
         all.find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the format is unreadable on a terminal.
+    /// Returns whether the format is unreadable on a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, AnswerFormat::Arrow | AnswerFormat::Parquet)
     }

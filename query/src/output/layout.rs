@@ -24,7 +24,7 @@ const SHARED_WIDTH: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellKind {
     Number,
-    /// Such as `2026-11-21 03:12:05.123456789`.
+    /// A time such as `2026-11-21 03:12:05.123456789`.
     Time,
     Text,
 }
@@ -59,7 +59,7 @@ struct TableColumn {
     index: usize,
     kind: CellKind,
     shortening: Shortening,
-    /// One line, or two.
+    /// The name of the column, in one line or two.
     name: Vec<String>,
     /// Width of the widest cell.
     cell_width: usize,
@@ -71,7 +71,7 @@ impl TableColumn {
         self.name.iter().map(|line| line.width()).max().unwrap_or(0)
     }
 
-    /// The width if there is enough space.
+    /// Returns the width of the column if there is enough space.
     fn natural_width(&self) -> usize {
         self.cell_width.max(self.name_width())
     }
@@ -112,7 +112,7 @@ pub(crate) struct TableLayout {
 }
 
 impl TableLayout {
-    /// Everything in full width.
+    /// Creates a layout that shows everything in full width.
     pub(crate) fn full(names: &[String], kinds: &[CellKind], rows: &[TextRow]) -> Self {
         let columns = names.iter().zip(kinds).enumerate();
         let columns = columns.map(|(index, (name, kind))| {
@@ -135,8 +135,8 @@ impl TableLayout {
         }
     }
 
-    /// A layout with lines of at most `max_width` terminal columns; `None`: it would be unreadable. `complete`: `rows` are
-    /// the whole answer.
+    /// Creates a layout with lines of at most `max_width` terminal columns; `None`: it would be unreadable. `complete`:
+    /// `rows` are the whole answer.
     pub(crate) fn fitted(
         names: &[String],
         kinds: &[CellKind],
@@ -285,7 +285,7 @@ impl TableLayout {
         self.narrow(max_width)
     }
 
-    /// The lines above the rows: notes, column names, and a rule.
+    /// Returns the lines above the rows: notes, column names, and a rule.
     pub(crate) fn header(&self, max_width: Option<usize>) -> Vec<String> {
         let max_width = max_width.unwrap_or(usize::MAX);
         let date = Some(format!("all times are on {} UTC", self.date));
@@ -351,7 +351,7 @@ fn date(time: &str) -> Option<&str> {
     time.get(..DATE_END).filter(|_| time.len() == TIME_END)
 }
 
-/// A time without its date, if that is `date`, and with `digits` digits of the fraction of a second.
+/// Returns a time without its date, if that is `date`, and with `digits` digits of the fraction of a second.
 fn short_time<'a>(time: &'a str, date: &str, digits: usize) -> &'a str {
     if time.len() != TIME_END {
         return time;
@@ -367,7 +367,7 @@ fn short_time<'a>(time: &'a str, date: &str, digits: usize) -> &'a str {
     time.get(begin..end).unwrap_or(time)
 }
 
-/// The digits of the fraction of a second that keep times distinct: 0, 3, 6 or 9.
+/// Returns the digits of the fraction of a second that keep times distinct: 0, 3, 6 or 9.
 fn distinct_digits<'a>(times: impl Iterator<Item = &'a str>) -> usize {
     let times: HashSet<&str> = times.collect();
     let zero = |t: &&str| {
@@ -384,7 +384,7 @@ fn distinct_digits<'a>(times: impl Iterator<Item = &'a str>) -> usize {
     [3, 6].into_iter().find(distinct).unwrap_or(9)
 }
 
-/// Whether all cells are ids of containers, and stay distinct when shortened.
+/// Returns whether all cells are ids of containers, and stay distinct when shortened.
 fn are_ids<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let cells: HashSet<&str> = cells.collect();
     let is_id = |cell: &&str| short_id(cell) != *cell;
@@ -408,7 +408,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     out
 }
 
-/// The first characters, as many as fit into `width` terminal columns.
+/// Returns the first characters, as many as fit into `width` terminal columns.
 fn prefix(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
     chars.scan(0, move |used, c| {
         *used += c.width().unwrap_or(0);

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// Whether a pager runs on the terminal, so that nothing else may draw there.
+/// Returns whether a pager runs on the terminal, so that nothing else may draw there.
 pub(crate) fn is_running() -> bool {
     RUNNING.load(Ordering::Relaxed)
 }
@@ -24,7 +24,7 @@ pub(crate) struct PagedScreen {
 }
 
 impl PagedScreen {
-    /// For a terminal of `columns` by `rows`.
+    /// Creates a screen for a terminal of `columns` by `rows`.
     pub(crate) fn new(columns: usize, rows: usize) -> Self {
         PagedScreen {
             buffer: Vec::new(),
@@ -46,7 +46,7 @@ impl PagedScreen {
         }
     }
 
-    /// The number of screen lines that a line of text needs.
+    /// Returns the number of screen lines that a line of text needs.
     fn lines(&self, line: &[u8]) -> usize {
         let width = String::from_utf8_lossy(line).width();
         width.div_ceil(self.columns).max(1)

@@ -30,7 +30,7 @@ pub(crate) fn parquet_writer(
     )?)
 }
 
-/// The writer options of recordings, with these key-value pairs in the footer.
+/// Returns the writer options of recordings, with these key-value pairs in the footer.
 pub(crate) fn recording_options(metadata: Vec<(String, String)>) -> ArrowWriterOptions {
     let pairs = metadata
         .into_iter()

@@ -22,7 +22,7 @@ impl PartialFile {
         }
     }
 
-    /// The path to write to.
+    /// Returns the path to write to.
     pub(crate) fn path(&self) -> &Path {
         &self.temporary
     }

@@ -24,7 +24,7 @@ pub(crate) struct ScanProgress {
 }
 
 impl ScanProgress {
-    /// The progress of `plan`, which is about to run; `None` if stderr is not a terminal.
+    /// Creates the progress of `plan`, which is about to run; `None` if stderr is not a terminal.
     pub(crate) fn new(plan: Arc<dyn ExecutionPlan>) -> Option<Self> {
         let start = Instant::now();
         stderr()
@@ -68,7 +68,7 @@ struct Scanned {
 }
 
 impl Scanned {
-    /// The finished share, from 0 to 1; `None`: unknown.
+    /// Returns the finished share, from 0 to 1; `None`: unknown.
     fn share(&self) -> Option<f64> {
         let (pruned, needed) = self.groups;
         let needed = match pruned + needed {

@@ -107,7 +107,7 @@ impl BatchWriter for TableWriter {
     }
 }
 
-/// The names of the columns, with control characters escaped.
+/// Returns the names of the columns, with control characters escaped.
 fn names(schema: &SchemaRef) -> TextRow {
     let fields = schema.fields().iter();
     fields.map(|f| printable(f.name()).into_owned()).collect()
@@ -141,7 +141,7 @@ impl RowLists {
     }
 }
 
-/// Each row as a list of columns and values. Values are not cut, nulls are left out.
+/// Writes each row as a list of columns and values. Values are not cut, nulls are left out.
 pub(crate) struct VerticalWriter {
     writer: AnswerWriter,
     lists: RowLists,
@@ -262,7 +262,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The rows of a batch as text, with control characters escaped.
+/// Formats the rows of a batch as text, with control characters escaped.
 ///
 /// # Errors
 /// A value has no text form.

@@ -45,7 +45,7 @@ impl BatchWriter for DelimitedWriter {
     }
 }
 
-/// One JSON array.
+/// Writes one JSON array.
 pub(crate) struct JsonWriter(json::Writer<JsonEscaper, json::writer::JsonArray>);
 
 impl JsonWriter {
@@ -66,7 +66,7 @@ impl BatchWriter for JsonWriter {
     }
 }
 
-/// One JSON object per line.
+/// Writes one JSON object per line.
 pub(crate) struct NdjsonWriter(json::Writer<JsonEscaper, json::writer::LineDelimited>);
 
 impl NdjsonWriter {

@@ -60,7 +60,7 @@ pub(crate) async fn write(
     Ok(count)
 }
 
-/// The schema with plain strings and binaries, which other programs support better than views.
+/// Returns the schema with plain strings and binaries, which other programs support better than views.
 fn without_views(schema: &SchemaRef) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
@@ -106,7 +106,7 @@ fn batch_writer(
     })
 }
 
-/// Whether the answer is that of `explain`: plans of many lines.
+/// Returns whether the answer is that of `explain`: plans of many lines.
 fn is_plan(schema: &SchemaRef) -> bool {
     let names = schema.fields().iter().map(|f| f.name().as_str());
     names.eq(["plan_type", "plan"])

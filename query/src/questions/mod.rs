@@ -90,6 +90,8 @@ pub(crate) struct ParsedScope {
 }
 
 impl ParsedScope {
+    /// Parses the times of a scope.
+    ///
     /// # Errors
     /// A time cannot be parsed.
     pub(crate) fn parse(scope: &Scope) -> Result<Self, String> {
@@ -122,7 +124,7 @@ impl ParsedScope {
         }
     }
 
-    /// The warning for a time window without any part of the recording.
+    /// Returns the warning for a time window without any part of the recording.
     pub(crate) fn outside_warning(&self, span: TimeSpan) -> Option<String> {
         let resolved = |time: Option<GivenTime>, end| time.map(|time| resolve(time, end, span));
         let before = resolved(self.until, WindowEnd::Until).is_some_and(|until| until < span.start);
@@ -137,7 +139,7 @@ impl ParsedScope {
         &self.containers
     }
 
-    /// Whether a time is relative to the span of the recordings.
+    /// Returns whether a time is relative to the span of the recordings.
     pub(crate) fn needs_span(&self) -> bool {
         let relative =
             |time: &Option<GivenTime>| !matches!(time, None | Some(GivenTime::Instant(_)));
@@ -206,7 +208,7 @@ const PLACEHOLDERS: &[Placeholder] = &[
 ];
 
 impl ReadyQuestion {
-    /// Whether recordings of counts can answer the question.
+    /// Returns whether recordings of counts can answer the question.
     pub(crate) fn supports_counts(&self) -> bool {
         // Gaps are the same rows in both kinds of recordings.
         self.counts_template.is_some() || self.name == "gaps"
@@ -277,7 +279,7 @@ fn timestamp(time: DateTime<Utc>) -> String {
     format!("timestamp '{}'", time.format("%Y-%m-%d %H:%M:%S%.9f"))
 }
 
-/// Conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
+/// Returns conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
 fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
     if wanted.contains(['*', '?']) {
         let mut like = String::new();
@@ -307,7 +309,7 @@ fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
     conditions
 }
 
-/// A condition for the rows of any of some containers.
+/// Returns a condition for the rows of any of some containers.
 pub(crate) fn container_condition(wanted: &[String]) -> String {
     let conditions = wanted
         .iter()
@@ -315,7 +317,7 @@ pub(crate) fn container_condition(wanted: &[String]) -> String {
     conditions.collect::<Vec<_>>().join(" or ")
 }
 
-/// A condition that excludes the calls of a container runtime while it sets a container up.
+/// Returns a condition that excludes the calls of a container runtime while it sets a container up.
 pub(crate) fn not_runtime_condition() -> &'static str {
     "coalesce(comm, '') not like 'runc:[%' and coalesce(comm, '') not in ('runc', 'crun')\n    \
      and coalesce(exe, '') not like '%/runc' and coalesce(exe, '') not like '%/crun'"
@@ -328,7 +330,7 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn scope(containers: &[&str]) -> ParsedScope {

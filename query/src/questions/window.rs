@@ -69,8 +69,8 @@ pub(crate) fn resolve(time: GivenTime, end: WindowEnd, span: TimeSpan) -> DateTi
     }
 }
 
-/// A time of day in a recording of one day is on that day. In a recording of several days, it is the last such time within
-/// the recording, or if there is none, the nearest one that makes the window larger.
+/// Chooses the day of a time of day: in a recording of one day, that day. In a recording of several days, the day of
+/// the last such time within the recording, or if there is none, of the nearest one that makes the window larger.
 fn on_day(time: NaiveTime, end: WindowEnd, span: TimeSpan) -> DateTime<Utc> {
     let on = |day: NaiveDate| day.and_time(time).and_utc();
     let (first, last) = (span.start.date_naive(), span.end.date_naive());
@@ -91,7 +91,7 @@ fn on_day(time: NaiveTime, end: WindowEnd, span: TimeSpan) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn utc(text: &str) -> DateTime<Utc> {

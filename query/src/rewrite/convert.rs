@@ -112,14 +112,14 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
-/// The first column that is not part of the schema of this build.
+/// Returns the first column that is not part of the schema of this build.
 fn unknown_column(schema: &Schema) -> Option<&str> {
     let names = schema.fields().iter().map(|f| f.name().as_str());
     let mut unknown = names.filter(|name| columns::index(name).is_none());
     unknown.find(|name| *name != RECORDING)
 }
 
-/// The file that is written. It appears under its name when it is complete.
+/// The file that is written. The file appears under its name when it is complete.
 enum ConversionTarget {
     Parquet(Box<ArrowWriter<AnswerWriter>>, SchemaRef),
     Sqlite {

@@ -87,7 +87,8 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     Ok(())
 }
 
-/// The metadata of the completed recording: the pairs from its start, and those that are computed from the rows.
+/// Returns the metadata of the completed recording: the pairs from its start, and those that are computed from the
+/// rows.
 async fn key_value_pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
     let events =
         "select count(*), cast(min(time) as bigint), cast(max(time) as bigint) from events";

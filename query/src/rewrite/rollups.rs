@@ -73,7 +73,7 @@ pub(crate) async fn write_rollups(
     Ok(footer_entry(&places)?)
 }
 
-/// The rows of a rollup, and its slice; `None`: there would be more than `max_rows`.
+/// Computes the rows of a rollup, and chooses its slice; `None`: there would be more than `max_rows`.
 async fn smallest(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
@@ -94,7 +94,7 @@ async fn smallest(
     Ok(None)
 }
 
-/// The rows of a rollup; `None`: they need too much memory.
+/// Computes the rows of a rollup; `None`: they need too much memory.
 async fn rows(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
@@ -144,7 +144,7 @@ async fn rows(
     Ok(Some(concat_batches(&schema, &batches)?))
 }
 
-/// A key column, as an expression over events.
+/// Returns a key column, as an expression over events.
 fn key(facet: Facet, column: &str, slice: i64) -> Expr {
     match (facet, column) {
         (Facet::Slice, _) => {
@@ -164,7 +164,7 @@ fn key(facet: Facet, column: &str, slice: i64) -> Expr {
     }
 }
 
-/// A statistic of the values of a column.
+/// Returns a statistic of the values of a column.
 fn statistic(column: &str, stat: Stat) -> Expr {
     let column = col(column);
     match stat {

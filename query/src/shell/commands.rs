@@ -11,7 +11,7 @@ use crate::shell::input::words;
 /// The description of a command in `\?`.
 #[derive(Debug)]
 pub(crate) struct CommandHelp {
-    /// With the backslash.
+    /// The name, with the backslash.
     pub(crate) name: &'static str,
     pub(crate) arguments: &'static str,
     pub(crate) about: &'static str,
@@ -62,13 +62,13 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
 #[derive(Debug, PartialEq)]
 pub(crate) enum ShellCommand {
     Describe(Option<String>),
-    /// Empty: the recordings that are open.
+    /// The recordings to open; if empty, those that are open.
     Open(Vec<PathBuf>),
-    /// `None`: the terminal.
+    /// The file for answers; `None`: the terminal.
     Output(Option<PathBuf>),
-    /// `None`: prints the format.
+    /// The new format; `None`: prints the format.
     Format(Option<AnswerFormat>),
-    /// `None`: switches to the other state, as for `Pager`.
+    /// The new state; `None`: switches to the other state, as for `Pager`.
     Timing(Option<bool>),
     Pager(Option<bool>),
     Watch(Duration),
@@ -175,7 +175,7 @@ fn parse_seconds(word: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -110,7 +110,7 @@ pub(crate) fn completions(head: &str, ready: &[&str], words: &CompletionWords) -
     found
 }
 
-/// The words that begin with `prefix`, in any case; in upper case if the prefix is.
+/// Returns the words that begin with `prefix`, in any case; in upper case if the prefix is.
 fn with_prefix<'a>(prefix: &str, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let is_upper =
         prefix.chars().any(char::is_uppercase) && !prefix.chars().any(char::is_lowercase);
@@ -128,7 +128,7 @@ fn with_prefix<'a>(prefix: &str, words: impl IntoIterator<Item = &'a str>) -> Ve
     matching.map(cased).collect()
 }
 
-/// Completions in a command or a ready question, which consist of words.
+/// Completes a command or a ready question, which consist of words.
 fn in_command(line: &str, ready: &[&str], words: &CompletionWords) -> Completions {
     let start = line.rfind([' ', ',']).map_or(0, |at| at + 1);
     let written = &line[start..];
@@ -214,7 +214,7 @@ fn in_sql(sql: &str, ready: &[&str], words: &CompletionWords) -> Completions {
     }
 }
 
-/// Completions in a quoted text: the values of the column that the text is compared with.
+/// Completes a quoted text with the values of the column that the text is compared with.
 fn in_text(written: &str, start: usize, before: &[&Token], words: &CompletionWords) -> Completions {
     let mut found = Completions {
         start,
@@ -250,7 +250,7 @@ fn in_text(written: &str, start: usize, before: &[&Token], words: &CompletionWor
     found
 }
 
-/// Completions of a name or a keyword.
+/// Completes a name or a keyword.
 fn names(
     written: &str,
     sql: &str,
@@ -298,7 +298,7 @@ fn names(
     offered
 }
 
-/// The columns of the tables that a statement names, or of all tables if there are none.
+/// Returns the columns of the tables that a statement names, or of all tables if there are none.
 fn columns<'a>(sql: &str, tables: &'a [TableColumns]) -> Vec<&'a str> {
     let tokens = tokens(sql);
     let is_named = |table: &str| tokens.iter().any(|token| token.is(table));

@@ -22,7 +22,7 @@ const BLUE: &str = "\x1b[1;34m";
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The helper of the line editor.
+/// Completion, hints, highlighting and validation for the line editor.
 pub(crate) struct LineHelper {
     pub(crate) words: CompletionWords,
     /// The words that begin a line without SQL.
@@ -41,7 +41,7 @@ impl LineHelper {
         }
     }
 
-    /// Whether a word begins a line without SQL.
+    /// Returns whether a word begins a line without SQL.
     pub(crate) fn is_ready(&self, word: &str) -> bool {
         self.ready.contains(&word)
     }
@@ -110,7 +110,7 @@ impl Hinter for LineHelper {
     }
 }
 
-/// The arguments of a command, or of a function of this program, if none is written yet.
+/// Returns the arguments of a command, or of a function of this program, if none is written yet.
 fn usage(line: &str) -> Option<&'static str> {
     if line.starts_with('\\') {
         let command = line.strip_suffix(' ')?;
@@ -173,7 +173,7 @@ fn coloured(sql: &str) -> String {
 }
 
 impl Validator for LineHelper {
-    /// Enter ends complete input, and adds a line to an incomplete statement.
+    /// Ends complete input at Enter, and adds a line to an incomplete statement.
     fn validate(&self, ctx: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
         let (_, rest) = items(ctx.input(), |word| self.is_ready(word));
         Ok(match rest.is_empty() {

@@ -55,7 +55,7 @@ fn warn_unusable(path: &Path, reason: &str) {
     ));
 }
 
-/// `ctrace/query_history` in the state directory of the XDG Base Directory Specification.
+/// Returns `ctrace/query_history` in the state directory of the XDG Base Directory Specification.
 fn history_path() -> Option<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)

@@ -44,7 +44,7 @@ pub(crate) fn items(input: &str, is_ready: impl Fn(&str) -> bool) -> (Vec<InputI
     (items, "")
 }
 
-/// Whether the text is a single word that begins no statement, probably a misspelt ready question.
+/// Returns whether the text is a single word that begins no statement, probably a misspelt ready question.
 fn is_lone_word(text: &str) -> bool {
     let word = text.trim_end().trim_end_matches(';').trim_end();
     let is_name = word.starts_with(char::is_alphabetic) && first_word(word) == word;
@@ -60,7 +60,7 @@ const STATEMENT_KEYWORDS: &[&str] = &[
     "update", "delete", "drop", "alter", "set", "copy",
 ];
 
-/// The first word of a line.
+/// Returns the first word of a line.
 pub(crate) fn first_word(line: &str) -> &str {
     let is_word_char = |c: char| c.is_alphanumeric() || c == '_';
     let line = line.trim_start();

@@ -32,12 +32,12 @@ pub(crate) struct Token<'a> {
 }
 
 impl Token<'_> {
-    /// Whether the token is neither space nor comment.
+    /// Returns whether the token is neither space nor comment.
     pub(crate) fn is_significant(&self) -> bool {
         !matches!(self.kind, TokenKind::Space | TokenKind::Comment { .. })
     }
 
-    /// Whether the token is `word`, in any case.
+    /// Returns whether the token is `word`, in any case.
     pub(crate) fn is(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
@@ -56,7 +56,7 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The kind and the length in bytes of the first token of `rest`, which begins with `first`.
+/// Returns the kind and the length in bytes of the first token of `rest`, which begins with `first`.
 fn token(rest: &str, first: char) -> (TokenKind, usize) {
     let run_of = |is_part: fn(char) -> bool| rest.find(|c| !is_part(c)).unwrap_or(rest.len());
     match first {

@@ -43,7 +43,7 @@ const OTHER_WORDS: &[&str] = &[
     "seccomp", "report", "describe", "convert", "recover", "help", "quit", "exit",
 ];
 
-/// Whether stdin and stdout are a terminal, so that the user can type.
+/// Returns whether stdin and stdout are a terminal, so that the user can type.
 pub(crate) fn is_wanted() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }
@@ -279,7 +279,7 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
-    /// The engine for a query with other recordings, or without rollups.
+    /// Returns the engine for a query with other recordings, or without rollups.
     fn other_engine(&self, options: &AnswerOptions) -> Option<Engine> {
         match options.recordings.is_empty() {
             true if options.no_rollups => Some(self.engine.reopened().without_rollups()),
@@ -407,7 +407,7 @@ fn print_switch(name: &str, on: bool) -> anyhow::Result<()> {
     AnswerDestination::Stdout.print(&format!("{name} is {state}."))
 }
 
-/// The words that begin a line without SQL.
+/// Returns the words that begin a line without SQL.
 fn ready_words() -> Vec<&'static str> {
     let questions = QUESTIONS.iter().map(|question| question.name);
     questions.chain(OTHER_WORDS.iter().copied()).collect()

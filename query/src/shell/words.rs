@@ -1,4 +1,4 @@
-//! The completion words that come from recordings. They are read in the background. Only words without control characters are
+//! The completion words that come from recordings, read in the background. Only words without control characters are
 //! offered, because a recording may come from an untrusted source.
 
 use std::cell::OnceCell;
@@ -40,7 +40,7 @@ pub(crate) struct CompletionWords {
     /// The names of the SQL functions, sorted.
     pub(crate) functions: Vec<String>,
     tables: PendingRead<Vec<TableColumns>>,
-    /// Read on first use, because that takes long for a large recording.
+    /// The containers and calls, read on first use, because that takes long for a large recording.
     values: OnceCell<PendingRead<ColumnValues>>,
 }
 
@@ -58,12 +58,12 @@ impl CompletionWords {
         }
     }
 
-    /// The tables and their columns; empty if reading takes too long.
+    /// Returns the tables and their columns; empty if reading takes too long.
     pub(crate) fn tables(&self) -> Arc<Vec<TableColumns>> {
         self.wait(&self.tables)
     }
 
-    /// The containers and calls; empty if reading takes too long.
+    /// Returns the containers and calls; empty if reading takes too long.
     pub(crate) fn values(&self) -> Arc<ColumnValues> {
         // An engine of its own, because an engine plans one statement at a time.
         let engine = self.engine.reopened();
@@ -114,7 +114,7 @@ async fn values(engine: &Engine) -> Result<ColumnValues, QueryError> {
     })
 }
 
-/// The distinct texts of a column, sorted.
+/// Returns the distinct texts of a column, sorted.
 fn distinct(batches: &[RecordBatch], column: usize) -> Vec<String> {
     let columns = batches.iter().map(|batch| batch.column(column));
     let texts = columns.filter_map(|column| cast(column, &DataType::Utf8).ok());
@@ -132,7 +132,7 @@ fn distinct(batches: &[RecordBatch], column: usize) -> Vec<String> {
     found
 }
 
-/// Whether a text has no control characters.
+/// Returns whether a text has no control characters.
 pub(crate) fn is_safe(text: &str) -> bool {
     printable(text) == text
 }

@@ -1,6 +1,6 @@
 //! Errors of finding and opening recordings.
 
-/// Why a file cannot be read as a recording. Each message ends with the next step.
+/// The reason why a file cannot be read as a recording. Each message ends with the next step.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     #[error("cannot read {path}")]
@@ -45,12 +45,12 @@ pub(crate) enum SourceError {
 }
 
 impl SourceError {
-    /// Whether the file does not exist, or no longer: a file of a directory may have been removed meanwhile.
+    /// Returns whether the file does not exist, or no longer: a file of a directory may have been removed meanwhile.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Whether the file is readable, but not a recording.
+    /// Returns whether the file is readable, but not a recording.
     pub(crate) fn is_other_file(&self) -> bool {
         matches!(
             self,

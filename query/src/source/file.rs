@@ -13,7 +13,7 @@ use crate::source::error::SourceError;
 use crate::source::parquet::ParquetFile;
 use crate::source::sqlite::Database;
 
-/// One open file: a recording, or any Parquet file.
+/// An open file: a recording, or any Parquet file.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     /// The path that the user wrote.
@@ -39,8 +39,8 @@ pub(crate) fn covering(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
 }
 
 impl OpenFile {
-    /// The first and the last instant of the metadata and of the events, ns since 1970 UTC; `None`: not known without
-    /// reading the events.
+    /// Returns the first and the last instant of the metadata and of the events, ns since 1970 UTC; `None`: not known
+    /// without reading the events.
     pub(crate) fn span(&self) -> Option<(i64, i64)> {
         let number = |key| self.meta.get(key).and_then(|text| text.parse().ok());
         let metadata = number(meta::KEY_START).zip(number(meta::KEY_END));
@@ -81,8 +81,8 @@ impl OpenFile {
     }
 }
 
-/// Whether a column of a file can be read as `column`. The kind of value must be the same; the width may differ, because
-/// other programs that extract parts of recordings widen types.
+/// Returns whether a column of a file can be read as `column`. The kind of value must be the same; the width may
+/// differ, because other programs that extract parts of recordings widen types.
 fn is_compatible(ty: &DataType, column: &Column) -> bool {
     match column.ty {
         Type::Time => matches!(

@@ -44,7 +44,7 @@ pub(crate) fn missing_file(path: &Path) -> String {
     }
 }
 
-/// The sorted names of the files in a directory that have the extension of a recording.
+/// Returns the sorted names of the files in a directory that have the extension of a recording.
 fn recordings(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

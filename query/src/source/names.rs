@@ -9,7 +9,7 @@ pub(crate) const META: &str = "meta";
 /// The column with the name of the file that a row is from.
 pub(crate) const RECORDING: &str = "recording";
 
-/// The column [`RECORDING`].
+/// Returns the column [`RECORDING`].
 pub(crate) fn recording_field() -> Field {
     Field::new(RECORDING, DataType::Utf8View, false)
 }

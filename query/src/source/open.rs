@@ -26,7 +26,7 @@ use crate::source::unclosed::read_unclosed;
 /// Opens one recording.
 ///
 /// # Errors
-/// As [`open`], and the file is not a recording that this build reads.
+/// The errors of [`open`], and the file is not a recording that this build reads.
 pub(crate) async fn open_recording(
     ctx: &SessionContext,
     path: &Path,
@@ -118,7 +118,7 @@ async fn open_parquet(
     })
 }
 
-/// The key-value pairs of a footer, without those that point to places in the file.
+/// Returns the key-value pairs of a footer, without those that point to places in the file.
 fn key_value_pairs(file: &FileMetaData) -> BTreeMap<String, String> {
     let pairs = file.key_value_metadata().into_iter().flatten();
     pairs

@@ -11,10 +11,10 @@ use crate::source::error::SourceError;
 use crate::source::file::{FileContent, OpenFile, covering};
 use crate::source::find::{open_named, open_newest};
 
-/// The recordings that queries read.
+/// The open recordings, whose events form the table `events`.
 #[derive(Debug)]
 pub(crate) struct Recordings {
-    /// In the order in which they were named.
+    /// The files, in the order in which they were named.
     pub(crate) files: Vec<OpenFile>,
     /// Whether the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,
@@ -44,13 +44,13 @@ impl Recordings {
         })
     }
 
-    /// The first and the last instant, ns since 1970 UTC. `None`: not known without reading the events.
+    /// Returns the first and the last instant, ns since 1970 UTC. `None`: not known without reading the events.
     pub(crate) fn span(&self) -> Option<(i64, i64)> {
         let spans: Option<Vec<_>> = self.files.iter().map(OpenFile::span).collect();
         spans?.into_iter().reduce(covering)
     }
 
-    /// Warnings about recordings that were not closed.
+    /// Returns warnings about recordings that were not closed.
     pub(crate) fn unclosed_warnings(&self) -> impl Iterator<Item = String> {
         let is_unclosed = |file: &&OpenFile| matches!(file.content, FileContent::Unclosed(..));
         self.files.iter().filter(is_unclosed).map(|file| {
@@ -64,7 +64,7 @@ impl Recordings {
         })
     }
 
-    /// Number of recordings of counts (`ctrace-rec --mode counts`), which contain no calls.
+    /// Returns the number of recordings of counts (`ctrace-rec --mode counts`), which contain no calls.
     pub(crate) fn count_recordings(&self) -> usize {
         let has_counts = |file: &&OpenFile| {
             let filters = file.meta.get(meta::KEY_FILTERS);
@@ -75,7 +75,7 @@ impl Recordings {
         self.files.iter().filter(has_counts).count()
     }
 
-    /// The architecture of each host, as `uname -m` names it.
+    /// Returns the architecture of each host, as `uname -m` names it.
     pub(crate) fn architectures(&self) -> BTreeMap<&str, &str> {
         let hosts = self.files.iter().map(|f| f.meta.get(meta::KEY_HOST));
         let architectures = self.files.iter().map(|f| f.meta.get(meta::KEY_ARCH));
@@ -85,7 +85,8 @@ impl Recordings {
             .collect()
     }
 
-    /// Number of lost events according to the metadata; `None` if the metadata of a file does not contain it.
+    /// Returns the number of lost events according to the metadata; `None` if the metadata of a file does not contain
+    /// it.
     pub(crate) fn lost(&self) -> Option<u64> {
         self.files
             .iter()

@@ -10,7 +10,7 @@ pub(crate) struct TimeSpan {
 }
 
 impl TimeSpan {
-    /// For callers whose times are not relative to a recording.
+    /// The empty span at 1970, for callers whose times are not relative to a recording.
     pub(crate) const EPOCH: TimeSpan = TimeSpan {
         start: DateTime::UNIX_EPOCH,
         end: DateTime::UNIX_EPOCH,

@@ -70,7 +70,7 @@ fn events_schema(files: &[OpenFile]) -> SchemaRef {
 /// Returns a table of any Parquet file, or of the events of a recording.
 ///
 /// # Errors
-/// As [`events_table`].
+/// The errors of [`events_table`].
 pub(crate) fn file_table(file: OpenFile) -> Result<Arc<dyn TableProvider>> {
     let fields: Vec<Field> = file
         .schema
@@ -95,7 +95,7 @@ fn listing_table(url: ListingTableUrl, schema: SchemaRef) -> Result<Arc<dyn Tabl
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The type that a column is read as: text and binary as views into the decoded pages, which saves a copy.
+/// Returns the type that a column is read as: text and binary as views into the decoded pages, which saves a copy.
 fn view_type(ty: &DataType) -> DataType {
     match ty {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,

@@ -37,7 +37,7 @@ impl TimeComparison {
         }
     }
 
-    /// Whether the comparison is true from an instant on, or up to an instant.
+    /// Returns whether the comparison is true from an instant on, or up to an instant.
     pub(crate) fn is_ordered(self) -> bool {
         matches!(
             self.op,
@@ -56,7 +56,7 @@ impl TimeComparison {
         range
     }
 
-    /// Whether an ordered comparison is true of `time`.
+    /// Returns whether an ordered comparison is true of `time`.
     fn is_true_of(self, time: i64) -> bool {
         match self.op {
             Operator::Lt => time < self.ns,
@@ -80,7 +80,7 @@ impl TimeRange {
         end: i64::MAX,
     };
 
-    /// The time range outside which no row can pass `filters`. Rows inside may still be filtered out.
+    /// Returns the time range outside which no row can pass `filters`. Rows inside may still be filtered out.
     pub(crate) fn of_filters(filters: &[Expr]) -> TimeRange {
         let range = |comparison: Option<TimeComparison>| {
             comparison.map_or(TimeRange::ALL, TimeComparison::range)
@@ -104,7 +104,7 @@ impl TimeRange {
         }
     }
 
-    /// Whether the range overlaps a span, of which an end may be unknown.
+    /// Returns whether the range overlaps a span, of which an end may be unknown.
     pub(crate) fn overlaps(self, start: Option<i64>, end: Option<i64>) -> bool {
         start.is_none_or(|start| start <= self.end) && end.is_none_or(|end| self.start <= end)
     }
@@ -118,7 +118,7 @@ pub(crate) enum Coverage {
 }
 
 impl Coverage {
-    /// The share of the rows in `span`, which may be unknown, that passes all of some ordered comparisons.
+    /// Returns the share of the rows in `span`, which may be unknown, that passes all of some ordered comparisons.
     pub(crate) fn of_span(comparisons: &[TimeComparison], span: Option<(i64, i64)>) -> Coverage {
         let Some((start, end)) = span else {
             return match comparisons.is_empty() {

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 
-/// At least one table, each with the columns of the first.
+/// The union of at least one table, each with the columns of the first.
 #[derive(Debug)]
 pub(crate) struct UnionTable(Vec<Arc<dyn TableProvider>>);
 
@@ -37,7 +37,8 @@ impl TableProvider for UnionTable {
         TableType::Base
     }
 
-    /// A filter is exact if all tables apply it exactly. Each table gets the filters that it supports at all.
+    /// Asks all tables about each filter: a filter is exact if all of them apply it exactly. Each table gets the
+    /// filters that it supports at all.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

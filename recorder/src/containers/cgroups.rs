@@ -32,18 +32,18 @@ pub(crate) struct Hierarchies {
     pub(crate) v1: Option<V1>,
 }
 
-/// One cgroup v1 hierarchy.
+/// The cgroup v1 hierarchy in which containers are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct V1 {
     /// The controller for which the hierarchy was chosen, one of [`CONTROLLERS`].
     pub(crate) controller: String,
     /// The kernel's `cgroup_root.hierarchy_id`, from `/proc/cgroups`.
     pub(crate) hierarchy_id: u32,
-    /// The mount point.
+    /// The mount point of the hierarchy.
     pub(crate) mount: PathBuf,
 }
 
-/// One cgroup.
+/// A cgroup of one of the [`Hierarchies`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup {
     /// Whether the cgroup is in the v1 hierarchy.

@@ -1,6 +1,6 @@
 //! Classifies cgroups by their path alone.
 //!
-//! The path is read from the root down. Its first component that names a container decides: all cgroups below belong to
+//! The path is read from the root down. The first component that names a container decides: all cgroups below belong to
 //! that container. `classify/tests.rs` lists the paths of every known runtime.
 
 use crate::containers::runtime::Runtime;
@@ -108,7 +108,7 @@ fn component<'a>(before: &[&str], part: &'a str) -> Component<'a> {
         return found;
     }
     let kubernetes = before.iter().any(|p| p.starts_with("kubepods"));
-    // A pod of podman also has 64 hex digits. Its containers are below the pod.
+    // A pod of podman also has 64 hex digits. The containers of a pod are below it.
     let podman_pod = before.last() == Some(&"libpod_parent") && (is_id(part) || part == "conmon");
     if podman_pod
         || UNITS.iter().any(|u| part.ends_with(u))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A container runtime. Its text is the value of the column `runtime`.
+/// A container runtime, whose text is the value of the column `runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Runtime {
     /// Docker Engine, including rootless Docker and Docker under Kubernetes.

@@ -154,7 +154,7 @@ impl DumpWriter {
     fn write_rows(&mut self, rows: &SingleRows) -> Result<()> {
         if rows.rows() > 0 {
             self.sink.write(rows)?;
-            // Their times are older than the start of the dump.
+            // The times of these rows are older than the start of the dump.
             self.summary.count(rows, false);
         }
         Ok(())

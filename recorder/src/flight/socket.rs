@@ -107,10 +107,10 @@ pub(crate) fn request_dump(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> 
     };
     let name = SocketAddr::from_abstract_name(format!("{NAME_PREFIX}{pid}"))?;
     let stream = UnixStream::connect_addr(&name)
-        .with_context(|| format!("the process {pid} is no recorder with a ring"))?;
+        .with_context(|| format!("process {pid} is not a recorder with a ring"))?;
     let (uid, process) = peer(&stream)?;
     if process != pid || !is_trusted(uid) {
-        bail!("the process {pid} is no recorder of root or of this user");
+        bail!("process {pid} is not a recorder of root or of this user");
     }
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line.context("the recorder does not answer")?)? {
@@ -161,7 +161,7 @@ fn only_recorder(running: &[u32]) -> Result<u32> {
 
 /// Returns the process ids of all recorders that accept requests of this user.
 fn running_recorders() -> Result<Vec<u32>> {
-    // proc_pid_net(5): the name is the last field. Its `@` stands for the null byte of an abstract name.
+    // proc_pid_net(5): the name is the last field. The `@` of a name stands for the null byte of an abstract name.
     let sockets = fs::read_to_string("/proc/net/unix").context("cannot read /proc/net/unix")?;
     let names = sockets.lines().filter_map(|line| line.rsplit(' ').next());
     let pids = names.filter_map(|name| {

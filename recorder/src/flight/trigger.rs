@@ -35,11 +35,11 @@ pub(crate) struct Trigger {
 /// The rows of the virtual table.
 #[derive(Default)]
 struct TableRows {
-    /// One bit per column: whether the last prepared statement uses the column. The last bit stands for all columns
+    /// A bit for each column: whether the last prepared statement uses the column. The last bit stands for all columns
     /// from 63 on.
     used_columns: u64,
     rows: usize,
-    /// For each column, the end of each run of a value, and the values; both empty if the column is not used.
+    /// The end of each run of a value and the values, for each column; both empty if the column is not used.
     columns: Vec<(Vec<usize>, Vec<Option<Value>>)>,
 }
 

@@ -50,8 +50,8 @@ pub(super) fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<
     })
 }
 
-/// Whether the container of a `struct count_key` or `struct loss_key` is no longer in `cgroups`. The host, cgroup 0, is
-/// never removed.
+/// Returns whether the container of a `struct count_key` or `struct loss_key` is no longer in `cgroups`. The host,
+/// cgroup 0, is never removed.
 pub(super) fn is_removed(key: &[u8], cgroups: &impl MapCore) -> bool {
     let Some(cgroup) = key.first_chunk::<8>().filter(|cgroup| **cgroup != [0; 8]) else {
         return false;

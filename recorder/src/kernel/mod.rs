@@ -348,7 +348,7 @@ fn set_comms(skel: &CtraceSkel<'_>, comms: &BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// Messages of libbpf. Their end, with the verifier's reasons, becomes part of the error if the load fails.
+/// Messages of libbpf. The end of the messages, with the verifier's reasons, becomes part of the error if the load fails.
 static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn save_message(_: PrintLevel, message: String) {
@@ -357,7 +357,7 @@ fn save_message(_: PrintLevel, message: String) {
     }
 }
 
-/// The last 12 lines of libbpf's messages, indented.
+/// Returns the last 12 lines of libbpf's messages, indented.
 fn last_messages() -> String {
     let Ok(messages) = MESSAGES.lock() else {
         return String::new();

@@ -62,7 +62,7 @@ fn call_plan(spec: &Spec, compat: bool, is_wanted: bool) -> plan {
     plan
 }
 
-/// The number of an argument in a plan: counted from 1, and 0 for none.
+/// Returns the number of an argument in a plan: counted from 1, and 0 for none.
 fn number(index: Option<usize>) -> u8 {
     index.map_or(0, |i| i as u8 + 1)
 }
@@ -124,7 +124,7 @@ fn set_structs(plan: &mut plan, spec: &Spec, compat: bool) {
     }
 }
 
-/// The `PLAN_*` flags of a plan whose arguments are set.
+/// Returns the `PLAN_*` flags of a plan whose arguments are set.
 fn flags(plan: &plan, spec: &Spec, is_wanted: bool) -> u8 {
     let is_one_of = |names: &[&str]| names.contains(&spec.name);
     // exec(2) replaces the registers by those of the new program, sigreturn(2) by those that a signal saved.
@@ -152,7 +152,7 @@ fn flags(plan: &plan, spec: &Spec, is_wanted: bool) -> u8 {
     .fold(0, |flags, (flag, _)| flags | flag.0 as u8)
 }
 
-/// The slots of user memory that are read at the entry of a call.
+/// Returns the slots of user memory that are read at the entry of a call.
 fn slots(plan: &plan) -> u8 {
     let has_address = ADDRESS_AT_ENTRY.contains(&addr_how(plan.addr_how.into()));
     [
@@ -182,7 +182,7 @@ const ADDRESS_AT_RETURN: [addr_how; 3] = [
     addr_how::ADDR_MMSG_OUT,
 ];
 
-/// The rank by which a call is dropped when a ring fills up.
+/// Returns the rank by which a call is dropped when a ring fills up.
 fn rank_of(spec: &Spec) -> rank {
     match (spec.name, spec.class) {
         ("execve" | "execveat" | "connect", _) => rank::RANK_LAST,

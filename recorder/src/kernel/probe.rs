@@ -20,7 +20,7 @@ const OLDEST: (u32, u32) = (5, 10);
 /// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
 const PREEMPTIBLE: (u32, u32) = (6, 19);
 
-/// The effective capabilities of this process, as bits: `CapEff` of /proc/self/status, proc(5).
+/// Returns the effective capabilities of this process, as bits: `CapEff` of /proc/self/status, proc(5).
 fn effective_capabilities() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -34,7 +34,7 @@ fn kernel_release() -> String {
     name.release().to_string_lossy().into_owned()
 }
 
-/// Major and minor version of the running kernel.
+/// Returns the major and minor version of the running kernel.
 fn kernel_version() -> (u32, u32) {
     let release = kernel_release();
     let mut numbers = release
@@ -91,23 +91,23 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Whether the kernel has `bpf_rdonly_cast`, Linux 6.2. The environment variable `CTRACE_NO_CAST`, if set, denies it,
-/// so that the path of older kernels can be debugged on a newer one.
+/// Returns whether the kernel has `bpf_rdonly_cast`, Linux 6.2. The environment variable `CTRACE_NO_CAST`, if set,
+/// denies it, so that the path of older kernels can be debugged on a newer one.
 pub(super) fn can_cast(btf: &Btf<'_>) -> bool {
     let has = btf.type_by_name::<Func<'_>>("bpf_rdonly_cast").is_some();
     has && std::env::var_os("CTRACE_NO_CAST").is_none()
 }
 
-/// Whether the kernel has the helper `bpf_loop`, Linux 5.17, and all else that the usual programs need; otherwise the
-/// legacy programs are loaded. The environment variable `CTRACE_LEGACY`, if set, forces the legacy programs for
-/// debugging.
+/// Returns whether the kernel has the helper `bpf_loop`, Linux 5.17, and all else that the usual programs need;
+/// otherwise the legacy programs are loaded. The environment variable `CTRACE_LEGACY`, if set, forces the legacy
+/// programs for debugging.
 pub(super) fn has_loop(btf: &Btf<'_>) -> bool {
     let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
     let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
     has && std::env::var_os("CTRACE_LEGACY").is_none()
 }
 
-/// Whether the kernel runs the programs with preemption on.
+/// Returns whether the kernel runs the programs with preemption on.
 pub(super) fn is_preemptible(btf: &Btf<'_>) -> bool {
     let disable = btf.type_by_name::<Func<'_>>("bpf_preempt_disable");
     kernel_version() >= PREEMPTIBLE && disable.is_some()

@@ -90,7 +90,7 @@ fn create_map(bytes: usize) -> Result<MapHandle> {
     .context("the kernel has no memory for a ring")
 }
 
-/// The part of a ring that records of other ranks than `RANK_LAST` may fill.
+/// Returns the part of a ring that records of other ranks than `RANK_LAST` may fill.
 pub(super) fn usual_bytes(ring_bytes: usize) -> usize {
     let reserve = (ring_bytes / RESERVE_DIVISOR).max(SMALLEST_RESERVE_BYTES);
     ring_bytes - reserve.min(ring_bytes / LARGEST_RESERVE_DIVISOR)
@@ -272,7 +272,7 @@ fn map_at(map: &MapHandle, access: i32, from: usize, bytes: usize) -> Result<*mu
     Ok(address)
 }
 
-/// Bytes that a record of `bytes` bytes occupies in the ring.
+/// Returns the number of bytes that a record of `bytes` bytes occupies in the ring.
 fn record_span(bytes: usize) -> u64 {
     (bytes as u64 + HEADER_BYTES).next_multiple_of(8)
 }

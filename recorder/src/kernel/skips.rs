@@ -8,21 +8,21 @@ use crate::kernel::probe::skipped;
 use crate::wire::types::miss;
 
 impl Kernel {
-    /// Whether entries of calls have been missed since the previous query. If so, a return without an entry does not
-    /// prove that seccomp refused the call.
+    /// Returns whether entries of calls have been missed since the previous query. If so, a return without an entry
+    /// does not prove that seccomp refused the call.
     pub(crate) fn entries_missed(&mut self) -> bool {
         let missed = skipped([self.skel.progs.on_sys_enter.as_fd()]);
         std::mem::replace(&mut self.skips.entries_missed, missed) < missed
     }
 
-    /// Whether the kernel has skipped any program since the previous query.
+    /// Returns whether the kernel has skipped any program since the previous query.
     pub(crate) fn programs_skipped(&mut self) -> bool {
         let skipped = self.skipped();
         std::mem::replace(&mut self.skips.skipped, skipped) < skipped
     }
 
-    /// The number of events that left no trace because programs were skipped: an upper bound, because filters might
-    /// have excluded some of these events.
+    /// Returns the number of events that left no trace because programs were skipped: an upper bound, because filters
+    /// might have excluded some of these events.
     ///
     /// A call is recorded if its entry or its return was seen. A skipped return is detected at the thread's next call
     /// (`MISS_RETURN`) if the entry was seen; all other skipped returns, and those not detected yet, count as missing.

@@ -1,5 +1,5 @@
-//! The tracepoints of io_uring. Their names and arguments differ between kernel versions, and they are missing if the
-//! kernel is built without io_uring.
+//! The tracepoints of io_uring, whose names and arguments differ between kernel versions. A kernel that is built without
+//! io_uring lacks them.
 
 use std::os::fd::AsFd;
 
@@ -25,7 +25,7 @@ pub(super) struct Tracepoints {
     pub(super) has_cqe: bool,
 }
 
-/// The number of a tracepoint's arguments. None: this kernel does not have the tracepoint.
+/// Returns the number of a tracepoint's arguments. `None`: this kernel does not have the tracepoint.
 fn arguments(btf: &Btf<'_>, name: &str) -> Option<usize> {
     // BTF describes each tracepoint as a function whose first argument is the attached program's data.
     let typedef: Typedef<'_> = btf.type_by_name(&format!("btf_trace_{name}"))?;
@@ -49,7 +49,7 @@ impl Tracepoints {
         }
     }
 
-    /// Whether this kernel has the tracepoints that a record of a request needs.
+    /// Returns whether this kernel has the tracepoints that a record of a request needs.
     fn can_record(self) -> bool {
         self.complete && (self.submit_req || self.submit_sqe)
     }
@@ -108,7 +108,7 @@ impl Tracepoints {
         Ok(())
     }
 
-    /// The number of submitted requests that no program has seen.
+    /// Returns the number of submitted requests that no program has seen.
     pub(super) fn unseen(self, skel: &CtraceSkel<'_>) -> u64 {
         let submit = match self.submit_req {
             true => &skel.progs.on_uring_submit_req,

@@ -146,8 +146,8 @@ impl Memory {
         self.shared_bytes / 32
     }
 
-    /// Returns the share of io_uring requests in flight. It is unlimited for a replay, which must remember requests for
-    /// at least as long as the original recorder did.
+    /// Returns the share of io_uring requests in flight. The share is unlimited for a replay, which must remember
+    /// requests for at least as long as the original recorder did.
     pub(crate) fn requests_bytes(self) -> usize {
         match self.watched {
             true => self.shared_bytes / 32,

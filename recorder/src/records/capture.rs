@@ -24,10 +24,10 @@ use crate::records::note::Note;
 const MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// A longer frame ends the capture: its length is damaged.
 const LARGEST_FRAME_BYTES: u32 = 256 << 20;
-/// At most this much is allocated for a frame before its payload is read.
+/// The most that is allocated for a frame before its payload is read.
 const LARGEST_PREALLOCATION_BYTES: u32 = 16 << 20;
 
-/// One frame of a capture after its header.
+/// A frame of a capture after its header.
 #[derive(Debug)]
 pub(crate) enum CaptureFrame {
     /// The CPU, and framed records of its ring.

@@ -286,7 +286,7 @@ pub(crate) fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((flags, u64_at(bytes, offset_of!(data_flags, mode))?))
 }
 
-/// The bytes before the first NUL, or all bytes if there is none.
+/// Returns the bytes before the first NUL, or all bytes if there is none.
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|b| *b == 0).next().unwrap_or_default()
 }

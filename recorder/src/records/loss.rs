@@ -37,7 +37,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// The `action` of gap rows with this cause.
+    /// Returns the `action` of gap rows with this cause.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Cause::Ring => "ring full",

@@ -16,7 +16,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A capture may come from a stranger: nothing of it may drive a terminal.
+    /// Escapes control characters, because a capture from an untrusted source must not control a terminal.
     pub(crate) fn escape_controls(&mut self) {
         for text in [
             &mut self.host,

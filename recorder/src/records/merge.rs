@@ -8,7 +8,7 @@ use crate::records::decode;
 
 /// The records of one CPU in order of time.
 pub(crate) trait Source {
-    /// The first unread record.
+    /// Returns the first unread record.
     fn peek(&self) -> Option<&[u8]>;
 
     /// Skips the first unread record.
@@ -18,7 +18,7 @@ pub(crate) trait Source {
     fn release(&mut self);
 }
 
-/// Time of the first unread record; 0 if the record is too short to have a time.
+/// Returns the time of the first unread record; 0 if the record is too short to have a time.
 fn time(source: &impl Source) -> Option<u64> {
     source
         .peek()
@@ -69,7 +69,7 @@ impl Source for FramedRecords {
     }
 }
 
-/// Time of the earliest unread record of all sources.
+/// Returns the time of the earliest unread record of all sources.
 pub(crate) fn oldest(sources: &[impl Source]) -> Option<u64> {
     sources.iter().filter_map(time).min()
 }

@@ -12,15 +12,15 @@ use crate::records::loss::{Cause, Loss, Misses};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FactSource {
-    /// In the scan of existing cgroups, before the recording began.
+    /// The scan of existing cgroups, before the recording began.
     Found,
-    /// From a cgroup record. A replay applies the fact when it reads that record.
+    /// A cgroup record. A replay applies the fact when it reads that record.
     Record,
-    /// Without a record of its own, about a cgroup that was known before.
+    /// A decision without a record of its own, about a cgroup that was known before.
     Late,
 }
 
-/// One input of the pipeline. Times are CLOCK_BOOTTIME in ns, except `wall_ns`.
+/// An input of the pipeline. Times are CLOCK_BOOTTIME in ns, except `wall_ns`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Note {

@@ -101,13 +101,13 @@ impl Page<'_> {
         let missed = progress.missed.iter().map(|(part, n)| (part.as_str(), n));
         self.counters(
             "ctrace_missed",
-            "Parts of events that could not be recorded, by what",
+            "Parts of events that could not be recorded",
             "part",
             missed,
         )?;
         self.gauge(
             "ctrace_containers",
-            "Containers that are there",
+            "Running containers",
             progress.containers as i64,
         )?;
         self.counter(
@@ -117,30 +117,26 @@ impl Page<'_> {
         )?;
         self.gauge(
             "ctrace_disk_full",
-            "1: what is recorded waits in memory, for the disk is full",
+            "1 if the disk is full and events wait in memory",
             i64::from(progress.spilled_bytes.is_some()),
         )?;
         self.gauge(
             "ctrace_waiting_bytes",
-            "Memory of what waits until there is room on the disk",
+            "Memory of the events that wait for space on the disk",
             progress.spilled_bytes.unwrap_or(0) as i64,
         )?;
         if let Some(ring) = progress.ring {
             self.gauge("ctrace_ring_bytes", "Memory of the ring", ring.bytes as i64)?;
             self.gauge(
                 "ctrace_ring_seconds",
-                "From the oldest event in the ring to the newest",
+                "Time from the oldest event in the ring to the newest",
                 ring.reach.as_secs_f64(),
             )?;
-            self.counter(
-                "ctrace_dumps",
-                "Times that the ring was written out",
-                ring.dumps,
-            )?;
+            self.counter("ctrace_dumps", "Dumps of the ring", ring.dumps)?;
         }
         self.gauge(
             "ctrace_lag_seconds",
-            "Age of the oldest event when it was taken from the kernel, at most, in the last moment",
+            "Longest time that an event waited in the kernel's rings since the last report",
             progress.lag.as_secs_f64(),
         )
     }
@@ -161,9 +157,12 @@ impl Page<'_> {
             )?;
         }
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        let encoder =
-            self.0
-                .encode_descriptor("ctrace_build", "What records", None, build.metric_type())?;
+        let encoder = self.0.encode_descriptor(
+            "ctrace_build",
+            "Version of the recorder",
+            None,
+            build.metric_type(),
+        )?;
         build.encode(encoder)
     }
 

@@ -40,13 +40,13 @@ pub(crate) fn warn(summary: &Summary) {
     }
     if threads > 0 {
         eprintln!(
-            "warning: {} threads or cgroups could not be watched for want of kernel memory",
+            "warning: {} threads or cgroups could not be watched because the kernel had no memory",
             count(threads)
         );
     }
     if missed("programs") > 0 {
         eprintln!(
-            "warning: {} times the kernel did not run a program: so many calls have no duration, or no result",
+            "warning: the kernel skipped a BPF program {} times: as many calls have no duration or no result",
             count(missed("programs"))
         );
     }
@@ -73,7 +73,7 @@ fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, reason: &str) {
         .map(|(class, n)| format!("{class} {}", count(**n)))
         .collect();
     eprintln!(
-        "warning: {} events were lost {reason} ({}); the recording says when",
+        "warning: {} events were lost {reason} ({}); `ctrace-query gaps` shows the times",
         count(total),
         by_class.join(", ")
     );

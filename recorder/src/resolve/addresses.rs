@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ctrace_schema::text::escape;
 
-/// One end of a socket.
+/// An end of a socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Address {
     /// Address family, `AF_*`.

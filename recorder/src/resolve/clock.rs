@@ -8,7 +8,7 @@ const JITTER_NS: u64 = 1_000;
 /// A larger difference between two readings means that the wall clock was set: slewing cannot cause it.
 const STEP_NS: u64 = 1_000_000;
 
-/// One reading of both clocks.
+/// A reading of both clocks.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
     boot_ns: u64,
@@ -38,7 +38,7 @@ impl Clock {
         self.latest = latest;
     }
 
-    /// Boot time of the latest reading, ns.
+    /// Returns the boot time of the latest reading, ns.
     pub(crate) fn boot(&self) -> u64 {
         self.latest.boot_ns
     }

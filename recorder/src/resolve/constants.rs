@@ -1,6 +1,6 @@
 //! Names of the kernel's constants for sockets and filesystems.
 
-/// The name of an address family: `AF_*` of linux/socket.h.
+/// Returns the name of an address family: `AF_*` of linux/socket.h.
 pub(super) fn family(family: u16) -> Option<&'static str> {
     Some(match family {
         1 => "unix",
@@ -26,8 +26,8 @@ pub(super) fn family(family: u16) -> Option<&'static str> {
     })
 }
 
-/// The value of the column `protocol`: `IPPROTO_*` (in.h) for IP, `NETLINK_*` (netlink.h) for netlink, and the socket's
-/// type, `SOCK_*` (net.h), for all other families.
+/// Returns the value of the column `protocol`: `IPPROTO_*` (in.h) for IP, `NETLINK_*` (netlink.h) for netlink, and the
+/// socket's type, `SOCK_*` (net.h), for all other families.
 pub(super) fn protocol(family: u16, ty: u16, protocol: u16) -> Option<&'static str> {
     match family {
         2 | 10 => Some(match protocol {

@@ -58,12 +58,12 @@ impl<T> Definitions<T> {
         Some(value)
     }
 
-    /// The definition of `key`. Key 0 never has one.
+    /// Returns the definition of `key`. Key 0 never has one.
     pub(super) fn get(&mut self, key: u64) -> Option<&T> {
         self.get_mut(key).map(|value| &*value)
     }
 
-    /// The definition of `key`. Key 0 never has one.
+    /// Returns the definition of `key`. Key 0 never has one.
     pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
         if !self.old.is_empty()
             && let Some(entry) = self.old.remove(&key)
@@ -73,7 +73,7 @@ impl<T> Definitions<T> {
         self.young.get_mut(&key).map(|(value, _)| value)
     }
 
-    /// Whether [`Definitions::age`] is due.
+    /// Returns whether [`Definitions::age`] is due.
     pub(super) fn is_full(&self) -> bool {
         self.young_bytes >= self.max_young_bytes
     }

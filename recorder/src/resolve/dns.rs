@@ -92,7 +92,7 @@ impl ResolvedNames {
         }
     }
 
-    /// The name under which a container learnt an address, if the answer still applies at `wall_ns`.
+    /// Returns the name under which a container learnt an address, if the answer still applies at `wall_ns`.
     pub(super) fn name(&self, container: u32, address: &str, wall_ns: i64) -> Option<&Arc<str>> {
         if self.young.is_empty() && self.old.is_empty() {
             return None;
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// An answer for `www.example.com`, an alias of `w.example.net` with two addresses, and an address of an unrelated
-    /// name.
+    /// Creates an answer for `www.example.com`, an alias of `w.example.net` with two addresses, and an address of an
+    /// unrelated name.
     fn answer() -> Vec<u8> {
         let mut m = vec![0x12, 0x34, 0x81, 0x80, 0, 1, 0, 4, 0, 0, 0, 0];
         m.extend(b"\x03wWw\x07example\x03com\0\0\x01\0\x01");

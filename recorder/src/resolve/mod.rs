@@ -1,7 +1,7 @@
 //! Turns records into rows: adds the thread, its container, and the file or peer of each call.
 //!
 //! [`Resolver`] stores the kernel side's definitions (threads by id, files and sockets by key) and the data announced
-//! for calls in progress. It does not use libbpf: a replay runs the same code.
+//! for calls in progress. This module does not use libbpf: a replay runs the same code.
 
 mod addresses;
 mod announced;
@@ -133,8 +133,8 @@ impl Resolver {
         }
     }
 
-    /// Whether any definitions have reached their memory limit, so that [`Resolver::forget`] is due, and whether those
-    /// of threads have.
+    /// Returns whether any definitions have reached their memory limit, so that [`Resolver::forget`] is due, and
+    /// whether those of threads have.
     pub(crate) fn is_full(&self) -> (bool, bool) {
         let threads = self.threads.is_full();
         let any = threads || self.files.is_full() || self.sockets.is_full();
@@ -373,7 +373,8 @@ impl Resolver {
         self.batch.rows.push(row);
     }
 
-    /// The index in the batch of the file or socket with `key`, the object of `row`. NONE: `key` has no definition.
+    /// Returns the index in the batch of the file or socket with `key`, the object of `row`. `NONE`: `key` has no
+    /// definition.
     fn object(&mut self, key: u64, row: &Row) -> u32 {
         let (batch, generation) = (&mut self.batch, self.generation);
         if key == 0 {
@@ -418,7 +419,7 @@ impl Resolver {
         std::mem::swap(&mut thread.pending, announced);
     }
 
-    /// Whether the process ends with this thread; true only once for each process.
+    /// Returns whether the process ends with this thread; true only once for each process.
     fn ends_process(&mut self, head: Head) -> bool {
         if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 {
             return false;

@@ -6,8 +6,8 @@ use ctrace_schema::text::escape;
 
 use crate::resolve::constants::magic;
 
-/// The path of a file whose components `names` are NUL-separated with the last component first, or for a file without a
-/// path the text that /proc/PID/fd shows.
+/// Returns the path of a file whose components `names` are NUL-separated with the last component first, or for a file
+/// without a path the text that /proc/PID/fd shows.
 pub(super) fn file_text(names: &[u8], magic: u32, inode: u64) -> String {
     let names = names.strip_suffix(b"\0").unwrap_or(names);
     let mut out = String::new();

@@ -160,8 +160,8 @@ impl Registry {
         }
     }
 
-    /// Counts the `events` of a batch that is sent to the encoder while `index` is undecided. They count as the host's
-    /// and, unless the host is recorded, are left out.
+    /// Counts the `events` of a batch that is sent to the encoder while `index` is undecided. Such events count as the
+    /// host's and, unless the host is recorded, are left out.
     pub(crate) fn count_left_out(&mut self, index: u32, events: u64) {
         let is_undecided = matches!(
             self.states.get(index as usize),
@@ -181,12 +181,12 @@ impl Registry {
         events.unwrap_or(0)
     }
 
-    /// The number of containers that exist now.
+    /// Returns the number of containers that exist now.
     pub(crate) fn alive(&self) -> usize {
         self.running_containers
     }
 
-    /// The facts about a container, for its row.
+    /// Returns the facts about a container, for its row.
     pub(crate) fn describe(&self, index: u32) -> ContainerFacts {
         match self.states.get(index as usize) {
             Some(ContainerStatus::Container { facts, .. }) => (**facts).clone(),
@@ -299,7 +299,7 @@ impl Registry {
         }
     }
 
-    /// Whether any cgroup is undecided and a process has been in it: a decision worth waiting for.
+    /// Returns whether any cgroup is undecided and a process has been in it: a decision worth waiting for.
     pub(crate) fn has_undecided(&self) -> bool {
         self.by_cgroup.values().any(|&index| {
             matches!(
@@ -309,7 +309,7 @@ impl Registry {
         })
     }
 
-    /// Whether `cgroup` is undecided and a process has been in it.
+    /// Returns whether `cgroup` is undecided and a process has been in it.
     pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
         let state = self
             .by_cgroup

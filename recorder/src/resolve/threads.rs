@@ -115,7 +115,7 @@ pub(super) enum Pending {
 }
 
 impl Identity {
-    /// The index of the thread in the batch; adds the thread if necessary.
+    /// Returns the index of the thread in the batch; adds the thread if necessary.
     pub(super) fn index(
         &mut self,
         tid: u32,

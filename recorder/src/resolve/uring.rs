@@ -8,8 +8,8 @@ use crate::resolve::threads::Pending;
 use crate::rows::batch::{CallDetail, EventKind, Row};
 use crate::wire::types::{limits, sys_flag};
 
-/// The call number under which a thread announces the data of a request: `REQUEST_COUNT` plus low bits of the time of
-/// submission.
+/// Returns the call number under which a thread announces the data of a request: `REQUEST_COUNT` plus low bits of the
+/// time of submission.
 fn request_count(submitted: u64) -> u16 {
     let bit = limits::REQUEST_COUNT.0;
     (bit | submitted as u32 & (bit - 1)) as u16

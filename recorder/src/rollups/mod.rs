@@ -62,7 +62,7 @@ struct GrowingRollup {
     parts: Vec<Blob>,
     /// Events of the recording before the current part.
     events_before: usize,
-    /// The current part.
+    /// The part to which rows are being added.
     table: RollupTable,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Blob {
     pub(crate) slice: Option<i64>,
 }
 
-/// FacetGroups of rows with the same keys in all facets.
+/// Groups of rows with the same keys in all facets.
 #[derive(Default)]
 struct FacetGroups {
     /// The groups by key ids.
@@ -328,7 +328,7 @@ impl<W: Write> Write for CountingWriter<W> {
 }
 
 impl FacetGroups {
-    /// FacetGroups rows by the key ids of all facets. `rows` is an empty series for the result.
+    /// Groups rows by the key ids of all facets. `rows` is an empty series for the result.
     fn new(facets: &[(Facet, Series)], rows: Series) -> FacetGroups {
         let mut groups = FacetGroups {
             rows,

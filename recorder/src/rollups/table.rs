@@ -25,7 +25,7 @@ const STREAM_BATCH_ROWS: usize = 8_192;
 /// The id of a key for each facet, in a piece of a batch.
 pub(super) type FacetIds = [u32; Facet::ALL.len()];
 
-/// One rollup that grows.
+/// The rows of a rollup that grows.
 #[derive(Debug)]
 pub(super) struct RollupTable {
     pub(super) rollup: &'static Rollup,
@@ -42,7 +42,7 @@ pub(super) struct RollupTable {
     /// The histograms by row, if a measure has one.
     histograms: Vec<Histogram>,
     histogram_bytes: usize,
-    /// For each facet: the id in `values` of each key of the piece.
+    /// The id in `values` of each key of the piece, by facet.
     own_ids: Vec<Vec<u32>>,
     /// For each key of the piece, in the facet with the column of `rollup.condition`: whether its events belong to the
     /// rollup.

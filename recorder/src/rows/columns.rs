@@ -43,7 +43,7 @@ pub(super) struct ThreadRun {
     pub(super) has_details: bool,
 }
 
-/// More than every errno: MAX_ERRNO of linux/err.h is 4095. A result that is an address is this close to 0 only if it
+/// A number above every errno: MAX_ERRNO of linux/err.h is 4095. A result that is an address is this close to 0 only if it
 /// is an error.
 const ERRNOS: usize = 4096;
 

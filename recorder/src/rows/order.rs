@@ -83,7 +83,7 @@ impl CallGroups {
         self.last
     }
 
-    /// Returns the position of each group's first row, and the number of rows. CallGroups are sorted by the `key` of their
+    /// Returns the position of each group's first row, and the number of rows. The groups are sorted by the `key` of their
     /// task, then by task and call.
     fn starts<K: Ord>(&self, key: impl Fn(u32) -> K) -> (Vec<usize>, usize) {
         let mut sorted: Vec<usize> = (0..self.list.len()).collect();

@@ -20,7 +20,7 @@ pub(crate) enum Value {
 pub(crate) struct SingleRows {
     rows: usize,
     strings: Strings,
-    /// One entry per column of [`COLUMNS`].
+    /// The values of each column of [`COLUMNS`].
     series: Vec<Series>,
 }
 

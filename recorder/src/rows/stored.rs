@@ -21,7 +21,7 @@ pub(crate) struct StoredRows {
 
 struct StoredBatch {
     batch: RecordBatch,
-    /// For each text column, the index in [`StoredRows::strings`] of each value of its dictionary.
+    /// The index in [`StoredRows::strings`] of each value of the dictionary, by text column.
     texts: FxHashMap<String, Vec<i64>>,
 }
 

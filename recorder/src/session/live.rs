@@ -138,7 +138,7 @@ struct LiveRecording {
     counts: bool,
     /// The longest time for which a record waited in its ring since the last report.
     max_lag_ns: u64,
-    /// Set by SIGHUP to continue the recording in the next segment.
+    /// A flag that SIGHUP sets to continue the recording in the next segment.
     rotate: Arc<AtomicBool>,
     upkeep: Option<Upkeep>,
     shedder: Option<CallShedder>,
@@ -265,8 +265,8 @@ impl LiveRecording {
         Ok(())
     }
 
-    /// Tries to decide the undecided cgroups. This precedes the reading of events: a runtime writes a container's state
-    /// before it runs a program in the container, so the owner of the program's events is known when they are read.
+    /// Tries to decide the undecided cgroups, before events are read: a runtime writes a container's state before it
+    /// runs a program in the container, so the owner of the program's events is known when they are read.
     fn decide_cgroups(&mut self) -> Result<()> {
         let is_entered = |cgroup| self.pipeline.is_entered(cgroup);
         for fact in self.watcher.late_facts(is_entered) {

@@ -1,7 +1,7 @@
 //! The outputs of a recording: the trait [`Sink`], and a file or folder for each format.
 //!
-//! The encoder thread owns one sink. It passes every complete batch to [`Sink::write`]. Batches that fill slowly go to
-//! [`Sink::journal`] in parts first, so that a kill of the recorder costs less than a second of events. `spill/` wraps
+//! The encoder thread owns one sink, and passes every complete batch to [`Sink::write`]. Batches that fill slowly go
+//! to [`Sink::journal`] in parts first, so that a kill of the recorder costs less than a second of events. `spill/` wraps
 //! another sink and keeps events in memory while the disk is full.
 
 pub(crate) mod full;
@@ -72,7 +72,7 @@ pub(crate) struct BatchPolicy {
 }
 
 impl BatchPolicy {
-    /// Batches that are written once, in the order of their rows.
+    /// Creates a policy for batches that are written once, in the order of their rows.
     pub(crate) const fn batches(max_rows: usize, max_wait: Option<Duration>) -> BatchPolicy {
         BatchPolicy {
             max_rows,

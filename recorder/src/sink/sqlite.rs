@@ -36,7 +36,7 @@ impl Sqlite {
 
     fn failed(&self) -> String {
         let path = self.path.display();
-        format!("cannot write {path}; what was recorded before is kept, and the file opens")
+        format!("cannot write {path}; earlier events are safe, and the file can be opened")
     }
 }
 

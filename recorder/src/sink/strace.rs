@@ -21,7 +21,7 @@ pub(crate) struct StraceLines {
 }
 
 impl StraceLines {
-    /// `arch` is the architecture of the recorded machine, as `uname -m` prints it.
+    /// Creates the sink. `arch` is the architecture of the recorded machine, as `uname -m` prints it.
     pub(crate) fn new(arch: &str) -> StraceLines {
         StraceLines {
             out: BufWriter::new(std::io::stdout()),

@@ -18,7 +18,7 @@ use crate::text::shell_split;
 /// A call, which is displayed as a line in the format of strace(1):
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
 ///
-/// The texts come from the columns of the same names. They are escaped ([`crate::text`]), so the line cannot control a
+/// The texts come from the columns of the same names. All texts are escaped ([`crate::text`]), so the line cannot control a
 /// terminal. User memory and pointers are not recorded, not even whether a pointer was null, and are displayed as `...`. The
 /// file or both ends of the socket follow an fd, as with the option `-yy` of strace.
 #[derive(Clone, Debug)]
@@ -76,17 +76,18 @@ impl<'a> Call<'a> {
         Call::new(name, spec, abi)
     }
 
-    /// The name of the call without `io_uring:`. An operation of io_uring has the arguments of the call with the same name.
+    /// Returns the name of the call without `io_uring:`. An operation of io_uring has the arguments of the call with
+    /// the same name.
     fn base_name(&self) -> &'a str {
         self.name.strip_prefix("io_uring:").unwrap_or(self.name)
     }
 
-    /// The low 32 bits of an argument.
+    /// Returns the low 32 bits of an argument.
     fn low(&self, i: usize) -> Option<u32> {
         self.args[i].map(|v| v as u32)
     }
 
-    /// The value of a register as an unsigned number.
+    /// Returns the value of a register as an unsigned number.
     fn unsigned(&self, v: i64) -> u64 {
         if self.abi.is_32bit() {
             u64::from(v as u32)
@@ -95,7 +96,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The value of a register as a signed number.
+    /// Returns the value of a register as a signed number.
     fn signed(&self, v: i64) -> i64 {
         if self.abi.is_32bit() {
             i64::from(v as i32)
@@ -104,7 +105,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether the call uses argument `i`. Some calls use their last arguments only if others have certain values.
+    /// Returns whether the call uses argument `i`. Some calls use their last arguments only if others have certain
+    /// values.
     fn uses(&self, i: usize) -> bool {
         match (self.base_name(), i) {
             ("open", 2) | ("openat", 3) => {
@@ -137,7 +139,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The first path argument is `path_arg` or `path`, the second is `path2`.
+    /// Returns the path argument `i`: the first is `path_arg` or `path`, the second is `path2`.
     fn path_argument(&self, i: usize) -> Cow<'a, str> {
         let first = self.spec.paths().next().is_some_and(|(_, p)| p == i);
         let text = if first {
@@ -148,8 +150,8 @@ impl<'a> Call<'a> {
         text.map_or_else(|| self.pointer(i), quoted)
     }
 
-    /// The address that argument `i` points to, for calls that always have one. accept(2), recvfrom(2) and similar calls accept a
-    /// null pointer, and recordings do not distinguish null from other pointers.
+    /// Returns the address that argument `i` points to, for calls that always have one. accept(2), recvfrom(2) and
+    /// similar calls accept a null pointer, and recordings do not distinguish null from other pointers.
     fn address(&self, i: usize) -> Option<String> {
         match self.base_name() {
             "bind" => self.socket.local_argument(self.path),
@@ -161,7 +163,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether the argument after the address, its length, is not 0.
+    /// Returns whether the argument after the address, its length, is not 0.
     fn has_address(&self, i: usize) -> bool {
         self.low(i + 1).is_some_and(|length| length != 0)
     }
@@ -220,7 +222,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The ends of the socket whose fd is passed, or `None` if the call changes the ends, or its columns describe another socket.
+    /// Returns the ends of the socket whose fd is passed, or `None` if the call changes the ends, or its columns
+    /// describe another socket.
     fn ends(&self) -> Option<String> {
         match self.base_name() {
             "bind" | "connect" | "accept" | "accept4" => None,
@@ -304,7 +307,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The ends of the socket whose fd the call returned.
+    /// Returns the ends of the socket whose fd the call returned.
     fn returned_ends(&self) -> Option<String> {
         match self.base_name() {
             "accept" | "accept4" | "dup" | "dup2" | "dup3" => self.socket.ends(false),
@@ -312,7 +315,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether the column `path` belongs to the fd that the call returned.
+    /// Returns whether the column `path` belongs to the fd that the call returned.
     fn result_has_path(&self) -> bool {
         self.spec.fd_arg().is_none()
             || self.spec.paths().next().is_some()
@@ -406,7 +409,7 @@ fn device(v: u32) -> String {
     format!("makedev({}, {})", hex(major.into()), hex(minor.into()))
 }
 
-/// Formats clone's flags. Their low byte is the signal that the parent receives when the child exits.
+/// Formats clone's flags. The low byte of the flags is the signal that the parent receives when the child exits.
 fn clone_flags(table: &names::Table, v: u32) -> String {
     let signal = v & general::CSIGNAL;
     let flags = table.text(v & !general::CSIGNAL);
@@ -417,7 +420,7 @@ fn clone_flags(table: &names::Table, v: u32) -> String {
     }
 }
 
-/// Formats the flags of shmget, semget and msgget. Their low nine bits are a mode.
+/// Formats the flags of shmget, semget and msgget. The low nine bits of the flags are a mode.
 fn ipc_flags(table: &names::Table, v: u32) -> String {
     match (v & !0o777, v & 0o777) {
         (0, 0) => "0".into(),
@@ -458,7 +461,8 @@ fn fcntl_has_no_argument(op: u32) -> bool {
     )
 }
 
-/// Whether an operation of futex(2) uses argument `i`: 3 (timeout or second value), 4 (second address) or 5 (third value).
+/// Returns whether an operation of futex(2) uses argument `i`: 3 (timeout or second value), 4 (second address) or 5
+/// (third value).
 fn futex_uses(op: u32, i: usize) -> bool {
     match op & !(general::FUTEX_PRIVATE_FLAG | general::FUTEX_CLOCK_REALTIME) {
         general::FUTEX_WAIT | general::FUTEX_LOCK_PI | general::FUTEX_LOCK_PI2 => i == 3,
@@ -473,7 +477,7 @@ fn futex_uses(op: u32, i: usize) -> bool {
     }
 }
 
-/// The number of arguments of an operation of prctl(2), without the operation itself.
+/// Returns the number of arguments of an operation of prctl(2), without the operation itself.
 fn prctl_arguments(op: u32) -> usize {
     match op {
         prctl::PR_GET_DUMPABLE

@@ -56,7 +56,7 @@ macro_rules! constants {
     ($module:ident: $($name:ident)*) => { &[$((stringify!($name), $module::$name as u32)),*] };
 }
 
-/// A table of constants, one of which is the whole number.
+/// Creates a table of constants, one of which is the whole number.
 const fn one_of(unknown: &'static str, values: Constants) -> Table {
     Table {
         unknown,
@@ -66,7 +66,7 @@ const fn one_of(unknown: &'static str, values: Constants) -> Table {
     }
 }
 
-/// A table of flags that can be combined.
+/// Creates a table of flags that can be combined.
 const fn any_of(unknown: &'static str, flags: Constants) -> Table {
     Table {
         unknown,

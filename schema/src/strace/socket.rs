@@ -1,6 +1,6 @@
 //! Formats sockets as strace does: addresses as arguments, and both ends of a socket after its fd, as with `-yy`.
 
-/// One end of a connection, with the values of the columns.
+/// An end of a connection, with the values of the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End<'a> {
     /// Address, or `None` if it is not known or the wildcard (`0.0.0.0`).

@@ -6,7 +6,7 @@ mod socket;
 use super::*;
 use crate::syscalls::{self, spec};
 
-/// A call on x86-64 with these arguments and result.
+/// Creates a call on x86-64 with these arguments and result.
 fn call<'a>(name: &'a str, args: &[i64], ret: i64) -> Call<'a> {
     let mut call = Call::new(name, spec(name), Abi::X86_64);
     for (slot, arg) in call.args.iter_mut().zip(args) {
@@ -529,7 +529,7 @@ fn an_unknown_call_is_printed_by_its_number() {
     );
 }
 
-/// Recordings may come from anyone, so formatting must not fail for any values.
+/// Checks that formatting does not fail for any values, because recordings may come from anyone.
 #[test]
 fn every_call_is_printed_with_any_arguments() {
     for abi in Abi::ALL {

@@ -45,12 +45,12 @@ impl Abi {
         }
     }
 
-    /// Whether registers are 32 bits wide.
+    /// Returns whether registers are 32 bits wide.
     pub(crate) fn is_32bit(self) -> bool {
         matches!(self, Abi::X86 | Abi::Arm)
     }
 
-    /// Whether constants have ARM's values where they differ from other architectures (four flags of open(2)).
+    /// Returns whether constants have ARM's values where they differ from other architectures (four flags of open(2)).
     pub(crate) fn is_arm(self) -> bool {
         matches!(self, Abi::Aarch64 | Abi::Arm)
     }
@@ -134,7 +134,7 @@ impl Class {
     }
 }
 
-/// The meaning of an argument. It determines what the kernel side resolves, and how the argument is printed.
+/// The meaning of an argument, which determines what the kernel side resolves, and how the argument is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg {
     /// The file descriptor of the file or socket that the call uses.
@@ -159,7 +159,7 @@ pub enum Arg {
     MmsgIn,
     /// Pointer to an array of struct mmsghdr with addresses that the kernel fills in (recvmmsg). The next argument is its length.
     MmsgOut,
-    /// Another pointer or address. It is not stored, because it has no meaning after the call.
+    /// Another pointer or address, which is not stored, because it has no meaning after the call.
     Ptr,
     /// A signed 32-bit number.
     Int,
@@ -192,7 +192,7 @@ pub enum Arg {
 }
 
 impl Arg {
-    /// Whether the argument is an address, which has no meaning after the call.
+    /// Returns whether the argument is an address, which has no meaning after the call.
     pub fn is_pointer(self) -> bool {
         use Arg::*;
         matches!(
@@ -220,7 +220,7 @@ pub enum Names {
 pub enum Ret {
     /// Zero or a number.
     Num,
-    /// A new file descriptor. Its file or socket is resolved when the call returns.
+    /// A new file descriptor, whose file or socket is resolved when the call returns.
     Fd,
     /// The number of transferred bytes, which becomes `bytes`.
     Bytes,
@@ -239,7 +239,7 @@ pub struct Spec {
     pub class: Class,
     /// Names (as in the man page) and meanings of the arguments, at most six.
     pub args: &'static [(&'static str, Arg)],
-    /// Meaning of the result. It is `Num` for fcntl, ioctl, bpf, seccomp, socketcall and landlock_create_ruleset, which return a
+    /// Meaning of the result: `Num` for fcntl, ioctl, bpf, seccomp, socketcall and landlock_create_ruleset, which return a
     /// new fd only for some arguments.
     pub ret: Ret,
 }
@@ -406,7 +406,7 @@ pub fn spec(name: &str) -> &'static Spec {
     found.copied().unwrap_or(&UNKNOWN)
 }
 
-/// Returns the specification of syscall `nr` on this ABI. It differs from [`spec`] of the name if a 32-bit ABI passes the arguments
+/// Returns the specification of syscall `nr` on this ABI, which differs from [`spec`] of the name if a 32-bit ABI passes the arguments
 /// of the call differently (x86's mmap, 64-bit offsets in two registers).
 pub fn spec_of(abi: Abi, nr: u32) -> &'static Spec {
     let Some(name) = name(abi, nr) else {

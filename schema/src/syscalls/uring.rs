@@ -16,7 +16,8 @@ const fn own(class: Class, args: &'static [(&'static str, Arg)], ret: Ret) -> Me
     Own(super::call("", class, args, ret))
 }
 
-/// An operation of which only the fd is recorded, or the file in the ring's table of files.
+/// Creates the specification of an operation of which only the fd is recorded, or the file in the ring's table of
+/// files.
 const fn fd(class: Class, ret: Ret) -> Meaning {
     own(class, &[("fd", Fd)], ret)
 }
@@ -122,7 +123,7 @@ pub fn spec(op: u32) -> &'static Spec {
     }
 }
 
-/// The names and specifications of all operations.
+/// Returns the names and specifications of all operations.
 pub(super) fn specs() -> impl Iterator<Item = (&'static str, &'static Spec)> {
     (0..=INVALID).filter_map(|op| Some((name(op)?, spec(op))))
 }

@@ -13,7 +13,7 @@ use crate::support::incident::incident;
 use crate::support::transcript::{ctrace_query_in, transcript};
 use crate::{recording, write_calls};
 
-/// The shell over `run.parquet`.
+/// Starts the shell over `run.parquet`.
 fn shell(dir: &Path) -> Terminal {
     Terminal::new(dir, "-r run.parquet")
 }
@@ -360,7 +360,7 @@ fn a_narrow_terminal_shows_rows_as_lists() {
     assert_eq!(shell.exit().0, 0);
 }
 
-/// No line is longer than the terminal, and numbers, times and names stay readable.
+/// Checks that no line is longer than the terminal, and that numbers, times and names stay readable.
 #[test]
 fn answers_fit_the_terminal() {
     let dir = recording();

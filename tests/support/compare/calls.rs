@@ -85,7 +85,7 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
     only_one(thread.tid, &thread.calls[i..], rest, report);
 }
 
-/// Whether a row is a call that a kill prevented, which strace does not see: see the rule `killed`.
+/// Returns whether a row is a call that a kill prevented, which strace does not see: see the rule `killed`.
 fn never_began(thread: &Thread, row: &Row) -> bool {
     const ENOSYS: i64 = -38;
     matches!(thread.end, Some(End::Killed(_))) && row.ret == Some(ENOSYS) && row.duration.is_none()
@@ -118,11 +118,11 @@ fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
 /// The effects of earlier calls of a thread on the meaning of the next call.
 #[derive(Debug, Default)]
 struct State {
-    /// Its root directory, as a path in the container.
+    /// The thread's root directory, as a path in the container.
     root: Vec<u8>,
-    /// Its working directory, if strace has printed it.
+    /// The thread's working directory, if strace has printed it.
     cwd: Option<Vec<u8>>,
-    /// The recorded path of its last exec.
+    /// The recorded path of the thread's last exec.
     exe: Option<String>,
 }
 
@@ -191,7 +191,7 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_exe(call, state, report);
 }
 
-/// Whether a call whose return strace did not see may have returned `ret` because its thread was killed.
+/// Returns whether a call whose return strace did not see may have returned `ret` because its thread was killed.
 fn ended_killed(call: &Call, ret: i64) -> bool {
     // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK. ENOSYS: killed before the call ran. A futex call returns
     // 0 if its thread was woken and then killed before it ran.

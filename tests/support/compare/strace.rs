@@ -44,7 +44,7 @@ pub struct Call {
     pub ret: Return,
     /// The shortened line, for the report.
     pub line: String,
-    /// For an exec that does not return in this thread: the thread whose id it gets.
+    /// The thread whose id this thread's exec gets, if the exec does not return in this thread.
     heir: Option<i64>,
 }
 

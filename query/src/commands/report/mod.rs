@@ -229,7 +229,7 @@ impl<'a> ReportQueries<'a> {
         Ok(self.engine.collect(&sql).await?)
     }
 
-    /// The summary, and the lost events.
+    /// Returns the summary, and the lost events.
     async fn summary(&self) -> anyhow::Result<(RecordingSummary, Option<Losses>)> {
         let (frame, batches) = self.answer(ready_question("summary")?, None).await?;
         let losses = self.engine.losses(&frame).await;
@@ -249,7 +249,7 @@ impl<'a> ReportQueries<'a> {
         Ok((summary, losses))
     }
 
-    /// The condition for the events of the page.
+    /// Returns the condition for the events of the page.
     fn event_condition(&self) -> String {
         let (start, end) = (clock::ns(self.window.start), clock::ns(self.window.end));
         let time =
@@ -260,7 +260,7 @@ impl<'a> ReportQueries<'a> {
         }
     }
 
-    /// The tables of all questions that the recordings can answer.
+    /// Computes the tables of all questions that the recordings can answer.
     async fn tables(&self, limit: u64) -> anyhow::Result<Vec<SectionTable>> {
         let mut tables = Vec::new();
         for section in SECTIONS {
@@ -281,7 +281,7 @@ impl<'a> ReportQueries<'a> {
         Ok(tables)
     }
 
-    /// Facts about the recordings: name and value.
+    /// Lists facts about the recordings: name and value.
     async fn facts(
         &self,
         summary: &RecordingSummary,
@@ -330,7 +330,7 @@ impl<'a> ReportQueries<'a> {
     }
 }
 
-/// The most important numbers: name and value.
+/// Returns the most important numbers: name and value.
 fn numbers(summary: &RecordingSummary, timeline: &Timeline) -> Vec<(&'static str, String)> {
     let count = |n: i64| human::count(n.unsigned_abs());
     let share = timeline.failed as f64 / timeline.calls.max(1) as f64 * 100.0;
@@ -365,7 +365,7 @@ fn contents(tables: &[SectionTable], limit: u64) -> Vec<(&'static str, &'static 
     contents
 }
 
-/// The first of `all` names, and the number of the others.
+/// Returns the first of `all` names, and the number of the others.
 fn first_names(names: &[String], all: usize) -> String {
     let first = &names[..names.len().min(MAX_NAMES)];
     match all - first.len() {
@@ -377,7 +377,7 @@ fn first_names(names: &[String], all: usize) -> String {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

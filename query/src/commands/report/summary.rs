@@ -38,19 +38,19 @@ impl RecordingSummary {
         self.0.extend(RecordingSummary::new(rows).0);
     }
 
-    /// The value of an item of the recording's metadata.
+    /// Returns the value of an item of the recording's metadata.
     pub(crate) fn fact(&self, item: &str) -> Option<&str> {
         let mut rows = self.0.iter();
         let found = rows.find(|[section, name, _]| section == "recording" && name == item)?;
         Some(&found[2])
     }
 
-    /// The number of rows of a section.
+    /// Returns the number of rows of a section.
     pub(crate) fn count(&self, section: &str) -> usize {
         self.0.iter().filter(|row| row[0] == section).count()
     }
 
-    /// The sections as HTML cards.
+    /// Formats the sections as HTML cards.
     pub(crate) fn cards(&self) -> String {
         let mut out = String::from("<div class=\"cards\">\n");
         for (section, title, is_failure) in SECTIONS {

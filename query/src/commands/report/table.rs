@@ -155,7 +155,7 @@ pub(crate) struct AnswerRows {
 }
 
 impl AnswerRows {
-    /// The first `limit` rows of `batches`.
+    /// Takes the first `limit` rows of `batches`.
     ///
     /// # Errors
     /// A value cannot be cast to text.
@@ -179,7 +179,7 @@ impl AnswerRows {
         Ok(AnswerRows { columns, count })
     }
 
-    /// A value, if not null.
+    /// Returns a value, if not null.
     pub(crate) fn text(&self, column: &str, row: usize) -> Option<&str> {
         let column = self.columns.get(column)?;
         column.is_valid(row).then(|| column.value(row))
@@ -278,7 +278,7 @@ pub(crate) fn thousands(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array};

@@ -68,7 +68,7 @@ pub(crate) async fn timeline(
     })
 }
 
-/// The chart as HTML. Each bar is the number of its time slice, calls, failed calls and lost events.
+/// Draws the chart as HTML. Each bar is the number of its time slice, calls, failed calls and lost events.
 fn figure(bars: &[[i64; 4]], start: i64, slice_ns: i64) -> String {
     let max = bars.iter().map(|[_, calls, ..]| *calls).max().unwrap_or(0);
     let top = scale_end(max.max(1));
@@ -133,7 +133,7 @@ fn svg(bars: &[[i64; 4]], start: i64, slice_ns: i64, top: i64, times: &[(f64, St
     out + "</svg>"
 }
 
-/// The end of a scale up to at least `max`: a round number whose half is also round.
+/// Returns the end of a scale up to at least `max`: a round number whose half is also round.
 fn scale_end(max: i64) -> i64 {
     let mut ten = 1i64;
     loop {
@@ -146,7 +146,7 @@ fn scale_end(max: i64) -> i64 {
     }
 }
 
-/// Round times between two times, each with its position from 0 to 1.
+/// Returns round times between two times, each with its position from 0 to 1.
 fn times(start: i64, end: i64) -> Vec<(f64, String)> {
     const MS_NS: i64 = SECOND_NS / 1000;
     const STEPS: &[i64] = &[

@@ -42,7 +42,7 @@ const NUMBERS: [&str; 9] = [
 ];
 const FLAGS: [&str; 2] = ["compat", "denied"];
 
-/// The columns of a call, in the order of the arguments that [`super::expand()`] adds.
+/// Returns the columns of a call, in the order of the arguments that [`super::expand()`] adds.
 pub(crate) fn columns() -> impl Iterator<Item = &'static str> {
     TEXTS.into_iter().chain(NUMBERS).chain(FLAGS)
 }
@@ -61,7 +61,7 @@ const ARG_TYPES: &[ArgType] = &{
     takes
 };
 
-/// `strace([table])`.
+/// Defines `strace([table])`.
 pub(crate) fn strace() -> ScalarFn {
     ScalarFn::new("strace", ARG_TYPES, ResultType::Text, lines).column_name(|args| {
         match args.get(1) {
@@ -93,7 +93,7 @@ fn lines(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new(lines.finish()))
 }
 
-/// The architecture of each host.
+/// Returns the architecture of each host.
 fn architectures(args: &[ColumnarValue]) -> Result<HashMap<String, String>> {
     let json = match args.first() {
         Some(ColumnarValue::Scalar(json)) => constant_text(json),
@@ -133,7 +133,7 @@ impl CallColumns {
         })
     }
 
-    /// The call of a row; `None`: the row is not a call.
+    /// Returns the call of a row; `None`: the row is not a call.
     fn call(&self, row: usize, architectures: &HashMap<String, String>) -> Option<Call<'_>> {
         let [
             host,

@@ -26,7 +26,7 @@ pub(crate) struct MisusedFunction {
     pub(crate) usage: &'static str,
 }
 
-/// The functions of `statement` that have to be expanded.
+/// Returns the functions of `statement` that have to be expanded.
 pub(crate) fn expanded_functions(statement: &Statement) -> ExpandedFunctions {
     let mut found = ExpandedFunctions::default();
     match statement {
@@ -84,7 +84,7 @@ fn expand_sql(sql: &mut Sql, architectures: &str, end_ns: i64) -> Result<(), Mis
     }
 }
 
-/// The name of a function that has to be expanded.
+/// Returns the name of a function that has to be expanded.
 fn short_function(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(Function { name, .. }) = expr else {
         return None;
@@ -98,7 +98,7 @@ fn short_function(expr: &Expr) -> Option<&'static str> {
         .find(|name| ident.value.eq_ignore_ascii_case(name))
 }
 
-/// `strace()`, `strace(*)`, `strace(t)` and `strace(t.*)`.
+/// Expands `strace()`, `strace(*)`, `strace(t)` and `strace(t.*)`.
 fn strace(function: &mut Function, architectures: &str) -> Result<(), MisusedFunction> {
     let misused = MisusedFunction {
         name: "strace",
@@ -136,7 +136,7 @@ fn strace(function: &mut Function, architectures: &str) -> Result<(), MisusedFun
     Ok(())
 }
 
-/// `ago('10m')`.
+/// Expands `ago('10m')`.
 fn ago(function: &mut Function, end_ns: i64) -> Result<(), MisusedFunction> {
     match &mut function.args {
         FunctionArguments::List(list) if list.args.len() == 1 => {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::ColumnarValue;
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::array;
 
-/// `human_bytes(n)`.
+/// Defines `human_bytes(n)`.
 pub(crate) fn human_bytes() -> ScalarFn {
     let takes = &[ArgType::Number];
     ScalarFn::new("human_bytes", takes, ResultType::Text, |args, rows| {
@@ -21,7 +21,7 @@ pub(crate) fn human_bytes() -> ScalarFn {
     })
 }
 
-/// `human_duration(ns)`, and of an interval.
+/// Defines `human_duration(ns)`, also of an interval.
 pub(crate) fn human_duration() -> ScalarFn {
     let takes = &[ArgType::NumberOrInterval];
     ScalarFn::new("human_duration", takes, ResultType::Text, durations)

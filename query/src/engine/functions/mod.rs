@@ -34,12 +34,12 @@ pub(crate) struct Function {
 #[derive(Debug)]
 enum Implementation {
     Scalar(fn() -> ScalarFn),
-    /// The percentage.
+    /// A percentile, as the percentage of values that are not greater.
     Percentile(u8),
 }
 
 impl Function {
-    /// The name in SQL.
+    /// Returns the function's name in SQL.
     pub(crate) fn name(&self) -> &'static str {
         self.signature
             .split_once('(')
@@ -153,7 +153,7 @@ pub(crate) fn register(ctx: &SessionContext) {
     }
 }
 
-/// The percentile function `name` for arguments that are histograms of numbers.
+/// Returns the percentile function `name` for arguments that are histograms of numbers.
 pub(crate) fn percentile_of_histograms(name: &str) -> Option<Arc<AggregateUDF>> {
     let function = FUNCTIONS.iter().find(|function| function.name() == name)?;
     match function.implementation {
@@ -165,17 +165,17 @@ pub(crate) fn percentile_of_histograms(name: &str) -> Option<Arc<AggregateUDF>> 
     }
 }
 
-/// The aggregate function that makes a histogram of numbers.
+/// Returns the aggregate function that makes a histogram of numbers.
 pub(crate) fn histograms() -> AggregateUDF {
     Percentile::histograms()
 }
 
-/// The histogram of a single number, for [`percentile_of_histograms`].
+/// Returns the histogram of a single number, for [`percentile_of_histograms`].
 pub(crate) fn histogram(number: Expr) -> Expr {
     percentile::histogram().udf().call(vec![number])
 }
 
-/// The text of `help functions`.
+/// Returns the text of `help functions`.
 pub(crate) fn functions_help() -> String {
     let mut text = String::from("Functions, and an example of each:\n");
     for Function {

@@ -9,7 +9,7 @@ use datafusion::logical_expr::ColumnarValue;
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, each_text};
 
-/// `errno_name(n)`.
+/// Defines `errno_name(n)`.
 pub(crate) fn errno_name() -> ScalarFn {
     ScalarFn::new(
         "errno_name",
@@ -19,7 +19,7 @@ pub(crate) fn errno_name() -> ScalarFn {
     )
 }
 
-/// `errno_text(n or name)`.
+/// Defines `errno_text(n or name)`.
 pub(crate) fn errno_text() -> ScalarFn {
     ScalarFn::new(
         "errno_text",
@@ -29,7 +29,7 @@ pub(crate) fn errno_text() -> ScalarFn {
     )
 }
 
-/// `signal_name(n)`.
+/// Defines `signal_name(n)`.
 pub(crate) fn signal_name() -> ScalarFn {
     ScalarFn::new(
         "signal_name",

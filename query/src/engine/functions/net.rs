@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, each_tested, each_text};
 
-/// `cidr_contains(network, address)`.
+/// Defines `cidr_contains(network, address)`.
 pub(crate) fn cidr_contains() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Text];
     ScalarFn::new("cidr_contains", takes, ResultType::Boolean, |args, rows| {
@@ -23,7 +23,7 @@ pub(crate) fn cidr_contains() -> ScalarFn {
     })
 }
 
-/// `is_private(address)`.
+/// Defines `is_private(address)`.
 pub(crate) fn is_private() -> ScalarFn {
     ScalarFn::new(
         "is_private",
@@ -48,8 +48,8 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|a: IpAddr| a.to_canonical())
 }
 
-/// Whether the internet does not route an address: private (RFC 1918, RFC 4193), loopback, link-local, shared (RFC 6598),
-/// or unspecified.
+/// Returns whether the internet does not route an address: private (RFC 1918, RFC 4193), loopback, link-local, shared
+/// (RFC 6598), or unspecified.
 fn is_private_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -73,7 +73,7 @@ fn is_private_address(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, lit};
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{constant_text, each_tested};
 
-/// `path_under(path, directory)`.
+/// Defines `path_under(path, directory)`.
 pub(crate) fn path_under() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Text];
     ScalarFn::new("path_under", takes, ResultType::Boolean, |args, rows| {
@@ -19,7 +19,7 @@ pub(crate) fn path_under() -> ScalarFn {
     .simplified(as_range)
 }
 
-/// The function for the condition that a path below a directory does not leave the directory by `..`.
+/// Defines the function for the condition that a path below a directory does not leave the directory by `..`.
 fn path_stays_under() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Text];
     ScalarFn::new(
@@ -33,7 +33,7 @@ fn path_stays_under() -> ScalarFn {
     )
 }
 
-/// `glob(text, pattern)`.
+/// Defines `glob(text, pattern)`.
 pub(crate) fn glob() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Text];
     ScalarFn::new("glob", takes, ResultType::Boolean, |args, rows| {
@@ -49,7 +49,7 @@ pub(crate) fn glob() -> ScalarFn {
     })
 }
 
-/// The first bracket or brace of a pattern that is not closed.
+/// Returns the first bracket or brace of a pattern that is not closed.
 fn unclosed(pattern: &str) -> Option<char> {
     let mut braces = 0_usize;
     let mut chars = pattern.chars();
@@ -73,7 +73,7 @@ fn unclosed(pattern: &str) -> Option<char> {
     (braces > 0).then_some('{')
 }
 
-/// A directory without the `/` at its end.
+/// Returns a directory without the `/` at its end.
 fn trimmed(directory: &str) -> Result<String> {
     Ok(match directory {
         // An empty text is not a directory, so no path is below it.
@@ -87,7 +87,7 @@ fn is_under(path: &str, directory: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !path.is_empty()))
 }
 
-/// Whether a path that [`is_under`] a directory does not leave the directory by `..`.
+/// Returns whether a path that [`is_under`] a directory does not leave the directory by `..`.
 fn stays_under(path: &str, directory: &str) -> bool {
     let Some(rest) = path
         .get(directory.len()..)
@@ -108,7 +108,7 @@ fn stays_under(path: &str, directory: &str) -> bool {
     true
 }
 
-/// The paths below a constant directory as a range of text, which a scan can compare with page statistics.
+/// Returns the paths below a constant directory as a range of text, which a scan can compare with page statistics.
 fn as_range(args: &[Expr]) -> Option<Expr> {
     let [path, Expr::Literal(directory, _)] = args else {
         return None;

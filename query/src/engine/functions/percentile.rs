@@ -22,7 +22,7 @@ use crate::engine::types;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Percentile {
     name: &'static str,
-    /// `None`: the result is the histogram itself.
+    /// The percentage; `None`: the result is the histogram itself.
     percent: Option<u8>,
     /// Double for numbers, binary for histograms.
     arg_type: DataType,
@@ -30,17 +30,17 @@ pub(crate) struct Percentile {
 }
 
 impl Percentile {
-    /// The function `name` for numbers.
+    /// Defines the function `name` for numbers.
     pub(crate) fn udf(name: &'static str, percent: u8) -> AggregateUDF {
         Percentile::new_udf(name, Some(percent), DataType::Float64)
     }
 
-    /// The function `name` for results of [`histogram`].
+    /// Defines the function `name` for results of [`histogram`].
     pub(crate) fn of_histograms(name: &'static str, percent: u8) -> AggregateUDF {
         Percentile::new_udf(name, Some(percent), DataType::Binary)
     }
 
-    /// The function for the histogram of numbers, as bytes.
+    /// Defines the function for the histogram of numbers, as bytes.
     pub(crate) fn histograms() -> AggregateUDF {
         Percentile::new_udf("histograms", None, DataType::Float64)
     }
@@ -63,7 +63,7 @@ impl Percentile {
     }
 }
 
-/// `histogram(x)`: the histogram of one number, as bytes; empty for null.
+/// Defines `histogram(x)`: the histogram of one number, as bytes; empty for null.
 pub(crate) fn histogram() -> ScalarFn {
     ScalarFn::new(
         "histogram",

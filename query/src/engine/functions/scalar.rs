@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 
 use crate::engine::types;
 
-/// The type of an argument.
+/// The types that a function accepts as an argument, and the type that the argument is cast to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArgType {
-    /// Views or a dictionary.
+    /// Text: an array of views, or a dictionary of texts.
     Text,
     /// A whole number, evaluated as 64 bits.
     Integer,
@@ -29,7 +29,7 @@ pub(crate) enum ArgType {
 }
 
 impl ArgType {
-    /// The type that an argument of type `given` is cast to; `None`: the type is not accepted.
+    /// Returns the type that an argument of type `given` is cast to; `None`: the type is not accepted.
     fn coerced(self, given: &DataType) -> Option<DataType> {
         let text = match given {
             DataType::Dictionary(_, value) if value.is_string() => Some(given.clone()),
@@ -66,7 +66,7 @@ impl ArgType {
     }
 }
 
-/// The type of a result.
+/// The type of a result, the same for all types of arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResultType {
     Text,

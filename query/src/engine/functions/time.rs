@@ -10,7 +10,7 @@ use datafusion::logical_expr::Expr;
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, views};
 
-/// `ago(span)`. [`super::expand()`] adds a second argument: the end of the recording, ns since 1970.
+/// Defines `ago(span)`. [`super::expand()`] adds a second argument: the end of the recording, ns since 1970.
 pub(crate) fn ago() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Integer];
     ScalarFn::new("ago", takes, ResultType::Time, |args, rows| {

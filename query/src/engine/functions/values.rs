@@ -104,7 +104,7 @@ pub(crate) fn each_tested<P>(
     Ok(Arc::new(BooleanArray::from(passes)))
 }
 
-/// The text of a constant; `None`: null.
+/// Returns the text of a constant; `None`: null.
 pub(crate) fn constant_text(constant: &ScalarValue) -> Option<&str> {
     match constant {
         ScalarValue::Dictionary(_, value) => constant_text(value),
@@ -115,7 +115,7 @@ pub(crate) fn constant_text(constant: &ScalarValue) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     // A test that cannot unwrap its own constants should fail there.
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::cell::Cell;
 
     use arrow::array::DictionaryArray;

@@ -83,7 +83,7 @@ pub(crate) fn rewrite(
     }
 }
 
-/// A result that is one aggregate.
+/// Creates a result that is one aggregate.
 fn single(aggregate: Expr) -> RollupExpr {
     RollupExpr {
         aggregates: vec![aggregate],
@@ -91,7 +91,7 @@ fn single(aggregate: Expr) -> RollupExpr {
     }
 }
 
-/// The quotient of two aggregates. Without values the sum is null, and so is the average.
+/// Creates the quotient of two aggregates. Without values the sum is null, and so is the average.
 fn average(sum: Expr, count: Expr) -> RollupExpr {
     RollupExpr {
         aggregates: vec![sum, count],
@@ -114,7 +114,7 @@ fn call(func: Arc<AggregateUDF>, arg: Expr, distinct: bool, filter: Option<&Expr
     ))
 }
 
-/// The operand of a cast to double.
+/// Returns the operand of a cast to double.
 fn as_double(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => Some(expr),
@@ -128,7 +128,7 @@ struct Measures<'a> {
 }
 
 impl Measures<'_> {
-    /// The column of the rollup with a statistic of the values of `expr`.
+    /// Returns the column of the rollup with a statistic of the values of `expr`.
     fn column(&self, expr: &Expr, stat: Stat) -> Option<Expr> {
         if let Some(key) = self.keys.expr(expr) {
             return key_statistic(key, stat);
@@ -146,7 +146,8 @@ impl Measures<'_> {
         }
     }
 
-    /// The statistic of a `case` whose conditions use keys only, so that all events of a row take the same branch.
+    /// Returns the statistic of a `case` whose conditions use keys only, so that all events of a row take the same
+    /// branch.
     fn case(&self, case: &Case, stat: Stat) -> Option<Expr> {
         let expr = match &case.expr {
             Some(expr) => Some(Box::new(self.keys.expr(expr)?)),
@@ -170,7 +171,7 @@ impl Measures<'_> {
     }
 }
 
-/// The statistic of an expression that has one value in all events of a row.
+/// Returns the statistic of an expression that has one value in all events of a row.
 fn key_statistic(key: Expr, stat: Stat) -> Option<Expr> {
     match stat {
         Stat::Count => match &key {
@@ -183,7 +184,7 @@ fn key_statistic(key: Expr, stat: Stat) -> Option<Expr> {
     }
 }
 
-/// The value of the column `name` of a rollup for a single event.
+/// Returns the value of the column `name` of a rollup for a single event.
 pub(crate) fn of_single_event(rollup: &Rollup, name: &str) -> Expr {
     if name == N {
         return lit(1i64);

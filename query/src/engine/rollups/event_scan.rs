@@ -34,7 +34,7 @@ pub(crate) struct EventTables {
 }
 
 impl EventTables {
-    /// The tables of the table `events`, if one is a [`ParquetTable`].
+    /// Returns the tables of the table `events`, if one is a [`ParquetTable`].
     fn new(table: Arc<dyn TableProvider>) -> Option<EventTables> {
         let is_parquet = |table: &Arc<dyn TableProvider>| parquet_table(table).is_some();
         let all = match (table.as_ref() as &dyn Any).downcast_ref::<UnionTable>() {
@@ -46,7 +46,7 @@ impl EventTables {
         Some(EventTables { parquet, others })
     }
 
-    /// The events in Parquet files.
+    /// Returns the events in Parquet files.
     pub(crate) fn parquet(&self) -> Option<&ParquetTable> {
         parquet_table(&self.parquet)
     }
@@ -131,7 +131,7 @@ fn rewritten(expr: &Expr, find: impl Fn(&Column) -> Option<Expr>) -> Option<Expr
     expr.clone().transform_up(replace).ok().map(|t| t.data)
 }
 
-/// An error that stops the rewriting, and is never shown.
+/// Creates an error that stops the rewriting, and is never shown.
 fn no_match() -> DataFusionError {
     DataFusionError::Plan(String::new())
 }

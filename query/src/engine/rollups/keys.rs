@@ -22,7 +22,7 @@ pub(crate) struct RollupKeys {
 }
 
 impl RollupKeys {
-    /// The keys of `rollup`, for events that pass `filters`.
+    /// Creates the keys of `rollup`, for events that pass `filters`.
     pub(crate) fn new(rollup: &'static Rollup, slice_ns: i64, filters: &[Expr]) -> RollupKeys {
         RollupKeys {
             rollup,
@@ -50,7 +50,7 @@ impl RollupKeys {
         expr.clone().map_children(child).ok().map(|t| t.data)
     }
 
-    /// Whether a column has one value for all events of a row, and the row contains that value.
+    /// Returns whether a column has one value for all events of a row, and the row contains that value.
     fn is_key(&self, column: &Column) -> bool {
         match column.name.as_str() {
             RECORDING => true,
@@ -65,7 +65,8 @@ impl RollupKeys {
         self.rollup.facets.contains(&facet)
     }
 
-    /// Whether an expression has one value for all positive results, all times of a slice, or all paths of a directory.
+    /// Returns whether an expression has one value for all positive results, all times of a slice, or all paths of a
+    /// directory.
     fn is_constant_in_a_row(&self, expr: &Expr) -> bool {
         match expr {
             Expr::IsNull(operand) | Expr::IsNotNull(operand) => self.is_coarse(operand),
@@ -99,7 +100,7 @@ impl RollupKeys {
         }
     }
 
-    /// Whether the expression is a column of which rows of the rollup contain a range instead of a value.
+    /// Returns whether the expression is a column of which rows of the rollup contain a range instead of a value.
     fn is_coarse(&self, expr: &Expr) -> bool {
         is_column(expr, "ret") && self.has(Facet::Result)
             || is_column(expr, "time") && self.has(Facet::Slice)
@@ -126,7 +127,7 @@ impl RollupKeys {
         false
     }
 
-    /// Whether a call of `date_bin` or `date_trunc` has bins that consist of whole slices.
+    /// Returns whether a call of `date_bin` or `date_trunc` has bins that consist of whole slices.
     fn bins_whole_slices(&self, function: &ScalarFunction) -> bool {
         let length_ns = match (function.name(), function.args.as_slice()) {
             ("date_bin", [Expr::Literal(length, _), time]) if is_column(time, "time") => {
@@ -140,7 +141,7 @@ impl RollupKeys {
         length_ns.is_some_and(|length| length > 0 && length % self.slice_ns == 0)
     }
 
-    /// Whether the rollup contains all events that pass `filters`.
+    /// Returns whether the rollup contains all events that pass `filters`.
     pub(crate) fn covers(&self, filters: &[Expr]) -> bool {
         match self.rollup.condition {
             EventCondition::All => true,
@@ -156,7 +157,7 @@ fn is_column(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Column(column) if column.name == name)
 }
 
-/// Whether the value of an expression depends on its children only.
+/// Returns whether the value of an expression depends on its children only.
 fn depends_on_children_only(expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(function) => {
@@ -192,7 +193,7 @@ fn integer(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// Whether a comparison with `value` has one result for [`POSITIVE`] and all greater numbers.
+/// Returns whether a comparison with `value` has one result for [`POSITIVE`] and all greater numbers.
 fn same_for_positive(op: Operator, value: i64) -> bool {
     match op {
         Operator::Lt | Operator::GtEq => value <= POSITIVE,
@@ -201,7 +202,7 @@ fn same_for_positive(op: Operator, value: i64) -> bool {
     }
 }
 
-/// Whether a comparison with `text` has one result for all paths of a directory.
+/// Returns whether a comparison with `text` has one result for all paths of a directory.
 fn same_for_directory(op: Operator, text: &str) -> bool {
     let slashes = text.matches('/').count();
     match op {
@@ -212,7 +213,7 @@ fn same_for_directory(op: Operator, text: &str) -> bool {
     }
 }
 
-/// Whether a call of `split_part` returns a component of the directory of a path.
+/// Returns whether a call of `split_part` returns a component of the directory of a path.
 fn splits_directory(function: &ScalarFunction) -> bool {
     let (
         "split_part",
@@ -231,7 +232,7 @@ fn splits_directory(function: &ScalarFunction) -> bool {
         && integer(position).is_some_and(|position| components.contains(&position))
 }
 
-/// The prefix that a `LIKE` pattern requires, if it requires nothing else.
+/// Returns the prefix that a `LIKE` pattern requires, if it requires nothing else.
 fn prefix(like: &Like) -> Option<&str> {
     let Expr::Literal(pattern, _) = &*like.pattern else {
         return None;
@@ -241,7 +242,7 @@ fn prefix(like: &Like) -> Option<&str> {
     (is_plain && !prefix.contains(['%', '_', '\\'])).then_some(prefix)
 }
 
-/// Whether a condition is true of no positive result.
+/// Returns whether a condition is true of no positive result.
 fn excludes_positive(filter: &Expr) -> bool {
     let excludes = |op, value: &ScalarValue| {
         let Some(value) = integer(value) else {
@@ -276,7 +277,7 @@ fn excludes_positive(filter: &Expr) -> bool {
     }
 }
 
-/// Whether a condition is true only if a column has one of these values.
+/// Returns whether a condition is true only if a column has one of these values.
 fn is_one_of(filter: &Expr, column: &str, names: &[&str]) -> bool {
     let is_name = |value: &Expr| match value {
         Expr::Literal(value, _) => {
@@ -302,7 +303,8 @@ fn is_one_of(filter: &Expr, column: &str, names: &[&str]) -> bool {
     }
 }
 
-/// Whether a condition is never true if a column is null: with null for the column, it simplifies to false or null.
+/// Returns whether a condition is never true if a column is null: with null for the column, it simplifies to false or
+/// null.
 fn rejects_null(filter: &Expr, column: &str) -> bool {
     let null = |node: Expr| {
         Ok(match is_column(&node, column) {
@@ -325,7 +327,7 @@ fn rejects_null(filter: &Expr, column: &str) -> bool {
     }
 }
 
-/// The length of an interval without months.
+/// Returns the length of an interval without months.
 fn interval_ns(value: &ScalarValue) -> Option<i64> {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(span)) if span.months == 0 => {
@@ -340,7 +342,7 @@ fn interval_ns(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// The length of a unit of `date_trunc`, if its bins count from 1970. Those of longer units do not.
+/// Returns the length of a unit of `date_trunc`, if its bins count from 1970. The bins of longer units do not.
 fn unit_ns(unit: &str) -> Option<i64> {
     let seconds = match unit.to_lowercase().as_str() {
         "second" => 1,

@@ -106,7 +106,7 @@ impl<'a> EventAggregate<'a> {
         })
     }
 
-    /// The plan that uses `rollup`; `None`: the rollup is not sufficient.
+    /// Creates the plan that uses `rollup`; `None`: the rollup is not sufficient.
     fn rewritten(&self, rollup: &'static Rollup) -> Option<Result<LogicalPlan>> {
         // A first check that reads no file.
         RollupAggregate::new(self, rollup, 1)?;
@@ -191,7 +191,7 @@ impl<'a> EventAggregate<'a> {
     }
 }
 
-/// An ordered comparison of `time`.
+/// Returns an ordered comparison of `time`, if the filter is one.
 fn time_filter(filter: &Expr) -> Option<TimeComparison> {
     TimeComparison::from_expr(filter).filter(|comparison| comparison.is_ordered())
 }
@@ -203,7 +203,7 @@ fn filtered(scan: LogicalPlanBuilder, filters: &[Expr]) -> Result<LogicalPlanBui
     }
 }
 
-/// The rows of a rollup in several files as a table of some columns.
+/// Creates a table of some columns from the rows of a rollup in several files.
 fn rollup_table(
     rollup: &Rollup,
     columns: &BTreeSet<String>,
@@ -280,7 +280,7 @@ impl RollupAggregate {
         })
     }
 
-    /// The columns of the rollup that the aggregate uses.
+    /// Returns the columns of the rollup that the aggregate uses.
     fn columns(&self) -> BTreeSet<String> {
         let aggregates = self.aggregates.iter().flat_map(|expr| &expr.aggregates);
         let exprs = aggregates.chain(&self.groups).chain(&self.filters);

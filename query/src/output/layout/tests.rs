@@ -1,5 +1,5 @@
 // A test that cannot unwrap its own constants should fail there.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 
 fn rows(cells: &[&[&str]]) -> Vec<TextRow> {

@@ -16,7 +16,7 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::source::parquet::reader::Footer;
 use crate::source::parquet::rollups::FileRollups;
 
-/// One Parquet file of a recording.
+/// An open Parquet file with events. Rows are read later, during scans.
 #[derive(Debug)]
 pub(crate) struct ParquetFile {
     /// The value of the column `recording`.
@@ -29,7 +29,7 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// The file at `path`, which has this metadata.
+    /// Creates the file at `path`, which has this metadata.
     pub(crate) fn new(
         name: String,
         url: ListingTableUrl,
@@ -47,7 +47,8 @@ impl ParquetFile {
         }
     }
 
-    /// The first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of `time`.
+    /// Returns the first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of
+    /// `time`.
     ///
     /// # Errors
     /// The statistics of the footer are invalid.

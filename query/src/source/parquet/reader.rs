@@ -37,7 +37,7 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// The metadata of the file at `path`, with or without the page index.
+    /// Creates a footer from the metadata of the file at `path`, with or without the page index.
     pub(crate) fn new(path: PathBuf, metadata: Arc<ParquetMetaData>) -> Footer {
         let known = metadata.offset_index().is_some();
         Footer {
@@ -47,12 +47,12 @@ impl Footer {
         }
     }
 
-    /// The metadata as it was opened, usually without the page index.
+    /// Returns the metadata as it was opened, usually without the page index.
     pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }
 
-    /// The metadata with the page index, which is read on first use.
+    /// Returns the metadata with the page index, which is read on first use.
     async fn indexed(
         &self,
         file: &mut FileReader,
@@ -82,7 +82,8 @@ pub(crate) struct FooterCache {
 }
 
 impl FooterCache {
-    /// `footers` by the location of the file in its object store. `indexed`: the query may need only some of the pages.
+    /// Creates a cache of `footers`, each with the location of its file in the object store. `indexed`: the query may
+    /// need only some of the pages.
     pub(crate) fn new(
         footers: impl IntoIterator<Item = (Path, Arc<Footer>)>,
         indexed: bool,

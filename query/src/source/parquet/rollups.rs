@@ -22,7 +22,7 @@ const MAX_ROLLUP_BYTES: u64 = 512 << 20;
 /// Limit of the batches of a rollup: a few bytes can describe many batches without rows.
 const MAX_BATCHES: usize = 4096;
 
-/// The rows of a rollup.
+/// The rows of a rollup of one file, decoded.
 #[derive(Debug)]
 pub(crate) struct RollupRows {
     /// The rows of all frames, with the columns of [`Rollup::schema`] and text as views.
@@ -31,18 +31,18 @@ pub(crate) struct RollupRows {
     pub(crate) slice_ns: i64,
 }
 
-/// The rollups of one file.
+/// The rollups of one file, each read and checked on first use.
 #[derive(Debug)]
 pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
     places: Vec<Place>,
-    /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
+    /// The decoded rollups in the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
     rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
 
 impl FileRollups {
-    /// The rollups that the footer of the file at `path` lists. Reads nothing yet.
+    /// Creates the rollups that the footer of the file at `path` lists. Reads nothing yet.
     pub(crate) fn new(path: PathBuf, footer: Arc<ParquetMetaData>) -> FileRollups {
         let places = places(footer.file_metadata().key_value_metadata());
         FileRollups {
@@ -53,7 +53,7 @@ impl FileRollups {
         }
     }
 
-    /// The rows of a rollup of [`ROLLUPS`], read on first use.
+    /// Returns the rows of a rollup of [`ROLLUPS`], read on first use.
     pub(crate) fn rows(&self, rollup: &Rollup) -> Option<Arc<RollupRows>> {
         let at = ROLLUPS.iter().position(|r| r.name == rollup.name)?;
         let read = || {
@@ -85,7 +85,7 @@ impl FileRollups {
         (total_events(&rows.batches)? == expected).then_some(rows)
     }
 
-    /// The compressed frame.
+    /// Reads the compressed frame at a place.
     fn frame(&self, place: &Place) -> Option<Vec<u8>> {
         if place.length > MAX_FRAME_BYTES {
             return None;
@@ -97,7 +97,7 @@ impl FileRollups {
         Some(frame)
     }
 
-    /// The number of events of the rollup, according to the other contents of the file.
+    /// Returns the number of events of the rollup, according to the other contents of the file.
     fn expected_events(&self, rollup: &Rollup) -> Option<i64> {
         let all = self.footer.file_metadata().num_rows();
         match rollup.condition {
@@ -159,14 +159,14 @@ fn typed(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
     RecordBatch::try_new(schema.clone(), columns.collect::<Option<Vec<_>>>()?).ok()
 }
 
-/// The longest slice, if it is a multiple of all others.
+/// Returns the longest slice, if it is a multiple of all others.
 fn common_slice(mut slices: impl Iterator<Item = Option<i64>> + Clone) -> Option<i64> {
     let longest = slices.clone().max()??;
     let divides = |slice: Option<i64>| slice.is_some_and(|s| s > 0 && longest % s == 0);
     slices.all(divides).then_some(longest)
 }
 
-/// The sum of the events of all rows; `None`: there are no rows, or a row has no events.
+/// Returns the sum of the events of all rows; `None`: there are no rows, or a row has no events.
 fn total_events(batches: &[RecordBatch]) -> Option<i64> {
     if batches.is_empty() {
         return None;

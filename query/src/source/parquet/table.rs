@@ -36,7 +36,7 @@ pub(crate) struct ParquetTable {
 }
 
 impl ParquetTable {
-    /// `schema` has the column `recording` at its end.
+    /// Creates a table of files. `schema` has the column `recording` at its end.
     ///
     /// # Errors
     /// `schema` has no columns.
@@ -58,7 +58,7 @@ impl ParquetTable {
         &self.files
     }
 
-    /// The same table of other files, at least one.
+    /// Creates the same table of other files, at least one.
     pub(crate) fn with_files(&self, files: Vec<Arc<ParquetFile>>) -> ParquetTable {
         ParquetTable {
             store: self.store.clone(),
@@ -68,7 +68,8 @@ impl ParquetTable {
         }
     }
 
-    /// The statistics of some columns of a file. Reading those of all 50 columns would take longer than many queries.
+    /// Returns the statistics of some columns of a file. Reading those of all columns would take longer than many
+    /// queries.
     fn statistics(&self, file: &ParquetFile, columns: &[usize]) -> Result<Statistics> {
         let footer = file.footer.metadata();
         let projected = Arc::new(self.file_schema.project(columns)?);
@@ -82,7 +83,7 @@ impl ParquetTable {
         Ok(statistics)
     }
 
-    /// The files with events in a time range, with the statistics of some columns.
+    /// Returns the files with events in a time range, with the statistics of some columns.
     fn matching(&self, range: TimeRange, columns: &[usize]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::new();
         for file in &self.files {
@@ -99,7 +100,7 @@ impl ParquetTable {
         Ok(files)
     }
 
-    /// The columns of the files that a scan reads.
+    /// Returns the columns of the files that a scan reads.
     fn columns(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Vec<usize> {
         let all = 0..self.file_schema.fields().len();
         let Some(projection) = projection else {
@@ -131,8 +132,8 @@ const SELECTIVE: [&str; 12] = [
     "dns_name",
 ];
 
-/// The reader options. If a filter is selective, rows are skipped before the other columns are decoded; otherwise that
-/// costs more than it saves.
+/// Returns the reader options. If a filter is selective, rows are skipped before the other columns are decoded;
+/// otherwise that costs more than it saves.
 fn options(filters: &[Expr]) -> TableParquetOptions {
     let is_selective = |filter: &Expr| {
         let column = match filter {

@@ -15,7 +15,7 @@ pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Limit of the bytes of one value: far more than the longest argument list.
 const MAX_VALUE_BYTES: i32 = 16 << 20;
 
-/// Why a database cannot be read.
+/// The reason why a database cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error(transparent)]
@@ -127,7 +127,8 @@ fn hardened(db: Connection) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// The columns of an ordinary table. Generated columns are not allowed, because reading them runs expressions of the file.
+/// Returns the columns of an ordinary table. Generated columns are not allowed, because reading them runs expressions
+/// of the file.
 fn columns(db: &Connection, table: &str) -> Result<Vec<String>, ReadError> {
     let kinds: Vec<String> = db
         .prepare("select type from pragma_table_list where schema = 'main' and name = ?")?

@@ -27,7 +27,7 @@ impl Condition {
         Condition::new(format!("({} {word} {})", self.sql, other.sql), parameters)
     }
 
-    /// The conjunction of `conditions`.
+    /// Returns the conjunction of `conditions`.
     pub(crate) fn all(conditions: Vec<Condition>) -> Condition {
         let all = conditions.into_iter().reduce(|a, b| a.join("and", b));
         all.unwrap_or_else(|| Condition::new("true", vec![]))
@@ -96,7 +96,7 @@ fn comparison(left: &Expr, op: Operator, right: &Expr) -> Option<Condition> {
     on_column(name, &format!("{sign} ?"), vec![literal(name, value)?])
 }
 
-/// A boolean column as a condition.
+/// Returns a boolean column as a condition.
 fn flag(expr: &Expr, value: bool) -> Option<Condition> {
     let name = column(expr)?;
     let is_flag = COLUMNS[columns::index(name)?].ty == Type::Bool;
@@ -104,7 +104,7 @@ fn flag(expr: &Expr, value: bool) -> Option<Condition> {
     on_column(name, "= ?", vec![Value::Integer(value.into())])
 }
 
-/// A condition `predicate` on a column. A condition on a column of a side table selects the ids of that table.
+/// Returns a condition `predicate` on a column. A condition on a column of a side table selects the ids of that table.
 fn on_column(name: &str, predicate: &str, parameters: Vec<Value>) -> Option<Condition> {
     if name == "seq" {
         return Some(Condition::new(
@@ -130,7 +130,7 @@ fn column(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// A literal of the type of the column. Literals of other types may compare differently in SQLite.
+/// Returns a literal of the type of the column. Literals of other types may compare differently in SQLite.
 fn literal(column: &str, expr: &Expr) -> Option<Value> {
     let Expr::Literal(value, _) = expr else {
         return None;

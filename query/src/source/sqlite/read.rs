@@ -18,13 +18,13 @@ use crate::source::names::RECORDING;
 use crate::source::sqlite::database::{Database, ReadError};
 use crate::source::sqlite::filter::Condition;
 
-/// The side tables that a scan needs, in the order of [`SIDES`]. They are held in memory, because they are small compared
-/// with the events.
+/// The side tables that a scan needs, in the order of [`SIDES`]. All are held in memory, because side tables are small
+/// compared with the events.
 pub(crate) struct SideTables(Vec<Option<SideTable>>);
 
 /// The requested columns of a side table.
 struct SideTable {
-    /// Sorted.
+    /// The ids of the rows, sorted.
     ids: Vec<i64>,
     columns: Vec<(&'static str, ArrayRef)>,
 }
@@ -90,7 +90,7 @@ impl SideTable {
         })
     }
 
-    /// The indices of the rows with these ids.
+    /// Returns the indices of the rows with these ids.
     fn indices(&self, side: &Side, ids: &[Option<i64>]) -> Result<UInt32Array, ReadError> {
         let index = |id: i64| {
             // In files of the recorder, ids count up from 1.
@@ -195,7 +195,7 @@ pub(crate) struct EventReader<'a> {
 }
 
 impl<'a> EventReader<'a> {
-    /// A reader of the columns of `schema`.
+    /// Creates a reader of the columns of `schema`.
     pub(crate) fn new(
         database: &Database,
         schema: &'a SchemaRef,

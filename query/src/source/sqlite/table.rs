@@ -32,7 +32,8 @@ pub(crate) struct SqliteTable {
 }
 
 impl SqliteTable {
-    /// A table with the columns of `schema`. Columns that the file lacks are null; `recording` is the name of the file.
+    /// Creates a table with the columns of `schema`. Columns that the file lacks are null; `recording` is the name of
+    /// the file.
     pub(crate) fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
         SqliteTable { database, schema }
     }
@@ -51,7 +52,7 @@ impl SqliteTable {
         condition(filter)
     }
 
-    /// The ids of the rows that may be in a time range.
+    /// Returns the ids of the rows that may be in a time range.
     fn rows(&self, range: TimeRange) -> Result<RangeInclusive<i64>, ReadError> {
         if range == TimeRange::ALL {
             return Ok(1..=self.database.last_id);
@@ -144,7 +145,7 @@ struct SqliteScan {
     schema: SchemaRef,
     condition: Condition,
     limit: Option<usize>,
-    /// Read once, by the first partition.
+    /// The side tables, read once, by the first partition.
     sides: OnceLock<Result<SideTables, String>>,
 }
 

@@ -78,7 +78,8 @@ pub(crate) struct Owner {
     pub(crate) cgroup: String,
 }
 
-/// Whether the cgroup at `path` is the cgroup at `container` or a descendant. The root cgroup never is a container.
+/// Returns whether the cgroup at `path` is the cgroup at `container` or a descendant. The root cgroup never is a
+/// container.
 pub(crate) fn covers(container: &str, path: &str) -> bool {
     let container = container.trim_end_matches('/');
     !container.is_empty()

@@ -44,7 +44,7 @@ pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&bytes(path)?).ok()
 }
 
-/// Whether `id` is a single path component, so that a path with it never leaves the directory.
+/// Returns whether `id` is a single path component, so that a path with it never leaves the directory.
 pub(crate) fn is_component(id: &str) -> bool {
     !id.is_empty() && id.len() <= 255 && id != "." && id != ".." && !id.contains(['/', '\0'])
 }

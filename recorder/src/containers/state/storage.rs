@@ -12,7 +12,7 @@ use crate::containers::state::{files, oci};
 /// Storage drivers (containers-storage.conf(5)).
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
-/// One entry of `containers.json`.
+/// An entry of `containers.json`.
 #[derive(Deserialize)]
 struct Entry {
     id: String,

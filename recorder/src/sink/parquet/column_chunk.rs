@@ -1,7 +1,7 @@
 //! Encodes Parquet column chunks from the runs of a column.
 //!
 //! The writer of arrow-rs hashes every value of every row and compares it with the minimum and maximum of its page;
-//! with about 50 columns that took most of the recorder's time. This encoder does the same work once per run instead of
+//! over all columns, that took most of the recorder's time. This encoder does the same work once per run instead of
 //! once per row, and almost none for a column without values.
 
 use std::io;
@@ -51,6 +51,8 @@ struct Chunk<'a> {
 }
 
 impl ColumnEncoder {
+    /// Creates an encoder.
+    ///
     /// # Errors
     /// zstd has no memory.
     pub(crate) fn new() -> io::Result<ColumnEncoder> {

@@ -95,7 +95,7 @@ impl AtomicFile {
     }
 }
 
-/// One write in progress: a writer that knows its offset in the file.
+/// A write in progress: a writer that knows its offset in the file.
 pub(crate) struct Append<'a> {
     medium: &'a mut dyn Medium,
     offset: u64,

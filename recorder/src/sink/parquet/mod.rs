@@ -46,7 +46,7 @@ pub(crate) struct Parquet {
     out: RowGroups,
     journal: Journal,
     sync: Syncer,
-    /// A second descriptor of the file, for the sync at the end. It holds the lock that keeps other recorders away.
+    /// A second descriptor of the file, for the sync at the end. The descriptor holds the lock that keeps other recorders away.
     file: Box<dyn Durable>,
     rollups: Rollups,
 }
@@ -132,7 +132,7 @@ impl Parquet {
     fn fatal(&self, e: &anyhow::Error) -> anyhow::Error {
         let path = self.path.display();
         anyhow!(
-            "cannot write {path}: {e:#}; what was recorded before is kept: ctrace-query reads it, and `ctrace-query \
+            "cannot write {path}: {e:#}; earlier events are safe: `ctrace-query` can read the file, and `ctrace-query \
              recover {path}` makes it a plain Parquet file"
         )
     }

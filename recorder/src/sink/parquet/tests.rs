@@ -296,7 +296,7 @@ fn a_disk_error_ends_the_recording() {
     let e = sink.write(&rows(100, 200)).unwrap_err();
     let message = e.to_string();
     assert!(
-        !e.is::<DiskFull>() && message.contains("what was recorded before is kept"),
+        !e.is::<DiskFull>() && message.contains("earlier events are safe"),
         "{message}"
     );
     assert_eq!(read_seqs(&path), ((0..100).collect(), false));

@@ -15,7 +15,7 @@ use crate::sink::parquet::encodings::{HybridEncoder, byte_stream_split, delta_bi
 const MAX_DICTIONARY_BYTES: usize = 32 << 20;
 /// Ids of smaller numbers are in a table indexed by the number; all others are in a hash map.
 const TABLE_SIZE: usize = 4096;
-/// No id.
+/// A marker in place of an id: none.
 const NONE: u32 = u32::MAX;
 /// The runs of a sample, from [`SAMPLE_PLACES`] places of the chunk: 2 % of the largest chunk, so that each further
 /// candidate costs 2 % of an encoding.

@@ -32,7 +32,7 @@ pub(crate) struct Finished {
 /// writes the segment, if the file is gone, or if the file was only begun (`.partial`) and is removed.
 ///
 /// # Errors
-/// The file has no complete block, or cannot be written. Its complete part stays.
+/// The file has no complete block, or cannot be written. The complete part of the file stays.
 pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finished>> {
     let file = match File::options().read(true).write(true).open(open) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -82,7 +82,7 @@ impl Spill {
             self.disk.set_full(
                 true,
                 format!(
-                    "{full}; the recording goes on in memory, up to {max}, until there is room on the disk"
+                    "{full}; events are kept in memory, up to {max}, until the disk has free space"
                 ),
             );
         }
@@ -112,12 +112,12 @@ impl Spill {
         let lost = match self.disk.lost_events() {
             0 => "nothing was lost".to_string(),
             lost => format!(
-                "{} events were lost so far because it was full",
+                "{} events have been lost while the disk was full",
                 count(lost)
             ),
         };
         self.disk
-            .set_full(false, format!("there is room on the disk again: {lost}"));
+            .set_full(false, format!("the disk has free space again: {lost}"));
         Ok(())
     }
 
@@ -196,8 +196,8 @@ impl Sink for Spill {
         if unreported > 0 {
             let cause = finished.err().map_or(String::new(), |e| format!(": {e:#}"));
             bail!(
-                "the disk is full: {} events that were in memory are lost, and there was no room to say so in the \
-                 recording{cause}; what was written before is kept",
+                "the disk is full: {} events in memory are lost, and the disk had no space for gap rows that report \
+                 them{cause}; all events written earlier are safe",
                 count(unreported)
             );
         }

@@ -12,7 +12,7 @@ fn on_socket<'a>(name: &'a str, args: &[i64], ret: i64, socket: Socket<'a>) -> S
     .to_string()
 }
 
-/// A connection between these ports of 127.0.0.1.
+/// Creates a connection between these ports of 127.0.0.1.
 fn tcp(local: i64, peer: i64) -> Socket<'static> {
     let end = |port| End {
         addr: Some("127.0.0.1"),
