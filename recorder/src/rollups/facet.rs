@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::rows::Events;
 use crate::rows::runs::{Series, for_each_common_run};
 
-/// No id, index or row, or none yet.
+/// A marker in place of an id, an index or a row: none, or none yet.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The values of the columns of a facet.
