@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[allow(
+    unreachable_pub,
     unused_qualifications,
     clippy::all,
     clippy::undocumented_unsafe_blocks,
