@@ -17,31 +17,31 @@ const CACHE: &str = "/var/cache/ctrace-tests/kernels";
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
 /// A command to run in the machine, in a container of its own.
-pub struct Workload {
+pub(crate) struct Workload {
     /// The name of the workload, and of the directory for its output.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The command; blanks separate its arguments.
-    pub command: String,
+    pub(crate) command: String,
 }
 
 /// Returns the id of the container of a workload, in the form of a runtime's id.
-pub fn container_id(name: &str) -> String {
+pub(crate) fn container_id(name: &str) -> String {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     format!("{:016x}", hasher.finish()).repeat(4)
 }
 
 /// The output of the machine.
-pub struct Outcome(TempDir);
+pub(crate) struct Outcome(TempDir);
 
 impl Outcome {
     /// Returns the path of a file that the machine wrote.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join("out").join(name)
     }
 
     /// Returns the text of a file that the machine wrote.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         let path = self.path(name);
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}\n{}", self.console()))
     }
@@ -72,11 +72,11 @@ impl Outcome {
 }
 
 /// The root filesystem of a machine: the test image, the recorder, and additional files.
-pub struct Root(TempDir);
+pub(crate) struct Root(TempDir);
 
 impl Root {
     /// Creates a root with the recorder at the path `recorder`, and with the list of workloads for the scripts.
-    pub fn new(recorder: &str, workloads: &[Workload]) -> Root {
+    pub(crate) fn new(recorder: &str, workloads: &[Workload]) -> Root {
         let root = Root(tempfile::tempdir().unwrap());
         run(Command::new("cp")
             .arg("-a")
@@ -108,26 +108,26 @@ impl Root {
     }
 
     /// Returns the path on this machine of a path in the virtual machine.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.0.path().join("root").join(&path[1..])
     }
 
     /// Writes a file.
-    pub fn text(&self, path: &str, text: &str) {
+    pub(crate) fn text(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// Copies one of the scripts of `tests/scripts/machine/`.
-    pub fn script(&self, name: &str, path: &str) {
+    pub(crate) fn script(&self, name: &str, path: &str) {
         let path = self.path(path);
         fs::copy(Path::new(SCRIPTS).join("machine").join(name), &path).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Copies a program of this machine, and the libraries that it is linked with.
-    pub fn program(&self, program: &Path, path: &str) {
+    pub(crate) fn program(&self, program: &Path, path: &str) {
         let ldd = output(Command::new("ldd").arg(program));
         let text = String::from_utf8(ldd.stdout).unwrap();
         for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
@@ -141,7 +141,7 @@ impl Root {
     }
 
     /// Boots Debian's kernel of a series such as `6.1`, and waits until the machine has finished.
-    pub fn boot(self, series: &str) -> Outcome {
+    pub(crate) fn boot(self, series: &str) -> Outcome {
         let kernel = Path::new(CACHE).join(series);
         run(Command::new(Path::new(SCRIPTS).join("fetch-kernel.sh"))
             .arg(series)

@@ -10,12 +10,12 @@
 
 #[path = "../support"]
 mod support {
-    pub mod command;
-    pub mod compare;
-    pub mod image;
-    pub mod programs;
-    pub mod query;
-    pub mod root;
+    pub(crate) mod command;
+    pub(crate) mod compare;
+    pub(crate) mod image;
+    pub(crate) mod programs;
+    pub(crate) mod query;
+    pub(crate) mod root;
 }
 
 mod machine;

@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The path of a module below its crate, which has the empty path.
-pub type Module = Vec<String>;
+pub(crate) type Module = Vec<String>;
 
 /// A source file and the modules that it imports, each with the line of the first import.
-pub struct File {
-    pub path: PathBuf,
-    pub imports: BTreeMap<Module, usize>,
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) imports: BTreeMap<Module, usize>,
 }
 
 /// Reads the source files below `src` by module. Files whose name ends in `tests.rs` are left out.
-pub fn read(src: &Path) -> BTreeMap<Module, File> {
+pub(crate) fn read(src: &Path) -> BTreeMap<Module, File> {
     let mut sources = BTreeMap::new();
     let mut folders = vec![src.to_path_buf()];
     while let Some(folder) = folders.pop() {

@@ -4,19 +4,19 @@
 
 #[path = "../support"]
 mod support {
-    pub mod command;
-    pub mod containers;
-    pub mod docker;
-    pub mod dump;
-    pub mod image;
-    pub mod metrics;
-    pub mod programs;
-    pub mod python;
-    pub mod query;
-    pub mod recorder;
-    pub mod refusal;
-    pub mod root;
-    pub mod wait;
+    pub(crate) mod command;
+    pub(crate) mod containers;
+    pub(crate) mod docker;
+    pub(crate) mod dump;
+    pub(crate) mod image;
+    pub(crate) mod metrics;
+    pub(crate) mod programs;
+    pub(crate) mod python;
+    pub(crate) mod query;
+    pub(crate) mod recorder;
+    pub(crate) mod refusal;
+    pub(crate) mod root;
+    pub(crate) mod wait;
 }
 
 mod bounds;

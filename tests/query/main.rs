@@ -4,11 +4,11 @@
 
 #[path = "../support"]
 mod support {
-    pub mod gaps;
-    pub mod incident;
-    pub mod random;
-    pub mod story;
-    pub mod transcript;
+    pub(crate) mod gaps;
+    pub(crate) mod incident;
+    pub(crate) mod random;
+    pub(crate) mod story;
+    pub(crate) mod transcript;
 }
 
 mod answers;

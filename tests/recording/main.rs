@@ -4,19 +4,19 @@
 
 #[path = "../support"]
 mod support {
-    pub mod capture;
-    pub mod command;
-    pub mod dump;
-    pub mod incident;
-    pub mod metrics;
-    pub mod programs;
-    pub mod python;
-    pub mod random;
-    pub mod refusal;
-    pub mod replay;
-    pub mod story;
-    pub mod transcript;
-    pub mod wait;
+    pub(crate) mod capture;
+    pub(crate) mod command;
+    pub(crate) mod dump;
+    pub(crate) mod incident;
+    pub(crate) mod metrics;
+    pub(crate) mod programs;
+    pub(crate) mod python;
+    pub(crate) mod random;
+    pub(crate) mod refusal;
+    pub(crate) mod replay;
+    pub(crate) mod story;
+    pub(crate) mod transcript;
+    pub(crate) mod wait;
 }
 
 mod analysis;

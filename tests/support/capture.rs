@@ -12,17 +12,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Events in a round of `fixtures/demo.raw`. The first round has two more, because its containers are new.
-pub const EVENTS: u64 = 3111;
+pub(crate) const EVENTS: u64 = 3111;
 
 /// A capture in two parts: its beginning and a round that is repeated.
-pub struct Capture {
+pub(crate) struct Capture {
     begin: Vec<u8>,
     round: Vec<u8>,
 }
 
 impl Capture {
     /// Reads `fixtures/demo.raw`.
-    pub fn read() -> Capture {
+    pub(crate) fn read() -> Capture {
         let file = std::fs::read(fixture()).unwrap();
         let line = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         let mut frames = zstd::decode_all(&file[line..]).unwrap();
@@ -37,7 +37,7 @@ impl Capture {
     }
 
     /// Adds a loss of 7 events to each round; the loss itself is one more event.
-    pub fn with_losses(mut self) -> Capture {
+    pub(crate) fn with_losses(mut self) -> Capture {
         let gap =
             r#"{"gap":{"cgroup":0,"class":"file","lost":7,"since":7000,"until":9000,"cpu":1}}"#;
         let head = [&b"N"[..], &(gap.len() as u32).to_le_bytes()].concat();
@@ -48,11 +48,11 @@ impl Capture {
 }
 
 /// A recorder that replays rounds of a capture as they arrive in a FIFO.
-pub struct ReplayingRecorder {
+pub(crate) struct ReplayingRecorder {
     /// The recorder's process.
-    pub child: Child,
+    pub(crate) child: Child,
     /// The recorder's output.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     fifo: PathBuf,
     /// The time at which each round was written to the FIFO.
     fed: Arc<Mutex<Vec<Instant>>>,
@@ -61,7 +61,7 @@ pub struct ReplayingRecorder {
 
 impl ReplayingRecorder {
     /// Starts a recorder to `NAME.parquet` in a directory; `pause` is the time between two rounds.
-    pub fn start(
+    pub(crate) fn start(
         capture: &Arc<Capture>,
         dir: &Path,
         name: &str,
@@ -72,7 +72,7 @@ impl ReplayingRecorder {
     }
 
     /// Starts a recorder to `path` with more flags, fed through `fifo`.
-    pub fn start_to(
+    pub(crate) fn start_to(
         capture: &Arc<Capture>,
         path: PathBuf,
         fifo: PathBuf,
@@ -110,14 +110,14 @@ impl ReplayingRecorder {
     }
 
     /// Waits until `rounds` rounds have been written.
-    pub fn wait(&self, rounds: usize) {
+    pub(crate) fn wait(&self, rounds: usize) {
         wait_for("the capture is fed", || {
             (self.fed.lock().unwrap().len() >= rounds).then_some(())
         });
     }
 
     /// Kills the recorder. Returns its output and how many rounds had been written more than a second before.
-    pub fn kill(mut self) -> (PathBuf, u64) {
+    pub(crate) fn kill(mut self) -> (PathBuf, u64) {
         let killed = Instant::now();
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -3,12 +3,12 @@
 use std::process::{Command, Output};
 
 /// Runs a command, which must succeed, and returns its stdout.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(succeeds(command).stdout).unwrap()
 }
 
 /// Runs a command, which must succeed, and returns its output.
-pub fn succeeds(command: &mut Command) -> Output {
+pub(crate) fn succeeds(command: &mut Command) -> Output {
     let output = output(command);
     assert!(
         output.status.success(),
@@ -21,7 +21,7 @@ pub fn succeeds(command: &mut Command) -> Output {
 }
 
 /// Runs a command to its end and accepts any exit code.
-pub fn output(command: &mut Command) -> Output {
+pub(crate) fn output(command: &mut Command) -> Output {
     command
         .output()
         .unwrap_or_else(|e| panic!("{command:?}: {e}; `packaging/setup.sh test` installs it"))

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// A container runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runtime {
+pub(crate) enum Runtime {
     /// The Docker daemon, which is started if none runs.
     Docker,
     /// podman, which uses runc.
@@ -24,10 +24,10 @@ pub enum Runtime {
 
 impl Runtime {
     /// Every runtime.
-    pub const ALL: [Runtime; 3] = [Runtime::Docker, Runtime::Podman, Runtime::Runc];
+    pub(crate) const ALL: [Runtime; 3] = [Runtime::Docker, Runtime::Podman, Runtime::Runc];
 
     /// Returns the name of the runtime's program, which is also the runtime's name in the column `runtime`.
-    pub fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Runtime::Docker => "docker",
             Runtime::Podman => "podman",
@@ -37,14 +37,14 @@ impl Runtime {
 }
 
 /// Returns a name for a container that no other test on this machine uses.
-pub fn unique(stem: &str) -> String {
+pub(crate) fn unique(stem: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{stem}-{}-{next}", std::process::id())
 }
 
 /// A container that is not started yet. The container runs in a network namespace of its own and is removed when it ends.
-pub struct Container {
+pub(crate) struct Container {
     runtime: Runtime,
     name: String,
     network: String,
@@ -52,11 +52,11 @@ pub struct Container {
 }
 
 /// A running container, in the foreground of the runtime's command.
-pub struct Running {
+pub(crate) struct Running {
     /// The container's name in the runtime.
-    pub name: String,
+    pub(crate) name: String,
     /// The id that the runtime gave the container. For runc this is the name.
-    pub id: String,
+    pub(crate) id: String,
     runtime: Runtime,
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -65,20 +65,20 @@ pub struct Running {
 
 /// A container that has ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The container's name in the runtime.
-    pub name: String,
+    pub(crate) name: String,
     /// The id that the runtime gave the container.
-    pub id: String,
+    pub(crate) id: String,
     /// The container's exit code, as returned by the runtime.
-    pub code: i32,
+    pub(crate) code: i32,
     /// The rest of the container's stdout, without the lines that were read while the container ran.
-    pub stdout: String,
+    pub(crate) stdout: String,
 }
 
 impl Container {
     /// Creates a container whose name begins with `stem`.
-    pub fn new(runtime: Runtime, stem: &str) -> Self {
+    pub(crate) fn new(runtime: Runtime, stem: &str) -> Self {
         let name = unique(stem);
         Container {
             runtime,
@@ -89,31 +89,31 @@ impl Container {
     }
 
     /// Returns the container's name, which is known before the container starts.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Joins a network of Docker or podman. Without a network the container has only its loopback.
-    pub fn network(mut self, network: &str) -> Self {
+    pub(crate) fn network(mut self, network: &str) -> Self {
         assert_ne!(self.runtime, Runtime::Runc, "runc has no networks");
         self.network = network.to_owned();
         self
     }
 
     /// Adds an option of `docker run` or `podman run`. runc has no such options.
-    pub fn option(mut self, option: impl Into<String>) -> Self {
+    pub(crate) fn option(mut self, option: impl Into<String>) -> Self {
         assert_ne!(self.runtime, Runtime::Runc, "runc takes a config.json");
         self.options.push(option.into());
         self
     }
 
     /// Runs a command in the container to its end.
-    pub fn run(self, args: &[&str]) -> Ended {
+    pub(crate) fn run(self, args: &[&str]) -> Ended {
         self.start(args).finish()
     }
 
     /// Starts the container, whose stdin stays open until [`Running::finish`].
-    pub fn start(self, args: &[&str]) -> Running {
+    pub(crate) fn start(self, args: &[&str]) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut command = match self.runtime {
             Runtime::Docker | Runtime::Podman => self.engine(dir.path()),
@@ -188,7 +188,7 @@ impl Container {
 
 impl Running {
     /// Returns the next line of the container's stdout.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         assert!(line.ends_with('\n'), "{} ended early: `{line}`", self.name);
@@ -196,13 +196,13 @@ impl Running {
     }
 
     /// Writes a line to the container's stdin.
-    pub fn write(&mut self, line: &str) {
+    pub(crate) fn write(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
     }
 
     /// Closes the container's stdin and waits for the container's end.
-    pub fn finish(mut self) -> Ended {
+    pub(crate) fn finish(mut self) -> Ended {
         drop(self.child.stdin.take());
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
@@ -216,7 +216,7 @@ impl Running {
     }
 
     /// Kills the container and waits for its end.
-    pub fn kill(self) -> Ended {
+    pub(crate) fn kill(self) -> Ended {
         let mut kill = Command::new(self.runtime.program());
         // runc sends SIGTERM by default, which the first process of a pid namespace ignores.
         match self.runtime {

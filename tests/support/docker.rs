@@ -20,7 +20,7 @@ done
 "#;
 
 /// Makes sure that a daemon answers until this process ends.
-pub fn daemon() {
+pub(crate) fn daemon() {
     static USING: OnceLock<File> = OnceLock::new();
     USING.get_or_init(|| {
         fs::create_dir_all(DIR).unwrap();

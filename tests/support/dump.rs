@@ -5,7 +5,7 @@ use super::programs::ctrace_rec;
 use std::path::PathBuf;
 
 /// Runs `ctrace-rec dump` for the recorder with this process id, and returns the path that the command prints.
-pub fn dump(pid: u32) -> PathBuf {
+pub(crate) fn dump(pid: u32) -> PathBuf {
     let pid = pid.to_string();
     let output = succeeds(ctrace_rec().args(["dump", "--quiet", "--pid", &pid]));
     assert!(output.stderr.is_empty(), "{output:?}");

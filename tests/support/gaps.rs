@@ -6,7 +6,13 @@ use serde_json::json;
 
 impl Story {
     /// Adds a gap of half a second, and its loss to the footer.
-    pub fn gap(&mut self, ms: i64, container: Option<&str>, class: &str, lost: i64) -> &mut Self {
+    pub(crate) fn gap(
+        &mut self,
+        ms: i64,
+        container: Option<&str>,
+        class: &str,
+        lost: i64,
+    ) -> &mut Self {
         self.row(
             ms,
             json!({ "kind": "gap", "action": "ring full", "class": class, "container": container,

@@ -44,7 +44,7 @@ const HEADERS: &[(&str, &str)] = &[
 ];
 
 /// Returns the root filesystem as a directory, and builds it if a source has changed.
-pub fn rootfs() -> &'static Path {
+pub(crate) fn rootfs() -> &'static Path {
     static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
     ROOTFS.get_or_init(|| {
         let dir = Path::new(CACHE).join(tag());
@@ -64,7 +64,7 @@ pub fn rootfs() -> &'static Path {
 }
 
 /// Identifies the content of the root filesystem by a hash of its sources.
-pub fn tag() -> String {
+pub(crate) fn tag() -> String {
     let mut hash = DefaultHasher::new();
     (PROGRAMS, HEADERS, include_str!("image.rs")).hash(&mut hash);
     format!("{:016x}", hash.finish())

@@ -4,12 +4,12 @@
 use super::story::{Story, footer, merge};
 use serde_json::{Value, json};
 
-pub const WEB: &str = "4f5b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3";
+pub(crate) const WEB: &str = "4f5b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3";
 const CLIENT: &str = "c11e47000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c";
 const WORKER: &str = "a0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f";
 
 /// Composes the recording.
-pub fn incident() -> Story {
+pub(crate) fn incident() -> Story {
     let mut story = Story::default();
     footer(&mut story);
     containers(&mut story);

@@ -8,16 +8,16 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
 /// Values by name and label values: `ctrace_lost_events_total/file`.
-pub type Values = BTreeMap<String, f64>;
+pub(crate) type Values = BTreeMap<String, f64>;
 
 /// Returns an address of this machine with a free port.
-pub fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 /// Returns the status and the body of a page, or None if nothing listens at the address.
-pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -28,7 +28,7 @@ pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
 }
 
 /// Waits until `wanted` accepts the metrics and returns them.
-pub fn wait_until(address: &str, wanted: impl Fn(&Values) -> bool) -> Values {
+pub(crate) fn wait_until(address: &str, wanted: impl Fn(&Values) -> bool) -> Values {
     wait_for(&format!("the metrics at {address}"), || {
         let (status, text) = get(address, "/metrics")?;
         (status == 200)

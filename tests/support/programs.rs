@@ -3,11 +3,11 @@
 use std::process::Command;
 
 /// Creates the command `ctrace-rec` without arguments.
-pub fn ctrace_rec() -> Command {
+pub(crate) fn ctrace_rec() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ctrace-rec"))
 }
 
 /// Creates the command `ctrace-query` without arguments.
-pub fn ctrace_query() -> Command {
+pub(crate) fn ctrace_query() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ctrace-query"))
 }

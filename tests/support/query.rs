@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Returns the rows of `sql` on the recording `path`, each as a JSON object without keys for nulls.
-pub fn query(path: &Path, sql: &str) -> Vec<Value> {
+pub(crate) fn query(path: &Path, sql: &str) -> Vec<Value> {
     let mut command = ctrace_query();
     command
         .arg("-r")

@@ -16,10 +16,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The default of `--memory`, in bytes.
-pub const MEMORY: u64 = 128_000_000;
+pub(crate) const MEMORY: u64 = 128_000_000;
 
 /// A running recorder.
-pub struct Recorder {
+pub(crate) struct Recorder {
     child: KillOnDrop,
     lines: Receiver<String>,
     stderr: String,
@@ -28,18 +28,18 @@ pub struct Recorder {
 }
 
 /// A recording in a directory of its own, which is removed when this value is dropped.
-pub struct Recording {
+pub(crate) struct Recording {
     /// The recording's file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The recorder's stderr, which ends with its summary.
-    pub stderr: String,
+    pub(crate) stderr: String,
     /// The recorder's exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     dir: TempDir,
 }
 
 /// A process that is killed when a test fails.
-pub struct KillOnDrop(pub Child);
+pub(crate) struct KillOnDrop(pub Child);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
@@ -50,17 +50,17 @@ impl Drop for KillOnDrop {
 
 impl Recorder {
     /// Starts `ctrace-rec --out run.parquet ARGS` and waits until it is attached.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_with("run.parquet", args, &[])
     }
 
     /// Starts a recorder whose output has the name `name`.
-    pub fn start_to(name: &str, args: &[&str]) -> Self {
+    pub(crate) fn start_to(name: &str, args: &[&str]) -> Self {
         Self::start_with(name, args, &[])
     }
 
     /// Starts a recorder with additional environment variables.
-    pub fn start_with(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         let mut child = ctrace_rec()
@@ -92,17 +92,17 @@ impl Recorder {
     }
 
     /// Returns the recorder's process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
 
     /// Returns the path of a file beside the recorder's recording.
-    pub fn beside(&self, name: &str) -> PathBuf {
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Lets the recorder run for a tenth of the time while `work` runs, so that it cannot keep up on any machine.
-    pub fn slowed_down<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn slowed_down<T>(&self, work: impl FnOnce() -> T) -> T {
         let pid = Pid::from_child(&self.child.0);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -121,18 +121,18 @@ impl Recorder {
     }
 
     /// Returns the recorder's peak memory until now, in bytes.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         peak_memory(self.pid()).unwrap()
     }
 
     /// Ends the recorder as Ctrl-C does.
-    pub fn stop(self) -> Recording {
+    pub(crate) fn stop(self) -> Recording {
         run(Command::new("kill").args(["-INT", &self.pid().to_string()]));
         self.finish()
     }
 
     /// Ends the recorder as Ctrl-C does, and checks that its peak memory stays below `max_bytes`.
-    pub fn stop_within(self, max_bytes: u64) -> Recording {
+    pub(crate) fn stop_within(self, max_bytes: u64) -> Recording {
         let (pid, before) = (self.pid(), self.peak_memory());
         let watch = std::thread::spawn(move || {
             let mut peak = before;
@@ -150,7 +150,7 @@ impl Recorder {
     }
 
     /// Kills the recorder and leaves its file as it is.
-    pub fn kill(mut self) -> Recording {
+    pub(crate) fn kill(mut self) -> Recording {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
         Recording {
@@ -162,7 +162,7 @@ impl Recorder {
     }
 
     /// Waits until the recorder ends by itself.
-    pub fn finish(mut self) -> Recording {
+    pub(crate) fn finish(mut self) -> Recording {
         let status = wait_for("ctrace-rec ends", || self.child.0.try_wait().unwrap());
         self.stderr.extend(self.lines.iter());
         Recording {
@@ -176,7 +176,7 @@ impl Recorder {
     }
 
     /// Waits for a line on stderr that begins with `prefix`.
-    pub fn wait_until(&mut self, prefix: &str) {
+    pub(crate) fn wait_until(&mut self, prefix: &str) {
         loop {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => self.stderr.push_str(&line),
@@ -198,7 +198,7 @@ fn peak_memory(pid: u32) -> Option<u64> {
 }
 
 /// Returns the number in the only column of the first row of `sql` on a recording.
-pub fn number(path: &Path, sql: &str) -> i64 {
+pub(crate) fn number(path: &Path, sql: &str) -> i64 {
     let rows = query(path, sql);
     let row = rows.first().and_then(Value::as_object);
     let number = row.and_then(|r| r.values().next()).and_then(Value::as_i64);
@@ -207,19 +207,19 @@ pub fn number(path: &Path, sql: &str) -> i64 {
 
 impl Recording {
     /// Returns the rows of `sql`.
-    pub fn query(&self, sql: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, sql: &str) -> Vec<Value> {
         assert_eq!(self.code, 0, "{}", self.stderr);
         query(&self.path, sql)
     }
 
     /// Returns the one number of `sql`.
-    pub fn count(&self, sql: &str) -> i64 {
+    pub(crate) fn count(&self, sql: &str) -> i64 {
         assert_eq!(self.code, 0, "{}", self.stderr);
         number(&self.path, sql)
     }
 
     /// Returns the path of a file beside the recording, for more output.
-    pub fn beside(&self, name: &str) -> PathBuf {
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }

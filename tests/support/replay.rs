@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Returns the capture of a web server and its client.
-pub fn fixture() -> PathBuf {
+pub(crate) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo.raw")
 }
 
 /// Creates the command `ctrace-rec` that replays `capture` into `out`.
-pub fn replay(capture: &Path, out: &Path) -> Command {
+pub(crate) fn replay(capture: &Path, out: &Path) -> Command {
     let mut command = ctrace_rec();
     command.arg("--from-raw").arg(capture).arg("--out").arg(out);
     command
 }
 
 /// Records the fixture to `out` and returns the recorder's stderr.
-pub fn record_fixture(out: &Path, flags: &[&str]) -> String {
+pub(crate) fn record_fixture(out: &Path, flags: &[&str]) -> String {
     let output = succeeds(replay(&fixture(), out).args(flags));
     String::from_utf8(output.stderr).unwrap()
 }
 
 /// Returns the answer to `sql` on a recording, one line of CSV per row.
-pub fn ask(recording: &Path, sql: &str) -> Vec<String> {
+pub(crate) fn ask(recording: &Path, sql: &str) -> Vec<String> {
     let mut command = ctrace_query();
     command.arg("-r").arg(recording);
     let output = succeeds(command.args(["--format", "csv", sql]));

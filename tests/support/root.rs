@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 /// Fails a test that needs the kernel's tracing or containers unless it runs as root.
-pub fn require_root() {
+pub(crate) fn require_root() {
     // The owner of /proc/self is the effective user.
     let uid = std::fs::metadata("/proc/self").unwrap().uid();
     assert_eq!(

@@ -13,10 +13,10 @@ use parquet::file::properties::WriterProperties;
 use serde_json::{Map, Value, json};
 
 /// The time of the first event: 2026-11-21 03:12:00 UTC, in nanoseconds.
-pub const START: i64 = 1_795_230_720_000_000_000;
+pub(crate) const START: i64 = 1_795_230_720_000_000_000;
 
 /// The ready questions of `ctrace-query`.
-pub const QUESTIONS: &[&str] = &[
+pub(crate) const QUESTIONS: &[&str] = &[
     "summary",
     "containers",
     "syscalls",
@@ -32,14 +32,14 @@ pub const QUESTIONS: &[&str] = &[
 
 /// A recording that a test composes row by row.
 #[derive(Default)]
-pub struct Story {
+pub(crate) struct Story {
     rows: Vec<Value>,
     meta: Vec<(String, String)>,
 }
 
 impl Story {
     /// Adds a row `ms` milliseconds after the start. Columns that `row` lacks are null, and `seq` counts up.
-    pub fn row(&mut self, ms: i64, row: Value) -> &mut Self {
+    pub(crate) fn row(&mut self, ms: i64, row: Value) -> &mut Self {
         let mut object =
             json!({ "time": START + ms * 1_000_000, "seq": self.rows.len(), "host": "node1" });
         merge(&mut object, row);
@@ -48,7 +48,7 @@ impl Story {
     }
 
     /// Adds a call of 25 µs.
-    pub fn call(
+    pub(crate) fn call(
         &mut self,
         ms: i64,
         who: &Value,
@@ -64,20 +64,20 @@ impl Story {
     }
 
     /// Sets a pair of the footer.
-    pub fn meta(&mut self, key: &str, value: &str) -> &mut Self {
+    pub(crate) fn meta(&mut self, key: &str, value: &str) -> &mut Self {
         self.meta.retain(|(k, _)| k != key);
         self.meta.push((key.into(), value.into()));
         self
     }
 
     /// Sets a column of the last row.
-    pub fn last(&mut self, column: &str, value: impl Into<Value>) -> &mut Self {
+    pub(crate) fn last(&mut self, column: &str, value: impl Into<Value>) -> &mut Self {
         self.rows.last_mut().unwrap()[column] = value.into();
         self
     }
 
     /// Writes the recording to `dir`/`name` and returns the path.
-    pub fn write(&self, dir: &Path, name: &str) -> PathBuf {
+    pub(crate) fn write(&self, dir: &Path, name: &str) -> PathBuf {
         let schema = Arc::new(columns::arrow_schema());
         let mut decoder = ReaderBuilder::new(schema.clone()).build_decoder().unwrap();
         decoder.serialize(&self.rows).unwrap();
@@ -106,13 +106,13 @@ impl Story {
 }
 
 /// Adds the keys of `from` to `into`.
-pub fn merge(into: &mut Value, from: Value) {
+pub(crate) fn merge(into: &mut Value, from: Value) {
     let from: Map<String, Value> = from.as_object().unwrap().clone();
     into.as_object_mut().unwrap().extend(from);
 }
 
 /// Sets the footer of a recording that was closed and lost nothing.
-pub fn footer(story: &mut Story) {
+pub(crate) fn footer(story: &mut Story) {
     story
         .meta(meta::KEY_SCHEMA, "1.0")
         .meta(meta::KEY_PRODUCER, "ctrace-rec 0.1.0")

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Creates the command `ctrace-query` with the working directory `dir` and without a recording.
-pub fn ctrace_query_in(dir: &Path) -> Command {
+pub(crate) fn ctrace_query_in(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ctrace-query"));
     command
         .current_dir(dir)
@@ -14,7 +14,7 @@ pub fn ctrace_query_in(dir: &Path) -> Command {
 }
 
 /// Runs a command and returns its exit code, its stdout and its stderr as text; an empty stream is left out.
-pub fn transcript(command: &mut Command) -> String {
+pub(crate) fn transcript(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let mut text = format!("exit code {}\n", output.status.code().unwrap());
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// The longest that a test waits for something that takes a moment on an idle machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Calls `found` until it returns a value; panics with `what` after [`LIMIT`].
-pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = found() {

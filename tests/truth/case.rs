@@ -20,7 +20,7 @@ const VOLUMES: &[&str] = &[
 ];
 
 /// A workload to compare.
-pub struct Case {
+pub(crate) struct Case {
     name: &'static str,
     options: Vec<String>,
     least: usize,
@@ -28,7 +28,7 @@ pub struct Case {
 
 impl Case {
     /// Creates a case that must compare at least `least` calls, so that a workload that did not run fails.
-    pub fn new(name: &'static str, least: usize) -> Self {
+    pub(crate) fn new(name: &'static str, least: usize) -> Self {
         Case {
             name,
             options: Vec::new(),
@@ -37,18 +37,18 @@ impl Case {
     }
 
     /// Adds an option of `docker run`.
-    pub fn option(mut self, option: &str) -> Self {
+    pub(crate) fn option(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
         self
     }
 
     /// Runs a shell script, which finds the machine's programs before those of the image.
-    pub fn script(self, script: &str) {
+    pub(crate) fn script(self, script: &str) {
         self.run(&["/usr/bin/sh", "-euc", script]);
     }
 
     /// Runs a program, and fails if strace and the recorder differ.
-    pub fn run(self, command: &[&str]) {
+    pub(crate) fn run(self, command: &[&str]) {
         require_root();
         let mut dir = tempfile::tempdir().unwrap();
         let trace = dir.path().join("trace");

@@ -5,14 +5,14 @@
 
 #[path = "../support"]
 mod support {
-    pub mod command;
-    pub mod compare;
+    pub(crate) mod command;
+    pub(crate) mod compare;
     #[allow(dead_code, reason = "these tests run containers of Docker only")]
-    pub mod containers;
-    pub mod docker;
-    pub mod image;
-    pub mod root;
-    pub mod wait;
+    pub(crate) mod containers;
+    pub(crate) mod docker;
+    pub(crate) mod image;
+    pub(crate) mod root;
+    pub(crate) mod wait;
 }
 
 mod case;

@@ -9,36 +9,36 @@ use std::time::{Duration, Instant};
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const ENTER: &str = "\r";
+pub(crate) const ENTER: &str = "\r";
 const TAB: &str = "\t";
-pub const UP: &str = "\x1b[A";
-pub const RIGHT: &str = "\x1b[C";
-pub const CTRL_A: &str = "\x01";
-pub const CTRL_C: &str = "\x03";
-pub const CTRL_D: &str = "\x04";
-pub const CTRL_R: &str = "\x12";
-pub const CTRL_U: &str = "\x15";
+pub(crate) const UP: &str = "\x1b[A";
+pub(crate) const RIGHT: &str = "\x1b[C";
+pub(crate) const CTRL_A: &str = "\x01";
+pub(crate) const CTRL_C: &str = "\x03";
+pub(crate) const CTRL_D: &str = "\x04";
+pub(crate) const CTRL_R: &str = "\x12";
+pub(crate) const CTRL_U: &str = "\x15";
 /// The prompt on a new line. Each key draws the prompt again, but not on a new line.
-pub const PROMPT: &str = "\nctrace> ";
+pub(crate) const PROMPT: &str = "\nctrace> ";
 
-pub struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keys: Option<ChildStdin>,
     bytes: Receiver<Vec<u8>>,
     /// All bytes that were written to the terminal.
-    pub raw: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
     /// The length of the shown text up to the end of the last match.
     seen: usize,
 }
 
 impl Terminal {
     /// Starts `ctrace-query ARGS` in `dir`, which also has the history.
-    pub fn new(dir: &Path, args: &str) -> Self {
+    pub(crate) fn new(dir: &Path, args: &str) -> Self {
         Self::of_size(dir, args, 80, 24)
     }
 
     /// Starts `ctrace-query ARGS` on a terminal of `columns` by `rows` characters.
-    pub fn of_size(dir: &Path, args: &str, columns: u16, rows: u16) -> Self {
+    pub(crate) fn of_size(dir: &Path, args: &str, columns: u16, rows: u16) -> Self {
         let program = env!("CARGO_BIN_EXE_ctrace-query");
         // script(1) runs it on a terminal of its own.
         let run = format!("stty cols {columns} rows {rows}; exec {program} {args}");
@@ -75,19 +75,19 @@ impl Terminal {
     }
 
     /// Presses keys.
-    pub fn press(&mut self, keys: &str) -> &mut Self {
+    pub(crate) fn press(&mut self, keys: &str) -> &mut Self {
         let to = self.keys.as_mut().unwrap();
         to.write_all(keys.as_bytes()).unwrap();
         self
     }
 
     /// Waits for the prompt, and types a line.
-    pub fn enter(&mut self, line: &str) -> &mut Self {
+    pub(crate) fn enter(&mut self, line: &str) -> &mut Self {
         self.expect(PROMPT).press(line).press(ENTER)
     }
 
     /// Waits until `text` is shown after the end of the last match.
-    pub fn expect(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn expect(&mut self, text: &str) -> &mut Self {
         if let Err(shown) = self.wait(text, PATIENCE) {
             panic!("no `{text}` in {shown:?}");
         }
@@ -95,7 +95,7 @@ impl Terminal {
     }
 
     /// Presses Tab until `text` is offered: names are read in the background, which may take longer than one Tab waits.
-    pub fn tab(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn tab(&mut self, text: &str) -> &mut Self {
         const ONE: Duration = Duration::from_secs(5);
         for _ in 0..PATIENCE.as_secs() / ONE.as_secs() {
             if self.press(TAB).wait(text, ONE).is_ok() {
@@ -123,7 +123,7 @@ impl Terminal {
     }
 
     /// Waits for the program to exit. Returns the exit code and the text after the last match.
-    pub fn exit(mut self) -> (i32, String) {
+    pub(crate) fn exit(mut self) -> (i32, String) {
         loop {
             match self.bytes.recv_timeout(PATIENCE) {
                 Ok(bytes) => self.raw.extend(bytes),

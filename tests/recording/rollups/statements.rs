@@ -142,7 +142,7 @@ const TABLES: &[&str] = &[
 ];
 
 /// Returns statements of three columns, with and without groups, over the events or a subquery.
-pub fn statements(count: usize) -> Vec<String> {
+pub(crate) fn statements(count: usize) -> Vec<String> {
     let mut random = Random(7);
     (0..count)
         .map(|_| {

@@ -6,24 +6,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// One end of a socket. A part is None if strace does not print it or if the socket has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    pub addr: Option<String>,
-    pub port: Option<i64>,
-    pub path: Option<Vec<u8>>,
+pub(crate) struct Address {
+    pub(crate) addr: Option<String>,
+    pub(crate) port: Option<i64>,
+    pub(crate) path: Option<Vec<u8>>,
 }
 
 /// A socket, as strace prints it beside an fd.
 #[derive(Debug, Default)]
-pub struct Socket {
-    pub family: &'static str,
-    pub protocol: String,
-    pub inode: Option<i64>,
-    pub local: Address,
-    pub peer: Address,
+pub(crate) struct Socket {
+    pub(crate) family: &'static str,
+    pub(crate) protocol: String,
+    pub(crate) inode: Option<i64>,
+    pub(crate) local: Address,
+    pub(crate) peer: Address,
 }
 
 /// Returns an IP address in the notation of a recording.
-pub fn ip(addr: IpAddr, report: &mut Report) -> Option<String> {
+pub(crate) fn ip(addr: IpAddr, report: &mut Report) -> Option<String> {
     let canonical = addr.to_canonical();
     if canonical != addr {
         report.rule("mapped");
@@ -36,7 +36,7 @@ pub fn ip(addr: IpAddr, report: &mut Report) -> Option<String> {
 }
 
 /// Parses `{sa_family=0x2, sin_port="\x00\x50", sin_addr="\x7f\x00\x00\x01"}`. Returns None if `text` is no address.
-pub fn sockaddr(text: &str, report: &mut Report) -> Option<Address> {
+pub(crate) fn sockaddr(text: &str, report: &mut Report) -> Option<Address> {
     let family = strace::number(&strace::member(text, "sa_family")?)?;
     let bytes = |name| strace::string(&strace::member(text, name)?);
     let port = |name| Some(i64::from(u16::from_be_bytes(bytes(name)?.try_into().ok()?)));
@@ -71,7 +71,7 @@ fn unix(text: &str) -> Option<Vec<u8>> {
 
 /// Parses `TCP:[127.0.0.1:1->127.0.0.1:2]`, `UNIX-STREAM:[7->8,"\x2f..."]`, `NETLINK:[ROUTE:77]` and the like. Returns None
 /// if `text` is no socket.
-pub fn socket(text: &str, report: &mut Report) -> Option<Socket> {
+pub(crate) fn socket(text: &str, report: &mut Report) -> Option<Socket> {
     let (kind, rest) = text.split_once(":[")?;
     let inner = rest.strip_suffix(']')?;
     let mut socket = Socket::default();

@@ -9,7 +9,7 @@ use ctrace_schema::text::{escape, shell_join, unescape};
 use std::collections::HashMap;
 
 /// Compares a whole run. For `may_skip` see [`Report::may_skip`].
-pub fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
+pub(crate) fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
     let mut report = Report {
         may_skip,
         ..Report::default()

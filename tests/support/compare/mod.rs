@@ -1,10 +1,10 @@
 //! The comparison of a recording with strace, call by call. `truth` and `kernels` use it.
 
-pub mod address;
-pub mod calls;
+pub(crate) mod address;
+pub(crate) mod calls;
 mod report;
-pub mod rows;
-pub mod strace;
+pub(crate) mod rows;
+pub(crate) mod strace;
 
 use rows::Row;
 use std::fs;
@@ -13,7 +13,13 @@ use std::path::Path;
 /// Fails if the rows differ from the output of strace in the files `t.TID` of `trace`, or if fewer than `least` calls were
 /// compared. Returns the number of calls of which only the entry or the return was seen, which a kernel that `may_skip`
 /// programs allows.
-pub fn check(name: &str, least: usize, trace: &Path, rows: Vec<Row>, may_skip: bool) -> usize {
+pub(crate) fn check(
+    name: &str,
+    least: usize,
+    trace: &Path,
+    rows: Vec<Row>,
+    may_skip: bool,
+) -> usize {
     let report = calls::compare(&strace::read(trace, "t"), rows, may_skip);
     if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
         fs::write(trace.join("differences"), report.differences.join("\n")).unwrap();

@@ -61,18 +61,18 @@ const RULES: &[(&str, &str)] = &[
 
 /// The outcome of one case.
 #[derive(Debug, Default)]
-pub struct Report {
-    pub calls: usize,
+pub(crate) struct Report {
+    pub(crate) calls: usize,
     /// Whether the kernel may skip a program: see the rule `half seen`.
-    pub may_skip: bool,
-    pub checks: BTreeMap<&'static str, usize>,
-    pub rules: BTreeMap<&'static str, usize>,
-    pub differences: Vec<String>,
+    pub(crate) may_skip: bool,
+    pub(crate) checks: BTreeMap<&'static str, usize>,
+    pub(crate) rules: BTreeMap<&'static str, usize>,
+    pub(crate) differences: Vec<String>,
 }
 
 impl Report {
     /// Counts a check of `what`, and records a difference if the values are not equal.
-    pub fn check<T: PartialEq + fmt::Debug>(
+    pub(crate) fn check<T: PartialEq + fmt::Debug>(
         &mut self,
         what: &'static str,
         line: &str,
@@ -86,12 +86,12 @@ impl Report {
     }
 
     /// Records a difference.
-    pub fn differ(&mut self, text: String) {
+    pub(crate) fn differ(&mut self, text: String) {
         self.differences.push(text);
     }
 
     /// Counts an application of a rule.
-    pub fn rule(&mut self, name: &'static str) {
+    pub(crate) fn rule(&mut self, name: &'static str) {
         assert!(RULES.iter().any(|r| r.0 == name), "no rule `{name}`");
         *self.rules.entry(name).or_default() += 1;
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// `-ff` writes a file per thread, `-yy` describes each fd, `-X raw` prints constants as numbers, `-v` abbreviates nothing,
 /// `-xx` prints strings in hexadecimal, and `-s` allows strings longer than any path.
-pub const COMMAND: &[&str] = &[
+pub(crate) const COMMAND: &[&str] = &[
     "/usr/bin/strace",
     "-ff",
     "-yy",
@@ -22,15 +22,15 @@ pub const COMMAND: &[&str] = &[
 
 /// The calls of a thread.
 #[derive(Debug)]
-pub struct Thread {
-    pub tid: i64,
-    pub calls: Vec<Call>,
-    pub end: Option<End>,
+pub(crate) struct Thread {
+    pub(crate) tid: i64,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) end: Option<End>,
 }
 
 /// The end of a thread, as reported by wait(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Exited(i64),
     Killed(i64),
     /// Another thread of the process called exec and got the id of this thread.
@@ -38,12 +38,12 @@ pub enum End {
 }
 
 #[derive(Debug)]
-pub struct Call {
-    pub name: String,
-    pub args: Vec<String>,
-    pub ret: Return,
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) ret: Return,
     /// The shortened line, for the report.
-    pub line: String,
+    pub(crate) line: String,
     /// The thread whose id this thread's exec gets, if the exec does not return in this thread.
     heir: Option<i64>,
 }
@@ -52,7 +52,7 @@ const RESUMED: &str = "<... execve resumed>";
 
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Return {
+pub(crate) enum Return {
     /// No result, because the thread ended in the call.
     Never,
     /// A number, and the description if it is an fd.
@@ -62,7 +62,7 @@ pub enum Return {
 }
 
 /// Reads the threads that strace wrote to `prefix`.TID.
-pub fn read(dir: &Path, prefix: &str) -> Vec<Thread> {
+pub(crate) fn read(dir: &Path, prefix: &str) -> Vec<Thread> {
     let mut threads = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -103,7 +103,7 @@ fn join_execs(threads: &mut [Thread]) {
 }
 
 /// Parses the file of a thread.
-pub fn thread(tid: i64, text: &str) -> Thread {
+pub(crate) fn thread(tid: i64, text: &str) -> Thread {
     let mut thread = Thread {
         tid,
         calls: Vec::new(),
@@ -216,7 +216,7 @@ fn split(text: &str) -> (Vec<String>, &str) {
 }
 
 /// Returns the members of `{a=1, b=2}` or the elements of `[1, 2]`.
-pub fn members(text: &str) -> Vec<String> {
+pub(crate) fn members(text: &str) -> Vec<String> {
     let inner = text
         .strip_prefix(['{', '['])
         .and_then(|t| t.strip_suffix(['}', ']']));
@@ -224,13 +224,13 @@ pub fn members(text: &str) -> Vec<String> {
 }
 
 /// Returns a member of a struct by its name.
-pub fn member(text: &str, name: &str) -> Option<String> {
+pub(crate) fn member(text: &str, name: &str) -> Option<String> {
     let of = |m: String| m.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
     members(text).into_iter().find_map(of)
 }
 
 /// Parses the number at the beginning of an argument: decimal, hexadecimal, octal, or several with `|` between them.
-pub fn number(text: &str) -> Option<i64> {
+pub(crate) fn number(text: &str) -> Option<i64> {
     let text = text.split(['<', ' ']).next()?;
     if text == "NULL" {
         return Some(0);
@@ -251,19 +251,19 @@ pub fn number(text: &str) -> Option<i64> {
 }
 
 /// Returns the description of an fd: `...` in `3<...>`.
-pub fn annotation(text: &str) -> Option<&str> {
+pub(crate) fn annotation(text: &str) -> Option<&str> {
     let (fd, rest) = text.split_once('<')?;
     let end = rest.rfind('>')?;
     number(fd).map(|_| &rest[..end])
 }
 
 /// Returns the bytes of `"\x2f..."`, or None if `text` is no string or was cut.
-pub fn string(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn string(text: &str) -> Option<Vec<u8>> {
     hex(text.strip_prefix('"')?.strip_suffix('"')?)
 }
 
 /// Returns the bytes of `\x2f\x65...`.
-pub fn hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split("\\x");
     if parts.next() != Some("") {
         return None;
