@@ -18,5 +18,5 @@ mod types;
 pub(crate) use error::QueryError;
 pub(crate) use functions::{FUNCTIONS, functions_help, histograms};
 pub(crate) use losses::Losses;
-pub(crate) use session::{Engine, RecordingNotice};
+pub(crate) use session::{Engine, RecordingNotice, session_with_functions};
 pub(crate) use sql_error::SqlError;

@@ -9,7 +9,7 @@ use chrono::DateTime;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -53,6 +53,18 @@ pub(crate) struct Engine {
 /// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
 const SESSION_BATCH_ROWS: usize = 32_768;
 
+/// Returns a session with DataFusion's functions. The session has none of DataFusion's file formats and table factories,
+/// which would make the program larger: recordings are opened by `source`, and no statement creates a table.
+pub(crate) fn session_with_functions() -> SessionStateBuilder {
+    SessionStateBuilder::new()
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_table_function_list(SessionStateDefaults::default_table_functions())
+}
+
 impl Engine {
     /// Creates an engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens
     /// nothing yet. `notify` is called when recordings are opened, which happens while a statement is planned.
@@ -67,7 +79,7 @@ impl Engine {
             .options_mut()
             .optimizer
             .enable_topk_dynamic_filter_pushdown = false;
-        let state = SessionStateBuilder::new_with_default_features()
+        let state = session_with_functions()
             .with_config(config)
             .with_physical_optimizer_rule(Arc::new(OneHeap))
             .build();

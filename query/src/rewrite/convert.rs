@@ -18,7 +18,7 @@ use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 
 use crate::cli::Conversion;
-use crate::engine::QueryError;
+use crate::engine::{QueryError, session_with_functions};
 use crate::messages;
 use crate::output::{AnswerWriter, PartialFile, parquet_writer};
 use crate::rewrite::rollups;
@@ -36,7 +36,10 @@ const TRANSACTION_ROWS: usize = 32_768;
 pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
     let (from, to) = (&conversion.from, &conversion.to);
     check_target(conversion)?;
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let session = session_with_functions()
+        .with_config(SessionConfig::new().with_target_partitions(1))
+        .build();
+    let context = SessionContext::new_with_state(session);
     let source = open_recording(&context, from).await?;
     // The Arrow schema describes the encoding of the source file.
     let is_copied = |(key, _): &(&String, &String)| *key != "ARROW:schema";

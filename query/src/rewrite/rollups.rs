@@ -21,10 +21,10 @@ use datafusion::functions::datetime::date_bin;
 use datafusion::functions::regex::regexp_replace;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::{Expr, lit, when};
-use datafusion::prelude::{SessionConfig, SessionContext, col};
+use datafusion::prelude::{SessionContext, col};
 use parquet::file::metadata::KeyValue;
 
-use crate::engine::histograms;
+use crate::engine::{histograms, session_with_functions};
 
 /// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows. The
 /// recorder's limit is half of it, because a recorder has all rollups in memory at once; here they are computed one by
@@ -105,7 +105,8 @@ async fn rows(
         .with_memory_limit(MAX_MEMORY_BYTES, 1.0)
         .with_disk_manager_builder(no_disk)
         .build_arc()?;
-    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+    let session = session_with_functions().with_runtime_env(runtime).build();
+    let context = SessionContext::new_with_state(session);
     let frame = context.read_table(events.clone())?;
     let frame = match rollup.condition {
         EventCondition::All => frame,
