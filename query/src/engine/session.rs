@@ -299,7 +299,7 @@ fn is_query(statement: &Statement) -> bool {
             inner.as_ref(),
             Sql::Query(_) | Sql::Explain { .. } | Sql::ExplainTable { .. } | Sql::ShowTables { .. }
         ),
-        Statement::Explain(_) => true,
+        Statement::Explain(explain) => is_query(&explain.statement),
         _ => false,
     }
 }
