@@ -43,11 +43,16 @@ pub fn is_segment(path: &Path) -> bool {
     finished.extension() == Some(OsStr::new("parquet"))
 }
 
-/// Gives a finished segment its final name, without `.open`, and returns that name.
+/// Removes the journal of a complete recording, which has all rows now. Gives a segment its final name, without `.open`.
+/// Returns the name of the recording.
 ///
 /// # Errors
 /// The file cannot be renamed.
-pub fn rename_finished(from: &Path) -> io::Result<PathBuf> {
+pub fn finish(from: &Path) -> io::Result<PathBuf> {
+    let _ = fs::remove_file(with_suffix(from, JOURNAL));
+    if !is_open(from) {
+        return Ok(from.to_path_buf());
+    }
     let to = from.with_extension("");
     fs::rename(from, &to)?;
     Ok(to)

@@ -13,7 +13,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
-use ctrace_format::unclosed::{self, Group, Unclosed, journal};
+use ctrace_format::unclosed::{self, Group, Unclosed};
 use ctrace_schema::columns::FILE_ORDER;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
@@ -42,8 +42,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     if is_closed && recovery.output.is_none() && names::is_open(from) {
         // The recorder was killed after it wrote the footer, and before it removed the journal or renamed the file.
-        let _ = std::fs::remove_file(journal::path(from));
-        let to = names::rename_finished(from).with_context(|| format!("cannot rename {name}"))?;
+        let to = names::finish(from).with_context(|| format!("cannot rename {name}"))?;
         messages::status("recovered", &to.display().to_string());
         return Ok(());
     }
@@ -61,13 +60,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
             let rows = complete(from, unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;
-            // The rows of the journal are in the file now.
-            let _ = std::fs::remove_file(journal::path(from));
-            let to = match names::is_open(from) {
-                true => names::rename_finished(from).with_context(failed)?,
-                false => from.to_path_buf(),
-            };
-            (rows, to)
+            (rows, names::finish(from).with_context(failed)?)
         }
         Some(to) => {
             check_absent(to, recovery.overwrite)?;

@@ -52,8 +52,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         Ok(closed) => closed.file_metadata().num_rows() as u64,
         Err(_) => close(&file, open, max_row_bytes)?,
     };
-    let _ = fs::remove_file(journal::path(open));
-    let path = names::rename_finished(open)
+    let path = names::finish(open)
         .with_context(|| format!("cannot rename it to {}", open.with_extension("").display()))?;
     Ok(Some(Finished { path, events }))
 }
