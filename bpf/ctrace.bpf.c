@@ -8,7 +8,7 @@
  *   sys_exit                 on_sys_exit          calls.h      plans cgroups comms        tasks seen shares counts
  *   sched_process_fork       on_fork              lifecycle.h                             tasks
  *   sched_process_exec       on_exec              lifecycle.h  cgroups comms              tasks seen shares
- *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts
+ *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts ended
  *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
  *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
  *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares

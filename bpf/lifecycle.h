@@ -70,6 +70,34 @@ VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
 	return t->defined && send_record(&rec, sizeof(rec));
 }
 
+/*
+ * Processes that have ended. When the last threads of a process exit at the same time, each of them finds that no thread
+ * is alive.
+ */
+struct process_key {
+	u64 start_time; /* boot time, ns */
+	u32 pid;
+	u32 zero;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct process_key);
+	__type(value, u8);
+} ended SEC(".maps");
+
+/* Returns whether the process ends with this thread; true for one thread of each process. */
+__inline_always bool ends_process(struct task_struct *task)
+{
+	/* do_exit() has decremented the counter for this thread before the tracepoint. */
+	if (task->signal->live.counter != 0)
+		return false;
+	struct process_key key = {.start_time = task->group_leader->start_boottime, .pid = task->tgid};
+	u8 yes = 1;
+	enum { EEXIST = 17 }; /* include/uapi/asm-generic/errno-base.h */
+	return bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) != -EEXIST;
+}
+
 __inline_always void exit_task(struct task_struct *task)
 {
 	struct task_state *t = find_task_state(task);
@@ -77,8 +105,7 @@ __inline_always void exit_task(struct task_struct *task)
 		return;
 	if (t->definition_epoch != definition_epoch)
 		t->defined = 0;
-	/* do_exit() has decremented the counter for this thread before the tracepoint. */
-	bool ends = task->signal->live.counter == 0;
+	bool ends = ends_process(task);
 	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
 	bool over_share = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
 	if (must_define(t) && !over_share)

@@ -30,7 +30,8 @@ tracepoint:raw_syscalls:sys_enter / EXITS / {
 }
 tracepoint:sched:sched_process_exit / curtask->signal->live.counter == 0 / {
     $set = curtask->cgroups;
-    @ends[$set->subsys[PIDS]->cgroup->kn->id, $set->dfl_cgrp->kn->id] = count();
+    $leader = curtask->group_leader;
+    @ends[$set->subsys[PIDS]->cgroup->kn->id, $set->dfl_cgrp->kn->id, $leader->tgid, $leader->start_time] = 1;
     @ended = 1;
 }
 interval:ms:50 / @left && @ended / { printf("ready\n"); }

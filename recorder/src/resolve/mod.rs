@@ -16,7 +16,6 @@ mod sockets;
 mod threads;
 mod uring;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ctrace_schema::syscalls::Class;
@@ -41,9 +40,6 @@ use crate::rows::batch::{
 };
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
-/// The number of recently ended processes that are remembered.
-const ENDED_PROCESSES: usize = 64;
-
 #[derive(Debug)]
 struct FileDefinition {
     path: Arc<str>,
@@ -61,9 +57,6 @@ pub(crate) struct Resolver {
     sockets: Definitions<SocketDefinition>,
     requests: Requests,
     dns_names: ResolvedNames,
-    /// Recently ended processes by id and start. When two threads of a process end at the same time, both may be
-    /// reported as the last thread.
-    ended: VecDeque<(u32, u64)>,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
     /// Converts boot time to the wall clock of rows.
@@ -92,7 +85,6 @@ impl Resolver {
             sockets: Definitions::new(memory.definitions_bytes()),
             requests: Requests::new(memory.requests_bytes()),
             dns_names: ResolvedNames::default(),
-            ended: VecDeque::new(),
             calls,
             registry,
             clock: Clock::default(),
@@ -198,7 +190,6 @@ impl Resolver {
             ppid: task.ppid,
             ns_pid: task.ns_pid,
             uid: task.uid,
-            start_time: task.start_time,
             comm: escape(task.comm).into(),
             exe,
             batch_index: BatchIndex::default(),
@@ -419,28 +410,8 @@ impl Resolver {
         std::mem::swap(&mut thread.pending, announced);
     }
 
-    /// Returns whether the process ends with this thread; true only once for each process.
-    fn ends_process(&mut self, head: Head) -> bool {
-        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 == 0 {
-            return false;
-        }
-        let thread = self.threads.get(head.tid.into());
-        let Some(process) = thread
-            .map(|thread| (thread.identity.pid, thread.identity.start_time))
-            .filter(|(_, start)| *start > 0)
-        else {
-            return true;
-        };
-        if self.ended.contains(&process) {
-            return false;
-        }
-        self.ended.truncate(ENDED_PROCESSES - 1);
-        self.ended.push_front(process);
-        true
-    }
-
     fn exit(&mut self, head: Head, code: u32) {
-        if self.ends_process(head) {
+        if u32::from(head.flags) & exit_flag::EXIT_PROCESS.0 != 0 {
             let mut row = Row::new(self.clock.wall(head.time), EventKind::Process);
             // wait(2): the signal is in the low seven bits, the exit code in the second byte.
             let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
@@ -456,47 +427,5 @@ impl Resolver {
             self.batch.push_event(row, detail);
         }
         self.threads.remove(head.tid.into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn the_end_of_each_process_is_recorded_once_even_if_its_id_is_reused() {
-        let calls = Calls::new("x86_64").unwrap();
-        let memory = Memory::for_tests();
-        let mut resolver = Resolver::new(Arc::new(calls), Registry::new(true), memory);
-        let head = |tid| Head {
-            time: 1,
-            tid,
-            nr: 0,
-            call_count: 0,
-            flags: exit_flag::EXIT_PROCESS.0 as u8,
-        };
-        let task = |start_time| {
-            Body::Task(TaskRecord {
-                pid: 7,
-                ppid: 1,
-                ns_pid: 7,
-                uid: 0,
-                start_time,
-                cgroup: 0,
-                exe: 0,
-                comm: b"sh",
-            })
-        };
-        for (start_time, threads) in [(100, [7, 8]), (200, [7, 9])] {
-            for tid in threads {
-                resolver.record(head(tid), task(start_time));
-            }
-            for tid in threads {
-                resolver.record(head(tid), Body::Exit { code: 0 });
-            }
-        }
-        assert_eq!(resolver.take_batch().len(), 2);
     }
 }

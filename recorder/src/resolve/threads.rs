@@ -18,8 +18,6 @@ pub(super) struct Identity {
     pub(super) ppid: u32,
     pub(super) ns_pid: u32,
     pub(super) uid: u32,
-    /// Start of the process, boot time in ns. With `pid` it identifies the process uniquely. 0: unknown.
-    pub(super) start_time: u64,
     pub(super) comm: Arc<str>,
     pub(super) exe: Option<Arc<str>>,
     /// Index in the batch's list of tasks.
@@ -43,7 +41,6 @@ impl Thread {
                 ppid: 0,
                 ns_pid: 0,
                 uid: 0,
-                start_time: 0,
                 comm: "".into(),
                 exe: None,
                 batch_index: BatchIndex::default(),

@@ -191,17 +191,16 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_exe(call, state, report);
 }
 
-/// Returns whether a call whose return strace did not see may have returned `ret` because its thread was killed.
-fn ended_killed(call: &Call, ret: i64) -> bool {
-    // include/linux/errno.h: ERESTARTSYS to ERESTART_RESTARTBLOCK. ENOSYS: killed before the call ran. A futex call returns
-    // 0 if its thread was woken and then killed before it ran.
-    (-516..=-512).contains(&ret) || ret == -38 || (ret == 0 && call.name == "futex")
+/// Returns whether a call may have returned without strace's notice. A thread that is killed inside a call still returns from
+/// the call in the kernel, with any result, but does not stop for strace again. Only exit and exit_group never return.
+fn may_return_unseen(call: &Call) -> bool {
+    !matches!(call.name.as_str(), "exit" | "exit_group")
 }
 
 fn compare_return(call: &Call, row: &Row, report: &mut Report) {
     let line = call.line.as_str();
     match &call.ret {
-        Return::Never if row.ret.is_some_and(|ret| ended_killed(call, ret)) => {
+        Return::Never if row.ret.is_some() && may_return_unseen(call) => {
             report.rule("killed");
         }
         Return::Never => report.check("result", line, None, row.ret),

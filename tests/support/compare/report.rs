@@ -31,7 +31,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "killed",
-        "a call that a kill interrupts or prevents returns with a restart code or ENOSYS, which strace does not see",
+        "strace does not see the return of a call whose thread is killed before or during the call",
     ),
     (
         "mapped",
