@@ -73,12 +73,15 @@ VERIFIED_ONCE int send_exit(struct task_state *t, u32 ends)
 __inline_always void exit_task(struct task_struct *task)
 {
 	struct task_state *t = find_task_state(task);
+	/* do_exit() has decremented the counter for this thread before the tracepoint. */
+	bool ends = task->signal->live.counter == 0;
+	/* A thread that ran without a call since the recording began is unknown until its end. */
+	if (!t && ends && !(task->flags & PF_KTHREAD))
+		t = refreshed_state(task, 0);
 	if (!t || !t->recorded)
 		return;
 	if (t->definition_epoch != definition_epoch)
 		t->defined = 0;
-	/* do_exit() has decremented the counter for this thread before the tracepoint. */
-	bool ends = task->signal->live.counter == 0;
 	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
 	bool over_share = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
 	if (must_define(t) && !over_share)

@@ -266,7 +266,10 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 			send_request_path(READ_ADDRESS(from_path, field), slot, count, dirfd);                         \
 	} while (0)
 
-/* Sends the paths. Their directories must be set as arguments already. */
+/*
+ * Sends the paths. Their directories must be set as arguments already. Returns 1 if the first argument is the fd of the
+ * file itself.
+ */
 __noinline int send_request_paths(u64 req, u32 op, u16 count)
 {
 	u32 zero = 0;
@@ -279,6 +282,10 @@ __noinline int send_request_paths(u64 req, u32 op, u16 count)
 		SEND_PATH(io_open, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_STATX:
+		/* Since Linux 6.11 the kernel keeps no path if it is null or empty, with AT_EMPTY_PATH. */
+		if (bpf_core_field_exists(struct io_statx, filename) &&
+		    !READ_ADDRESS(RDONLY_CAST((void *)req, struct io_statx), filename))
+			return 1;
 		SEND_PATH(io_statx, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_UNLINKAT:
@@ -435,7 +442,8 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 			flags |= SYS_NO_FD;
 		else if (plan->fd && (has_fd || op == OP_CLOSE))
 			request.rec.key = fd_key(rec->args[0]);
-		send_request_paths(req, op, count);
+		if (send_request_paths(req, op, count))
+			request.rec.key = fd_key(rec->args[0]);
 		send_request_address(req, op, count);
 	}
 	if (!t->defined)

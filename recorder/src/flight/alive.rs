@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ctrace_schema::columns::{COLUMNS, Type};
 use ctrace_schema::syscalls::Class;
+use ctrace_schema::syscalls::rules::AT_EXECVE_CHECK;
 use rustc_hash::FxHashMap;
 
 use crate::ring::evicted::Evicted;
@@ -244,7 +245,9 @@ fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, T
         let thread = number(row, "flags").unwrap_or(0) & CLONE_THREAD != 0;
         return (ret > 0 && !thread).then_some((Entity::Process(child), Transition::Started));
     }
-    (ret == 0).then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
+    let only_checks = number(row, "flags").unwrap_or(0) & AT_EXECVE_CHECK != 0;
+    let executed = ret == 0 && !only_checks;
+    executed.then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
 }
 
 fn value<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a Value> {

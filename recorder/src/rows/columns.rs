@@ -139,7 +139,26 @@ impl Columns {
         if row.flags & sys_flag::SYS_NO_FD.0 as u8 != 0 {
             return None;
         }
+        if let Some(fd) = self.call_detail(row).and_then(|detail| detail.fd) {
+            return Some(fd);
+        }
         Some(self.arg(call, call.fd?, row)? as i32)
+    }
+
+    /// Returns the bytes that a call transferred. A call that receives may return the length of a message of which it has
+    /// copied fewer bytes: then the kernel side has sent their number, or the buffer limits it.
+    pub(super) fn bytes(&self, call: &CallInfo, row: &Row) -> Option<i64> {
+        if let Some(bytes) = self.call_detail(row).and_then(|detail| detail.bytes) {
+            return Some(bytes);
+        }
+        if !call.moves_bytes {
+            return None;
+        }
+        let ret = ret(row)?.max(0);
+        if ret == 0 || !call.result_is_length.holds(|i| self.arg(call, i, row)) {
+            return Some(ret);
+        }
+        Some(ret.min(self.arg(call, call.size?, row)?))
     }
 
     /// Returns the value of a text that was interned, such as a name of a syscall or class.

@@ -116,10 +116,9 @@ impl Events for ColumnsView<'_> {
             ),
             "bytes" => self.by_call(
                 |call, run| call.moves_bytes || call.moves_messages && run.has_details,
-                |call, r| match (self.columns.counted(r), call.moves_bytes) {
-                    (Some(counted), _) => Some(counted.bytes),
-                    (None, true) => Some(ret(r)?.max(0)),
-                    (None, false) => self.columns.call_detail(r)?.bytes,
+                |call, r| match self.columns.counted(r) {
+                    Some(counted) => Some(counted.bytes),
+                    None => self.columns.bytes(call, r),
                 },
             ),
             "fd" => self.by_call(

@@ -6,12 +6,14 @@ with life as (
         cast(null as integer) as exit_signal, 'fork' as evidence,
         case when flags is null and syscall not in ('fork', 'vfork') then 5 else 4 end as priority
     from events
-    where kind = 'syscall' and child_pid is not null and ret > 0 and (coalesce(flags, 0) & 65536) = 0
+    where kind = 'syscall' and child_pid is not null and (ret > 0 or ret is null) and (coalesce(flags, 0) & 65536) = 0
     union all
     select host, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, coalesce(path, exe), argv, null, null,
         'exec', 1
     from events
+    -- 65536 is AT_EXECVE_CHECK: the program was not executed.
     where kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0
+        and (syscall = 'execve' or (coalesce(flags, 0) & 65536) = 0)
     union all
     select host, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, exe, null, exit_code, exit_signal,
         'exit', 2

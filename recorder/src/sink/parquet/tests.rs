@@ -240,7 +240,11 @@ fn recording(path: &Path, schema: &Schema, sync_errors: &[i32], close_errors: &[
     let files: Vec<Box<dyn Durable>> = vec![Box::new(FailingDisk::failing(sync_errors))];
     let sync = Syncer::new(Duration::ZERO, None, files).unwrap();
     let rollups = Rollups::new(Memory::for_tests());
-    let beside = (Box::new(FailingDisk::failing(close_errors)) as _, sync, rollups);
+    let beside = (
+        Box::new(FailingDisk::failing(close_errors)) as _,
+        sync,
+        rollups,
+    );
     Parquet::with_mediums(mediums, beside, path, schema, vec![]).unwrap()
 }
 
