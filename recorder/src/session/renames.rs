@@ -122,7 +122,10 @@ mod tests {
         let mut check = || {
             renames.last_check = Instant::now() - INTERVAL;
             let found = renames.check(&state);
-            found.into_iter().map(|(known, _)| known.name).collect()
+            found
+                .into_iter()
+                .map(|(known, _)| known.name)
+                .collect::<Vec<_>>()
         };
         let none: Vec<Option<String>> = vec![];
         assert_eq!(check(), none);

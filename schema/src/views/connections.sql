@@ -44,6 +44,8 @@ from (
         from events
         where kind = 'syscall' and family in ('inet', 'inet6', 'unix')
             and (peer_addr is not null or peer_path is not null)
+            -- A bind that fails has the address that it asked for, not that of the socket.
+            and not (syscall in ('bind', 'io_uring:bind') and error is not null)
             -- Port 0: nothing is sent, as when getaddrinfo(3) sorts addresses.
             and (peer_port is not null or coalesce(protocol, '') not in ('tcp', 'udp', 'udplite', 'mptcp', 'dccp', 'sctp'))
     ) as calls
