@@ -21,6 +21,7 @@ mod support {
     pub mod wait;
 }
 
+mod arguments;
 mod bounds;
 mod calls;
 mod cli;
@@ -34,9 +35,12 @@ mod kernel_count;
 mod killed;
 mod limits;
 mod network;
+mod peers;
 mod processes;
 mod reuse;
 mod ring;
 mod seccomp;
 mod service;
+mod spans;
+mod task;
 mod uring;
