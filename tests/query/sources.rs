@@ -189,14 +189,164 @@ fn other_files_are_skipped_in_a_directory_and_refused_in_a_pattern() {
     );
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     refused(&["-r", "empty", count], "there is no recording in empty");
-    // A damaged recording is not skipped: its rows would be missing.
-    let segment = dir.path().join("runs/host=a/date=2026-11-21/0.parquet");
-    let bytes = std::fs::read(&segment).unwrap();
-    std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&["-r", "runs", count], "host=a/date=2026-11-21/0.parquet");
     // A name that looks like a pattern is a name if that file exists.
     hour("d", 0).write(dir.path(), "odd[1].parquet");
     assert_eq!(rows(dir.path(), &["-r", "odd[1].parquet", count]), ["60"]);
+}
+
+/// The warnings and the rows of an answer.
+fn warned(dir: &Path, args: &[&str]) -> (Vec<String>, Vec<String>) {
+    let answer = ask(dir, args);
+    assert!(answer.starts_with("exit code 0"), "{answer}");
+    let (rows, messages) = answer.split_once("--- stderr\n").unwrap_or((&answer, ""));
+    let rows = rows.lines().skip(3).map(str::to_owned).collect();
+    (messages.lines().map(str::to_owned).collect(), rows)
+}
+
+#[test]
+fn each_real_file_is_read_once() {
+    let dir = fleet();
+    let path = |name: &str| dir.path().join(name);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, path(name)).unwrap();
+    let count = "select count(*), count(distinct recording) from events";
+    let day = "runs/host=a/date=2026-11-21";
+    // The same file under other names, and a directory twice.
+    link("host=a/date=2026-11-21/0.parquet", "runs/again.parquet");
+    std::fs::hard_link(path(&format!("{day}/1.parquet")), path("runs/hard.parquet")).unwrap();
+    link("host=b", "runs/also-b");
+    // Loops, of one link and of two.
+    link("..", "runs/host=a/up");
+    link(".", "runs/here");
+    link("loop.parquet", "runs/loop");
+    // Hidden names, which are snapshots, copies in progress and thumbnails.
+    std::fs::create_dir_all(path("runs/.snapshot/host=a")).unwrap();
+    hour("a", 0).write(&path("runs/.snapshot/host=a"), "0.parquet");
+    hour("a", 0).write(&path("runs"), ".copy.parquet");
+    assert_eq!(rows(dir.path(), &["-r", "runs", count]), ["360,6"]);
+    for pattern in ["runs/**/*.parquet", "runs/**", "runs/h*", "runs/ho*"] {
+        assert_eq!(
+            rows(dir.path(), &["-r", pattern, count]),
+            ["360,6"],
+            "{pattern}"
+        );
+    }
+    // The name without a link is the name of the file.
+    let names =
+        "select count(*) from events where recording like '%again%' or recording like '%also-b%'";
+    assert_eq!(rows(dir.path(), &["-r", "runs", names]), ["0"]);
+    let file = format!("{day}/0.parquet");
+    let twice = |first: &str, second: &str| rows(dir.path(), &["-r", first, "-r", second, count]);
+    assert_eq!(twice(&file, &file), ["60,1"]);
+    assert_eq!(twice("runs", &file), ["360,6"]);
+    assert_eq!(twice(&file, "runs/"), ["360,6"]);
+    assert_eq!(twice("runs/again.parquet", &file), ["60,1"]);
+    assert_eq!(twice("runs", "runs/host=*/**/1.parquet"), ["360,6"]);
+    let absolute = path(&file);
+    assert_eq!(twice(&file, absolute.to_str().unwrap()), ["60,1"]);
+    // A hidden name that is asked for is read.
+    assert_eq!(rows(dir.path(), &["-r", "runs/.snapshot", count]), ["60,1"]);
+    assert_eq!(rows(dir.path(), &["-r", "runs/.c*", count]), ["60,1"]);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_and_passed_over() {
+    let dir = fleet();
+    let day = dir.path().join("runs/host=a/date=2026-11-21");
+    let count = "select count(*) from events";
+    let segment = std::fs::read(day.join("0.parquet")).unwrap();
+    std::fs::write(day.join("2.parquet"), "").unwrap();
+    std::fs::write(day.join("3.parquet"), &segment[..segment.len() / 2]).unwrap();
+    std::fs::write(day.join("4.parquet"), "no recording").unwrap();
+    std::fs::write(day.join("5.sqlite"), "SQLite format 3\0 and no more").unwrap();
+    std::os::unix::fs::symlink("nowhere.parquet", day.join("6.parquet")).unwrap();
+    let mut newer = hour("a", 9);
+    newer.meta(meta::KEY_SCHEMA, "2.0");
+    newer.write(&day, "7.parquet");
+    let broken = [
+        "2.parquet",
+        "3.parquet",
+        "4.parquet",
+        "5.sqlite",
+        "6.parquet",
+        "7.parquet",
+    ];
+    for named in ["runs", "runs/**/*-21"] {
+        let (warnings, answer) = warned(dir.path(), &["-r", named, count]);
+        assert_eq!(answer, ["360"], "{named}");
+        assert_eq!(warnings.len(), broken.len(), "{warnings:?}");
+        for file in broken {
+            let names = |line: &String| line.starts_with("warning: ") && line.contains(file);
+            assert_eq!(
+                warnings.iter().filter(|line| names(line)).count(),
+                1,
+                "{warnings:?}"
+            );
+        }
+    }
+    let strict = ask(dir.path(), &["--strict", "-r", "runs", count]);
+    assert!(
+        strict.starts_with("exit code 2") && broken.iter().any(|file| strict.contains(file)),
+        "{strict}"
+    );
+    // Without any other file there is no answer, and a file that is named itself must be readable.
+    let only = TempDir::new().unwrap();
+    std::fs::write(only.path().join("2.parquet"), "").unwrap();
+    for name in [".", "2.parquet", "*.parquet"] {
+        let refused = ask(only.path(), &["-r", name, count]);
+        assert!(
+            refused.starts_with("exit code 2") && refused.contains("2.parquet has no footer"),
+            "{refused}"
+        );
+    }
+    // Many of them are counted.
+    for i in 10..22 {
+        std::fs::write(day.join(format!("{i}.parquet")), "").unwrap();
+    }
+    let (warnings, _) = warned(dir.path(), &["-r", "runs", count]);
+    assert_eq!(
+        warnings.last().unwrap(),
+        "warning: 8 more files cannot be read, and are passed over too"
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_named_and_passed_over() {
+    let dir = fleet();
+    let closed = dir.path().join("runs/host=b");
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&closed, mode).unwrap();
+    };
+    mode(0);
+    let count = "select count(*) from events";
+    // Root reads everything, unless its capabilities are dropped.
+    let is_root =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    let run = |more: &[&str]| {
+        let mut command = ctrace_query_in(dir.path());
+        if is_root {
+            let program = command.get_program().to_owned();
+            command = std::process::Command::new("setpriv");
+            command
+                .current_dir(dir.path())
+                .args(["--bounding-set=-all", "--inh-caps=-all", "--"]);
+            command.arg(program);
+        }
+        command.args(["--format", "csv", "-r", "runs", count]);
+        transcript(command.args(more))
+    };
+    let (answer, strict) = (run(&[]), run(&["--strict"]));
+    mode(0o755);
+    let warning = "warning: cannot read runs/host=b: Permission denied (os error 13). The answer is without it; --strict makes \
+                   this an error";
+    assert_eq!(
+        answer,
+        format!("exit code 0\n--- stdout\ncount(*)\n240\n--- stderr\n{warning}\n")
+    );
+    assert_eq!(
+        strict,
+        "exit code 2\n--- stderr\nerror: cannot read runs/host=b: Permission denied (os error 13)\n"
+    );
 }
 
 #[test]
@@ -259,5 +409,241 @@ fn a_failed_conversion_leaves_no_file() {
     assert!(
         answer.contains("error: . is a directory: name one recording in it"),
         "{answer}"
+    );
+}
+
+/// The boots of the machines in the tests.
+const BOOTS: [&str; 2] = [
+    "11111111-1111-4111-8111-111111111111",
+    "22222222-2222-4222-8222-222222222222",
+];
+
+/// Sets the boot of a story.
+fn of_boot(mut story: Story, boot: &str) -> Story {
+    story.meta(meta::KEY_BOOT_ID, boot);
+    story
+}
+
+#[test]
+fn the_boot_of_each_row_is_known_from_the_metadata() {
+    let dir = TempDir::new().unwrap();
+    of_boot(hour("a", 0), BOOTS[0]).write(dir.path(), "0.parquet");
+    of_boot(hour("a", 1), BOOTS[1]).write(dir.path(), "1.parquet");
+    hour("a", 2).write(dir.path(), "2.parquet");
+    let convert = |from: &str, to: &str| {
+        let done = transcript(ctrace_query_in(dir.path()).args(["convert", from, to]));
+        assert!(done.starts_with("exit code 0"), "{done}");
+        std::fs::remove_file(dir.path().join(from)).unwrap();
+    };
+    let sql = "select boot_id, count(*), min(time) from events group by 1 order by 1";
+    let before = rows(dir.path(), &["-r", ".", sql]);
+    assert_eq!(before.len(), 3);
+    assert_eq!(
+        before[0],
+        format!("{},60,2026-11-21 03:12:00.000000000", BOOTS[0])
+    );
+    assert_eq!(rows(dir.path(), &["-r", ".", "--no-rollups", sql]), before);
+    convert("1.parquet", "1.sqlite");
+    convert("2.parquet", "2.sqlite");
+    assert_eq!(rows(dir.path(), &["-r", ".", sql]), before);
+    let one = format!("select count(*) from events where boot_id = '{}'", BOOTS[1]);
+    assert_eq!(rows(dir.path(), &["-r", ".", &one]), ["60"]);
+    // A file of several boots has the column.
+    let all = [
+        "-r",
+        ".",
+        "--format",
+        "parquet",
+        "-o",
+        "all.out",
+        "select * from events",
+    ];
+    ask(dir.path(), &all);
+    for name in ["0.parquet", "1.sqlite", "2.sqlite"] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    assert_eq!(rows(dir.path(), &["-r", "all.out", sql]), before);
+    convert("all.out", "all.sqlite");
+    assert_eq!(rows(dir.path(), &["-r", "all.sqlite", sql]), before);
+    convert("all.sqlite", "all.parquet");
+    assert_eq!(rows(dir.path(), &["-r", "all.parquet", sql]), before);
+    assert_eq!(
+        rows(dir.path(), &["-r", "all.parquet", "--no-rollups", &one]),
+        ["60"]
+    );
+}
+
+#[test]
+fn an_event_in_several_files_counts_once() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    of_boot(hour("a", 0), BOOTS[0]).write(dir.path(), "0.parquet");
+    // The same numbers at other times: a recorder that was started again.
+    of_boot(hour("a", 1), BOOTS[0]).write(dir.path(), "1.parquet");
+    of_boot(hour("a", 0), BOOTS[1]).write(dir.path(), "2.parquet");
+    of_boot(hour("b", 0), BOOTS[0]).write(dir.path(), "3.parquet");
+    let count = "select count(*), count(distinct recording), sum(pid) from events";
+    let expected = ["240,4,7080"];
+    let counted = |args: &[&str]| warned(dir.path(), &[&["-r", "."][..], args, &[count]].concat());
+    assert_eq!(counted(&[]), (vec![], expected.map(String::from).to_vec()));
+    // A copy, a copy in another format, and parts that overlap.
+    std::fs::copy(path("0.parquet"), path("copy.parquet")).unwrap();
+    let convert = ["convert", "1.parquet", "other.sqlite"];
+    transcript(ctrace_query_in(dir.path()).args(convert));
+    for (name, filter) in [("part1", "pid < 30"), ("part2", "pid between 20 and 40")] {
+        let sql = format!("select * from events where {filter}");
+        let to = format!("{name}.parquet");
+        let cut = ["-r", "2.parquet", "--format", "parquet", "-o", &to, &sql];
+        assert!(ask(dir.path(), &cut).starts_with("exit code 0"));
+    }
+    for args in [&[][..], &["--no-rollups"]] {
+        let (warnings, answer) = counted(args);
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(answer, expected);
+    }
+    let by_pid = "select pid, count(*) from events where time < '2026-11-21T04:12:00Z' group by 1 having count(*) <> 3";
+    assert_eq!(rows(dir.path(), &["-r", ".", by_pid]), Vec::<String>::new());
+    let parts = [
+        "-r",
+        "part1.parquet",
+        "-r",
+        "part2.parquet",
+        "select count(*), min(pid), max(pid) from events",
+    ];
+    assert_eq!(rows(dir.path(), &parts), ["41,0,40"]);
+    // A copy stands for its source.
+    std::fs::remove_file(path("0.parquet")).unwrap();
+    std::fs::remove_file(path("1.parquet")).unwrap();
+    assert_eq!(counted(&[]).1, ["240,4,7080"]);
+}
+
+#[test]
+fn files_that_contradict_each_other_are_named() {
+    let dir = TempDir::new().unwrap();
+    let mut story = of_boot(hour("a", 0), BOOTS[0]);
+    story.write(dir.path(), "0.parquet");
+    story.last("syscall", "getpid").last("pid", 1000);
+    story.write(dir.path(), "1.parquet");
+    let sql = "select count(*), max(pid) from events";
+    let (warnings, answer) = warned(dir.path(), &["-r", ".", sql]);
+    assert_eq!(answer, ["60,59"]);
+    assert_eq!(
+        warnings,
+        [
+            "warning: 0.parquet and 1.parquet contradict each other in one event of the same host, boot and seq: the values of \
+          the first are used"
+        ]
+    );
+    let (_, answer) = warned(dir.path(), &["-r", "1.parquet", "-r", "0.parquet", sql]);
+    assert_eq!(answer, ["60,1000"]);
+    // The same number at two times.
+    story.last("time", START + 1);
+    story.write(dir.path(), "1.parquet");
+    let (warnings, answer) = warned(dir.path(), &["-r", ".", sql]);
+    assert_eq!((warnings.len(), answer), (1, vec!["61,1000".into()]));
+}
+
+#[test]
+fn views_do_not_mix_hosts_and_boots() {
+    let dir = TempDir::new().unwrap();
+    let story = of_boot(incident(), BOOTS[0]);
+    story.write(dir.path(), "run.parquet");
+    let one = |sql: &str| rows(dir.path(), &["-r", "run.parquet", sql]);
+    let both = |sql: &str| {
+        rows(
+            dir.path(),
+            &["-r", "run.parquet", "-r", "other.parquet", sql],
+        )
+    };
+    let counts = ["links", "processes", "containers", "connections"]
+        .map(|view| format!("select count(*) * 2 from {view}"));
+    let links = "select source_host, target_host, count(*) from links group by 1, 2 order by 1";
+    let double: Vec<_> = counts.iter().map(|sql| one(sql)).collect();
+    let all: Vec<_> = counts.iter().map(|sql| sql.replace(" * 2", "")).collect();
+    // The same recording of another host: nobody has met.
+    of_host(&story, "node2").write(dir.path(), "other.parquet");
+    assert_eq!(all.iter().map(|sql| both(sql)).collect::<Vec<_>>(), double);
+    let within = one(links).remove(0).replace("node1,node1,", "");
+    assert_eq!(
+        both(links),
+        [
+            format!("node1,node1,{within}"),
+            format!("node2,node2,{within}")
+        ]
+    );
+    // The same pids after a boot; containers keep their ids.
+    of_boot(incident(), BOOTS[1]).write(dir.path(), "other.parquet");
+    assert_eq!(both(&all[1]), double[1]);
+    assert_eq!(both(&all[2]), one(&all[2]));
+    assert_eq!(both(&all[3]), double[3]);
+    assert_eq!(both(&all[0]), one(&all[0]));
+}
+
+/// The same story of another host.
+fn of_host(story: &Story, host: &str) -> Story {
+    let mut other = story.clone();
+    other.meta(meta::KEY_HOST, host).each("host", host);
+    other
+}
+
+#[test]
+fn a_process_that_a_crash_has_ended_is_none_of_the_next_boot() {
+    let dir = TempDir::new().unwrap();
+    let crashed = |boot: &str, ms: i64| {
+        let mut story = Story::default();
+        footer(&mut story);
+        for pid in 100..110 {
+            let who = json!({ "container": "web", "pid": pid, "tid": pid, "comm": "sh" });
+            story.call(
+                ms + i64::from(pid),
+                &who,
+                "getpid",
+                i64::from(pid),
+                json!({}),
+            );
+        }
+        of_boot(story, boot)
+    };
+    crashed(BOOTS[0], 0).write(dir.path(), "0.parquet");
+    crashed(BOOTS[1], 1_000_000).write(dir.path(), "1.parquet");
+    let sql = "select count(*), count(distinct boot_id) from processes";
+    assert_eq!(rows(dir.path(), &["-r", ".", sql]), ["20,2"]);
+    assert_eq!(rows(dir.path(), &["-r", ".", "processes"]).len(), 20);
+}
+
+#[test]
+fn an_address_is_that_of_the_container_that_had_it_at_the_time() {
+    let dir = TempDir::new().unwrap();
+    let mut story = of_boot(Story::default(), BOOTS[0]);
+    footer(&mut story);
+    let call = |story: &mut Story, ms: i64, name: &str, port: i32, error: Option<&str>| {
+        let server = name != "client";
+        let (local, peer) = (json!(["10.0.0.9", 80]), json!(["10.0.0.2", port]));
+        let (local, peer) = if server { (local, peer) } else { (peer, local) };
+        let who = json!({ "container": name, "container_id": name, "pid": 1, "tid": 1 });
+        let socket = json!({ "class": "network", "family": "inet", "protocol": "tcp", "local_addr": local[0],
+            "local_port": local[1], "peer_addr": peer[0], "peer_port": peer[1], "error": error });
+        let syscall = if server { "accept" } else { "connect" };
+        story.call(
+            ms,
+            &who,
+            syscall,
+            if error.is_some() { -111 } else { 3 },
+            socket,
+        );
+    };
+    // Nobody has the address yet; then the first, and then the second.
+    call(&mut story, 0, "client", 1000, Some("ECONNREFUSED"));
+    call(&mut story, 10, "first", 2000, None);
+    call(&mut story, 20, "client", 3000, Some("ECONNREFUSED"));
+    call(&mut story, 30, "first", 4000, None);
+    call(&mut story, 40, "client", 5000, Some("ECONNREFUSED"));
+    call(&mut story, 50, "second", 6000, None);
+    call(&mut story, 60, "client", 7000, Some("ECONNREFUSED"));
+    story.write(dir.path(), "run.parquet");
+    let sql = "select target, sum(failed) from links where failed > 0 group by 1 order by 1";
+    assert_eq!(
+        rows(dir.path(), &["-r", "run.parquet", sql]),
+        ["first,2", "second,1"]
     );
 }

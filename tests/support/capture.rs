@@ -36,6 +36,20 @@ impl Capture {
         }
     }
 
+    /// Returns the capture in two parts, to be written one after the other. The first ends after `percent` of its bytes.
+    pub fn split(self, percent: usize) -> [Vec<u8>; 2] {
+        let mut first = zstd::decode_all(&self.round[..]).unwrap();
+        let mut end = 0;
+        // A frame has a tag, four bytes of length, and a payload.
+        while end * 100 < first.len() * percent {
+            let length = first[end + 1..end + 5].try_into().unwrap();
+            end += 5 + u32::from_le_bytes(length) as usize;
+        }
+        let second = first.split_off(end);
+        let [first, second] = [first, second].map(|part| zstd::encode_all(&part[..], 1).unwrap());
+        [[self.begin, first].concat(), second]
+    }
+
     /// Adds a loss of 7 events to each round; the loss itself is one more event.
     pub fn with_losses(mut self) -> Capture {
         let gap =

@@ -31,7 +31,7 @@ pub const QUESTIONS: &[&str] = &[
 ];
 
 /// A recording that a test composes row by row.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Story {
     rows: Vec<Value>,
     meta: Vec<(String, String)>,
@@ -73,6 +73,14 @@ impl Story {
     /// Sets a column of the last row.
     pub fn last(&mut self, column: &str, value: impl Into<Value>) -> &mut Self {
         self.rows.last_mut().unwrap()[column] = value.into();
+        self
+    }
+
+    /// Sets a column of all rows.
+    pub fn each(&mut self, column: &str, value: &str) -> &mut Self {
+        for row in &mut self.rows {
+            row[column] = value.into();
+        }
         self
     }
 

@@ -62,6 +62,9 @@ struct CommonFlags {
     /// Read every event instead of the precomputed rollups of the recording
     #[arg(long)]
     no_rollups: bool,
+    /// Refuse to answer if a file of a directory cannot be read; by default a warning names it
+    #[arg(long)]
+    strict: bool,
     /// Answer N times, and print the time of each answer to stderr
     #[arg(long, value_name = "N", hide = true)]
     times: Option<u32>,
@@ -355,6 +358,7 @@ impl CommonFlags {
             output: after.output.or(self.output),
             follow: after.follow || self.follow,
             no_rollups: after.no_rollups || self.no_rollups,
+            strict: after.strict || self.strict,
             times: after.times.or(self.times),
         }
     }
@@ -368,6 +372,7 @@ impl From<CommonFlags> for AnswerOptions {
             output: flags.output,
             follow: flags.follow,
             no_rollups: flags.no_rollups,
+            strict: flags.strict,
             times: flags.times,
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct AnswerOptions {
     pub(crate) output: Option<PathBuf>,
     pub(crate) follow: bool,
     pub(crate) no_rollups: bool,
+    /// Whether a file of a directory that cannot be read is an error.
+    pub(crate) strict: bool,
     /// Number of times that the query is answered; the time of each is reported.
     pub(crate) times: Option<u32>,
 }

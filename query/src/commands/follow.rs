@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
@@ -20,7 +19,7 @@ use crate::commands::answer::answer;
 use crate::engine::{Engine, QueryError};
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat, AnswerWriter};
-use crate::source::EVENTS;
+use crate::source::{EVENTS, SeenFiles};
 
 /// Interval between checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,21 +86,26 @@ async fn follow_events(
 ) -> anyhow::Result<()> {
     let schema: SchemaRef = frame.schema().inner().clone();
     let watcher = RecordingWatcher::new(engine);
-    let rounds = stream::try_unfold((watcher, -1), move |(mut watcher, last)| {
-        let sql = sql.clone();
-        async move {
-            let failed = |e: anyhow::Error| DataFusionError::External(e.into());
-            let engine = watcher.changed().await.map_err(failed)?;
-            let newest = newest_seq(&engine).await?.unwrap_or(last);
-            let new_events = engine.reopened().with_seq_range(last, newest);
-            let frame = new_events.plan(&sql).await.map_err(|e| failed(e.into()))?;
-            if let Some(losses) = new_events.losses(&frame).await? {
-                messages::warning(&losses.to_string());
+    let rounds = stream::try_unfold(
+        (watcher, SeenFiles::default()),
+        move |(mut watcher, mut seen)| {
+            let sql = sql.clone();
+            async move {
+                let failed = |e: anyhow::Error| DataFusionError::External(e.into());
+                let engine = watcher.changed().await.map_err(failed)?;
+                let new_events = engine
+                    .with_news(&mut seen)
+                    .await
+                    .map_err(|e| failed(e.into()))?;
+                let frame = new_events.plan(&sql).await.map_err(|e| failed(e.into()))?;
+                if let Some(losses) = new_events.losses(&frame).await? {
+                    messages::warning(&losses.to_string());
+                }
+                let rows = in_event_order(frame).execute_stream().await?;
+                Ok::<_, DataFusionError>(Some((rows, (watcher, seen))))
             }
-            let rows = in_event_order(frame).execute_stream().await?;
-            Ok::<_, DataFusionError>(Some((rows, (watcher, newest))))
-        }
-    });
+        },
+    );
     let rows = rounds.try_flatten().take_until(tokio::signal::ctrl_c());
     let rows = RecordBatchStreamAdapter::new(schema, rows);
     let rows: SendableRecordBatchStream = Box::pin(rows);
@@ -119,24 +123,6 @@ fn in_event_order(frame: DataFrame) -> DataFrame {
     let order = ["time", "seq"].map(|name| col(name).sort(true, false));
     // An answer without these columns cannot be sorted.
     frame.clone().sort(order.to_vec()).unwrap_or(frame)
-}
-
-/// The `seq` of the event that finished last.
-async fn newest_seq(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
-    let frame = engine.plan("select max(seq) from events").await;
-    let batches = frame
-        .map_err(|e| DataFusionError::External(e.into()))?
-        .collect()
-        .await?;
-    let value = |batch: &RecordBatch| {
-        batch
-            .column(0)
-            .as_primitive::<Int64Type>()
-            .iter()
-            .next()
-            .flatten()
-    };
-    Ok(batches.first().and_then(value))
 }
 
 /// Whether each row of an answer is computed from one event alone.

@@ -15,6 +15,10 @@ use crate::source::TimeSpan;
 /// An engine for the recordings of `options`.
 pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
     let engine = Engine::new(options.recordings.clone(), cores, print_notice);
+    let engine = match options.strict {
+        true => engine.strict(),
+        false => engine,
+    };
     match options.no_rollups {
         true => engine.without_rollups(),
         false => engine,
@@ -22,12 +26,12 @@ pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
 }
 
 /// Prints a notice of an engine.
-pub(crate) fn print_notice(notice: RecordingNotice) {
+fn print_notice(notice: RecordingNotice) {
     match notice {
         RecordingNotice::DefaultRecording(path) => {
             messages::status("reading", &path.display().to_string());
         }
-        RecordingNotice::Unclosed(warning) => messages::warning(&warning),
+        RecordingNotice::Warning(warning) => messages::warning(&warning),
     }
 }
 

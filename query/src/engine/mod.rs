@@ -1,6 +1,7 @@
 //! Answers SQL over recordings. An engine opens only the recordings that a statement names, writes no files, and prints
 //! nothing.
 
+mod alive;
 mod answer;
 mod collect;
 mod column_names;

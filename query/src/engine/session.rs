@@ -24,15 +24,15 @@ use crate::engine::functions;
 use crate::engine::one_heap::OneHeap;
 use crate::engine::rollups::UseRollups;
 use crate::engine::sql_error::SqlError;
-use crate::source::{Recordings, SourceError, TimeSpan};
+use crate::source::{News, Recordings, Repeated, SeenFiles, SourceError, TimeSpan, Unreadable};
 
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
 pub(crate) enum RecordingNotice {
     /// No recording was named, and this one was chosen.
     DefaultRecording(PathBuf),
-    /// A warning about a recording that was not closed.
-    Unclosed(String),
+    /// A warning about a recording that was not closed, or cannot be read.
+    Warning(String),
 }
 
 /// Some recordings, and the DataFusion session that reads them.
@@ -40,14 +40,18 @@ pub(crate) struct Engine {
     ctx: SessionContext,
     cores: usize,
     paths: Vec<PathBuf>,
-    /// Restricts the events to those with a `seq` greater than the first number, up to the second.
-    seq_range: Option<(i64, i64)>,
+    unreadable: Unreadable,
+    /// The files that were seen before, which come first.
+    seen: SeenFiles,
+    /// Restricts the events to new ones.
+    news: Option<News>,
     rollups: bool,
     recordings: OnceCell<Recordings>,
+    repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
     notify: fn(RecordingNotice),
-    /// Whether `notify` is still to be called for recordings that were not closed.
-    warn_unclosed: bool,
+    /// Whether `notify` is still to be called with warnings.
+    warn: bool,
 }
 
 /// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
@@ -78,12 +82,15 @@ impl Engine {
             ctx,
             cores,
             paths,
-            seq_range: None,
+            unreadable: Unreadable::PassOver,
+            seen: SeenFiles::default(),
+            news: None,
             rollups: true,
             recordings: OnceCell::new(),
+            repeated: OnceCell::new(),
             span: OnceCell::new(),
             notify,
-            warn_unclosed: true,
+            warn: true,
         }
     }
 
@@ -96,13 +103,28 @@ impl Engine {
             None => self.paths.clone(),
         };
         let reopened = Engine {
-            warn_unclosed: self.warn_unclosed && self.opened().is_none(),
+            unreadable: self.unreadable,
+            warn: self.warn && self.opened().is_none(),
             ..Engine::new(paths, self.cores, self.notify)
         };
         match self.rollups {
             true => reopened,
             false => reopened.without_rollups(),
         }
+    }
+
+    /// Another engine with the same settings, for other recordings.
+    pub(crate) fn with_recordings(&self, paths: Vec<PathBuf>) -> Self {
+        Engine {
+            unreadable: self.unreadable,
+            ..Engine::new(paths, self.cores, self.notify)
+        }
+    }
+
+    /// The same engine, which refuses to answer if a file of a directory or a pattern cannot be read.
+    pub(crate) fn strict(mut self) -> Self {
+        self.unreadable = Unreadable::Refuse;
+        self
     }
 
     /// The same engine without rollups: every answer is computed from the events.
@@ -117,14 +139,19 @@ impl Engine {
         self.cores
     }
 
-    /// The same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
-    pub(crate) fn with_seq_range(mut self, after: i64, last: i64) -> Self {
-        self.seq_range = Some((after, last));
-        self
+    /// The same engine, restricted to the events that are not in `seen`, to which they are added.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub(crate) async fn with_news(mut self, seen: &mut SeenFiles) -> Result<Self, SourceError> {
+        self.seen = seen.clone();
+        let news = seen.update(&self.recordings().await?.files);
+        self.news = Some(news);
+        Ok(self)
     }
 
-    pub(crate) fn seq_range(&self) -> Option<(i64, i64)> {
-        self.seq_range
+    pub(crate) fn news(&self) -> Option<&News> {
+        self.news.as_ref()
     }
 
     /// The session, with the tables that statements have named so far.
@@ -154,19 +181,38 @@ impl Engine {
     pub(crate) async fn recordings(&self) -> Result<&Recordings, SourceError> {
         self.recordings
             .get_or_try_init(async || {
-                let opened = Recordings::open(&self.ctx, &self.paths).await?;
+                let mut opened = Recordings::open(&self.ctx, &self.paths, self.unreadable).await?;
+                self.seen.sort(&mut opened.files);
                 if opened.is_default {
                     (self.notify)(RecordingNotice::DefaultRecording(
                         opened.files[0].path.clone(),
                     ));
                 }
-                if self.warn_unclosed {
-                    let warnings = opened.unclosed_warnings();
-                    warnings.for_each(|text| (self.notify)(RecordingNotice::Unclosed(text)));
+                if self.warn {
+                    let warnings = opened.warnings.iter().cloned();
+                    let warnings = warnings.chain(opened.unclosed_warnings());
+                    warnings.for_each(|text| (self.notify)(RecordingNotice::Warning(text)));
                 }
                 Ok(opened)
             })
             .await
+    }
+
+    /// The events of the recordings that are left out, because several files have them; compares the files on first use.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub(crate) async fn repeated(&self) -> Result<&Repeated, SourceError> {
+        let files = &self.recordings().await?.files;
+        let find = async || {
+            let repeated = Repeated::find(files);
+            if self.warn {
+                let warnings = repeated.warnings.iter().cloned();
+                warnings.for_each(|text| (self.notify)(RecordingNotice::Warning(text)));
+            }
+            repeated
+        };
+        Ok(self.repeated.get_or_init(find).await)
     }
 
     /// The first and the last instant of the recordings.

@@ -7,6 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
+use ctrace_schema::meta;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
@@ -42,6 +43,9 @@ pub(crate) async fn write(
         AnswerFormat::Arrow | AnswerFormat::Parquet => without_views(&rows.schema()),
         _ => rows.schema(),
     };
+    // The rows about who lives are in row groups of their own.
+    let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
+    let alive = alive.and_then(|(_, rows)| rows.parse().ok());
     let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
     let mut count = 0;
     loop {
@@ -55,6 +59,9 @@ pub(crate) async fn write(
         let batch = recast(batch, &schema).map_err(failed)?;
         count += batch.num_rows();
         batches.batch(&batch).map_err(failed)?;
+        if alive == Some(count) {
+            batches.end_group().map_err(failed)?;
+        }
     }
     batches.finish().map_err(failed)?;
     Ok(count)

@@ -8,8 +8,9 @@ use ctrace_schema::meta;
 use datafusion::prelude::SessionContext;
 
 use crate::source::error::SourceError;
-use crate::source::file::{FileContent, OpenFile, covering};
-use crate::source::find::{open_named, open_newest};
+use crate::source::file::{FileContent, OpenFile};
+use crate::source::find::{NamedRecordings, Unreadable, open_named, open_newest};
+use crate::source::parquet::covering;
 
 /// The recordings that queries read.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Recordings {
     pub(crate) files: Vec<OpenFile>,
     /// Whether the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,
+    /// Sentences about files that are passed over, because they cannot be read.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Recordings {
@@ -25,22 +28,28 @@ impl Recordings {
     /// directory.
     ///
     /// # Errors
-    /// A file is not a recording that this build reads, or no recording was found.
-    pub(crate) async fn open(ctx: &SessionContext, paths: &[PathBuf]) -> Result<Self, SourceError> {
+    /// A file that was named is not a recording that this build reads, or no recording was found. With
+    /// [`Unreadable::Refuse`]: a file in a directory cannot be read.
+    pub(crate) async fn open(
+        ctx: &SessionContext,
+        paths: &[PathBuf],
+        unreadable: Unreadable,
+    ) -> Result<Self, SourceError> {
         let named = match std::env::var_os("CTRACE_RECORDING") {
             Some(path) if paths.is_empty() && !path.is_empty() => vec![PathBuf::from(path)],
             _ => paths.to_vec(),
         };
-        let mut files = Vec::new();
-        for path in &named {
-            files.extend(open_named(ctx, path).await?);
-        }
+        let NamedRecordings {
+            mut files,
+            warnings,
+        } = open_named(ctx, &named, unreadable).await?;
         if named.is_empty() {
             files.push(open_newest(ctx).await?);
         }
         Ok(Recordings {
             files,
             is_default: named.is_empty(),
+            warnings,
         })
     }
 

@@ -131,6 +131,11 @@ impl Memory {
         }
     }
 
+    /// Returns the share of the rows about who lives, which the next segment begins with.
+    pub(crate) fn alive(self) -> usize {
+        self.shared_bytes / 64
+    }
+
     /// Returns the share of the kernel's rings, all CPUs together.
     pub(crate) fn rings(self) -> usize {
         self.shared_bytes / 4

@@ -264,7 +264,11 @@ impl Rollups {
 }
 
 /// Adds groups to a rollup. Returns the row of each group, [`NONE`] for groups that do not belong to the rollup.
-fn add_to_table(table: &mut RollupTable, groups: &FacetGroups, facets: &PieceFacets<'_>) -> Vec<u32> {
+fn add_to_table(
+    table: &mut RollupTable,
+    groups: &FacetGroups,
+    facets: &PieceFacets<'_>,
+) -> Vec<u32> {
     let measures = table.rollup.measures.iter();
     let measures: Vec<_> = measures.map(|m| groups.aggregates.get(m.column)).collect();
     let mut rows = vec![NONE; groups.ids.len()];

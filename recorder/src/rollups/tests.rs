@@ -12,7 +12,7 @@ use arrow::ipc::reader::StreamReader;
 
 use super::*;
 use crate::calls::Calls;
-use crate::rows::batch::{Batch, CallCounts, EventDetail, EventKind, Row};
+use crate::rows::batch::{Batch, Boot, CallCounts, EventDetail, EventKind, Row};
 use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 
@@ -37,7 +37,14 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
         batch.push_event(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
-    Columns::new(batch, &calls, &[], "host", true, ColumnBuffers::default())
+    Columns::new(
+        batch,
+        &calls,
+        &[],
+        &Boot::new("host", ""),
+        true,
+        ColumnBuffers::default(),
+    )
 }
 
 fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
@@ -121,7 +128,7 @@ fn longer_slices_have_all_events() {
             batch,
             &calls,
             &[],
-            "host",
+            &Boot::new("host", ""),
             true,
             ColumnBuffers::default(),
         ));

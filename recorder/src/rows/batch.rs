@@ -241,6 +241,24 @@ impl Strings {
     }
 }
 
+/// The machine and its boot: the same in all rows of a recording.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Boot {
+    pub(crate) host: String,
+    /// `None`: not known.
+    pub(crate) id: Option<String>,
+}
+
+impl Boot {
+    /// The boot `id` of the machine `host`; an empty `id` is not known.
+    pub(crate) fn new(host: &str, id: &str) -> Boot {
+        Boot {
+            host: host.to_string(),
+            id: (!id.is_empty()).then(|| id.to_string()),
+        }
+    }
+}
+
 /// The name of a container, and whether the container is recorded, at the time when a batch is encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerName {

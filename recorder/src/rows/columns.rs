@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
+    Batch, Boot, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
     StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
@@ -25,6 +25,7 @@ pub(crate) struct Columns {
     /// Runs of rows of one object: the index of the object, and the rows.
     pub(super) objects: Vec<(u32, Span)>,
     pub(super) host: StringIndex,
+    pub(super) boot_id: StringIndex,
     /// Name and id of each container.
     pub(super) containers: Vec<(StringIndex, StringIndex)>,
     /// Name of each errno.
@@ -54,14 +55,15 @@ impl Columns {
         mut batch: Batch,
         calls: &Arc<Calls>,
         containers: &[ContainerName],
-        host: &str,
+        boot: &Boot,
         cluster: bool,
         mut buffers: ColumnBuffers,
     ) -> Columns {
         buffers.order(&batch, containers, cluster);
         let rows = buffers.arrange(&mut batch);
         let strings = &mut batch.strings;
-        let host = strings.intern(host);
+        let host = strings.intern(&boot.host);
+        let boot_id = strings.intern_opt(boot.id.as_deref());
         let containers = containers
             .iter()
             .map(|c| {
@@ -86,6 +88,7 @@ impl Columns {
             buffers,
             rows,
             host,
+            boot_id,
             containers,
             kinds,
         };

@@ -176,6 +176,7 @@ impl ColumnsView<'_> {
             "container" => self.by_run(|r| text_value(container(r).0)),
             "container_id" => self.by_run(|r| text_value(container(r).1)),
             "host" => self.by_run(|_| text_value(self.columns.host)),
+            "boot_id" => self.by_run(|_| text_value(self.columns.boot_id)),
             "comm" => self.by_run(|r| match self.columns.task(r) {
                 Some(task) => text_value(task.comm),
                 None => text_value(self.columns.counted(r)?.comm),

@@ -1,4 +1,4 @@
-select container, container_id, host,
+select container, container_id, host, boot_id,
     case
         when accepted > 0 then 'in'
         when connected > 0 or failed > 0 then 'out'
@@ -10,7 +10,7 @@ select container, container_id, host,
     family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path, dns_name, comm,
     first_seen, last_seen, accepted + connected as opened, failed, connect_error, calls, bytes_sent, bytes_received
 from (
-    select container, container_id, host, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path,
+    select container, container_id, host, boot_id, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path,
         -- For a socket to a name server, dns_name is the name that was looked up, not the server's name.
         max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm, min(time) as first_seen, max(time) as last_seen,
         count(*) as calls,
@@ -41,5 +41,5 @@ from (
         where kind = 'syscall' and family in ('inet', 'inet6', 'unix')
             and (peer_addr is not null or peer_path is not null)
     ) as calls
-    group by container, container_id, host, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path
+    group by container, container_id, host, boot_id, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path
 ) as sockets

@@ -1,4 +1,4 @@
-select time, duration, seq, container, container_id, host, pid, tid, uid, comm, exe, syscall,
+select time, duration, seq, container, container_id, host, boot_id, pid, tid, uid, comm, exe, syscall,
     case
         when syscall in ('open', 'openat', 'openat2', 'creat', 'open_by_handle_at', 'io_uring:openat',
             'io_uring:openat2') then 'open'
