@@ -20,13 +20,23 @@ const MAX_PART_BYTES: usize = 16 << 20;
 
 /// Returns rows of counted calls, a hundred per millisecond, whose threads are named by `comm`.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
+    rows_with_bytes(from, to, comm, |i| i as i64)
+}
+
+/// Returns the same rows with other numbers of bytes.
+fn rows_with_bytes(
+    from: usize,
+    to: usize,
+    comm: impl Fn(usize) -> String,
+    bytes: impl Fn(usize) -> i64,
+) -> Columns {
     let mut batch = Batch::default();
     for i in from..to {
         let comm = batch.strings.intern(&comm(i));
         let counts = CallCounts {
             comm,
             calls: 1,
-            bytes: i as i64,
+            bytes: bytes(i),
             errors: 0,
             latency: comm,
         };
@@ -101,6 +111,17 @@ fn a_rollup_hardly_smaller_than_the_events_is_dropped() {
     let calls = parts(&rollups, "calls");
     let n = calls[0].column_by_name("n").unwrap();
     assert_eq!(n.as_primitive::<Int64Type>().values(), &[40_000]);
+}
+
+#[test]
+fn a_rollup_with_a_sum_beyond_64_bits_is_dropped() {
+    let mut rollups = Rollups::new(Memory::for_tests());
+    let comm = |i: usize| (i % 2).to_string();
+    rollups.add(&rows(0, 1000, comm));
+    assert_eq!(parts(&rollups, "calls").len(), 1);
+    rollups.add(&rows_with_bytes(1000, 2000, comm, |_| i64::MAX / 500));
+    assert!(parts(&rollups, "calls").is_empty());
+    assert!(parts(&rollups, "threads").is_empty());
 }
 
 #[test]
