@@ -19,6 +19,8 @@ pub(crate) struct AnswerOptions {
     pub(crate) output: Option<PathBuf>,
     pub(crate) follow: bool,
     pub(crate) no_rollups: bool,
+    /// Limit of the memory of a query; `None`: a share of the machine's.
+    pub(crate) memory_bytes: Option<usize>,
     /// Number of times that the query is answered; the time of each is reported.
     pub(crate) times: Option<u32>,
 }

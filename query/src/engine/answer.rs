@@ -100,7 +100,7 @@ impl Answer<'_> {
     }
 
     /// The metadata of a recording that consists of the answer: all pairs that are true of the whole recording and of each
-    /// extract. Empty if the answer is not a recording, because it lacks a column.
+    /// extract, and what was missed in the whole, since a part of it may be missing in the extract. Empty if the answer is not a recording, because it lacks a column.
     pub(crate) fn recording_metadata(&self) -> Vec<(String, String)> {
         let schema = self.frame.schema();
         let has = |column: &columns::Column| schema.has_column_with_unqualified_name(column.name);
@@ -133,6 +133,8 @@ impl Answer<'_> {
                 pairs.push((key.to_string(), first.clone()));
             }
         }
+        let missed = recordings.missed();
+        pairs.extend(missed.map(|missed| (meta::KEY_MISSED.to_string(), missed)));
         pairs
     }
 }

@@ -21,9 +21,12 @@ use tokio::sync::OnceCell;
 use crate::engine::column_names;
 use crate::engine::error::QueryError;
 use crate::engine::functions;
+use crate::engine::limits::EngineLimits;
 use crate::engine::one_heap::OneHeap;
+use crate::engine::plans::{self, DistinctSemiJoins};
 use crate::engine::rollups::UseRollups;
 use crate::engine::sql_error::SqlError;
+use crate::engine::statement;
 use crate::source::{Recordings, SourceError, TimeSpan};
 
 /// A fact about recordings that an engine has just opened.
@@ -38,7 +41,7 @@ pub(crate) enum RecordingNotice {
 /// Some recordings, and the DataFusion session that reads them.
 pub(crate) struct Engine {
     ctx: SessionContext,
-    cores: usize,
+    limits: EngineLimits,
     paths: Vec<PathBuf>,
     /// Restricts the events to those with a `seq` greater than the first number, up to the second.
     seq_range: Option<(i64, i64)>,
@@ -56,27 +59,37 @@ const BATCH_ROWS: usize = 32_768;
 impl Engine {
     /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
     /// `notify` is called when recordings are opened, which happens while a statement is planned.
-    pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
+    pub(crate) fn new(
+        paths: Vec<PathBuf>,
+        limits: EngineLimits,
+        notify: fn(RecordingNotice),
+    ) -> Self {
         let mut config = SessionConfig::new()
-            .with_target_partitions(cores)
+            .with_target_partitions(limits.cores)
             .with_batch_size(BATCH_ROWS);
-        config.options_mut().sql_parser.collect_spans = true;
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
         // Together with filters that are pushed into scans, the dynamic filter of a sort with a limit drops rows that belong
         // to the answer (apache/datafusion#24352).
-        config
-            .options_mut()
-            .optimizer
-            .enable_topk_dynamic_filter_pushdown = false;
+        options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+        // The dynamic filter of minima and maxima drops rows that the minimum of another expression needs
+        // (apache/datafusion#24816).
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        // The check compares whether columns may be null, which the optimizer finds out better than the planner.
+        options.execution.skip_physical_aggregate_schema_check = true;
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
+            .with_runtime_env(limits.runtime())
+            .with_optimizer_rules(plans::optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(OneHeap))
             .build();
         let ctx = SessionContext::new_with_state(state);
+        ctx.add_optimizer_rule(Arc::new(DistinctSemiJoins));
         ctx.add_optimizer_rule(Arc::new(UseRollups));
         functions::register(&ctx);
         Engine {
             ctx,
-            cores,
+            limits,
             paths,
             seq_range: None,
             rollups: true,
@@ -97,7 +110,7 @@ impl Engine {
         };
         let reopened = Engine {
             warn_unclosed: self.warn_unclosed && self.opened().is_none(),
-            ..Engine::new(paths, self.cores, self.notify)
+            ..Engine::new(paths, self.limits, self.notify)
         };
         match self.rollups {
             true => reopened,
@@ -112,9 +125,9 @@ impl Engine {
         self
     }
 
-    /// Number of threads that a query may use.
-    pub(crate) fn cores(&self) -> usize {
-        self.cores
+    /// What a query may use of the machine.
+    pub(crate) fn limits(&self) -> EngineLimits {
+        self.limits
     }
 
     /// The same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
@@ -203,7 +216,7 @@ impl Engine {
     /// The statement is wrong, or would write, or a recording that it names cannot be read.
     pub(crate) async fn plan(&self, sql: &str) -> Result<DataFrame, QueryError> {
         let located = |e: DataFusionError| QueryError::Sql(self.explain(sql, &e));
-        let mut statement = parse(&self.ctx, sql).map_err(located)?;
+        let mut statement = statement::parse(&self.ctx, sql).map_err(located)?;
         if !is_query(&statement) {
             return Err(not_allowed(sql).into());
         }
@@ -224,17 +237,30 @@ impl Engine {
             if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
         self.register(sql, &statement, is_recursive).await?;
         column_names::set(&mut statement);
+        statement::correct(&mut statement);
         self.expand(sql, &mut statement).await?;
         let state = self.ctx.state();
-        let plan = state.statement_to_plan(statement).await.map_err(located)?;
+        let plan = match state.statement_to_plan(statement.clone()).await {
+            Err(error) if statement::is_same_name(&error) => {
+                statement::name_casts(&mut statement);
+                state.statement_to_plan(statement).await
+            }
+            planned => planned,
+        };
+        let plan = plan.map_err(located)?;
         check_read_only(sql, &plan)?;
+        let span = match plans::needs_span(&plan) {
+            true => Some(Box::pin(self.span()).await?),
+            false => None,
+        };
+        let plan = plans::correct(plan, span).map_err(located)?;
         Ok(DataFrame::new(state, plan))
     }
 
     /// Expands the functions that depend on the recordings.
     async fn expand(&self, sql: &str, statement: &mut Statement) -> Result<(), QueryError> {
         let expanded = functions::expanded_functions(statement);
-        if !expanded.strace && !expanded.ago {
+        if !expanded.strace && !expanded.ago && !expanded.remainder {
             return Ok(());
         }
         let end = match expanded.ago {
@@ -259,12 +285,16 @@ impl Engine {
             .chain(state.aggregate_functions().keys())
             .chain(state.window_functions().keys());
         let mut names: Vec<String> = names.cloned().collect();
+        names.push("mod".into());
         names.sort_unstable();
         names
     }
 
     /// Turns an error of DataFusion about a statement into one with a position in the statement.
     pub(crate) fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+        if let DataFusionError::ResourcesExhausted(text) = error.find_root() {
+            return self.limits.exhausted(text);
+        }
         let names = self.functions();
         SqlError::from_datafusion(sql, error, &names)
     }
@@ -272,12 +302,6 @@ impl Engine {
 
 fn shows_all(options: &ShowStatementOptions) -> bool {
     options.show_in.is_none() && options.filter_position.is_none()
-}
-
-fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
-    let state = ctx.state();
-    let dialect = state.config_options().sql_parser.dialect;
-    state.sql_to_statement(sql, &dialect)
 }
 
 /// Whether a statement is a query. The query itself may still write: see [`check_read_only`].

@@ -1,5 +1,6 @@
 //! Writes a stream of rows in one of the formats.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -42,6 +43,12 @@ pub(crate) async fn write(
         AnswerFormat::Arrow | AnswerFormat::Parquet => without_views(&rows.schema()),
         _ => rows.schema(),
     };
+    if format.needs_unique_names()
+        && let Some(name) = repeated_name(&schema)
+    {
+        let format = format.name();
+        return Err(OutputError::SameName { name, format });
+    }
     let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
     let mut count = 0;
     loop {
@@ -58,6 +65,14 @@ pub(crate) async fn write(
     }
     batches.finish().map_err(failed)?;
     Ok(count)
+}
+
+/// A name that several columns have.
+fn repeated_name(schema: &SchemaRef) -> Option<String> {
+    let mut names = HashSet::new();
+    let mut fields = schema.fields().iter();
+    let repeated = fields.find(|field| !names.insert(field.name()))?;
+    Some(repeated.name().clone())
 }
 
 /// The schema with plain strings and binaries, which other programs support better than views.

@@ -21,7 +21,7 @@ use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
 use parquet::file::metadata::KeyValue;
 
 use crate::cli::Recovery;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineLimits};
 use crate::messages;
 use crate::output::{PartialFile, recording_options};
 use crate::rewrite::rollups;
@@ -51,7 +51,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     let unclosed = read_unclosed(from)?;
     // The recording is named, and known to be unclosed: no notice is needed.
-    let engine = Engine::new(vec![from.to_path_buf()], 1, |_| {});
+    let engine = Engine::new(vec![from.to_path_buf()], EngineLimits::new(1, None), |_| {});
     let pairs = key_value_pairs(&engine, &unclosed).await?;
     let events = events_table(&engine.recordings().await?.files)?;
     let failed = || format!("cannot write {name}");
@@ -110,7 +110,7 @@ async fn key_value_pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<Key
             );
         }
     }
-    let lost = "select class, sum(lost) from events where kind = 'gap' and lost > 0 group by class";
+    let lost = "select class, cast(sum(lost) as bigint) from events where kind = 'gap' and lost > 0 group by class";
     let mut by_class: BTreeMap<String, i64> = BTreeMap::new();
     for batch in engine.plan(lost).await?.collect().await? {
         let classes = batch.column(0).as_string_view();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use arrow::ipc::writer::StreamWriter;
 use ctrace_format::rollups::{Place, footer_entry};
@@ -17,12 +17,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions::datetime::date_bin;
 use datafusion::functions::regex::regexp_replace;
-use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{SessionConfig, SessionContext, col};
 use parquet::file::metadata::KeyValue;
 
-use crate::engine::histograms;
+use crate::engine::{exact_sum, histograms};
 
 /// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows.
 const MAX_SLICED_ROWS: usize = 16_384;
@@ -92,7 +92,7 @@ async fn smallest(
     Ok(None)
 }
 
-/// The rows of a rollup; `None`: they need too much memory.
+/// The rows of a rollup; `None`: they need too much memory, or a sum is beyond 64 bits.
 async fn rows(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
@@ -133,13 +133,22 @@ async fn rows(
     };
     let text = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
     let schema = Arc::new(rollup.schema(&text));
-    let batches = batches.iter().map(|batch| {
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let mut narrow = vec![];
+    for batch in &batches {
         let columns = schema.fields().iter().zip(batch.columns());
-        let columns = columns.map(|(field, column)| cast(column, field.data_type()));
-        RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
-    });
-    let batches = batches.collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(concat_batches(&schema, &batches)?))
+        let columns =
+            columns.map(|(field, column)| cast_with_options(column, field.data_type(), &strict));
+        // The columns of rollups have 64 bits. A rollup with a greater sum is left out.
+        let Ok(columns) = columns.collect::<Result<_, _>>() else {
+            return Ok(None);
+        };
+        narrow.push(RecordBatch::try_new(schema.clone(), columns)?);
+    }
+    Ok(Some(concat_batches(&schema, &narrow)?))
 }
 
 /// A key column, as an expression over events.
@@ -167,7 +176,7 @@ fn statistic(column: &str, stat: Stat) -> Expr {
     let column = col(column);
     match stat {
         Stat::Count => count(column),
-        Stat::Sum => sum(column),
+        Stat::Sum => exact_sum().call(vec![column]),
         Stat::Min => min(column),
         Stat::Max => max(column),
         Stat::Histogram => histograms().call(vec![column]),

@@ -284,7 +284,7 @@ impl<'a> Shell<'a> {
         match options.recordings.is_empty() {
             true if options.no_rollups => Some(self.engine.reopened().without_rollups()),
             true => None,
-            false => Some(new_engine(options, self.engine.cores())),
+            false => Some(new_engine(options, self.engine.limits().cores)),
         }
     }
 
@@ -344,7 +344,7 @@ impl<'a> Shell<'a> {
     fn open(&mut self, paths: Vec<PathBuf>) -> anyhow::Result<()> {
         let engine = match paths.is_empty() {
             true => self.engine.reopened(),
-            false => Engine::new(paths, self.engine.cores(), print_notice),
+            false => Engine::new(paths, self.engine.limits(), print_notice),
         };
         self.runtime.block_on(engine.recordings())?;
         self.engine = engine;

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod find;
+mod given_time;
 mod magic;
 mod missing;
 mod names;
@@ -17,6 +18,9 @@ mod unclosed;
 mod union;
 
 pub(crate) use error::SourceError;
+pub(crate) use given_time::{
+    GivenTime, WindowEnd, clamped_ns, parse_duration, parse_time, resolve_time,
+};
 pub(crate) use magic::{FileKind, file_kind};
 pub(crate) use missing::missing_file;
 pub(crate) use names::{EVENTS, META, RECORDING, recording_field};

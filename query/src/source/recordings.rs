@@ -85,6 +85,25 @@ impl Recordings {
             .collect()
     }
 
+    /// JSON object: number of missing parts of events, summed up over the recordings that tell it ([`meta::KEY_MISSED`]).
+    pub(crate) fn missed(&self) -> Option<String> {
+        let told = self
+            .files
+            .iter()
+            .filter_map(|f| f.meta.get(meta::KEY_MISSED));
+        let told = told.map(|text| serde_json::from_str::<BTreeMap<String, u64>>(text));
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        let mut is_told = false;
+        for (part, missed) in told.flatten().flat_map(|parts| {
+            is_told = true;
+            parts
+        }) {
+            let sum = sums.entry(part).or_default();
+            *sum = sum.saturating_add(missed);
+        }
+        is_told.then(|| serde_json::json!(sums).to_string())
+    }
+
     /// Number of lost events according to the metadata; `None` if the metadata of a file does not contain it.
     pub(crate) fn lost(&self) -> Option<u64> {
         self.files

@@ -16,5 +16,5 @@ select a.container, substr(a.container_id, 1, 12) as id, c.image, c.runtime, c.p
 from activity as a
 join containers as c
     on c.container = a.container and c.host = a.host and coalesce(c.container_id, '') = coalesce(a.container_id, '')
-order by a.calls desc, a.container
+order by a.calls desc, a.container, a.container_id, a.host
 {limit}

@@ -1,6 +1,6 @@
 /* Processes as a tree: each process below its parent. */
 with recursive chosen as (
-    select *, row_number() over (order by first_seen, pid) as number
+    select *, row_number() over (order by first_seen, pid, host) as number
     from processes
     where true
         {lives}
