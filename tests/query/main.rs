@@ -21,6 +21,7 @@ mod functions;
 mod safety;
 mod shell;
 mod sources;
+mod statements;
 
 use serde_json::json;
 use std::path::Path;
