@@ -15,7 +15,7 @@ RUN_TESTS := $(if $(shell command -v cargo-nextest),nextest run,test)
 # Cargo runs test binaries through this script, because those that record containers need root.
 export CARGO_TARGET_$(HOST)_RUNNER := $(CURDIR)/tests/scripts/as-root.sh
 
-.PHONY: help build static demo test test-query test-recording test-privileged test-truth test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
+.PHONY: help build static demo fuzz-sql test test-query test-recording test-privileged test-truth test-kernels setup fmt fmt-check lint docs features check bench bench-query install install-service clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -43,6 +43,11 @@ test-truth: ## as root: compare each recorded call of real workloads with strace
 test-kernels: ## as root: boot Debian's kernels 5.10, 6.1, 6.12 and 7.2 in QEMU, record in each and compare with strace
 test-query test-recording test-privileged test-truth test-kernels: setup
 	$(CARGO) $(RUN_TESTS) --locked --test $(@:test-%=%)
+
+fuzz-sql: setup ## compare random statements with other ways to answer them, until a difference (SEED=N, SECONDS=N)
+	$(CARGO) build --release --locked
+	$(TARGET)/python/bin/python -B tests/scripts/fuzz_sql.py $(TARGET)/release/ctrace-query $(TARGET)/release/ctrace-rec \
+		$(TARGET) --seed $(or $(SEED),$$RANDOM) $(if $(SECONDS),--seconds $(SECONDS))
 
 setup:
 	@packaging/setup.sh test

@@ -3,173 +3,13 @@
 #ifndef CTRACE_CALLS_H
 #define CTRACE_CALLS_H
 
+#include "registers.h"
 #include "sockets.h"
 #include "tasks.h"
 #include "user_memory.h"
 #include "dns.h"
 #include "counts.h"
 #include "ring_share.h"
-
-#if defined(__TARGET_ARCH_x86)
-/* arch/x86/include/asm/thread_info.h */
-#define TS_COMPAT 2
-
-__inline_always bool is_compat(struct task_struct *task)
-{
-	return BTF_READ(task, thread_info.status) & TS_COMPAT;
-}
-
-__inline_always u32 call_number(struct pt_regs *regs)
-{
-	return BTF_READ(regs, orig_ax);
-}
-
-__inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
-{
-	if (compat) {
-		args[0] = (u32)BTF_READ(regs, bx);
-		args[1] = (u32)BTF_READ(regs, cx);
-		args[2] = (u32)BTF_READ(regs, dx);
-		args[3] = (u32)BTF_READ(regs, si);
-		args[4] = (u32)BTF_READ(regs, di);
-		args[5] = (u32)BTF_READ(regs, bp);
-	} else {
-		args[0] = BTF_READ(regs, di);
-		args[1] = BTF_READ(regs, si);
-		args[2] = BTF_READ(regs, dx);
-		args[3] = BTF_READ(regs, r10);
-		args[4] = BTF_READ(regs, r8);
-		args[5] = BTF_READ(regs, r9);
-	}
-}
-
-/* arch/x86/entry/syscalls/syscall_32.tbl, include/uapi/linux/net.h */
-#define NR_SOCKETCALL 102
-#define SYS_SENDMMSG 20
-
-/* include/uapi/linux/ipc.h: semaphores have 1 to 4, messages 11 to 14, shared memory 21 to 24. */
-#define NR_IPC 117
-enum ipc_call {
-	IPC_SEMOP = 1,
-	IPC_SEMTIMEDOP = 4,
-	IPC_MSGSND,
-	IPC_MSGRCV,
-	IPC_SHMAT = 9,
-	IPC_SHMDT,
-	IPC_MSGCTL = 8,
-	IPC_SHMCTL = 12,
-};
-
-/* Returns the index of a call of ipc(2) in the list of all its calls, from 1, or 0 if there is no such call. */
-__inline_always u32 ipc_index(u32 call)
-{
-	call &= 0xffff; /* the high bits are a version of the interface */
-	u32 group = call / 10, in_group = call % 10;
-	return group < 3 && in_group >= 1 && in_group <= 4 ? group * 4 + in_group : 0;
-}
-
-/* Returns the number of a syscall. A call of socketcall(2) or ipc(2) has a number of its own. */
-__inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
-{
-	u32 call = BTF_READ(regs, bx);
-	if (!compat)
-		return nr < MAX_SYSCALLS ? nr : NO_CALL;
-	if (nr == NR_SOCKETCALL && call >= 1 && call <= SYS_SENDMMSG)
-		return SOCKETCALL_BASE + call;
-	if (nr == NR_IPC && ipc_index(call))
-		return IPC_BASE + ipc_index(call);
-	return nr <= IPC_BASE ? nr : NO_CALL;
-}
-
-/* Copies the registers of an ipc(2) in the order of the arguments of the call that it stands for (ipc/syscall.c). */
-__inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
-{
-	u32 second = BTF_READ(regs, dx), third = BTF_READ(regs, si), pointer = BTF_READ(regs, di);
-	args[0] = (u32)BTF_READ(regs, cx);
-	args[1] = second;
-	args[2] = third;
-	args[3] = pointer;
-	args[4] = args[5] = 0;
-	switch (call) {
-	case IPC_MSGRCV:
-		args[4] = third;
-		/* version 0: a struct ipc_kludge has the pointer and the type */
-		if (!((u32)BTF_READ(regs, bx) >> 16)) {
-			u32 kludge[2] = {};
-			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
-			args[1] = kludge[0];
-			args[2] = second;
-			args[3] = kludge[1];
-			break;
-		}
-		/* fallthrough */
-	case IPC_SEMTIMEDOP:
-		args[3] = (u32)BTF_READ(regs, bp);
-		/* fallthrough */
-	case IPC_SEMOP:
-	case IPC_SHMAT:
-		args[1] = pointer;
-		args[2] = second;
-		break;
-	case IPC_MSGSND:
-		args[1] = pointer;
-		args[2] = second;
-		args[3] = third;
-		break;
-	case IPC_SHMDT:
-		args[0] = pointer;
-		break;
-	case IPC_MSGCTL:
-	case IPC_SHMCTL:
-		args[2] = pointer;
-		break;
-	}
-}
-
-__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
-{
-	u64 from = (u32)BTF_READ(regs, cx);
-	if (nr <= SOCKETCALL_BASE) {
-		unfold_ipc(regs, nr - IPC_BASE, args);
-		return;
-	}
-	for (int i = 0; i < 6; i++) {
-		/* Read one by one: the memory may hold fewer than six. */
-		u32 arg = 0;
-		bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg));
-		args[i] = arg;
-	}
-}
-#elif defined(__TARGET_ARCH_arm64)
-/* arch/arm64/include/asm/thread_info.h */
-#define TIF_32BIT 22
-
-__inline_always bool is_compat(struct task_struct *task)
-{
-	return BTF_READ(task, thread_info.flags) & (1UL << TIF_32BIT);
-}
-
-__inline_always u32 call_number(struct pt_regs *regs)
-{
-	return BTF_READ(regs, syscallno);
-}
-
-__inline_always void read_args(struct pt_regs *regs, bool compat, u64 *args)
-{
-	args[0] = BTF_READ(regs, orig_x0);
-	for (int i = 1; i < 6; i++)
-		args[i] = BTF_READ(regs, regs[i]);
-}
-
-__inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
-{
-	return nr < MAX_SYSCALLS ? nr : NO_CALL;
-}
-
-__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
-{
-}
-#endif
 
 __inline_always const volatile struct plan *find_plan(bool compat, u32 nr)
 {
@@ -205,6 +45,10 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 	if (slot <= DATA_PATH2) {
 		u32 dir = plan->dir[slot];
 		s32 dirfd = dir ? (s32)call_arg(t, dir) : AT_FDCWD;
+		if (slot == DATA_PATH && plan->null_path && dirfd != AT_FDCWD && !call_arg(t, plan->path[slot])) {
+			t->call_rec.key = fd_key(dirfd);
+			return 1;
+		}
 		if (plan->stat && dirfd != AT_FDCWD && !last && is_empty_string(call_arg(t, plan->path[slot]))) {
 			t->call_rec.key = fd_key(dirfd);
 			t->call_rec.head.flags |= SYS_EMPTY_PATH;
@@ -218,8 +62,9 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 		return send_flags(task, t->call_count, call_arg(t, plan->how), last);
 	if (slot == DATA_ADDR) {
 		u64 pointer = call_arg(t, plan->addr), next = call_arg(t, plan->addr + 1);
-		int sent = send_address(pointer, next, plan->addr_how, t->call_count, compat | (last ? 2 : 0));
-		t->to_dns = sent == ADDRESS_DNS;
+		u32 flags = compat | (last ? 2 : 0) | t->address_room << ROOM_SHIFT;
+		int sent = send_address(pointer, next, plan->addr_how, t->call_count, flags);
+		t->address = sent;
 		return sent;
 	}
 	if (slot == DATA_FD2) {
@@ -254,7 +99,9 @@ __inline_always void begin_call(struct task_state *t, u32 nr, u8 flags)
 	t->call_rec.key = 0;
 	t->retry_slots = 0;
 	t->child = 0;
-	t->to_dns = 0;
+	t->address = 0;
+	t->address_room = 0;
+	t->shared = 0;
 }
 
 /* Reads the arguments of a call that has not run yet. */
@@ -265,6 +112,26 @@ __inline_always void read_entry_args(struct task_state *t, struct pt_regs *regs,
 		unfold_args(regs, t->call_rec.head.nr, t->call_rec.args);
 	else
 		read_args(regs, compat, t->call_rec.args);
+}
+
+/*
+ * Returns whether another thread can write to the caller's memory. If so, paths and addresses are sent once more at
+ * return: if they differ by then, the kernel may have read either.
+ */
+__inline_always bool shares_memory(void)
+{
+	struct mm_struct *mm = BTF_READ(UNTRUSTED(get_current_task()), mm);
+	return mm && CAST_READ(mm, mm_users.counter) > 1;
+}
+
+/* Reads what only the entry of a call shows: how much room its caller has provided, and the fd in an ioctl(2). */
+__inline_always void read_at_entry_only(struct task_state *t, bool compat, const volatile struct plan *plan)
+{
+	u8 how = plan->addr_how, command = plan->command;
+	if (is_filled_in(how))
+		t->address_room = read_address_room(call_arg(t, plan->addr), call_arg(t, plan->addr + 1), how, compat);
+	if (command)
+		send_ioctl_fd(call_arg(t, command), call_arg(t, command + 1), t->call_count);
 }
 
 VERIFIED_ONCE int handle_missed_return(struct task_state *t);
@@ -318,6 +185,9 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 			t->call_rec.key = fd_key(call_arg(t, fd));
 		if (slots)
 			t->retry_slots = send_slots(t, slots, false);
+		if (slots & (1 << DATA_PATH | 1 << DATA_PATH2 | 1 << DATA_ADDR))
+			t->shared = shares_memory(); /* by the return, the other thread may have ended */
+		read_at_entry_only(t, compat, plan);
 	}
 	if (t->ring_pressed)
 		charge_share(t, rank);
@@ -350,14 +220,30 @@ __inline_always void set_duration(struct task_state *t)
 	rec->duration = rec->head.time - from;
 }
 
-/*
- * Returns whether another thread can write to the caller's memory. If so, paths are sent once more at return: if they
- * differ by then, the kernel may have read either.
- */
-__inline_always bool shares_memory(void)
+/* Returns the slots to send once more because another thread may have changed the memory. */
+__inline_always u32 slots_to_repeat(struct task_state *t, const volatile struct plan *plan)
 {
-	struct mm_struct *mm = BTF_READ(UNTRUSTED(get_current_task()), mm);
-	return mm && CAST_READ(mm, mm_users.counter) > 1;
+	u32 slots = 0;
+	if (plan->path[0] && !(t->call_rec.head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)))
+		slots = plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
+	if (t->address >= ADDRESS_SENT)
+		slots |= 1 << DATA_ADDR;
+	return slots && (t->shared || shares_memory()) ? slots : 0;
+}
+
+/* Sends what a call that transferred `ret` bytes, or messages, has to say about the bytes. */
+__inline_always void finish_payload(struct task_state *t, s64 ret, const volatile struct plan *plan)
+{
+	u8 how = plan->payload, msg_flags = plan->msg_flags;
+	bool compat = t->call_rec.head.flags & SYS_COMPAT;
+	u64 pointer = call_arg(t, 2), bytes = call_arg(t, 3);
+	u32 truncates = msg_flags ? call_arg(t, msg_flags) & MSG_TRUNC : 0;
+	if (t->address == ADDRESS_DNS || (t->call_rec.key & KEY_DNS))
+		send_dns(pointer, how == PAYLOAD_BUFFER && bytes < ret ? bytes : ret, how, t->call_count, compat);
+	if (how == PAYLOAD_MESSAGES)
+		send_messages_bytes(pointer, ret, t->call_count, compat | truncates);
+	else if (how == PAYLOAD_MESSAGE && truncates)
+		send_message_bytes(pointer, ret, t->call_count, compat);
 }
 
 /*
@@ -384,7 +270,7 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		rec->head.flags |= SYS_CHILD;
 		t->child = 0;
 	}
-	if ((how == ADDR_OUT || how == ADDR_MSG_OUT || how == ADDR_MMSG_OUT) && ret >= 0)
+	if (is_filled_in(how) && ret >= 0)
 		slots |= 1 << DATA_ADDR;
 	if (plan->stat && ret == 0 && !rec->key)
 		slots |= 1 << DATA_STAT;
@@ -392,17 +278,12 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		slots |= 1 << DATA_ARGV;
 	/* After an exec the memory belongs to another program. */
 	bool execed = plan->argv && ret >= 0;
-	if (plan->path[0] && !execed && !(rec->head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)) && shares_memory())
-		slots |= plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
+	if (!execed)
+		slots |= slots_to_repeat(t, plan);
 	if (slots)
 		send_slots(t, slots, true);
-	if (plan->payload && ret > 0) {
-		bool compat = rec->head.flags & SYS_COMPAT;
-		if (t->to_dns || (rec->key & KEY_DNS))
-			send_dns(call_arg(t, 2), ret, plan->payload, t->call_count, compat);
-		if (plan->payload == PAYLOAD_MESSAGES)
-			send_messages_bytes(call_arg(t, 2), ret, t->call_count, compat);
-	}
+	if (plan->payload && ret > 0)
+		finish_payload(t, ret, plan);
 }
 
 /* Returns whether seccomp may refuse the task's calls. */
@@ -411,18 +292,18 @@ __inline_always bool has_seccomp(struct task_struct *task)
 	return bpf_core_field_exists(task->seccomp.mode) && BTF_READ(task, seccomp.mode);
 }
 
-/* Sends the record of a call that has returned. */
+/* Sends the record of a call that has returned, with `nargs` arguments. */
 __inline_always void send_return(struct task_state *t, struct task_struct *task, s64 ret,
-				 const volatile struct plan *plan, u8 rank)
+				 const volatile struct plan *plan, u32 nargs)
 {
-	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->to_dns || (t->call_rec.key & KEY_DNS))
+	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->address == ADDRESS_DNS || (t->call_rec.key & KEY_DNS))
 		finish_call(t, ret, plan);
 	if (!t->defined)
 		define_current_task(t);
 	bool pressed = t->ring_pressed;
-	send_call(t, BTF_READ(task, pid), ret, plan, plan->nargs);
+	send_call(t, BTF_READ(task, pid), ret, plan, nargs);
 	if (pressed)
-		charge_share(t, rank);
+		charge_share(t, plan->rank);
 }
 
 /*
@@ -441,6 +322,27 @@ __inline_always struct task_state *state_at_exit(struct task_struct *task, struc
 __inline_always s64 sign_extend_errno(s64 ret, bool compat)
 {
 	return compat && ret > U32_MAX - MAX_ERRNO && ret <= U32_MAX ? (s32)ret : ret;
+}
+
+/* Returns the number of bytes that a call transferred, in count mode. */
+__inline_always u64 counted_bytes(struct task_state *t, struct pt_regs *regs, bool compat, s64 ret,
+				  const volatile struct plan *plan)
+{
+	u8 msg_flags = plan->msg_flags;
+	if (!(plan->flags & PLAN_BYTES) || ret <= 0)
+		return 0;
+	if (!msg_flags)
+		return ret;
+	read_entry_args(t, regs, compat, plan);
+	if (!(call_arg(t, msg_flags) & MSG_TRUNC))
+		return ret;
+	u64 room = call_arg(t, 3);
+	if (plan->payload == PAYLOAD_MESSAGE) {
+		room = read_message_room(call_arg(t, 2), compat);
+		if (room == ROOM_UNKNOWN)
+			return 0;
+	}
+	return room < ret ? room : ret;
 }
 
 __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
@@ -476,7 +378,7 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	ret = sign_extend_errno(ret, compat);
 	set_duration(t);
 	if (config.counts) {
-		count_call_or_loss(t, ret, plan);
+		count_call_or_loss(t, ret, counted_bytes(t, regs, compat, ret, plan), plan->class);
 		return;
 	}
 	u8 rank = plan->rank;
@@ -486,17 +388,22 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 		return;
 	}
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
-	if (denied)
+	/* The arguments of socketcall(2) and ipc(2) are in memory. If no other thread can write to it, they still are. */
+	bool adopted = (plan->flags & PLAN_UNFOLD) && (t->call_rec.head.flags & SYS_NO_ENTRY);
+	bool late = adopted && !shares_memory();
+	if (denied || late)
 		read_entry_args(t, regs, compat, plan);
 	else if ((plan->nargs || call == CALL_NONE) && !saved)
 		read_args(regs, compat, t->call_rec.args);
-	if (call == CALL_NONE && (denied || !saved)) {
+	if (late || (call == CALL_NONE && (denied || !saved))) {
 		/* Nothing was looked up at entry, but the arguments are still in the registers. */
 		if (plan->fd)
 			t->call_rec.key = fd_key(call_arg(t, plan->fd));
 		t->retry_slots = plan->slots;
 	}
-	send_return(t, task, ret, plan, rank);
+	/* Arguments that were to be saved at an entry that was not seen are lost. */
+	bool lost = saved && !denied && !late && (call == CALL_NONE || adopted);
+	send_return(t, task, ret, plan, lost ? 0 : plan->nargs);
 }
 
 /*
@@ -515,13 +422,15 @@ __inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
 __inline_always void adopt_call(struct task_state *t, struct task_struct *task, struct pt_regs *regs)
 {
 	bool compat = is_compat(task);
-	u32 nr = call_number(regs);
+	u32 nr = unfold_number(regs, compat, call_number(regs));
 	const volatile struct plan *plan = find_plan(compat, nr);
 	if (!t->recorded || !plan || !(plan->flags & PLAN_RECORD)) {
 		t->call_state = CALL_SKIPPED;
 		return;
 	}
 	begin_call(t, nr, SYS_NO_ENTRY | (compat ? SYS_COMPAT : 0));
+	if (plan->flags & PLAN_UNFOLD)
+		return; /* the arguments are in the memory of the thread: see exit_call() */
 	read_args(regs, compat, t->call_rec.args);
 	if (plan->fd && !config.counts)
 		t->call_rec.key = task_fd_key(task, call_arg(t, plan->fd));
@@ -551,15 +460,21 @@ __inline_always void abandon_call(struct task_state *t, struct task_struct *task
 	}
 	if (config.counts) {
 		t->call_rec.head.flags |= SYS_NO_RETURN;
-		count_call_or_loss(t, 0, plan);
+		count_call_or_loss(t, 0, 0, plan->class);
 		return;
 	}
+	bool unseen = (plan->flags & PLAN_UNFOLD) && (t->call_rec.head.flags & SYS_NO_ENTRY);
 	bool at_entry = plan->fd || plan->slots || (plan->flags & PLAN_SAVE_ARGS);
 	if (regs && !(plan->flags & PLAN_SAVE_ARGS))
 		read_args(regs, compat, t->call_rec.args);
 	t->call_rec.head.flags |= SYS_NO_RETURN;
+	if ((plan->flags & PLAN_FORK) && t->child) {
+		/* vfork(2) returns only when the child has ended or executes a program. */
+		t->call_rec.key = t->child;
+		t->call_rec.head.flags |= SYS_CHILD;
+	}
 	set_duration(t);
-	send_call(t, BTF_READ(task, pid), 0, plan, regs || at_entry ? plan->nargs : 0);
+	send_call(t, BTF_READ(task, pid), 0, plan, (regs || at_entry) && !unseen ? plan->nargs : 0);
 }
 
 /*

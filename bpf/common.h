@@ -13,6 +13,8 @@
 #define barrier_var(var) asm volatile("" : "+r"(var))
 #endif
 #define __inline_always static __always_inline
+/* include/linux/err.h */
+#define MAX_ERRNO 4095
 
 const volatile struct config config = {};
 #include "compat.h"
@@ -56,7 +58,9 @@ struct task_state {
 	u32 definition_epoch;
 	u32 child; /* tid of the child that the call made */
 	u16 call_count; /* number of the thread's calls, modulo: see struct head */
-	u8 to_dns; /* the call's address is a name server's */
+	u8 address; /* enum sent_address: result for the call's address */
+	u8 shared; /* another thread could write to the memory at entry */
+	u8 address_room; /* bytes that the caller provided for an address, as far as they could be read at entry */
 	u8 ring_pressed; /* more than half of the ring was in use at the last check */
 	u8 call_state; /* enum call_state */
 	u8 recorded; /* the thread's events are recorded */

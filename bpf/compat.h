@@ -84,6 +84,9 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 				break;                                                                                 \
 	} while (0)
 
+/* A loop inside of BPF_LOOP() has too many steps for a verifier that follows each. */
+#define CAN_NEST_LOOPS false
+
 /* A function that takes a pointer and is verified separately where that is possible. */
 #define VERIFIED_ONCE static __noinline
 
@@ -109,6 +112,7 @@ __inline_always void read_comm(struct task_struct *task, u64 *comm)
 }
 
 #define BPF_LOOP(times, step, context) bpf_loop(times, step, context, 0)
+#define CAN_NEST_LOOPS true
 
 /* The verifier checks a function that is not static once, and not again at every call. */
 #define VERIFIED_ONCE __noinline

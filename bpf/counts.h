@@ -8,9 +8,6 @@
 
 #include "common.h"
 
-/* include/linux/err.h */
-#define MAX_ERRNO 4095
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, COUNTS_MAX);
@@ -36,8 +33,8 @@ __inline_always u32 latency_bucket(u64 n)
 
 static const struct count no_count = {};
 
-/* Counts the thread's current call. Returns false if the map is full. */
-__inline_always bool count_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
+/* Counts the thread's current call, which transferred `bytes`. Returns false if the map is full. */
+__inline_always bool count_call(struct task_state *t, s64 ret, u64 bytes)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	struct count_key key = {
@@ -56,8 +53,8 @@ __inline_always bool count_call(struct task_state *t, s64 ret, const volatile st
 	count->calls++;
 	if (ret < 0 && ret >= -MAX_ERRNO)
 		count->errors++;
-	else if ((plan->flags & PLAN_BYTES) && ret > 0)
-		count->bytes += ret;
+	else
+		count->bytes += bytes;
 	/* The duration is unknown if the entry or the return was not seen. */
 	if (!(rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY | SYS_NO_RETURN))) {
 		count->duration += rec->duration;
@@ -66,10 +63,10 @@ __inline_always bool count_call(struct task_state *t, s64 ret, const volatile st
 	return true;
 }
 
-__inline_always void count_call_or_loss(struct task_state *t, s64 ret, const volatile struct plan *plan)
+__inline_always void count_call_or_loss(struct task_state *t, s64 ret, u64 bytes, u32 class)
 {
-	if (!count_call(t, ret, plan))
-		count_ring_loss(t->cgroup, plan->class);
+	if (!count_call(t, ret, bytes))
+		count_ring_loss(t->cgroup, class);
 }
 
 #endif

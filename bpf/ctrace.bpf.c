@@ -33,7 +33,7 @@
  *                     |    <--> shares    bytes in the ring by container
  *                     |
  *                     |  builds a record in `tasks`, on the stack or in a scratch map
- *                     |  (file_, sock_, data_, exec_, cgroup_, request_scratch)
+ *                     |  (file_, sock_, data_, exec_, cgroup_, request_, state_scratch)
  *                     v
  *                   rings[cpu]        one ring per CPU  ------------------------> maps the rings, polls them and
  *                   rings[number      records of cgroups, a ring of their own --> merges the records by time
@@ -58,11 +58,12 @@
  *   files.h         keys and definitions of files; map file_scratch
  *   sockets.h       keys and definitions of sockets; map sock_scratch
  *   task_storage.h  storage of the state of threads; map tasks
- *   tasks.h         identity of threads: process, container, whether they are recorded
+ *   tasks.h         identity of threads: process, container, whether they are recorded; map state_scratch
  *   user_memory.h   paths, addresses and arguments in user memory; maps data_scratch, exec_scratch
  *   dns.h           messages to and from name servers
  *   counts.h        count mode; map counts
  *   ring_share.h    fair shares of a ring that fills up; map shares
+ *   registers.h     number and arguments of syscalls, by architecture and ABI
  *   calls.h         entry and return of syscalls
  *   uring_types.h   types of io_uring, reduced to the fields that are used
  *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
@@ -236,7 +237,7 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 
 /*
  * At the beginning of the recording: remembers the calls that are in progress, so that their returns do not look like
- * calls that seccomp refused.
+ * calls that seccomp refused, and defines the threads that are in no call.
  */
 SEC("iter/task")
 int begin_tasks(struct bpf_iter__task *ctx)
@@ -245,8 +246,10 @@ int begin_tasks(struct bpf_iter__task *ctx)
 	if (!task || (task->flags & PF_KTHREAD) || find_task_state(task))
 		return 0;
 	struct pt_regs *regs = task_regs(task);
-	if (!is_in_call(task, regs))
+	if (!is_in_call(task, regs)) {
+		define_running_task(task);
 		return 0;
+	}
 	struct task_state *t = create_task_state(task);
 	if (!t)
 		return 0;

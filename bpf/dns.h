@@ -104,11 +104,38 @@ __noinline int send_dns(u64 pointer, u64 moved, u32 how, u16 count, u8 compat)
 	return 0;
 }
 
+/* include/linux/socket.h: the result is the length of the message, of which only a part may have been copied. */
+#define MSG_TRUNC 0x20
+/* Elements of a message's array of struct iovec that are read to find out how much of a message was copied. */
+#define ROOM_IOVECS 8
+#define ROOM_UNKNOWN (~0ULL)
+
+/* Returns the bytes for which the memory of a struct msghdr has room, or ROOM_UNKNOWN. */
+__noinline u64 read_message_room(u64 msghdr, u8 compat)
+{
+	u64 iov = 0, elements = 0, room = 0;
+	/* msg_iov and msg_iovlen come after a pointer and a length. */
+	if (!read_user_or_count(&iov, compat ? 4 : 8, msghdr + (compat ? 8 : 16)) ||
+	    !read_user_or_count(&elements, compat ? 4 : 8, msghdr + (compat ? 12 : 24)) || elements > ROOM_IOVECS)
+		return ROOM_UNKNOWN;
+	for (u32 i = 0; i < ROOM_IOVECS; i++) {
+		struct user_buffer v = {};
+		if (i >= elements)
+			break;
+		if (!read_iovec(iov, i, compat, &v))
+			return ROOM_UNKNOWN;
+		room += v.bytes;
+	}
+	return room;
+}
+
 /* State of a walk along an array of struct mmsghdr. */
 struct mmsghdr_walk {
 	u64 at;
 	u64 bytes;
 	u32 compat;
+	u32 truncates; /* MSG_TRUNC is set */
+	u64 unknown; /* the number of bytes cannot be known */
 };
 
 static long add_bytes_step(u32 i, struct mmsghdr_walk *w)
@@ -116,22 +143,47 @@ static long add_bytes_step(u32 i, struct mmsghdr_walk *w)
 	u32 bytes = 0;
 	if (!read_user_or_count(&bytes, sizeof(bytes), w->at + MSG_LEN_OFFSET(w->compat)))
 		return 1;
-	w->bytes += bytes;
+	u64 room = ROOM_UNKNOWN;
+	if (CAN_NEST_LOOPS && w->truncates) {
+		room = read_message_room(w->at, w->compat);
+		if (room == ROOM_UNKNOWN)
+			w->unknown = 1;
+	}
+	w->bytes += bytes < room ? bytes : room;
 	w->at += MMSGHDR_BYTES(w->compat);
 	return 0;
 }
 
-/* Sends the number of bytes that a sendmmsg(2) or recvmmsg(2) transferred in `messages` messages. */
-__noinline int send_messages_bytes(u64 pointer, u32 messages, u16 count, u8 compat)
+__inline_always void send_number_of_bytes(u16 count, u64 bytes)
 {
-	struct mmsghdr_walk w = {.at = pointer, .compat = compat};
-	struct rec_data *rec;
-	BPF_LOOP(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, add_bytes_step, &w);
-	rec = begin_data(get_current_task(), count, DATA_BYTES);
+	struct rec_data *rec = begin_data(get_current_task(), count, DATA_BYTES);
 	if (!rec)
+		return;
+	__builtin_memcpy(rec->bytes, &bytes, sizeof(bytes));
+	send_data(rec, sizeof(bytes));
+}
+
+/* Sends how much of a message of `moved` bytes a recvmsg(2) with MSG_TRUNC has copied, if that can be known. */
+__noinline int send_message_bytes(u64 msghdr, u64 moved, u16 count, u8 compat)
+{
+	u64 room = read_message_room(msghdr, compat);
+	if (room != ROOM_UNKNOWN)
+		send_number_of_bytes(count, moved < room ? moved : room);
+	return 0;
+}
+
+/*
+ * Sends the number of bytes that a sendmmsg(2) or recvmmsg(2) transferred in `messages` messages. `flags`: 1 for a
+ * 32-bit caller, MSG_TRUNC.
+ */
+__noinline int send_messages_bytes(u64 pointer, u32 messages, u16 count, u8 flags)
+{
+	struct mmsghdr_walk w = {.at = pointer, .compat = flags & 1, .truncates = flags & MSG_TRUNC};
+	if (!CAN_NEST_LOOPS && w.truncates)
 		return 0;
-	__builtin_memcpy(rec->bytes, &w.bytes, sizeof(w.bytes));
-	send_data(rec, sizeof(w.bytes));
+	BPF_LOOP(messages < MESSAGES_MAX ? messages : MESSAGES_MAX, add_bytes_step, &w);
+	if (!w.unknown)
+		send_number_of_bytes(count, w.bytes);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 /* statfs(2), linux/magic.h */
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define NSFS_MAGIC 0x6e736673
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -22,7 +23,13 @@ struct path_walk {
 	struct dentry *root; /* root of `mount` */
 	struct dentry *dentry;
 	u64 key;
-	u64 done;
+	u64 done; /* 0, or enum walk_end */
+};
+
+/* Where a walk has ended. Bit 0 is set in each: see hash_step(). */
+enum walk_end {
+	WALK_TOP = 1, /* at the root of a mount without a parent */
+	WALK_LOST = 3, /* at a dentry without a parent that is not the root of the mount */
 };
 
 __inline_always void begin_path_walk(struct path_walk *w, struct vfsmount *mnt, struct dentry *dentry)
@@ -46,12 +53,39 @@ __inline_always struct dentry *path_walk_up(struct path_walk *w)
 		w->mount = CAST_READ(mount, mnt_parent);
 		w->root = CAST_READ(w->mount, mnt.mnt_root);
 		w->dentry = CAST_READ(mount, mnt_mountpoint);
-		w->done = w->mount == mount;
+		w->done = w->mount == mount ? WALK_TOP : 0;
 		return 0;
 	}
 	w->dentry = CAST_READ(dentry, d_parent);
-	w->done = w->dentry == dentry;
+	w->done = w->dentry == dentry ? WALK_LOST : 0;
 	return w->done ? 0 : dentry;
+}
+
+/* Namespaces of mounts that only the kernel uses are error pointers: MNT_NS_INTERNAL of fs/mount.h. */
+#define IS_ERROR(pointer) ((u64)(pointer) >= (u64)-MAX_ERRNO)
+
+/*
+ * Returns whether a mount was made by fsmount(2) or open_tree(2) and not attached yet: its namespace has no inode
+ * number, or since Linux 6.18 the number of all such namespaces.
+ */
+__inline_always bool is_unattached(struct mount *mount)
+{
+	struct mnt_namespace *ns = CAST_READ(mount, mnt_ns);
+	if (!ns || IS_ERROR(ns))
+		return false;
+	ns = RDONLY_CAST(ns, struct mnt_namespace);
+	u32 inum = CAST_READ(ns, ns.inum);
+	if (bpf_core_enum_value_exists(enum init_ns_ino, MNT_NS_ANON_INO) &&
+	    inum == (u32)bpf_core_enum_value(enum init_ns_ino, MNT_NS_ANON_INO))
+		return true;
+	return inum == 0;
+}
+
+/* Returns whether a mount without a parent is in no mount namespace: unattached, unmounted, or the kernel's own. */
+__inline_always bool is_detached(struct mount *mount)
+{
+	struct mnt_namespace *ns = CAST_READ(mount, mnt_ns);
+	return !ns || IS_ERROR(ns) || is_unattached(mount);
 }
 
 /* Steps of a walk that run inline, without a function call each. Few paths need more. */
@@ -82,6 +116,9 @@ __inline_always u64 hash_path(struct vfsmount *mnt, struct dentry *dentry, u64 k
 		hash_component(&w);
 	if (!w.done)
 		BPF_LOOP(MAX_COMPONENTS, hash_step, &w);
+	/* The mount may be attached later, where the names are the same. */
+	if (HAS_RDONLY_CAST && w.done == WALK_TOP && is_unattached(RDONLY_CAST(w.mount, struct mount)))
+		w.key = mix_hash(w.key, 1);
 	return w.key;
 }
 
@@ -112,7 +149,27 @@ __inline_always void copy_path_names(struct vfsmount *mnt, struct dentry *dentry
 	if (!w.done) {
 		rec->head.flags |= FILE_CUT;
 		count_miss(MISS_PATH_DEPTH);
+	} else if (w.done == WALK_LOST || is_detached(RDONLY_CAST(w.mount, struct mount))) {
+		rec->head.flags |= FILE_NO_PATH;
 	}
+}
+
+/*
+ * Copies the name of a file that has no path. A file of a kernel mount (pipe, anon_inode, memfd) has a name of its own;
+ * the name of one that has none is `/`. A namespace has the name of its type, as in ns_dname() of fs/nsfs.c.
+ */
+__inline_always u64 copy_own_name(struct dentry *dentry, struct inode *inode, struct rec_file *rec)
+{
+	const void *name = CAST_READ(dentry, d_name.name);
+	if (rec->magic == NSFS_MAGIC) {
+		struct ns_common *ns = RDONLY_CAST(CAST_READ(inode, i_private), struct ns_common);
+		const struct proc_ns_operations *ops = ns ? CAST_READ(ns, ops) : 0;
+		if (!ops)
+			return 0;
+		name = CAST_READ(RDONLY_CAST((void *)ops, struct proc_ns_operations), name);
+	}
+	long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, name);
+	return n > 0 && rec->names[0] != '/' ? n : 0;
 }
 
 __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct dentry *dentry, struct inode *inode)
@@ -137,12 +194,13 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 		rec->head.flags |= FILE_DELETED;
 	copy_path_names(mnt, dentry, rec);
 	u64 bytes = rec->bytes;
-	/* A file of a kernel mount (pipe, anon_inode, memfd) has no parent; its own name says what it is. */
-	if (bytes == 0 && CAST_READ(dentry, d_parent) == dentry) {
-		long n = bpf_probe_read_kernel_str(rec->names, NAME_MAX_BYTES, CAST_READ(dentry, d_name.name));
-		if (n > 0)
-			bytes = n;
+	if ((rec->head.flags & FILE_NO_PATH) && bytes == 0 && CAST_READ(dentry, d_parent) == dentry) {
+		bytes = copy_own_name(dentry, inode, rec);
+		if (bytes)
+			rec->head.flags ^= FILE_NO_PATH | FILE_OWN_NAME;
 	}
+	if (rec->head.flags & FILE_NO_PATH)
+		bytes = 0;
 	barrier_var(bytes); /* as in send_data() */
 	if (bytes > sizeof(rec->names))
 		bytes = sizeof(rec->names);

@@ -79,6 +79,7 @@ struct inode {
 	u16 i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	void *i_private;
 };
 
 struct hlist_bl_node {
@@ -96,10 +97,28 @@ struct vfsmount {
 	struct dentry *mnt_root;
 };
 
+struct proc_ns_operations {
+	const char *name;
+};
+
+struct ns_common {
+	const struct proc_ns_operations *ops;
+	unsigned int inum;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+enum init_ns_ino {
+	MNT_NS_ANON_INO, /* Linux 6.18 */
+};
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 /* Begins with 64 bits: see READ_U64(). */
@@ -281,6 +300,7 @@ struct unix_address {
 struct unix_sock {
 	struct sock sk;
 	struct unix_address *addr;
+	struct path path; /* of the file that the socket is bound to */
 	struct sock *peer;
 };
 

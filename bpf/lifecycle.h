@@ -86,11 +86,16 @@ struct {
 	__type(value, u8);
 } ended SEC(".maps");
 
+/* Returns whether no thread of the process is alive: do_exit() has decremented the counter before the tracepoint. */
+__inline_always bool no_thread_lives(struct task_struct *task)
+{
+	return task->signal->live.counter == 0;
+}
+
 /* Returns whether the process ends with this thread; true for one thread of each process. */
 __inline_always bool ends_process(struct task_struct *task)
 {
-	/* do_exit() has decremented the counter for this thread before the tracepoint. */
-	if (task->signal->live.counter != 0)
+	if (!no_thread_lives(task))
 		return false;
 	struct process_key key = {.start_time = task->group_leader->start_boottime, .pid = task->tgid};
 	u8 yes = 1;
@@ -101,6 +106,9 @@ __inline_always bool ends_process(struct task_struct *task)
 __inline_always void exit_task(struct task_struct *task)
 {
 	struct task_state *t = find_task_state(task);
+	/* A thread that ran without a call since the recording began is unknown until its end. */
+	if (!t && no_thread_lives(task) && !(task->flags & PF_KTHREAD))
+		t = refreshed_state(task, 0);
 	if (!t || !t->recorded)
 		return;
 	if (t->definition_epoch != definition_epoch)

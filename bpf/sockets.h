@@ -79,6 +79,31 @@ __inline_always u64 sock_inode(struct sock *sk)
 	return inode ? CAST_READ(inode, i_ino) : 0;
 }
 
+/*
+ * Returns the key of the file to which a unix socket is bound if the socket's name is relative, otherwise 0. `sk` is the
+ * address of the struct unix_sock.
+ */
+__inline_always u64 relative_name_key(u32 tid, u64 sk, const char *name, u32 bytes)
+{
+	if (bytes == 0 || name[0] == 0 || name[0] == '/')
+		return 0;
+	return path_key(tid, sk + bpf_core_field_offset(struct unix_sock, path));
+}
+
+/* Copies the names of a unix socket and of its peer. `sk` is the address of the struct unix_sock. */
+__inline_always void copy_unix_names(u32 tid, u64 sk, u64 peer, struct rec_sock *rec)
+{
+	rec->local_port = rec->peer_port = 0;
+	rec->local_len = copy_unix_name(RDONLY_CAST((void *)sk, struct sock), rec->names);
+	rec->local_file = relative_name_key(tid, sk, rec->names, rec->local_len);
+	rec->peer_file = 0;
+	if (!peer)
+		return;
+	char *name = rec->names + ADDR_MAX_BYTES;
+	rec->peer_len = copy_unix_name(RDONLY_CAST((void *)peer, struct sock), name);
+	rec->peer_file = relative_name_key(tid, peer, name, rec->peer_len);
+}
+
 /* Returns the key of a socket with its present addresses. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
 {
@@ -96,15 +121,15 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	rec->inode = CAST_READ(inode, i_ino);
 	rec->portid = 0;
 	u64 key = mix_hash(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
-	struct sock *peer = 0;
+	u64 peer = 0;
 	bool inet = rec->family == AF_INET || rec->family == AF_INET6;
 	if (inet) {
 		key = mix_hash(key, copy_inet_addresses(sk, rec));
 	} else if (rec->family == AF_UNIX) {
 		struct unix_sock *u = RDONLY_CAST(sk, struct unix_sock);
-		peer = RDONLY_CAST(CAST_READ(u, peer), struct sock);
-		key = mix_hash(mix_hash(key, READ_ADDRESS(u, addr)), READ_ADDRESS(u, peer));
-		key = mix_hash(key, sock_inode(peer));
+		peer = READ_ADDRESS(u, peer);
+		key = mix_hash(mix_hash(key, READ_ADDRESS(u, addr)), peer);
+		key = mix_hash(key, sock_inode(RDONLY_CAST((void *)peer, struct sock)));
 	} else if (rec->family == AF_NETLINK) {
 		rec->portid = CAST_READ(RDONLY_CAST(sk, struct netlink_sock), portid);
 		key = mix_hash(key, rec->portid);
@@ -114,19 +139,16 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	u64 stamp, *slot = definition_slot(key, &stamp);
 	if (!slot || *slot == stamp)
 		return key;
-	fill_head(&rec->head, tid, REC_SOCK);
 	rec->key = key;
 	rec->local_len = rec->peer_len = 0;
 	u64 bytes = __builtin_offsetof(struct rec_sock, names);
 	if (rec->family == AF_UNIX) {
-		rec->local_port = rec->peer_port = 0;
-		rec->local_len = copy_unix_name(sk, rec->names);
-		if (peer) {
-			rec->head.flags = SOCK_CONNECTED;
-			rec->peer_len = copy_unix_name(peer, rec->names + ADDR_MAX_BYTES);
-		}
+		copy_unix_names(tid, READ_ADDRESS(socket, sk), peer, rec);
 		bytes = sizeof(*rec);
 	}
+	fill_head(&rec->head, tid, REC_SOCK);
+	if (peer)
+		rec->head.flags = SOCK_CONNECTED;
 	if (send_record(rec, bytes))
 		*slot = stamp;
 	else

@@ -171,4 +171,27 @@ __inline_always struct task_state *refreshed_state(struct task_struct *task, str
 	return t;
 }
 
+/* A state that belongs to no thread yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct task_state);
+} state_scratch SEC(".maps");
+
+/*
+ * Defines a thread that is in no call when the recording begins: the executable can only be looked up while the thread
+ * lives. The thread gets no state, because at the same time it may enter a call on another CPU.
+ */
+__inline_always void define_running_task(struct task_struct *task)
+{
+	u32 zero = 0;
+	struct task_state *t = bpf_map_lookup_elem(&state_scratch, &zero);
+	if (!t || config.counts)
+		return;
+	refresh_state(t, task);
+	if (t->recorded)
+		define_task(t, task);
+}
+
 #endif

@@ -30,11 +30,17 @@ struct {
 	__type(value, struct request);
 } requests SEC(".maps");
 
+/* The records of a submission. They do not fit on the stack. */
+struct submission {
+	struct rec_request rec;
+	struct request request;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct rec_request);
+	__type(value, struct submission);
 } request_scratch SEC(".maps");
 
 /* include/linux/io_uring_types.h, Linux 7.2 */
@@ -196,9 +202,10 @@ __inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
 __noinline int set_request_args(u64 req, u32 op)
 {
 	u32 zero = 0;
-	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
-	if (!rec)
+	struct submission *submission = bpf_map_lookup_elem(&request_scratch, &zero);
+	if (!submission)
 		return 0;
+	struct rec_request *rec = &submission->rec;
 	switch (op) {
 	case OP_READ:
 	case OP_WRITE:
@@ -266,19 +273,27 @@ __noinline int send_request_path(u64 name, u32 slot, u16 count, s32 dirfd)
 			send_request_path(READ_ADDRESS(from_path, field), slot, count, dirfd);                         \
 	} while (0)
 
-/* Sends the paths. The directories of the paths must be set as arguments already. */
+/*
+ * Sends the paths. Their directories must be set as arguments already. Returns 1 if the first argument is the fd of the
+ * file itself.
+ */
 __noinline int send_request_paths(u64 req, u32 op, u16 count)
 {
 	u32 zero = 0;
-	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
-	if (!rec)
+	struct submission *submission = bpf_map_lookup_elem(&request_scratch, &zero);
+	if (!submission)
 		return 0;
+	struct rec_request *rec = &submission->rec;
 	switch (op) {
 	case OP_OPENAT:
 	case OP_OPENAT2:
 		SEND_PATH(io_open, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_STATX:
+		/* Since Linux 6.11 the kernel keeps no path if it is null or empty, with AT_EMPTY_PATH. */
+		if (bpf_core_field_exists(struct io_statx, filename) &&
+		    !READ_ADDRESS(RDONLY_CAST((void *)req, struct io_statx), filename))
+			return 1;
 		SEND_PATH(io_statx, filename, DATA_PATH, rec->args[0]);
 		break;
 	case OP_UNLINKAT:
@@ -404,16 +419,18 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 	struct task_struct *task = get_current_task();
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
 	u32 zero = 0, op = request_op(req, failed_sqe);
-	struct rec_request *rec = bpf_map_lookup_elem(&request_scratch, &zero);
-	struct request *old = bpf_map_lookup_elem(&requests, &req), request = {};
+	struct submission *submission = bpf_map_lookup_elem(&request_scratch, &zero);
+	struct request *old = bpf_map_lookup_elem(&requests, &req);
 	if (old) {
 		abandon_request(old);
 		bpf_map_delete_elem(&requests, &req);
 	}
 	struct task_state *t = submitter_state(task);
 	const volatile struct plan *plan = uring_plan(op);
-	if (!t || !rec || !t->recorded || !(plan->flags & PLAN_RECORD))
+	if (!t || !submission || !t->recorded || !(plan->flags & PLAN_RECORD))
 		return;
+	struct rec_request *rec = &submission->rec;
+	struct request *request = &submission->request;
 	u64 now = bpf_ktime_get_boot_ns();
 	bool check_due = t->ring_pressed || (now & (CHECK_EVERY - 1)) == 1;
 	if (check_due && is_over_share(t, plan->rank)) {
@@ -424,6 +441,7 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
+	__builtin_memset(request, 0, sizeof(*request));
 	u8 flags = is_compat_ring(kiocb) ? SYS_COMPAT : 0;
 	if (!failed_sqe) {
 		set_request_args(req, op);
@@ -434,8 +452,9 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 		if (fixed)
 			flags |= SYS_NO_FD;
 		else if (plan->fd && (has_fd || op == OP_CLOSE))
-			request.rec.key = fd_key(rec->args[0]);
-		send_request_paths(req, op, count);
+			request->rec.key = fd_key(rec->args[0]);
+		if (send_request_paths(req, op, count))
+			request->rec.key = fd_key(rec->args[0]);
 		send_request_address(req, op, count);
 	}
 	if (!t->defined)
@@ -443,12 +462,12 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 	fill_head(&rec->head, task->pid, REC_REQUEST);
 	rec->head.nr = op;
 	rec->head.flags = flags;
-	fill_head(&request.rec.head, task->pid, REC_COMPLETE);
-	request.rec.head.flags = flags;
-	request.rec.submitted = now;
-	fill_request(&request, task, t, op);
+	fill_head(&request->rec.head, task->pid, REC_COMPLETE);
+	request->rec.head.flags = flags;
+	request->rec.submitted = now;
+	fill_request(request, task, t, op);
 	/* A request that is not in the map would never be reported as completed. */
-	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, &request, BPF_NOEXIST);
+	bool placed = t->defined && !bpf_map_update_elem(&requests, &req, request, BPF_NOEXIST);
 	if (!placed || !send_record(rec, sizeof(*rec))) {
 		count_ring_loss(t->cgroup, plan->class);
 		if (placed)

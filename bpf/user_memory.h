@@ -84,8 +84,8 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 }
 
 /*
- * Sends the flags at the start of a struct open_how or clone_args. Returns false if the read must be retried at the
- * return.
+ * Sends the first fields of a struct open_how, or of a struct clone_args, which has only the first field in common.
+ * Returns false if to be retried at return.
  */
 __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
@@ -144,39 +144,77 @@ __inline_always bool read_msghdr(u64 pointer, bool compat, u64 *addr, u64 *bytes
 	return true;
 }
 
+/* Returns whether the kernel fills in an address of this kind (enum addr_how). */
+__inline_always bool is_filled_in(u32 how)
+{
+	return how >= ADDR_OUT;
+}
+
+/*
+ * Returns the bytes that the caller has provided for an address that the kernel fills in, as far as a record holds them.
+ * Only at entry the length is that of the memory: the kernel replaces it by the length of the address, and cuts an
+ * address that is longer (move_addr_to_user() of net/socket.c). Unreadable memory is counted and has 0 bytes.
+ */
+__noinline int read_address_room(u64 pointer, u64 length, u32 how, u32 compat)
+{
+	u32 room = 0;
+	if (!pointer)
+		return 0;
+	if (how != ADDR_OUT)
+		length = pointer + (compat ? 4 : 8); /* msg_namelen follows a pointer */
+	if (!length)
+		return 0;
+	if (bpf_probe_read_user(&room, sizeof(room), (void *)length)) {
+		count_miss(MISS_USER_MEMORY);
+		return 0;
+	}
+	return room < ADDR_MAX_BYTES ? room : ADDR_MAX_BYTES;
+}
+
+/* Returns whether a sockaddr is the name of a unix socket that is relative to the caller's working directory. */
+__inline_always bool is_relative_name(const char *sockaddr, u64 bytes)
+{
+	return *(const u16 *)sockaddr == AF_UNIX && bytes > 2 && sockaddr[2] && sockaddr[2] != '/';
+}
+
 /* Returns whether a sockaddr is a name server's. The port has the same offset in both families. */
-__inline_always bool is_dns(const char *sockaddr)
+__inline_always bool is_dns(const char *sockaddr, u64 bytes)
 {
 	const u16 *from = (const u16 *)sockaddr;
-	return (from[0] == AF_INET || from[0] == AF_INET6) && from[1] == bpf_htons(DNS_PORT);
+	return bytes >= 4 && (from[0] == AF_INET || from[0] == AF_INET6) && from[1] == bpf_htons(DNS_PORT);
 }
 
 /* Results of send_address(). */
 enum sent_address {
 	ADDRESS_RETRY, /* could not be read: to be retried at return */
-	ADDRESS_DONE,
+	ADDRESS_NONE,
+	ADDRESS_SENT,
 	ADDRESS_DNS, /* sent, and a name server's */
 };
 
+/* The position in the flags of send_address() of the bytes that the caller has provided. */
+#define ROOM_SHIFT 8
+
 /*
  * Sends a sockaddr that the caller passes to the kernel or gets from it. `flags`: 1 for a 32-bit caller, 2 at the last
- * try.
+ * try, and above the result of read_address_room().
  */
 __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags)
 {
 	struct rec_data *rec;
 	bool compat = flags & 1, last = flags & 2;
 	u64 addr = pointer, bytes = next;
-	u32 out = 0;
+	u32 out = 0, room = flags >> ROOM_SHIFT;
+	struct task_struct *task = get_current_task();
 	if (!pointer)
-		return ADDRESS_DONE;
-	rec = begin_data(get_current_task(), count, DATA_ADDR);
+		return ADDRESS_NONE;
+	rec = begin_data(task, count, DATA_ADDR);
 	if (!rec)
-		return ADDRESS_DONE;
+		return ADDRESS_NONE;
 	switch (how) {
 	case ADDR_OUT:
 		if (!next)
-			return ADDRESS_DONE;
+			return ADDRESS_NONE;
 		if (bpf_probe_read_user(&out, sizeof(out), (void *)next))
 			return report_fault(rec, last);
 		bytes = out;
@@ -189,15 +227,71 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 			return report_fault(rec, last);
 		break;
 	}
+	if (is_filled_in(how) && bytes > room) {
+		bytes = room;
+		rec->head.flags = DATA_CUT;
+	}
 	if (!addr || !bytes)
-		return ADDRESS_DONE;
+		return ADDRESS_NONE;
 	if (bytes > ADDR_MAX_BYTES)
 		bytes = ADDR_MAX_BYTES;
 	if (bpf_probe_read_user(rec->bytes, bytes, (void *)addr))
 		return report_fault(rec, last);
-	bool dns = is_dns(rec->bytes);
+	if (!is_filled_in(how) && is_relative_name(rec->bytes, bytes))
+		rec->base = pwd_key(task);
+	bool dns = is_dns(rec->bytes, bytes);
 	send_data(rec, bytes);
-	return dns ? ADDRESS_DNS : ADDRESS_DONE;
+	return dns ? ADDRESS_DNS : ADDRESS_SENT;
+}
+
+/* include/uapi/linux/: fs.h, loop.h, nbd.h, perf_event.h, btrfs.h; fs/ext4/ext4.h */
+enum ioctl_command {
+	FICLONE = 0x40049409,
+	FICLONERANGE = 0x4020940d,
+	LOOP_SET_FD = 0x4c00,
+	LOOP_CHANGE_FD = 0x4c06,
+	LOOP_CONFIGURE = 0x4c0a,
+	NBD_SET_SOCK = 0xab00,
+	PERF_EVENT_IOC_SET_OUTPUT = 0x2405,
+	PERF_EVENT_IOC_SET_BPF = 0x40042408,
+	BTRFS_IOC_SNAP_CREATE = 0x50009401,
+	BTRFS_IOC_SNAP_CREATE_V2 = 0x50009417,
+	EXT4_IOC_MOVE_EXT = 0xc028660f,
+};
+
+/* Sends the key of the fd that is the argument of an ioctl(2), or is in the struct to which the argument points. */
+__noinline int send_ioctl_fd(u32 command, u64 arg, u16 count)
+{
+	u32 fd = arg, offset = 0;
+	switch (command) {
+	case FICLONE:
+	case LOOP_SET_FD:
+	case LOOP_CHANGE_FD:
+	case NBD_SET_SOCK:
+	case PERF_EVENT_IOC_SET_OUTPUT:
+	case PERF_EVENT_IOC_SET_BPF:
+		break;
+	case EXT4_IOC_MOVE_EXT:
+		offset = 4;
+		/* fallthrough */
+	case FICLONERANGE:
+	case LOOP_CONFIGURE:
+	case BTRFS_IOC_SNAP_CREATE:
+	case BTRFS_IOC_SNAP_CREATE_V2:
+		if (bpf_probe_read_user(&fd, sizeof(fd), (void *)arg + offset)) {
+			count_miss(MISS_USER_MEMORY);
+			return 0;
+		}
+		break;
+	default:
+		return 0;
+	}
+	struct rec_data *rec = begin_data(get_current_task(), count, DATA_FD2);
+	if (rec) {
+		rec->base = fd_key(fd);
+		send_data(rec, 0);
+	}
+	return 0;
 }
 
 /* Sends the device and inode that a stat(2) or statx(2) has written. */

@@ -67,15 +67,16 @@ enum data_slot {
 	DATA_ADDR, /* a sockaddr */
 	DATA_STAT, /* struct data_stat: device and inode that a stat(2) returned */
 	DATA_FLAGS, /* struct data_flags: flags that openat2(2) and clone3(2) read from a struct */
-	DATA_FD2, /* no memory: `base` is the key of a second fd */
+	DATA_FD2, /* no memory: `base` is the key of a second fd, perhaps of one behind the pointer of an ioctl(2) */
 	DATA_ARGV, /* sent as a REC_EXEC without `exe`, not as a REC_DATA: the arguments of a failed exec */
 	DATA_DNS, /* a message to or from a name server */
-	DATA_BYTES, /* a u64: bytes of all messages of the call */
+	DATA_BYTES, /* a u64: bytes of all messages of the call, without those for which the caller had no room */
 };
 
 /* Flags of a REC_DATA. */
 enum data_flag {
 	DATA_FAULT = 1, /* the memory could not be read */
+	DATA_CUT = 2, /* an address for which the caller had less room than the kernel needed */
 };
 
 /* Flags of a REC_EXIT. */
@@ -87,6 +88,8 @@ enum exit_flag {
 enum file_flag {
 	FILE_DELETED = 1, /* the file has no name any more */
 	FILE_CUT = 2, /* the path is deeper or longer than a record holds: the first components are missing */
+	FILE_OWN_NAME = 4, /* no path: `names` is the name of the file itself, for nsfs the type of the namespace */
+	FILE_NO_PATH = 8, /* no path is known: the file's mount, or its directory, is in no mount namespace */
 };
 
 /* Flags of a REC_SOCK. */
@@ -145,7 +148,7 @@ struct rec_file {
 	char names[PATH_MAX_BYTES + NAME_MAX_BYTES]; /* components, NUL-terminated, the path's last component first */
 };
 
-/* Sent up to the end of the unix names. */
+/* Of a unix socket sent whole, of others up to the names. */
 struct rec_sock {
 	struct head head;
 	__u64 key;
@@ -161,12 +164,15 @@ struct rec_sock {
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
 	char names[2 * ADDR_MAX_BYTES]; /* unix: sun_path of this end at 0, of the peer at ADDR_MAX_BYTES */
+	__u64 local_file; /* key of the file that a relative name of this end refers to; 0: none */
+	__u64 peer_file;
 };
 
 /* Sent up to the end of the bytes. */
 struct rec_data {
 	struct head head;
-	__u64 base; /* key of the directory that the path is relative to; of an absolute path, the root's */
+	/* Key of the directory that a path, or the name of a unix socket, is relative to; of an absolute path, the root's. */
+	__u64 base;
 	char bytes[PATH_MAX_BYTES];
 };
 
@@ -180,7 +186,8 @@ struct data_stat {
 /* The bytes of a DATA_FLAGS. */
 struct data_flags {
 	__u64 flags;
-	__u64 mode; /* openat2(2) only */
+	__u64 mode; /* openat2(2) only, like `resolve` */
+	__u64 resolve;
 };
 
 /* Sent up to the end of argv. */
@@ -263,7 +270,11 @@ struct plan {
 	__u8 payload; /* enum payload_how: where the second argument has the transferred bytes */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 	__u8 rank; /* enum rank */
-	__u8 recorded_up_to; /* highest shed level at which the call is still recorded: see `shed_level` */
+	__u8 recorded_up_to; /* highest shed level at which the call is still recorded */
+	__u8 null_path; /* a null path in slot DATA_PATH stands for the directory fd itself */
+	__u8 msg_flags; /* argument with the MSG_* flags of a call that receives */
+	__u8 command; /* argument that is the command of an ioctl(2), whose argument follows */
+	__u8 pad;
 };
 
 /* The order in which calls are dropped when a ring fills up. */
@@ -301,10 +312,10 @@ enum payload_how {
 enum addr_how {
 	ADDR_NONE,
 	ADDR_IN, /* struct sockaddr *, length in the next argument */
-	ADDR_OUT, /* struct sockaddr *, pointer to the length in the next argument; filled in at return */
 	ADDR_MSG_IN, /* struct msghdr * */
-	ADDR_MSG_OUT,
 	ADDR_MMSG_IN, /* struct mmsghdr *, only the first message is read */
+	ADDR_OUT, /* struct sockaddr *, pointer to the length in the next argument; filled in at return, like the following */
+	ADDR_MSG_OUT,
 	ADDR_MMSG_OUT,
 };
 

@@ -2,3 +2,4 @@
 
 pub mod man;
 pub mod nearest;
+pub mod sizes;

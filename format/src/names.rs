@@ -1,6 +1,6 @@
 //! The names of files and directories of recordings, and the lock of their writer.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,41 +10,62 @@ const OPEN: &str = "open";
 /// The extension of a file that cannot be opened yet.
 const PARTIAL: &str = "partial";
 
-/// Returns the name of a segment while it is being written: `NAME.parquet.open`. The glob `*.parquet` therefore matches
-/// finished segments only.
+/// Returns the name of a segment while it is being written: `.NAME.parquet.open`. Readers of a directory pass over hidden
+/// names (pyarrow, pandas, Spark) or read the glob `*.parquet` (DuckDB, polars, ClickHouse), so all of them see finished
+/// segments only.
 pub fn open(path: &Path) -> PathBuf {
-    with_extension(path, OPEN)
+    in_progress(path, OPEN)
 }
 
-/// Returns the name of a file until enough of it is written to be opened: `NAME.partial`.
+/// Returns the name of a file until enough of it is written to be opened: `.NAME.partial`.
 pub fn partial(path: &Path) -> PathBuf {
-    with_extension(path, PARTIAL)
+    in_progress(path, PARTIAL)
 }
 
-fn with_extension(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
+/// Returns the hidden name of a file with an extension added.
+fn in_progress(path: &Path, extension: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let mut hidden = OsString::new();
+    if !is_hidden(path) {
+        hidden.push(".");
+    }
+    hidden.push(name);
+    hidden.push(".");
+    hidden.push(extension);
+    path.with_file_name(hidden)
 }
 
-/// Returns whether the name is that of a segment that is not finished.
+/// Whether the name begins with a dot. Recordings in a directory are read without the hidden names, unless
+/// [`is_open`] is true of them.
+pub fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether the name is that of a segment that is not finished: `.NAME.parquet.open`, or `NAME.parquet.open` of recorders
+/// before format 1.3.
 pub fn is_open(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(OPEN))
 }
 
 /// Returns whether the name is that of a Parquet segment, finished or not.
 pub fn is_segment(path: &Path) -> bool {
-    let finished = if is_open(path) {
-        path.with_extension("")
-    } else {
-        path.to_path_buf()
-    };
-    finished.extension() == Some(OsStr::new("parquet"))
+    finished(path).extension() == Some(OsStr::new("parquet"))
 }
 
-/// Removes the journal of a complete recording, which has all rows now. Gives a segment its final name, without `.open`.
-/// Returns the name of the recording.
+/// Returns the name that a segment has when it is finished: without `.open`, and not hidden.
+pub fn finished(path: &Path) -> PathBuf {
+    if !is_open(path) {
+        return path.to_path_buf();
+    }
+    let finished = path.with_extension("");
+    match finished.file_name().and_then(OsStr::to_str) {
+        Some(name) => finished.with_file_name(name.strip_prefix('.').unwrap_or(name)),
+        None => finished,
+    }
+}
+
+/// Gives a finished segment its final name, and returns that name.
 ///
 /// # Errors
 /// The file cannot be renamed.
@@ -53,37 +74,48 @@ pub fn finish(from: &Path) -> io::Result<PathBuf> {
     if !is_open(from) {
         return Ok(from.to_path_buf());
     }
-    let to = from.with_extension("");
+    let to = finished(from);
     fs::rename(from, &to)?;
     Ok(to)
 }
 
-/// Returns the directory of `host` in the directory `out`: `host=NAME`, with other bytes than `A-Z a-z 0-9 . - _`
-/// percent-encoded.
-pub fn host_directory(out: &Path, host: &str) -> PathBuf {
-    let mut name = String::from("host=");
+/// Returns the directory of `host` in the directory `out`: `node=NAME`, with other bytes than `A-Z a-z 0-9 . - _`
+/// percent-encoded. Readers of Hive-style directories add a column `node`, which is no column of the files.
+pub fn node_directory(out: &Path, host: &str) -> PathBuf {
+    out.join(format!("node={}", safe_name(host)))
+}
+
+/// Returns the directories in `out` that have segments of `host`: [`node_directory`], and the `host=NAME` of recorders
+/// before format 1.3.
+pub fn node_directories(out: &Path, host: &str) -> [PathBuf; 2] {
+    let old = out.join(format!("host={}", safe_name(host)));
+    [node_directory(out, host), old]
+}
+
+fn safe_name(host: &str) -> String {
+    let mut name = String::new();
     for byte in host.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(byte.into()),
             other => name += &format!("%{other:02X}"),
         }
     }
-    out.join(name)
+    name
 }
 
 /// Returns all files below the `date=YYYY-MM-DD` directories of a host.
-pub fn files_of_host(host_directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+pub fn files_of_node(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = |directory: &Path| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries.map(|entry| entry.path())
     };
-    let days = entries(host_directory).filter(|path| path.is_dir());
+    let days = entries(directory).filter(|path| path.is_dir());
     days.flat_map(move |day| entries(&day))
 }
 
 /// Returns the files of a host that recorders left unfinished, sorted by name and so by time.
-pub fn unfinished(host_directory: &Path) -> Vec<PathBuf> {
-    let unfinished = files_of_host(host_directory)
+pub fn unfinished(node_directory: &Path) -> Vec<PathBuf> {
+    let unfinished = files_of_node(node_directory)
         .filter(|path| is_open(path) || path.extension() == Some(OsStr::new(PARTIAL)));
     let mut unfinished: Vec<PathBuf> = unfinished.collect();
     unfinished.sort();
@@ -150,16 +182,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_unfinished_files_end_in_their_state() {
+    fn names_of_unfinished_files_are_hidden_and_end_in_their_state() {
         let path = Path::new("date=2026-01-01/a.parquet");
-        assert_eq!(open(path), Path::new("date=2026-01-01/a.parquet.open"));
+        assert_eq!(open(path), Path::new("date=2026-01-01/.a.parquet.open"));
         assert_eq!(
             partial(path),
-            Path::new("date=2026-01-01/a.parquet.partial")
+            Path::new("date=2026-01-01/.a.parquet.partial")
+        );
+        assert_eq!(
+            partial(&open(path)),
+            Path::new("date=2026-01-01/.a.parquet.open.partial")
         );
         assert!(is_open(&open(path)) && !is_open(path));
+        assert!(is_hidden(&open(path)) && !is_hidden(path));
         assert!(is_segment(path) && is_segment(&open(path)));
         assert!(!is_segment(&partial(path)) && !is_segment(Path::new("a.sqlite")));
+        assert_eq!(finished(&open(path)), path);
+        assert_eq!(
+            finished(Path::new("b.parquet.open")),
+            Path::new("b.parquet")
+        );
     }
 
     #[test]
@@ -175,7 +217,10 @@ mod tests {
     #[test]
     fn the_directory_of_a_host_has_a_safe_name() {
         let out = Path::new("out");
-        assert_eq!(host_directory(out, "web-1.a"), out.join("host=web-1.a"));
-        assert_eq!(host_directory(out, "a/b c"), out.join("host=a%2Fb%20c"));
+        assert_eq!(node_directory(out, "web-1.a"), out.join("node=web-1.a"));
+        assert_eq!(
+            node_directories(out, "a/b c"),
+            [out.join("node=a%2Fb%20c"), out.join("host=a%2Fb%20c")]
+        );
     }
 }

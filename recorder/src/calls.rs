@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ctrace_schema::syscalls::rules::When;
 use ctrace_schema::syscalls::{self, Abi, Arg, Names, Ret, Spec, uring};
 
 use crate::wire::types::{limits, payload_how};
@@ -30,10 +31,22 @@ pub(crate) struct CallInfo {
     pub(crate) moves_bytes: bool,
     /// Whether the call transfers several messages, whose bytes the kernel side announces.
     pub(crate) moves_messages: bool,
-    /// Whether the address argument is the local address of the socket.
-    pub(crate) own_end: bool,
+    /// The meaning of the address argument.
+    pub(crate) address: AddressRole,
+    /// When the result is the length of a message of which fewer bytes may have been copied.
+    pub(crate) result_is_length: When,
+    /// The argument with the size of the buffer of a call that receives into a single buffer.
+    pub(crate) size: Option<usize>,
     /// The argument with the fd of the object of the call.
     pub(crate) fd: Option<usize>,
+    /// The argument with a second fd.
+    pub(crate) second_fd: Option<usize>,
+    /// When the kernel ignores the fd.
+    pub(crate) ignores_fd: When,
+    /// When the kernel ignores the path.
+    pub(crate) ignores_path: When,
+    /// The path arguments.
+    pub(crate) paths: [PathRule; 2],
     /// The argument with the flags.
     pub(crate) flags: Option<usize>,
     /// The argument with the mode.
@@ -42,6 +55,59 @@ pub(crate) struct CallInfo {
     widths: [Width; 6],
     /// The index of each argument among the arguments that are values. Only values are stored.
     value_indices: [usize; 6],
+}
+
+/// The meaning of an address that a call passes or receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddressRole {
+    /// The local address of the socket: bind(2), getsockname(2).
+    Local,
+    /// The address to connect to.
+    Connect,
+    /// The destination of a message.
+    Destination,
+    /// The address of the peer or the source of a message, from the kernel.
+    Source,
+}
+
+impl AddressRole {
+    fn of(spec: &Spec) -> AddressRole {
+        use Arg::{MmsgOut, MsgOut, SockAddrOut};
+        let is_out = |arg: &Arg| matches!(arg, SockAddrOut | MsgOut | MmsgOut);
+        match spec.name {
+            "bind" | "getsockname" => AddressRole::Local,
+            "connect" => AddressRole::Connect,
+            _ if spec.args.iter().any(|(_, arg)| is_out(arg)) => AddressRole::Source,
+            _ => AddressRole::Destination,
+        }
+    }
+}
+
+/// A path argument: how a path that is empty or null is understood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathRule {
+    /// The argument with the directory fd.
+    pub(crate) dir: Option<usize>,
+    /// When an empty path means the directory fd itself.
+    pub(crate) empty: When,
+    /// When a null path means the directory fd itself.
+    pub(crate) null: When,
+}
+
+impl PathRule {
+    /// Returns the rules of the first and the second path of a call.
+    fn of(spec: &Spec) -> [PathRule; 2] {
+        let mut paths = spec.paths();
+        [0, 1].map(|n| PathRule {
+            dir: paths.next().and_then(|(dir, _)| dir),
+            empty: spec.empty_path(n),
+            null: if n == 0 {
+                spec.null_path()
+            } else {
+                When::Never
+            },
+        })
+    }
 }
 
 /// The width of an argument in the kernel.
@@ -85,14 +151,24 @@ impl CallInfo {
         for (width, (_, arg)) in widths.iter_mut().zip(spec.args) {
             *width = Width::from_arg(*arg);
         }
+        let fds = spec.args.iter().enumerate();
+        let mut fds = fds.filter(|(_, (_, arg))| *arg == Arg::Fd).map(|(i, _)| i);
+        let receives = spec.result_is_length() != When::Never;
+        let size = |arg: &(&str, Arg)| receives && *arg == ("size", Arg::Size);
         let before = |i: usize| widths[..i].iter().filter(|w| **w != Width::Absent).count();
         CallInfo {
             name: name.into(),
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
             moves_messages: payload(spec) == payload_how::PAYLOAD_MESSAGES,
-            own_end: matches!(spec.name, "bind" | "getsockname"),
+            address: AddressRole::of(spec),
+            result_is_length: spec.result_is_length(),
+            size: spec.args.iter().position(size),
             fd: spec.fd_arg(),
+            second_fd: fds.nth(1),
+            ignores_fd: spec.ignores_fd(),
+            ignores_path: spec.ignores_path(),
+            paths: PathRule::of(spec),
             flags: spec.flags_arg(),
             mode: spec.mode_arg(),
             open_flags: spec

@@ -76,6 +76,7 @@ pub const COLUMNS: &[Column] = &[
     optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers"),
     optional("container_id", Type::Text, "id that the runtime gave the container; null: outside of containers"),
     required("host", Type::Text, "name of the machine"),
+    optional("boot_id", Type::Text, "random id of the machine's boot (/proc/sys/kernel/random/boot_id); pids and `seq` of two boots are unrelated"),
     optional("pid", Type::Int32, "process id, in the machine's initial pid namespace (getpid(2))"),
     optional("tid", Type::Int32, "thread id, in the machine's initial pid namespace (gettid(2))"),
     optional("ppid", Type::Int32, "process id of the parent"),

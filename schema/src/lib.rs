@@ -6,6 +6,7 @@ pub mod columns;
 pub mod errno;
 pub mod histogram;
 pub mod human;
+pub mod identity;
 pub mod meta;
 pub mod rollups;
 pub mod strace;

@@ -2,7 +2,7 @@
 
 /// Major and minor version of the format. Readers reject recordings with a newer major version. `docs/schema-changes.md` has a
 /// line for each version.
-pub const SCHEMA_VERSION: (u32, u32) = (1, 2);
+pub const SCHEMA_VERSION: (u32, u32) = (1, 3);
 
 /// Version of the format, `MAJOR.MINOR`.
 pub const KEY_SCHEMA: &str = "ctrace.schema";
@@ -36,6 +36,16 @@ pub const KEY_SHED: &str = "ctrace.shed";
 /// were truncated; `threads`, `cgroups`: could not be watched for lack of memory; `programs`: the kernel did not run a BPF
 /// program (Linux 7).
 pub const KEY_MISSED: &str = "ctrace.missed";
+
+/// Boot time (CLOCK_BOOTTIME) at which the recorder started, ns, decimal. Recorders of one boot each count `seq` from 0, and
+/// this tells their events apart. The key is missing in replays of captures without it.
+pub const KEY_RUN: &str = "ctrace.run";
+/// Number of rows at the beginning of the file that are older than the file, decimal: the rows about the containers and
+/// processes that lived when the file began. They are in row groups of their own and in no rollup. The key is missing if there
+/// are none.
+pub const KEY_ALIVE: &str = "ctrace.alive";
+/// JSON object, only in parts that `ctrace-query` cut out: the names of the recordings (`from`) and the query (`sql`).
+pub const KEY_CUT: &str = "ctrace.cut";
 
 /// JSON object, only in dumps of `--ring`: the reason of the dump (`reason`, with `condition` for a trigger) and its time (`time`,
 /// ns since 1970 UTC).

@@ -1,12 +1,16 @@
 //! The views over `events`. The SQL of all views is valid in DataFusion, SQLite and DuckDB.
 
-/// The definition of a view over `events`.
+use crate::identity::Entity;
+
+/// One view.
 #[derive(Debug)]
 pub struct View {
     /// Name in SQL.
     pub name: &'static str,
     /// Description for users, printed by `describe` and listed in `docs/schema.md`.
     pub comment: &'static str,
+    /// The kind of thing that a row is about. The view has the columns of its key, and groups and joins by them.
+    pub entity: Entity,
     /// The query of the view, over `events` and other views, without `create view NAME as`.
     pub sql: &'static str,
     /// Names and descriptions of the columns that `events` does not have or that have a different meaning there.
@@ -35,12 +39,14 @@ pub const VIEWS: &[View] = &[
     View {
         name: "syscalls",
         comment: "calls, one row each, with their arguments",
+        entity: Entity::Event,
         sql: include_str!("views/syscalls.sql"),
         own: &[],
     },
     View {
         name: "files",
         comment: "calls on files, one row each",
+        entity: Entity::Event,
         sql: include_str!("views/files.sql"),
         own: &[
             (
@@ -54,6 +60,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "connections",
         comment: "sockets with a peer, one row for each container and pair of local and peer address",
+        entity: Entity::Socket,
         sql: include_str!("views/connections.sql"),
         own: &[
             (
@@ -74,6 +81,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "processes",
         comment: "processes, one row each, including processes that started before the recording",
+        entity: Entity::Process,
         sql: include_str!("views/processes.sql"),
         own: &[
             ("comm", "name of the process after its last exec"),
@@ -96,6 +104,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "containers",
         comment: "containers, one row each; `host` is everything outside of containers",
+        entity: Entity::Container,
         sql: include_str!("views/containers.sql"),
         own: &[
             ("image", "image of the container"),
@@ -125,6 +134,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "links",
         comment: "pairs of containers that communicate: over a network, a unix socket, or a file that one writes and the other reads",
+        entity: Entity::Pair,
         sql: include_str!("views/links.sql"),
         own: &[
             ("source", "container that connects, sends or writes"),
@@ -155,6 +165,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "counts",
         comment: "numbers of calls (ctrace-rec --mode counts), one row per second for each container, thread name and call",
+        entity: Entity::Event,
         sql: include_str!("views/counts.sql"),
         own: &[
             ("time", "when the second began, UTC"),
@@ -165,6 +176,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "gaps",
         comment: "lost events, one row for each time span and CPU",
+        entity: Entity::Event,
         sql: include_str!("views/gaps.sql"),
         own: &[
             ("time", "when the time span began, UTC"),
@@ -180,3 +192,40 @@ pub const VIEWS: &[View] = &[
         ],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::BOOT;
+
+    /// The comma-separated columns after each `by` of a query.
+    fn groupings(sql: &str) -> Vec<Vec<&str>> {
+        let clauses = ["group by ", "partition by "];
+        let after = clauses.iter().flat_map(|clause| sql.split(clause).skip(1));
+        let list = after.map(|text| {
+            let end = text.find([')', '\n']).unwrap_or(text.len());
+            let list = text[..end].split(" order by").next().unwrap_or_default();
+            list.split(", ")
+                .map(|name| name.rsplit('.').next().unwrap_or(name).trim())
+                .collect()
+        });
+        list.collect()
+    }
+
+    #[test]
+    fn pids_and_boots_are_grouped_together() {
+        for view in VIEWS {
+            for columns in groupings(view.sql) {
+                let has = |names: &[&str]| names.iter().all(|name| columns.contains(name));
+                let of_boot = ["pid", "seq", "local_addr", "inode"];
+                if of_boot.iter().any(|name| columns.contains(name)) {
+                    let is_boot = has(BOOT) || has(&["host", "boot"]);
+                    assert!(is_boot, "{}: {columns:?}", view.name);
+                }
+                if columns.iter().any(|name| name.starts_with("container")) {
+                    assert!(has(&["host"]), "{}: {columns:?}", view.name);
+                }
+            }
+        }
+    }
+}

@@ -85,6 +85,9 @@ fn every_metadata_key_is_described() {
         meta::KEY_LOST,
         meta::KEY_SHED,
         meta::KEY_DUMP,
+        meta::KEY_RUN,
+        meta::KEY_ALIVE,
+        meta::KEY_CUT,
         meta::KEY_MISSED,
     ];
     assert_eq!(keys, expected);

@@ -6,6 +6,41 @@ use crate::support::programs::ctrace_rec;
 use crate::support::recorder::{Recorder, Recording};
 use crate::support::root::require_root;
 
+#[test]
+fn a_container_that_is_renamed_has_its_new_name_from_then_on() {
+    require_root();
+    let recorder = Recorder::start(&["--container", "rename-*"]);
+    let mut running = Container::new(Runtime::Docker, "rename").start(&[
+        "sh",
+        "-c",
+        "echo ready; read x; cat /etc/motd",
+    ]);
+    assert_eq!(running.line(), "ready");
+    let renamed = format!("other-{}", running.name);
+    run(std::process::Command::new("docker").args(["rename", &running.name, &renamed]));
+    // The recorder looks for new names once a second.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    running.write("go");
+    let ended = running.finish();
+    let recording = recorder.stop();
+    let name_of = |condition: &str| {
+        recording.query(&format!(
+            "select distinct container from events where container_id = '{}' and {condition}",
+            ended.id
+        ))
+    };
+    let is = |name: &str| [serde_json::json!({ "container": name })];
+    assert_eq!(
+        name_of("kind = 'container' and action = 'started'"),
+        is(&ended.name)
+    );
+    assert_eq!(name_of("comm = 'cat'"), is(&renamed));
+    assert_eq!(
+        name_of("kind = 'container' and action = 'stopped'"),
+        is(&renamed)
+    );
+}
+
 /// Records a container that reads one file and misses another, and asks for both.
 fn record_and_query(runtime: Runtime) {
     require_root();

@@ -19,6 +19,7 @@ mod support {
     pub(crate) mod wait;
 }
 
+mod arguments;
 mod bounds;
 mod calls;
 mod cli;
@@ -32,9 +33,12 @@ mod kernel_count;
 mod killed;
 mod limits;
 mod network;
+mod peers;
 mod processes;
 mod reuse;
 mod ring;
 mod seccomp;
 mod service;
+mod spans;
+mod task;
 mod uring;

@@ -61,7 +61,7 @@ fn reused_ids_inodes_names_and_sockets_have_no_stale_name() {
         "select peer_path from events where syscall = 'sendto' and comm = 'reuse' and family = 'unix' order by seq",
     );
     let expected: Vec<_> = (0..20)
-        .map(|i| json!({"peer_path": format!("reuse.{i}")}))
+        .map(|i| json!({"peer_path": format!("{here}/reuse.{i}")}))
         .collect();
     assert_eq!(peers, expected);
 }

@@ -194,7 +194,7 @@ fn requests_on_sockets_have_both_ends() {
 fn check_connections(recording: &Recording, ended: &Ended) {
     let connections = recording.query(&format!(
         "select direction, protocol, opened, failed, connect_error, bytes_sent, bytes_received from connections \
-         where container = '{}' and comm = 'uring' order by protocol, failed, direction",
+         where container = '{}' and comm = 'uring' order by protocol, failed, direction, opened",
         ended.name
     ));
     let connection = |direction: &str, opened: i64, failed: i64, sent: i64, received: i64| {
@@ -205,13 +205,16 @@ fn check_connections(recording: &Recording, ended: &Ended) {
     refused["connect_error"] = "ECONNREFUSED".into();
     let mut datagram = connection("out", 0, 0, 33, 0);
     datagram["protocol"] = "udp".into();
+    let mut associated = connection("out", 1, 0, 0, 0);
+    associated["protocol"] = "udp".into();
     assert_eq!(
         connections,
         [
             connection("in", 1, 0, 0, 91),
             connection("out", 1, 0, 91, 0),
             refused,
-            datagram
+            datagram,
+            associated
         ]
     );
 }

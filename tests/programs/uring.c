@@ -218,8 +218,10 @@ static void sockets(struct ring *ring)
 	sqe->addr = (uintptr_t)&at;
 	sqe->off = sizeof(at);
 	expect(one(ring), -ECONNREFUSED);
-	/* A datagram whose receiver is named in the message only. */
+	/* A datagram to another receiver than that of the socket. */
 	int datagram = must(socket(AF_INET, SOCK_DGRAM, 0));
+	at.sin_port = htons(7103);
+	must(connect(datagram, (void *)&at, sizeof(at)));
 	at.sin_port = htons(7102);
 	struct iovec io = {buffer, 33};
 	struct msghdr msg = {.msg_name = &at, .msg_namelen = sizeof(at), .msg_iov = &io, .msg_iovlen = 1};

@@ -90,7 +90,7 @@ fn a_part_of_a_recording_is_a_recording() {
         part(&["files", "-c", "web", "--since", "30m"]),
         ask(dir.path(), &["files", "-c", "web"])
     );
-    assert!(!dir.path().join("part.parquet.partial").exists());
+    assert!(!dir.path().join(".part.parquet.partial").exists());
 }
 
 #[test]

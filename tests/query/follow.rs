@@ -16,7 +16,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::incident::incident;
-use crate::support::story::START;
+use crate::support::story::{START, Story, footer};
 use crate::support::transcript::{ctrace_query_in, transcript};
 use crate::write_calls;
 
@@ -185,6 +185,49 @@ fn rows_in_the_wal_of_an_sqlite_recording_are_followed_and_losses_are_reported()
     );
     write_sqlite(&mut writer, &[call(3)]);
     follower.expect(&["3,3"]);
+    follower.end();
+}
+
+/// A recording of `count` calls that another recorder of `host` makes; `run` counts them.
+fn write_run(dir: &Path, name: &str, host: &str, run: i64, count: i64) {
+    let mut story = Story::default();
+    footer(&mut story);
+    story
+        .meta(meta::KEY_HOST, host)
+        .meta(meta::KEY_BOOT_ID, "b00t");
+    for i in 0..count {
+        let who = json!({ "container": "web", "pid": 1, "tid": 1, "host": host });
+        story.call(
+            run * 1000 + i,
+            &who,
+            "getpid",
+            run * 1000 + i,
+            json!({ "class": "process" }),
+        );
+    }
+    story.write(dir, "next");
+    std::fs::rename(dir.join("next"), dir.join(name)).unwrap();
+}
+
+#[test]
+fn the_files_of_other_recorders_and_hosts_are_followed() {
+    let dir = TempDir::new().unwrap();
+    write_run(dir.path(), "b.parquet", "node1", 0, 50);
+    let follower = Follower::of(
+        dir.path(),
+        ".",
+        &["select host, ret from syscalls where seq % 25 = 0"],
+    );
+    follower.expect(&["host,ret", "node1,0", "node1,25"]);
+    // The recorder was started again, and counts from 0.
+    write_run(dir.path(), "c.parquet", "node1", 1, 30);
+    follower.expect(&["node1,1000", "node1,1025"]);
+    write_run(dir.path(), "d.parquet", "node2", 2, 10);
+    follower.expect(&["node2,2000"]);
+    // A copy of known events, whose name sorts before the others, has nothing new.
+    std::fs::copy(dir.path().join("b.parquet"), dir.path().join("a.parquet")).unwrap();
+    write_run(dir.path(), "d.parquet", "node2", 2, 60);
+    follower.expect(&["node2,2025", "node2,2050"]);
     follower.end();
 }
 

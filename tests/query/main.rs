@@ -15,9 +15,11 @@ mod answers;
 mod cli;
 mod follow;
 mod functions;
+mod identity;
 mod safety;
 mod shell;
 mod sources;
+mod statements;
 
 use serde_json::json;
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::support::story::{START, Story, footer};
 use crate::support::transcript::{ctrace_query_in, transcript};
 
 /// Creates an hour of a host, with a call in each minute.
-fn hour(host: &str, hour: i64) -> Story {
+pub(crate) fn hour(host: &str, hour: i64) -> Story {
     let mut story = Story::default();
     footer(&mut story);
     for minute in 0..60 {
@@ -39,7 +39,7 @@ fn ask(dir: &Path, args: &[&str]) -> String {
     transcript(ctrace_query_in(dir).args(["--format", "csv"]).args(args))
 }
 
-fn rows(dir: &Path, args: &[&str]) -> Vec<String> {
+pub(crate) fn rows(dir: &Path, args: &[&str]) -> Vec<String> {
     let answer = ask(dir, args);
     assert!(answer.starts_with("exit code 0"), "{answer}");
     answer.lines().skip(3).map(str::to_owned).collect()
@@ -189,14 +189,164 @@ fn other_files_are_skipped_in_a_directory_and_refused_in_a_pattern() {
     );
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     refused(&["-r", "empty", count], "there is no recording in empty");
-    // A damaged recording is not skipped: its rows would be missing.
-    let segment = dir.path().join("runs/host=a/date=2026-11-21/0.parquet");
-    let bytes = std::fs::read(&segment).unwrap();
-    std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&["-r", "runs", count], "host=a/date=2026-11-21/0.parquet");
     // A name that looks like a pattern is a name if that file exists.
     hour("d", 0).write(dir.path(), "odd[1].parquet");
     assert_eq!(rows(dir.path(), &["-r", "odd[1].parquet", count]), ["60"]);
+}
+
+/// Returns the warnings and the rows of an answer.
+pub(crate) fn warned(dir: &Path, args: &[&str]) -> (Vec<String>, Vec<String>) {
+    let answer = ask(dir, args);
+    assert!(answer.starts_with("exit code 0"), "{answer}");
+    let (rows, messages) = answer.split_once("--- stderr\n").unwrap_or((&answer, ""));
+    let rows = rows.lines().skip(3).map(str::to_owned).collect();
+    (messages.lines().map(str::to_owned).collect(), rows)
+}
+
+#[test]
+fn each_real_file_is_read_once() {
+    let dir = fleet();
+    let path = |name: &str| dir.path().join(name);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, path(name)).unwrap();
+    let count = "select count(*), count(distinct recording) from events";
+    let day = "runs/host=a/date=2026-11-21";
+    // The same file under other names, and a directory twice.
+    link("host=a/date=2026-11-21/0.parquet", "runs/again.parquet");
+    std::fs::hard_link(path(&format!("{day}/1.parquet")), path("runs/hard.parquet")).unwrap();
+    link("host=b", "runs/also-b");
+    // Loops, of one link and of two.
+    link("..", "runs/host=a/up");
+    link(".", "runs/here");
+    link("loop.parquet", "runs/loop");
+    // Hidden names, which are snapshots, copies in progress and thumbnails.
+    std::fs::create_dir_all(path("runs/.snapshot/host=a")).unwrap();
+    hour("a", 0).write(&path("runs/.snapshot/host=a"), "0.parquet");
+    hour("a", 0).write(&path("runs"), ".copy.parquet");
+    assert_eq!(rows(dir.path(), &["-r", "runs", count]), ["360,6"]);
+    for pattern in ["runs/**/*.parquet", "runs/**", "runs/h*", "runs/ho*"] {
+        assert_eq!(
+            rows(dir.path(), &["-r", pattern, count]),
+            ["360,6"],
+            "{pattern}"
+        );
+    }
+    // The name without a link is the name of the file.
+    let names =
+        "select count(*) from events where recording like '%again%' or recording like '%also-b%'";
+    assert_eq!(rows(dir.path(), &["-r", "runs", names]), ["0"]);
+    let file = format!("{day}/0.parquet");
+    let twice = |first: &str, second: &str| rows(dir.path(), &["-r", first, "-r", second, count]);
+    assert_eq!(twice(&file, &file), ["60,1"]);
+    assert_eq!(twice("runs", &file), ["360,6"]);
+    assert_eq!(twice(&file, "runs/"), ["360,6"]);
+    assert_eq!(twice("runs/again.parquet", &file), ["60,1"]);
+    assert_eq!(twice("runs", "runs/host=*/**/1.parquet"), ["360,6"]);
+    let absolute = path(&file);
+    assert_eq!(twice(&file, absolute.to_str().unwrap()), ["60,1"]);
+    // A hidden name that is asked for is read.
+    assert_eq!(rows(dir.path(), &["-r", "runs/.snapshot", count]), ["60,1"]);
+    assert_eq!(rows(dir.path(), &["-r", "runs/.c*", count]), ["60,1"]);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_and_passed_over() {
+    let dir = fleet();
+    let day = dir.path().join("runs/host=a/date=2026-11-21");
+    let count = "select count(*) from events";
+    let segment = std::fs::read(day.join("0.parquet")).unwrap();
+    std::fs::write(day.join("2.parquet"), "").unwrap();
+    std::fs::write(day.join("3.parquet"), &segment[..segment.len() / 2]).unwrap();
+    std::fs::write(day.join("4.parquet"), "no recording").unwrap();
+    std::fs::write(day.join("5.sqlite"), "SQLite format 3\0 and no more").unwrap();
+    std::os::unix::fs::symlink("nowhere.parquet", day.join("6.parquet")).unwrap();
+    let mut newer = hour("a", 9);
+    newer.meta(meta::KEY_SCHEMA, "2.0");
+    newer.write(&day, "7.parquet");
+    let broken = [
+        "2.parquet",
+        "3.parquet",
+        "4.parquet",
+        "5.sqlite",
+        "6.parquet",
+        "7.parquet",
+    ];
+    for named in ["runs", "runs/**/*-21"] {
+        let (warnings, answer) = warned(dir.path(), &["-r", named, count]);
+        assert_eq!(answer, ["360"], "{named}");
+        assert_eq!(warnings.len(), broken.len(), "{warnings:?}");
+        for file in broken {
+            let names = |line: &String| line.starts_with("warning: ") && line.contains(file);
+            assert_eq!(
+                warnings.iter().filter(|line| names(line)).count(),
+                1,
+                "{warnings:?}"
+            );
+        }
+    }
+    let strict = ask(dir.path(), &["--strict", "-r", "runs", count]);
+    assert!(
+        strict.starts_with("exit code 2") && broken.iter().any(|file| strict.contains(file)),
+        "{strict}"
+    );
+    // Without any other file there is no answer, and a file that is named itself must be readable.
+    let only = TempDir::new().unwrap();
+    std::fs::write(only.path().join("2.parquet"), "").unwrap();
+    for name in [".", "2.parquet", "*.parquet"] {
+        let refused = ask(only.path(), &["-r", name, count]);
+        assert!(
+            refused.starts_with("exit code 2") && refused.contains("2.parquet has no footer"),
+            "{refused}"
+        );
+    }
+    // Many of them are counted.
+    for i in 10..22 {
+        std::fs::write(day.join(format!("{i}.parquet")), "").unwrap();
+    }
+    let (warnings, _) = warned(dir.path(), &["-r", "runs", count]);
+    assert_eq!(
+        warnings.last().unwrap(),
+        "warning: 8 more files cannot be read, and are passed over too"
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_named_and_passed_over() {
+    let dir = fleet();
+    let closed = dir.path().join("runs/host=b");
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&closed, mode).unwrap();
+    };
+    mode(0);
+    let count = "select count(*) from events";
+    // Root reads everything, unless its capabilities are dropped.
+    let is_root =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    let run = |more: &[&str]| {
+        let mut command = ctrace_query_in(dir.path());
+        if is_root {
+            let program = command.get_program().to_owned();
+            command = std::process::Command::new("setpriv");
+            command
+                .current_dir(dir.path())
+                .args(["--bounding-set=-all", "--inh-caps=-all", "--"]);
+            command.arg(program);
+        }
+        command.args(["--format", "csv", "-r", "runs", count]);
+        transcript(command.args(more))
+    };
+    let (answer, strict) = (run(&[]), run(&["--strict"]));
+    mode(0o755);
+    let warning = "warning: cannot read runs/host=b: Permission denied (os error 13). The answer is without it; --strict makes \
+                   this an error";
+    assert_eq!(
+        answer,
+        format!("exit code 0\n--- stdout\ncount(*)\n240\n--- stderr\n{warning}\n")
+    );
+    assert_eq!(
+        strict,
+        "exit code 2\n--- stderr\nerror: cannot read runs/host=b: Permission denied (os error 13)\n"
+    );
 }
 
 #[test]

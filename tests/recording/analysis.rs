@@ -41,6 +41,21 @@ fn the_notebook_runs_and_shows_its_plots() {
     assert_eq!(run(&mut command).trim(), "4 plots");
 }
 
+/// Random statements from rollups, events, SQLite, segments and DuckDB; `make fuzz-sql` continues with other seeds.
+#[test]
+fn random_statements_have_the_same_answers_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = script("fuzz_sql.py");
+    command.arg(env!("CARGO_BIN_EXE_ctrace-query"));
+    command.arg(env!("CARGO_BIN_EXE_ctrace-rec"));
+    command
+        .arg(dir.path())
+        .args(["--seed", "1", "--seconds", "90"]);
+    let said = run(&mut command);
+    let count = said.split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert!(count > 30, "{said}");
+}
+
 #[test]
 fn duckdb_gives_the_same_rows() {
     let dir = tempfile::tempdir().unwrap();

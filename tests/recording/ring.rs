@@ -104,6 +104,12 @@ fn each_dump_has_a_file_of_its_own_and_a_kill_leaves_nothing_else() {
         assert!(events >= before.max(3000), "{events} after {before}");
         before = events;
     }
+    // Dumps of one ring overlap. Together they have each event once.
+    let together = ask(
+        dir.path(),
+        "select count(*), count(distinct seq) from events",
+    );
+    assert_eq!(together, [format!("{before},{before}")]);
     let reason =
         |path: &Path| ask(path, "select value from meta where key = 'ctrace.dump'").join("");
     assert!(reason(&first).contains("dump") && reason(&third).contains("SIGUSR1"));

@@ -4,21 +4,23 @@ use super::count;
 use crate::support::capture::{Capture, ReplayingRecorder};
 use crate::support::command::{run, succeeds};
 use crate::support::programs::ctrace_query;
+use crate::support::python::script;
 use crate::support::refusal::refused;
-use crate::support::replay::{fixture, record_fixture, replay};
+use crate::support::replay::{ask, fixture, record_fixture, replay};
 use crate::support::wait::wait_for;
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Returns the names of all files below a directory that are not hidden, sorted.
+/// The names of all files below a directory without the lock, sorted. Unfinished segments are hidden.
 fn files(dir: &Path) -> Vec<String> {
     let found = run(Command::new("find")
         .arg(dir)
-        .args(["-type", "f", "-name", "[!.]*"]));
+        .args(["-type", "f", "-not", "-name", ".lock"]));
     let mut files: Vec<String> = found
         .lines()
         .map(|line| Path::new(line).strip_prefix(dir).unwrap())
@@ -56,7 +58,7 @@ fn recover_all(out: &Path, warning: &str) {
     for file in before.iter().filter(|file| !file.ends_with(".journal")) {
         let parts: Vec<&str> = file.split('/').collect();
         assert!(
-            parts[0] == "host=vm" && parts[1].starts_with("date=2"),
+            parts[0] == "node=vm" && parts[1].starts_with("date=2"),
             "{file}"
         );
     }
@@ -175,7 +177,7 @@ fn the_next_recorder_finishes_the_segment_of_a_killed_one() {
         kills += 1;
     }
     record_fixture(&out, &[]);
-    let finished = open.with_extension("");
+    let finished = ctrace_format::names::finished(&open);
     let closed = |file: &String| file.ends_with(".parquet");
     assert!(files(&out).iter().all(closed), "{:?}", files(&out));
 
@@ -206,29 +208,189 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     let path = |name: &str| day.join(name);
     let finished = day.read_dir().unwrap().next().unwrap().unwrap().path();
     // The recorder of the first was killed before it renamed the file, another recorder writes the second, and the third
-    // is damaged.
-    std::fs::copy(&finished, path("a.parquet.open")).unwrap();
-    std::fs::copy(&finished, path("b.parquet.open")).unwrap();
-    std::fs::write(path("c.parquet.open"), b"nothing of ours").unwrap();
+    // is damaged. A recorder before format 1.3 was killed in the directory that it used.
+    let old_day = PathBuf::from(day.to_str().unwrap().replace("/node=", "/host="));
+    std::fs::create_dir_all(&old_day).unwrap();
+    let old = |name: &str| old_day.join(name);
+    std::fs::copy(&finished, path(".a.parquet.open")).unwrap();
+    std::fs::copy(&finished, old("e.parquet.open")).unwrap();
+    std::fs::copy(&finished, path(".b.parquet.open")).unwrap();
+    std::fs::write(path(".c.parquet.open"), b"nothing of ours").unwrap();
     // A recorder was killed when it began this segment.
-    std::fs::write(path("d.parquet.open.partial"), b"").unwrap();
-    std::fs::write(path("d.parquet.open.journal"), b"").unwrap();
-    let written = File::open(path("b.parquet.open")).unwrap();
+    std::fs::write(path(".d.parquet.open.partial"), b"").unwrap();
+    std::fs::write(path(".d.parquet.open.journal"), b"").unwrap();
+    let written = File::open(path(".b.parquet.open")).unwrap();
     written.lock().unwrap();
-    let message = record_fixture(&out, &[]);
-    assert!(path("a.parquet").exists() && !path("a.parquet.open").exists());
-    assert!(path("b.parquet.open").exists() && path("c.parquet.open").exists());
+    let said = record_fixture(&out, &[]);
+    assert!(path("a.parquet").exists() && !path(".a.parquet.open").exists());
+    assert!(old("e.parquet").exists() && !old("e.parquet.open").exists());
+    assert!(path(".b.parquet.open").exists() && path(".c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
-        message.contains("a.parquet, left behind by a killed recorder: 3,113 events")
-            && message.contains("c.parquet.open: it has no complete block")
-            && !message.contains("b.parquet"),
-        "{message}"
+        said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
+            && said.contains(".c.parquet.open: it has no complete block")
+            && !said.contains("b.parquet"),
+        "{said}"
     );
     assert_eq!(
-        std::fs::read(path("c.parquet.open")).unwrap(),
+        std::fs::read(path(".c.parquet.open")).unwrap(),
         b"nothing of ours"
     );
     drop(written);
     assert!(record_fixture(&out, &[]).contains("b.parquet, left behind"));
+}
+
+/// Other readers take a directory with a segment in progress as one table, with a column for the directory's key.
+#[test]
+fn other_readers_take_the_directory_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = unfinished(&dir);
+    let out = dir.path().join("out/");
+    let lock = File::open(&open).unwrap();
+    lock.lock().unwrap();
+    record_fixture(&out, &[]);
+    assert!(open.exists(), "{:?}", files(&out));
+    let finished: Vec<_> = files(&out)
+        .into_iter()
+        .filter(|file| file.ends_with(".parquet"))
+        .collect();
+    let events: u64 = finished.iter().map(|file| count(&out.join(file)).0).sum();
+    assert_eq!(
+        run(script("readers.py").arg(&out)),
+        format!("{events} rows of vm: pandas, pyarrow, polars, duckdb, clickhouse\n")
+    );
+}
+
+/// Records a capture into two segments or more: the second part arrives after the age of a segment.
+fn in_two_parts(dir: &Path) -> PathBuf {
+    let (out, fifo) = (dir.join("out/"), dir.join("fifo"));
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut command = replay(&fifo, &out);
+    let recorder = command
+        .args(["--quiet", "--rotate", "300ms"])
+        .spawn()
+        .unwrap();
+    let mut pipe = File::options().write(true).open(&fifo).unwrap();
+    for part in Capture::read().split(60) {
+        pipe.write_all(&part).unwrap();
+        std::thread::sleep(Duration::from_millis(900));
+    }
+    drop(pipe);
+    assert!(recorder.wait_with_output().unwrap().status.success());
+    out
+}
+
+/// Each segment but the first begins with the rows about the containers and processes that live: deleting the first loses
+/// nothing of the others.
+#[test]
+fn each_segment_says_who_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = in_two_parts(dir.path());
+    let names: Vec<PathBuf> = files(&out).iter().map(|file| out.join(file)).collect();
+    let last = names.last().unwrap();
+    assert!(names.len() > 1, "{names:?}");
+    let containers = "select container, container_id, image, runtime from containers order by 1";
+    let expected = ask(&out, containers);
+    assert_eq!(expected.len(), 2);
+    assert_eq!(ask(last, containers), expected);
+    let server = "select argv from processes where argv like 'httpd %'";
+    assert_eq!(ask(last, server), ["httpd -f -p 8080 -h /srv"]);
+    let alive = "select cast(value as bigint) > 2 from meta where key = 'ctrace.alive'";
+    assert_eq!(ask(last, alive), ["true"]);
+    assert_eq!(ask(&names[0], alive), Vec::<String>::new());
+    // The rollups of a segment are of its own rows, and answers have the others too.
+    let counts = "select kind, count(*), min(time) from events group by 1 order by 1";
+    for path in [last, &out] {
+        let mut from_events = ctrace_query();
+        from_events.arg("-r").arg(path);
+        from_events.args(["--no-rollups", "--format", "csv", counts]);
+        assert_eq!(ask(path, counts), run_lines(&mut from_events));
+        let plan = ask(path, &format!("explain {counts}")).join("\n");
+        assert!(plan.contains("rollup_"), "{plan}");
+    }
+    // Together they have each event once.
+    let once = "select count(*), count(distinct seq), max(seq) from events";
+    assert_eq!(ask(&out, once), ["3113,3113,3112"]);
+    // Conversions keep the place of the rows.
+    let copy = dir.path().join("copy.parquet");
+    succeeds(ctrace_query().arg("convert").arg(last).arg(&copy));
+    assert_eq!(ask(&copy, alive), ["true"]);
+    assert_eq!(ask(&copy, counts), ask(last, counts));
+    std::fs::remove_file(&names[0]).unwrap();
+    assert_eq!(ask(&out, containers), expected);
+    assert_eq!(ask(&out, server), ["httpd -f -p 8080 -h /srv"]);
+    assert_eq!(
+        ask(&out, "select count(*) = count(distinct seq) from events"),
+        ["true"]
+    );
+}
+
+/// A part of a recording tells the facts of its containers and processes, whatever the filter leaves out.
+#[test]
+fn a_part_says_who_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, part) = (
+        dir.path().join("run.parquet"),
+        dir.path().join("part.parquet"),
+    );
+    record_fixture(&run, &[]);
+    let half = "select to_timestamp_nanos(cast(avg(cast(time as bigint)) as bigint)) from events where kind = 'syscall'";
+    let cut = format!(
+        "select * from events where time > ({half}) and kind = 'syscall' and container is not null"
+    );
+    let mut command = ctrace_query();
+    command.arg("-r").arg(&run).arg("--output").arg(&part);
+    succeeds(command.args(["--format", "parquet", &cut]));
+    let containers = "select distinct container, image, runtime from containers where container_id is not null order by 1";
+    let of_part = ask(&part, containers);
+    assert!(!of_part.is_empty());
+    let of_run = ask(&run, containers);
+    assert!(
+        of_part.iter().all(|fact| of_run.contains(fact)),
+        "{of_part:?} {of_run:?}"
+    );
+    let argv = "select pid, max(argv) from processes where argv is not null group by 1 order by 1";
+    let (of_part, of_run) = (ask(&part, argv), ask(&run, argv));
+    assert!(
+        !of_part.is_empty() && of_part.iter().all(|fact| of_run.contains(fact)),
+        "{of_part:?}"
+    );
+    // The metadata says what the recording says, and where the part is from.
+    let meta = |path: &Path| {
+        ask(
+            path,
+            "select key, value from meta where key in ('ctrace.host', 'ctrace.boot_id', 'ctrace.kernel') order by 1",
+        )
+    };
+    assert_eq!(meta(&part), meta(&run));
+    let from = ask(&part, "select value from meta where key = 'ctrace.cut'");
+    assert!(
+        from[0].contains("run.parquet") && from[0].contains("select * from events"),
+        "{from:?}"
+    );
+    // Beside its source it adds nothing.
+    let count = |paths: &[&Path]| {
+        let mut command = ctrace_query();
+        for path in paths {
+            command.arg("-r").arg(path);
+        }
+        run_lines(command.args([
+            "--format",
+            "csv",
+            "select count(*), count(distinct seq) from events",
+        ]))
+    };
+    assert_eq!(count(&[&run, &part]), ["3113,3113"]);
+    assert_eq!(count(&[&part, &run]), ["3113,3113"]);
+}
+
+/// The rows of an answer in CSV.
+fn run_lines(command: &mut Command) -> Vec<String> {
+    run(command).lines().skip(1).map(str::to_owned).collect()
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,11 +15,15 @@ use std::time::{Duration, Instant};
 /// Events in a round of `fixtures/demo.raw`. The first round has two more, because its containers are new.
 pub(crate) const EVENTS: u64 = 3111;
 
-/// A capture in two parts: its beginning and a round that is repeated.
+/// A capture in parts: its first line, the frame that describes the machine, and a round that is repeated.
 pub(crate) struct Capture {
-    begin: Vec<u8>,
+    line: Vec<u8>,
+    machine: Vec<u8>,
     round: Vec<u8>,
 }
+
+/// The number of recorders so far. Each records another boot: events of the same boot with the same `seq` are the same event.
+static BOOTS: AtomicU32 = AtomicU32::new(0);
 
 impl Capture {
     /// Reads `fixtures/demo.raw`.
@@ -29,11 +34,35 @@ impl Capture {
         // The first frame describes the machine: a tag, four bytes of length, and JSON.
         let machine = 5 + u32::from_le_bytes(frames[1..5].try_into().unwrap()) as usize;
         let round = frames.split_off(machine);
-        let begin = zstd::encode_all(&frames[..], 1).unwrap();
         Capture {
-            begin: [&file[..line], &begin].concat(),
+            line: file[..line].into(),
+            machine: frames,
             round: zstd::encode_all(&round[..], 1).unwrap(),
         }
+    }
+
+    /// Returns the beginning of a capture of the boot `boot` of the machine.
+    fn begin(&self, boot: u32) -> Vec<u8> {
+        let key = br#""boot_id":""#;
+        let mut machine = self.machine.clone();
+        let found = machine.windows(key.len()).position(|bytes| bytes == key);
+        let id = found.unwrap() + key.len();
+        machine[id..id + 8].copy_from_slice(format!("{boot:08x}").as_bytes());
+        [&self.line[..], &zstd::encode_all(&machine[..], 1).unwrap()].concat()
+    }
+
+    /// Returns the capture in two parts, to be written one after the other. The first ends after `percent` of its bytes.
+    pub(crate) fn split(self, percent: usize) -> [Vec<u8>; 2] {
+        let mut first = zstd::decode_all(&self.round[..]).unwrap();
+        let mut end = 0;
+        // A frame has a tag, four bytes of length, and a payload.
+        while end * 100 < first.len() * percent {
+            let length = first[end + 1..end + 5].try_into().unwrap();
+            end += 5 + u32::from_le_bytes(length) as usize;
+        }
+        let second = first.split_off(end);
+        let [first, second] = [first, second].map(|part| zstd::encode_all(&part[..], 1).unwrap());
+        [[self.begin(0), first].concat(), second]
     }
 
     /// Adds a loss of 7 events to each round; the loss itself is one more event.
@@ -90,9 +119,10 @@ impl ReplayingRecorder {
         let fed = Arc::new(Mutex::new(vec![]));
         let feeder = std::thread::spawn({
             let (capture, fed, fifo) = (capture.clone(), fed.clone(), fifo.clone());
+            let begin = capture.begin(BOOTS.fetch_add(1, Ordering::Relaxed));
             move || {
                 let mut pipe = File::options().write(true).open(fifo).unwrap();
-                let mut written = pipe.write_all(&capture.begin);
+                let mut written = pipe.write_all(&begin);
                 while written.is_ok() {
                     written = pipe.write_all(&capture.round);
                     fed.lock().unwrap().push(Instant::now());

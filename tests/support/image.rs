@@ -13,6 +13,7 @@ const CACHE: &str = "/var/cache/ctrace-tests";
 
 /// The programs: an additional option of the compiler, the source, and the name in the image.
 const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("", include_str!("../programs/arguments.c"), "arguments"),
     ("", include_str!("../programs/blocked.c"), "blocked"),
     ("", include_str!("../programs/bounds.c"), "bounds"),
     ("", include_str!("../programs/calls.c"), "calls"),
@@ -21,8 +22,10 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),
     ("", include_str!("../programs/paths.c"), "paths"),
+    ("", include_str!("../programs/peers.c"), "peers"),
     ("", include_str!("../programs/places.c"), "places"),
     ("", include_str!("../programs/reuse.c"), "reuse"),
+    ("", include_str!("../programs/spans.c"), "spans"),
     ("", include_str!("../programs/tasks.c"), "tasks"),
     ("", include_str!("../programs/uring.c"), "uring"),
     #[cfg(target_arch = "x86_64")]

@@ -31,9 +31,9 @@ pub(crate) const QUESTIONS: &[&str] = &[
 ];
 
 /// A recording that a test composes row by row.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Story {
-    rows: Vec<Value>,
+    pub(crate) rows: Vec<Value>,
     meta: Vec<(String, String)>,
 }
 

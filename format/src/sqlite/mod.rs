@@ -2,7 +2,8 @@
 //!
 //! The table `event` has a row for each event, and side tables have the values that repeat, such as threads, files and sockets.
 //! The view `events` joins these tables into the columns of [`ctrace_schema::columns`]; the other views are built on it. The
-//! table `meta` contains the metadata. A column that a later version of the format adds belongs to the side table `detail`.
+//! table `meta` contains the metadata. A column that a later version of the format adds belongs to the side table `detail`, unless the
+//! rows of a container have the same value.
 
 mod writer;
 
@@ -62,7 +63,10 @@ pub static SIDES: LazyLock<Vec<Side>> = LazyLock::new(|| {
 /// Side tables and their columns, which change together: properties of a thread, of a call, or of the file or socket behind an
 /// fd.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("container", &["container", "container_id", "host"]),
+    (
+        "container",
+        &["container", "container_id", "host", "boot_id"],
+    ),
     (
         "task",
         &["pid", "tid", "ppid", "ns_pid", "uid", "comm", "exe"],

@@ -24,6 +24,13 @@ fn the_statements_create_every_view() {
     let all: Vec<&str> = COLUMNS.iter().map(|c| c.name).collect();
     assert_eq!(names("events"), all);
     for view in VIEWS {
-        assert!(!names(view.name).is_empty(), "{}", view.name);
+        let columns = names(view.name);
+        for key in view.entity.key() {
+            assert!(
+                columns.iter().any(|name| name == key),
+                "{} lacks {key}",
+                view.name
+            );
+        }
     }
 }

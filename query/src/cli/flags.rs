@@ -7,6 +7,8 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use ctrace_common::sizes::parse_bytes;
+
 use crate::cli::task::{
     AnswerOptions, CliCommand, CliTask, Conversion, Invocation, Query, Recovery, Scope,
 };
@@ -62,6 +64,12 @@ struct CommonFlags {
     /// Read every event instead of the precomputed rollups of the recording
     #[arg(long)]
     no_rollups: bool,
+    /// Refuse to answer if a file of a directory cannot be read; by default a warning names it
+    #[arg(long)]
+    strict: bool,
+    /// Memory for sorting, joining and grouping, such as 500MB or 4GiB; larger sorts and groups use temporary files [default: half of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<usize>,
     /// Answer N times, and print the time of each answer to stderr
     #[arg(long, value_name = "N", hide = true)]
     times: Option<u32>,
@@ -143,6 +151,17 @@ struct ScopeFlags {
     /// At most this many rows
     #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
     limit: Option<u64>,
+}
+
+/// The least memory with which sorts can write to temporary files.
+const MIN_MEMORY_BYTES: usize = 64_000_000;
+
+fn memory(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text).map_err(|wanted| format!("write {wanted}"))? as usize;
+    match bytes < MIN_MEMORY_BYTES {
+        true => Err("at least 64MB".into()),
+        false => Ok(bytes),
+    }
 }
 
 fn limit(text: &str) -> Result<u64, String> {
@@ -355,6 +374,8 @@ impl CommonFlags {
             output: after.output.or(self.output),
             follow: after.follow || self.follow,
             no_rollups: after.no_rollups || self.no_rollups,
+            strict: after.strict || self.strict,
+            memory: after.memory.or(self.memory),
             times: after.times.or(self.times),
         }
     }
@@ -368,6 +389,8 @@ impl From<CommonFlags> for AnswerOptions {
             output: flags.output,
             follow: flags.follow,
             no_rollups: flags.no_rollups,
+            strict: flags.strict,
+            memory_bytes: flags.memory,
             times: flags.times,
         }
     }

@@ -3,6 +3,10 @@
 use std::path::Path;
 
 use anyhow::bail;
+use arrow::array::RecordBatch;
+use ctrace_schema::meta;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
 
 use crate::engine::Engine;
 use crate::messages;
@@ -24,8 +28,21 @@ pub(crate) async fn answer(
     }
     let writer = to.open(format)?;
     let progress = ScanProgress::new(answer.plan());
-    let metadata = answer.recording_metadata();
-    let written = output::write(answer.rows(), format, writer, metadata, progress).await;
+    let mut metadata = answer.recording_metadata();
+    let mut rows = answer.rows();
+    if format == AnswerFormat::Parquet && !metadata.is_empty() {
+        let alive = answer.alive_rows().await?;
+        let count = alive.iter().map(RecordBatch::num_rows).sum::<usize>();
+        if count > 0 {
+            metadata.push((meta::KEY_ALIVE.to_string(), count.to_string()));
+            let first = stream::iter(alive.into_iter().map(Ok));
+            rows = Box::pin(RecordBatchStreamAdapter::new(
+                rows.schema(),
+                first.chain(rows),
+            ));
+        }
+    }
+    let written = output::write(rows, format, writer, metadata, progress).await;
     let was_read = written.is_ok() || output::is_closed_pipe();
     if was_read && let Some(losses) = answer.losses().await? {
         messages::warning(&losses.to_string());

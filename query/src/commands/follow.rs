@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, SchemaRef};
-use ctrace_format::names;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
@@ -17,11 +15,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use ctrace_format::names;
+
 use crate::commands::answer::answer;
 use crate::engine::{Engine, QueryError};
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat, AnswerWriter};
-use crate::source::EVENTS;
+use crate::source::{EVENTS, SeenFiles};
 
 /// Interval between checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -88,21 +88,26 @@ async fn follow_events(
 ) -> anyhow::Result<()> {
     let schema: SchemaRef = frame.schema().inner().clone();
     let watcher = RecordingWatcher::new(engine);
-    let rounds = stream::try_unfold((watcher, -1), move |(mut watcher, last)| {
-        let sql = sql.clone();
-        async move {
-            let failed = |e: anyhow::Error| DataFusionError::External(e.into());
-            let engine = watcher.changed().await.map_err(failed)?;
-            let newest = newest_seq(&engine).await?.unwrap_or(last);
-            let new_events = engine.reopened().with_seq_range(last, newest);
-            let frame = new_events.plan(&sql).await.map_err(|e| failed(e.into()))?;
-            if let Some(losses) = new_events.losses(&frame).await? {
-                messages::warning(&losses.to_string());
+    let rounds = stream::try_unfold(
+        (watcher, SeenFiles::default()),
+        move |(mut watcher, mut seen)| {
+            let sql = sql.clone();
+            async move {
+                let failed = |e: anyhow::Error| DataFusionError::External(e.into());
+                let engine = watcher.changed().await.map_err(failed)?;
+                let new_events = engine
+                    .with_news(&mut seen)
+                    .await
+                    .map_err(|e| failed(e.into()))?;
+                let frame = new_events.plan(&sql).await.map_err(|e| failed(e.into()))?;
+                if let Some(losses) = new_events.losses(&frame).await? {
+                    messages::warning(&losses.to_string());
+                }
+                let rows = in_event_order(frame).execute_stream().await?;
+                Ok::<_, DataFusionError>(Some((rows, (watcher, seen))))
             }
-            let rows = in_event_order(frame).execute_stream().await?;
-            Ok::<_, DataFusionError>(Some((rows, (watcher, newest))))
-        }
-    });
+        },
+    );
     let rows = rounds.try_flatten().take_until(tokio::signal::ctrl_c());
     let rows = RecordBatchStreamAdapter::new(schema, rows);
     let rows: SendableRecordBatchStream = Box::pin(rows);
@@ -122,25 +127,7 @@ fn in_event_order(frame: DataFrame) -> DataFrame {
     frame.clone().sort(order.to_vec()).unwrap_or(frame)
 }
 
-/// Returns the `seq` of the event that finished last.
-async fn newest_seq(engine: &Engine) -> Result<Option<i64>, DataFusionError> {
-    let frame = engine.plan("select max(seq) from events").await;
-    let batches = frame
-        .map_err(|e| DataFusionError::External(e.into()))?
-        .collect()
-        .await?;
-    let value = |batch: &RecordBatch| {
-        batch
-            .column(0)
-            .as_primitive::<Int64Type>()
-            .iter()
-            .next()
-            .flatten()
-    };
-    Ok(batches.first().and_then(value))
-}
-
-/// Returns whether each row of an answer is computed from one event alone.
+/// Whether each row of an answer is computed from one event alone.
 fn has_a_row_per_event(engine: &Engine, frame: &DataFrame) -> Result<bool, QueryError> {
     let plan = engine.session().state().optimize(frame.logical_plan())?;
     let mut is_row_wise = true;

@@ -12,5 +12,5 @@ mod seccomp;
 
 pub(crate) use given_sql::given_sql;
 pub(crate) use help::print_help;
-pub(crate) use query::{answer_query, new_engine, print_notice};
+pub(crate) use query::{answer_query, new_engine};
 pub(crate) use run::run_command;

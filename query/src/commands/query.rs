@@ -6,7 +6,7 @@ use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::answer;
 use crate::commands::containers::{check_container, has_only_counts};
 use crate::commands::follow::follow;
-use crate::engine::{Engine, QueryError, RecordingNotice, SqlError};
+use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError};
 use crate::messages;
 use crate::output::{AnswerDestination, AnswerFormat};
 use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
@@ -14,7 +14,12 @@ use crate::source::TimeSpan;
 
 /// Creates an engine for the recordings of `options`.
 pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
-    let engine = Engine::new(options.recordings.clone(), cores, print_notice);
+    let limits = EngineLimits::new(cores, options.memory_bytes);
+    let engine = Engine::new(options.recordings.clone(), limits, print_notice);
+    let engine = match options.strict {
+        true => engine.strict(),
+        false => engine,
+    };
     match options.no_rollups {
         true => engine.without_rollups(),
         false => engine,
@@ -22,12 +27,12 @@ pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
 }
 
 /// Prints a notice of an engine.
-pub(crate) fn print_notice(notice: RecordingNotice) {
+fn print_notice(notice: RecordingNotice) {
     match notice {
         RecordingNotice::DefaultRecording(path) => {
             messages::status("reading", &path.display().to_string());
         }
-        RecordingNotice::Unclosed(warning) => messages::warning(&warning),
+        RecordingNotice::Warning(warning) => messages::warning(&warning),
     }
 }
 

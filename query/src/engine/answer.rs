@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use ctrace_schema::{columns, meta};
 use datafusion::dataframe::DataFrame;
@@ -10,6 +11,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
+use serde_json::json;
 
 use crate::engine::error::QueryError;
 use crate::engine::losses::Losses;
@@ -99,8 +101,16 @@ impl Answer<'_> {
         )
     }
 
-    /// Returns the metadata of a recording that consists of the answer: all pairs that are true of the whole recording
-    /// and of each extract. Empty if the answer is not a recording, because it lacks a column.
+    /// The rows that say who lives, which a recording that consists of the answer begins with.
+    ///
+    /// # Errors
+    /// A recording cannot be read.
+    pub(crate) async fn alive_rows(&self) -> Result<Vec<RecordBatch>, QueryError> {
+        self.engine.alive_rows(&self.frame).await
+    }
+
+    /// The metadata of a recording that consists of the answer: all pairs that are true of the whole recording and of each
+    /// extract, and what was missed in the whole, since a part of it may be missing in the extract. Empty if the answer is not a recording, because it lacks a column.
     pub(crate) fn recording_metadata(&self) -> Vec<(String, String)> {
         let schema = self.frame.schema();
         let has = |column: &columns::Column| schema.has_column_with_unqualified_name(column.name);
@@ -123,6 +133,8 @@ impl Answer<'_> {
             meta::KEY_ARCH,
             meta::KEY_FILTERS,
             meta::KEY_CLOCKS,
+            meta::KEY_RUN,
+            meta::KEY_DUMP,
         ];
         for key in keys {
             let mut values = recordings.files.iter().map(|f| f.meta.get(key));
@@ -133,6 +145,14 @@ impl Answer<'_> {
                 pairs.push((key.to_string(), first.clone()));
             }
         }
+        let missed = recordings.missed();
+        pairs.extend(missed.map(|missed| (meta::KEY_MISSED.to_string(), missed)));
+        let names = recordings
+            .files
+            .iter()
+            .map(|file| file.path.display().to_string());
+        let cut = json!({ "from": names.collect::<Vec<_>>(), "sql": self.sql });
+        pairs.push((meta::KEY_CUT.to_string(), cut.to_string()));
         pairs
     }
 }

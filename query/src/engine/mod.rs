@@ -1,22 +1,27 @@
 //! Answers SQL over recordings. An engine opens only the recordings that a statement names, writes no files, and prints
 //! nothing.
 
+mod alive;
 mod answer;
 mod collect;
 mod column_names;
 mod error;
 mod functions;
+mod limits;
 mod losses;
 mod materialized;
 mod one_heap;
+mod plans;
 mod rollups;
 mod session;
 mod sql_error;
+mod statement;
 mod tables;
 mod types;
 
 pub(crate) use error::QueryError;
-pub(crate) use functions::{FUNCTIONS, functions_help, histograms};
+pub(crate) use functions::{FUNCTIONS, exact_sum, functions_help, histograms};
+pub(crate) use limits::EngineLimits;
 pub(crate) use losses::Losses;
 pub(crate) use session::{Engine, RecordingNotice, session_with_functions};
 pub(crate) use sql_error::SqlError;

@@ -21,33 +21,40 @@ use tokio::sync::OnceCell;
 use crate::engine::column_names;
 use crate::engine::error::QueryError;
 use crate::engine::functions;
+use crate::engine::limits::EngineLimits;
 use crate::engine::one_heap::OneHeap;
+use crate::engine::plans::{self, DistinctSemiJoins};
 use crate::engine::rollups::UseRollups;
 use crate::engine::sql_error::SqlError;
-use crate::source::{Recordings, SourceError, TimeSpan};
+use crate::engine::statement;
+use crate::source::{News, Recordings, Repeated, SeenFiles, SourceError, TimeSpan, Unreadable};
 
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
 pub(crate) enum RecordingNotice {
     /// The recording that was chosen because none was named.
     DefaultRecording(PathBuf),
-    /// A warning about a recording that was not closed.
-    Unclosed(String),
+    /// A warning about a recording that was not closed, or cannot be read.
+    Warning(String),
 }
 
 /// Some recordings, and the DataFusion session that reads them.
 pub(crate) struct Engine {
     ctx: SessionContext,
-    cores: usize,
+    limits: EngineLimits,
     paths: Vec<PathBuf>,
-    /// Restricts the events to those with a `seq` greater than the first number, up to the second.
-    seq_range: Option<(i64, i64)>,
+    unreadable: Unreadable,
+    /// The files that were seen before, which come first.
+    seen: SeenFiles,
+    /// Restricts the events to new ones.
+    news: Option<News>,
     rollups: bool,
     recordings: OnceCell<Recordings>,
+    repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
     notify: fn(RecordingNotice),
-    /// Whether `notify` is still to be called for recordings that were not closed.
-    warn_unclosed: bool,
+    /// Whether `notify` is still to be called with warnings.
+    warn: bool,
 }
 
 /// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
@@ -66,36 +73,49 @@ pub(crate) fn session_with_functions() -> SessionStateBuilder {
 }
 
 impl Engine {
-    /// Creates an engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens
-    /// nothing yet. `notify` is called when recordings are opened, which happens while a statement is planned.
-    pub(crate) fn new(paths: Vec<PathBuf>, cores: usize, notify: fn(RecordingNotice)) -> Self {
+    /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
+    /// `notify` is called when recordings are opened, which happens while a statement is planned.
+    pub(crate) fn new(
+        paths: Vec<PathBuf>,
+        limits: EngineLimits,
+        notify: fn(RecordingNotice),
+    ) -> Self {
         let mut config = SessionConfig::new()
-            .with_target_partitions(cores)
+            .with_target_partitions(limits.cores)
             .with_batch_size(SESSION_BATCH_ROWS);
-        config.options_mut().sql_parser.collect_spans = true;
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
         // Together with filters that are pushed into scans, the dynamic filter of a sort with a limit drops rows that belong
         // to the answer (apache/datafusion#24352).
-        config
-            .options_mut()
-            .optimizer
-            .enable_topk_dynamic_filter_pushdown = false;
-        let state = session_with_functions()
+        options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+        // The dynamic filter of minima and maxima drops rows that the minimum of another expression needs
+        // (apache/datafusion#24816).
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        // The check compares whether columns may be null, which the optimizer finds out better than the planner.
+        options.execution.skip_physical_aggregate_schema_check = true;
+        let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
+            .with_runtime_env(limits.runtime())
+            .with_optimizer_rules(plans::optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(OneHeap))
             .build();
         let ctx = SessionContext::new_with_state(state);
+        ctx.add_optimizer_rule(Arc::new(DistinctSemiJoins));
         ctx.add_optimizer_rule(Arc::new(UseRollups));
         functions::register(&ctx);
         Engine {
             ctx,
-            cores,
+            limits,
             paths,
-            seq_range: None,
+            unreadable: Unreadable::PassOver,
+            seen: SeenFiles::default(),
+            news: None,
             rollups: true,
             recordings: OnceCell::new(),
+            repeated: OnceCell::new(),
             span: OnceCell::new(),
             notify,
-            warn_unclosed: true,
+            warn: true,
         }
     }
 
@@ -108,8 +128,9 @@ impl Engine {
             None => self.paths.clone(),
         };
         let reopened = Engine {
-            warn_unclosed: self.warn_unclosed && self.opened().is_none(),
-            ..Engine::new(paths, self.cores, self.notify)
+            unreadable: self.unreadable,
+            warn: self.warn && self.opened().is_none(),
+            ..Engine::new(paths, self.limits, self.notify)
         };
         match self.rollups {
             true => reopened,
@@ -117,26 +138,45 @@ impl Engine {
         }
     }
 
-    /// Returns the same engine without rollups: every answer is computed from the events.
+    /// Another engine with the same settings, for other recordings.
+    pub(crate) fn with_recordings(&self, paths: Vec<PathBuf>) -> Self {
+        Engine {
+            unreadable: self.unreadable,
+            ..Engine::new(paths, self.limits, self.notify)
+        }
+    }
+
+    /// The same engine, which refuses to answer if a file of a directory or a pattern cannot be read.
+    pub(crate) fn strict(mut self) -> Self {
+        self.unreadable = Unreadable::Refuse;
+        self
+    }
+
+    /// The same engine without rollups: every answer is computed from the events.
     pub(crate) fn without_rollups(mut self) -> Self {
         self.ctx.remove_optimizer_rule(UseRollups.name());
         self.rollups = false;
         self
     }
 
-    /// Returns the number of threads that a query may use.
-    pub(crate) fn cores(&self) -> usize {
-        self.cores
+    /// What a query may use of the machine.
+    pub(crate) fn limits(&self) -> EngineLimits {
+        self.limits
     }
 
-    /// Returns the same engine, restricted to the events with a `seq` greater than `after`, up to `last`.
-    pub(crate) fn with_seq_range(mut self, after: i64, last: i64) -> Self {
-        self.seq_range = Some((after, last));
-        self
+    /// The same engine, restricted to the events that are not in `seen`, to which they are added.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub(crate) async fn with_news(mut self, seen: &mut SeenFiles) -> Result<Self, SourceError> {
+        self.seen = seen.clone();
+        let news = seen.update(&self.recordings().await?.files);
+        self.news = Some(news);
+        Ok(self)
     }
 
-    pub(crate) fn seq_range(&self) -> Option<(i64, i64)> {
-        self.seq_range
+    pub(crate) fn news(&self) -> Option<&News> {
+        self.news.as_ref()
     }
 
     /// Returns the session, with the tables that statements have named so far.
@@ -166,22 +206,41 @@ impl Engine {
     pub(crate) async fn recordings(&self) -> Result<&Recordings, SourceError> {
         self.recordings
             .get_or_try_init(async || {
-                let opened = Recordings::open(&self.ctx, &self.paths).await?;
+                let mut opened = Recordings::open(&self.ctx, &self.paths, self.unreadable).await?;
+                self.seen.sort(&mut opened.files);
                 if opened.is_default {
                     (self.notify)(RecordingNotice::DefaultRecording(
                         opened.files[0].path.clone(),
                     ));
                 }
-                if self.warn_unclosed {
-                    let warnings = opened.unclosed_warnings();
-                    warnings.for_each(|text| (self.notify)(RecordingNotice::Unclosed(text)));
+                if self.warn {
+                    let warnings = opened.warnings.iter().cloned();
+                    let warnings = warnings.chain(opened.unclosed_warnings());
+                    warnings.for_each(|text| (self.notify)(RecordingNotice::Warning(text)));
                 }
                 Ok(opened)
             })
             .await
     }
 
-    /// Returns the first and the last instant of the recordings.
+    /// The events of the recordings that are left out, because several files have them; compares the files on first use.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`].
+    pub(crate) async fn repeated(&self) -> Result<&Repeated, SourceError> {
+        let files = &self.recordings().await?.files;
+        let find = async || {
+            let repeated = Repeated::find(files);
+            if self.warn {
+                let warnings = repeated.warnings.iter().cloned();
+                warnings.for_each(|text| (self.notify)(RecordingNotice::Warning(text)));
+            }
+            repeated
+        };
+        Ok(self.repeated.get_or_init(find).await)
+    }
+
+    /// The first and the last instant of the recordings.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -215,7 +274,7 @@ impl Engine {
     /// The statement is wrong, or would write, or a recording that it names cannot be read.
     pub(crate) async fn plan(&self, sql: &str) -> Result<DataFrame, QueryError> {
         let located = |e: DataFusionError| QueryError::Sql(self.explain(sql, &e));
-        let mut statement = parse(&self.ctx, sql).map_err(located)?;
+        let mut statement = statement::parse(&self.ctx, sql).map_err(located)?;
         if !is_query(&statement) {
             return Err(not_allowed(sql).into());
         }
@@ -236,17 +295,30 @@ impl Engine {
             if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
         self.register(sql, &statement, is_recursive).await?;
         column_names::set(&mut statement);
+        statement::correct(&mut statement);
         self.expand(sql, &mut statement).await?;
         let state = self.ctx.state();
-        let plan = state.statement_to_plan(statement).await.map_err(located)?;
+        let plan = match state.statement_to_plan(statement.clone()).await {
+            Err(error) if statement::is_same_name(&error) => {
+                statement::name_casts(&mut statement);
+                state.statement_to_plan(statement).await
+            }
+            planned => planned,
+        };
+        let plan = plan.map_err(located)?;
         check_read_only(sql, &plan)?;
+        let span = match plans::needs_span(&plan) {
+            true => Some(Box::pin(self.span()).await?),
+            false => None,
+        };
+        let plan = plans::correct(plan, span).map_err(located)?;
         Ok(DataFrame::new(state, plan))
     }
 
     /// Expands the functions that depend on the recordings.
     async fn expand(&self, sql: &str, statement: &mut Statement) -> Result<(), QueryError> {
         let expanded = functions::expanded_functions(statement);
-        if !expanded.strace && !expanded.ago {
+        if !expanded.strace && !expanded.ago && !expanded.remainder {
             return Ok(());
         }
         let end = match expanded.ago {
@@ -271,12 +343,16 @@ impl Engine {
             .chain(state.aggregate_functions().keys())
             .chain(state.window_functions().keys());
         let mut names: Vec<String> = names.cloned().collect();
+        names.push("mod".into());
         names.sort_unstable();
         names
     }
 
     /// Turns an error of DataFusion about a statement into one with a position in the statement.
     pub(crate) fn explain(&self, sql: &str, error: &DataFusionError) -> SqlError {
+        if let DataFusionError::ResourcesExhausted(text) = error.find_root() {
+            return self.limits.exhausted(text);
+        }
         let names = self.functions();
         SqlError::from_datafusion(sql, error, &names)
     }
@@ -286,13 +362,7 @@ fn shows_all(options: &ShowStatementOptions) -> bool {
     options.show_in.is_none() && options.filter_position.is_none()
 }
 
-fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
-    let state = ctx.state();
-    let dialect = state.config_options().sql_parser.dialect;
-    state.sql_to_statement(sql, &dialect)
-}
-
-/// Returns whether a statement is a query. The query itself may still write: see [`check_read_only`].
+/// Whether a statement is a query. The query itself may still write: see [`check_read_only`].
 fn is_query(statement: &Statement) -> bool {
     match statement {
         Statement::Statement(inner) => matches!(

@@ -13,8 +13,7 @@ use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{LogicalPlanBuilder, lit};
-use datafusion::prelude::col;
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::sql::parser::Statement;
 
 use crate::engine::error::QueryError;
@@ -91,12 +90,14 @@ impl Engine {
         materialize: bool,
     ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         if name == EVENTS {
-            let table = source::events_table(&self.recordings().await?.files)?;
-            let Some((after, last)) = self.seq_range() else {
-                return Ok(Some(table));
+            let files = &self.recordings().await?.files;
+            let repeated = self.repeated().await?;
+            let Some(news) = self.news() else {
+                return Ok(Some(source::events_table(files, repeated)?));
             };
+            let table = source::new_events_table(files, repeated, news)?;
             let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(table), None)?
-                .filter(col("seq").gt(lit(after)).and(col("seq").lt_eq(lit(last))))?
+                .filter(news.condition())?
                 .build()?;
             return Ok(Some(Arc::new(ViewTable::new(plan, None))));
         }

@@ -18,6 +18,7 @@ pub(crate) fn name(ty: &DataType) -> String {
         DataType::UInt64 => "bigint unsigned".into(),
         DataType::UInt32 => "integer unsigned".into(),
         DataType::Boolean => "boolean".into(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
         other => other.to_string().to_lowercase(),
     }
 }

@@ -7,6 +7,10 @@ use arrow::util::display::FormatOptions;
 /// An answer that is being written in some format.
 pub(crate) trait BatchWriter {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError>;
+    /// Ends a row group, in formats that have row groups.
+    fn end_group(&mut self) -> Result<(), ArrowError> {
+        Ok(())
+    }
     fn finish(self: Box<Self>) -> Result<(), ArrowError>;
 }
 

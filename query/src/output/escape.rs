@@ -8,14 +8,17 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, St
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::util::display::ArrayFormatter;
 use ctrace_schema::text::{is_control, printable};
 
 use crate::output::answer_writer::AnswerWriter;
+use crate::output::batch_writer::CELL_OPTIONS;
 
-/// Returns the schema with printable column names, and the text type that [`batch`] produces.
+/// Returns the schema with printable column names, and the text type that [`batch`] produces. Lists and other nested values,
+/// for which CSV has no form, become text as in tables: `[1, 2]`.
 pub(crate) fn schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
-        let ty = match is_text(field.data_type()) {
+        let ty = match is_text(field.data_type()) || field.data_type().is_nested() {
             true => DataType::Utf8View,
             false => field.data_type().clone(),
         };
@@ -39,6 +42,15 @@ fn is_text(ty: &DataType) -> bool {
 }
 
 fn column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if column.data_type().is_nested() {
+        let formatter = ArrayFormatter::try_new(column, &CELL_OPTIONS)?;
+        let text = |row| {
+            let text = formatter.value(row).to_string();
+            column.is_valid(row).then(|| printable(&text).into_owned())
+        };
+        let texts: StringViewArray = (0..column.len()).map(text).collect();
+        return Ok(Arc::new(texts));
+    }
     if !is_text(column.data_type()) {
         return Ok(column.clone());
     }

@@ -65,7 +65,15 @@ impl AnswerFormat {
         all.find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// Returns whether the format is unreadable on a terminal.
+    /// Whether readers of the format find columns by their names.
+    pub(crate) fn needs_unique_names(self) -> bool {
+        matches!(
+            self,
+            AnswerFormat::Json | AnswerFormat::Ndjson | AnswerFormat::Arrow | AnswerFormat::Parquet
+        )
+    }
+
+    /// Whether the format is unreadable on a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, AnswerFormat::Arrow | AnswerFormat::Parquet)
     }

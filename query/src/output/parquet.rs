@@ -50,6 +50,9 @@ impl BatchWriter for ArrowWriter<AnswerWriter> {
     fn batch(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         Ok(self.write(batch)?)
     }
+    fn end_group(&mut self) -> Result<(), ArrowError> {
+        Ok(self.flush()?)
+    }
     fn finish(self: Box<Self>) -> Result<(), ArrowError> {
         Ok(self.into_inner()?.finish()?)
     }

@@ -1,5 +1,6 @@
 //! Writes a stream of rows in one of the formats.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -7,6 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
+use ctrace_schema::meta;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
@@ -42,6 +44,15 @@ pub(crate) async fn write(
         AnswerFormat::Arrow | AnswerFormat::Parquet => without_views(&rows.schema()),
         _ => rows.schema(),
     };
+    if format.needs_unique_names()
+        && let Some(name) = repeated_name(&schema)
+    {
+        let format = format.name();
+        return Err(OutputError::SameName { name, format });
+    }
+    // The rows about what lives come first, in a row group of their own.
+    let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
+    let alive = alive.and_then(|(_, rows)| rows.parse().ok());
     let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
     let mut count = 0;
     loop {
@@ -55,12 +66,23 @@ pub(crate) async fn write(
         let batch = recast(batch, &schema).map_err(failed)?;
         count += batch.num_rows();
         batches.batch(&batch).map_err(failed)?;
+        if alive == Some(count) {
+            batches.end_group().map_err(failed)?;
+        }
     }
     batches.finish().map_err(failed)?;
     Ok(count)
 }
 
-/// Returns the schema with plain strings and binaries, which other programs support better than views.
+/// A name that several columns have.
+fn repeated_name(schema: &SchemaRef) -> Option<String> {
+    let mut names = HashSet::new();
+    let mut fields = schema.fields().iter();
+    let repeated = fields.find(|field| !names.insert(field.name()))?;
+    Some(repeated.name().clone())
+}
+
+/// The schema with plain strings and binaries, which other programs support better than views.
 fn without_views(schema: &SchemaRef) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),

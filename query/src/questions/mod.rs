@@ -1,14 +1,11 @@
 //! Ready questions: SQL templates with conditions for containers and a time window.
 
-mod window;
-
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 
 use crate::cli::Scope;
-use crate::source::TimeSpan;
-pub(crate) use window::{GivenTime, WindowEnd, resolve};
+use crate::source::{GivenTime, TimeSpan, WindowEnd, clamped_ns, parse_time, resolve_time};
 
 /// A ready question.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ impl ParsedScope {
     /// # Errors
     /// A time cannot be parsed.
     pub(crate) fn parse(scope: &Scope) -> Result<Self, String> {
-        let time = |text: &Option<String>| text.as_deref().map(window::parse).transpose();
+        let time = |text: &Option<String>| text.as_deref().map(parse_time).transpose();
         Ok(ParsedScope {
             containers: scope.containers.clone(),
             since: time(&scope.since).map_err(|e| format!("--since: {e}"))?,
@@ -112,8 +109,8 @@ impl ParsedScope {
         let (Some(since), Some(until)) = (self.since, self.until) else {
             return Ok(());
         };
-        let since = resolve(since, WindowEnd::Since, span);
-        let until = resolve(until, WindowEnd::Until, span);
+        let since = resolve_time(since, WindowEnd::Since, span);
+        let until = resolve_time(until, WindowEnd::Until, span);
         match until < since {
             true => Err(format!(
                 "--until ({}) is before --since ({}): swap them",
@@ -126,7 +123,8 @@ impl ParsedScope {
 
     /// Returns the warning for a time window without any part of the recording.
     pub(crate) fn outside_warning(&self, span: TimeSpan) -> Option<String> {
-        let resolved = |time: Option<GivenTime>, end| time.map(|time| resolve(time, end, span));
+        let resolved =
+            |time: Option<GivenTime>, end| time.map(|time| resolve_time(time, end, span));
         let before = resolved(self.until, WindowEnd::Until).is_some_and(|until| until < span.start);
         let after = resolved(self.since, WindowEnd::Since).is_some_and(|since| since > span.end);
         (before || after).then(|| {
@@ -251,14 +249,14 @@ pub(crate) fn sql(
 fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some(since) = scope.since {
-        let since = timestamp(resolve(since, WindowEnd::Since, span));
+        let since = timestamp(resolve_time(since, WindowEnd::Since, span));
         conditions.push(match placeholder.open {
             Some(open) => format!("({open} or {} >= {since})", placeholder.last),
             None => format!("{} >= {since}", placeholder.last),
         });
     }
     if let Some(until) = scope.until {
-        let until = timestamp(resolve(until, WindowEnd::Until, span));
+        let until = timestamp(resolve_time(until, WindowEnd::Until, span));
         conditions.push(format!("{} <= {until}", placeholder.first));
     }
     let mut any = Vec::new();
@@ -275,7 +273,9 @@ fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) ->
     conditions
 }
 
+/// The literal of a time. Times that 64 bits cannot express become the first or the last one.
 fn timestamp(time: DateTime<Utc>) -> String {
+    let time = DateTime::from_timestamp_nanos(clamped_ns(time));
     format!("timestamp '{}'", time.format("%Y-%m-%d %H:%M:%S%.9f"))
 }
 

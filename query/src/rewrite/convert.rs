@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ctrace_format::names::FileFormat;
 use ctrace_format::sqlite::Writer;
 use ctrace_schema::columns::FILE_ORDER;
-use ctrace_schema::{BATCH_ROWS, columns, human};
+use ctrace_schema::{BATCH_ROWS, columns, human, meta};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -24,7 +24,7 @@ use crate::output::{AnswerWriter, PartialFile, parquet_writer};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
 use crate::rewrite::target::check_absent;
-use crate::source::{RECORDING, events_table, open_recording};
+use crate::source::{RECORDING, Repeated, events_table, open_recording};
 
 /// Rows of an SQLite transaction.
 const TRANSACTION_ROWS: usize = 32_768;
@@ -41,25 +41,42 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
         .build();
     let context = SessionContext::new_with_state(session);
     let source = open_recording(&context, from).await?;
-    // The Arrow schema describes the encoding of the source file.
-    let is_copied = |(key, _): &(&String, &String)| *key != "ARROW:schema";
+    let has_row_groups = to.extension() == Some("parquet".as_ref());
+    let is_copied = |(key, _): &(&String, &String)| match key.as_str() {
+        // The Arrow schema describes the encoding of the source file.
+        "ARROW:schema" => false,
+        // The rows of SQLite have no place in the file.
+        meta::KEY_ALIVE => has_row_groups,
+        _ => true,
+    };
     let meta = source.meta.iter().filter(is_copied);
     let meta = meta
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut target = ConversionTarget::create(to, meta)?;
-    let events = events_table(&[source]).map_err(QueryError::from)?;
-    let table = context
-        .read_table(events.clone())
-        .map_err(QueryError::from)?;
-    let mut rows = table.execute_stream().await.map_err(QueryError::from)?;
-    if let Some(unknown) = unknown_column(&rows.schema()) {
-        bail!(
-            "{} has a column `{unknown}` that this program does not know: convert it with a newer version",
-            from.display()
-        );
+    // The rows about who lived when the file began stay in row groups of their own, and in no rollup.
+    let mut parts = vec![Repeated::part(&source, false)];
+    if source.has_alive_rows() {
+        parts.insert(0, Repeated::part(&source, true));
     }
-    let count = copy_rows(&mut rows, &mut target, to).await?;
+    let files = [source];
+    let mut count = 0;
+    let mut events = None;
+    for part in &parts {
+        let part = events_table(&files, part).map_err(QueryError::from)?;
+        let table = context.read_table(part.clone());
+        let table = table.map_err(QueryError::from)?;
+        let mut rows = table.execute_stream().await.map_err(QueryError::from)?;
+        if let Some(unknown) = unknown_column(&rows.schema()) {
+            bail!(
+                "{} has a column `{unknown}` that this program does not know: convert it with a newer version",
+                from.display()
+            );
+        }
+        count += copy_rows(&mut rows, &mut target, to).await?;
+        events = Some(part);
+    }
+    let events = events.context("the recording has no part")?;
     target
         .finish(&events)
         .await

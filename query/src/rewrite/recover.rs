@@ -9,25 +9,27 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed};
 use ctrace_schema::columns::FILE_ORDER;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
+use datafusion::functions_aggregate::expr_fn::{max, min};
+use datafusion::prelude::col;
 use parquet::arrow::{ArrowWriter, parquet_to_arrow_schema};
 use parquet::file::metadata::KeyValue;
 
 use crate::cli::Recovery;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineLimits};
 use crate::messages;
 use crate::output::{PartialFile, recording_options};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
 use crate::rewrite::target::check_absent;
-use crate::source::{FileKind, events_table, file_kind, read_unclosed, with_schema};
+use crate::source::{FileKind, Repeated, events_table, file_kind, read_unclosed, with_schema};
 
 /// Recovers a recording.
 ///
@@ -51,9 +53,12 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     let unclosed = read_unclosed(from)?;
     // The recording is named, and known to be unclosed: no notice is needed.
-    let engine = Engine::new(vec![from.to_path_buf()], 1, |_| {});
-    let pairs = key_value_pairs(&engine, &unclosed).await?;
-    let events = events_table(&engine.recordings().await?.files)?;
+    let engine = Engine::new(vec![from.to_path_buf()], EngineLimits::new(1, None), |_| {});
+    let files = &engine.recordings().await?.files;
+    // The rows about what lives when the file begins are in no rollup.
+    let own = files.first().map(|file| Repeated::part(file, false));
+    let events = events_table(files, &own.unwrap_or_default())?;
+    let pairs = key_value_pairs(&engine, &unclosed, &events).await?;
     let failed = || format!("cannot write {name}");
     let (rows, to) = match &recovery.output {
         None => {
@@ -80,27 +85,32 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     Ok(())
 }
 
-/// Returns the metadata of the completed recording: the pairs from its start, and those that are computed from the
-/// rows.
-async fn key_value_pairs(engine: &Engine, unclosed: &Unclosed) -> Result<Vec<KeyValue>> {
-    let events =
-        "select count(*), cast(min(time) as bigint), cast(max(time) as bigint) from events";
+/// The metadata of the completed recording: the pairs from its start, and those that are computed from the rows.
+///
+/// The span is that of `own`, the rows that are not older than the file.
+async fn key_value_pairs(
+    engine: &Engine,
+    unclosed: &Unclosed,
+    own: &Arc<dyn TableProvider>,
+) -> Result<Vec<KeyValue>> {
     let mut pairs = vec![];
-    for batch in engine.plan(events).await?.collect().await? {
-        for (i, key) in [meta::KEY_EVENTS, meta::KEY_START, meta::KEY_END]
-            .iter()
-            .enumerate()
-        {
-            let values = batch.column(i).as_primitive::<Int64Type>();
-            pairs.extend(
-                values
-                    .iter()
-                    .flatten()
-                    .map(|value| (*key, value.to_string())),
-            );
+    let count = engine.plan("select count(*) from events").await?;
+    let span = engine.session().read_table(own.clone())?;
+    let span = span.aggregate(vec![], vec![min(col("time")), max(col("time"))])?;
+    let counted = [
+        (count, &[meta::KEY_EVENTS][..]),
+        (span, &[meta::KEY_START, meta::KEY_END][..]),
+    ];
+    for (frame, keys) in counted {
+        for batch in frame.collect().await? {
+            for (values, key) in batch.columns().iter().zip(keys) {
+                let values = cast(values, &DataType::Int64)?;
+                let values = values.as_primitive::<Int64Type>().iter().flatten();
+                pairs.extend(values.map(|value| (*key, value.to_string())));
+            }
         }
     }
-    let lost = "select class, sum(lost) from events where kind = 'gap' and lost > 0 group by class";
+    let lost = "select class, cast(sum(lost) as bigint) from events where kind = 'gap' and lost > 0 group by class";
     let mut by_class: BTreeMap<String, i64> = BTreeMap::new();
     for batch in engine.plan(lost).await?.collect().await? {
         let classes = batch.column(0).as_string_view();
@@ -169,7 +179,7 @@ async fn complete(
 fn row_group(rows: &[RecordBatch], schema: SchemaRef, end: u64) -> Result<(Vec<Group>, Vec<u8>)> {
     let rows: Result<Vec<_>, _> = rows
         .iter()
-        .map(|rows| with_schema(rows, "", &schema))
+        .map(|rows| with_schema(rows, "", None, &schema))
         .collect();
     let rows = sorted(&concat_batches(&schema, &rows?)?, FILE_ORDER)?;
     let mut file = vec![];

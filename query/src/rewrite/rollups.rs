@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use arrow::ipc::writer::StreamWriter;
 use ctrace_format::rollups::{Place, footer_entry};
@@ -19,12 +19,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions::datetime::date_bin;
 use datafusion::functions::regex::regexp_replace;
-use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, lit, when};
 use datafusion::prelude::{SessionContext, col};
 use parquet::file::metadata::KeyValue;
 
-use crate::engine::{histograms, session_with_functions};
+use crate::engine::{exact_sum, histograms, session_with_functions};
 
 /// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows. The
 /// recorder's limit is half of it, because a recorder has all rollups in memory at once; here they are computed one by
@@ -94,7 +94,7 @@ async fn smallest(
     Ok(None)
 }
 
-/// Computes the rows of a rollup; `None`: they need too much memory.
+/// The rows of a rollup; `None`: they need too much memory, or a sum is beyond 64 bits.
 async fn rows(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,
@@ -136,13 +136,22 @@ async fn rows(
     };
     let text = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
     let schema = Arc::new(rollup.schema(&text));
-    let batches = batches.iter().map(|batch| {
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let mut narrow = vec![];
+    for batch in &batches {
         let columns = schema.fields().iter().zip(batch.columns());
-        let columns = columns.map(|(field, column)| cast(column, field.data_type()));
-        RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
-    });
-    let batches = batches.collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(concat_batches(&schema, &batches)?))
+        let columns =
+            columns.map(|(field, column)| cast_with_options(column, field.data_type(), &strict));
+        // The columns of rollups have 64 bits. A rollup with a greater sum is left out.
+        let Ok(columns) = columns.collect::<Result<_, _>>() else {
+            return Ok(None);
+        };
+        narrow.push(RecordBatch::try_new(schema.clone(), columns)?);
+    }
+    Ok(Some(concat_batches(&schema, &narrow)?))
 }
 
 /// Returns a key column, as an expression over events.
@@ -170,7 +179,7 @@ fn statistic(column: &str, stat: Stat) -> Expr {
     let column = col(column);
     match stat {
         Stat::Count => count(column),
-        Stat::Sum => sum(column),
+        Stat::Sum => exact_sum().call(vec![column]),
         Stat::Min => min(column),
         Stat::Max => max(column),
         Stat::Histogram => histograms().call(vec![column]),

@@ -26,7 +26,7 @@ use tokio::signal::ctrl_c;
 use tokio::sync::Notify;
 
 use crate::cli::{self, AnswerOptions, CliCommand, CliTask, LineError, Query};
-use crate::commands::{answer_query, given_sql, new_engine, print_help, print_notice, run_command};
+use crate::commands::{answer_query, given_sql, new_engine, print_help, run_command};
 use crate::engine::Engine;
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat};
@@ -284,7 +284,7 @@ impl<'a> Shell<'a> {
         match options.recordings.is_empty() {
             true if options.no_rollups => Some(self.engine.reopened().without_rollups()),
             true => None,
-            false => Some(new_engine(options, self.engine.cores())),
+            false => Some(new_engine(options, self.engine.limits().cores)),
         }
     }
 
@@ -344,7 +344,7 @@ impl<'a> Shell<'a> {
     fn open(&mut self, paths: Vec<PathBuf>) -> anyhow::Result<()> {
         let engine = match paths.is_empty() {
             true => self.engine.reopened(),
-            false => Engine::new(paths, self.engine.cores(), print_notice),
+            false => self.engine.with_recordings(paths),
         };
         self.runtime.block_on(engine.recordings())?;
         self.engine = engine;

@@ -50,7 +50,15 @@ impl SourceError {
         matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Returns whether the file is readable, but not a recording.
+    /// Whether the file is a readable Parquet or SQLite file, but not a recording.
+    pub(crate) fn is_other_content(&self) -> bool {
+        matches!(
+            self,
+            SourceError::NotRecording { .. } | SourceError::NotRecordingSqlite { .. }
+        )
+    }
+
+    /// Whether the file is readable, but not a recording.
     pub(crate) fn is_other_file(&self) -> bool {
         matches!(
             self,

@@ -9,8 +9,9 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use ctrace_schema::columns::{COLUMNS, Column, Type};
 use ctrace_schema::meta;
 
+use crate::source::boot::FileBoot;
 use crate::source::error::SourceError;
-use crate::source::parquet::ParquetFile;
+use crate::source::parquet::{ParquetFile, covering};
 use crate::source::sqlite::Database;
 
 /// An open file: a recording, or any Parquet file.
@@ -33,11 +34,6 @@ pub(crate) enum FileContent {
     Sqlite(Arc<Database>),
 }
 
-/// Returns the span that covers two spans.
-pub(crate) fn covering(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
-    (one.0.min(other.0), one.1.max(other.1))
-}
-
 impl OpenFile {
     /// Returns the first and the last instant of the metadata and of the events, ns since 1970 UTC; `None`: not known
     /// without reading the events.
@@ -45,11 +41,37 @@ impl OpenFile {
         let number = |key| self.meta.get(key).and_then(|text| text.parse().ok());
         let metadata = number(meta::KEY_START).zip(number(meta::KEY_END));
         let events = match &self.content {
-            FileContent::Parquet(file) => file.span().ok()?,
+            FileContent::Parquet(file) => file.own_span().ok()?,
             FileContent::Sqlite(database) => database.span,
             FileContent::Unclosed(..) => return None,
         };
         metadata.into_iter().chain(events).reduce(covering)
+    }
+
+    /// The boot of the events.
+    pub(crate) fn boot(&self) -> &FileBoot {
+        match &self.content {
+            FileContent::Parquet(file) | FileContent::Unclosed(file, _) => &file.boot,
+            FileContent::Sqlite(database) => &database.boot,
+        }
+    }
+
+    /// Number of row groups; 0 in SQLite.
+    pub(crate) fn row_groups(&self) -> usize {
+        match &self.content {
+            FileContent::Parquet(file) | FileContent::Unclosed(file, _) => {
+                file.footer.metadata().num_row_groups()
+            }
+            FileContent::Sqlite(_) => 0,
+        }
+    }
+
+    /// Whether the file begins with rows about who lived then.
+    pub(crate) fn has_alive_rows(&self) -> bool {
+        match &self.content {
+            FileContent::Parquet(file) | FileContent::Unclosed(file, _) => file.alive_groups > 0,
+            FileContent::Sqlite(_) => false,
+        }
     }
 
     /// Returns the file if it has the columns of a recording, in a version that this build reads.

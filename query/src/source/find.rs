@@ -1,4 +1,4 @@
-//! Finds recordings: those that were named, and else the newest one in the working directory.
+//! Finds and opens recordings: those that were named, and else the newest one in the working directory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,46 +7,119 @@ use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 
 use crate::source::error::SourceError;
+use crate::source::expand::{EXTENSIONS, FoundFile, Origin, Search};
 use crate::source::file::OpenFile;
 use crate::source::missing::missing_file;
 use crate::source::open::open_recording;
 
-/// The extensions of recordings.
-const EXTENSIONS: [&str; 2] = ["parquet", "sqlite"];
-/// The extension of unfinished segments.
-const OPEN_EXTENSION: &str = "parquet.open";
-
 /// Number of files that are opened concurrently.
 const CONCURRENCY: usize = 16;
+/// Number of files that cannot be read and are named, each in a warning.
+const MAX_WARNINGS: usize = 10;
 
-/// Opens the recordings that `named` stands for: a file, the files in a directory and below, or the files that match a
-/// pattern.
+/// The treatment of files that cannot be read, and that were not named themselves but are in a directory or match a pattern.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Warns, and answers from the other files.
+    #[default]
+    PassOver,
+    /// Refuses to answer (`--strict`).
+    Refuse,
+}
+
+/// The recordings that some names stand for.
+#[derive(Debug, Default)]
+pub(crate) struct NamedRecordings {
+    pub(crate) files: Vec<OpenFile>,
+    /// Sentences about files and directories that are passed over.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Opens the recordings that each of `named` stands for: a file, the files in a directory and below, or the files that match
+/// a pattern. A file that has several names is opened once.
 ///
 /// # Errors
-/// A file is not a recording that this build reads, or no recording was found.
+/// A file that was named is not a recording that this build reads, or a name stands for no recording that can be read. With
+/// [`Unreadable::Refuse`]: any file in a directory cannot be read.
 pub(crate) async fn open_named(
     ctx: &SessionContext,
-    named: &Path,
-) -> Result<Vec<OpenFile>, SourceError> {
-    let in_directory = named.is_dir();
-    let mut opened = futures::stream::iter(matching_paths(named)?.into_iter().map(|path| {
-        let ctx = ctx.clone();
-        async move { open_or_renamed(&ctx, &path).await }.boxed()
-    }))
-    .buffered(CONCURRENCY);
-    let mut files = Vec::new();
-    while let Some(file) = opened.next().await {
-        match file {
-            // A directory may contain other files beside recordings.
-            Err(e) if in_directory && (e.is_other_file() || e.is_not_found()) => {}
-            Err(e) if e.is_not_found() => return Err(SourceError::Missing(missing_file(named))),
-            other => files.push(other?),
+    named: &[PathBuf],
+    unreadable: Unreadable,
+) -> Result<NamedRecordings, SourceError> {
+    let mut search = Search::default();
+    let mut all = NamedRecordings::default();
+    let mut passed_over = vec![];
+    for named in named {
+        let found = search.find(named)?;
+        let mut failures = found.failures;
+        let before = all.files.len();
+        let mut opened = futures::stream::iter(found.files.into_iter().map(|file| {
+            let ctx = ctx.clone();
+            async move { (open_or_renamed(&ctx, &file.path).await, file) }.boxed()
+        }))
+        .buffered(CONCURRENCY);
+        while let Some((opened, file)) = opened.next().await {
+            match opened {
+                Ok(opened) => all.files.push(opened),
+                Err(error) => failures.extend(failure(error, &file)?),
+            }
+        }
+        if all.files.len() > before || found.has_known {
+            passed_over.append(&mut failures);
+        }
+        match (unreadable, failures.into_iter().next()) {
+            (_, Some(failure)) => return Err(failure),
+            (Unreadable::Refuse, None) if !passed_over.is_empty() => {
+                return Err(passed_over.swap_remove(0));
+            }
+            _ if all.files.len() == before && !found.has_known => {
+                return Err(SourceError::NoneIn(named.display().to_string()));
+            }
+            _ => {}
         }
     }
-    match files.is_empty() {
-        true => Err(SourceError::NoneIn(named.display().to_string())),
-        false => Ok(files),
+    all.warnings = warnings(&passed_over);
+    Ok(all)
+}
+
+/// Returns the error of a file that should be a recording; `None`: the file is none, or is gone.
+///
+/// # Errors
+/// The file was named, or a pattern matches a file that is none.
+fn failure(error: SourceError, file: &FoundFile) -> Result<Option<SourceError>, SourceError> {
+    match file.origin {
+        Origin::Name if error.is_not_found() => Err(SourceError::Missing(missing_file(&file.path))),
+        Origin::Name => Err(error),
+        _ if error.is_not_found() => Ok(None),
+        Origin::Pattern if error.is_other_file() => Err(error),
+        // Directories contain other Parquet and SQLite files beside recordings.
+        Origin::Directory if error.is_other_content() => Ok(None),
+        Origin::Pattern | Origin::Directory => Ok(Some(error)),
     }
+}
+
+/// One warning for each file, up to [`MAX_WARNINGS`], and one for the rest.
+fn warnings(passed_over: &[SourceError]) -> Vec<String> {
+    let sentence = |error: &SourceError| {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+        format!(
+            "{error}{}. The answer is without it; --strict makes this an error",
+            cause.unwrap_or_default()
+        )
+    };
+    let mut warnings: Vec<String> = passed_over
+        .iter()
+        .take(MAX_WARNINGS)
+        .map(sentence)
+        .collect();
+    match passed_over.len().saturating_sub(MAX_WARNINGS) {
+        0 => {}
+        1 => warnings.push("one more file cannot be read, and is passed over too".into()),
+        more => warnings.push(format!(
+            "{more} more files cannot be read, and are passed over too"
+        )),
+    }
+    warnings
 }
 
 /// Opens a recording, also if the recorder finishes and renames it meanwhile.
@@ -57,46 +130,12 @@ async fn open_or_renamed(ctx: &SessionContext, path: &Path) -> Result<OpenFile, 
     };
     match path.metadata() {
         Ok(_) => Err(failed),
-        Err(_) if names::is_open(path) => open_recording(ctx, &path.with_extension("")).await,
+        Err(_) if names::is_open(path) => open_recording(ctx, &names::finished(path)).await,
         // The file is gone, and the first error may be a consequence of that.
         Err(source) => Err(SourceError::Io {
             path: path.display().to_string(),
             source,
         }),
-    }
-}
-
-fn matching_paths(named: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let name = named.display().to_string();
-    let patterns = if named.is_dir() {
-        let inside = |extension| format!("{}/**/*.{extension}", glob::Pattern::escape(&name));
-        EXTENSIONS
-            .into_iter()
-            .chain([OPEN_EXTENSION])
-            .map(inside)
-            .collect()
-    } else if !named.exists() && name.contains(['*', '?', '[']) {
-        vec![name]
-    } else {
-        return Ok(vec![named.to_path_buf()]);
-    };
-    let no_match = |why| SourceError::NoMatch {
-        pattern: named.display().to_string(),
-        why,
-    };
-    let mut paths = Vec::new();
-    for pattern in patterns {
-        for path in glob::glob(&pattern).map_err(|e| no_match(format!(" ({e})")))? {
-            paths.push(path.map_err(|e| SourceError::Io {
-                path: e.path().display().to_string(),
-                source: e.into(),
-            })?);
-        }
-    }
-    paths.sort_unstable();
-    match paths.is_empty() && !named.is_dir() {
-        true => Err(no_match(String::new())),
-        false => Ok(paths),
     }
 }
 
@@ -117,7 +156,8 @@ pub(crate) async fn open_newest(ctx: &SessionContext) -> Result<OpenFile, Source
             continue;
         };
         let extension = path.extension().and_then(|e| e.to_str());
-        if extension.is_some_and(|e| EXTENSIONS.contains(&e)) && file.is_file() {
+        let is_named = extension.is_some_and(|e| EXTENSIONS.contains(&e));
+        if is_named && !names::is_hidden(&path) && file.is_file() {
             candidates.push((file.modified().map_err(io)?, path));
         }
     }

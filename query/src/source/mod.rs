@@ -1,14 +1,20 @@
 //! Finds and opens recordings of every format, and makes tables of their events.
 
+mod boot;
 mod error;
+mod expand;
 mod file;
 mod find;
+mod given_time;
 mod magic;
 mod missing;
 mod names;
+mod news;
 mod open;
 mod parquet;
 mod recordings;
+mod repeated;
+mod row_set;
 mod span;
 mod sqlite;
 mod table;
@@ -17,14 +23,20 @@ mod unclosed;
 mod union;
 
 pub(crate) use error::SourceError;
+pub(crate) use find::Unreadable;
+pub(crate) use given_time::{
+    GivenTime, WindowEnd, clamped_ns, parse_duration, parse_time, resolve_time,
+};
 pub(crate) use magic::{FileKind, file_kind};
 pub(crate) use missing::missing_file;
-pub(crate) use names::{EVENTS, META, RECORDING, recording_field};
+pub(crate) use names::{BOOT_ID, EVENTS, META, RECORDING, recording_field};
+pub(crate) use news::{News, SeenFiles};
 pub(crate) use open::{open, open_recording};
-pub(crate) use parquet::{ParquetFile, ParquetTable, RollupRows};
+pub(crate) use parquet::{FileRows, ParquetFile, ParquetTable, RollupRows};
 pub(crate) use recordings::Recordings;
+pub(crate) use repeated::Repeated;
 pub(crate) use span::TimeSpan;
-pub(crate) use table::{events_table, file_table};
+pub(crate) use table::{events_table, file_table, new_events_table};
 pub(crate) use time_bounds::{Coverage, TimeComparison};
 pub(crate) use unclosed::{read_unclosed, with_schema};
 pub(crate) use union::UnionTable;

@@ -9,7 +9,10 @@ pub(crate) const META: &str = "meta";
 /// The column with the name of the file that a row is from.
 pub(crate) const RECORDING: &str = "recording";
 
-/// Returns the column [`RECORDING`].
+/// The column with the boot of a row, which has one value in most files.
+pub(crate) const BOOT_ID: &str = "boot_id";
+
+/// The column [`RECORDING`].
 pub(crate) fn recording_field() -> Field {
     Field::new(RECORDING, DataType::Utf8View, false)
 }

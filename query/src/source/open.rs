@@ -106,7 +106,9 @@ async fn open_parquet(
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
         .map_err(|e| damaged(e.to_string()))?;
     let meta = key_value_pairs(file);
-    let file = Arc::new(ParquetFile::new(name, url, object, absolute, metadata));
+    let file = Arc::new(ParquetFile::new(
+        name, url, object, absolute, metadata, &meta,
+    ));
     Ok(OpenFile {
         path: path.to_path_buf(),
         meta,

@@ -8,8 +8,9 @@ use ctrace_schema::meta;
 use datafusion::prelude::SessionContext;
 
 use crate::source::error::SourceError;
-use crate::source::file::{FileContent, OpenFile, covering};
-use crate::source::find::{open_named, open_newest};
+use crate::source::file::{FileContent, OpenFile};
+use crate::source::find::{NamedRecordings, Unreadable, open_named, open_newest};
+use crate::source::parquet::covering;
 
 /// The open recordings, whose events form the table `events`.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Recordings {
     pub(crate) files: Vec<OpenFile>,
     /// Whether the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,
+    /// Sentences about files that are passed over, because they cannot be read.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Recordings {
@@ -25,22 +28,28 @@ impl Recordings {
     /// directory.
     ///
     /// # Errors
-    /// A file is not a recording that this build reads, or no recording was found.
-    pub(crate) async fn open(ctx: &SessionContext, paths: &[PathBuf]) -> Result<Self, SourceError> {
+    /// A file that was named is not a recording that this build reads, or no recording was found. With
+    /// [`Unreadable::Refuse`]: a file in a directory cannot be read.
+    pub(crate) async fn open(
+        ctx: &SessionContext,
+        paths: &[PathBuf],
+        unreadable: Unreadable,
+    ) -> Result<Self, SourceError> {
         let named = match std::env::var_os("CTRACE_RECORDING") {
             Some(path) if paths.is_empty() && !path.is_empty() => vec![PathBuf::from(path)],
             _ => paths.to_vec(),
         };
-        let mut files = Vec::new();
-        for path in &named {
-            files.extend(open_named(ctx, path).await?);
-        }
+        let NamedRecordings {
+            mut files,
+            warnings,
+        } = open_named(ctx, &named, unreadable).await?;
         if named.is_empty() {
             files.push(open_newest(ctx).await?);
         }
         Ok(Recordings {
             files,
             is_default: named.is_empty(),
+            warnings,
         })
     }
 
@@ -85,8 +94,26 @@ impl Recordings {
             .collect()
     }
 
-    /// Returns the number of lost events according to the metadata; `None` if the metadata of a file does not contain
-    /// it.
+    /// JSON object: number of missing parts of events, summed up over the recordings that tell it ([`meta::KEY_MISSED`]).
+    pub(crate) fn missed(&self) -> Option<String> {
+        let told = self
+            .files
+            .iter()
+            .filter_map(|f| f.meta.get(meta::KEY_MISSED));
+        let told = told.map(|text| serde_json::from_str::<BTreeMap<String, u64>>(text));
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        let mut is_told = false;
+        for (part, missed) in told.flatten().flat_map(|parts| {
+            is_told = true;
+            parts
+        }) {
+            let sum = sums.entry(part).or_default();
+            *sum = sum.saturating_add(missed);
+        }
+        is_told.then(|| serde_json::json!(sums).to_string())
+    }
+
+    /// Number of lost events according to the metadata; `None` if the metadata of a file does not contain it.
     pub(crate) fn lost(&self) -> Option<u64> {
         self.files
             .iter()

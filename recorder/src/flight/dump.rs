@@ -30,8 +30,8 @@ pub(crate) struct StartedDump {
     pub(crate) on_finished: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// Creates the file of a dump.
-pub(crate) type OpenDump = Box<dyn FnMut(&DumpRequest) -> Result<StartedDump> + Send>;
+/// Creates the file of a dump that begins with a number of rows about who lives.
+pub(crate) type OpenDump = Box<dyn FnMut(&DumpRequest, u64) -> Result<StartedDump> + Send>;
 
 /// A dump that is being written.
 pub(crate) struct Dump {
@@ -40,6 +40,7 @@ pub(crate) struct Dump {
 }
 
 enum DumpMessage {
+    Alive(SingleRows),
     Rows(SingleRows),
     Frames(Vec<Arc<Frame>>),
     /// The dump ends. The summary describes the recording except for its rows.
@@ -68,7 +69,12 @@ impl Dump {
         Ok(Dump { messages, thread })
     }
 
-    /// Adds rows that are not in the ring: the rows of live containers and processes, and gap rows.
+    /// Adds the rows about live containers and processes, before all others.
+    pub(crate) fn add_alive(&self, rows: SingleRows) {
+        self.send(DumpMessage::Alive(rows));
+    }
+
+    /// Adds gap rows.
     pub(crate) fn add_rows(&self, rows: SingleRows) {
         self.send(DumpMessage::Rows(rows));
     }
@@ -128,6 +134,7 @@ fn run(
     };
     let summary = loop {
         match messages.recv_timeout(PATIENCE) {
+            Ok(DumpMessage::Alive(rows)) => writer.write_alive(&rows)?,
             Ok(DumpMessage::Rows(rows)) => writer.write_rows(&rows)?,
             Ok(DumpMessage::Frames(frames)) => {
                 writer.pending.extend(frames);
@@ -151,6 +158,14 @@ fn run(
 }
 
 impl DumpWriter {
+    fn write_alive(&mut self, rows: &SingleRows) -> Result<()> {
+        if rows.rows() > 0 {
+            self.sink.begin(rows)?;
+            self.summary.count_alive(rows);
+        }
+        Ok(())
+    }
+
     fn write_rows(&mut self, rows: &SingleRows) -> Result<()> {
         if rows.rows() > 0 {
             self.sink.write(rows)?;

@@ -1,11 +1,10 @@
 //! The flight recorder (`--ring`): a sink that keeps recent events in a ring, and dumps them to a file on request.
 //!
 //! A dump is requested with `ctrace-rec dump` ([`socket`]), SIGUSR1, or an event that meets the condition of
-//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`alive`]), contains the
+//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`crate::sink::alive`]), contains the
 //! ring, and receives new events for the time `--after`. A thread writes the file ([`dump`]) while the recording
 //! continues.
 
-pub(crate) mod alive;
 pub(crate) mod dump;
 pub(crate) mod shared;
 pub(crate) mod socket;
@@ -17,7 +16,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::flight::alive::AliveRows;
 use crate::flight::dump::{Dump, OpenDump};
 use crate::flight::shared::FlightShared;
 use crate::flight::trigger::Trigger;
@@ -28,6 +26,9 @@ use crate::records::machine::Machine;
 use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::rows::Events;
+use crate::rows::batch::Boot;
+use crate::rows::single::SingleRows;
+use crate::sink::alive::AliveRows;
 use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, WRITE_AFTER};
 
@@ -50,7 +51,9 @@ pub(crate) struct Flight {
     dump: Option<Dump>,
     /// Whether the dump receives new events.
     dump_receives: bool,
-    host: String,
+    boot: Boot,
+    /// Sequence number of the next gap row of a dump.
+    next_gap_seq: i64,
     /// Sequence number of the last row that the trigger has checked.
     last_checked_seq: i64,
     /// `time` of the last event that met the condition, ns since 1970 UTC.
@@ -89,7 +92,8 @@ impl Flight {
             open,
             dump: None,
             dump_receives: false,
-            host: machine.host.clone(),
+            boot: Boot::new(&machine.host, &machine.boot_id),
+            next_gap_seq: -1,
             last_checked_seq: -1,
             last_met_ns: None,
             batch_time: batch_time.clamp(BATCH_TIME.0, BATCH_TIME.1),
@@ -144,19 +148,20 @@ impl Flight {
         let _ = self.shared.take_trigger_request();
         let expired = self.ring.expire(request.time);
         self.alive.add(&expired)?;
-        let started = match (self.open)(&request) {
+        let alive = self.alive.to_rows();
+        let started = match (self.open)(&request, alive.rows() as u64) {
             Ok(started) => started,
             Err(e) => {
                 self.shared.report_ended(Err(e));
                 return Ok(());
             }
         };
-        let mut rows = self.alive.to_rows();
+        let mut gaps = SingleRows::new();
         let mut evicted = self.ring.evicted(self.ring.start_ns().unwrap_or(i64::MIN));
-        number_gaps(&mut evicted);
+        number_gaps(&mut evicted, &mut self.next_gap_seq);
         for evicted in &mut evicted {
             self.alive.subtract_from(evicted);
-            evicted.push_gaps(&mut rows, &self.host, Cause::Evicted.as_str());
+            evicted.push_gaps(&mut gaps, &self.boot, Cause::Evicted.as_str());
         }
         let dump = Dump::begin(
             started,
@@ -164,7 +169,8 @@ impl Flight {
             self.max_unpacked_bytes,
             self.shared.clone(),
         )?;
-        dump.add_rows(rows);
+        dump.add_alive(alive);
+        dump.add_rows(gaps);
         dump.add_frames(self.ring.frames());
         (self.dump, self.dump_receives) = (Some(dump), true);
         Ok(())
@@ -188,11 +194,12 @@ impl Flight {
     }
 }
 
-/// Numbers the gap rows with negative sequence numbers, which no event has: gap rows sort before all events.
-fn number_gaps(evicted: &mut [Evicted]) {
-    let tallies = evicted.iter_mut().flat_map(|e| &mut e.tallies);
-    for (tally, seq) in tallies.zip((i64::MIN..=-1).rev()) {
-        tally.seq = seq;
+/// Numbers the gap rows with negative sequence numbers from `next` down, which no event has: gap rows sort before all
+/// events. No other dump of the recording has the same numbers.
+fn number_gaps(evicted: &mut [Evicted], next: &mut i64) {
+    for tally in evicted.iter_mut().flat_map(|e| &mut e.tallies) {
+        tally.seq = *next;
+        *next = next.saturating_sub(1);
     }
 }
 

@@ -4,6 +4,7 @@
 //! `update_rings`, `losses` and `counts` periodically, and `detach` at the end. Only this module and `wire` use libbpf.
 
 mod counts;
+mod cpus;
 mod losses;
 mod plans;
 pub(crate) mod probe;
@@ -24,6 +25,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
 use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
 use crate::kernel::counts::LastCounts;
+use crate::kernel::cpus::CpuRings;
 use crate::kernel::losses::LastLosses;
 use crate::kernel::probe::{can_cast, has_loop, walk_tasks};
 use crate::kernel::rings::KernelRing;
@@ -36,7 +38,7 @@ use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 pub(crate) struct Kernel {
     skel: CtraceSkel<'static>,
     links: Vec<Link>,
-    /// The rings of all CPUs, then the ring for cgroups.
+    /// The rings of the CPUs, then the ring for cgroups.
     pub(crate) rings: Vec<KernelRing>,
     uring: uring::Tracepoints,
     last_losses: LastLosses,
@@ -79,25 +81,25 @@ impl Kernel {
         let mut open = CtraceSkelBuilder::default()
             .open(object)
             .context("the BPF object cannot be read")?;
-        let cpus = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
+        let cpus = CpuRings::detect()?;
         // Requests of io_uring are not calls and are not counted. On kernels before 5.17 (LEGACY) the tracepoints do
         // not identify the request.
         let uring = match filters.counts || legacy {
             true => uring::Tracepoints::default(),
             false => uring::Tracepoints::detect(&btf),
         };
-        configure(&mut open, cpus, filters, hierarchies, machine)?;
-        let ring_bytes = rings::ring_bytes(cpus, memory.rings_bytes());
+        configure(&mut open, cpus.ring_of.len(), filters, hierarchies, machine)?;
+        let ring_bytes = rings::ring_bytes(cpus.rings, memory.rings_bytes());
         adapt(&mut open, &btf, uring, ring_bytes)?;
         uring.set_autoload(&mut open)?;
         open.maps
             .rings
-            .set_max_entries(cpus as u32 + 1)
+            .set_max_entries(cpus.ring_of.len() as u32 + 1)
             .context("cannot size the map of rings")?;
         let skel = open
             .load()
             .with_context(|| format!("the kernel refuses the BPF programs{}", last_messages()))?;
-        let rings = rings::create_rings(&skel.maps.rings, cpus, ring_bytes)?;
+        let rings = rings::create_rings(&skel.maps.rings, &cpus, ring_bytes)?;
         set_comms(&skel, &filters.comms)?;
         Ok(Kernel {
             skel,

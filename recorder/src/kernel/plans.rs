@@ -1,6 +1,7 @@
 //! Plans: how the kernel side handles each call. A plan is derived from the call's entry in the syscall table
 //! (`ctrace_schema::syscalls`) and from the filters, so no program contains a list of calls.
 
+use ctrace_schema::syscalls::rules::When;
 use ctrace_schema::syscalls::{Arg, Class, Ret, Spec};
 
 use crate::calls::{COUNT, OPERATIONS, abi, find, payload, unfolded};
@@ -93,6 +94,7 @@ fn set_arguments(plan: &mut plan, spec: &Spec) {
         plan.path[slot] = number(Some(path));
         plan.dir[slot] = number(dir);
     }
+    plan.null_path = u8::from(spec.null_path() != When::Never);
     plan.text = number(spec.text_arg());
     plan.argv = number(nth_of_kind(Arg::Argv, 0));
 }
@@ -122,6 +124,13 @@ fn set_structs(plan: &mut plan, spec: &Spec, compat: bool) {
         plan.addr = number(Some(i));
         plan.addr_how = how.0 as u8;
     }
+    if let When::IfSet { arg, .. } = spec.result_is_length() {
+        plan.msg_flags = number(Some(arg));
+    }
+    plan.command = match spec.name {
+        "ioctl" => named("op"),
+        _ => 0,
+    };
 }
 
 /// Returns the `PLAN_*` flags of a plan whose arguments are set.

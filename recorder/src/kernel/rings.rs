@@ -1,5 +1,6 @@
-//! The rings between the kernel side and the recorder: one per CPU, and one for records about cgroups. With a single
-//! ring the CPUs would wait for each other (measured: a call costs four times as much when two CPUs are busy).
+//! The rings between the kernel side and the recorder: one per CPU that is online, and one for records about cgroups.
+//! With a single ring the CPUs would wait for each other (measured: a call costs four times as much when two CPUs are
+//! busy).
 //!
 //! The rings are mapped, and records are read in place: a copy would cost time and as much memory again.
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 use rustix::param::page_size;
 
+use crate::kernel::cpus::CpuRings;
 use crate::records::merge::{self, Source};
 
 /// Limits of a CPU's ring. Measured on 2 CPUs: rings of 1 MiB lose half of a flood of calls, rings of 4 MiB lose
@@ -96,24 +98,26 @@ pub(super) fn usual_bytes(ring_bytes: usize) -> usize {
     ring_bytes - reserve.min(ring_bytes / LARGEST_RESERVE_DIVISOR)
 }
 
-/// Creates and maps a ring of `cpu_ring_bytes` for each CPU and then the ring for cgroups, and puts them into the map
-/// of maps `outer`.
+/// Creates and maps the rings of the CPUs, of `cpu_ring_bytes` each, and then the ring for cgroups. Puts them into the
+/// map of maps `outer`, by CPU.
 ///
 /// # Errors
 /// The kernel has no memory for a ring.
 pub(super) fn create_rings(
     outer: &impl MapCore,
-    cpus: usize,
+    cpus: &CpuRings,
     cpu_ring_bytes: usize,
 ) -> Result<Vec<KernelRing>> {
-    let bytes = |index| match index < cpus {
+    let bytes = |index| match index < cpus.rings {
         true => cpu_ring_bytes,
         false => CGROUP_RING_BYTES,
     };
-    let maps: Vec<MapHandle> = (0..=cpus)
+    let maps: Vec<MapHandle> = (0..=cpus.rings)
         .map(|index| create_map(bytes(index)))
         .collect::<Result<_>>()?;
-    insert_maps(outer, &maps).context("cannot set the rings")?;
+    let indices = cpus.ring_of.iter().copied().chain([cpus.rings]);
+    let by_cpu: Vec<&MapHandle> = indices.filter_map(|index| maps.get(index)).collect();
+    insert_maps(outer, &by_cpu).context("cannot set the rings")?;
     let rings = maps.into_iter().enumerate();
     rings
         .map(|(index, map)| KernelRing::new(map, bytes(index)))
@@ -122,7 +126,7 @@ pub(super) fn create_rings(
 
 /// Puts `maps` into `outer` in this order: with a single system call if the kernel supports it (Linux 5.19), because
 /// each update waits about 10 ms until no program runs that could see the previous content.
-fn insert_maps(outer: &impl MapCore, maps: &[MapHandle]) -> libbpf_rs::Result<()> {
+fn insert_maps(outer: &impl MapCore, maps: &[&MapHandle]) -> libbpf_rs::Result<()> {
     let keys: Vec<[u8; 4]> = (0..maps.len() as u32).map(u32::to_ne_bytes).collect();
     let fds: Vec<[u8; 4]> = maps
         .iter()

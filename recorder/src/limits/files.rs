@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::limits::memory;
+use ctrace_common::sizes::parse_bytes;
 
 /// A limit by size, by age, or by both. With both, the first one that is reached applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl FromStr for SizeAndAge {
     fn from_str(text: &str) -> Result<SizeAndAge, String> {
         let mut limits = SizeAndAge::default();
         for limit in text.split(',') {
-            match (humantime::parse_duration(limit), memory::parse_bytes(limit)) {
+            match (humantime::parse_duration(limit), parse_bytes(limit)) {
                 (Ok(age), _) if !age.is_zero() => limits.age = Some(age),
                 (_, Ok(bytes)) if bytes >= 1.0 => limits.bytes = Some(bytes as u64),
                 _ => return Err("a size, a time, or both, such as 100MB,10m".to_string()),

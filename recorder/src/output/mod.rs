@@ -19,6 +19,7 @@ use crate::output::upkeep::Upkeep;
 use crate::plan::{Destination, FileOptions, Plan, RingOptions};
 use crate::records::capture::CaptureWriter;
 use crate::records::machine::Machine;
+use crate::rows::batch::Boot;
 use crate::sink::Sink;
 use crate::sink::json::JsonLines;
 use crate::sink::segments::Segments;
@@ -73,10 +74,13 @@ impl Output<'_> {
     /// go to the destination.
     pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let unfinished = match self.destination {
-            Destination::Segments(out) => Some(UnfinishedSegments::new(
-                &names::host_directory(out, &machine.host),
-                self.memory.batch_bytes(),
-            )),
+            Destination::Segments(out) => {
+                let directories = names::node_directories(out, &machine.host);
+                Some(UnfinishedSegments::new(
+                    &directories,
+                    self.memory.batch_bytes(),
+                ))
+            }
             _ => None,
         };
         let (sink, upkeep) = match self.ring {
@@ -103,18 +107,19 @@ impl Output<'_> {
 
     fn open_files(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let origin = Summary::new(machine).origin();
+        let boot = Boot::new(&machine.host, &machine.boot_id);
         let FileOptions { force, sync, .. } = self.files;
         let sink: Box<dyn Sink> = match self.destination {
             Destination::Parquet(path) => {
                 Box::new(parquet(path, origin, force, sync, self.memory)?)
             }
-            Destination::Segments(out) => Box::new(self.segments(out, machine, origin)?),
+            Destination::Segments(out) => Box::new(self.segments(out, machine)?),
             Destination::Sqlite(path) => Box::new(sqlite(path, &origin, force)?),
             Destination::Json => return Ok((Box::new(JsonLines::new()), None)),
             Destination::Table => return Ok((Box::new(StraceLines::new(&machine.arch)), None)),
             Destination::RawOnly => return Ok((Box::new(NullSink), None)),
         };
-        let spill = Spill::new(sink, &machine.host, self.memory)?;
+        let spill = Spill::new(sink, &boot, self.memory)?;
         let upkeep = Upkeep::for_disk(spill.disk());
         Ok((Box::new(spill), Some(upkeep)))
     }
@@ -124,14 +129,22 @@ impl Output<'_> {
     fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
         self.check_dumps()?;
         let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
-        let origin = move |request: &DumpRequest| Summary::for_dump(&owner, request).origin();
+        let origin = move |request: &DumpRequest, alive: u64| {
+            Summary::for_dump(&owner, request, alive).origin()
+        };
         Ok(match self.destination {
             Destination::Parquet(path) => {
                 let path = path.clone();
-                Box::new(move |request| {
+                Box::new(move |request, alive| {
                     let path = unused_name(&path, request.time)?;
                     Ok(StartedDump {
-                        sink: Box::new(parquet(&path, origin(request), false, sync, memory)?),
+                        sink: Box::new(parquet(
+                            &path,
+                            origin(request, alive),
+                            false,
+                            sync,
+                            memory,
+                        )?),
                         path,
                         on_finished: Box::new(|| Ok(())),
                     })
@@ -139,10 +152,10 @@ impl Output<'_> {
             }
             Destination::Sqlite(path) => {
                 let path = path.clone();
-                Box::new(move |request| {
+                Box::new(move |request, alive| {
                     let path = unused_name(&path, request.time)?;
                     Ok(StartedDump {
-                        sink: Box::new(sqlite(&path, &origin(request), false)?),
+                        sink: Box::new(sqlite(&path, &origin(request, alive), false)?),
                         path,
                         on_finished: Box::new(|| Ok(())),
                     })
@@ -150,11 +163,11 @@ impl Output<'_> {
             }
             Destination::Segments(out) => {
                 let directory = Arc::new(self.directory(out, machine)?);
-                Box::new(move |request| {
+                Box::new(move |request, alive| {
                     let path = directory.next_path()?;
                     let sink = Box::new(parquet(
                         &names::open(&path),
-                        origin(request),
+                        origin(request, alive),
                         false,
                         sync,
                         memory,
@@ -197,27 +210,27 @@ impl Output<'_> {
     }
 
     /// Creates the sink of a directory of segments.
-    fn segments(
-        &self,
-        out: &Path,
-        machine: &Machine,
-        origin: Vec<(&'static str, String)>,
-    ) -> Result<Segments> {
+    fn segments(&self, out: &Path, machine: &Machine) -> Result<Segments> {
         let directory = self.directory(out, machine)?;
         let (sync, memory) = (self.files.sync, self.memory);
-        let begin = Box::new(move |path: &Path| parquet(path, origin.clone(), false, sync, memory));
+        let begin = Box::new(move |path: &Path, summary: &Summary| {
+            parquet(path, summary.origin(), false, sync, memory)
+        });
         let rotate = self.files.rotate.unwrap_or_default();
-        Ok(Segments::new(directory, machine, rotate, begin))
+        let alive = memory.alive();
+        Ok(Segments::new(directory, machine, rotate, begin, alive))
     }
 
     /// Creates and locks the directory of this host in `out`: each host has one writer.
     fn directory(&self, out: &Path, machine: &Machine) -> Result<Directory> {
-        let path = names::host_directory(out, &machine.host);
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
-        let lock = create(&path.join(".lock"), true)?;
+        let paths = names::node_directories(out, &machine.host);
+        let path = &paths[0];
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let existing = paths.iter().filter(|path| path.is_dir());
+        let locks = existing.map(|path| create(&path.join(".lock"), true));
+        let locks = locks.collect::<Result<Vec<_>>>()?;
         let keep = self.files.keep.unwrap_or_default();
-        Ok(Directory::new(path, machine, keep, lock))
+        Ok(Directory::new(paths, machine, keep, locks))
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 use crate::calls::Calls;
 use crate::pipeline::cutter::BatchPart;
 use crate::rows::Events;
-use crate::rows::batch::{Batch, ContainerName};
+use crate::rows::batch::{Batch, Boot, ContainerName};
 use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 use crate::sink::Sink;
@@ -44,14 +44,14 @@ pub(crate) struct EncoderThread {
 /// Runs the encoder thread until the recording ends or the sink fails. Returns the size of the output in bytes.
 pub(crate) fn encode(
     messages: &Receiver<ToEncoder>,
-    host: &str,
+    boot: &Boot,
     calls: &Arc<Calls>,
     mut sink: Box<dyn Sink>,
     in_flight: &InFlight,
 ) -> Result<u64> {
     let clusters = sink.batch_policy().regroups;
     let columns = |batch: Batch, names: &[ContainerName], buffers: ColumnBuffers| {
-        Columns::new(batch, calls, names, host, clusters, buffers)
+        Columns::new(batch, calls, names, boot, clusters, buffers)
     };
     let (mut joined, mut joined_bytes) = (Batch::default(), 0);
     let mut buffers = ColumnBuffers::default();

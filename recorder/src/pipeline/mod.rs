@@ -28,7 +28,7 @@ use crate::records::merge::{self, Source};
 use crate::records::note::{FactSource, Note};
 use crate::resolve::Resolver;
 use crate::resolve::registry::Registry;
-use crate::rows::batch::Batch;
+use crate::rows::batch::{Batch, Boot};
 use crate::sink::summary::Summary;
 use crate::sink::{Sink, SinkCommand};
 
@@ -78,14 +78,14 @@ impl Pipeline {
     pub(crate) fn new(machine: &Machine, memory: Memory, sink: Box<dyn Sink>) -> Result<Pipeline> {
         let cutter = Cutter::new(sink.batch_policy());
         let (messages, received) = sync_channel(MAX_WAITING);
-        let host = machine.host.clone();
+        let boot = Boot::new(&machine.host, &machine.boot_id);
         let calls = Arc::new(Calls::new(&machine.arch)?);
         let in_flight = Arc::new(InFlight::default());
         let thread = std::thread::Builder::new()
             .name("encoder".to_string())
             .spawn({
                 let (calls, in_flight) = (calls.clone(), in_flight.clone());
-                move || encode(&received, &host, &calls, sink, &in_flight)
+                move || encode(&received, &boot, &calls, sink, &in_flight)
             })
             .context("cannot start a thread")?;
         Ok(Pipeline {

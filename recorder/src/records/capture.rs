@@ -115,6 +115,7 @@ impl CaptureReader {
             arch: String::new(),
             filters: serde_json::Value::Null,
             record_host: false,
+            run: None,
         };
         let mut reader = CaptureReader {
             input,

@@ -112,6 +112,9 @@ pub(crate) struct SockRecord<'a> {
     /// Unix: name of this end, without the NUL after it. An abstract name begins with a NUL.
     pub(crate) local_name: &'a [u8],
     pub(crate) peer_name: &'a [u8],
+    /// Unix: key of the file to which a relative name of this end refers; 0: none, as in early captures.
+    pub(crate) local_file: u64,
+    pub(crate) peer_file: u64,
 }
 
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -228,6 +231,8 @@ fn sock(bytes: &[u8]) -> Option<SockRecord<'_>> {
         } else {
             name(names + limits::ADDR_MAX_BYTES.0 as usize, peer_len)?
         },
+        local_file: u64_at(bytes, offset_of!(rec_sock, local_file)).unwrap_or(0),
+        peer_file: u64_at(bytes, offset_of!(rec_sock, peer_file)).unwrap_or(0),
     })
 }
 
@@ -278,10 +283,21 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     u64_at(bytes, 0)
 }
 
-/// Decodes the flags and the mode of a `DATA_FLAGS`.
-pub(crate) fn flags(bytes: &[u8]) -> Option<(u64, u64)> {
-    let flags = u64_at(bytes, offset_of!(data_flags, flags))?;
-    Some((flags, u64_at(bytes, offset_of!(data_flags, mode))?))
+/// The fields of a `DATA_FLAGS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StructFlags {
+    pub(crate) flags: u64,
+    pub(crate) mode: u64,
+    pub(crate) resolve: u64,
+}
+
+/// Decodes a `DATA_FLAGS`. Early captures have no `resolve`.
+pub(crate) fn flags(bytes: &[u8]) -> Option<StructFlags> {
+    Some(StructFlags {
+        flags: u64_at(bytes, offset_of!(data_flags, flags))?,
+        mode: u64_at(bytes, offset_of!(data_flags, mode))?,
+        resolve: u64_at(bytes, offset_of!(data_flags, resolve)).unwrap_or(0),
+    })
 }
 
 /// Returns the bytes before the first NUL, or all bytes if there is none.

@@ -10,7 +10,9 @@ mod constants;
 mod definitions;
 mod dns;
 mod in_flight;
+mod objects;
 mod paths;
+mod peers;
 pub(crate) mod registry;
 mod sockets;
 mod threads;
@@ -35,14 +37,13 @@ use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
 use crate::resolve::threads::{Identity, Pending, Thread};
-use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, EventDetail, EventKind, NONE, Object, Row, StringIndex,
-};
+use crate::rows::batch::{Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
 #[derive(Debug)]
 struct FileDefinition {
-    path: Arc<str>,
+    /// None: no path is known.
+    path: Option<Arc<str>>,
     dev: u32,
     inode: u64,
     /// Index in the batch's list of objects.
@@ -155,7 +156,7 @@ impl Resolver {
                 args,
             } => self.syscall(head, duration, ret, key, args),
             Body::Task(task) => self.define_thread(head.tid, &task),
-            Body::File(file) => self.define_file(&file),
+            Body::File(file) => self.define_file(head, &file),
             Body::Sock(sock) => self.define_socket(head, &sock),
             Body::Data { base, bytes } => self.data(head, base, bytes),
             Body::Exec { caller, exe, argv } => {
@@ -180,8 +181,11 @@ impl Resolver {
             previous.map_or((None, vec![]), |t| (t.identity.exe, t.pending));
         // An ending thread is defined once more, when the kernel has already released its executable.
         let exe = match task.exe {
-            0 => previous_exe,
-            key => self.files.get(key).map(|f| f.path.clone()),
+            0 => previous_exe.or_else(|| {
+                let leader = self.threads.get(task.pid.into())?;
+                leader.identity.exe.clone()
+            }),
+            key => self.files.get(key).and_then(|f| f.path.clone()),
         };
         self.registry.enter(task.cgroup);
         let identity = Identity {
@@ -198,9 +202,10 @@ impl Resolver {
         self.threads.put(tid.into(), thread, task.comm.len());
     }
 
-    fn define_file(&mut self, file: &FileRecord<'_>) {
-        let path: Arc<str> = paths::file_text(file.names, file.magic, file.inode).into();
-        let text_bytes = path.len();
+    fn define_file(&mut self, head: Head, file: &FileRecord<'_>) {
+        let path = paths::file_text(file.names, file.magic, file.inode, head.flags);
+        let path: Option<Arc<str>> = path.map(Into::into);
+        let text_bytes = path.as_ref().map_or(0, |path| path.len());
         let definition = FileDefinition {
             path,
             dev: file.dev,
@@ -213,7 +218,8 @@ impl Resolver {
     fn define_socket(&mut self, head: Head, sock: &SockRecord<'_>) {
         let is_connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
         let text_bytes = sock.local_name.len() + sock.peer_name.len();
-        let definition = socket_definition(sock, is_connected);
+        let path_of = |key| self.files.get(key)?.path.as_ref().map(ToString::to_string);
+        let definition = socket_definition(sock, is_connected, path_of);
         self.sockets.insert(sock.key, definition, text_bytes);
     }
 
@@ -333,7 +339,7 @@ impl Resolver {
         if has(sys_flag::SYS_CHILD) {
             detail.child_pid = Some(key as i32);
         } else {
-            row.object = self.object(key, &row);
+            self.set_object(&mut row, &mut detail, key);
         }
         if has(sys_flag::SYS_EMPTY_PATH) {
             detail.path_arg = self.batch.strings.intern("");
@@ -358,38 +364,11 @@ impl Resolver {
             has_detail = true;
             self.apply(&mut row, &mut detail, pending);
         }
+        self.drop_argument_path(&row, &mut detail, false);
         if has_detail {
             self.batch.set_call_detail(&mut row, detail);
         }
         self.batch.rows.push(row);
-    }
-
-    /// Returns the index in the batch of the file or socket with `key`, the object of `row`. `NONE`: `key` has no
-    /// definition.
-    fn object(&mut self, key: u64, row: &Row) -> u32 {
-        let (batch, generation) = (&mut self.batch, self.generation);
-        if key == 0 {
-            NONE
-        } else if let Some(file) = self.files.get_mut(key) {
-            file.batch_index.get_or_add(generation, || {
-                batch.objects.push(Object {
-                    path: batch.strings.intern_shared(&file.path),
-                    dev: batch.strings.intern(&paths::dev_text(file.dev)),
-                    inode: Some(file.inode),
-                    endpoints: NONE,
-                });
-                batch.objects.len() - 1
-            })
-        } else if let Some(socket) = self.sockets.get_mut(key) {
-            let (container, dns_names) = (batch.container(row), &self.dns_names);
-            socket.resolve_peer(|peer| dns_names.name(container, peer, row.time));
-            let mut batch_index = socket.batch_index;
-            let index = batch_index.get_or_add(generation, || socket.push_to(batch));
-            socket.batch_index = batch_index;
-            index
-        } else {
-            NONE
-        }
     }
 
     /// Sets the row's thread, and moves the thread's announcements to `self.announced`.

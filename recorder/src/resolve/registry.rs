@@ -98,15 +98,39 @@ impl Registry {
 
     /// Returns the index of `cgroup` without marking it as used. A new cgroup is undecided.
     fn index_unmarked(&mut self, cgroup: u64) -> u32 {
-        *self.by_cgroup.entry(cgroup).or_insert_with(|| {
-            let index = self.free.pop().unwrap_or(self.states.len() as u32);
-            if index as usize == self.states.len() {
-                self.states
-                    .push(ContainerStatus::Undecided { is_entered: false });
-                self.used.push(false);
-            }
-            index
-        })
+        if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            return index;
+        }
+        let index = self.new_index();
+        self.by_cgroup.insert(cgroup, index);
+        index
+    }
+
+    /// Returns an index that no cgroup has; its state is undecided.
+    fn new_index(&mut self) -> u32 {
+        let index = self.free.pop().unwrap_or(self.states.len() as u32);
+        if index as usize == self.states.len() {
+            self.states
+                .push(ContainerStatus::Undecided { is_entered: false });
+            self.used.push(false);
+        }
+        index
+    }
+
+    /// Gives a renamed container an index of its own, so that earlier rows keep the earlier name. The earlier index is
+    /// not reused.
+    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) {
+        let renamed = self.new_index();
+        self.states[renamed as usize] = ContainerStatus::Container {
+            facts: Box::new(facts.clone()),
+            own_cgroup,
+        };
+        self.used[renamed as usize] = true;
+        let indices = self.by_cgroup.values_mut();
+        indices
+            .filter(|known| **known == index)
+            .for_each(|known| *known = renamed);
+        self.by_container_id.insert(facts.id.clone(), renamed);
     }
 
     /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns the indices that are
@@ -222,6 +246,16 @@ impl Registry {
             self.by_cgroup.insert(fact.cgroup, first_index);
             return ContainerChange::None;
         }
+        if let CgroupKind::Container(facts) = &fact.kind
+            && let ContainerStatus::Container {
+                facts: known,
+                own_cgroup,
+            } = &self.states[index as usize]
+            && is_renamed(known, facts)
+        {
+            self.rename(index, facts, *own_cgroup);
+            return ContainerChange::None;
+        }
         let state = &mut self.states[index as usize];
         let known_cgroup = match state {
             ContainerStatus::Container { own_cgroup, .. } => Some(*own_cgroup),
@@ -319,9 +353,39 @@ impl Registry {
     }
 }
 
+/// Whether a container has another name than before. An id that stands for an unknown name is no name.
+fn is_renamed(known: &ContainerFacts, facts: &ContainerFacts) -> bool {
+    known.name.is_some()
+        && known.name.as_ref() != Some(&known.id)
+        && facts.name.is_some()
+        && known.name != facts.name
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_renamed_container_keeps_its_name_in_earlier_rows() {
+        let mut registry = Registry::new(false);
+        registry.learn(&container(7, "abc", Some("first")));
+        let earlier = registry.index(7);
+        let again = registry.learn(&container(7, "abc", Some("second")));
+        assert_eq!(again, ContainerChange::None);
+        let later = registry.index(7);
+        let names = registry.names();
+        let name = |index: u32| names[index as usize].name.as_deref();
+        assert_eq!(
+            (name(earlier), name(later)),
+            (Some("first"), Some("second"))
+        );
+        assert_eq!(registry.alive(), 1);
+        let removed = CgroupFact {
+            kind: CgroupKind::Removed,
+            ..container(7, "abc", None)
+        };
+        assert_eq!(registry.learn(&removed), ContainerChange::Removed(later));
+    }
 
     fn container(cgroup: u64, id: &str, name: Option<&str>) -> CgroupFact {
         let facts = ContainerFacts {

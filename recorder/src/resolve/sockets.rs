@@ -61,9 +61,21 @@ impl SocketDefinition {
     }
 }
 
+/// SOCK_RAW of linux/net.h. The kernel stores the protocol of a raw socket in place of its port.
+const SOCK_RAW: u16 = 3;
+
 /// Converts the kernel side's definition of a socket. `is_connected`: a unix socket has a peer, perhaps without a name.
-pub(super) fn socket_definition(sock: &SockRecord<'_>, is_connected: bool) -> SocketDefinition {
-    let port = |port: u16| (port != 0).then_some(port);
+/// `path_of` returns the path of a file, to which a relative name of a unix socket refers.
+pub(super) fn socket_definition(
+    sock: &SockRecord<'_>,
+    is_connected: bool,
+    mut path_of: impl FnMut(u64) -> Option<String>,
+) -> SocketDefinition {
+    let port = |port: u16| (port != 0 && sock.ty != SOCK_RAW).then_some(port);
+    let mut unix_path = |name, file| match addresses::is_relative(name) {
+        true => path_of(file),
+        false => addresses::unix_text(name),
+    };
     let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
     let (local, peer) = if inet {
         (
@@ -83,7 +95,7 @@ pub(super) fn socket_definition(sock: &SockRecord<'_>, is_connected: bool) -> So
     };
     // An accepted unix socket has the name of the listener, and its peer usually has no name: both ends then show the
     // listener's name.
-    let local_path = addresses::unix_text(sock.local_name);
+    let local_path = unix_path(sock.local_name, sock.local_file);
     let listener_path = if is_connected {
         local_path.clone()
     } else {
@@ -97,7 +109,7 @@ pub(super) fn socket_definition(sock: &SockRecord<'_>, is_connected: bool) -> So
         local,
         peer,
         local_path,
-        peer_path: addresses::unix_text(sock.peer_name).or(listener_path),
+        peer_path: unix_path(sock.peer_name, sock.peer_file).or(listener_path),
         dns_name: None,
         batch_index: BatchIndex::default(),
     }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::resolve::addresses;
+use crate::records::decode::StructFlags;
+use crate::resolve::addresses::Address;
 use crate::resolve::definitions::BatchIndex;
 use crate::resolve::dns::DnsMessage;
 use crate::resolve::registry::Registry;
@@ -49,8 +50,9 @@ impl Thread {
         }
     }
 
-    /// Adds an announcement for call number `call_count`. A path is announced a second time at the return. If the two
-    /// differ, it is unknown which of them the kernel has read, so the path loses its base and is not resolved.
+    /// Adds an announcement for call number `call_count`. A path or an address is announced a second time at the return.
+    /// If the two differ, it is unknown which of them the kernel has read: a path loses its base and is not resolved, and
+    /// an address is unknown.
     pub(super) fn announce(&mut self, call_count: u16, pending: Pending) {
         if let Pending::Path { slot, arg, .. } = &pending {
             let first = self.pending.iter_mut().find_map(|(n, p)| match p {
@@ -62,6 +64,18 @@ impl Thread {
             if let Some((base, first_arg)) = first {
                 if first_arg != arg {
                     *base = 0;
+                }
+                return;
+            }
+        }
+        if let Pending::Address(address) = &pending {
+            let first = self.pending.iter_mut().find_map(|(n, p)| match p {
+                Pending::Address(first) if *n == call_count => Some(first),
+                _ => None,
+            });
+            if let Some(first) = first {
+                if first != address {
+                    *first = Address::unknown(first.family);
                 }
                 return;
             }
@@ -94,13 +108,10 @@ pub(super) enum Pending {
         dev: u32,
     },
     /// The flags in the struct argument of openat2(2) or clone3(2).
-    Flags {
-        flags: u64,
-        mode: u64,
-    },
+    Flags(StructFlags),
     /// Key of the call's second fd.
     SecondFd(u64),
-    Address(addresses::Address),
+    Address(Address),
     /// A message to or from a name server.
     Dns(DnsMessage),
     /// Bytes of all messages of the call.

@@ -63,8 +63,9 @@ impl Resolver {
         row.task = request
             .identity
             .index(head.tid, self.generation, batch, registry);
-        row.object = self.object(key, &row);
+        let mut detail = CallDetail::NONE;
+        self.set_object(&mut row, &mut detail, key);
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
-        self.push_call(row, CallDetail::NONE, announced);
+        self.push_call(row, detail, announced);
     }
 }

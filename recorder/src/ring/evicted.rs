@@ -1,6 +1,7 @@
 //! Counts of the events that were evicted from the ring, and the gap rows that report them.
 
 use crate::ring::frame::{ContainerRef, Tally, add_tally};
+use crate::rows::batch::Boot;
 use crate::rows::single::{SingleRows, Value};
 
 /// Events of one container that were evicted because the ring was full.
@@ -26,7 +27,7 @@ impl Evicted {
     }
 
     /// Appends one gap row for each class of the events, with the cause `cause`.
-    pub(crate) fn push_gaps(&self, rows: &mut SingleRows, host: &str, cause: &str) {
+    pub(crate) fn push_gaps(&self, rows: &mut SingleRows, boot: &Boot, cause: &str) {
         for tally in self.tallies.iter().filter(|tally| tally.events > 0) {
             let (start, end) = self.span;
             let text = |text: &str| Some(Value::Text(text.into()));
@@ -39,7 +40,8 @@ impl Evicted {
                     "container_id",
                     self.owner.container_id.clone().map(Value::Text),
                 ),
-                ("host", text(host)),
+                ("host", text(&boot.host)),
+                ("boot_id", boot.id.as_deref().and_then(text)),
                 ("kind", text("gap")),
                 ("action", text(cause)),
                 ("class", text(tally.class)),

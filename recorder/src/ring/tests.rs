@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::ring::frame::read_frames;
+use crate::rows::batch::Boot;
 use crate::rows::single::{SingleRows, Value};
 use crate::sink::{BatchPolicy, Sink};
 
@@ -163,7 +164,8 @@ fn spill_keeps_rows_while_the_disk_is_full_and_counts_rows_that_memory_has_no_sp
     let store = Arc::new(Mutex::new(Store::default()));
     let full = |full| store.lock().unwrap().full = full;
     let sink = Box::new(StoreMedium(store.clone()));
-    let mut spill = Box::new(Spill::with_limits(sink, "host", 100_000, 1_000_000).unwrap());
+    let mut spill =
+        Box::new(Spill::with_limits(sink, &Boot::new("host", ""), 100_000, 1_000_000).unwrap());
     let (mut happened, mut rest) = (Summary::default(), 0);
     let mut write = |spill: &mut Spill, name: &str, batches: i64| {
         for _ in 0..batches {

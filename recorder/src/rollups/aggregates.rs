@@ -10,17 +10,18 @@ use ctrace_schema::rollups::Stat;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Aggregate {
     count: i64,
-    sum: i64,
+    /// `None`: beyond 64 bits.
+    sum: Option<i64>,
     min: i64,
     max: i64,
 }
 
 impl Aggregate {
-    /// Adds a value that `rows` rows have. The sum wraps on overflow, as in SQL engines without overflow checks.
+    /// Adds a value that `rows` rows have.
     pub(super) fn add(&mut self, value: i64, rows: i64) {
         self.merge(&Aggregate {
             count: rows,
-            sum: value.wrapping_mul(rows),
+            sum: value.checked_mul(rows),
             min: value,
             max: value,
         });
@@ -36,16 +37,21 @@ impl Aggregate {
             return;
         }
         self.count += other.count;
-        self.sum = self.sum.wrapping_add(other.sum);
+        self.sum = self.sum.zip(other.sum).and_then(|(a, b)| a.checked_add(b));
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+    }
+
+    /// Whether the sum fits into 64 bits, or there is none.
+    pub(super) fn is_exact(&self) -> bool {
+        self.count == 0 || self.sum.is_some()
     }
 
     fn stat(&self, stat: Stat) -> Option<i64> {
         match stat {
             Stat::Count => Some(self.count),
             _ if self.count == 0 => None,
-            Stat::Sum => Some(self.sum),
+            Stat::Sum => self.sum,
             Stat::Min => Some(self.min),
             Stat::Max => Some(self.max),
             // Histograms are stored beside the aggregates.
@@ -99,5 +105,9 @@ mod tests {
             stats.map(|stat| aggregate(&[]).stat(stat)),
             [Some(0), None, None, None]
         );
+        assert!(merged.is_exact());
+        merged.merge(&aggregate(&[(i64::MAX, 1)]));
+        assert!(!merged.is_exact());
+        assert!(!aggregate(&[(i64::MAX / 2, 3)]).is_exact());
     }
 }

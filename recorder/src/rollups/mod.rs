@@ -167,6 +167,11 @@ impl Rollups {
         let mut next = 0;
         while let Some(GrowingRollup { table, .. }) = self.rollups.get_mut(next) {
             let rows = add_to_table(table, groups, facets);
+            if !table.is_exact() {
+                // Without the rollup, queries read the events, of which they can compute greater sums.
+                self.remove(next);
+                continue;
+            }
             let has_histogram = |m: &&Measure| m.stats.contains(&Stat::Histogram);
             if let Some(measure) = table.rollup.measures.iter().find(has_histogram)
                 && let Some(measured) = values.get(measure.column)
@@ -230,11 +235,16 @@ impl Rollups {
         } else {
             largest
         };
-        let parts = self.rollups[dropped].parts.iter();
-        self.part_bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
-        self.rollups.remove(dropped);
+        self.remove(dropped);
         trim();
         Some(dropped)
+    }
+
+    /// Drops a rollup and its parts.
+    fn remove(&mut self, index: usize) {
+        let parts = self.rollups[index].parts.iter();
+        self.part_bytes -= parts.map(|part| part.bytes.len()).sum::<usize>();
+        self.rollups.remove(index);
     }
 
     /// Makes the slices longer while a rollup has too many rows.

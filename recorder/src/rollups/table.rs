@@ -47,6 +47,8 @@ pub(super) struct RollupTable {
     /// For each key of the piece, in the facet with the column of `rollup.condition`: whether its events belong to the
     /// rollup.
     includes: Vec<bool>,
+    /// Whether no sum of the rollup has gone beyond 64 bits.
+    is_exact: bool,
 }
 
 impl RollupTable {
@@ -68,6 +70,7 @@ impl RollupTable {
             histogram_bytes: 0,
             own_ids: vec![vec![]; rollup.facets.len()],
             includes: vec![],
+            is_exact: true,
         }
     }
 
@@ -75,6 +78,11 @@ impl RollupTable {
     pub(super) fn begin_piece(&mut self) {
         self.own_ids.iter_mut().for_each(Vec::clear);
         self.includes.clear();
+    }
+
+    /// Whether all sums of the rollup fit into 64 bits.
+    pub(super) fn is_exact(&self) -> bool {
+        self.is_exact
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -158,8 +166,10 @@ impl RollupTable {
         }
         self.counts[row as usize] += count;
         let from = row as usize * self.rollup.measures.len();
-        for (aggregate, added) in self.aggregates[from..].iter_mut().zip(aggregates) {
+        let aggregates = self.aggregates[from..].iter_mut().zip(aggregates);
+        for ((aggregate, added), measure) in aggregates.zip(self.rollup.measures) {
             aggregate.merge(added);
+            self.is_exact &= aggregate.is_exact() || !measure.stats.contains(&Stat::Sum);
         }
         row
     }
@@ -192,6 +202,7 @@ impl RollupTable {
         }
         self.values = old.values;
         self.values[position] = values;
+        self.is_exact &= old.is_exact;
     }
 
     pub(super) fn schema(&self) -> SchemaRef {

@@ -12,7 +12,7 @@ use arrow::ipc::reader::StreamReader;
 
 use super::*;
 use crate::calls::Calls;
-use crate::rows::batch::{Batch, CallCounts, EventDetail, EventKind, Row};
+use crate::rows::batch::{Batch, Boot, CallCounts, EventDetail, EventKind, Row};
 use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 
@@ -20,13 +20,23 @@ const MAX_PART_BYTES: usize = 16 << 20;
 
 /// Returns rows of counted calls, a hundred per millisecond, whose threads are named by `comm`.
 fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
+    rows_with_bytes(from, to, comm, |i| i as i64)
+}
+
+/// Returns the same rows with other numbers of bytes.
+fn rows_with_bytes(
+    from: usize,
+    to: usize,
+    comm: impl Fn(usize) -> String,
+    bytes: impl Fn(usize) -> i64,
+) -> Columns {
     let mut batch = Batch::default();
     for i in from..to {
         let comm = batch.strings.intern(&comm(i));
         let counts = CallCounts {
             comm,
             calls: 1,
-            bytes: i as i64,
+            bytes: bytes(i),
             errors: 0,
             latency: comm,
         };
@@ -37,7 +47,14 @@ fn rows(from: usize, to: usize, comm: impl Fn(usize) -> String) -> Columns {
         batch.push_event(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
     let calls = Arc::new(Calls::new("x86_64").unwrap());
-    Columns::new(batch, &calls, &[], "host", true, ColumnBuffers::default())
+    Columns::new(
+        batch,
+        &calls,
+        &[],
+        &Boot::new("host", ""),
+        true,
+        ColumnBuffers::default(),
+    )
 }
 
 fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
@@ -104,6 +121,17 @@ fn a_rollup_hardly_smaller_than_the_events_is_dropped() {
 }
 
 #[test]
+fn a_rollup_with_a_sum_beyond_64_bits_is_dropped() {
+    let mut rollups = Rollups::new(Memory::for_tests());
+    let comm = |i: usize| (i % 2).to_string();
+    rollups.add(&rows(0, 1000, comm));
+    assert_eq!(parts(&rollups, "calls").len(), 1);
+    rollups.add(&rows_with_bytes(1000, 2000, comm, |_| i64::MAX / 500));
+    assert!(parts(&rollups, "calls").is_empty());
+    assert!(parts(&rollups, "threads").is_empty());
+}
+
+#[test]
 fn longer_slices_have_all_events() {
     let mut rollups = Rollups::new(Memory::for_tests());
     let tenths_of_seconds = |i: usize| i * 36_000;
@@ -121,7 +149,7 @@ fn longer_slices_have_all_events() {
             batch,
             &calls,
             &[],
-            "host",
+            &Boot::new("host", ""),
             true,
             ColumnBuffers::default(),
         ));

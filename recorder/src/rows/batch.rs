@@ -64,10 +64,12 @@ pub(crate) struct CallDetail {
     pub(crate) path2: StringIndex,
     pub(crate) argv: StringIndex,
     pub(crate) child_pid: Option<i32>,
+    /// The fd of the row's object, if it is not the argument that it usually is.
+    pub(crate) fd: Option<i32>,
     /// Flags of a call that receives them in a struct.
     pub(crate) flags: Option<i64>,
     pub(crate) mode: Option<i32>,
-    /// Bytes of a call that transfers several messages.
+    /// Bytes of a call whose result is not their number.
     pub(crate) bytes: Option<i64>,
 }
 
@@ -78,6 +80,7 @@ impl CallDetail {
         path2: NONE,
         argv: NONE,
         child_pid: None,
+        fd: None,
         flags: None,
         mode: None,
         bytes: None,
@@ -238,6 +241,24 @@ impl Strings {
     /// Returns the index of `text` as [`Strings::intern`] does, and [`NONE`] for `None`.
     pub(crate) fn intern_opt(&mut self, text: Option<&str>) -> StringIndex {
         text.map_or(NONE, |text| self.intern(text))
+    }
+}
+
+/// The machine and its boot: the same in all rows of a recording.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Boot {
+    pub(crate) host: String,
+    /// `None`: not known.
+    pub(crate) id: Option<String>,
+}
+
+impl Boot {
+    /// The boot `id` of the machine `host`; an empty `id` is not known.
+    pub(crate) fn new(host: &str, id: &str) -> Boot {
+        Boot {
+            host: host.to_string(),
+            id: (!id.is_empty()).then(|| id.to_string()),
+        }
     }
 }
 
@@ -420,6 +441,13 @@ impl Batch {
         row.args = (self.cut.args + before) as u32;
         self.args.extend(args);
         row.arg_count = (self.args.len() - before) as u8;
+    }
+
+    /// Returns the arguments of a row that has not been cut off.
+    pub(crate) fn args_of(&self, row: &Row) -> &[u64] {
+        let from = (row.args as usize).saturating_sub(self.cut.args);
+        let args = self.args.get(from..from + usize::from(row.arg_count));
+        args.unwrap_or_default()
     }
 
     /// Appends a row that is not about a call.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
+    Batch, Boot, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
     StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
@@ -25,6 +25,7 @@ pub(crate) struct Columns {
     /// Runs of rows of one object: the index of the object, and the rows.
     pub(super) objects: Vec<(u32, Span)>,
     pub(super) host: StringIndex,
+    pub(super) boot_id: StringIndex,
     /// Name and id of each container.
     pub(super) containers: Vec<(StringIndex, StringIndex)>,
     /// Name of each errno.
@@ -54,14 +55,15 @@ impl Columns {
         mut batch: Batch,
         calls: &Arc<Calls>,
         containers: &[ContainerName],
-        host: &str,
+        boot: &Boot,
         cluster: bool,
         mut buffers: ColumnBuffers,
     ) -> Columns {
         buffers.order(&batch, containers, cluster);
         let rows = buffers.arrange(&mut batch);
         let strings = &mut batch.strings;
-        let host = strings.intern(host);
+        let host = strings.intern(&boot.host);
+        let boot_id = strings.intern_opt(boot.id.as_deref());
         let containers = containers
             .iter()
             .map(|c| {
@@ -86,6 +88,7 @@ impl Columns {
             buffers,
             rows,
             host,
+            boot_id,
             containers,
             kinds,
         };
@@ -139,7 +142,26 @@ impl Columns {
         if row.flags & sys_flag::SYS_NO_FD.0 as u8 != 0 {
             return None;
         }
+        if let Some(fd) = self.call_detail(row).and_then(|detail| detail.fd) {
+            return Some(fd);
+        }
         Some(self.arg(call, call.fd?, row)? as i32)
+    }
+
+    /// Returns the bytes that a call transferred. A call that receives may return the length of a message of which it has
+    /// copied fewer bytes: then the kernel side has sent their number, or the buffer limits it.
+    pub(super) fn bytes(&self, call: &CallInfo, row: &Row) -> Option<i64> {
+        if let Some(bytes) = self.call_detail(row).and_then(|detail| detail.bytes) {
+            return Some(bytes);
+        }
+        if !call.moves_bytes {
+            return None;
+        }
+        let ret = ret(row)?.max(0);
+        if ret == 0 || !call.result_is_length.holds(|i| self.arg(call, i, row)) {
+            return Some(ret);
+        }
+        Some(ret.min(self.arg(call, call.size?, row)?))
     }
 
     /// Returns the value of a text that was interned, such as a name of a syscall or class.

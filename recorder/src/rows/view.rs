@@ -132,10 +132,9 @@ impl ColumnsView<'_> {
             ),
             "bytes" => self.by_call(
                 |call, run| call.moves_bytes || call.moves_messages && run.has_details,
-                |call, r| match (self.columns.counted(r), call.moves_bytes) {
-                    (Some(counted), _) => Some(counted.bytes),
-                    (None, true) => Some(ret(r)?.max(0)),
-                    (None, false) => self.columns.call_detail(r)?.bytes,
+                |call, r| match self.columns.counted(r) {
+                    Some(counted) => Some(counted.bytes),
+                    None => self.columns.bytes(call, r),
                 },
             ),
             "fd" => self.by_call(
@@ -183,6 +182,7 @@ impl ColumnsView<'_> {
             "container" => self.by_run(|r| text_value(container(r).0)),
             "container_id" => self.by_run(|r| text_value(container(r).1)),
             "host" => self.by_run(|_| text_value(self.columns.host)),
+            "boot_id" => self.by_run(|_| text_value(self.columns.boot_id)),
             "comm" => self.by_run(|r| match self.columns.task(r) {
                 Some(task) => text_value(task.comm),
                 None => text_value(self.columns.counted(r)?.comm),
@@ -354,7 +354,7 @@ mod tests {
 
     use super::*;
     use crate::calls::Calls;
-    use crate::rows::batch::Batch;
+    use crate::rows::batch::{Batch, Boot};
     use crate::rows::buffers::ColumnBuffers;
 
     /// A column without an arm would be null in every recording.
@@ -362,7 +362,14 @@ mod tests {
     fn each_column_of_the_schema_is_computed() {
         let calls = Arc::new(Calls::new("x86_64").unwrap());
         let buffers = ColumnBuffers::default();
-        let columns = Columns::new(Batch::default(), &calls, &[], "host", true, buffers);
+        let columns = Columns::new(
+            Batch::default(),
+            &calls,
+            &[],
+            &Boot::default(),
+            true,
+            buffers,
+        );
         let view = ColumnsView::new(&columns, 0..0);
         for column in COLUMNS {
             assert!(view.known_column(column.name).is_some(), "{}", column.name);

@@ -57,6 +57,7 @@ fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
         arch: text(uname.machine()),
         filters: filters_json,
         record_host: filters.host,
+        run: Some(boot_now()),
     }
 }
 

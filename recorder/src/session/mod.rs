@@ -6,5 +6,6 @@
 pub(crate) mod clocks;
 pub(crate) mod command;
 pub(crate) mod live;
+pub(crate) mod renames;
 pub(crate) mod replay;
 pub(crate) mod watcher;

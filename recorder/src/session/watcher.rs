@@ -20,6 +20,7 @@ use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
+use crate::session::renames::Renames;
 use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
 /// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
@@ -45,6 +46,7 @@ pub(crate) struct CgroupVerdict {
 /// The cgroups that are undecided, and the sources that can decide them.
 pub(crate) struct Watcher {
     runtimes: RuntimeState,
+    renames: Renames,
     filters: Filters,
     undecided: Vec<Undecided>,
     queries: SyncSender<RuntimeQuery>,
@@ -90,6 +92,7 @@ impl Watcher {
         });
         Watcher {
             runtimes: RuntimeState::new(Path::new("/"), hierarchies),
+            renames: Renames::new(),
             filters,
             undecided: vec![],
             queries,
@@ -114,6 +117,7 @@ impl Watcher {
             let fact = self.decide(record.head.time, cgroup, &path, record.comm);
             return vec![fact];
         }
+        self.renames.forget(cgroup);
         let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
         let undecided = index.map(|i| self.undecided.swap_remove(i));
         let by_creator = undecided
@@ -158,9 +162,18 @@ impl Watcher {
                 ..
             } = query;
             facts.push(match description {
-                Some(description) => self.container(boot_ns, cgroup, &path, description),
+                Some(description) => {
+                    self.renames
+                        .watch(&self.runtimes, (cgroup, boot_ns), &path, &description);
+                    self.container(boot_ns, cgroup, &path, description)
+                }
                 None => self.filtered(boot_ns, cgroup, &path, known),
             });
+        }
+        // A container stays in the recording, whatever its new name is.
+        for (known, info) in self.renames.check(&self.runtimes) {
+            let kind = CgroupKind::Container(Box::new(facts_of(info)));
+            facts.push(self.fact(known.boot, known.cgroup, &known.path, kind));
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
@@ -269,7 +282,13 @@ impl Watcher {
             }
         }
         match description {
-            Some(description) => self.container(boot_ns, cgroup, path, description),
+            Some(description) => {
+                if path == own {
+                    self.renames
+                        .watch(&self.runtimes, (cgroup, boot_ns), path, &description);
+                }
+                self.container(boot_ns, cgroup, path, description)
+            }
             None => self.known(boot_ns, cgroup, path, known),
         }
     }

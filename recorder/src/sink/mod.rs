@@ -4,6 +4,7 @@
 //! to [`Sink::journal`] in parts first, so that a kill of the recorder costs less than a second of events. `spill/` wraps
 //! another sink and keeps events in memory while the disk is full.
 
+pub(crate) mod alive;
 pub(crate) mod full;
 pub(crate) mod json;
 pub(crate) mod parquet;
@@ -26,6 +27,14 @@ use crate::sink::summary::{DumpRequest, Summary};
 pub(crate) trait Sink: Send {
     /// Returns how this sink wants its rows to be batched.
     fn batch_policy(&self) -> BatchPolicy;
+
+    /// Writes the rows about who lives, which are older than the file, as the first rows of the file.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn begin(&mut self, alive: &dyn Events) -> Result<()> {
+        self.write(alive)
+    }
 
     /// Executes a command between two batches: all earlier rows were passed to [`Sink::write`] in complete batches.
     ///

@@ -21,6 +21,8 @@ pub(crate) struct Summary {
     machine: Option<Machine>,
     /// The reason of a dump, as JSON; `None` if the recording is not a dump.
     dump_json: Option<String>,
+    /// The rows about who lived when the file began: [`meta::KEY_ALIVE`].
+    alive: u64,
     /// First and last time, ns since 1970 UTC.
     span: Option<(i64, i64)>,
     /// Clock readings: boot time in ns, and wall clock in ns since 1970 UTC.
@@ -49,12 +51,27 @@ impl Summary {
         }
     }
 
-    /// Returns the summary of a dump that has no events yet.
-    pub(crate) fn for_dump(machine: &Machine, request: &DumpRequest) -> Summary {
+    /// Returns the summary of a dump that begins with `alive` rows about who lives.
+    pub(crate) fn for_dump(machine: &Machine, request: &DumpRequest, alive: u64) -> Summary {
         Summary {
             dump_json: Some(request.to_json()),
+            alive,
             ..Summary::new(machine)
         }
+    }
+
+    /// Returns the summary of a segment that begins with `alive` rows about who lives.
+    pub(crate) fn for_segment(machine: &Machine, alive: u64) -> Summary {
+        Summary {
+            alive,
+            ..Summary::new(machine)
+        }
+    }
+
+    /// Adds the rows about who lives, whose times are older than the file.
+    pub(crate) fn count_alive(&mut self, rows: &dyn Events) {
+        self.alive = rows.rows() as u64;
+        self.count(rows, false);
     }
 
     /// Returns the summary of a dump: event counts from `counted`, everything else from `self`.
@@ -139,6 +156,12 @@ impl Summary {
             all.push((meta::KEY_KERNEL, m.kernel.clone()));
             all.push((meta::KEY_ARCH, m.arch.clone()));
             all.push((meta::KEY_FILTERS, m.filters.to_string()));
+        }
+        if let Some(run) = self.machine.as_ref().and_then(|m| m.run) {
+            all.push((meta::KEY_RUN, run.to_string()));
+        }
+        if self.alive > 0 {
+            all.push((meta::KEY_ALIVE, self.alive.to_string()));
         }
         if let Some(dump) = &self.dump_json {
             all.push((meta::KEY_DUMP, dump.clone()));

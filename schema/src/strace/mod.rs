@@ -227,6 +227,8 @@ impl<'a> Call<'a> {
     fn ends(&self) -> Option<String> {
         match self.base_name() {
             "bind" | "connect" | "accept" | "accept4" => None,
+            // Either of the two fds may be the socket.
+            "splice" => None,
             // A socket that is used with a destination address is most likely not connected.
             "sendto" => self.socket.ends(self.has_address(4)),
             // The address that getsockname(2) returned may be in the columns of the peer as well.

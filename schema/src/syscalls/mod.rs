@@ -10,6 +10,7 @@ mod file;
 mod memory;
 mod network;
 mod process;
+pub mod rules;
 mod sync;
 mod system;
 pub mod uring;

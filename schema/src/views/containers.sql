@@ -1,12 +1,27 @@
-select container, container_id, host,
+with names as (
+    select container, container_id, host,
+        max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
+        min(case when kind = 'container' and action = 'started' then time end) as started,
+        max(case when kind = 'container' and action = 'stopped' then time end) as stopped,
+        min(time) as first_seen, max(time) as last_seen,
+        count(case when kind = 'syscall' then 1 end) as calls,
+        count(error) as errors,
+        count(case when denied then 1 end) as denied,
+        coalesce(sum(lost), 0) as lost
+    from events
+    where container is not null
+    group by container, container_id, host
+),
+ranked as (
+    -- A container can be renamed. The last name counts, and the id tells containers of one name apart.
+    select names.*, coalesce(container_id, container) as id,
+        row_number() over (partition by host, coalesce(container_id, container) order by last_seen desc, container) as rank
+    from names
+)
+select max(case when rank = 1 then container end) as container, max(container_id) as container_id, host,
     max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
-    min(case when kind = 'container' and action = 'started' then time end) as started,
-    max(case when kind = 'container' and action = 'stopped' then time end) as stopped,
-    min(time) as first_seen, max(time) as last_seen,
-    count(case when kind = 'syscall' then 1 end) as calls,
-    count(error) as errors,
-    count(case when denied then 1 end) as denied,
-    cast(coalesce(sum(lost), 0) as bigint) as lost
-from events
-where container is not null
-group by container, container_id, host
+    min(started) as started, max(stopped) as stopped, min(first_seen) as first_seen, max(last_seen) as last_seen,
+    cast(sum(calls) as bigint) as calls, cast(sum(errors) as bigint) as errors, cast(sum(denied) as bigint) as denied,
+    cast(sum(lost) as bigint) as lost
+from ranked
+group by host, id

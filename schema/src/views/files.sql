@@ -1,4 +1,4 @@
-select time, duration, seq, container, container_id, host, pid, tid, uid, comm, exe, syscall,
+select time, duration, seq, container, container_id, host, boot_id, pid, tid, uid, comm, exe, syscall,
     case
         when syscall in ('open', 'openat', 'openat2', 'creat', 'open_by_handle_at', 'io_uring:openat',
             'io_uring:openat2') then 'open'
@@ -7,7 +7,11 @@ select time, duration, seq, container, container_id, host, pid, tid, uid, comm, 
         when syscall in ('write', 'pwrite64', 'writev', 'pwritev', 'pwritev2', 'io_uring:write', 'io_uring:writev',
             'io_uring:write_fixed', 'io_uring:writev_fixed') then 'write'
         when syscall in ('sendfile', 'sendfile64', 'copy_file_range', 'splice', 'io_uring:splice') then 'copy'
+        -- FICLONE, FICLONERANGE
+        when syscall = 'ioctl' and arg1 in (1074041865, 1075876877) then 'copy'
         when syscall in ('getdents', 'getdents64') then 'list'
+        -- 65536 is AT_EXECVE_CHECK: the program was not executed.
+        when syscall = 'execveat' and (coalesce(flags, 0) & 65536) <> 0 then 'stat'
         when syscall in ('execve', 'execveat') then 'exec'
         when syscall in ('mmap', 'mmap2') then 'map'
         when syscall in ('mkdir', 'mkdirat', 'mknod', 'mknodat', 'link', 'linkat', 'symlink', 'symlinkat',
@@ -20,7 +24,7 @@ select time, duration, seq, container, container_id, host, pid, tid, uid, comm, 
             'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'statfs', 'fstatfs',
             'io_uring:statx') then 'stat'
         when syscall in ('chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat',
-            'utime', 'utimes', 'utimensat', 'futimesat', 'setxattr', 'lsetxattr', 'fsetxattr', 'removexattr',
+            'utime', 'utimes', 'utimensat', 'utimensat_time64', 'futimesat', 'setxattr', 'lsetxattr', 'fsetxattr', 'removexattr',
             'lremovexattr', 'fremovexattr', 'io_uring:setxattr', 'io_uring:fsetxattr') then 'attributes'
         when syscall in ('mount', 'umount2', 'move_mount', 'open_tree', 'pivot_root', 'chroot') then 'mount'
         when syscall in ('close', 'io_uring:close') then 'close'

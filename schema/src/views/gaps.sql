@@ -1,3 +1,3 @@
-select time, duration, host, container, container_id, class, lost, cpu, action as reason
+select time, duration, host, boot_id, container, container_id, class, lost, cpu, action as reason
 from events
 where kind = 'gap'

@@ -1,29 +1,52 @@
 with ends as (
     -- An IPv6 socket with an IPv4 peer has mapped addresses on its side only.
-    select container, container_id, host, direction, family, protocol, local_port, peer_port, peer_path,
-        first_seen, last_seen, opened, failed, bytes_sent, bytes_received,
+    select container, container_id, host, coalesce(boot_id, '') as boot, direction, family, protocol, local_port, peer_port,
+        peer_path, first_seen, last_seen, opened, failed, bytes_sent, bytes_received,
         replace(local_addr, '::ffff:', '') as local_addr, replace(peer_addr, '::ffff:', '') as peer_addr
     from connections
 ),
+lives as (
+    select container, container_id, host, coalesce(boot_id, '') as boot, min(time) as first_seen, max(time) as last_seen
+    from events
+    where container is not null
+    group by container, container_id, host, boot_id
+),
 addresses as (
-    select distinct container, container_id, host, local_addr
-    from ends
-    where local_addr is not null and local_addr not in ('0.0.0.0', '::', '::1') and local_addr not like '127.%'
+    select used.container, used.container_id, used.host, used.boot, used.local_addr, lives.first_seen, lives.last_seen
+    from (
+        select distinct container, container_id, host, boot, local_addr
+        from ends
+        where local_addr is not null and local_addr not in ('0.0.0.0', '::', '::1') and local_addr not like '127.%'
+    ) as used
+    join lives on lives.host = used.host and lives.boot = used.boot and lives.container = used.container
+        and coalesce(lives.container_id, '') = coalesce(used.container_id, '')
+),
+owners as (
+    -- An address belongs to a container from the container's start until a later container has the address.
+    select a.container, a.container_id, a.host, a.boot, a.local_addr, a.first_seen, min(later.first_seen) as replaced
+    from addresses as a
+    left join addresses as later on later.host = a.host and later.boot = a.boot and later.local_addr = a.local_addr
+        and later.first_seen > a.last_seen
+    group by a.container, a.container_id, a.host, a.boot, a.local_addr, a.first_seen
+),
+places as (
+    select distinct host, local_addr from addresses
 ),
 shared as (
     -- Devices and kernel files are excluded: each container has its own under the same names. (`like` would ignore case in
     -- SQLite, and exclude `/Proc` too.)
-    select container, container_id, host, dev, inode, operation, max(path) as path, min(time) as first_seen,
-        max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
+    select container, container_id, host, coalesce(boot_id, '') as boot, dev, inode, operation, max(path) as path,
+        min(time) as first_seen, max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
     from files
     where operation in ('read', 'write') and bytes > 0 and dev is not null and inode is not null
         and substr(path, 1, 6) <> '/proc/' and substr(path, 1, 5) <> '/sys/'
         and (substr(path, 1, 5) <> '/dev/' or substr(path, 1, 9) = '/dev/shm/')
-    group by container, container_id, host, dev, inode, operation
+    group by container, container_id, host, boot_id, dev, inode, operation
 ),
 pairs as (
     -- Both ends of one connection: local and peer ports and addresses are exchanged. The address of an unbound socket is a
-    -- wildcard. With a service address (DNAT), both sides agree on the client's end only.
+    -- wildcard. With a service address (DNAT), both sides agree on the client's end only. An address that a host has itself
+    -- is not that of a container on another host, and a connection does not outlive a boot.
     select c.container as source, c.container_id as source_id, c.host as source_host,
         s.container as target, s.container_id as target_id, s.host as target_host,
         c.protocol, s.local_addr || ':' || cast(s.local_port as varchar) as address,
@@ -31,8 +54,11 @@ pairs as (
         c.bytes_sent, c.bytes_received, c.first_seen, c.last_seen
     from ends as c
     join ends as s on c.protocol = s.protocol and c.local_port = s.peer_port
+    left join places as near on near.host = c.host and near.local_addr = c.peer_addr
+    left join places as far on far.host = s.host and far.local_addr = s.peer_addr
     where coalesce(c.direction, 'out') = 'out' and coalesce(s.direction, 'in') = 'in'
         and (c.direction = 'out' or s.direction = 'in' or c.peer_port < c.local_port)
+        and ((c.host = s.host and c.boot = s.boot) or (c.host <> s.host and near.host is null and far.host is null))
         and ((c.peer_port = s.local_port and c.local_addr = s.peer_addr and c.peer_addr = s.local_addr
                 and (c.host = s.host or c.local_addr not like '127.%' and c.local_addr <> '::1'))
             or (c.peer_port = s.local_port and (c.local_addr = s.peer_addr or c.local_addr in ('0.0.0.0', '::'))
@@ -41,19 +67,22 @@ pairs as (
             or (c.local_addr = s.peer_addr and c.protocol = 'tcp'
                 and c.local_addr not like '127.%' and c.local_addr not in ('0.0.0.0', '::', '::1')))
     union all
-    -- Failed connections: the target is the container that used the address in other connections.
+    -- Failed connections: the target is the container that had the address at the time, by other connections.
     select c.container, c.container_id, c.host, a.container, a.container_id, a.host,
         c.protocol, c.peer_addr || ':' || cast(c.peer_port as varchar), 0, c.failed, 0, 0, c.first_seen, c.last_seen
     from ends as c
-    join addresses as a on c.peer_addr = a.local_addr
+    join owners as a on c.peer_addr = a.local_addr
+    left join places as near on near.host = c.host and near.local_addr = c.peer_addr
     where c.failed > 0 and c.opened = 0
+        and ((c.host = a.host and c.boot = a.boot) or (c.host <> a.host and near.host is null))
+        and a.first_seen <= c.last_seen and (a.replaced is null or c.first_seen < a.replaced)
     union all
     -- Unix sockets: both ends have the same path. A client whose own container serves the path is connected to that server.
     select c.container, c.container_id, c.host, s.container, s.container_id, s.host,
         'unix', c.peer_path, c.opened, c.failed, c.bytes_sent, c.bytes_received, c.first_seen, c.last_seen
     from ends as c
-    join ends as s on c.host = s.host and c.peer_path = s.peer_path
-    left join ends as own on own.host = c.host and own.peer_path = c.peer_path and own.direction = 'in'
+    join ends as s on c.host = s.host and c.boot = s.boot and c.peer_path = s.peer_path
+    left join ends as own on own.host = c.host and own.boot = c.boot and own.peer_path = c.peer_path and own.direction = 'in'
         and own.family = 'unix' and own.container = c.container
     where c.family = 'unix' and s.family = 'unix' and c.direction = 'out' and s.direction = 'in' and own.host is null
     union all
@@ -61,7 +90,7 @@ pairs as (
     select w.container, w.container_id, w.host, r.container, r.container_id, r.host,
         'file', w.path, 0, 0, w.bytes, 0, w.first_seen, r.last_seen
     from shared as w
-    join shared as r on w.host = r.host and w.dev = r.dev and w.inode = r.inode
+    join shared as r on w.host = r.host and w.boot = r.boot and w.dev = r.dev and w.inode = r.inode
     where w.operation = 'write' and r.operation = 'read' and r.last_seen >= w.first_seen
 )
 select source, source_id, source_host, target, target_id, target_host, protocol, address,

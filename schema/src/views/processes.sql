@@ -1,44 +1,51 @@
 with life as (
     -- 65536 is CLONE_THREAD, which creates a thread instead of a process. A child whose flags are not known (priority 5) is a
     -- process if it has other rows.
-    select host, child_pid as pid, pid as parent, time, seq, container, container_id, cast(null as integer) as ns_pid,
+    select host, boot_id, child_pid as pid, pid as parent, time, seq, container, container_id, cast(null as integer) as ns_pid,
         uid, comm, exe, cast(null as varchar) as argv, cast(null as integer) as exit_code,
         cast(null as integer) as exit_signal, 'fork' as evidence,
         case when flags is null and syscall not in ('fork', 'vfork') then 5 else 4 end as priority
     from events
-    where kind = 'syscall' and child_pid is not null and ret > 0 and (coalesce(flags, 0) & 65536) = 0
+    where kind = 'syscall' and child_pid is not null and (ret > 0 or ret is null) and (coalesce(flags, 0) & 65536) = 0
     union all
-    select host, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, coalesce(path, exe), argv, null, null,
+    select host, boot_id, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, coalesce(path, exe), argv, null, null,
         'exec', 1
     from events
+    -- 65536 is AT_EXECVE_CHECK: the program was not executed.
     where kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0
+        and (syscall = 'execve' or (coalesce(flags, 0) & 65536) = 0)
     union all
-    select host, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, exe, null, exit_code, exit_signal,
+    select host, boot_id, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, exe, null, exit_code, exit_signal,
         'exit', 2
     from events
     where kind = 'process' and action = 'exit'
     union all
     -- All pids that made calls. These rows matter for processes that started before the recording and neither exec nor exit.
-    select host, pid, min(ppid), min(time), min(seq), max(container), max(container_id), max(ns_pid), max(uid), max(comm),
+    select host, boot_id, pid, min(ppid), min(time), min(seq), max(container), max(container_id), max(ns_pid), max(uid), max(comm),
         max(exe), null, null, null, 'seen', 3
     from events
     where kind = 'syscall' and pid is not null
-    group by host, pid
+    group by host, boot_id, pid
 ),
 generations as (
-    -- The kernel reuses a pid after its process has exited. The number of earlier exits distinguishes the processes of a pid.
-    select life.*, coalesce(sum(case when evidence = 'exit' then 1 else 0 end)
-        over (partition by host, pid order by time, seq rows between unbounded preceding and 1 preceding), 0) as generation
+    -- The kernel reuses a pid after its process has exited, and no process of another boot has it. The number of forks and of
+    -- earlier exits distinguishes the processes of a pid, also if one of both was lost.
+    select life.*,
+        sum(case when evidence = 'fork' then 1 else 0 end)
+            over (partition by host, boot_id, pid order by time, seq, priority rows between unbounded preceding and current row) as forks,
+        coalesce(sum(case when evidence = 'exit' then 1 else 0 end)
+            over (partition by host, boot_id, pid order by time, seq, priority rows between unbounded preceding and 1 preceding), 0) as exits
     from life
 ),
 ranked as (
     -- The last exec describes the process best.
-    select generations.*, row_number() over (partition by host, pid, generation order by priority, time desc, seq desc) as rank
+    select generations.*,
+        row_number() over (partition by host, boot_id, pid, forks, exits order by priority, time desc, seq desc, evidence) as rank
     from generations
 )
 select max(case when rank = 1 then container end) as container,
     max(case when rank = 1 then container_id end) as container_id,
-    host, pid,
+    host, boot_id, pid,
     coalesce(max(case when evidence = 'fork' then parent end), max(case when rank = 1 then parent end)) as ppid,
     max(ns_pid) as ns_pid,
     max(case when rank = 1 then uid end) as uid,
@@ -51,5 +58,5 @@ select max(case when rank = 1 then container end) as container,
     max(exit_code) as exit_code,
     max(exit_signal) as exit_signal
 from ranked
-group by host, pid, generation
+group by host, boot_id, pid, forks, exits
 having min(priority) < 5

@@ -124,6 +124,8 @@ struct State {
     cwd: Option<Vec<u8>>,
     /// The recorded path of the thread's last exec.
     exe: Option<String>,
+    /// Whether it has detached a mount, whose files may still be open.
+    has_detached: bool,
 }
 
 impl State {
@@ -177,12 +179,16 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_return(call, row, report);
     report.check("denied", line, false, row.denied);
     compare_arguments(call, row, spec, report);
-    compare_object(call, row, spec, report);
+    compare_object(call, row, spec, state, report);
     compare_paths(call, row, spec, state, report);
     compare_addresses(call, row, spec, report);
     compare_stat(call, row, report);
     if call.name == "fchdir" {
         state.cwd = None;
+    }
+    let flags = call.args.get(1).and_then(|flags| strace::number(flags));
+    if call.name == "umount2" && flags == Some(i64::from(libc::MNT_DETACH)) {
+        state.has_detached = true;
     }
     if call.name.starts_with("execve") && call.ret == Return::Value(0, None) {
         compare_argv(call, row, report);
@@ -273,7 +279,7 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
 }
 
 /// Compares the file or socket of the fd that the call was passed or returned.
-fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+fn compare_object(call: &Call, row: &Row, spec: &Spec, state: &State, report: &mut Report) {
     let returned = match &call.ret {
         Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
         _ => None,
@@ -301,8 +307,13 @@ fn compare_object(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     if deleted {
         report.rule("deleted");
     }
-    let printed = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
-    report.check("path of fd", line, show(Some(&printed)), row.path.clone());
+    let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
+    if state.has_detached && row.path.is_none() {
+        report.rule("detached");
+        report.check("inode of fd", line, true, row.inode.is_some());
+        return;
+    }
+    report.check("path of fd", line, show(Some(&told)), row.path.clone());
 }
 
 /// Returns bytes in the notation of the columns.

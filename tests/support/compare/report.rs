@@ -54,6 +54,10 @@ const RULES: &[(&str, &str)] = &[
         "in a chroot a path is recorded from the root of the container, but passed from the root of the caller",
     ),
     (
+        "detached",
+        "strace prints the path inside of a mount that was detached, which leads nowhere in the container; no path is recorded",
+    ),
+    (
         "half seen",
         "Linux 7 may skip a BPF program; columns that only the entry or only the return of a call provides are null then",
     ),

@@ -20,9 +20,9 @@ use crate::commands::containers::{check_container, has_only_counts};
 use crate::engine::{Engine, Losses, QueryError};
 use crate::output::AnswerDestination;
 use crate::questions::{
-    self, FAILED_CALL, ParsedScope, ReadyQuestion, WindowEnd, container_condition, ready_question,
+    self, FAILED_CALL, ParsedScope, ReadyQuestion, container_condition, ready_question,
 };
-use crate::source::TimeSpan;
+use crate::source::{TimeSpan, WindowEnd, resolve_time};
 use clock::PageClock;
 use page::HtmlPage;
 use summary::RecordingSummary;
@@ -195,7 +195,7 @@ impl<'a> ReportQueries<'a> {
     async fn new(engine: &'a Engine, scope: &'a Scope) -> anyhow::Result<ReportQueries<'a>> {
         let parsed = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
         let span = engine.span().await?;
-        let at = |time, end| questions::resolve(time, end, span);
+        let at = |time, end| resolve_time(time, end, span);
         let since = parsed.since.map(|time| at(time, WindowEnd::Since));
         let until = parsed.until.map(|time| at(time, WindowEnd::Until));
         let window = TimeSpan {

@@ -1,12 +1,12 @@
-//! Expands short calls in a statement: `strace()` gets the columns of a call as arguments, and `ago('10m')` the end of the
-//! recording.
+//! Expands short calls in a statement: `strace()` gets the columns of a call as arguments, `ago('10m')` the end of the
+//! recording, and `mod(x, y)` becomes `x % y`.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Statement as Sql,
-    Value, visit_expressions, visit_expressions_mut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Statement as Sql, Value, visit_expressions, visit_expressions_mut,
 };
 
 use crate::engine::functions::calls;
@@ -16,6 +16,7 @@ use crate::engine::functions::calls;
 pub(crate) struct ExpandedFunctions {
     pub(crate) strace: bool,
     pub(crate) ago: bool,
+    pub(crate) remainder: bool,
 }
 
 /// A call with wrong arguments.
@@ -35,6 +36,7 @@ pub(crate) fn expanded_functions(statement: &Statement) -> ExpandedFunctions {
                 match short_function(expr) {
                     Some("strace") => found.strace = true,
                     Some("ago") => found.ago = true,
+                    Some("mod") => found.remainder = true,
                     _ => {}
                 }
                 ControlFlow::Continue(())
@@ -65,12 +67,13 @@ pub(crate) fn expand(
 
 fn expand_sql(sql: &mut Sql, architectures: &str, end_ns: i64) -> Result<(), MisusedFunction> {
     let flow = visit_expressions_mut(sql, |expr| {
-        let (name, Expr::Function(function)) = (short_function(expr), expr) else {
-            return ControlFlow::Continue(());
-        };
-        let expanded = match name {
-            Some("strace") => strace(function, architectures),
-            Some("ago") => ago(function, end_ns),
+        let name = short_function(expr);
+        let expanded = match (name, &mut *expr) {
+            (Some("strace"), Expr::Function(function)) => strace(function, architectures),
+            (Some("ago"), Expr::Function(function)) => ago(function, end_ns),
+            (Some("mod"), Expr::Function(function)) => {
+                remainder(function).map(|remainder| *expr = remainder)
+            }
             _ => return ControlFlow::Continue(()),
         };
         match expanded {
@@ -93,7 +96,7 @@ fn short_function(expr: &Expr) -> Option<&'static str> {
         return None;
     };
     let ident = part.as_ident()?;
-    ["strace", "ago"]
+    ["strace", "ago", "mod"]
         .into_iter()
         .find(|name| ident.value.eq_ignore_ascii_case(name))
 }
@@ -147,6 +150,34 @@ fn ago(function: &mut Function, end_ns: i64) -> Result<(), MisusedFunction> {
         _ => Err(MisusedFunction {
             name: "ago",
             usage: "write a duration, such as ago('10m')",
+        }),
+    }
+}
+
+/// `mod(x, y)`, as `(x) % (y)`.
+fn remainder(function: &Function) -> Result<Expr, MisusedFunction> {
+    let operand = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+            Some(Box::new(Expr::Nested(Box::new(expr.clone()))))
+        }
+        _ => None,
+    };
+    let operands = match &function.args {
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [x, y] => operand(x).zip(operand(y)),
+            _ => None,
+        },
+        _ => None,
+    };
+    match operands {
+        Some((left, right)) => Ok(Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Modulo,
+            right,
+        }),
+        None => Err(MisusedFunction {
+            name: "mod",
+            usage: "write two numbers, such as mod(pid, 10)",
         }),
     }
 }

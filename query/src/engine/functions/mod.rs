@@ -1,7 +1,9 @@
 //! The SQL functions that this program adds to DataFusion's. Every function is listed in [`FUNCTIONS`].
 
 mod calls;
+mod exact;
 mod expand;
+mod glob;
 mod human;
 mod names;
 mod net;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::prelude::SessionContext;
 
+pub(crate) use exact::exact_sum;
 pub(crate) use expand::{expand, expanded_functions};
 use percentile::Percentile;
 use scalar::ScalarFn;
@@ -36,6 +39,8 @@ enum Implementation {
     Scalar(fn() -> ScalarFn),
     /// A percentile, as the percentage of values that are not greater.
     Percentile(u8),
+    /// A call that [`expand()`] replaces by an operator.
+    Operator,
 }
 
 impl Function {
@@ -93,9 +98,9 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     },
     Function {
         signature: "glob(text text, pattern text) -> boolean",
-        about: "whether a text matches a pattern: ?, [a-z], {a,b}, * up to the next /, ** over directories",
+        about: "whether a text matches a pattern: ?, [a-z], {a,b}, * up to the next /, ** over directories; \\* is the character",
         example: "select distinct path from files where glob(path, '/srv/**/*.{html,json}') order by path",
-        implementation: Implementation::Scalar(paths::glob),
+        implementation: Implementation::Scalar(glob::glob),
     },
     Function {
         signature: "human_bytes(n number) -> text",
@@ -108,6 +113,12 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         about: "a duration in nanoseconds, or a difference of times, in readable units",
         example: "select syscall, human_duration(max(duration)) as longest from syscalls where duration is not null group by syscall order by max(duration) desc, syscall limit 3",
         implementation: Implementation::Scalar(human::human_duration),
+    },
+    Function {
+        signature: "mod(x number, y number) -> number",
+        about: "the remainder of a division, as `x % y`",
+        example: "select mod(pid, 10) as digit, count(distinct pid) as pids from events where pid is not null group by 1 order by 1",
+        implementation: Implementation::Operator,
     },
     Function {
         signature: "ago(span text) -> timestamp",
@@ -149,8 +160,11 @@ pub(crate) fn register(ctx: &SessionContext) {
             Implementation::Percentile(percent) => {
                 ctx.register_udaf(Percentile::udf(function.name(), percent));
             }
+            Implementation::Operator => {}
         }
     }
+    ctx.register_udaf(exact_sum());
+    ctx.register_udaf(exact::exact_average());
 }
 
 /// Returns the percentile function `name` for arguments that are histograms of numbers.
@@ -161,7 +175,7 @@ pub(crate) fn percentile_of_histograms(name: &str) -> Option<Arc<AggregateUDF>> 
             function.name(),
             percent,
         ))),
-        Implementation::Scalar(_) => None,
+        Implementation::Scalar(_) | Implementation::Operator => None,
     }
 }
 

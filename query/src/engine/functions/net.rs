@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use arrow::array::BooleanArray;
 use datafusion::common::exec_datafusion_err;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, each_tested, each_text};
@@ -18,7 +18,7 @@ pub(crate) fn cidr_contains() -> ScalarFn {
                 exec_datafusion_err!("`{text}` is not a network: write one such as 10.0.0.0/8")
             })
         };
-        let test = |network: &IpNet, text: &str| address(text).map(|a| network.contains(&a));
+        let test = |network: &IpNet, text: &str| address(text).map(|a| contains(network, a));
         each_tested(args, (0, 1), rows, read, test)
     })
 }
@@ -38,9 +38,29 @@ pub(crate) fn is_private() -> ScalarFn {
 
 /// Parses a network, or an address as a network of one address.
 fn network(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse().ok().map(|a: IpAddr| a.to_canonical().into()))
+    match text.parse() {
+        Ok(IpNet::V6(mapped)) => Some(canonical(mapped)),
+        Ok(network) => Some(network),
+        Err(_) => text.parse().ok().map(|a: IpAddr| a.to_canonical().into()),
+    }
+}
+
+/// The IPv4 network of a network of IPv4-mapped addresses, as `address` turns these into IPv4 addresses.
+fn canonical(network: Ipv6Net) -> IpNet {
+    const MAPPED_PREFIX_BITS: u8 = 96;
+    let address = network.network().to_ipv4_mapped();
+    let length = network.prefix_len().checked_sub(MAPPED_PREFIX_BITS);
+    let mapped = address.zip(length);
+    let v4 = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    v4.map_or(IpNet::V6(network), IpNet::V4)
+}
+
+/// Whether a network contains an address. A network of IPv6 that includes all mapped addresses contains those of IPv4.
+fn contains(network: &IpNet, address: IpAddr) -> bool {
+    match (network, address) {
+        (IpNet::V6(network), IpAddr::V4(v4)) => network.contains(&v4.to_ipv6_mapped()),
+        _ => network.contains(&address),
+    }
 }
 
 /// Parses an address. An IPv4-mapped IPv6 address becomes the IPv4 address.
@@ -103,7 +123,7 @@ mod tests {
     #[test]
     fn networks_contain_addresses() {
         let contains =
-            |net: &str, addr: &str| network(net).unwrap().contains(&address(addr).unwrap());
+            |net: &str, addr: &str| contains(&network(net).unwrap(), address(addr).unwrap());
         assert!(contains("10.0.0.0/8", "10.200.0.1"));
         assert!(!contains("10.0.0.0/8", "11.0.0.1"));
         assert!(contains("10.0.0.0/8", "::ffff:10.0.0.1"));
@@ -111,6 +131,12 @@ mod tests {
         assert!(contains("fd00::/8", "fd12::1"));
         assert!(!contains("fd00::/8", "10.0.0.1"));
         assert!(contains("0.0.0.0/0", "1.2.3.4"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.0.0.1"));
+        assert!(contains("::ffff:10.0.0.0/104", "::ffff:10.0.0.1"));
+        assert!(!contains("::ffff:10.0.0.0/104", "11.0.0.1"));
+        assert!(contains("::ffff:0:0/96", "1.2.3.4"));
+        assert!(contains("::/0", "1.2.3.4"));
+        assert!(!contains("::ffff:0:0/96", "::1"));
         assert_eq!(network("10.0.0.0/33"), None);
         assert_eq!(network("ten"), None);
     }

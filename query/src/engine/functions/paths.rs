@@ -1,6 +1,6 @@
-//! Functions on paths: below a directory, and glob patterns.
+//! The function on paths below a directory.
 
-use datafusion::common::{ScalarValue, exec_err};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, lit};
 
@@ -33,47 +33,7 @@ fn path_stays_under() -> ScalarFn {
     )
 }
 
-/// Defines `glob(text, pattern)`.
-pub(crate) fn glob() -> ScalarFn {
-    let takes = &[ArgType::Text, ArgType::Text];
-    ScalarFn::new("glob", takes, ResultType::Boolean, |args, rows| {
-        let read = |pattern: &str| match unclosed(pattern) {
-            Some(open) => exec_err!(
-                "`{pattern}` is not a pattern: `{open}` is not closed; write `\\{open}` for the character"
-            ),
-            None => Ok(pattern.to_string()),
-        };
-        each_tested(args, (1, 0), rows, read, |pattern, text| {
-            Some(fast_glob::glob_match(pattern, text))
-        })
-    })
-}
-
-/// Returns the first bracket or brace of a pattern that is not closed.
-fn unclosed(pattern: &str) -> Option<char> {
-    let mut braces = 0_usize;
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => _ = chars.next(),
-            '{' => braces += 1,
-            '}' => braces = braces.saturating_sub(1),
-            '[' => {
-                let set = chars.as_str().trim_start_matches(['!', '^']);
-                // `]` as the first character of a set is an ordinary character.
-                let first = set.chars().next().map_or(0, char::len_utf8);
-                let Some(end) = set.get(first..).and_then(|rest| rest.find(']')) else {
-                    return Some('[');
-                };
-                chars = set[first + end + 1..].chars();
-            }
-            _ => {}
-        }
-    }
-    (braces > 0).then_some('{')
-}
-
-/// Returns a directory without the `/` at its end.
+/// A directory without the `/` at its end.
 fn trimmed(directory: &str) -> Result<String> {
     Ok(match directory {
         // An empty text is not a directory, so no path is below it.
@@ -157,20 +117,5 @@ mod tests {
             assert_eq!(stays_under(path, "/etc"), want, "{path}");
         }
         assert!(stays_under("/../etc", ""));
-    }
-
-    #[test]
-    fn unclosed_brackets_are_found() {
-        for (pattern, want) in [
-            ("[", Some('[')),
-            ("a[!]", Some('[')),
-            ("a[]]b", None),
-            ("[a-z]{b,{c,d}}", None),
-            ("{a,b", Some('{')),
-            (r"\[\{", None),
-            ("[é", Some('[')),
-        ] {
-            assert_eq!(unclosed(pattern), want, "{pattern}");
-        }
     }
 }

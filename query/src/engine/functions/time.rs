@@ -9,6 +9,7 @@ use datafusion::logical_expr::Expr;
 
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::{array, views};
+use crate::source::parse_duration;
 
 /// Defines `ago(span)`. [`super::expand()`] adds a second argument: the end of the recording, ns since 1970.
 pub(crate) fn ago() -> ScalarFn {
@@ -22,10 +23,9 @@ pub(crate) fn ago() -> ScalarFn {
                 times.push(None);
                 continue;
             };
-            let Ok(span) = humantime::parse_duration(span) else {
-                return exec_err!(
-                    "`{span}` is not a duration: write one such as 10m, 90s or 1h 30m"
-                );
+            let span = match parse_duration(span) {
+                Ok(span) => span,
+                Err(error) => return exec_err!("{}", error.message(span)),
             };
             let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
             // Nothing was recorded before 1970.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use ctrace_schema::rollups::{N, Rollup, Stat};
+use datafusion::common::DFSchema;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
-use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Cast};
-use datafusion::logical_expr::{AggregateUDF, Case, Expr, cast, lit, when};
+use datafusion::logical_expr::{AggregateUDF, Case, Expr, ExprSchemable, cast, lit, when};
 use datafusion::prelude::{coalesce, col};
 
 use crate::engine::functions;
@@ -19,6 +19,9 @@ pub(crate) struct RollupExpr {
     /// Makes the result from the names of the columns with the aggregates.
     pub(crate) result: fn(&[String]) -> Expr,
 }
+
+/// The type of sums.
+const SUM_TYPE: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
 /// Aggregates whose result does not change if a value is repeated.
 const IDEMPOTENT: [&str; 4] = ["min", "max", "bool_and", "bool_or"];
@@ -61,19 +64,19 @@ pub(crate) fn rewrite(
         let measure = measures.column(arg, stat)?;
         Some(call(func, measure, false, filter.as_ref()))
     };
+    let exact_sum = || Arc::new(functions::exact_sum());
     match name {
         "min" => Some(single(column(min_udaf(), arg, Stat::Min)?)),
         "max" => Some(single(column(max_udaf(), arg, Stat::Max)?)),
         _ if *distinct => None,
         "count" => Some(RollupExpr {
-            aggregates: vec![column(sum_udaf(), arg, Stat::Count)?],
-            result: |names| coalesce(vec![col(&names[0]), lit(0i64)]),
+            aggregates: vec![column(exact_sum(), arg, Stat::Count)?],
+            result: |names| coalesce(vec![cast(col(&names[0]), DataType::Int64), lit(0i64)]),
         }),
-        "sum" => Some(single(column(sum_udaf(), arg, Stat::Sum)?)),
+        "sum" => Some(single(column(exact_sum(), arg, Stat::Sum)?)),
         "avg" => {
-            let arg = as_double(arg)?;
-            let sum = column(sum_udaf(), arg, Stat::Sum)?;
-            let count = column(sum_udaf(), arg, Stat::Count)?;
+            let sum = column(exact_sum(), arg, Stat::Sum)?;
+            let count = column(exact_sum(), arg, Stat::Count)?;
             Some(average(sum, count))
         }
         name => {
@@ -131,7 +134,7 @@ impl Measures<'_> {
     /// Returns the column of the rollup with a statistic of the values of `expr`.
     fn column(&self, expr: &Expr, stat: Stat) -> Option<Expr> {
         if let Some(key) = self.keys.expr(expr) {
-            return key_statistic(key, stat);
+            return self.key_statistic(key, stat);
         }
         match expr {
             Expr::Column(column) if column.name == "time" && stat == Stat::Count => Some(col(N)),
@@ -139,15 +142,37 @@ impl Measures<'_> {
                 let mut measures = self.rollup.measures.iter();
                 let measure = measures.find(|measure| measure.column == column.name)?;
                 let has = measure.stats.contains(&stat);
-                has.then(|| col(stat.name(&column.name)))
+                has.then(|| match (col(stat.name(&column.name)), stat) {
+                    // Like the sums of keys, so that both can be branches of a `case`.
+                    (sum, Stat::Sum) => cast(sum, SUM_TYPE),
+                    (other, _) => other,
+                })
             }
             Expr::Case(case) => self.case(case, stat),
             _ => None,
         }
     }
 
-    /// Returns the statistic of a `case` whose conditions use keys only, so that all events of a row take the same
-    /// branch.
+    /// The statistic of an expression that has one value in all events of a row.
+    fn key_statistic(&self, key: Expr, stat: Stat) -> Option<Expr> {
+        match stat {
+            Stat::Count => match &key {
+                Expr::Literal(value, _) if !value.is_null() => Some(col(N)),
+                _ => when(key.is_not_null(), col(N)).otherwise(lit(0i64)).ok(),
+            },
+            Stat::Sum => {
+                let schema = self.rollup.schema(&DataType::Utf8View);
+                let ty = key.get_type(&DFSchema::try_from(schema).ok()?).ok()?;
+                // The product of two numbers of 64 bits has at most 38 digits.
+                let whole = |expr| cast(expr, DataType::Decimal128(20, 0));
+                ty.is_integer().then(|| whole(key) * whole(col(N)))
+            }
+            Stat::Min | Stat::Max => Some(key),
+            Stat::Histogram => None,
+        }
+    }
+
+    /// The statistic of a `case` whose conditions use keys only, so that all events of a row take the same branch.
     fn case(&self, case: &Case, stat: Stat) -> Option<Expr> {
         let expr = match &case.expr {
             Some(expr) => Some(Box::new(self.keys.expr(expr)?)),
@@ -171,20 +196,7 @@ impl Measures<'_> {
     }
 }
 
-/// Returns the statistic of an expression that has one value in all events of a row.
-fn key_statistic(key: Expr, stat: Stat) -> Option<Expr> {
-    match stat {
-        Stat::Count => match &key {
-            Expr::Literal(value, _) if !value.is_null() => Some(col(N)),
-            _ => when(key.is_not_null(), col(N)).otherwise(lit(0i64)).ok(),
-        },
-        Stat::Sum => Some(cast(key, DataType::Int64) * col(N)),
-        Stat::Min | Stat::Max => Some(key),
-        Stat::Histogram => None,
-    }
-}
-
-/// Returns the value of the column `name` of a rollup for a single event.
+/// The value of the column `name` of a rollup for a single event.
 pub(crate) fn of_single_event(rollup: &Rollup, name: &str) -> Expr {
     if name == N {
         return lit(1i64);

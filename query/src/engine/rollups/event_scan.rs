@@ -27,7 +27,7 @@ pub(crate) struct EventScan {
 /// The tables of a scan of events.
 #[derive(Clone)]
 pub(crate) struct EventTables {
-    /// A [`ParquetTable`].
+    /// A [`ParquetTable`] of files with one boot each.
     parquet: Arc<dyn TableProvider>,
     /// The tables of events outside finished Parquet files.
     pub(crate) others: Vec<Arc<dyn TableProvider>>,
@@ -36,7 +36,10 @@ pub(crate) struct EventTables {
 impl EventTables {
     /// Returns the tables of the table `events`, if one is a [`ParquetTable`].
     fn new(table: Arc<dyn TableProvider>) -> Option<EventTables> {
-        let is_parquet = |table: &Arc<dyn TableProvider>| parquet_table(table).is_some();
+        // The rows of a rollup of several boots do not tell them apart.
+        let is_parquet = |table: &Arc<dyn TableProvider>| {
+            parquet_table(table).is_some_and(ParquetTable::has_constant_boots)
+        };
         let all = match (table.as_ref() as &dyn Any).downcast_ref::<UnionTable>() {
             Some(union) => union.tables(),
             None => std::slice::from_ref(&table),

@@ -9,7 +9,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use crate::source::RECORDING;
+use crate::source::{BOOT_ID, RECORDING};
 
 /// The keys of a rollup, for one query.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ impl RollupKeys {
     /// Returns whether a column has one value for all events of a row, and the row contains that value.
     fn is_key(&self, column: &Column) -> bool {
         match column.name.as_str() {
-            RECORDING => true,
+            RECORDING | BOOT_ID => true,
             "time" => false,
             "path" if self.has(Facet::Directory) => false,
             "ret" => self.no_positive && self.has(Facet::Result),

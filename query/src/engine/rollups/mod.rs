@@ -13,8 +13,8 @@ mod keys;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use ctrace_schema::rollups::{N, ROLLUPS, Rollup};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::Transformed;
@@ -26,8 +26,8 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::prelude::col;
 
 use crate::source::{
-    Coverage, EVENTS, ParquetFile, RECORDING, RollupRows, TimeComparison, UnionTable,
-    recording_field,
+    BOOT_ID, Coverage, EVENTS, FileRows, ParquetFile, RECORDING, RollupRows, TimeComparison,
+    UnionTable, recording_field,
 };
 use aggregates::{RollupExpr, of_single_event};
 use event_scan::{EventScan, EventTables};
@@ -112,10 +112,17 @@ impl<'a> EventAggregate<'a> {
         RollupAggregate::new(self, rollup, 1)?;
         let parquet = self.tables.parquet()?;
         let mut files = vec![];
-        for file in parquet.files() {
-            let span = file.span().ok()?;
+        let (mut from_rollups, mut from_events) = (vec![], vec![]);
+        for rows in parquet.files() {
+            // What lived when a file began is in no rollup.
+            from_events.extend(rows.alive_rows());
+            let Some(own) = rows.own_rows() else {
+                continue;
+            };
+            let span = own.file.own_span().ok()?;
             if !matches!(Coverage::of_span(&self.time_filters, span), Coverage::None) {
-                files.push((file, span, file.rollups.rows(rollup)));
+                let rollup = own.file.rollups.rows(rollup).filter(|_| own.has_own_rows);
+                files.push((own, span, rollup));
             }
         }
         // The events of files with longer slices than the query allows are read.
@@ -128,12 +135,11 @@ impl<'a> EventAggregate<'a> {
             Some((*slice, aggregate))
         };
         let (slice, aggregate) = slices.iter().rev().find_map(with_slice)?;
-        let (mut from_rollups, mut from_events) = (vec![], vec![]);
-        for (file, span, rows) in files {
+        for (own, span, rows) in files {
             let rows = rows.filter(|rows| rows.slice_ns == 0 || slice % rows.slice_ns == 0);
             match (Coverage::of_span(&aggregate.time_filters, span), rows) {
-                (Coverage::All, Some(rows)) => from_rollups.push((file, rows)),
-                _ => from_events.push(file.clone()),
+                (Coverage::All, Some(rows)) => from_rollups.push((own.file, rows)),
+                _ => FileRows::add(&mut from_events, own),
             }
         }
         let mut tables = self.tables.others.clone();
@@ -148,7 +154,7 @@ impl<'a> EventAggregate<'a> {
         &self,
         rollup: &Rollup,
         aggregate: &RollupAggregate,
-        files: &[(&Arc<ParquetFile>, Arc<RollupRows>)],
+        files: &[(Arc<ParquetFile>, Arc<RollupRows>)],
         tables: Vec<Arc<dyn TableProvider>>,
     ) -> Result<LogicalPlan> {
         let columns = aggregate.columns();
@@ -207,25 +213,30 @@ fn filtered(scan: LogicalPlanBuilder, filters: &[Expr]) -> Result<LogicalPlanBui
 fn rollup_table(
     rollup: &Rollup,
     columns: &BTreeSet<String>,
-    files: &[(&Arc<ParquetFile>, Arc<RollupRows>)],
+    files: &[(Arc<ParquetFile>, Arc<RollupRows>)],
 ) -> Result<MemTable> {
     let all = rollup.schema(&DataType::Utf8View);
     let mut fields: Vec<_> = all.fields().iter().cloned().collect();
     fields.retain(|field| columns.contains(field.name()));
+    if columns.contains(BOOT_ID) {
+        fields.push(Arc::new(Field::new(BOOT_ID, DataType::Utf8View, true)));
+    }
     if columns.contains(RECORDING) {
         fields.push(Arc::new(recording_field()));
     }
     let schema = Arc::new(Schema::new(fields));
     let projected = |file: &ParquetFile, rows: &RecordBatch| {
         let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
-            Some(column) => column.clone(),
-            None => {
-                let name = std::iter::repeat_n(&file.name, rows.num_rows());
-                Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef
-            }
+            Some(column) => Ok(column.clone()),
+            None => file
+                .constant(field.name())
+                .to_array_of_size(rows.num_rows()),
         };
-        let columns = schema.fields().iter().map(column).collect();
-        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+        let columns = schema.fields().iter().map(column);
+        Ok(RecordBatch::try_new(
+            schema.clone(),
+            columns.collect::<Result<_>>()?,
+        )?)
     };
     let batches = files.iter().flat_map(|(file, rows)| {
         let batches = rows.batches.iter();

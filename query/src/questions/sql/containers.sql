@@ -1,6 +1,7 @@
 /* Containers and how busy they were. */
-with activity as (
-    select container, container_id, host,
+with boots as (
+    -- A pid is that of another process after a boot.
+    select coalesce(container_id, container) as container_key, host, boot_id,
         count(case when kind = 'syscall' then 1 end) as calls,
         count(error) as errors,
         count(case when denied then 1 end) as denied,
@@ -9,12 +10,18 @@ with activity as (
     from events
     where container is not null
         {events}
-    group by container, container_id, host
+    group by coalesce(container_id, container), host, boot_id
+),
+activity as (
+    select container_key, host, sum(calls) as calls, sum(errors) as errors, sum(denied) as denied,
+        sum(processes) as processes, sum(lost) as lost
+    from boots
+    group by container_key, host
 )
-select a.container, substr(a.container_id, 1, 12) as id, c.image, c.runtime, c.pod, c.namespace, c.started, c.stopped,
+select c.container, substr(c.container_id, 1, 12) as id, c.image, c.runtime, c.pod, c.namespace, c.started, c.stopped,
     a.processes, a.calls, a.errors, a.denied, a.lost
 from activity as a
 join containers as c
-    on c.container = a.container and c.host = a.host and coalesce(c.container_id, '') = coalesce(a.container_id, '')
-order by a.calls desc, a.container
+    on c.host = a.host and coalesce(c.container_id, c.container) = a.container_key
+order by a.calls desc, c.container, c.container_id, c.host
 {limit}

@@ -5,5 +5,5 @@ from gaps
 where true
     {gaps}
 group by time, duration, host, container, class, reason
-order by time, container, class
+order by time, container, class, host, duration, reason
 {limit}

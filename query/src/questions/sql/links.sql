@@ -3,5 +3,5 @@ select source, target, protocol, address, connections, failed, bytes_sent, bytes
 from links
 where true
     {links}
-order by source, target, protocol, address
+order by source, target, protocol, address, source_id, target_id, source_host, target_host
 {limit}

@@ -1,6 +1,6 @@
 /* Processes as a tree: each process below its parent. */
 with recursive chosen as (
-    select *, row_number() over (order by first_seen, pid) as number
+    select *, row_number() over (order by first_seen, pid, host, boot_id, exited, started) as number
     from processes
     where true
         {lives}
@@ -10,7 +10,8 @@ parents as (
     select child.number, max(parent.number) as parent
     from chosen as child
     join chosen as parent
-        on parent.host = child.host and parent.pid = child.ppid and parent.number < child.number
+        on parent.host = child.host and coalesce(parent.boot_id, '') = coalesce(child.boot_id, '')
+            and parent.pid = child.ppid and parent.number < child.number
     group by child.number
 ),
 linked as (

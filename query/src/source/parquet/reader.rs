@@ -47,7 +47,15 @@ impl Footer {
         }
     }
 
-    /// Returns the metadata as it was opened, usually without the page index.
+    /// Opens the file, also if the recorder has finished and renamed it meanwhile.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        Ok(open(&self.path)?.0)
+    }
+
+    /// The metadata as it was opened, usually without the page index.
     pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }
@@ -159,9 +167,7 @@ impl FileReader {
 fn open(path: &std::path::Path) -> io::Result<(File, u64)> {
     let is_open = names::is_open(path);
     let file = match File::open(path) {
-        Err(e) if is_open && e.kind() == ErrorKind::NotFound => {
-            File::open(path.with_extension(""))?
-        }
+        Err(e) if is_open && e.kind() == ErrorKind::NotFound => File::open(names::finished(path))?,
         other => other?,
     };
     let len = file.metadata()?.len();

@@ -37,18 +37,26 @@ pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
     places: Vec<Place>,
-    /// The decoded rollups in the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
+    /// The number of row groups at the beginning that the rollups leave out.
+    alive_groups: usize,
+    /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
     rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
 
 impl FileRollups {
-    /// Creates the rollups that the footer of the file at `path` lists. Reads nothing yet.
-    pub(crate) fn new(path: PathBuf, footer: Arc<ParquetMetaData>) -> FileRollups {
+    /// The rollups that the footer of the file at `path` lists, which leave out the first `alive_groups` row groups. Reads
+    /// nothing yet.
+    pub(crate) fn new(
+        path: PathBuf,
+        footer: Arc<ParquetMetaData>,
+        alive_groups: usize,
+    ) -> FileRollups {
         let places = places(footer.file_metadata().key_value_metadata());
         FileRollups {
             path,
             footer,
             places,
+            alive_groups,
             rows: ROLLUPS.iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -99,14 +107,14 @@ impl FileRollups {
 
     /// Returns the number of events of the rollup, according to the other contents of the file.
     fn expected_events(&self, rollup: &Rollup) -> Option<i64> {
-        let all = self.footer.file_metadata().num_rows();
+        let groups = || self.footer.row_groups().iter().skip(self.alive_groups);
+        let all = groups().map(|group| group.num_rows()).sum::<i64>();
         match rollup.condition {
             EventCondition::All => Some(all),
             EventCondition::Present(column) => {
                 let columns = self.footer.file_metadata().schema_descr().columns();
                 let at = columns.iter().position(|c| c.name() == column)?;
-                let groups = self.footer.row_groups().iter();
-                let nulls = groups.map(|g| g.column(at).statistics()?.null_count_opt());
+                let nulls = groups().map(|g| g.column(at).statistics()?.null_count_opt());
                 let nulls: Option<u64> = nulls.sum();
                 all.checked_sub_unsigned(nulls?)
             }

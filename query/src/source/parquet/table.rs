@@ -1,13 +1,14 @@
-//! The Parquet files of recordings as one table, with the name of its file in each row.
+//! The Parquet files of recordings as one table, with values for each file: the name of the file, and its boot.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{ScalarValue, Statistics, project_schema};
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -19,100 +20,174 @@ use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, Tabl
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
-use crate::source::names::recording_field;
+use crate::source::names::{BOOT_ID, RECORDING};
 use crate::source::parquet::file::ParquetFile;
 use crate::source::parquet::reader::FooterCache;
+use crate::source::parquet::rows::FileRows;
 use crate::source::time_bounds::TimeRange;
 
 /// A table of at least one file; all files are in one object store.
 #[derive(Debug)]
 pub(crate) struct ParquetTable {
     store: ObjectStoreUrl,
-    files: Vec<Arc<ParquetFile>>,
-    /// The columns of the files, without `recording`.
-    file_schema: SchemaRef,
-    /// The columns of the table, with `recording` at the end.
-    schema: SchemaRef,
+    files: Vec<FileRows>,
+    columns: Arc<TableColumns>,
 }
 
-impl ParquetTable {
-    /// Creates a table of files. `schema` has the column `recording` at its end.
-    ///
-    /// # Errors
-    /// `schema` has no columns.
-    pub(crate) fn new(
-        store: ObjectStoreUrl,
-        files: Vec<Arc<ParquetFile>>,
-        schema: SchemaRef,
-    ) -> Result<ParquetTable> {
-        let columns: Vec<usize> = (0..schema.fields().len() - 1).collect();
-        Ok(ParquetTable {
-            store,
-            files,
-            file_schema: Arc::new(schema.project(&columns)?),
+/// The columns of a table, in the order of DataFusion's scans and in that of the table.
+#[derive(Debug)]
+struct TableColumns {
+    /// The columns that are read from the files.
+    file_schema: SchemaRef,
+    /// The columns with one value for each file.
+    constants: Vec<FieldRef>,
+    /// The columns of `file_schema`, and then `constants`.
+    scan_schema: SchemaRef,
+    /// The columns of the table.
+    schema: SchemaRef,
+    /// For each column of the table, its position in `scan_schema`.
+    positions: Vec<usize>,
+}
+
+impl TableColumns {
+    /// The columns of `schema`; `reads_boot`: `boot_id` is read from the files.
+    fn new(schema: SchemaRef, reads_boot: bool) -> TableColumns {
+        let is_constant = |field: &FieldRef| match field.name().as_str() {
+            RECORDING => true,
+            BOOT_ID => !reads_boot,
+            _ => false,
+        };
+        let fields = schema.fields().iter().cloned();
+        let (constants, read): (Vec<_>, Vec<_>) = fields.partition(is_constant);
+        let all: Vec<_> = read.iter().chain(&constants).cloned().collect();
+        let scan_schema = Arc::new(Schema::new(all));
+        let position = |field: &FieldRef| scan_schema.index_of(field.name()).unwrap_or_default();
+        TableColumns {
+            positions: schema.fields().iter().map(position).collect(),
+            file_schema: Arc::new(Schema::new(read)),
+            constants,
+            scan_schema,
             schema,
-        })
-    }
-
-    pub(crate) fn files(&self) -> &[Arc<ParquetFile>] {
-        &self.files
-    }
-
-    /// Creates the same table of other files, at least one.
-    pub(crate) fn with_files(&self, files: Vec<Arc<ParquetFile>>) -> ParquetTable {
-        ParquetTable {
-            store: self.store.clone(),
-            files,
-            file_schema: self.file_schema.clone(),
-            schema: self.schema.clone(),
         }
     }
 
-    /// Returns the statistics of some columns of a file. Reading those of all columns would take longer than many
-    /// queries.
-    fn statistics(&self, file: &ParquetFile, columns: &[usize]) -> Result<Statistics> {
-        let footer = file.footer.metadata();
-        let projected = Arc::new(self.file_schema.project(columns)?);
+    /// The values of the constants in the rows of a file.
+    fn values(&self, file: &ParquetFile) -> Vec<ScalarValue> {
+        let constants = self.constants.iter();
+        constants.map(|field| file.constant(field.name())).collect()
+    }
+}
+
+impl ParquetTable {
+    /// A table with the columns of `schema`. `reads_boot`: `boot_id` is read from the files; otherwise each file has one boot.
+    pub(crate) fn new(
+        store: ObjectStoreUrl,
+        files: Vec<FileRows>,
+        schema: SchemaRef,
+        reads_boot: bool,
+    ) -> ParquetTable {
+        ParquetTable {
+            store,
+            files,
+            columns: Arc::new(TableColumns::new(schema, reads_boot)),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &[FileRows] {
+        &self.files
+    }
+
+    /// Whether each file has one boot.
+    pub(crate) fn has_constant_boots(&self) -> bool {
+        self.columns.file_schema.index_of(BOOT_ID).is_err()
+    }
+
+    /// The same table of other files, at least one.
+    pub(crate) fn with_files(&self, files: Vec<FileRows>) -> ParquetTable {
+        ParquetTable {
+            store: self.store.clone(),
+            files,
+            columns: self.columns.clone(),
+        }
+    }
+
+    /// The statistics of some columns of a file. Reading those of all columns would take longer than many queries.
+    fn statistics(&self, file: &FileRows, columns: &[usize]) -> Result<Statistics> {
+        let file_schema = &self.columns.file_schema;
+        let footer = file.file.footer.metadata();
+        let projected = Arc::new(file_schema.project(columns)?);
         let mut statistics =
             DFParquetMetadata::statistics_from_parquet_metadata(footer, &projected)?;
-        let mut all = Statistics::unknown_column(&self.file_schema);
+        let mut all = Statistics::unknown_column(file_schema);
         for (column, known) in columns.iter().zip(statistics.column_statistics) {
             all[*column] = known;
         }
         statistics.column_statistics = all;
-        Ok(statistics)
+        Ok(match file.selection.is_some() {
+            // Numbers of rows and extreme values are upper bounds for a part of the rows.
+            true => statistics.to_inexact(),
+            false => statistics,
+        })
     }
 
     /// Returns the files with events in a time range, with the statistics of some columns.
     fn matching(&self, range: TimeRange, columns: &[usize]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::new();
-        for file in &self.files {
-            let (start, end) = file.span()?.unzip();
-            if range.overlaps(start, end) {
-                let recording = ScalarValue::Utf8View(Some(file.name.clone()));
-                files.push(
-                    PartitionedFile::new_from_meta(file.object.clone())
-                        .with_partition_values(vec![recording])
-                        .with_statistics(Arc::new(self.statistics(file, columns)?)),
-                );
+        for rows in &self.files {
+            let (start, end) = rows.file.span()?.unzip();
+            if !range.overlaps(start, end) {
+                continue;
             }
+            let mut file = PartitionedFile::new_from_meta(rows.file.object.clone())
+                .with_partition_values(self.columns.values(&rows.file))
+                .with_statistics(Arc::new(self.statistics(rows, columns)?));
+            correct_nulls(&mut file);
+            files.push(match &rows.selection {
+                Some(selection) => file.with_extension(ParquetAccessPlan::new(selection.to_vec())),
+                None => file,
+            });
         }
         Ok(files)
     }
 
     /// Returns the columns of the files that a scan reads.
     fn columns(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> Vec<usize> {
-        let all = 0..self.file_schema.fields().len();
+        let TableColumns {
+            file_schema,
+            schema,
+            ..
+        } = self.columns.as_ref();
+        let all = 0..file_schema.fields().len();
         let Some(projection) = projection else {
             return all.collect();
         };
         let filtered = filters.iter().flat_map(Expr::column_refs);
-        let filtered: HashSet<&str> = filtered.map(|column| column.name.as_str()).collect();
-        let is_read = |at: &usize| {
-            projection.contains(at)
-                || filtered.contains(self.file_schema.field(*at).name().as_str())
-        };
-        all.filter(is_read).collect()
+        let mut read: HashSet<&str> = filtered.map(|column| column.name.as_str()).collect();
+        read.extend(
+            projection
+                .iter()
+                .map(|at| schema.field(*at).name().as_str()),
+        );
+        all.filter(|at| read.contains(file_schema.field(*at).name().as_str()))
+            .collect()
+    }
+}
+
+/// Corrects the statistics of constants that are null: DataFusion takes them for values.
+fn correct_nulls(file: &mut PartitionedFile) {
+    let Some(statistics) = &mut file.statistics else {
+        return;
+    };
+    let statistics = Arc::make_mut(statistics);
+    let rows = statistics.num_rows;
+    let values = file.partition_values.iter().rev();
+    for (column, value) in statistics.column_statistics.iter_mut().rev().zip(values) {
+        if value.is_null() {
+            *column = ColumnStatistics {
+                null_count: rows,
+                ..ColumnStatistics::new_unknown()
+            };
+        }
     }
 }
 
@@ -151,7 +226,7 @@ fn options(filters: &[Expr]) -> TableParquetOptions {
 #[async_trait::async_trait]
 impl TableProvider for ParquetTable {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.columns.schema.clone()
     }
 
     fn table_type(&self) -> TableType {
@@ -174,26 +249,31 @@ impl TableProvider for ParquetTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = self.columns(projection, filters);
         let files = self.matching(TimeRange::of_filters(filters), &columns)?;
+        let table = self.columns.as_ref();
         if files.is_empty() {
-            let schema = project_schema(&self.schema, projection)?;
+            let schema = project_schema(&table.schema, projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let known = files.iter().filter_map(|f| f.statistics.as_deref());
-        let statistics = Statistics::try_merge_iter(known, &self.schema)?;
-        let footers = self.files.iter();
+        let statistics = Statistics::try_merge_iter(known, &table.scan_schema)?;
+        let footers = self.files.iter().map(|rows| &rows.file);
         let footers = footers.map(|f| (f.object.location.clone(), f.footer.clone()));
         let footers = Arc::new(FooterCache::new(footers, !filters.is_empty()));
         let groups = FileGroup::new(files).split_files(session.config().target_partitions());
-        let table = TableSchemaBuilder::from(&self.file_schema)
-            .with_table_partition_cols(vec![Arc::new(recording_field())])
+        let scanned = TableSchemaBuilder::from(&table.file_schema)
+            .with_table_partition_cols(table.constants.clone())
             .build();
-        let source = ParquetSource::new(table)
+        let source = ParquetSource::new(scanned)
             .with_table_parquet_options(options(filters))
             .with_parquet_file_reader_factory(footers);
+        let projection = match projection {
+            Some(projection) => projection.iter().map(|at| table.positions[*at]).collect(),
+            None => table.positions.clone(),
+        };
         let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
+            .with_projection_indices(Some(projection))?
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))

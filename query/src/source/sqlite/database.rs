@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ctrace_format::names;
-use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES};
+use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES, Side};
+use ctrace_schema::meta;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
+
+use crate::source::boot::FileBoot;
+use crate::source::names::BOOT_ID;
 
 /// The first bytes of every SQLite database.
 pub(crate) const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -39,6 +43,7 @@ pub(crate) struct Database {
     pub(crate) span: Option<(i64, i64)>,
     /// The columns of each of [`SIDES`]. Columns that were added to the schema after the file was written are absent.
     pub(crate) side_columns: Vec<Vec<String>>,
+    pub(crate) boot: FileBoot,
     /// The largest id in the table `event`.
     pub(crate) last_id: i64,
 }
@@ -65,8 +70,8 @@ impl Database {
         columns(&db, "span")?;
         columns(&db, "meta")?;
         let side_columns = SIDES.iter().map(|side| columns(&db, side.table));
-        let side_columns = side_columns.collect::<Result<_, _>>()?;
-        let meta = db
+        let side_columns: Vec<Vec<String>> = side_columns.collect::<Result<_, _>>()?;
+        let meta: BTreeMap<String, String> = db
             .prepare("select key, value from meta")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
@@ -75,14 +80,59 @@ impl Database {
         let span = "select min(start), max(\"end\") from span";
         let (start, end): (Option<i64>, Option<i64>) =
             db.query_one(span, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let boot = boot(&db, &side_columns, &meta)?;
         Ok(Database {
             path: path.to_path_buf(),
             meta,
+            boot,
             span: start.zip(end),
             side_columns,
             last_id: last_id.unwrap_or(0),
         })
     }
+
+    /// Whether the file has a column.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        let mut columns = self.side_columns.iter().flatten();
+        EVENT_COLUMNS.contains(&name) || columns.any(|column| column == name)
+    }
+
+    /// The least and the greatest `seq`, and the least and the greatest `time`; `None`: there are no events, or they cannot be
+    /// read.
+    pub(crate) fn key_ranges(&self) -> Option<((i64, i64), (i64, i64))> {
+        let sql =
+            "select min(id + seq), max(id + seq), min(time), max(time) from event where id <= ?";
+        let db = connect(&self.path).ok()?;
+        let ranges = db.query_one(sql, [self.last_id], |row| {
+            Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))
+        });
+        ranges.ok()
+    }
+}
+
+/// The boot of the events: the only value of `boot_id`, or that of the metadata if there is none.
+fn boot(
+    db: &Connection,
+    side_columns: &[Vec<String>],
+    pairs: &BTreeMap<String, String>,
+) -> Result<FileBoot, ReadError> {
+    let has_column = |(_, columns): &(&Side, &Vec<String>)| columns.iter().any(|c| c == BOOT_ID);
+    let side = SIDES.iter().zip(side_columns).find(has_column);
+    let ids: Vec<Option<String>> = match side {
+        Some((side, _)) => db
+            .prepare(&format!(
+                "select distinct {BOOT_ID} from {} limit 2",
+                side.table
+            ))?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?,
+        None => vec![],
+    };
+    Ok(match ids.as_slice() {
+        [] | [None] => FileBoot::One(pairs.get(meta::KEY_BOOT_ID).cloned()),
+        [id] => FileBoot::One(id.clone()),
+        _ => FileBoot::Column,
+    })
 }
 
 /// Opens a file read-only.

@@ -11,10 +11,12 @@ use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES, Side};
 use ctrace_schema::columns::{Column, Type};
+use datafusion::common::ScalarValue;
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
-use crate::source::names::RECORDING;
+use crate::source::names::{BOOT_ID, RECORDING};
+use crate::source::row_set::RowSet;
 use crate::source::sqlite::database::{Database, ReadError};
 use crate::source::sqlite::filter::Condition;
 
@@ -186,12 +188,16 @@ impl Cells {
 pub(crate) struct EventReader<'a> {
     schema: &'a SchemaRef,
     sides: &'a SideTables,
+    /// The ids of the rows that are left out.
+    left_out: &'a RowSet,
     /// The value of `recording`.
     name: String,
+    /// The value of `boot_id`; `None`: the column is read.
+    boot_id: Option<ScalarValue>,
     /// The requested columns of the table itself.
     own: Vec<(&'static str, Type)>,
     /// The SELECT list: the columns of `own`, then references to side tables.
-    select_list: String,
+    select_list: Vec<String>,
 }
 
 impl<'a> EventReader<'a> {
@@ -200,6 +206,7 @@ impl<'a> EventReader<'a> {
         database: &Database,
         schema: &'a SchemaRef,
         sides: &'a SideTables,
+        left_out: &'a RowSet,
     ) -> EventReader<'a> {
         let own = ctrace_schema::columns::COLUMNS.iter().filter(|c| {
             EVENT_COLUMNS.contains(&c.name) && schema.column_with_name(c.name).is_some()
@@ -216,13 +223,11 @@ impl<'a> EventReader<'a> {
         EventReader {
             schema,
             sides,
+            left_out,
+            boot_id: database.boot.constant(),
             name: database.path.display().to_string(),
             own,
-            // A query such as `count(*)` needs no column.
-            select_list: match selected.is_empty() {
-                true => "null".into(),
-                false => selected.join(", "),
-            },
+            select_list: selected,
         }
     }
 
@@ -240,23 +245,30 @@ impl<'a> EventReader<'a> {
         batch_rows: usize,
         mut send: impl FnMut(RecordBatch) -> bool,
     ) -> Result<(), ReadError> {
-        let limit = limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let mut remaining = limit.unwrap_or(usize::MAX);
+        // A query such as `count(*)` needs no column but the id.
+        let select_list: String = self.select_list.iter().map(|c| format!("{c}, ")).collect();
         let sql = format!(
-            "select {} from event where id between ? and ? and {} order by id limit ?",
-            self.select_list, condition.sql
+            "select {select_list}id from event where id between ? and ? and {} order by id",
+            condition.sql
         );
         let mut parameters = vec![Value::Integer(*rows.start()), Value::Integer(*rows.end())];
         parameters.extend(condition.parameters.iter().cloned());
-        parameters.push(Value::Integer(limit));
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
         loop {
             let mut batch = self.empty_cells();
             let mut count = 0;
-            while count < batch_rows {
+            while count < batch_rows.min(remaining) {
                 let Some(row) = rows.next()? else {
                     break;
                 };
+                if !self.left_out.is_empty() {
+                    let id: i64 = row.get(self.select_list.len())?;
+                    if self.left_out.contains(id as u64) {
+                        continue;
+                    }
+                }
                 for (i, cells) in batch.iter_mut().enumerate() {
                     cells.push(row.get_ref(i)?).map_err(|value| {
                         let column = self.own.get(i).map_or("a reference", |(name, _)| name);
@@ -265,6 +277,7 @@ impl<'a> EventReader<'a> {
                 }
                 count += 1;
             }
+            remaining -= count;
             if count == 0 || !send(self.batch(batch, count)?) || count < batch_rows {
                 return Ok(());
             }
@@ -299,15 +312,23 @@ impl<'a> EventReader<'a> {
         let column = |field: &Arc<arrow::datatypes::Field>| {
             if field.name() == RECORDING {
                 let name = std::iter::repeat_n(&self.name, count);
-                return Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef;
+                return Ok(Arc::new(StringViewArray::from_iter_values(name)) as ArrayRef);
+            }
+            if field.name() == BOOT_ID
+                && let Some(id) = &self.boot_id
+            {
+                return id
+                    .to_array_of_size(count)
+                    .map_err(|e| ReadError::Damaged(e.to_string()));
             }
             let known = columns.iter().find(|(name, _)| name == field.name());
             match known {
-                Some((_, column)) => column.clone(),
-                None => new_null_array(field.data_type(), count),
+                Some((_, column)) => Ok(column.clone()),
+                None => Ok(new_null_array(field.data_type(), count)),
             }
         };
-        let all = self.schema.fields().iter().map(column).collect();
+        let all = self.schema.fields().iter().map(column);
+        let all = all.collect::<Result<Vec<_>, ReadError>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(damaged)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use ctrace_format::sqlite::SIDES;
 use datafusion::catalog::streaming::StreamingTable;
@@ -16,6 +17,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 
+use crate::source::names::BOOT_ID;
+use crate::source::row_set::RowSet;
 use crate::source::sqlite::database::{Database, ReadError, connect};
 use crate::source::sqlite::filter::{Condition, condition};
 use crate::source::sqlite::read::{EventReader, SideTables};
@@ -24,23 +27,35 @@ use crate::source::time_bounds::TimeRange;
 /// Minimum number of rows of a partition.
 const MIN_PARTITION_ROWS: i64 = 50_000;
 
+/// Rows of a batch of keys.
+const KEY_BATCH_ROWS: usize = 32_768;
+
 /// The events of a recording in SQLite.
 #[derive(Debug)]
 pub(crate) struct SqliteTable {
     database: Arc<Database>,
     schema: SchemaRef,
+    /// The ids of the events that are in other files too.
+    left_out: Arc<RowSet>,
 }
 
 impl SqliteTable {
-    /// Creates a table with the columns of `schema`. Columns that the file lacks are null; `recording` is the name of
-    /// the file.
-    pub(crate) fn new(database: Arc<Database>, schema: SchemaRef) -> SqliteTable {
-        SqliteTable { database, schema }
+    /// A table with the columns of `schema`, without the rows whose ids are in `left_out`. Columns that the file lacks are
+    /// null; `recording` is the name of the file.
+    pub(crate) fn new(database: Arc<Database>, schema: SchemaRef, left_out: RowSet) -> SqliteTable {
+        SqliteTable {
+            database,
+            schema,
+            left_out: Arc::new(left_out),
+        }
     }
 
     fn condition(&self, filter: &Expr) -> Option<Condition> {
         let sides = SIDES.iter().zip(&self.database.side_columns);
         let missing = |name: &str| {
+            if name == BOOT_ID && self.database.boot.constant().is_some() {
+                return true;
+            }
             let mut sides = sides.clone();
             sides.any(|(side, has)| {
                 side.columns.iter().any(|c| c.name == name) && !has.iter().any(|h| h == name)
@@ -64,6 +79,42 @@ impl SqliteTable {
         })?;
         let (first, last) = (rows.0.unwrap_or(1), rows.1.unwrap_or(0));
         Ok(first.max(1)..=last.min(self.database.last_id))
+    }
+}
+
+impl Database {
+    /// Reads the columns of `schema` of all events, in batches with the ids of their rows.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a row contains a value that is invalid in a recording.
+    pub(crate) fn rows_of(
+        &self,
+        schema: &SchemaRef,
+    ) -> Result<Vec<(Vec<i64>, RecordBatch)>, ReadError> {
+        let db = connect(&self.path)?;
+        let sides = SideTables::read(&db, self, schema)?;
+        let none = RowSet::default();
+        let mut batches = vec![];
+        let (rows, all) = (1..=self.last_id, Condition::all(vec![]));
+        EventReader::new(self, schema, &sides, &none).read(
+            &db,
+            rows,
+            &all,
+            None,
+            KEY_BATCH_ROWS,
+            |batch| {
+                batches.push(batch);
+                true
+            },
+        )?;
+        let mut statement =
+            db.prepare("select id from event where id between 1 and ? order by id")?;
+        let mut ids = statement.query_map([self.last_id], |row| row.get::<_, i64>(0))?;
+        let with_ids = batches.into_iter().map(|batch| {
+            let ids: Result<Vec<i64>, _> = ids.by_ref().take(batch.num_rows()).collect();
+            Ok((ids?, batch))
+        });
+        with_ids.collect()
     }
 }
 
@@ -104,6 +155,7 @@ impl TableProvider for SqliteTable {
             database: self.database.clone(),
             schema: schema.clone(),
             condition: Condition::all(conditions),
+            left_out: self.left_out.clone(),
             limit,
             sides: OnceLock::new(),
         });
@@ -144,6 +196,7 @@ struct SqliteScan {
     database: Arc<Database>,
     schema: SchemaRef,
     condition: Condition,
+    left_out: Arc<RowSet>,
     limit: Option<usize>,
     /// The side tables, read once, by the first partition.
     sides: OnceLock<Result<SideTables, String>>,
@@ -155,14 +208,14 @@ impl SqliteScan {
         &self,
         rows: RangeInclusive<i64>,
         batch: usize,
-        mut send: impl FnMut(arrow::array::RecordBatch) -> bool,
+        mut send: impl FnMut(RecordBatch) -> bool,
     ) -> Result<(), ReadError> {
         let db = connect(&self.database.path)?;
         let sides = self.sides.get_or_init(|| {
             SideTables::read(&db, &self.database, &self.schema).map_err(|e| e.to_string())
         });
         let sides = sides.as_ref().map_err(|e| ReadError::Damaged(e.clone()))?;
-        let reader = EventReader::new(&self.database, &self.schema, sides);
+        let reader = EventReader::new(&self.database, &self.schema, sides, &self.left_out);
         reader.read(&db, rows, &self.condition, self.limit, batch, |batch| {
             send(batch)
         })

@@ -70,8 +70,8 @@ pub(crate) fn data_roots(root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Describes the container `id` from Docker's state.
-pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+/// Returns the files that may describe the container `id`.
+pub(crate) fn name_files(roots: &[PathBuf], user: Option<&User>, id: &str) -> Vec<PathBuf> {
     let rootless = user
         .and_then(|u| u.home.as_ref())
         .map(|home| home.join(".local/share/docker"));
@@ -79,8 +79,13 @@ pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Opti
         Some(_) => rootless.as_slice(),
         None => roots,
     };
-    let inspect: Inspect = places
-        .iter()
-        .find_map(|place| files::json(&place.join("containers").join(id).join("config.v2.json")))?;
+    let file = |place: &PathBuf| place.join("containers").join(id).join("config.v2.json");
+    places.iter().map(file).collect()
+}
+
+/// Describes the container `id` from Docker's state.
+pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+    let candidates = name_files(roots, user, id);
+    let inspect: Inspect = candidates.iter().find_map(|file| files::json(file))?;
     Some(inspect.describe(id, Runtime::Docker))
 }

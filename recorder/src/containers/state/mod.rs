@@ -14,6 +14,7 @@ pub(crate) mod storage;
 pub(crate) mod users;
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::runtime::Runtime;
@@ -78,6 +79,26 @@ impl RuntimeState {
                 .or_else(|| state(Runtime::Crun)),
         };
         found.map(ContainerInfo::tidy)
+    }
+
+    /// Returns when the file that contains the name of a container of Docker or podman was last changed.
+    pub(crate) fn name_modified(
+        &self,
+        id: &str,
+        runtime: Runtime,
+        path: &str,
+    ) -> Option<SystemTime> {
+        if !files::is_component(id) {
+            return None;
+        }
+        let user = users::find(&self.root, path);
+        let candidates = match runtime {
+            Runtime::Docker => docker::name_files(&self.docker_roots, user.as_ref(), id),
+            Runtime::Podman => storage::name_files(&self.root, user.as_ref()),
+            _ => vec![],
+        };
+        let modified = |file: &PathBuf| file.metadata().ok()?.modified().ok();
+        candidates.iter().filter_map(modified).max()
     }
 
     /// Finds the container that owns the cgroup at `path`, for a path that [`classify`] left undecided.

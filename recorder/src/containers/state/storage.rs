@@ -12,7 +12,10 @@ use crate::containers::state::{files, oci};
 /// Storage drivers (containers-storage.conf(5)).
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
-/// An entry of `containers.json`.
+/// Lists of containers. Podman 4.4 and newer list those of `podman run --rm` in the second.
+const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
+
+/// One entry of a list of containers.
 #[derive(Deserialize)]
 struct Entry {
     id: String,
@@ -31,10 +34,20 @@ struct Metadata {
 
 /// Describes the container `id` from containers/storage.
 pub(crate) fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
-    roots(root, user)
-        .iter()
-        .flat_map(|storage| DRIVERS.map(|driver| storage.join(format!("{driver}-containers"))))
-        .find_map(|dir| in_storage(&dir, id))
+    directories(root, user).find_map(|dir| in_storage(&dir, id))
+}
+
+/// Returns the files that may contain the name of a container.
+pub(crate) fn name_files(root: &Path, user: Option<&User>) -> Vec<PathBuf> {
+    let files = |dir: PathBuf| LISTS.map(|list| dir.join(list));
+    directories(root, user).flat_map(files).collect()
+}
+
+/// Returns the directories of containers, one for each storage directory and driver.
+fn directories(root: &Path, user: Option<&User>) -> impl Iterator<Item = PathBuf> {
+    let of_drivers =
+        |storage: PathBuf| DRIVERS.map(|driver| storage.join(format!("{driver}-containers")));
+    roots(root, user).into_iter().flat_map(of_drivers)
 }
 
 fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
@@ -46,8 +59,8 @@ fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
     {
         return Some(oci::describe(id, Runtime::CriO, &spec.annotations));
     }
-    let entries: Vec<Entry> = files::json(&dir.join("containers.json")).unwrap_or_default();
-    let Some(entry) = entries.into_iter().find(|e| e.id == id) else {
+    let listed = |list| files::json::<Vec<Entry>>(&dir.join(list)).unwrap_or_default();
+    let Some(entry) = LISTS.into_iter().flat_map(listed).find(|e| e.id == id) else {
         return Some(ContainerInfo::new(id, Runtime::Podman));
     };
     let metadata: Metadata = serde_json::from_str(&entry.metadata).unwrap_or_default();

@@ -14,7 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use super::*;
 use crate::calls::Calls;
 use crate::rows::arrow::encoded_schema;
-use crate::rows::batch::{Batch, EventDetail, EventKind, Row};
+use crate::rows::batch::{Batch, Boot, EventDetail, EventKind, Row};
 use crate::rows::buffers::ColumnBuffers;
 use crate::rows::columns::Columns;
 use crate::sink::segments::finish::finish;
@@ -109,7 +109,14 @@ fn rows(from: u64, to: u64) -> Columns {
         batch.push_event(Row::new(i as i64, EventKind::Process), note);
     }
     static CALLS: LazyLock<Arc<Calls>> = LazyLock::new(|| Arc::new(Calls::new("x86_64").unwrap()));
-    Columns::new(batch, &CALLS, &[], "host", true, ColumnBuffers::default())
+    Columns::new(
+        batch,
+        &CALLS,
+        &[],
+        &Boot::new("host", ""),
+        true,
+        ColumnBuffers::default(),
+    )
 }
 
 /// Returns the sequence numbers of the rows in a file and its journal, sorted, and whether the file has a footer.

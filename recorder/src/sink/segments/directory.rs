@@ -1,6 +1,7 @@
-//! The directory of segments: `host=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. The name of an unfinished segment ends in
-//! `.open`, so that the pattern `*.parquet` matches finished segments only.
+//! The directory of segments: `node=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. The name of an unfinished segment is hidden
+//! and ends in `.open`, so that other readers see finished segments only.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -15,37 +16,38 @@ use crate::records::machine::Machine;
 
 /// The segments of one host in a directory.
 pub(crate) struct Directory {
-    /// The path of the host's directory, with `host=NAME`.
-    path: PathBuf,
+    /// The paths of the host's directory: `node=NAME` for new segments, and the `host=NAME` of earlier recorders.
+    paths: [PathBuf; 2],
     /// The first 8 hexadecimal digits of the boot id.
     boot: String,
     retention: SizeAndAge,
-    /// Keeps other recorders from writing segments of this host here.
-    _lock: File,
+    /// Keep other recorders from writing segments of this host here.
+    _locks: Vec<File>,
 }
 
 impl Directory {
-    /// Uses the directory `path` of `machine`, which `lock` protects. [`Directory::remove_oldest`] removes finished
+    /// Uses the directories `paths` of `machine`, which `locks` protect. [`Directory::remove_oldest`] removes finished
     /// segments beyond the limits of `retention`.
     pub(crate) fn new(
-        path: PathBuf,
+        paths: [PathBuf; 2],
         machine: &Machine,
         retention: SizeAndAge,
-        lock: File,
+        locks: Vec<File>,
     ) -> Directory {
         let boot = machine.boot_id.chars().filter(char::is_ascii_hexdigit);
         Directory {
-            path,
+            paths,
             boot: boot.take(8).collect(),
             retention,
-            _lock: lock,
+            _locks: locks,
         }
     }
 
     /// Returns a path that no file has and that sorts after the paths of earlier segments.
     pub(crate) fn next_path(&self) -> Result<PathBuf> {
         let now = Utc::now();
-        let date = self.path.join(now.format("date=%Y-%m-%d").to_string());
+        let day = now.format("date=%Y-%m-%d").to_string();
+        let date = self.paths[0].join(day);
         fs::create_dir_all(&date).with_context(|| format!("cannot make {}", date.display()))?;
         let boot = &self.boot;
         let time = now.format("%Y%m%dT%H%M%S%.6fZ");
@@ -60,9 +62,9 @@ impl Directory {
 
     /// Removes the oldest segments beyond the limits of retention. Files that cannot be removed stay.
     pub(crate) fn remove_oldest(&self) {
-        let mut segments = segments(&self.path);
+        let mut segments: Vec<_> = self.paths.iter().flat_map(|path| segments(path)).collect();
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
-        segments.sort();
+        segments.sort_by_key(|(path, ..)| age_key(path));
         let now = SystemTime::now();
         for (path, size, modified) in segments {
             let age = now.duration_since(modified).unwrap_or_default();
@@ -80,10 +82,18 @@ impl Directory {
     }
 }
 
+/// Returns what segments are sorted by, the oldest first: the day, and the time in the name. Unfinished segments have hidden
+/// names, and may be in the directory of earlier recorders.
+fn age_key(segment: &Path) -> (Option<OsString>, Option<OsString>) {
+    let finished = names::finished(segment);
+    let name = |path: &Path| path.file_name().map(OsStr::to_os_string);
+    (finished.parent().and_then(name), name(&finished))
+}
+
 /// Returns the segments of a host, unfinished ones of killed recorders included, with their size in bytes and the time
 /// of their last write.
-fn segments(host: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let files = names::files_of_host(host).filter(|path| names::is_segment(path));
+fn segments(node: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let files = names::files_of_node(node).filter(|path| names::is_segment(path));
     let files = files.filter_map(|path| {
         let file = path.metadata().ok()?;
         Some((path, file.len(), file.modified().ok()?))

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use ctrace_format::names;
 use ctrace_format::unclosed::{self, journal};
-use ctrace_schema::BATCH_ROWS;
 use ctrace_schema::syscalls::Class;
+use ctrace_schema::{BATCH_ROWS, meta};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArrayType, DataType, Int64Type};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
@@ -53,7 +53,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         Err(_) => close(&file, open, max_row_bytes)?,
     };
     let path = names::finish(open)
-        .with_context(|| format!("cannot rename it to {}", open.with_extension("").display()))?;
+        .with_context(|| format!("cannot rename it to {}", names::finished(open).display()))?;
     Ok(Some(Finished { path, events }))
 }
 
@@ -103,8 +103,11 @@ fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
         let column = group.columns().get(column?)?;
         column.statistics().cloned()
     };
+    let mut alive = alive_rows(metadata);
     for group in metadata.row_groups() {
-        if let Some(Statistics::Int64(times)) = statistics(group, time) {
+        let is_alive = alive > 0;
+        alive -= group.num_rows();
+        if !is_alive && let Some(Statistics::Int64(times)) = statistics(group, time) {
             let bounds = [times.min_opt(), times.max_opt()].into_iter().flatten();
             bounds.for_each(|time| summary.extend_to(*time));
         }
@@ -114,6 +117,15 @@ fn summary(file: &Arc<File>, metadata: &ParquetMetaData) -> Result<Summary> {
         }
     }
     Ok(summary)
+}
+
+/// Returns the number of rows at the beginning that are older than the file.
+fn alive_rows(metadata: &ParquetMetaData) -> i64 {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    let mut pairs = pairs.into_iter().flatten();
+    let alive = pairs.find(|pair| pair.key == meta::KEY_ALIVE);
+    let rows = alive.and_then(|pair| pair.value.as_ref()?.parse().ok());
+    rows.unwrap_or(0)
 }
 
 /// Adds the losses of the gap rows in a row group.

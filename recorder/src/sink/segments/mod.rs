@@ -1,6 +1,7 @@
 //! Segments: Parquet files in a directory, rotated by size and age (`--rotate`) and removed by size and age (`--keep`).
 //!
-//! A segment has the suffix `.open` while it is written ([`directory`]). Segments that killed recorders left behind are
+//! Each segment but the first begins with the rows about the containers and processes that live then ([`AliveRows`]).
+//! A segment has a hidden name with the suffix `.open` while it is written ([`directory`]). Segments that killed recorders left behind are
 //! finished in the background ([`unfinished`], [`finish`]).
 
 pub(crate) mod directory;
@@ -16,13 +17,15 @@ use ctrace_format::names;
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 use crate::rows::Events;
+use crate::rows::single::SingleRows;
+use crate::sink::alive::AliveRows;
 use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::Directory;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
-/// Creates the Parquet file of a segment at a path.
-pub(crate) type CreateSegment = Box<dyn FnMut(&Path) -> Result<Parquet> + Send>;
+/// Creates the Parquet file of a segment at a path, with the metadata that a summary has at the start.
+pub(crate) type CreateSegment = Box<dyn FnMut(&Path, &Summary) -> Result<Parquet> + Send>;
 
 /// The segments of one host.
 pub(crate) struct Segments {
@@ -31,24 +34,30 @@ pub(crate) struct Segments {
     create: CreateSegment,
     rotate: SizeAndAge,
     current: Option<Segment>,
+    /// The rows that the next segment begins with.
+    alive: AliveRows,
     finished_bytes: u64,
 }
 
 /// The segment that is being written.
 struct Segment {
     sink: Box<Parquet>,
-    /// The final path, without `.open`.
+    /// The final path, without the mark of unfinished files.
     path: PathBuf,
     summary: Summary,
+    /// The rows that the segment begins with, until they are written.
+    alive: Option<SingleRows>,
 }
 
 impl Segments {
-    /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`.
+    /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`. The rows about
+    /// who lives take at most `max_alive_bytes` of memory.
     pub(crate) fn new(
         directory: Directory,
         machine: &Machine,
         rotate: SizeAndAge,
         create: CreateSegment,
+        max_alive_bytes: usize,
     ) -> Segments {
         Segments {
             directory,
@@ -56,6 +65,7 @@ impl Segments {
             create,
             rotate,
             current: None,
+            alive: AliveRows::new(max_alive_bytes),
             finished_bytes: 0,
         }
     }
@@ -64,15 +74,23 @@ impl Segments {
     fn current(&mut self) -> Result<&mut Segment> {
         if self.current.is_none() {
             let path = self.directory.next_path().map_err(DiskFull::detect)?;
-            let sink = Box::new((self.create)(&names::open(&path)).map_err(DiskFull::detect)?);
-            let summary = Summary::new(&self.machine);
+            let alive = self.alive.to_rows();
+            let summary = Summary::for_segment(&self.machine, alive.rows() as u64);
+            let sink = (self.create)(&names::open(&path), &summary).map_err(DiskFull::detect)?;
             self.current = Some(Segment {
-                sink,
+                sink: Box::new(sink),
                 path,
                 summary,
+                alive: (alive.rows() > 0).then_some(alive),
             });
         }
-        self.current.as_mut().context("there is no segment")
+        let segment = self.current.as_mut().context("there is no segment")?;
+        if let Some(alive) = &segment.alive {
+            segment.sink.begin(alive)?;
+            segment.summary.count_alive(alive);
+            segment.alive = None;
+        }
+        Ok(segment)
     }
 
     /// Finishes the current segment. If the disk is full, the segment stays current and can be finished later.
@@ -107,7 +125,9 @@ impl Sink for Segments {
         let segment = self.current()?;
         segment.sink.write(columns)?;
         segment.summary.count(columns, true);
-        if max_bytes.is_some_and(|max| segment.sink.len() >= max) {
+        let is_full = max_bytes.is_some_and(|max| segment.sink.len() >= max);
+        self.alive.add_written(columns);
+        if is_full {
             let finished = self.finish_current();
             // The rows are written. The next write tries again to finish the segment.
             return finished.or_else(|e| if e.is::<DiskFull>() { Ok(()) } else { Err(e) });

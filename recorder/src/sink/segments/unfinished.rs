@@ -1,7 +1,7 @@
 //! A thread that finishes the segments of killed recorders while the recording runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -23,12 +23,15 @@ pub(crate) struct UnfinishedSegments {
 }
 
 impl UnfinishedSegments {
-    /// Lists the unfinished segments in the directory of this host, before this recorder writes there. Finishing them
+    /// Lists the unfinished segments in the directories of this host, before this recorder writes there. Finishing them
     /// keeps about `max_row_bytes` of rows in memory.
-    pub(crate) fn new(host_directory: &Path, max_row_bytes: usize) -> UnfinishedSegments {
+    pub(crate) fn new(directories: &[PathBuf], max_row_bytes: usize) -> UnfinishedSegments {
         let (sender, notices) = channel();
         UnfinishedSegments {
-            files: names::unfinished(host_directory),
+            files: directories
+                .iter()
+                .flat_map(|d| names::unfinished(d))
+                .collect(),
             max_row_bytes,
             thread: None,
             sender,

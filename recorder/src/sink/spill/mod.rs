@@ -16,6 +16,7 @@ use crate::ring::Ring;
 use crate::ring::evicted::Evicted;
 use crate::ring::frame::read_frames;
 use crate::rows::Events;
+use crate::rows::batch::Boot;
 use crate::rows::single::SingleRows;
 use crate::sink::full::DiskFull;
 use crate::sink::spill::disk::DiskStatus;
@@ -30,23 +31,23 @@ pub(crate) struct Spill {
     max_write_bytes: usize,
     /// Evicted events about which no gap row has been written yet.
     evicted: Vec<Evicted>,
-    host: String,
+    boot: Boot,
     disk: Arc<DiskStatus>,
 }
 
 impl Spill {
-    /// Wraps `sink`. `host` is the host name for gap rows.
+    /// Wraps `sink`. `boot` is the machine of gap rows.
     ///
     /// # Errors
     /// zstd has no memory.
-    pub(crate) fn new(sink: Box<dyn Sink>, host: &str, memory: Memory) -> Result<Spill> {
-        Spill::with_limits(sink, host, memory.spill_bytes(), memory.spill_batch_bytes())
+    pub(crate) fn new(sink: Box<dyn Sink>, boot: &Boot, memory: Memory) -> Result<Spill> {
+        Spill::with_limits(sink, boot, memory.spill_bytes(), memory.spill_batch_bytes())
     }
 
     /// Wraps `sink` with a ring of `max_ring_bytes`, which is written in pieces of `max_write_bytes`, decompressed.
     pub(crate) fn with_limits(
         sink: Box<dyn Sink>,
-        host: &str,
+        boot: &Boot,
         max_ring_bytes: usize,
         max_write_bytes: usize,
     ) -> Result<Spill> {
@@ -59,7 +60,7 @@ impl Spill {
             max_ring_bytes,
             max_write_bytes,
             evicted: vec![],
-            host: host.to_string(),
+            boot: boot.clone(),
             disk: Arc::default(),
         })
     }
@@ -126,7 +127,7 @@ impl Spill {
         self.evicted.extend(self.ring.take_evicted());
         let mut gap_rows = SingleRows::new();
         for evicted in &self.evicted {
-            evicted.push_gaps(&mut gap_rows, &self.host, Cause::DiskFull.as_str());
+            evicted.push_gaps(&mut gap_rows, &self.boot, Cause::DiskFull.as_str());
         }
         if gap_rows.rows() == 0 {
             return Ok(true);

@@ -33,5 +33,5 @@ parts as (
 select section, item, value
 from parts
 where value is not null
-order by part, rank, item
+order by part, rank, item, value
 {limit}

@@ -1,8 +1,9 @@
-//! Rows about live containers and processes, kept after the ring has removed them.
+//! Rows about live containers and processes, kept for the files that begin later.
 //!
-//! A dump begins in the middle of a recording. To identify what existed before, the dump begins with the row of each
-//! live container, and the last fork and exec of each live process. These rows are picked from the frames that the ring
-//! removes, and dropped when a later row reports that the container has stopped or the process has exited.
+//! A segment and a dump begin in the middle of a recording. To identify what existed before, the file begins with the row
+//! of each live container, and the last fork and exec of each live process. For segments, these rows are picked from all
+//! rows that are written; for dumps, from the frames that the ring removes. They are dropped when a later row reports that
+//! the container has stopped or the process has exited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ctrace_schema::columns::{COLUMNS, Type};
 use ctrace_schema::syscalls::Class;
+use ctrace_schema::syscalls::rules::AT_EXECVE_CHECK;
 use rustc_hash::FxHashMap;
 
 use crate::ring::evicted::Evicted;
@@ -69,6 +71,20 @@ impl AliveRows {
         }
     }
 
+    /// Picks the rows about containers and processes from rows that are written to a file.
+    pub(crate) fn add_written(&mut self, events: &dyn Events) {
+        let mut rows = rows_of_ranges(events, &lifecycle_positions(events));
+        rows.sort_by_key(|row| number(row, "seq"));
+        for row in rows {
+            let owner = ContainerRef {
+                container: shared_text(&row, "container"),
+                container_id: shared_text(&row, "container_id"),
+            };
+            self.add_row(&owner, &row);
+        }
+        self.drop_oldest();
+    }
+
     /// Picks the rows about containers and processes from frames that the ring has removed. Frames of a container come
     /// in the order of time.
     ///
@@ -84,12 +100,16 @@ impl AliveRows {
                 self.add_row(&frame.owner, &row);
             }
         }
+        self.drop_oldest();
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self) {
         while self.bytes > self.max_bytes
             && let Some(seq) = self.rows.keys().next().copied()
         {
             self.remove(seq);
         }
-        Ok(())
     }
 
     fn add_row(&mut self, owner: &ContainerRef, row: &[(usize, Value)]) {
@@ -196,6 +216,19 @@ fn lifecycle_positions(events: &dyn Events) -> Vec<usize> {
     positions
 }
 
+/// As [`rows_at`], for few positions in a large batch: no column is computed for all of its rows.
+fn rows_of_ranges(events: &dyn Events, positions: &[usize]) -> Vec<Vec<(usize, Value)>> {
+    let mut rows = vec![];
+    for adjacent in positions.chunk_by(|a, b| a + 1 == *b) {
+        let Some(part) = events.slice(adjacent[0]..adjacent[0] + adjacent.len()) else {
+            return rows_at(events, positions);
+        };
+        let all: Vec<usize> = (0..adjacent.len()).collect();
+        rows.extend(rows_at(&*part, &all));
+    }
+    rows
+}
+
 /// Returns the values of the rows at `positions`, which are ascending.
 fn rows_at(events: &dyn Events, positions: &[usize]) -> Vec<Vec<(usize, Value)>> {
     let mut rows = vec![vec![]; positions.len()];
@@ -244,7 +277,9 @@ fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, T
         let thread = number(row, "flags").unwrap_or(0) & CLONE_THREAD != 0;
         return (ret > 0 && !thread).then_some((Entity::Process(child), Transition::Started));
     }
-    (ret == 0).then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
+    let only_checks = number(row, "flags").unwrap_or(0) & AT_EXECVE_CHECK != 0;
+    let executed = ret == 0 && !only_checks;
+    executed.then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
 }
 
 fn value<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a Value> {
@@ -263,6 +298,13 @@ fn number(row: &[(usize, Value)], name: &str) -> Option<i64> {
 fn text<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a str> {
     match value(row, name)? {
         Value::Text(text) => Some(text),
+        Value::Number(_) => None,
+    }
+}
+
+fn shared_text(row: &[(usize, Value)], name: &str) -> Option<Arc<str>> {
+    match value(row, name)? {
+        Value::Text(text) => Some(text.clone()),
         Value::Number(_) => None,
     }
 }
@@ -308,12 +350,78 @@ mod tests {
 
     #[test]
     fn a_decoded_row_equals_the_encoded_row() {
+        let index = |name: &str| ctrace_schema::columns::index(name).expect("is a column");
         let row = vec![
-            (0, Value::Number(-7)),
-            (3, Value::Text("wéb".into())),
-            (4, Value::Text("".into())),
-            (6, Value::Number(i64::MAX)),
+            (index("time"), Value::Number(-7)),
+            (index("container"), Value::Text("wéb".into())),
+            (index("comm"), Value::Text("".into())),
+            (index("ret"), Value::Number(i64::MAX)),
         ];
         assert_eq!(decode(&encode(&row)), row);
+    }
+
+    /// The row of an event in the container `c`.
+    fn event(seq: i64, kind: &str, values: &[(&str, Value)]) -> Vec<(usize, Value)> {
+        let own = [
+            ("seq", Value::Number(seq)),
+            ("kind", Value::Text(kind.into())),
+            ("container_id", Value::Text("c".into())),
+        ];
+        let values = own.iter().chain(values);
+        let index = |name: &str| ctrace_schema::columns::index(name).expect("is a column");
+        let mut row: Vec<_> = values
+            .map(|(name, value)| (index(name), value.clone()))
+            .collect();
+        row.sort_by_key(|(column, _)| *column);
+        row
+    }
+
+    fn exec(seq: i64, pid: i64) -> Vec<(usize, Value)> {
+        let values = [
+            ("syscall", Value::Text("execve".into())),
+            ("pid", Value::Number(pid)),
+            ("ret", Value::Number(0)),
+        ];
+        event(seq, "syscall", &values)
+    }
+
+    #[test]
+    fn rows_are_kept_while_their_container_and_process_live() {
+        let action = |action: &str| [("action", Value::Text(action.into()))];
+        let exit = [("pid", Value::Number(7))];
+        let fork = [
+            ("syscall", Value::Text("fork".into())),
+            ("pid", Value::Number(7)),
+            ("child_pid", Value::Number(8)),
+            ("ret", Value::Number(8)),
+        ];
+        let written = [
+            event(0, "container", &action("started")),
+            exec(1, 7),
+            event(2, "syscall", &fork),
+            exec(3, 8),
+            exec(4, 8),
+            event(5, "process", &exit),
+            event(6, "container", &action("stopped")),
+        ];
+        let mut alive = AliveRows::new(1 << 20);
+        let mut kept = vec![];
+        for row in written {
+            let mut rows = SingleRows::new();
+            rows.push(&row);
+            alive.add_written(&rows);
+            kept.push(alive.rows.keys().copied().collect::<Vec<i64>>());
+        }
+        let expected: [&[i64]; 7] = [
+            &[0],
+            &[0, 1],
+            &[0, 1, 2],
+            &[0, 1, 2, 3],
+            &[0, 1, 2, 4],
+            &[0, 2, 4],
+            &[],
+        ];
+        assert_eq!(kept, expected);
+        assert_eq!(alive.bytes, 0);
     }
 }

@@ -1,8 +1,8 @@
-//! The times of `--since` and `--until`.
+//! Times as people write them: in `--since` and `--until`, and as text that SQL compares with a time.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-use crate::source::TimeSpan;
+use crate::source::span::TimeSpan;
 
 /// The end of the time window that a time is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum GivenTime {
 ///
 /// # Errors
 /// The text has none of these forms; the message lists them.
-pub(crate) fn parse(text: &str) -> Result<GivenTime, String> {
+pub(crate) fn parse_time(text: &str) -> Result<GivenTime, String> {
     let text = text.trim();
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(GivenTime::Instant(time.to_utc()));
@@ -49,16 +49,63 @@ pub(crate) fn parse(text: &str) -> Result<GivenTime, String> {
         }
     }
     let duration = text.strip_prefix('-').unwrap_or(text);
-    humantime::parse_duration(duration).map(GivenTime::BeforeEnd).map_err(|_| {
-        format!(
+    match parse_duration(duration) {
+        Ok(duration) => Ok(GivenTime::BeforeEnd(duration)),
+        Err(DurationError::Months) => Err(DurationError::Months.message(duration)),
+        Err(DurationError::Unreadable) => Err(format!(
             "cannot read `{text}` as a time: write 2026-11-21T03:12:05Z, \"2026-11-21 03:12\", 03:12 (of the \
              recording's day, UTC), or 10m (before its end)"
-        )
-    })
+        )),
+    }
+}
+
+/// Why a text is not a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DurationError {
+    Unreadable,
+    /// The unit is `M`, which means months, where minutes are `m`.
+    Months,
+}
+
+impl DurationError {
+    /// The sentence for the user.
+    pub(crate) fn message(self, text: &str) -> String {
+        match self {
+            DurationError::Unreadable => {
+                format!("`{text}` is not a duration: write one such as 10m, 90s or 1h 30m")
+            }
+            DurationError::Months => format!(
+                "`{text}` can be months or minutes: write {} for minutes, or {} for months",
+                text.replace('M', "m"),
+                text.replace('M', "months")
+            ),
+        }
+    }
+}
+
+/// Parses a duration such as `10m` or `1h 30m`.
+///
+/// # Errors
+/// The text is no duration, or its unit could be taken for another one.
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, DurationError> {
+    match humantime::parse_duration(text) {
+        Ok(_) if text.contains('M') => Err(DurationError::Months),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(DurationError::Unreadable),
+    }
+}
+
+/// A time in nanoseconds since 1970 UTC; before the year 1678 and after 2262, the first and the last such time.
+pub(crate) fn clamped_ns(time: DateTime<Utc>) -> i64 {
+    let beyond = match time < DateTime::UNIX_EPOCH {
+        true => i64::MIN,
+        false => i64::MAX,
+    };
+    time.timestamp_nanos_opt().unwrap_or(beyond)
 }
 
 /// Returns the instant of a time in a recording of `span`.
-pub(crate) fn resolve(time: GivenTime, end: WindowEnd, span: TimeSpan) -> DateTime<Utc> {
+pub(crate) fn resolve_time(time: GivenTime, end: WindowEnd, span: TimeSpan) -> DateTime<Utc> {
     match time {
         GivenTime::Instant(time) => time,
         GivenTime::BeforeEnd(before) => chrono::Duration::from_std(before)
@@ -103,7 +150,7 @@ mod tests {
             start: utc(start),
             end: utc(end),
         };
-        resolve(parse(text).unwrap(), window_end, span).to_rfc3339()
+        resolve_time(parse_time(text).unwrap(), window_end, span).to_rfc3339()
     }
 
     #[test]
@@ -122,8 +169,31 @@ mod tests {
         ] {
             assert_eq!(at(text, WindowEnd::Since, start, end), want, "{text}");
         }
-        assert!(parse("yesterday").unwrap_err().contains("03:12"));
-        assert!(parse("-").is_err());
+        assert!(parse_time("yesterday").unwrap_err().contains("03:12"));
+        assert!(parse_time("-").is_err());
+    }
+
+    #[test]
+    fn months_are_not_taken_for_minutes() {
+        assert_eq!(
+            parse_time("10M"),
+            Err(
+                "`10M` can be months or minutes: write 10m for minutes, or 10months for months"
+                    .into()
+            )
+        );
+        assert!(parse_time("10months").is_ok() && parse_time("10m").is_ok());
+    }
+
+    #[test]
+    fn times_beyond_64_bits_become_the_first_and_the_last_time() {
+        let ns = |text: &str| match parse_time(text) {
+            Ok(GivenTime::Instant(time)) => clamped_ns(time),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ns("9999-12-31"), i64::MAX);
+        assert_eq!(ns("1600-01-01"), i64::MIN);
+        assert_eq!(ns("1970-01-01 00:00:01"), 1_000_000_000);
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! What a query may use of the machine.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+
+use crate::engine::sql_error::SqlError;
+
+/// Limits of an engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EngineLimits {
+    /// Number of threads.
+    pub(crate) cores: usize,
+    /// Bytes that sorts, joins and groups may keep in memory. Sorts and groups beyond are written to temporary files. What
+    /// passes through a query, some batches per thread, comes on top.
+    pub(crate) memory_bytes: usize,
+}
+
+/// The share of the machine's memory that a query may use by default.
+const DEFAULT_SHARE_DIVISOR: usize = 2;
+/// The limit where the system does not tell its memory.
+const UNKNOWN_MEMORY_BYTES: usize = 2 << 30;
+/// Number of consumers that an error about memory names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN;
+
+impl EngineLimits {
+    /// Limits with a share of the machine's memory, or of what the control group of this process may use of it.
+    pub(crate) fn new(cores: usize, memory_bytes: Option<usize>) -> EngineLimits {
+        let default = || match machine_memory() {
+            Some(bytes) => bytes / DEFAULT_SHARE_DIVISOR,
+            None => UNKNOWN_MEMORY_BYTES,
+        };
+        EngineLimits {
+            cores,
+            memory_bytes: memory_bytes.unwrap_or_else(default),
+        }
+    }
+
+    /// The error for a query that needs more than the limits. `cause` is DataFusion's message.
+    pub(super) fn exhausted(self, cause: &str) -> SqlError {
+        let narrow =
+            "select less: a shorter time (--since, --until), fewer containers, or fewer groups";
+        let (message, help) = match cause.contains("disk space") {
+            true => (
+                "this needs more space for temporary files than is available".to_string(),
+                format!(
+                    "Name a directory with more space in the environment variable TMPDIR, or {narrow}."
+                ),
+            ),
+            false => (
+                format!(
+                    "this needs more memory than the {} that a query may use",
+                    human_size(self.memory_bytes)
+                ),
+                format!(
+                    "Allow more, as in --memory {}, or {narrow}.",
+                    human_size(self.memory_bytes * 2)
+                ),
+            ),
+        };
+        SqlError {
+            message,
+            help: Some(help),
+            position: None,
+        }
+    }
+
+    /// The environment of a session, with a memory pool of this size.
+    pub(super) fn runtime(self) -> Arc<RuntimeEnv> {
+        let pool = FairSpillPool::new(self.memory_bytes);
+        let pool = TrackConsumersPool::new(pool, NAMED_CONSUMERS);
+        RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            // Building fails only for directories that are not given here.
+            .unwrap_or_default()
+    }
+}
+
+/// A size as `--memory` takes it, in whole MB.
+fn human_size(bytes: usize) -> String {
+    format!("{}MB", bytes / 1_000_000)
+}
+
+/// Bytes of memory of the machine, or the limit of the control group if that is less. `None`: the system does not tell.
+fn machine_memory() -> Option<usize> {
+    // `/proc/meminfo` has KiB.
+    let total = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = total
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: usize = total.split_whitespace().next()?.parse().ok()?;
+    let total = kib.saturating_mul(1024);
+    Some(control_group_limit().map_or(total, |limit| limit.min(total)))
+}
+
+/// The memory limit of the control group of this process (cgroup v2). In a container, its own group is the root.
+fn control_group_limit() -> Option<usize> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let limit = |group: &str| {
+        let path = format!("/sys/fs/cgroup{}/memory.max", group.trim_end_matches('/'));
+        fs::read_to_string(path).ok()?.trim().parse::<usize>().ok()
+    };
+    // The limits of the groups above apply, too.
+    let mut group = own;
+    let mut least = limit(group);
+    while let Some((above, _)) = group.rsplit_once('/') {
+        group = above;
+        let limit = limit(group);
+        least = least.into_iter().chain(limit).min();
+    }
+    least
+}

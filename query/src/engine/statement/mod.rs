@@ -1,0 +1,51 @@
+//! SQL text to syntax tree, with the meaning that the SQL standard gives it where the parser or the planner deviates.
+
+mod casts;
+mod like;
+mod precedence;
+
+use std::ops::ControlFlow;
+
+pub(crate) use casts::{is_same_name, name_casts};
+
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Statement as Sql, visit_expressions_mut};
+
+/// Parses one statement.
+///
+/// # Errors
+/// The text is not SQL, or is more than one statement.
+pub(crate) fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
+    let state = ctx.state();
+    let options = &state.config_options().sql_parser;
+    if let Some(tokens) = precedence::with_parentheses(sql) {
+        let mut parser = DFParserBuilder::new(tokens)
+            .with_recursion_limit(options.recursion_limit.get())
+            .build()?;
+        let mut statements = parser.parse_statements()?;
+        if statements.len() == 1
+            && let Some(statement) = statements.pop_front()
+        {
+            return Ok(statement);
+        }
+    }
+    state.sql_to_statement(sql, &options.dialect)
+}
+
+/// Replaces expressions that DataFusion's planner understands differently from the SQL standard.
+pub(crate) fn correct(statement: &mut Statement) {
+    match statement {
+        Statement::Statement(sql) => correct_sql(sql),
+        Statement::Explain(explain) => correct(&mut explain.statement),
+        _ => {}
+    }
+}
+
+fn correct_sql(sql: &mut Sql) {
+    let _: ControlFlow<()> = visit_expressions_mut(sql, |expr| {
+        like::correct(expr);
+        ControlFlow::Continue(())
+    });
+}

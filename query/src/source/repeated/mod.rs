@@ -1,0 +1,60 @@
+//! Events that several files have. Each counts once, in the first file that has it.
+//!
+//! An event is the same in two files if host, boot and `seq` are equal ([`ctrace_schema::identity`]), and the files are from
+//! the same run of the recorder: each run counts `seq` from 0. Where a file does not name its run, the time of the event
+//! decides. Nothing is read from files whose statistics show that they have no event in common: segments follow each other.
+//! The rows about what lived when a file began are older than the file, and rows of an earlier file, if that is there.
+
+mod decide;
+mod keys;
+mod left_out;
+mod part;
+mod parts;
+
+use std::collections::HashMap;
+
+use crate::source::file::OpenFile;
+use decide::Decision;
+use keys::Contents;
+pub(crate) use left_out::Repeated;
+pub(crate) use parts::newest_seq;
+use parts::{Overlaps, parts};
+
+/// Number of rows up to which all columns of events with the same key are compared. Above, only times are.
+const MAX_COMPARED_ROWS: u64 = 2_000_000;
+
+impl Repeated {
+    /// Compares some files.
+    pub(crate) fn find(files: &[OpenFile]) -> Repeated {
+        let mut warnings = vec![];
+        let Overlaps {
+            parts,
+            to_read,
+            certain,
+        } = parts(files, &mut warnings);
+        if to_read.is_empty() && certain.is_empty() {
+            return Repeated::new(HashMap::new(), warnings);
+        }
+        let rows: u64 = to_read.iter().map(|part| parts[*part].rows).sum();
+        let contents = match rows <= MAX_COMPARED_ROWS {
+            true => Contents::common(files, to_read.iter().map(|part| parts[*part].file)),
+            false => Contents::default(),
+        };
+        let mut decision = Decision::new(files, &parts, &certain);
+        // Own rows first: the rollups of a file are of no use if one of its own rows is left out.
+        let (alive, own): (Vec<_>, Vec<_>) =
+            to_read.into_iter().partition(|part| parts[*part].is_alive);
+        for part in own.into_iter().chain(alive) {
+            match keys::read(files, &parts[part], &contents) {
+                Ok(keys) => decision.add(part, keys),
+                Err(error) => {
+                    let name = files[parts[part].file].path.display();
+                    warnings.push(format!(
+                        "{name} cannot be compared with the other recordings: {error}; events that both have count twice"
+                    ));
+                }
+            }
+        }
+        decision.finish(warnings)
+    }
+}

@@ -1,0 +1,178 @@
+//! Addresses that a call passes or receives, and the ends of its socket.
+
+use crate::calls::AddressRole;
+use crate::resolve::addresses::Address;
+use crate::resolve::{Resolver, constants};
+use crate::rows::batch::{Batch, CallDetail, Endpoints, NONE, Object, Row, StringIndex};
+use crate::wire::types::sys_flag;
+
+/// Protocols whose sockets have one peer. Their sends ignore an address that is passed to a connected socket.
+const CONNECTIONS: [&str; 5] = ["tcp", "mptcp", "dccp", "stream", "seqpacket"];
+
+/// An address as values of columns.
+#[derive(Clone, Copy)]
+struct End {
+    addr: StringIndex,
+    port: Option<u16>,
+    path: StringIndex,
+}
+
+impl End {
+    const UNKNOWN: End = End {
+        addr: NONE,
+        port: None,
+        path: NONE,
+    };
+
+    fn is_known(&self) -> bool {
+        self.addr != NONE || self.path != NONE
+    }
+}
+
+/// The way in which a call ended, as far as addresses depend on it.
+#[derive(Clone, Copy)]
+struct Outcome {
+    /// The call returned without an error.
+    succeeded: bool,
+    /// The call began a connection.
+    connected: bool,
+}
+
+impl Outcome {
+    fn of(row: &Row) -> Outcome {
+        let unfinished = sys_flag::SYS_NO_RETURN.0 | sys_flag::SYS_DENIED.0;
+        let returned = u32::from(row.flags) & unfinished == 0;
+        Outcome {
+            succeeded: returned && row.ret >= 0,
+            connected: returned && (row.ret == 0 || row.ret == -i64::from(libc::EINPROGRESS)),
+        }
+    }
+}
+
+impl Resolver {
+    /// Sets an address that the caller passed or received. It counts before the address of the socket, which the call may
+    /// not have used: a datagram has a destination of its own, and a connect(2) that fails leaves the socket as it was.
+    pub(super) fn set_address(
+        &mut self,
+        row: &mut Row,
+        detail: &mut CallDetail,
+        address: &Address,
+        role: AddressRole,
+    ) {
+        let (mut object, mut endpoints) = ends_of(&mut self.batch, row, address.family);
+        let strings = &mut self.batch.strings;
+        let end = End {
+            addr: strings.intern_opt(address.addr.as_deref()),
+            port: address.port,
+            path: strings.intern_opt(address.path.as_deref()),
+        };
+        let outcome = Outcome::of(row);
+        let end = match role {
+            AddressRole::Connect if address.is_unspecified() => End::UNKNOWN,
+            _ => end,
+        };
+        if role == AddressRole::Local {
+            if !set_local(&mut object, &mut endpoints, end, outcome) {
+                detail.path = end.path;
+            }
+        } else if self.counts_before_socket(&endpoints, address, end, role, outcome) {
+            endpoints.peer_addr = end.addr;
+            endpoints.peer_port = end.port;
+            endpoints.peer_path = end.path;
+            let container = self.batch.container(row);
+            let peer = address.addr.as_deref();
+            let name = peer.and_then(|peer| self.dns_names.name(container, peer, row.time));
+            let strings = &mut self.batch.strings;
+            endpoints.dns_name = name.map_or(NONE, |name| strings.intern_shared(name));
+        } else {
+            return;
+        }
+        push_object(&mut self.batch, row, object, endpoints);
+    }
+
+    /// Whether the peer of a row is the address of the call, not that of the socket.
+    fn counts_before_socket(
+        &self,
+        endpoints: &Endpoints,
+        address: &Address,
+        end: End,
+        role: AddressRole,
+        outcome: Outcome,
+    ) -> bool {
+        let text = |text: StringIndex| self.batch.strings.list.get(text as usize);
+        let has_peer = endpoints.peer_addr != NONE || endpoints.peer_path != NONE;
+        // The kernel resets the port when a connection is refused.
+        let has_port = endpoints.peer_port.is_some() || end.port.is_none();
+        let is_connection = text(endpoints.protocol).is_some_and(|p| CONNECTIONS.contains(&&**p));
+        match role {
+            AddressRole::Local => false,
+            AddressRole::Connect if address.is_unspecified() => !outcome.succeeded,
+            AddressRole::Connect => !(outcome.connected && has_peer && has_port),
+            // AF_UNSPEC stands for AF_INET in udp_sendmsg() of net/ipv4/udp.c, and for no address in IPv6.
+            AddressRole::Destination if address.is_unspecified() => {
+                text(endpoints.family).is_some_and(|family| &**family == "inet")
+            }
+            AddressRole::Destination => !(outcome.succeeded && is_connection && has_peer),
+            AddressRole::Source if has_peer => end.is_known() && !is_connection,
+            AddressRole::Source => end.is_known() || end.port.is_some(),
+        }
+    }
+
+    /// Sets `dns_name` of the row's peer to the name in the question of a DNS message.
+    pub(super) fn set_dns_name(&mut self, row: &mut Row, name: &std::sync::Arc<str>) {
+        let batch = &mut self.batch;
+        let Some(object) = batch.objects.get(row.object as usize).copied() else {
+            return;
+        };
+        let Some(mut endpoints) = batch.endpoints.get(object.endpoints as usize).copied() else {
+            return;
+        };
+        endpoints.dns_name = batch.strings.intern_shared(name);
+        push_object(batch, row, object, endpoints);
+    }
+}
+
+/// Returns the object of a row and its ends; both are new if the row has none.
+fn ends_of(batch: &mut Batch, row: &Row, family: u16) -> (Object, Endpoints) {
+    let object = batch.objects.get(row.object as usize).copied();
+    let object = object.unwrap_or(Object {
+        path: NONE,
+        dev: NONE,
+        inode: None,
+        endpoints: NONE,
+    });
+    let endpoints = batch.endpoints.get(object.endpoints as usize).copied();
+    let endpoints = endpoints.unwrap_or_else(|| Endpoints {
+        family: batch.strings.intern_opt(constants::family(family)),
+        protocol: NONE,
+        local_addr: NONE,
+        local_port: None,
+        peer_addr: NONE,
+        peer_port: None,
+        peer_path: NONE,
+        dns_name: NONE,
+    });
+    (object, endpoints)
+}
+
+/// Sets the local end: the address that a bind(2) failed to set, or the address that the socket lacks. Returns whether
+/// the path of the socket was set too.
+fn set_local(object: &mut Object, endpoints: &mut Endpoints, end: End, outcome: Outcome) -> bool {
+    let has_none = endpoints.local_addr == NONE && endpoints.local_port.is_none();
+    if !outcome.succeeded || has_none {
+        (endpoints.local_addr, endpoints.local_port) = (end.addr, end.port);
+    }
+    if !outcome.succeeded && end.path != NONE {
+        object.path = end.path;
+        return true;
+    }
+    false
+}
+
+/// Gives a row an object of its own.
+fn push_object(batch: &mut Batch, row: &mut Row, mut object: Object, endpoints: Endpoints) {
+    object.endpoints = batch.endpoints.len() as u32;
+    batch.endpoints.push(endpoints);
+    row.object = batch.objects.len() as u32;
+    batch.objects.push(object);
+}
