@@ -1,10 +1,13 @@
 //! Containers are distinguished, and have their names from the first event on.
 
 use crate::support::command::run;
-use crate::support::containers::{Container, Runtime};
+use crate::support::containers::{Container, Runtime, unique};
 use crate::support::programs::ctrace_rec;
 use crate::support::recorder::{Recorder, Recording};
 use crate::support::root::require_root;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[test]
 fn a_container_that_is_renamed_has_its_new_name_from_then_on() {
@@ -19,7 +22,7 @@ fn a_container_that_is_renamed_has_its_new_name_from_then_on() {
     let renamed = format!("other-{}", running.name);
     run(std::process::Command::new("docker").args(["rename", &running.name, &renamed]));
     // The recorder looks for new names once a second.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(3));
     running.write("go");
     let ended = running.finish();
     let recording = recorder.stop();
@@ -187,6 +190,52 @@ fn the_containers_command_lists_running_containers() {
         );
         assert!(table.contains(&container.name), "{table}");
     }
+}
+
+/// Directories of one cgroup in each hierarchy, which are removed at the end.
+struct CgroupDirectories(Vec<PathBuf>);
+
+impl CgroupDirectories {
+    fn create(name: &str) -> Self {
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = ["", "unified", "pids"].map(|hierarchy| root.join(hierarchy));
+        let is_hierarchy = |dir: &PathBuf| dir.join("cgroup.procs").exists();
+        let directories = hierarchies.into_iter().filter(is_hierarchy);
+        let directories: Vec<_> = directories.map(|dir| dir.join(name)).collect();
+        assert!(!directories.is_empty(), "there is no cgroup hierarchy");
+        for directory in &directories {
+            fs::create_dir(directory).unwrap();
+        }
+        CgroupDirectories(directories)
+    }
+}
+
+impl Drop for CgroupDirectories {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+#[test]
+fn a_cgroup_that_waited_for_its_container_is_the_containers() {
+    require_root();
+    let name = unique("ctrace-waiting");
+    let recorder = Recorder::start(&[]);
+    let _directories = CgroupDirectories::create(&name);
+    // Longer than an entered cgroup stays undecided.
+    std::thread::sleep(Duration::from_secs(12));
+    let ended = Container::new(Runtime::Runc, "late")
+        .cgroup(&format!("/{name}"))
+        .run(&["sh", "-c", "cat /etc/motd; sleep 0.5"]);
+    let recording = recorder.stop();
+    named_throughout(&recording, &ended.name, &ended.id);
+    let read = format!(
+        "select count(*) from events where container = '{}' and path = '/etc/motd' and syscall in ('open', 'openat')",
+        ended.name
+    );
+    assert_eq!(recording.count(&read), 1);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(crate) struct Container {
     name: String,
     network: String,
     options: Vec<String>,
+    cgroup: Option<String>,
 }
 
 /// A running container, in the foreground of the runtime's command.
@@ -85,6 +86,7 @@ impl Container {
             name,
             network: "none".to_owned(),
             options: Vec::new(),
+            cgroup: None,
         }
     }
 
@@ -104,6 +106,13 @@ impl Container {
     pub(crate) fn option(mut self, option: impl Into<String>) -> Self {
         assert_ne!(self.runtime, Runtime::Runc, "runc takes a config.json");
         self.options.push(option.into());
+        self
+    }
+
+    /// Chooses the container's cgroup (`cgroupsPath` of runc's config.json).
+    pub(crate) fn cgroup(mut self, path: &str) -> Self {
+        assert_eq!(self.runtime, Runtime::Runc, "other runtimes choose it");
+        self.cgroup = Some(path.to_owned());
         self
     }
 
@@ -177,6 +186,9 @@ impl Container {
         // All bundles share one read-only root, so that no bundle needs a copy. Programs write to /tmp.
         config["root"]["path"] = image::rootfs().to_str().unwrap().into();
         config["root"]["readonly"] = true.into();
+        if let Some(path) = &self.cgroup {
+            config["linux"]["cgroupsPath"] = path.as_str().into();
+        }
         let mounts = config["mounts"].as_array_mut().unwrap();
         mounts.push(serde_json::json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
         fs::write(&file, config.to_string()).unwrap();

@@ -93,7 +93,7 @@ impl Engine {
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         // The check compares whether columns may be null, which the optimizer finds out better than the planner.
         options.execution.skip_physical_aggregate_schema_check = true;
-        let state = SessionStateBuilder::new_with_default_features()
+        let state = session_with_functions()
             .with_config(config)
             .with_runtime_env(limits.runtime())
             .with_optimizer_rules(plans::optimizer_rules())

@@ -12,7 +12,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
-use crate::containers::state::users::rootless_uid;
+use crate::containers::state::users::{User, rootless_uid};
+use crate::containers::state::{docker, storage, users};
 
 /// The longest time for a complete answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ pub(crate) struct Api {
     root: PathBuf,
     /// Sockets that did not answer, with the time of the failure.
     failed: HashMap<PathBuf, Instant>,
+    /// The home directories that the name service gave for users.
+    homes: HashMap<u32, Option<PathBuf>>,
 }
 
 impl Api {
@@ -35,6 +38,7 @@ impl Api {
         Api {
             root: root.to_path_buf(),
             failed: HashMap::new(),
+            homes: HashMap::new(),
         }
     }
 
@@ -51,11 +55,27 @@ impl Api {
             return None;
         }
         let sockets = self.sockets(hint, path);
-        sockets.into_iter().find_map(|(runtime, socket)| {
+        let answered = sockets.into_iter().find_map(|(runtime, socket)| {
             let body = self.ask(&socket, id)?;
             let inspect: Inspect = serde_json::from_slice(&body).ok()?;
             Some(inspect.describe(id, runtime))
-        })
+        });
+        answered.or_else(|| self.describe_in_home(id, path))
+    }
+
+    /// Describes a container from the state in the home directory of a user whom only the name service knows.
+    fn describe_in_home(&mut self, id: &str, path: &str) -> Option<ContainerInfo> {
+        let user = users::find(&self.root, path).filter(|user| user.home.is_none())?;
+        let home = self
+            .homes
+            .entry(user.uid)
+            .or_insert_with(|| users::home_by_name_service(user.uid, TIMEOUT));
+        let user = Some(User {
+            home: Some(home.clone()?),
+            ..user
+        });
+        docker::describe(&[], user.as_ref(), id)
+            .or_else(|| storage::describe(&self.root, user.as_ref(), id))
     }
 
     /// Returns the sockets to ask: those of the user's own runtimes for cgroups of a user, else those of the machine.

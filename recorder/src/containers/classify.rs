@@ -66,17 +66,27 @@ pub(crate) fn classify(path: &str) -> Verdict {
     }
 }
 
-/// Recognises a low-level runtime by its comm. With the cgroupfs driver, the runtime creates the cgroup itself.
+/// Recognises a low-level runtime by the comm of the thread that created a cgroup. With the cgroupfs driver, the runtime
+/// creates the cgroup itself.
 ///
 /// An undecided cgroup that a low-level runtime created and that a process then entered is a container's. The last
 /// component of its path is the id, unless the user set a cgroupsPath. For a container that ended and lost its state
 /// before [`crate::containers::state::RuntimeState::find_undecided`] ran, no other evidence exists.
-pub(crate) fn creator(comm: &str) -> Option<Runtime> {
+pub(crate) fn creator(comm: &[u8]) -> Option<Runtime> {
     match comm {
-        "runc" => Some(Runtime::Runc),
-        "crun" => Some(Runtime::Crun),
+        b"runc" => Some(Runtime::Runc),
+        b"crun" => Some(Runtime::Crun),
         _ => None,
     }
+}
+
+/// Recognises a low-level runtime by the comm of the first thread in a cgroup that another program created, as
+/// [`creator`] does. runc's process is `runc:[2:INIT]` until it executes the container's program.
+pub(crate) fn first_thread(comm: &[u8]) -> Option<Runtime> {
+    if comm.starts_with(b"runc:[") {
+        return Some(Runtime::Runc);
+    }
+    creator(comm)
 }
 
 /// Suffixes of systemd units that can have a cgroup (systemd.unit(5)).

@@ -79,7 +79,7 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
     let mut running: Vec<Running> = found
         .into_iter()
         .filter(|(_, container)| !container.pids.is_empty())
-        .map(|(id, container)| describe(root, &resolver, &mut api, &id, &container))
+        .map(|(id, container)| describe(root, &mut resolver, &mut api, &id, &container))
         .collect();
     running.sort_by(|a, b| (&a.container, &a.container_id).cmp(&(&b.container, &b.container_id)));
     Ok(running)
@@ -115,7 +115,7 @@ fn processes(cgroup: &Cgroup) -> Vec<u32> {
 
 fn describe(
     root: &Path,
-    resolver: &RuntimeState,
+    resolver: &mut RuntimeState,
     api: &mut Api,
     id: &str,
     container: &Found,

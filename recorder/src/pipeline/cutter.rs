@@ -214,7 +214,7 @@ mod tests {
             events,
         };
         resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
-        resolver.registry.enter(5);
+        resolver.registry.enter(5, b"");
         resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
         let mut cutter = Cutter::new(BatchPolicy::batches(1, None));
         let pending = cutter.cut(&mut resolver, Duration::ZERO, true);

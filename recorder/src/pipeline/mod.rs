@@ -50,8 +50,8 @@ pub(crate) struct CgroupRecord<'a> {
     /// Comm of the task that created or removed the cgroup.
     pub(crate) comm: &'a [u8],
     pub(crate) path: &'a [u8],
-    /// Whether the cgroup is undecided, and a process has been in the cgroup.
-    pub(crate) entered: bool,
+    /// Comm of the first thread that has been in the cgroup, if the cgroup is undecided: see [`Registry::entered_by`].
+    pub(crate) entered_by: Option<&'a [u8]>,
 }
 
 /// Turns records and notes into a recording.
@@ -184,13 +184,13 @@ impl Pipeline {
         }
         merge::drain(sources, boot_ns, |bytes| match decode::decode(bytes) {
             Some((head, Body::Cgroup { cgroup, comm, path })) => {
-                let entered = resolver.registry.is_entered(cgroup);
+                let entered_by = resolver.registry.entered_by(cgroup).map(<[u8]>::to_vec);
                 let record = CgroupRecord {
                     head,
                     cgroup,
                     comm,
                     path,
-                    entered,
+                    entered_by: entered_by.as_deref(),
                 };
                 for fact in on_cgroup(record) {
                     resolver.learn(&fact, false);
@@ -319,9 +319,9 @@ impl Pipeline {
         is_full.then_some(Note::Forget { threads })
     }
 
-    /// Returns whether a cgroup is undecided, and a process has been in the cgroup.
-    pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
-        self.resolver.registry.is_entered(cgroup)
+    /// Returns what [`Registry::entered_by`] returns.
+    pub(crate) fn entered_by(&self, cgroup: u64) -> Option<&[u8]> {
+        self.resolver.registry.entered_by(cgroup)
     }
 
     /// Returns the number of events so far, including batches that are not full.

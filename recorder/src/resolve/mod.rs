@@ -187,7 +187,7 @@ impl Resolver {
             }),
             key => self.files.get(key).and_then(|f| f.path.clone()),
         };
-        self.registry.enter(task.cgroup);
+        self.registry.enter(task.cgroup, task.comm);
         let identity = Identity {
             cgroup: task.cgroup,
             pid: task.pid,
@@ -298,7 +298,7 @@ impl Resolver {
             latency: strings.intern(&serde_json::json!(count.latency).to_string()),
         };
         // A process that calls is in the cgroup.
-        self.registry.enter(count.cgroup);
+        self.registry.enter(count.cgroup, b"");
         let detail = EventDetail {
             container: self.registry.index(count.cgroup),
             counted: Some(Box::new(call_counts)),

@@ -15,8 +15,9 @@ use crate::rows::batch::{ContainerName, NONE};
 enum ContainerStatus {
     Host,
     Undecided {
-        /// A process has been in the cgroup.
-        is_entered: bool,
+        /// Comm of the first thread that is known to have been in the cgroup; empty if no thread is known. `None`: no
+        /// process has been in the cgroup.
+        entered_by: Option<Box<[u8]>>,
     },
     Excluded,
     Container {
@@ -111,7 +112,7 @@ impl Registry {
         let index = self.free.pop().unwrap_or(self.states.len() as u32);
         if index as usize == self.states.len() {
             self.states
-                .push(ContainerStatus::Undecided { is_entered: false });
+                .push(ContainerStatus::Undecided { entered_by: None });
             self.used.push(false);
         }
         index
@@ -162,7 +163,7 @@ impl Registry {
             dropped.dedup();
         }
         for &index in &dropped {
-            self.states[index as usize] = ContainerStatus::Undecided { is_entered: false };
+            self.states[index as usize] = ContainerStatus::Undecided { entered_by: None };
             self.used[index as usize] = false;
             self.left_out.remove(&index);
         }
@@ -175,7 +176,7 @@ impl Registry {
     pub(crate) fn index_of_lost(&mut self, cgroup: u64) -> u32 {
         // A process of the cgroup has lost the events. An unknown cgroup is not entered: no fact about it will arrive.
         if self.by_cgroup.contains_key(&cgroup) {
-            self.enter(cgroup);
+            self.enter(cgroup, b"");
         }
         if cgroup == 0 && !self.record_host {
             NONE
@@ -320,16 +321,17 @@ impl Registry {
         self.states.iter().map(name).collect()
     }
 
-    /// Records that a process has been in `cgroup`: see [`Registry::is_entered`].
-    pub(crate) fn enter(&mut self, cgroup: u64) {
+    /// Records that a thread with this comm has been in `cgroup`: see [`Registry::entered_by`].
+    pub(crate) fn enter(&mut self, cgroup: u64, comm: &[u8]) {
         let index = if cgroup == 0 {
             0
         } else {
             self.index_unmarked(cgroup)
         };
-        if let Some(ContainerStatus::Undecided { is_entered }) = self.states.get_mut(index as usize)
+        if let Some(ContainerStatus::Undecided { entered_by }) = self.states.get_mut(index as usize)
+            && entered_by.as_ref().is_none_or(|first| first.is_empty())
         {
-            *is_entered = true;
+            *entered_by = Some(comm.into());
         }
     }
 
@@ -338,18 +340,21 @@ impl Registry {
         self.by_cgroup.values().any(|&index| {
             matches!(
                 self.states[index as usize],
-                ContainerStatus::Undecided { is_entered: true }
+                ContainerStatus::Undecided {
+                    entered_by: Some(_)
+                }
             )
         })
     }
 
-    /// Returns whether `cgroup` is undecided and a process has been in it.
-    pub(crate) fn is_entered(&self, cgroup: u64) -> bool {
-        let state = self
-            .by_cgroup
-            .get(&cgroup)
-            .map(|&index| &self.states[index as usize]);
-        matches!(state, Some(ContainerStatus::Undecided { is_entered: true }))
+    /// Returns the comm of the first thread that has been in the undecided cgroup `cgroup`, which is empty if no thread is
+    /// known; `None` if the cgroup is decided, or no process has been in it.
+    pub(crate) fn entered_by(&self, cgroup: u64) -> Option<&[u8]> {
+        let index = *self.by_cgroup.get(&cgroup)?;
+        match &self.states[index as usize] {
+            ContainerStatus::Undecided { entered_by } => entered_by.as_deref(),
+            _ => None,
+        }
     }
 }
 
@@ -405,9 +410,11 @@ mod tests {
     fn a_late_name_applies_to_earlier_rows() {
         let mut r = Registry::new(false);
         let row = r.index(5);
-        assert!(!r.is_entered(5));
-        r.enter(5);
-        assert!(r.is_entered(5));
+        assert_eq!(r.entered_by(5), None);
+        r.enter(5, b"");
+        r.enter(5, b"runc:[2:INIT]");
+        r.enter(5, b"sh");
+        assert_eq!(r.entered_by(5), Some(&b"runc:[2:INIT]"[..]));
         assert_eq!(
             r.learn(&container(5, "abc", None)),
             ContainerChange::Appeared(row)

@@ -269,8 +269,8 @@ impl LiveRecording {
     /// Tries to decide the undecided cgroups, before events are read: a runtime writes a container's state before it
     /// runs a program in the container, so the owner of the program's events is known when they are read.
     fn decide_cgroups(&mut self) -> Result<()> {
-        let is_entered = |cgroup| self.pipeline.is_entered(cgroup);
-        for fact in self.watcher.late_facts(is_entered) {
+        let entered_by = |cgroup| self.pipeline.entered_by(cgroup);
+        for fact in self.watcher.late_facts(entered_by) {
             self.note(Note::Fact {
                 when: FactSource::Late,
                 fact,

@@ -70,7 +70,10 @@ impl Renames {
     }
 
     /// Returns the containers that have a new name, with the new description.
-    pub(super) fn check(&mut self, state: &RuntimeState) -> Vec<(NamedContainer, ContainerInfo)> {
+    pub(super) fn check(
+        &mut self,
+        state: &mut RuntimeState,
+    ) -> Vec<(NamedContainer, ContainerInfo)> {
         if self.last_check.elapsed() < INTERVAL {
             return vec![];
         }
@@ -114,14 +117,14 @@ mod tests {
             file.set_modified(time).unwrap();
         };
         write("first", 1);
-        let state = RuntimeState::new(root.path(), &Hierarchies::default());
+        let mut state = RuntimeState::new(root.path(), &Hierarchies::default());
         let path = format!("/docker/{id}");
         let info = state.describe(&id, Some(Runtime::Docker), &path).unwrap();
         let mut renames = Renames::new();
         renames.watch(&state, (7, 0), &path, &info);
         let mut check = || {
             renames.last_check = Instant::now() - INTERVAL;
-            let found = renames.check(&state);
+            let found = renames.check(&mut state);
             found
                 .into_iter()
                 .map(|(known, _)| known.name)

@@ -13,7 +13,7 @@ use ctrace_schema::text::escape;
 use crate::containers::api::Api;
 use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
-use crate::containers::classify::{Verdict, classify, creator};
+use crate::containers::classify::{Verdict, classify, creator, first_thread};
 use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
@@ -25,8 +25,8 @@ use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
 /// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
 const KEY_V1: u64 = 1 << cgroup_key::CGROUP_KEY_V1_BIT.0;
-/// The time after which an undecided cgroup counts as the host's. runc writes its state 7 to 12 ms after it creates the
-/// cgroup.
+/// The time after which an undecided cgroup that a process has entered counts as the host's. runc writes its state 7 to 12
+/// ms after it creates the cgroup. A cgroup that no process has entered may become a container's at any time.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 /// The time after which a cgroup counts as a container's because a runtime created it, although no state exists. The
 /// pipeline holds rows of undecided cgroups for longer.
@@ -71,7 +71,10 @@ struct Undecided {
     creator: Option<Runtime>,
     /// The boot time in ns at which the cgroup was created.
     boot_ns: u64,
+    /// The time since which the cgroup is known.
     since: Instant,
+    /// The time since which a process is known to have been in the cgroup.
+    entered: Option<Instant>,
     last_try: Instant,
 }
 
@@ -121,8 +124,8 @@ impl Watcher {
         let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
         let undecided = index.map(|i| self.undecided.swap_remove(i));
         let by_creator = undecided
-            .filter(|_| record.entered)
-            .and_then(|u| self.by_creator(&u));
+            .zip(record.entered_by)
+            .and_then(|(u, comm)| self.by_creator(&u, comm));
         let removed = CgroupFact {
             boot_ns: record.head.time,
             cgroup,
@@ -132,10 +135,11 @@ impl Watcher {
         by_creator.into_iter().chain([removed]).collect()
     }
 
-    /// Decides a cgroup by its creator: a cgroup that a runtime created and that a process entered is a container's. So
-    /// containers are found even if their state was removed too early or is in an unknown place (`runc --root`).
-    fn by_creator(&mut self, u: &Undecided) -> Option<CgroupFact> {
-        let runtime = u.creator?;
+    /// Decides a cgroup by its creator: a cgroup that a runtime created, or that a runtime entered first, and that a process
+    /// entered is a container's. So containers are found even if their state was removed too early or is in an unknown
+    /// place (`runc --root`). `entered_by` is the comm of the first thread in the cgroup.
+    fn by_creator(&mut self, u: &Undecided, entered_by: &[u8]) -> Option<CgroupFact> {
+        let runtime = u.creator.or_else(|| first_thread(entered_by))?;
         let id = u.path.rsplit('/').next()?.to_string();
         let known = ContainerFacts {
             name: Some(escape(id.as_bytes()).into_owned()),
@@ -150,8 +154,11 @@ impl Watcher {
     }
 
     /// Returns new facts about cgroups that already exist, from answers of the runtimes and from repeated searches.
-    /// `is_entered` returns whether a process has been in a cgroup.
-    pub(crate) fn late_facts(&mut self, is_entered: impl Fn(u64) -> bool) -> Vec<CgroupFact> {
+    /// `entered_by` returns the comm of the first thread in an undecided cgroup; `None` if no process has been in it.
+    pub(crate) fn late_facts<'a>(
+        &mut self,
+        entered_by: impl Fn(u64) -> Option<&'a [u8]>,
+    ) -> Vec<CgroupFact> {
         let mut facts = vec![];
         while let Ok((query, description)) = self.answers.try_recv() {
             let RuntimeQuery {
@@ -171,7 +178,7 @@ impl Watcher {
             });
         }
         // A container stays in the recording, whatever its new name is.
-        for (known, info) in self.renames.check(&self.runtimes) {
+        for (known, info) in self.renames.check(&mut self.runtimes) {
             let kind = CgroupKind::Container(Box::new(facts_of(info)));
             facts.push(self.fact(known.boot, known.cgroup, &known.path, kind));
         }
@@ -181,8 +188,8 @@ impl Watcher {
             .partition(|u| now - u.last_try >= RETRY);
         self.undecided = waiting;
         for u in due {
-            let entered = is_entered(u.cgroup);
-            facts.extend(self.retry(u, now, entered));
+            let comm = entered_by(u.cgroup);
+            facts.extend(self.retry(u, now, comm));
         }
         facts
     }
@@ -192,7 +199,16 @@ impl Watcher {
         self.verdicts.drain(..)
     }
 
-    fn retry(&mut self, u: Undecided, now: Instant, entered: bool) -> Option<CgroupFact> {
+    fn retry(&mut self, u: Undecided, now: Instant, comm: Option<&[u8]>) -> Option<CgroupFact> {
+        let u = Undecided {
+            entered: u.entered.or(comm.map(|_| now)),
+            last_try: now,
+            ..u
+        };
+        if u.entered.is_none() && now - u.since >= UNDECIDED_FOR {
+            self.undecided.push(u);
+            return None;
+        }
         if let Some(owner) = self.runtimes.find_undecided(&u.path) {
             return Some(self.owned(
                 u.boot_ns,
@@ -203,14 +219,16 @@ impl Watcher {
                 &owner.cgroup,
             ));
         }
-        if entered
-            && now - u.since >= CREATOR_AFTER
-            && let Some(fact) = self.by_creator(&u)
+        if let (Some(comm), Some(entered)) = (comm, u.entered)
+            && now - entered >= CREATOR_AFTER
+            && let Some(fact) = self.by_creator(&u, comm)
         {
             return Some(fact);
         }
-        if now - u.since < UNDECIDED_FOR {
-            self.undecided.push(Undecided { last_try: now, ..u });
+        if u.entered
+            .is_none_or(|entered| now - entered < UNDECIDED_FOR)
+        {
+            self.undecided.push(u);
             return None;
         }
         Some(self.fact(u.boot_ns, u.cgroup, &u.path, CgroupKind::Host))
@@ -238,9 +256,10 @@ impl Watcher {
                     self.undecided.push(Undecided {
                         cgroup,
                         path: path.to_string(),
-                        creator: std::str::from_utf8(comm).ok().and_then(creator),
+                        creator: creator(comm),
                         boot_ns,
                         since: now,
+                        entered: None,
                         last_try: now,
                     });
                     self.fact(boot_ns, cgroup, path, CgroupKind::Undecided)

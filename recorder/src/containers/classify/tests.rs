@@ -193,10 +193,13 @@ fn ambiguous_cgroups_are_undecided() {
 
 #[test]
 fn runtimes_are_recognised_by_their_comm() {
-    assert_eq!(creator("runc"), Some(Runc));
-    assert_eq!(creator("crun"), Some(Crun));
+    assert_eq!(creator(b"runc"), Some(Runc));
+    assert_eq!(creator(b"crun"), Some(Crun));
     // A child of runc, and programs that create cgroups of the host.
     for comm in ["runc:[2:INIT]", "systemd", "lxc-start", "dockerd", ""] {
-        assert_eq!(creator(comm), None, "{comm}");
+        assert_eq!(creator(comm.as_bytes()), None, "{comm}");
     }
+    assert_eq!(first_thread(b"runc:[2:INIT]"), Some(Runc));
+    assert_eq!(first_thread(b"crun"), Some(Crun));
+    assert_eq!(first_thread(b"sh"), None);
 }

@@ -57,17 +57,63 @@ struct Daemon {
     graph: Option<String>,
 }
 
-/// Returns Docker's data directories: the configured directory, the default, and that of the snap.
+/// Returns Docker's data directories: those of running daemons, the configured directory, the default, and that of the
+/// snap; and below each of them the directories of remapped user namespaces.
 pub(crate) fn data_roots(root: &Path) -> Vec<PathBuf> {
     let daemon: Option<Daemon> = files::json(&root.join("etc/docker/daemon.json"));
     let configured = daemon.and_then(|d| d.data_root.or(d.graph));
     let known = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
-    configured
-        .iter()
-        .map(|path| path.trim_start_matches('/'))
-        .chain(known)
-        .map(|path| root.join(path))
+    let mut roots: Vec<PathBuf> = vec![];
+    let paths = running_data_roots(root).into_iter().chain(configured);
+    for path in paths.chain(known.map(String::from)) {
+        let path = root.join(path.trim_start_matches('/'));
+        if !roots.contains(&path) {
+            roots.push(path);
+        }
+    }
+    let remapped: Vec<PathBuf> = roots.iter().flat_map(|path| remapped_roots(path)).collect();
+    roots.extend(remapped);
+    roots
+}
+
+/// Returns the directories `UID.GID` of a data directory, in which `dockerd --userns-remap` keeps its state.
+fn remapped_roots(data_root: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    files::subdirs(data_root)
+        .filter(move |(name, _)| {
+            name.split_once('.')
+                .is_some_and(|(uid, gid)| is_number(uid) && is_number(gid))
+        })
+        .map(|(_, path)| path)
+}
+
+/// Returns the data directories on the command lines of running daemons.
+fn running_data_roots(root: &Path) -> Vec<String> {
+    let is_daemon = |process: &PathBuf| {
+        files::text(&process.join("comm")).is_some_and(|comm| comm.trim_end() == "dockerd")
+    };
+    files::subdirs(&root.join("proc"))
+        .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_digit()))
+        .map(|(_, process)| process)
+        .filter(is_daemon)
+        .filter_map(|process| data_root_of(&files::text(&process.join("cmdline"))?))
         .collect()
+}
+
+/// Returns the data directory on a daemon's command line, whose arguments end in NUL (dockerd(8)).
+fn data_root_of(cmdline: &str) -> Option<String> {
+    const FLAGS: [&str; 3] = ["--data-root", "--graph", "-g"];
+    let mut arguments = cmdline.split('\0');
+    while let Some(argument) = arguments.next() {
+        let (flag, value) = match argument.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (argument, None),
+        };
+        if FLAGS.contains(&flag) {
+            return value.or_else(|| arguments.next()).map(str::to_string);
+        }
+    }
+    None
 }
 
 /// Returns the files that may describe the container `id`.
@@ -88,4 +134,21 @@ pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Opti
     let candidates = name_files(roots, user, id);
     let inspect: Inspect = candidates.iter().find_map(|file| files::json(file))?;
     Some(inspect.describe(id, Runtime::Docker))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_root_of_a_command_line_is_found() {
+        for (cmdline, expected) in [
+            ("dockerd\0--data-root\0/srv/docker\0", Some("/srv/docker")),
+            ("dockerd\0--debug\0--data-root=/srv\0", Some("/srv")),
+            ("/usr/bin/dockerd\0-g\0/x\0-H\0fd://\0", Some("/x")),
+            ("dockerd\0-H\0fd://\0", None),
+        ] {
+            assert_eq!(data_root_of(cmdline).as_deref(), expected, "{cmdline:?}");
+        }
+    }
 }

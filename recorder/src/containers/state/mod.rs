@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner};
+use crate::containers::state::users::User;
 
 /// The state of all known runtimes, below one root directory.
 ///
@@ -49,7 +50,7 @@ impl RuntimeState {
     /// Describes the container `id` in the cgroup at `path`. Reads the state of the runtime `hint`, or of all runtimes
     /// without a hint. Returns `None` if no state exists (yet).
     pub(crate) fn describe(
-        &self,
+        &mut self,
         id: &str,
         hint: Option<Runtime>,
         path: &str,
@@ -58,12 +59,17 @@ impl RuntimeState {
             return None;
         }
         let user = users::find(&self.root, path);
+        if hint == Some(Runtime::Docker)
+            && let Some(found) = self.describe_docker(user.as_ref(), id)
+        {
+            return Some(found.tidy());
+        }
         let docker = || docker::describe(&self.docker_roots, user.as_ref(), id);
         let storage = || storage::describe(&self.root, user.as_ref(), id);
         let containerd = || oci::containerd(&self.root, id);
         let state = |runtime| low_level::describe(&self.root, user.as_ref(), id, runtime);
         let found = match hint {
-            Some(Runtime::Docker) => docker(),
+            Some(Runtime::Docker) => None,
             Some(Runtime::Podman | Runtime::CriO) => storage(),
             Some(Runtime::Containerd) => containerd().or_else(docker),
             Some(runtime @ (Runtime::Runc | Runtime::Crun)) => state(runtime),
@@ -79,6 +85,15 @@ impl RuntimeState {
                 .or_else(|| state(Runtime::Crun)),
         };
         found.map(ContainerInfo::tidy)
+    }
+
+    /// Describes a container of Docker. If its state is in none of the known data directories, Docker may have been started
+    /// with another one since they were found.
+    fn describe_docker(&mut self, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+        docker::describe(&self.docker_roots, user, id).or_else(|| {
+            self.docker_roots = docker::data_roots(&self.root);
+            docker::describe(&self.docker_roots, user, id)
+        })
     }
 
     /// Returns when the file that contains the name of a container of Docker or podman was last changed.

@@ -60,7 +60,7 @@ fn samples() -> Vec<Sample> {
 
 #[test]
 fn each_runtime_describes_its_containers() {
-    let resolver = resolver();
+    let mut resolver = resolver();
     for (id, hint, path, expected) in samples() {
         let found = resolver.describe(&id, hint, path).map(short);
         let (name, image, runtime, pod, complete) = expected;
@@ -71,8 +71,8 @@ fn each_runtime_describes_its_containers() {
 
 #[test]
 fn each_runtime_has_the_labels_of_its_containers() {
-    let resolver = resolver();
-    let labels = |id: &str, hint| {
+    let mut resolver = resolver();
+    let mut labels = |id: &str, hint| {
         let found = resolver.describe(id, Some(hint), "/x").unwrap();
         found.labels.into_iter().collect::<Vec<_>>()
     };
@@ -90,7 +90,7 @@ fn each_runtime_has_the_labels_of_its_containers() {
 
 #[test]
 fn a_container_without_state_has_no_description() {
-    let resolver = resolver();
+    let mut resolver = resolver();
     for hint in [
         None,
         Some(Docker),
@@ -105,8 +105,8 @@ fn a_container_without_state_has_no_description() {
 #[test]
 fn state_of_a_user_is_used_for_that_users_cgroups_only() {
     let id = "5a".repeat(32);
-    let resolver = resolver();
-    let describe = |path| resolver.describe(&id, Some(Podman), path);
+    let mut resolver = resolver();
+    let mut describe = |path| resolver.describe(&id, Some(Podman), path);
     assert_eq!(describe("/machine.slice/x"), None);
     assert_eq!(describe("/user.slice/user-1001.slice/x"), None);
     assert!(describe("/user.slice/user-1000.slice/user@1000.service/x").is_some());
@@ -196,7 +196,7 @@ fn dockers_data_root_is_configurable() {
             "io.kubernetes.pod.namespace":"shop"}}}"#,
     )
     .unwrap();
-    let resolver = RuntimeState::new(root.path(), &Hierarchies::default());
+    let mut resolver = RuntimeState::new(root.path(), &Hierarchies::default());
     let found = resolver.describe("abc", Some(Docker), "/docker/abc");
     let expected = (
         "app".into(),
@@ -206,6 +206,55 @@ fn dockers_data_root_is_configurable() {
         true,
     );
     assert_eq!(found.map(short), Some(expected));
+}
+
+#[test]
+fn a_running_docker_has_another_data_root_and_user_namespaces() {
+    let root = tempfile::tempdir().unwrap();
+    let mut resolver = RuntimeState::new(root.path(), &Hierarchies::default());
+    let file = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    // Docker was started after the recorder.
+    file("proc/77/comm", "dockerd\n");
+    file("proc/77/cmdline", "dockerd\0--data-root\0/srv/data\0");
+    file("proc/78/comm", "sh\n");
+    file("proc/78/cmdline", "sh\0--data-root\0/tmp\0");
+    file("srv/data/containers/a/config.v2.json", r#"{"Name":"/web"}"#);
+    let remapped = "srv/data/100000.100000/containers/b/config.v2.json";
+    file(remapped, r#"{"Name":"/remapped"}"#);
+    file("tmp/containers/c/config.v2.json", r#"{"Name":"/fake"}"#);
+    let mut name = |id: &str| resolver.describe(id, Some(Docker), "/x")?.name;
+    assert_eq!(name("a").as_deref(), Some("web"));
+    assert_eq!(name("b").as_deref(), Some("remapped"));
+    assert_eq!(name("c"), None);
+}
+
+#[test]
+fn podman_lists_containers_that_it_removes_at_their_end_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = root
+        .path()
+        .join("var/lib/containers/storage/overlay-containers");
+    let id = "ab".repeat(32);
+    std::fs::create_dir_all(storage.join(&id).join("userdata")).unwrap();
+    std::fs::write(storage.join(&id).join("userdata/config.json"), "{}").unwrap();
+    std::fs::write(storage.join("containers.json"), "[]").unwrap();
+    std::fs::write(
+        storage.join("volatile-containers.json"),
+        format!(
+            r#"[{{"id":"{id}","names":["brief"],"metadata":"{{\"image-name\":\"busybox\"}}"}}]"#
+        ),
+    )
+    .unwrap();
+    let mut resolver = RuntimeState::new(root.path(), &Hierarchies::default());
+    let found = resolver.describe(&id, Some(Podman), "/x").unwrap();
+    assert_eq!(
+        (found.name.as_deref(), found.image.as_deref()),
+        (Some("brief"), Some("busybox"))
+    );
 }
 
 #[test]
@@ -230,8 +279,8 @@ fn hostile_state_is_ignored() {
     )
     .unwrap();
     std::fs::create_dir_all(containers.join("directory/config.v2.json")).unwrap();
-    let resolver = RuntimeState::new(root.path(), &Hierarchies::default());
-    let describe = |id| resolver.describe(id, Some(Docker), "/x");
+    let mut resolver = RuntimeState::new(root.path(), &Hierarchies::default());
+    let mut describe = |id| resolver.describe(id, Some(Docker), "/x");
     assert!(describe("secret").is_some());
     for id in [
         "broken",
