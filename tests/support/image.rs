@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/calls.c"), "calls"),
     ("", include_str!("../programs/dns.c"), "dns"),
     ("", include_str!("../programs/limits.c"), "limits"),
+    ("", include_str!("../programs/matrix.c"), "matrix"),
     ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),
     ("", include_str!("../programs/paths.c"), "paths"),
@@ -33,6 +34,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/ipc.c"), "ipc"),
     #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/matrix.c"), "matrix32"),
+    #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/messages.c"), "messages32"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/places.c"), "places32"),
@@ -44,6 +47,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 const HEADERS: &[(&str, &str)] = &[
     ("addresses.h", include_str!("../programs/addresses.h")),
     ("must.h", include_str!("../programs/must.h")),
+    ("objects.h", include_str!("../programs/objects.h")),
 ];
 
 /// Returns the root filesystem as a directory, and builds it if a source has changed.

@@ -16,6 +16,8 @@ mod support {
 }
 
 mod case;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
 mod self_test;
 
 use case::Case;

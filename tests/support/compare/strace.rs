@@ -131,19 +131,8 @@ fn parse_end(text: &str) -> End {
 
 /// Returns the number of a signal, which strace prints by name in spite of `-X raw`.
 fn signal_number(name: &str) -> i64 {
-    let signal = match name {
-        "SIGHUP" => libc::SIGHUP,
-        "SIGINT" => libc::SIGINT,
-        "SIGABRT" => libc::SIGABRT,
-        "SIGKILL" => libc::SIGKILL,
-        "SIGSEGV" => libc::SIGSEGV,
-        "SIGPIPE" => libc::SIGPIPE,
-        "SIGALRM" => libc::SIGALRM,
-        "SIGTERM" => libc::SIGTERM,
-        "SIGUSR1" => libc::SIGUSR1,
-        _ => panic!("signal {name} is not in the table above"),
-    };
-    signal.into()
+    let number = (1..=64).find(|n| ctrace_schema::strace::signal(*n) == name);
+    number.unwrap_or_else(|| panic!("no signal {name}"))
 }
 
 fn parse(line: &str) -> Call {

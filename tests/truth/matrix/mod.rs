@@ -1,0 +1,82 @@
+//! The matrix: every call of the syscall tables, with the special values of each argument, compared with strace and with
+//! what the kernel says about the fds.
+
+mod named;
+mod plan;
+mod values;
+
+use crate::case::Case;
+use ctrace_schema::syscalls::{self, Abi};
+use std::collections::BTreeSet;
+use std::fs;
+
+fn compare(abi: Abi, program: &'static str) {
+    let plan = plan::plan(abi);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("plan"), plan::text(&plan)).unwrap();
+    let calls = plan.iter().map(|group| group.calls.len()).sum();
+    println!("{program}: {calls} calls in {} groups", plan.len());
+    Case::new(program, calls)
+        .option("--cap-add=SYS_ADMIN")
+        .option("--cap-add=DAC_READ_SEARCH")
+        .option("--security-opt=apparmor=unconfined")
+        .option(&format!("--volume={}:/plan:ro", dir.path().display()))
+        .run(&[program, "/plan/plan"]);
+}
+
+#[test]
+fn native() {
+    compare(Abi::X86_64, "matrix");
+}
+
+#[test]
+fn of_32_bits() {
+    compare(Abi::X86, "matrix32");
+}
+
+#[test]
+fn each_call_is_made_or_named() {
+    let mut all = BTreeSet::new();
+    for abi in [Abi::X86_64, Abi::X86] {
+        let made: BTreeSet<_> = plan::plan(abi).iter().map(|group| group.name).collect();
+        for (_, name) in syscalls::iter(abi) {
+            assert_ne!(made.contains(name), plan::is_named(name), "{name}");
+            all.insert(name);
+        }
+    }
+    let named = named::NOT_HARMLESS.iter().map(|(name, _)| *name);
+    let fresh = named.chain(
+        named::ALONE
+            .iter()
+            .chain(named::MOUNTS)
+            .chain(named::FRESH)
+            .copied(),
+    );
+    let bases = named::BASES.iter().map(|(name, ..)| *name);
+    for name in fresh.chain(bases).chain(named::VALUES.iter().map(|v| v.0)) {
+        assert!(all.contains(name), "the table has no {name}");
+    }
+}
+
+#[test]
+fn sizes() {
+    for abi in [Abi::X86_64, Abi::X86] {
+        let plan = plan::plan(abi);
+        let mut by: std::collections::BTreeMap<&str, (usize, usize)> = Default::default();
+        for g in &plan {
+            let e = by.entry(g.name).or_default();
+            e.0 += 1;
+            e.1 += g.calls.len();
+        }
+        let mut v: Vec<_> = by.into_iter().collect();
+        v.sort_by_key(|x| std::cmp::Reverse(x.1));
+        println!(
+            "{} {}",
+            plan.len(),
+            plan.iter().map(|g| g.calls.len()).sum::<usize>()
+        );
+        println!("{:?}", &v[..40]);
+        v.sort_by_key(|x| std::cmp::Reverse(x.1.1));
+        println!("{:?}", &v[..40]);
+    }
+}
