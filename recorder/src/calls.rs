@@ -115,6 +115,8 @@ impl PathRule {
 enum Width {
     /// No argument, or a pointer, which is meaningless after the call.
     Absent,
+    /// `umode_t` of linux/types.h.
+    Unsigned16,
     Signed32,
     Unsigned32,
     Register,
@@ -126,7 +128,8 @@ impl Width {
             arg if arg.is_pointer() => Width::Absent,
             Arg::Pad => Width::Absent,
             Arg::Fd | Arg::DirFd | Arg::Int | Arg::Signal | Arg::Pid | Arg::Id => Width::Signed32,
-            Arg::UInt | Arg::Flags(_) | Arg::Const(_) | Arg::Mode => Width::Unsigned32,
+            Arg::Mode => Width::Unsigned16,
+            Arg::UInt | Arg::Bits | Arg::Flags(_) | Arg::Const(_) => Width::Unsigned32,
             _ => Width::Register,
         }
     }
@@ -134,6 +137,7 @@ impl Width {
     fn value(self, register: u64) -> Option<i64> {
         match self {
             Width::Absent => None,
+            Width::Unsigned16 => Some(i64::from(register as u16)),
             Width::Signed32 => Some(i64::from(register as i32)),
             Width::Unsigned32 => Some(i64::from(register as u32)),
             Width::Register => Some(register as i64),

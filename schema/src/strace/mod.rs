@@ -187,13 +187,14 @@ impl<'a> Call<'a> {
             Arg::Id if v as i32 == -1 => "-1".into(),
             Arg::UInt | Arg::Id => (v as u32).to_string(),
             Arg::Size => self.unsigned(v).to_string(),
-            Arg::Hex
+            Arg::Hex | Arg::Bits
                 if self.base_name().starts_with("futex")
                     && v as u32 == general::FUTEX_BITSET_MATCH_ANY =>
             {
                 "FUTEX_BITSET_MATCH_ANY".into()
             }
             Arg::Hex => hex(self.unsigned(v)),
+            Arg::Bits => hex((v as u32).into()),
             Arg::Long if self.base_name().starts_with("fcntl") => self.fcntl_argument(v),
             Arg::Long if self.base_name() == "prctl" => self.prctl_argument(i, v),
             Arg::Long => self.signed(v).to_string(),

@@ -67,7 +67,7 @@ pub(super) static CALLS: &[Spec] = &[
     // communication: the first argument is the number of the call
     call("ipc", Ipc, &[("call", UInt), ("first", Int), ("second", Hex), ("third", Hex), ("ptr", Ptr), ("fifth", Hex)], Ret::Num),
     call("semtimedop_time64", Ipc, &[("semid", Int), ("sops", Ptr), ("nsops", UInt), ("timeout", Ptr)], Ret::Num),
-    call("futex_time64", Ipc, &[("uaddr", Ptr), ("futex_op", Const(Futex)), ("val", UInt), ("timeout", Ptr), ("uaddr2", Ptr), ("val3", Hex)], Ret::Num),
+    call("futex_time64", Ipc, &[("uaddr", Ptr), ("futex_op", Const(Futex)), ("val", UInt), ("timeout", Ptr), ("uaddr2", Ptr), ("val3", Bits)], Ret::Num),
     call("mq_timedsend_time64", Ipc, &[("mqdes", Fd), ("msg_ptr", Ptr), ("msg_len", Size), ("msg_prio", UInt), ("abs_timeout", Ptr)], Ret::Num),
     call("mq_timedreceive_time64", Ipc, &[("mqdes", Fd), ("msg_ptr", Ptr), ("msg_len", Size), ("msg_prio", Ptr), ("abs_timeout", Ptr)], Ret::Bytes),
     // signals
@@ -118,7 +118,7 @@ pub(super) static X86: &[Spec] = &[
     call("fadvise64", File, &[("fd", Fd), ("offset", Low), ("", High), ("size", Size), ("advice", Const(Fadvise))], Ret::Num),
     call("fallocate", File, &[("fd", Fd), ("mode", Flags(Fallocate)), ("offset", Low), ("", High), ("size", Low), ("", High)], Ret::Num),
     call("sync_file_range", File, &[("fd", Fd), ("offset", Low), ("", High), ("nbytes", Low), ("", High), ("flags", Flags(SyncRange))], Ret::Num),
-    call("fanotify_mark", File, &[("fanotify_fd", Fd), ("flags", Hex), ("mask", Low), ("", High), ("dirfd", DirFd), ("path", Path)], Ret::Num),
+    call("fanotify_mark", File, &[("fanotify_fd", Fd), ("flags", Bits), ("mask", Low), ("", High), ("dirfd", DirFd), ("path", Path)], Ret::Num),
     call("lookup_dcookie", File, &[("cookie", Low), ("", High), ("buffer", Ptr), ("size", Size)], Ret::Num),
 ];
 
@@ -136,6 +136,6 @@ pub(super) static ARM: &[Spec] = &[
     call("ftruncate64", File, &[("fd", Fd), ("", Pad), ("length", Low), ("", High)], Ret::Num),
     call("readahead", File, &[("fd", Fd), ("", Pad), ("offset", Low), ("", High), ("count", Size)], Ret::Num),
     call("fallocate", File, &[("fd", Fd), ("mode", Flags(Fallocate)), ("offset", Low), ("", High), ("size", Low), ("", High)], Ret::Num),
-    call("fanotify_mark", File, &[("fanotify_fd", Fd), ("flags", Hex), ("mask", Low), ("", High), ("dirfd", DirFd), ("path", Path)], Ret::Num),
+    call("fanotify_mark", File, &[("fanotify_fd", Fd), ("flags", Bits), ("mask", Low), ("", High), ("dirfd", DirFd), ("path", Path)], Ret::Num),
     call("lookup_dcookie", File, &[("cookie", Low), ("", High), ("buffer", Ptr), ("size", Size)], Ret::Num),
 ];

@@ -36,7 +36,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("preadv2", &[("fd", Fd), ("iov", Ptr), ("iovcnt", Size), ("offset", Long), ("", Pad), ("flags", Flags(Rwf))], Ret::Bytes),
     file("pwritev2", &[("fd", Fd), ("iov", Ptr), ("iovcnt", Size), ("offset", Long), ("", Pad), ("flags", Flags(Rwf))], Ret::Bytes),
     file("sendfile", &[("out_fd", Fd), ("in_fd", Fd), ("offset", Ptr), ("count", Size)], Ret::Bytes),
-    file("copy_file_range", &[("fd_in", Fd), ("off_in", Ptr), ("fd_out", Fd), ("off_out", Ptr), ("size", Size), ("flags", Hex)], Ret::Bytes),
+    file("copy_file_range", &[("fd_in", Fd), ("off_in", Ptr), ("fd_out", Fd), ("off_out", Ptr), ("size", Size), ("flags", Bits)], Ret::Bytes),
     file("splice", &[("fd_in", Fd), ("off_in", Ptr), ("fd_out", Fd), ("off_out", Ptr), ("size", Size), ("flags", Flags(Splice))], Ret::Bytes),
     file("tee", &[("fd_in", Fd), ("fd_out", Fd), ("size", Size), ("flags", Flags(Splice))], Ret::Bytes),
     file("vmsplice", &[("fd", Fd), ("iov", Ptr), ("nr_segs", Size), ("flags", Flags(Splice))], Ret::Bytes),
@@ -53,7 +53,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("fdatasync", &[("fd", Fd)], Ret::Num),
     file("syncfs", &[("fd", Fd)], Ret::Num),
     file("sync_file_range", &[("fd", Fd), ("offset", Long), ("nbytes", Long), ("flags", Flags(SyncRange))], Ret::Num),
-    file("cachestat", &[("fd", Fd), ("cstat_range", Ptr), ("cstat", Ptr), ("flags", Hex)], Ret::Num),
+    file("cachestat", &[("fd", Fd), ("cstat_range", Ptr), ("cstat", Ptr), ("flags", Bits)], Ret::Num),
     // asynchronous input and output
     file("io_setup", &[("nr_events", UInt), ("ctx_idp", Ptr)], Ret::Num),
     file("io_destroy", &[("ctx_id", Hex)], Ret::Num),
@@ -62,7 +62,7 @@ pub(super) static CALLS: &[Spec] = &[
     file("io_getevents", &[("ctx_id", Hex), ("min_nr", Long), ("nr", Long), ("events", Ptr), ("timeout", Ptr)], Ret::Num),
     file("io_pgetevents", &[("ctx_id", Hex), ("min_nr", Long), ("nr", Long), ("events", Ptr), ("timeout", Ptr), ("usig", Ptr)], Ret::Num),
     file("io_uring_setup", &[("entries", UInt), ("p", Ptr)], Ret::Fd),
-    file("io_uring_enter", &[("fd", Fd), ("to_submit", UInt), ("min_complete", UInt), ("flags", Hex), ("arg", Ptr), ("argsz", Size)], Ret::Num),
+    file("io_uring_enter", &[("fd", Fd), ("to_submit", UInt), ("min_complete", UInt), ("flags", Bits), ("arg", Ptr), ("argsz", Size)], Ret::Num),
     // The first argument is an fd, or an index of registered rings if the opcode contains a certain flag.
     file("io_uring_register", &[("fd", Fd), ("opcode", UInt), ("arg", Ptr), ("nr_args", UInt)], Ret::Num),
     // attributes
@@ -113,20 +113,20 @@ pub(super) static CALLS: &[Spec] = &[
     file("fsopen", &[("fsname", Ptr), ("flags", Flags(Fsopen))], Ret::Fd),
     // The value is a path relative to `aux` only for two of the commands.
     file("fsconfig", &[("fs_fd", Fd), ("cmd", UInt), ("key", Ptr), ("value", Ptr), ("aux", Int)], Ret::Num),
-    file("fsmount", &[("fs_fd", Fd), ("flags", Flags(Fsopen)), ("attr_flags", Hex)], Ret::Fd),
-    file("statmount", &[("req", Ptr), ("buf", Ptr), ("bufsize", Size), ("flags", Hex)], Ret::Num),
-    file("listmount", &[("req", Ptr), ("mnt_ids", Ptr), ("nr_mnt_ids", Size), ("flags", Hex)], Ret::Num),
-    file("swapon", &[("path", Path), ("swapflags", Hex)], Ret::Num),
+    file("fsmount", &[("fs_fd", Fd), ("flags", Flags(Fsopen)), ("attr_flags", Bits)], Ret::Fd),
+    file("statmount", &[("req", Ptr), ("buf", Ptr), ("bufsize", Size), ("flags", Bits)], Ret::Num),
+    file("listmount", &[("req", Ptr), ("mnt_ids", Ptr), ("nr_mnt_ids", Size), ("flags", Bits)], Ret::Num),
+    file("swapon", &[("path", Path), ("swapflags", Bits)], Ret::Num),
     file("swapoff", &[("path", Path)], Ret::Num),
-    file("quotactl", &[("op", Hex), ("special", Path), ("id", UInt), ("addr", Ptr)], Ret::Num),
-    file("quotactl_fd", &[("fd", Fd), ("op", Hex), ("id", UInt), ("addr", Ptr)], Ret::Num),
+    file("quotactl", &[("op", Bits), ("special", Path), ("id", UInt), ("addr", Ptr)], Ret::Num),
+    file("quotactl_fd", &[("fd", Fd), ("op", Bits), ("id", UInt), ("addr", Ptr)], Ret::Num),
     // notification
     file("inotify_init", &[], Ret::Fd),
     file("inotify_init1", &[("flags", Flags(Inotify))], Ret::Fd),
     file("inotify_add_watch", &[("fd", Fd), ("path", Path), ("mask", Flags(InotifyMask))], Ret::Num),
     file("inotify_rm_watch", &[("fd", Fd), ("wd", Int)], Ret::Num),
-    file("fanotify_init", &[("flags", Hex), ("event_f_flags", Flags(Open))], Ret::Fd),
-    file("fanotify_mark", &[("fanotify_fd", Fd), ("flags", Hex), ("mask", Hex), ("dirfd", DirFd), ("path", Path)], Ret::Num),
+    file("fanotify_init", &[("flags", Bits), ("event_f_flags", Flags(Open))], Ret::Fd),
+    file("fanotify_mark", &[("fanotify_fd", Fd), ("flags", Bits), ("mask", Hex), ("dirfd", DirFd), ("path", Path)], Ret::Num),
     // removed from the kernel in 6.7
     file("lookup_dcookie", &[("cookie", Hex), ("buffer", Ptr), ("size", Size)], Ret::Num),
     file("uselib", &[("library", Path)], Ret::Num),
@@ -139,7 +139,7 @@ pub(super) static AT_CALLS: &[Spec] = &[
     // Flags and mode are in `struct open_how`.
     file("openat2", &[("dirfd", DirFd), ("path", Path), ("how", Ptr), ("size", Size)], Ret::Fd),
     file("newfstatat", &[("dirfd", DirFd), ("path", Path), ("statbuf", Ptr), ("flags", Flags(At))], Ret::Num),
-    file("statx", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(At)), ("mask", Hex), ("statxbuf", Ptr)], Ret::Num),
+    file("statx", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(At)), ("mask", Bits), ("statxbuf", Ptr)], Ret::Num),
     file("faccessat", &[("dirfd", DirFd), ("path", Path), ("mode", Flags(Access))], Ret::Num),
     file("faccessat2", &[("dirfd", DirFd), ("path", Path), ("mode", Flags(Access)), ("flags", Flags(AtAccess))], Ret::Num),
     file("readlinkat", &[("dirfd", DirFd), ("path", Path), ("buf", Ptr), ("bufsiz", Int)], Ret::Num),
@@ -166,5 +166,5 @@ pub(super) static AT_CALLS: &[Spec] = &[
     file("open_tree_attr", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(OpenTree)), ("attr", Ptr), ("size", Size)], Ret::Fd),
     file("move_mount", &[("from_dirfd", DirFd), ("from_path", Path), ("to_dirfd", DirFd), ("to_path", Path), ("flags", Flags(MoveMount))], Ret::Num),
     file("mount_setattr", &[("dirfd", DirFd), ("path", Path), ("flags", Flags(At)), ("attr", Ptr), ("size", Size)], Ret::Num),
-    file("fspick", &[("dirfd", DirFd), ("path", Path), ("flags", Hex)], Ret::Fd),
+    file("fspick", &[("dirfd", DirFd), ("path", Path), ("flags", Bits)], Ret::Fd),
 ];

@@ -172,6 +172,8 @@ pub enum Arg {
     Size,
     /// An unsigned number of register width that is printed in hexadecimal: a mask, a magic number, mmap's offset.
     Hex,
+    /// An unsigned 32-bit number that is printed in hexadecimal: flags, a mask, a key.
+    Bits,
     /// Low half of a 64-bit number on a 32-bit ABI. The next argument is the high half.
     Low,
     /// High half of the 64-bit number whose low half is the previous argument.

@@ -160,7 +160,8 @@ mod tests {
             for rule in all {
                 if let When::IfSet { arg, .. } = rule {
                     let kind = spec.args[arg].1;
-                    let holds_bits = matches!(kind, Arg::Flags(_) | Arg::Hex | Arg::UInt);
+                    let holds_bits =
+                        matches!(kind, Arg::Flags(_) | Arg::Hex | Arg::Bits | Arg::UInt);
                     assert!(holds_bits, "{name}: {kind:?}");
                     rules += 1;
                 }

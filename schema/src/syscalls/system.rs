@@ -22,11 +22,11 @@ pub(super) static CALLS: &[Spec] = &[
     system("_sysctl", &[("args", Ptr)], Ret::Num),
     system("getrandom", &[("buf", Ptr), ("buflen", Size), ("flags", Flags(super::Names::Getrandom))], Ret::Num),
     system("vhangup", &[], Ret::Num),
-    system("reboot", &[("magic", Hex), ("magic2", Hex), ("op", Hex), ("arg", Ptr)], Ret::Num),
+    system("reboot", &[("magic", Bits), ("magic2", Bits), ("op", Bits), ("arg", Ptr)], Ret::Num),
     system("kexec_load", &[("entry", Ptr), ("nr_segments", Size), ("segments", Ptr), ("flags", Hex)], Ret::Num),
     system("kexec_file_load", &[("kernel_fd", Fd), ("initrd_fd", Fd), ("cmdline_len", Size), ("cmdline", Ptr), ("flags", Hex)], Ret::Num),
     system("init_module", &[("module_image", Ptr), ("size", Size), ("param_values", Ptr)], Ret::Num),
-    system("finit_module", &[("fd", Fd), ("param_values", Ptr), ("flags", Hex)], Ret::Num),
+    system("finit_module", &[("fd", Fd), ("param_values", Ptr), ("flags", Bits)], Ret::Num),
     system("delete_module", &[("name", Ptr), ("flags", Flags(super::Names::Open))], Ret::Num),
     // The result is a new fd for some commands.
     system("bpf", &[("cmd", UInt), ("attr", Ptr), ("size", UInt)], Ret::Num),
