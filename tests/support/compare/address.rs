@@ -100,6 +100,8 @@ pub(crate) fn socket(text: &str, report: &mut Report) -> Option<Socket> {
                 socket.local.addr = Some(id.to_owned()).filter(|id| id != "0");
             }
         }
+        // strace does not know the family.
+        ("socket", _) => socket.inode = inner.parse().ok(),
         _ => return None,
     }
     Some(socket)

@@ -1,12 +1,16 @@
 //! Compares the output of strace with the rows of the recorder, call by call.
 
-use super::address::{self, Address};
+use super::address;
+use super::objects::{compare_end_of_socket, compare_object, local, peer, show};
 use super::report::Report;
 use super::rows::Row;
 use super::strace::{self, Call, End, Return, Thread};
+use ctrace_schema::syscalls::rules::AT_EXECVE_CHECK;
 use ctrace_schema::syscalls::{self, Abi, Arg, Ret, Spec};
-use ctrace_schema::text::{escape, shell_join, unescape};
-use std::collections::HashMap;
+use ctrace_schema::text::{shell_join, unescape};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// Compares a whole run. For `may_skip` see [`Report::may_skip`].
 pub(crate) fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Report {
@@ -27,10 +31,21 @@ pub(crate) fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Rep
             _ => {}
         }
     }
+    let detached = Rc::new(RefCell::new(Detached {
+        devices: detached_devices(by_tid.values().flatten()),
+        ..Detached::default()
+    }));
+    // In the order in which they began: a child has the fds of its parent.
+    let mut threads: Vec<_> = threads.iter().collect();
+    threads.sort_by_key(|t| {
+        by_tid
+            .get(&t.tid)
+            .and_then(|rows| rows.iter().map(|r| r.seq).min())
+    });
     for thread in threads {
         let mut rows = by_tid.remove(&thread.tid).unwrap_or_default();
         rows.sort_by_key(|r| r.seq);
-        compare_thread(thread, &rows, &mut report);
+        compare_thread(thread, &rows, &detached, &mut report);
         if rows.iter().any(|r| r.pid == r.tid) {
             compare_end(thread, &exits, &mut report);
         }
@@ -48,13 +63,27 @@ pub(crate) fn compare(threads: &[Thread], rows: Vec<Row>, may_skip: bool) -> Rep
     report
 }
 
-fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
+/// Returns the devices of the mounts that fsmount(2) has made.
+fn detached_devices<'a>(rows: impl Iterator<Item = &'a Row>) -> HashSet<String> {
+    let made = rows.filter(|r| r.syscall == "fsmount" && r.ret >= Some(0));
+    made.filter_map(|r| r.dev.clone()).collect()
+}
+
+fn compare_thread(
+    thread: &Thread,
+    rows: &[Row],
+    detached: &Rc<RefCell<Detached>>,
+    report: &mut Report,
+) {
     let is_runtimes = |r: &&Row| r.comm.starts_with("runc");
     let calls: Vec<&Row> = rows.iter().filter(|r| !is_runtimes(r)).collect();
     let (mut i, mut j) = (0, 0);
-    let mut state = State::default();
+    let mut state = State {
+        detached: Rc::clone(detached),
+        ..State::default()
+    };
     while i < thread.calls.len() && j < calls.len() {
-        if thread.calls[i].name == calls[j].syscall {
+        if is_same(&thread.calls[i], calls[j]) {
             compare_call(&thread.calls[i], calls[j], &mut state, report);
             (i, j) = (i + 1, j + 1);
             continue;
@@ -63,7 +92,7 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
         let ahead = (1..64).find_map(|n| {
             (0..=n).find_map(|a| {
                 let (strace, row) = (thread.calls.get(i + a)?, calls.get(j + n - a)?);
-                (strace.name == row.syscall).then_some((a, n - a))
+                is_same(strace, row).then_some((a, n - a))
             })
         });
         let (a, b) = ahead.unwrap_or((thread.calls.len() - i, calls.len() - j));
@@ -83,6 +112,20 @@ fn compare_thread(thread: &Thread, rows: &[Row], report: &mut Report) {
         _ => &calls[j..],
     };
     only_one(thread.tid, &thread.calls[i..], rest, report);
+}
+
+/// Returns whether a row may be a call of strace. Calls that are newer than strace have a number: `syscall_0x1cf`.
+fn is_same(call: &Call, row: &Row) -> bool {
+    match call.name.strip_prefix("syscall_0x") {
+        Some(number) => {
+            u32::from_str_radix(number, 16).ok() == syscalls::number(abi(row), &row.syscall)
+        }
+        None => call.name == row.syscall,
+    }
+}
+
+fn abi(row: &Row) -> Abi {
+    Abi::of_machine(std::env::consts::ARCH, row.compat).unwrap()
 }
 
 /// Returns whether a row is a call that a kill prevented, which strace does not see: see the rule `killed`.
@@ -115,9 +158,16 @@ fn compare_end(thread: &Thread, exits: &[Row], report: &mut Report) {
     report.check("exit", &process, vec![thread.end], ends);
 }
 
+/// Mounts that were made without a place: their devices, and the paths inside of them that strace has printed.
+#[derive(Debug, Default)]
+pub(super) struct Detached {
+    devices: HashSet<String>,
+    pub(super) paths: HashSet<Vec<u8>>,
+}
+
 /// The effects of earlier calls of a thread on the meaning of the next call.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// The thread's root directory, as a path in the container.
     root: Vec<u8>,
     /// The thread's working directory, if strace has printed it.
@@ -125,10 +175,19 @@ struct State {
     /// The recorded path of the thread's last exec.
     exe: Option<String>,
     /// Whether it has detached a mount, whose files may still be open.
-    has_detached: bool,
+    pub(super) has_detached: bool,
+    /// The mounts of the whole run that were made without a place.
+    pub(super) detached: Rc<RefCell<Detached>>,
 }
 
 impl State {
+    /// Returns whether the file of a row is on a mount that was made without a place.
+    pub(super) fn is_detached(&self, row: &Row) -> bool {
+        row.dev
+            .as_ref()
+            .is_some_and(|dev| self.detached.borrow().devices.contains(dev))
+    }
+
     /// Returns the directory from which a path is resolved.
     fn base(&mut self, call: &Call, dir: Option<usize>, path: &[u8]) -> Option<Vec<u8>> {
         let printed = dir.map(|d| call.args[d].as_str());
@@ -172,9 +231,11 @@ fn compare_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) 
 }
 
 fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Report) {
-    let abi = Abi::of_machine(std::env::consts::ARCH, row.compat).unwrap();
-    let number = syscalls::number(abi, &call.name);
-    let spec = number.map_or_else(|| syscalls::spec(&call.name), |n| syscalls::spec_of(abi, n));
+    let number = syscalls::number(abi(row), &row.syscall);
+    let spec = number.map_or_else(
+        || syscalls::spec(&row.syscall),
+        |n| syscalls::spec_of(abi(row), n),
+    );
     let line = call.line.as_str();
     compare_return(call, row, report);
     report.check("denied", line, false, row.denied);
@@ -278,114 +339,6 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     }
 }
 
-/// Compares the file or socket of the fd that the call was passed or returned.
-fn compare_object(call: &Call, row: &Row, spec: &Spec, state: &State, report: &mut Report) {
-    let returned = match &call.ret {
-        Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
-        _ => None,
-    };
-    let passed = || {
-        let text = call.args.get(spec.object_arg()?)?;
-        Some(strace::annotation(text))
-    };
-    let Some(text) = returned.or_else(passed) else {
-        return;
-    };
-    let Some(text) = text else {
-        report.rule("untold");
-        return;
-    };
-    let line = call.line.as_str();
-    if let Some(socket) = address::socket(text, report) {
-        compare_socket(&socket, row, line, report);
-        return;
-    }
-    let (text, deleted) = match text.strip_suffix("(deleted)") {
-        Some(text) => (text.trim_end_matches('>'), true),
-        None => (text.split('<').next().unwrap(), false),
-    };
-    if deleted {
-        report.rule("deleted");
-    }
-    let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
-    if state.has_detached && row.path.is_none() {
-        report.rule("detached");
-        report.check("inode of fd", line, true, row.inode.is_some());
-        return;
-    }
-    report.check("path of fd", line, show(Some(&told)), row.path.clone());
-}
-
-/// Returns bytes in the notation of the columns.
-fn show(bytes: Option<&[u8]>) -> Option<String> {
-    bytes.map(|b| escape(b).into_owned())
-}
-
-fn compare_socket(socket: &address::Socket, row: &Row, line: &str, report: &mut Report) {
-    report.check("family", line, Some(socket.family), row.family.as_deref());
-    if !socket.protocol.is_empty() {
-        report.check(
-            "protocol",
-            line,
-            Some(socket.protocol.as_str()),
-            row.protocol.as_deref(),
-        );
-    }
-    if socket.inode.is_some() {
-        report.check("socket inode", line, socket.inode, row.inode);
-    }
-    let mut ours = local(row);
-    if let Some(name) = ours.path.as_mut().filter(|n| n.contains(&0)) {
-        report.rule("cut");
-        name.truncate(name.iter().position(|b| *b == 0).unwrap());
-    }
-    compare_end_of_socket("local", &socket.local, &ours, line, report);
-    compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
-}
-
-fn local(row: &Row) -> Address {
-    Address {
-        addr: row.local_addr.clone(),
-        port: row.local_port,
-        path: row.path.as_deref().map(unescape),
-    }
-}
-
-fn peer(row: &Row) -> Address {
-    Address {
-        addr: row.peer_addr.clone(),
-        port: row.peer_port,
-        path: row.peer_path.as_deref().map(unescape),
-    }
-}
-
-/// Compares the parts of one end that strace prints.
-fn compare_end_of_socket(
-    what: &'static str,
-    strace: &Address,
-    ours: &Address,
-    line: &str,
-    report: &mut Report,
-) {
-    if *strace == Address::default() {
-        report.rule("untold");
-    }
-    if strace.addr.is_some() {
-        report.check(what, line, &strace.addr, &ours.addr);
-    }
-    if strace.port.is_some_and(|p| p != 0) {
-        report.check(what, line, strace.port, ours.port);
-    }
-    if strace.path.is_some() {
-        report.check(
-            what,
-            line,
-            show(strace.path.as_deref()),
-            show(ours.path.as_deref()),
-        );
-    }
-}
-
 /// Compares the paths that the call was passed, and the paths that result from them.
 fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report: &mut Report) {
     let line = call.line.as_str();
@@ -409,6 +362,16 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
             continue;
         };
         let ours = if n == 0 { &row.path } else { &row.path2 };
+        if n == 0 && spec.ignores_path().holds(|i| row.arg(i)) {
+            report.rule("ignored");
+            report.check("path ignored", line, None, ours.as_deref());
+            continue;
+        }
+        if ours.is_none() && !arg.starts_with(b"/") && state.detached.borrow().paths.contains(&base)
+        {
+            report.rule("detached");
+            continue;
+        }
         let expected = join(&base, &arg);
         report.check("path meant", line, show(Some(&expected)), ours.clone());
         if call.ret == Return::Value(0, None) {
@@ -416,7 +379,12 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
         }
     }
     if let Some(text) = spec.text_arg().and_then(|i| call.args.get(i)) {
-        let printed = strace::string(text);
+        let mut printed = strace::string(text.trim_end_matches("..."));
+        if let (true, Some(printed), Some(ours)) = (text.ends_with("..."), &mut printed, &row.path2)
+        {
+            report.rule("long");
+            printed.truncate(ours.len());
+        }
         report.check(
             "text passed",
             line,
@@ -465,13 +433,28 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
             .and_then(|m| strace::member(&m, "msg_name")),
         _ => Some(text.clone()),
     };
-    let Some(address) = text.and_then(|t| address::sockaddr(&t, report)) else {
+    let Some(mut address) = text.and_then(|t| address::sockaddr(&t, report)) else {
         return;
     };
     if address.port == Some(0) {
         report.rule("any port");
     }
     let line = call.line.as_str();
+    let socket = spec
+        .fd_arg()
+        .and_then(|fd| strace::annotation(&call.args[fd]));
+    let socket = socket.and_then(|text| address::socket(text, report));
+    if socket.as_ref().is_some_and(|s| s.protocol == "raw") {
+        report.rule("raw");
+        address.port = None;
+    }
+    let sent = matches!(call.name.as_str(), "sendto" | "sendmsg" | "sendmmsg")
+        && matches!(call.ret, Return::Value(..));
+    if let Some(socket) = socket.filter(|s| sent && matches!(&*s.protocol, "tcp" | "stream")) {
+        report.rule("connection");
+        compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
+        return;
+    }
     match call.name.as_str() {
         "bind" | "getsockname" => {
             compare_end_of_socket("local passed", &address, &local(row), line, report);
@@ -506,6 +489,10 @@ fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
         ),
     };
     report.check("inode", &call.line, Some(inode), row.inode);
+    if row.family.is_some() {
+        report.rule("socket");
+        return;
+    }
     report.check("device", &call.line, Some(dev), row.dev.clone());
 }
 
@@ -536,6 +523,12 @@ fn compare_exe(call: &Call, state: &State, report: &mut Report) {
 
 fn compare_argv(call: &Call, row: &Row, report: &mut Report) {
     let index = usize::from(call.name == "execveat") + 1;
+    let flags = call.args.get(4).and_then(|flags| strace::number(flags));
+    if call.name == "execveat" && flags.is_some_and(|f| f & AT_EXECVE_CHECK != 0) {
+        report.rule("check only");
+        report.check("argv", &call.line, None, row.argv.as_deref());
+        return;
+    }
     let args = strace::members(&call.args[index]);
     let passed: Option<Vec<_>> = args.iter().map(|a| strace::string(a)).collect();
     let Some(mut argv) = passed else {

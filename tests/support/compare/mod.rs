@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod calls;
+mod objects;
 mod report;
 pub(crate) mod rows;
 pub(crate) mod strace;

@@ -58,6 +58,42 @@ const RULES: &[(&str, &str)] = &[
         "strace prints the path inside of a mount that was detached, which leads nowhere in the container; no path is recorded",
     ),
     (
+        "pidfd",
+        "strace prints the process of a pidfd; the column `path` is the text that /proc/PID/fd shows",
+    ),
+    (
+        "raw",
+        "strace prints the type of a raw socket in place of its protocol, and a port that no raw socket has",
+    ),
+    (
+        "relative",
+        "strace prints the name of a unix socket as it was passed; a relative name is recorded from its directory",
+    ),
+    (
+        "passed first",
+        "beside an fd strace prints the ends of the socket; the address that a call passes counts before them",
+    ),
+    (
+        "connection",
+        "a connection has one peer, which is recorded; strace prints the address that the kernel ignores",
+    ),
+    (
+        "ignored",
+        "strace prints a path that the kernel ignores, as with FAN_MARK_FLUSH",
+    ),
+    (
+        "socket",
+        "strace prints the device of a socket; a socket is recorded by its inode alone",
+    ),
+    (
+        "check only",
+        "with AT_EXECVE_CHECK the kernel runs nothing, so that no program has been given the arguments",
+    ),
+    (
+        "long",
+        "a text of more than 4,096 bytes, which the kernel refuses, is recorded up to there",
+    ),
+    (
         "half seen",
         "Linux 7 may skip a BPF program; columns that only the entry or only the return of a call provides are null then",
     ),

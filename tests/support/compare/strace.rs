@@ -180,6 +180,8 @@ fn split(text: &str) -> (Vec<String>, &str) {
         match c {
             '"' => quoted = !quoted,
             _ if quoted => {}
+            // A shift is no bracket: `1<<26`.
+            '<' if previous == '<' || text[at + 1..].starts_with('<') => {}
             '(' | '[' | '{' | '<' => depth += 1,
             ')' if depth == 0 => {
                 if args.len() == 1 && args[0].is_empty() {
@@ -218,9 +220,16 @@ pub(crate) fn member(text: &str, name: &str) -> Option<String> {
     members(text).into_iter().find_map(of)
 }
 
-/// Parses the number at the beginning of an argument: decimal, hexadecimal, octal, or several with `|` between them.
+/// Parses the number at the beginning of an argument: decimal, hexadecimal, octal, shifted, or several with `|` between them.
 pub(crate) fn number(text: &str) -> Option<i64> {
-    let text = text.split(['<', ' ']).next()?;
+    let text = text.split(' ').next()?;
+    let is_annotation =
+        |at: &usize| !text[..*at].ends_with('<') && !text[at + 1..].starts_with('<');
+    let end = text
+        .match_indices('<')
+        .map(|(at, _)| at)
+        .find(is_annotation);
+    let text = &text[..end.unwrap_or(text.len())];
     if text == "NULL" {
         return Some(0);
     }
@@ -235,8 +244,12 @@ pub(crate) fn number(text: &str) -> Option<i64> {
         };
         Some(sign * value as i64)
     };
+    let shifted = |part: &str| match part.split_once("<<") {
+        Some((value, bits)) => Some(one(value)? << one(bits)?),
+        None => one(part),
+    };
     text.split('|')
-        .try_fold(0, |all, part| Some(all | one(part)?))
+        .try_fold(0, |all, part| Some(all | shifted(part)?))
 }
 
 /// Returns the description of an fd: `...` in `3<...>`.

@@ -80,3 +80,13 @@ fn sizes() {
         println!("{:?}", &v[..40]);
     }
 }
+
+#[test]
+#[ignore]
+fn offline() {
+    let kept = std::path::PathBuf::from(std::env::var("KEPT").unwrap());
+    let rows =
+        crate::support::compare::rows::read(&kept.join("rows"), &std::env::var("NAME").unwrap());
+    println!("{} rows", rows.len());
+    crate::support::compare::check("matrix", 1, &kept.join("trace"), rows, false);
+}

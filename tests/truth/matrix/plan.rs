@@ -132,7 +132,7 @@ fn below_directories(
     let flags = spec
         .args
         .iter()
-        .position(|a| a.0 == "flags" && matches!(a.1, Arg::Flags(_) | Arg::Hex));
+        .position(|a| a.0 == "flags" && matches!(a.1, Arg::Flags(_) | Arg::Hex | Arg::Bits));
     // AT_EMPTY_PATH and the flags of fspick(2) and move_mount(2) that mean the same.
     let bits: &[&str] = match (spec.name, flags) {
         ("fspick", _) => &["0", "0x8"],

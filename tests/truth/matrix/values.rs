@@ -201,7 +201,7 @@ pub(crate) fn special(spec: &Spec, name: &str, i: usize) -> Vec<String> {
             "0", "1", "2", "3", "4", "8", "15", "17", "110", "128", "129", "-1",
         ]),
         Arg::Flags(_) => bits(),
-        Arg::Hex if arg_name == "flags" || arg_name == "opcode" => bits(),
+        Arg::Hex | Arg::Bits if arg_name == "flags" || arg_name == "opcode" => bits(),
         Arg::Const(_) => (-1..40).map(|n: i64| n.to_string()).collect(),
         Arg::Pid => texts(&["self", "0", "-1", "0x7ffffffe"]),
         Arg::Signal => texts(&["0", "17", "64", "65", "-1"]),

@@ -1,0 +1,166 @@
+//! Compares the file or socket of a call with what strace prints beside the fd.
+
+use super::address::{self, Address, Socket};
+use super::calls::State;
+use super::report::Report;
+use super::rows::Row;
+use super::strace::{self, Call, Return};
+use ctrace_schema::syscalls::{Arg, Ret, Spec};
+use ctrace_schema::text::{escape, unescape};
+
+/// Compares the file or socket of the fd that the call was passed or returned.
+pub(super) fn compare_object(
+    call: &Call,
+    row: &Row,
+    spec: &Spec,
+    state: &State,
+    report: &mut Report,
+) {
+    let returned = match &call.ret {
+        Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
+        _ => None,
+    };
+    let passed = || {
+        let text = call.args.get(spec.object_arg()?)?;
+        Some(strace::annotation(text))
+    };
+    let Some(text) = returned.or_else(passed) else {
+        return;
+    };
+    let Some(text) = text else {
+        report.rule("untold");
+        return;
+    };
+    let line = call.line.as_str();
+    if let Some(socket) = address::socket(text, report) {
+        let passes = returned.is_none() && passes_address(call, spec);
+        let passes = passes.then_some(call.name.as_str());
+        compare_socket(&socket, row, passes, line, report);
+        return;
+    }
+    if text.starts_with("pid:") {
+        report.rule("pidfd");
+        let name = Some("anon_inode:[pidfd]");
+        report.check("path of fd", line, name, row.path.as_deref());
+        return;
+    }
+    let (text, deleted) = match text.strip_suffix("(deleted)") {
+        Some(text) => (text.trim_end_matches('>'), true),
+        None => (text.split('<').next().unwrap(), false),
+    };
+    if deleted {
+        report.rule("deleted");
+    }
+    let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
+    if row.path.is_none() && (state.has_detached || state.is_detached(row)) {
+        report.rule("detached");
+        report.check("inode of fd", line, true, row.inode.is_some());
+        state.detached.borrow_mut().paths.insert(told);
+        return;
+    }
+    report.check("path of fd", line, show(Some(&told)), row.path.clone());
+}
+
+/// Returns whether the caller passes an address, which counts before that of the socket: see the rule `passed first`.
+fn passes_address(call: &Call, spec: &Spec) -> bool {
+    use Arg::{MmsgIn, MsgIn, SockAddrIn};
+    let is_address = |arg: Arg| matches!(arg, SockAddrIn | MsgIn | MmsgIn);
+    let index = spec.args.iter().position(|(_, arg)| is_address(*arg));
+    let text = index.and_then(|i| call.args.get(i));
+    text.is_some_and(|text| text.contains("sa_family="))
+}
+
+/// Returns bytes in the notation of the columns.
+pub(super) fn show(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|b| escape(b).into_owned())
+}
+
+fn compare_socket(
+    socket: &Socket,
+    row: &Row,
+    passes: Option<&str>,
+    line: &str,
+    report: &mut Report,
+) {
+    if socket.inode.is_some() {
+        report.check("socket inode", line, socket.inode, row.inode);
+    }
+    if socket.family.is_empty() {
+        report.rule("untold");
+        return;
+    }
+    report.check("family", line, Some(socket.family), row.family.as_deref());
+    if socket.protocol == "raw" {
+        report.rule("raw");
+    } else if !socket.protocol.is_empty() {
+        report.check(
+            "protocol",
+            line,
+            Some(socket.protocol.as_str()),
+            row.protocol.as_deref(),
+        );
+    }
+    let mut ours = local(row);
+    if let Some(name) = ours.path.as_mut().filter(|n| n.contains(&0)) {
+        report.rule("cut");
+        name.truncate(name.iter().position(|b| *b == 0).unwrap());
+    }
+    if passes == Some("bind") {
+        report.rule("passed first");
+    } else {
+        compare_end_of_socket("local", &socket.local, &ours, line, report);
+    }
+    if passes.is_some_and(|name| name != "bind") {
+        report.rule("passed first");
+        return;
+    }
+    compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
+}
+
+pub(super) fn local(row: &Row) -> Address {
+    Address {
+        addr: row.local_addr.clone(),
+        port: row.local_port,
+        path: row.path.as_deref().map(unescape),
+    }
+}
+
+pub(super) fn peer(row: &Row) -> Address {
+    Address {
+        addr: row.peer_addr.clone(),
+        port: row.peer_port,
+        path: row.peer_path.as_deref().map(unescape),
+    }
+}
+
+/// Compares the parts of one end that strace prints.
+pub(super) fn compare_end_of_socket(
+    what: &'static str,
+    strace: &Address,
+    ours: &Address,
+    line: &str,
+    report: &mut Report,
+) {
+    if *strace == Address::default() {
+        report.rule("untold");
+    }
+    if strace.addr.is_some() {
+        report.check(what, line, &strace.addr, &ours.addr);
+    }
+    if strace.port.is_some_and(|p| p != 0) {
+        report.check(what, line, strace.port, ours.port);
+    }
+    if let Some(path) = &strace.path {
+        let (mut told, ours) = (show(Some(path)), show(ours.path.as_deref()));
+        if !matches!(path.first(), None | Some(b'/' | b'@')) {
+            report.rule("relative");
+            let ends = told.as_ref().zip(ours.as_ref());
+            if ends.is_some_and(|(told, ours)| {
+                ours.starts_with('/') && ours.ends_with(&format!("/{told}"))
+            }) {
+                told.clone_from(&ours);
+            }
+        }
+        report.check(what, line, told, ours);
+    }
+}
