@@ -203,7 +203,7 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 {
 	struct rec_data *rec;
 	bool compat = flags & 1, last = flags & 2;
-	u64 addr = pointer, bytes = next;
+	u64 addr = pointer, bytes = (u32)next;
 	u32 out = 0, room = flags >> ROOM_SHIFT;
 	struct task_struct *task = get_current_task();
 	if (!pointer)
@@ -212,6 +212,10 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	if (!rec)
 		return ADDRESS_NONE;
 	switch (how) {
+	case ADDR_IN:
+		if ((u32)next > ADDR_MAX_BYTES)
+			return ADDRESS_NONE; /* move_addr_to_kernel() of net/socket.c refuses it */
+		break;
 	case ADDR_OUT:
 		if (!next)
 			return ADDRESS_NONE;
@@ -225,6 +229,8 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	case ADDR_MMSG_OUT:
 		if (!read_msghdr(pointer, compat, &addr, &bytes))
 			return report_fault(rec, last);
+		if ((s32)bytes < 0)
+			return ADDRESS_NONE; /* __copy_msghdr() refuses it, and cuts a length that is too large */
 		break;
 	}
 	if (is_filled_in(how) && bytes > room) {
