@@ -111,7 +111,24 @@ fn compare_thread(
         }
         _ => &calls[j..],
     };
-    only_one(thread.tid, &thread.calls[i..], rest, report);
+    let calls = match &thread.calls[i..] {
+        [_] if i > 0 && ends_by_seccomp(thread, &thread.calls[i - 1]) => {
+            report.rule("strict");
+            &[]
+        }
+        calls => calls,
+    };
+    only_one(thread.tid, calls, rest, report);
+}
+
+/// Returns whether the strict mode of seccomp has ended a thread in the call after `call`: see the rule `strict`.
+fn ends_by_seccomp(thread: &Thread, call: &Call) -> bool {
+    let is_strict = call.name == "seccomp" && call.args.first().is_some_and(|op| op == "0")
+        || call.name == "prctl"
+            && call
+                .args
+                .starts_with(&["0x16".to_owned(), "0x1".to_owned()]);
+    is_strict && thread.end == Some(End::Killed(9))
 }
 
 /// Returns whether a row may be a call of strace. Calls that are newer than strace have a number: `syscall_0x1cf`.
@@ -436,6 +453,17 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     let Some(mut address) = text.and_then(|t| address::sockaddr(&t, report)) else {
         return;
     };
+    if let (Some(path), true) = (&address.path, is_cut(call.args.get(i + 1))) {
+        report.rule("room");
+        let ours = if call.name == "getsockname" {
+            local(row).path
+        } else {
+            peer(row).path
+        };
+        let begins = ours.is_none_or(|ours| ours.starts_with(path));
+        report.check("cut address", &call.line, true, begins);
+        return;
+    }
     if address.port == Some(0) {
         report.rule("any port");
     }
@@ -463,6 +491,12 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         }
         _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
     }
+}
+
+/// Returns whether an address did not fit: `[16 => 24]`.
+fn is_cut(length: Option<&String>) -> bool {
+    let parts = length.and_then(|l| l.strip_prefix('[')?.strip_suffix(']')?.split_once(" => "));
+    parts.is_some_and(|(room, whole)| strace::number(room) < strace::number(whole))
 }
 
 /// Compares device and inode of a stat call.

@@ -21,7 +21,7 @@ pub(super) fn compare_object(
         _ => None,
     };
     let passed = || {
-        let text = call.args.get(spec.object_arg()?)?;
+        let text = call.args.get(object_arg(call, spec)?)?;
         Some(strace::annotation(text))
     };
     let Some(text) = returned.or_else(passed) else {
@@ -59,6 +59,22 @@ pub(super) fn compare_object(
         return;
     }
     report.check("path of fd", line, show(Some(&told)), row.path.clone());
+}
+
+/// Returns the index of the fd that the row is about: of two fds that bytes move between, the socket. Then the other fd
+/// has the column `path2`.
+fn object_arg(call: &Call, spec: &Spec) -> Option<usize> {
+    let first = spec.object_arg()?;
+    let is_fd = |i: &usize| spec.args[*i].1 == Arg::Fd && *i != first;
+    let second = (0..spec.args.len()).find(is_fd);
+    let is_socket = |i: usize| {
+        let text = call.args.get(i).and_then(|t| strace::annotation(t));
+        text.is_some_and(|text| address::socket(text, &mut Report::default()).is_some())
+    };
+    match second.filter(|_| spec.ret == Ret::Bytes) {
+        Some(second) if is_socket(second) && !is_socket(first) => Some(second),
+        _ => Some(first),
+    }
 }
 
 /// Returns whether the caller passes an address, which counts before that of the socket: see the rule `passed first`.
@@ -104,6 +120,10 @@ fn compare_socket(
     if let Some(name) = ours.path.as_mut().filter(|n| n.contains(&0)) {
         report.rule("cut");
         name.truncate(name.iter().position(|b| *b == 0).unwrap());
+    }
+    if line.starts_with("connect(") && line.contains("{sa_family=0,") && row.ret == Some(0) {
+        report.rule("disconnected");
+        return;
     }
     if passes == Some("bind") {
         report.rule("passed first");

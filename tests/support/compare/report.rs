@@ -94,6 +94,18 @@ const RULES: &[(&str, &str)] = &[
         "a text of more than 4,096 bytes, which the kernel refuses, is recorded up to there",
     ),
     (
+        "disconnected",
+        "strace prints the ends of a socket as they were before a connect(2) to AF_UNSPEC, which takes them away",
+    ),
+    (
+        "room",
+        "strace prints as much of an address as the caller had room for; the name of the socket is recorded, or null",
+    ),
+    (
+        "strict",
+        "the strict mode of seccomp ends a thread before any hook of the kernel runs, so that the call is not seen",
+    ),
+    (
         "half seen",
         "Linux 7 may skip a BPF program; columns that only the entry or only the return of a call provides are null then",
     ),
