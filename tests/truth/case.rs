@@ -47,8 +47,8 @@ impl Case {
         self.run(&["/usr/bin/sh", "-euc", script]);
     }
 
-    /// Runs a program, and fails if strace and the recorder differ.
-    pub(crate) fn run(self, command: &[&str]) {
+    /// Runs a program, and fails if strace and the recorder differ. Returns the output of the program and the rows.
+    pub(crate) fn run(self, command: &[&str]) -> (String, Vec<Row>) {
         require_root();
         let mut dir = tempfile::tempdir().unwrap();
         let trace = dir.path().join("trace");
@@ -78,7 +78,8 @@ impl Case {
             println!("kept: {}", dir.path().display());
         }
         assert_eq!(ended.code, 0, "{}", ended.stdout);
-        check(self.name, self.least, &trace, rows, false);
+        check(self.name, self.least, &trace, rows.clone(), false);
+        (ended.stdout, rows)
     }
 }
 

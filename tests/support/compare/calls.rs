@@ -1,7 +1,7 @@
 //! Compares the output of strace with the rows of the recorder, call by call.
 
 use super::address;
-use super::objects::{compare_end_of_socket, compare_object, local, peer, show};
+use super::objects::{compare_end_of_socket, compare_object, is_too_long, local, peer, show};
 use super::report::Report;
 use super::rows::Row;
 use super::strace::{self, Call, End, Return, Thread};
@@ -288,6 +288,11 @@ fn compare_return(call: &Call, row: &Row, report: &mut Report) {
             report.rule("killed");
         }
         Return::Never => report.check("result", line, None, row.ret),
+        Return::Value(value, _) if matches!(call.name.as_str(), "sgetmask" | "ssetmask") => {
+            report.rule("mask");
+            let low = |value: i64| value as i32;
+            report.check("result", line, Some(low(*value)), row.ret.map(low));
+        }
         Return::Value(value, _) => {
             report.check("result", line, Some(*value), row.ret);
             report.check("errno", line, None, row.error.as_deref());
@@ -313,6 +318,7 @@ const BY_NAME: &[&str] = &[
     "sigreturn",
     "restart_syscall",
     "exit",
+    "_llseek",
     "arch_prctl",
 ];
 
@@ -344,8 +350,14 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
             (_, ours) => ours,
         };
         let wide = matches!(arg, Arg::Long | Arg::Size | Arg::Hex | Arg::Low) && !row.compat;
+        if call.name == "mmap2" && i == 5 {
+            report.rule("pages");
+            continue;
+        }
         let width = |v: i64| {
-            if wide || *arg == Arg::Low {
+            if *arg == Arg::Mode {
+                i64::from(v as u16)
+            } else if wide || *arg == Arg::Low {
                 v
             } else {
                 i64::from(v as i32)
@@ -453,6 +465,11 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
     let Some(mut address) = text.and_then(|t| address::sockaddr(&t, report)) else {
         return;
     };
+    if is_too_long(call, spec) {
+        report.rule("length");
+        report.check("errno", &call.line, Some("EINVAL"), row.error.as_deref());
+        return;
+    }
     if let (Some(path), true) = (&address.path, is_cut(call.args.get(i + 1))) {
         report.rule("room");
         let ours = if call.name == "getsockname" {
@@ -460,7 +477,12 @@ fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         } else {
             peer(row).path
         };
-        let begins = ours.is_none_or(|ours| ours.starts_with(path));
+        // A relative name is recorded from its directory.
+        let name = |ours: &[u8]| match ours.iter().rposition(|b| *b == b'/') {
+            Some(slash) if path.first() != Some(&b'/') => ours[slash + 1..].to_vec(),
+            _ => ours.to_vec(),
+        };
+        let begins = ours.is_none_or(|ours| name(&ours).starts_with(path));
         report.check("cut address", &call.line, true, begins);
         return;
     }
@@ -522,6 +544,11 @@ fn compare_stat(call: &Call, row: &Row, report: &mut Report) {
             minor & 0xff | minor >> 12 & 0xfff00
         ),
     };
+    if row.compat && call.name != "statx" && row.inode.is_none() {
+        report.rule("stat of 32 bits");
+        report.check("device", &call.line, None, row.dev.as_deref());
+        return;
+    }
     report.check("inode", &call.line, Some(inode), row.inode);
     if row.family.is_some() {
         report.rule("socket");

@@ -20,6 +20,17 @@ pub(super) fn compare_object(
         Return::Value(fd, text) if spec.ret == Ret::Fd && *fd >= 0 => Some(text.as_deref()),
         _ => None,
     };
+    if returned.is_none() && spec.object_arg().is_some() && spec.ignores_fd().holds(|i| row.arg(i))
+    {
+        report.rule("ignored");
+        report.check(
+            "fd ignored",
+            &call.line,
+            (None, None),
+            (row.path.as_deref(), row.inode),
+        );
+        return;
+    }
     let passed = || {
         let text = call.args.get(object_arg(call, spec)?)?;
         Some(strace::annotation(text))
@@ -52,13 +63,19 @@ pub(super) fn compare_object(
         report.rule("deleted");
     }
     let told = strace::hex(text).unwrap_or_else(|| text.as_bytes().to_vec());
-    if row.path.is_none() && (state.has_detached || state.is_detached(row)) {
+    if row.path.is_none() && (state.has_detached || state.is_detached(row) || is_clone(call)) {
         report.rule("detached");
         report.check("inode of fd", line, true, row.inode.is_some());
         state.detached.borrow_mut().paths.insert(told);
         return;
     }
     report.check("path of fd", line, show(Some(&told)), row.path.clone());
+}
+
+/// Returns whether a call has returned a copy of a mount that has no place: OPEN_TREE_CLONE of linux/mount.h.
+fn is_clone(call: &Call) -> bool {
+    let flags = call.args.get(2).and_then(|flags| strace::number(flags));
+    call.name == "open_tree" && flags.is_some_and(|f| f & 1 != 0)
 }
 
 /// Returns the index of the fd that the row is about: of two fds that bytes move between, the socket. Then the other fd
@@ -83,7 +100,7 @@ fn passes_address(call: &Call, spec: &Spec) -> bool {
     let is_address = |arg: Arg| matches!(arg, SockAddrIn | MsgIn | MmsgIn);
     let index = spec.args.iter().position(|(_, arg)| is_address(*arg));
     let text = index.and_then(|i| call.args.get(i));
-    text.is_some_and(|text| text.contains("sa_family="))
+    text.is_some_and(|text| text.contains("sa_family=")) && !is_too_long(call, spec)
 }
 
 /// Returns bytes in the notation of the columns.
@@ -183,4 +200,15 @@ pub(super) fn compare_end_of_socket(
         }
         report.check(what, line, told, ours);
     }
+}
+
+/// Returns whether the kernel refuses the address of a call because of its length: see the rule `length`.
+pub(super) fn is_too_long(call: &Call, spec: &Spec) -> bool {
+    const ROOM: i64 = 128; // sizeof(struct sockaddr_storage)
+    let index = spec
+        .args
+        .iter()
+        .position(|(_, arg)| *arg == Arg::SockAddrIn);
+    let length = index.and_then(|i| strace::number(call.args.get(i + 1)?));
+    length.is_some_and(|length| !(0..=ROOM).contains(&length))
 }

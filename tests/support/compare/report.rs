@@ -79,7 +79,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "ignored",
-        "strace prints a path that the kernel ignores, as with FAN_MARK_FLUSH",
+        "strace prints a path or the file of an fd that the kernel ignores, as with FAN_MARK_FLUSH or MAP_ANONYMOUS",
     ),
     (
         "socket",
@@ -104,6 +104,22 @@ const RULES: &[(&str, &str)] = &[
     (
         "strict",
         "the strict mode of seccomp ends a thread before any hook of the kernel runs, so that the call is not seen",
+    ),
+    (
+        "length",
+        "strace prints an address of a length that the kernel refuses, before it reads the address",
+    ),
+    (
+        "pages",
+        "strace prints the offset of mmap2(2) in bytes; the argument is a number of pages",
+    ),
+    (
+        "mask",
+        "strace prints a mask of signals without a sign; the kernel returns it as a signed number",
+    ),
+    (
+        "stat of 32 bits",
+        "the struct stat of a 32-bit caller is not read, so that the row has no device and inode",
     ),
     (
         "half seen",

@@ -211,6 +211,30 @@ pub(crate) const BASES: &[(&str, &str, &str)] = &[
 
 /// Arguments that take other values than others of their kind, with the reason where a value would do harm.
 pub(crate) const VALUES: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "select",
+        "nfds",
+        &["1", "64", "-1"],
+        "the fd sets of more fds are longer than the memory",
+    ),
+    (
+        "pselect6",
+        "nfds",
+        &["1", "64", "-1"],
+        "the fd sets of more fds are longer than the memory",
+    ),
+    (
+        "_newselect",
+        "nfds",
+        &["1", "64", "-1"],
+        "the fd sets of more fds are longer than the memory",
+    ),
+    (
+        "pselect6_time64",
+        "nfds",
+        &["1", "64", "-1"],
+        "the fd sets of more fds are longer than the memory",
+    ),
     ("seccomp", "op", &["0", "1", "2", "3", "4", "-1"], ""),
     (
         "seccomp",
