@@ -24,7 +24,7 @@ enum { BUFFER = 1 << 16, PAGE = 4096, LONG_NAME = 4200, BAD_ADDRESS = 64 };
 
 /* Memory that calls write to, and a place for the arguments that they read. */
 static char *buffer, *arena, *arena_at;
-/* A page that ends where no memory follows, and a page that is dropped before the call. */
+/* A page that no readable memory follows, and a page that is dropped before the call. */
 static char *last_page, *cold_page;
 /* The process itself, whose id is asked for once, because each request is a call. */
 static int pid;
@@ -44,7 +44,7 @@ static void map_memory(void)
 	buffer = map(BUFFER, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	arena = map(BUFFER, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	last_page = map(2 * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	must(munmap(last_page + PAGE, PAGE));
+	must(mprotect(last_page + PAGE, PAGE, PROT_NONE));
 	int fd = must(memfd_create("cold", 0));
 	must(ftruncate(fd, PAGE));
 	cold_page = map(PAGE, MAP_SHARED, fd);
@@ -141,7 +141,7 @@ static void *vector(void)
 	return put(argv, sizeof(argv));
 }
 
-/* A string whose terminating NUL is the last byte before unmapped memory, or, with `cut`, is missing. */
+/* A string whose terminating NUL is the last byte before memory that cannot be read, or, with `cut`, is missing. */
 static void *at_the_end(const char *text, int cut)
 {
 	size_t bytes = strlen(text) + !cut;

@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/paths.c"), "paths"),
     ("", include_str!("../programs/peers.c"), "peers"),
     ("", include_str!("../programs/places.c"), "places"),
+    ("", include_str!("../programs/race.c"), "race"),
     ("", include_str!("../programs/reuse.c"), "reuse"),
     ("", include_str!("../programs/spans.c"), "spans"),
     ("", include_str!("../programs/tasks.c"), "tasks"),
@@ -39,6 +40,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("-m32", include_str!("../programs/messages.c"), "messages32"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/places.c"), "places32"),
+    #[cfg(target_arch = "x86_64")]
+    ("-m32", include_str!("../programs/race.c"), "race32"),
     #[cfg(target_arch = "x86_64")]
     ("-m32", include_str!("../programs/tasks.c"), "tasks32"),
 ];

@@ -4,7 +4,7 @@
 use crate::support::command::run;
 use crate::support::compare::rows::{self, Row};
 use crate::support::compare::{check, strace};
-use crate::support::containers::{Container, Runtime};
+use crate::support::containers::{Container, Ended, Runtime};
 use crate::support::root::require_root;
 use crate::support::wait::wait_for;
 use std::fs::{self, File};
@@ -49,17 +49,42 @@ impl Case {
 
     /// Runs a program, and fails if strace and the recorder differ. Returns the output of the program and the rows.
     pub(crate) fn run(self, command: &[&str]) -> (String, Vec<Row>) {
-        require_root();
         let mut dir = tempfile::tempdir().unwrap();
         let trace = dir.path().join("trace");
         fs::create_dir(&trace).unwrap();
+        let (name, least) = (self.name, self.least);
+        let traced = self
+            .option("--cap-add=SYS_PTRACE")
+            .option(&format!("--volume={}:/trace", trace.display()));
+        let mut args = strace::COMMAND.to_vec();
+        args.extend(["/trace/t", "--"]);
+        args.extend(command);
+        let (ended, rows) = traced.record(dir.path(), &args);
+        if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
+            dir.disable_cleanup(true);
+            println!("kept: {}", dir.path().display());
+        }
+        assert_eq!(ended.code, 0, "{}", ended.stdout);
+        check(name, least, &trace, rows.clone(), false);
+        (ended.stdout, rows)
+    }
+
+    /// Runs a program without strace. Returns the output of the program and the rows.
+    pub(crate) fn run_alone(self, command: &[&str]) -> (String, Vec<Row>) {
+        let dir = tempfile::tempdir().unwrap();
+        let (ended, rows) = self.record(dir.path(), command);
+        assert_eq!(ended.code, 0, "{}", ended.stdout);
+        (ended.stdout, rows)
+    }
+
+    /// Runs a command while it is recorded into a directory.
+    fn record(self, dir: &Path, args: &[&str]) -> (Ended, Vec<Row>) {
+        require_root();
         let mut container = Container::new(Runtime::Docker, &format!("truth-{}", self.name))
             // strace and the recorder see the same thread ids.
             .option("--pid=host")
             .option("--security-opt=seccomp=unconfined")
-            .option("--cap-add=SYS_PTRACE")
-            .option("--env=PATH=/usr/bin:/bin:/usr/local/bin")
-            .option(format!("--volume={}:/trace", trace.display()));
+            .option("--env=PATH=/usr/bin:/bin:/usr/local/bin");
         for volume in VOLUMES {
             container = container.option(format!("--volume={volume}"));
         }
@@ -67,19 +92,9 @@ impl Case {
             container = container.option(option);
         }
         let name = container.name().to_owned();
-        let recorder = JsonRecorder::start(dir.path(), &name);
-        let mut args = strace::COMMAND.to_vec();
-        args.extend(["/trace/t", "--"]);
-        args.extend(command);
-        let ended = container.run(&args);
-        let rows = recorder.stop(&name);
-        if std::env::var_os("CTRACE_TRUTH_KEEP").is_some() {
-            dir.disable_cleanup(true);
-            println!("kept: {}", dir.path().display());
-        }
-        assert_eq!(ended.code, 0, "{}", ended.stdout);
-        check(self.name, self.least, &trace, rows.clone(), false);
-        (ended.stdout, rows)
+        let recorder = JsonRecorder::start(dir, &name);
+        let ended = container.run(args);
+        (ended, recorder.stop(&name))
     }
 }
 

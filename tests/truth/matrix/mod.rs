@@ -4,6 +4,7 @@
 mod kernel;
 mod named;
 mod plan;
+mod race;
 mod values;
 
 use crate::case::Case;
