@@ -60,13 +60,3 @@ fn each_call_is_made_or_named() {
         assert!(all.contains(name), "the table has no {name}");
     }
 }
-
-#[test]
-#[ignore]
-fn offline() {
-    let kept = std::path::PathBuf::from(std::env::var("KEPT").unwrap());
-    let rows =
-        crate::support::compare::rows::read(&kept.join("rows"), &std::env::var("NAME").unwrap());
-    println!("{} rows", rows.len());
-    crate::support::compare::check("matrix", 1, &kept.join("trace"), rows, false);
-}
