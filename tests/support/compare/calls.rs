@@ -1,7 +1,6 @@
 //! Compares the output of strace with the rows of the recorder, call by call.
 
-use super::address;
-use super::objects::{compare_end_of_socket, compare_object, is_too_long, local, peer, show};
+use super::objects::{compare_addresses, compare_object, show};
 use super::report::Report;
 use super::rows::Row;
 use super::strace::{self, Call, End, Return, Thread};
@@ -437,88 +436,6 @@ fn join(base: &[u8], arg: &[u8]) -> Vec<u8> {
         out.push(b'/');
     }
     out
-}
-
-/// Compares the addresses that the call was passed or returned.
-fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
-    let is_address = |arg: Arg| {
-        use Arg::*;
-        matches!(
-            arg,
-            SockAddrIn | SockAddrOut | MsgIn | MsgOut | MmsgIn | MmsgOut
-        )
-    };
-    let Some(i) = spec.args.iter().position(|(_, arg)| is_address(*arg)) else {
-        return;
-    };
-    let Some(text) = call.args.get(i) else {
-        return;
-    };
-    let text = match spec.args[i].1 {
-        Arg::MsgIn | Arg::MsgOut => strace::member(text, "msg_name"),
-        Arg::MmsgIn | Arg::MmsgOut => strace::members(text)
-            .first()
-            .and_then(|m| strace::member(m, "msg_hdr"))
-            .and_then(|m| strace::member(&m, "msg_name")),
-        _ => Some(text.clone()),
-    };
-    let Some(mut address) = text.and_then(|t| address::sockaddr(&t, report)) else {
-        return;
-    };
-    if is_too_long(call, spec) {
-        report.rule("length");
-        report.check("errno", &call.line, Some("EINVAL"), row.error.as_deref());
-        return;
-    }
-    if let (Some(path), true) = (&address.path, is_cut(call.args.get(i + 1))) {
-        report.rule("room");
-        let ours = if call.name == "getsockname" {
-            local(row).path
-        } else {
-            peer(row).path
-        };
-        // A relative name is recorded from its directory.
-        let name = |ours: &[u8]| match ours.iter().rposition(|b| *b == b'/') {
-            Some(slash) if path.first() != Some(&b'/') => ours[slash + 1..].to_vec(),
-            _ => ours.to_vec(),
-        };
-        let begins = ours.is_none_or(|ours| name(&ours).starts_with(path));
-        report.check("cut address", &call.line, true, begins);
-        return;
-    }
-    if address.port == Some(0) {
-        report.rule("any port");
-    }
-    let line = call.line.as_str();
-    let socket = spec
-        .fd_arg()
-        .and_then(|fd| strace::annotation(&call.args[fd]));
-    let socket = socket.and_then(|text| address::socket(text, report));
-    if socket.as_ref().is_some_and(|s| s.protocol == "raw") {
-        report.rule("raw");
-        address.port = None;
-    }
-    let sent = matches!(call.name.as_str(), "sendto" | "sendmsg" | "sendmmsg")
-        && matches!(call.ret, Return::Value(..));
-    if let Some(socket) = socket.filter(|s| sent && matches!(&*s.protocol, "tcp" | "stream")) {
-        report.rule("connection");
-        compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
-        return;
-    }
-    match call.name.as_str() {
-        "bind" | "getsockname" => {
-            compare_end_of_socket("local passed", &address, &local(row), line, report);
-            let both = address.addr.is_some() && peer(row) == local(row);
-            report.check("peer equals local", line, false, both);
-        }
-        _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
-    }
-}
-
-/// Returns whether an address did not fit: `[16 => 24]`.
-fn is_cut(length: Option<&String>) -> bool {
-    let parts = length.and_then(|l| l.strip_prefix('[')?.strip_suffix(']')?.split_once(" => "));
-    parts.is_some_and(|(room, whole)| strace::number(room) < strace::number(whole))
 }
 
 /// Compares device and inode of a stat call.

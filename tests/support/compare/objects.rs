@@ -1,4 +1,4 @@
-//! Compares the file or socket of a call with what strace prints beside the fd.
+//! Compares the file or socket of a call with what strace prints beside the fd, and the addresses that the call passes.
 
 use super::address::{self, Address, Socket};
 use super::calls::State;
@@ -49,6 +49,12 @@ pub(super) fn compare_object(
         compare_socket(&socket, row, passes, line, report);
         return;
     }
+    compare_file(text, call, row, state, report);
+}
+
+/// Compares a file with what strace prints beside its fd.
+fn compare_file(text: &str, call: &Call, row: &Row, state: &State, report: &mut Report) {
+    let line = call.line.as_str();
     if text.starts_with("pid:") {
         report.rule("pidfd");
         let name = Some("anon_inode:[pidfd]");
@@ -154,7 +160,7 @@ fn compare_socket(
     compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
 }
 
-pub(super) fn local(row: &Row) -> Address {
+fn local(row: &Row) -> Address {
     Address {
         addr: row.local_addr.clone(),
         port: row.local_port,
@@ -162,7 +168,7 @@ pub(super) fn local(row: &Row) -> Address {
     }
 }
 
-pub(super) fn peer(row: &Row) -> Address {
+fn peer(row: &Row) -> Address {
     Address {
         addr: row.peer_addr.clone(),
         port: row.peer_port,
@@ -171,7 +177,7 @@ pub(super) fn peer(row: &Row) -> Address {
 }
 
 /// Compares the parts of one end that strace prints.
-pub(super) fn compare_end_of_socket(
+fn compare_end_of_socket(
     what: &'static str,
     strace: &Address,
     ours: &Address,
@@ -203,7 +209,7 @@ pub(super) fn compare_end_of_socket(
 }
 
 /// Returns whether the kernel refuses the address of a call because of its length: see the rule `length`.
-pub(super) fn is_too_long(call: &Call, spec: &Spec) -> bool {
+fn is_too_long(call: &Call, spec: &Spec) -> bool {
     const ROOM: i64 = 128; // sizeof(struct sockaddr_storage)
     let index = spec
         .args
@@ -211,4 +217,88 @@ pub(super) fn is_too_long(call: &Call, spec: &Spec) -> bool {
         .position(|(_, arg)| *arg == Arg::SockAddrIn);
     let length = index.and_then(|i| strace::number(call.args.get(i + 1)?));
     length.is_some_and(|length| !(0..=ROOM).contains(&length))
+}
+
+/// Compares the addresses that the call was passed or returned.
+pub(super) fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+    let Some((i, mut address)) = printed_address(call, spec, report) else {
+        return;
+    };
+    let line = call.line.as_str();
+    if is_too_long(call, spec) {
+        report.rule("length");
+        report.check("errno", line, Some("EINVAL"), row.error.as_deref());
+        return;
+    }
+    if let (Some(path), true) = (&address.path, is_cut(call.args.get(i + 1))) {
+        compare_cut_name(path, call, row, report);
+        return;
+    }
+    if address.port == Some(0) {
+        report.rule("any port");
+    }
+    let socket = spec
+        .fd_arg()
+        .and_then(|fd| strace::annotation(&call.args[fd]));
+    let socket = socket.and_then(|text| address::socket(text, report));
+    if socket.as_ref().is_some_and(|s| s.protocol == "raw") {
+        report.rule("raw");
+        address.port = None;
+    }
+    let sent = matches!(call.name.as_str(), "sendto" | "sendmsg" | "sendmmsg")
+        && matches!(call.ret, Return::Value(..));
+    if let Some(socket) = socket.filter(|s| sent && matches!(&*s.protocol, "tcp" | "stream")) {
+        report.rule("connection");
+        compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
+        return;
+    }
+    match call.name.as_str() {
+        "bind" | "getsockname" => {
+            compare_end_of_socket("local passed", &address, &local(row), line, report);
+            let both = address.addr.is_some() && peer(row) == local(row);
+            report.check("peer equals local", line, false, both);
+        }
+        _ => compare_end_of_socket("peer passed", &address, &peer(row), line, report),
+    }
+}
+
+/// Returns the address that strace prints as an argument, and the index of the argument.
+fn printed_address(call: &Call, spec: &Spec, report: &mut Report) -> Option<(usize, Address)> {
+    use Arg::{MmsgIn, MmsgOut, MsgIn, MsgOut, SockAddrIn, SockAddrOut};
+    let name_of = |msg: &str| strace::member(msg, "msg_name");
+    spec.args.iter().enumerate().find_map(|(i, (_, arg))| {
+        let text = call.args.get(i)?;
+        let text = match arg {
+            SockAddrIn | SockAddrOut => text.clone(),
+            MsgIn | MsgOut => name_of(text)?,
+            MmsgIn | MmsgOut => {
+                let first = strace::members(text).into_iter().next()?;
+                name_of(&strace::member(&first, "msg_hdr")?)?
+            }
+            _ => return None,
+        };
+        Some((i, address::sockaddr(&text, report)?))
+    })
+}
+
+/// Compares the name of a unix socket of which strace prints the beginning.
+fn compare_cut_name(path: &[u8], call: &Call, row: &Row, report: &mut Report) {
+    report.rule("room");
+    let ours = match call.name.as_str() {
+        "getsockname" => local(row).path,
+        _ => peer(row).path,
+    };
+    // A relative name is recorded from its directory.
+    let name = |ours: &[u8]| match ours.iter().rposition(|b| *b == b'/') {
+        Some(slash) if path.first() != Some(&b'/') => ours[slash + 1..].to_vec(),
+        _ => ours.to_vec(),
+    };
+    let begins = ours.is_none_or(|ours| name(&ours).starts_with(path));
+    report.check("cut address", &call.line, true, begins);
+}
+
+/// Returns whether an address did not fit: `[16 => 24]`.
+fn is_cut(length: Option<&String>) -> bool {
+    let parts = length.and_then(|l| l.strip_prefix('[')?.strip_suffix(']')?.split_once(" => "));
+    parts.is_some_and(|(room, whole)| strace::number(room) < strace::number(whole))
 }
