@@ -2,7 +2,7 @@
  * matrix PLAN: makes the calls of a plan, which the test `matrix` has generated, and prints what the kernel says about
  * the fds that the calls use. A line of the plan is one of
  *
- *	group [fresh] [mounts]	begins a new child, with fds or a mount namespace of its own
+ *	group [fresh] [mounts]	begins a new child, with sockets or a mount namespace of its own
  *	call NUMBER TOKEN...	makes a call; each token stands for an argument: see token()
  */
 #define _GNU_SOURCE
@@ -267,7 +267,7 @@ static void begin_group(const char *options)
 	snprintf(dir, sizeof(dir), DIR "/%d", groups);
 	make_names(dir);
 	if (strstr(options, "fresh"))
-		place_objects(dir);
+		place_sockets(dir);
 	/* A call that waits is interrupted. */
 	must(setitimer(ITIMER_REAL, &interval, NULL));
 }

@@ -176,10 +176,8 @@ static void place_anonymous(void)
 	place(MEMFD_KIND, memfd_create("memory", 0));
 	place(PIDFD_KIND, (int)syscall(SYS_pidfd_open, ended_process(), 0));
 	place(NAMESPACE_KIND, open("/proc/self/ns/uts", O_RDONLY));
-	/* The memory of a ring is locked until some time after its end: one is enough. */
 	memset(ring, 0, sizeof(ring));
-	if (fcntl(FIRST_FD + RING_KIND, F_GETFD) < 0)
-		place(RING_KIND, (int)syscall(SYS_io_uring_setup, 4, ring));
+	place(RING_KIND, (int)syscall(SYS_io_uring_setup, 4, ring));
 }
 
 union address {
@@ -285,14 +283,19 @@ static void place_unix(const char *dir)
 	aside(ends[1]);
 }
 
+static void place_sockets(const char *dir)
+{
+	place_inet();
+	place_unix(dir);
+}
+
 /* Opens one fd of each kind. The working directory is `dir`, which has a `file`, a `dir` and a `link`. */
 static void place_objects(const char *dir)
 {
 	place_files();
 	place_detached();
 	place_anonymous();
-	place_inet();
-	place_unix(dir);
+	place_sockets(dir);
 }
 
 static void say_end(int fd, const char *what, const union address *a, socklen_t length)

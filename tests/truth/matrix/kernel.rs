@@ -168,7 +168,9 @@ fn compare_passed(spec: &Spec, call: &[String], row: &Row, differ: &mut impl FnM
         Some(("s" | "end" | "cold", text)) => Some(escape(text.as_bytes()).into_owned()),
         _ => None,
     };
-    if call[path] != "long" && row.path_arg != expected {
+    // Memory that the kernel has not read is not there at the return either: see docs/limits.md.
+    let unread = call[path].starts_with("cold:") && row.path_arg.is_none() && row.error.is_some();
+    if call[path] != "long" && !unread && row.path_arg != expected {
         differ(&format!("path_arg is not {expected:?}"));
     }
 }

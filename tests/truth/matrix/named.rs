@@ -74,8 +74,7 @@ pub(crate) const ALONE: &[&str] = &[
 
 /// Calls that change what their fd means: each fd is passed once to such calls of a child.
 pub(crate) const ONCE: &[&str] = &[
-    "accept", "accept4", "bind", "close", "connect", "fchdir", "fcntl", "fcntl64", "ioctl",
-    "listen", "setns", "shutdown",
+    "bind", "close", "connect", "fchdir", "fcntl", "fcntl64", "ioctl", "listen", "setns",
 ];
 
 /// Calls on mounts, made in a mount namespace of their own.
