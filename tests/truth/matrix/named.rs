@@ -23,6 +23,12 @@ pub(crate) const NOT_HARMLESS: &[(&str, &str)] = &[
 
 /// Calls that change what later calls of their process mean: each is made in a child of its own.
 pub(crate) const ALONE: &[&str] = &[
+    "kill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "sigsuspend",
+    "tgkill",
+    "tkill",
     "arch_prctl",
     "brk",
     "capset",
@@ -210,6 +216,12 @@ pub(crate) const BASES: &[(&str, &str, &str)] = &[
 
 /// Arguments that take other values than others of their kind, with the reason where a value would do harm.
 pub(crate) const VALUES: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "getrandom",
+        "buflen",
+        &["0", "1", "4096"],
+        "the kernel fills the memory behind the buffer",
+    ),
     (
         "select",
         "nfds",
