@@ -245,3 +245,48 @@ fn an_address_is_that_of_the_container_that_had_it_at_the_time() {
         ["first,2", "second,1"]
     );
 }
+
+#[test]
+fn ready_questions_tell_the_containers_of_two_hosts_apart() {
+    let dir = TempDir::new().unwrap();
+    incident().write(dir.path(), "one.parquet");
+    of_host(&incident(), "node2").write(dir.path(), "two.parquet");
+    for question in [
+        "containers",
+        "syscalls",
+        "files",
+        "peers",
+        "links",
+        "processes",
+        "errors",
+        "denied",
+    ] {
+        let one = rows(dir.path(), &["-r", "one.parquet", question]);
+        let both = rows(dir.path(), &["-r", ".", question]);
+        assert!(!one.is_empty(), "{question}");
+        assert_eq!(both.len(), 2 * one.len(), "{question}: {both:#?}");
+        let of = |host: &str| both.iter().filter(|row| row.ends_with(host)).count();
+        assert_eq!(
+            (of(",node1"), of(",node2")),
+            (one.len(), one.len()),
+            "{question}"
+        );
+    }
+    let summary = rows(dir.path(), &["-r", ".", "summary"]).join("\n");
+    let one = rows(dir.path(), &["-r", "one.parquet", "summary"]).join("\n");
+    let calls = |summary: &str, name: &str| {
+        let line = format!("calls of container,{name},");
+        let found = summary.lines().find_map(|row| row.strip_prefix(&line));
+        found.map(str::to_owned)
+    };
+    let name = one
+        .lines()
+        .find_map(|row| row.strip_prefix("calls of container,"));
+    let (name, number) = name.unwrap().split_once(',').unwrap();
+    for host in ["node1", "node2"] {
+        assert_eq!(
+            calls(&summary, &format!("{host}/{name}")).as_deref(),
+            Some(number)
+        );
+    }
+}

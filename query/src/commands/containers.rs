@@ -5,7 +5,7 @@ use ctrace_common::nearest::suggest;
 use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
-use crate::questions::container_condition;
+use crate::questions::{RecordingContents, container_condition};
 
 /// Checks that the recordings have events of a container.
 ///
@@ -43,9 +43,22 @@ async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<Stri
     })
 }
 
-/// Returns whether all recordings are recordings of counts. Recordings that cannot be opened are an error of the
-/// answer.
-pub(crate) async fn has_only_counts(engine: &Engine) -> bool {
-    let recordings = engine.recordings().await;
-    recordings.is_ok_and(|recordings| recordings.count_recordings() == recordings.files.len())
+/// Returns the facts about the recordings that ready questions depend on. Recordings that cannot be opened are an error of
+/// the answer.
+pub(crate) async fn recording_contents(engine: &Engine) -> RecordingContents {
+    let Ok(recordings) = engine.recordings().await else {
+        return RecordingContents::default();
+    };
+    let several_hosts = match recordings.hosts() {
+        Some(hosts) => hosts.len() > 1,
+        None => {
+            let sql = "select distinct host from events limit 2";
+            let hosts = engine.first_column(sql).await;
+            hosts.is_ok_and(|hosts| hosts.len() > 1)
+        }
+    };
+    RecordingContents {
+        only_counts: recordings.count_recordings() == recordings.files.len(),
+        several_hosts,
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::answer;
-use crate::commands::containers::{check_container, has_only_counts};
+use crate::commands::containers::{check_container, recording_contents};
 use crate::commands::follow::follow;
 use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError};
 use crate::messages;
@@ -127,8 +127,8 @@ async fn ready_sql(
         false => TimeSpan::EPOCH,
     };
     scope.check_window(span).map_err(anyhow::Error::msg)?;
-    let counts = question.supports_counts() && has_only_counts(engine).await;
-    Ok(questions::sql(question, &scope, span, counts))
+    let contents = recording_contents(engine).await;
+    Ok(questions::sql(question, &scope, span, contents))
 }
 
 /// Checks the scope of a ready question, and warns if the recordings cannot answer the question.

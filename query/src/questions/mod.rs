@@ -13,7 +13,8 @@ pub(crate) struct ReadyQuestion {
     /// The name of the subcommand.
     pub(crate) name: &'static str,
     /// The query. Lines with a name in braces are placeholders: `{limit}`, `{recording}` for [`RECORDING`], and those of
-    /// [`PLACEHOLDERS`]. `{failed}` and `{not_runc}` within lines are [`FAILED_CALL`] and [`NOT_RUNC`].
+    /// [`PLACEHOLDERS`]. `{failed}` and `{not_runc}` within lines are [`FAILED_CALL`] and [`NOT_RUNC`]. `{host}`, also as
+    /// `{c.host}`, is one more column, which only recordings of several hosts need, and `{name}` the name of a container.
     template: &'static str,
     /// The query of recordings of counts (`ctrace-rec --mode counts`); `None`: they cannot answer the question.
     counts_template: Option<&'static str>,
@@ -213,16 +214,45 @@ impl ReadyQuestion {
     }
 }
 
-/// Returns the SQL of a question. `counts`: for recordings of counts only.
+/// Facts about the recordings that the SQL of a ready question depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecordingContents {
+    /// Whether all recordings are recordings of counts.
+    pub(crate) only_counts: bool,
+    /// Whether the recordings have events of more than one host.
+    pub(crate) several_hosts: bool,
+}
+
+/// Replaces the placeholders within a line.
+fn replaced(line: &str, several_hosts: bool) -> String {
+    let name = match several_hosts {
+        true => "host || '/' || coalesce(container, '?')",
+        false => "coalesce(container, '?')",
+    };
+    let mut line = line
+        .replace("{failed}", FAILED_CALL)
+        .replace("{not_runc}", NOT_RUNC)
+        .replace("{name}", name);
+    for column in ["host", "c.host", "p.host", "source_host, target_host"] {
+        let more = match several_hosts {
+            true => format!(", {column}"),
+            false => String::new(),
+        };
+        line = line.replace(&format!("{{{column}}}"), &more);
+    }
+    line
+}
+
+/// Returns the SQL of a question.
 pub(crate) fn sql(
     question: &ReadyQuestion,
     scope: &ParsedScope,
     span: TimeSpan,
-    counts: bool,
+    contents: RecordingContents,
 ) -> String {
     let template = question
         .counts_template
-        .filter(|_| counts)
+        .filter(|_| contents.only_counts)
         .unwrap_or(question.template);
     let mut sql = String::new();
     for line in template.lines() {
@@ -239,8 +269,7 @@ pub(crate) fn sql(
                 let _ = writeln!(sql, "{indent}and {condition}");
             }
         } else {
-            let line = line.replace("{failed}", FAILED_CALL);
-            let _ = writeln!(sql, "{}", line.replace("{not_runc}", NOT_RUNC));
+            let _ = writeln!(sql, "{}", replaced(line, contents.several_hosts));
         }
     }
     sql
@@ -346,8 +375,14 @@ mod tests {
     #[test]
     fn every_placeholder_is_replaced() {
         for question in QUESTIONS {
-            for counts in [false, true] {
-                let sql = sql(question, &scope(&["web"]), TimeSpan::EPOCH, counts);
+            for (only_counts, several_hosts) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
+                let contents = RecordingContents {
+                    only_counts,
+                    several_hosts,
+                };
+                let sql = sql(question, &scope(&["web"]), TimeSpan::EPOCH, contents);
                 assert!(!sql.contains('{'), "{}: {sql}", question.name);
                 assert!(
                     sql.contains("2026-11-21 03:10") && sql.contains("limit 3"),

@@ -1,6 +1,6 @@
 //! The recordings that queries read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ctrace_format::names::is_being_written;
@@ -82,6 +82,13 @@ impl Recordings {
             filters.is_some_and(|filters| filters["mode"] == "counts")
         };
         self.files.iter().filter(has_counts).count()
+    }
+
+    /// Returns the hosts of the recordings; `None` if the metadata of a recording has no host, because the recording was made
+    /// of several.
+    pub(crate) fn hosts(&self) -> Option<BTreeSet<&str>> {
+        let hosts = self.files.iter().map(|f| f.meta.get(meta::KEY_HOST));
+        hosts.map(|host| host.map(String::as_str)).collect()
     }
 
     /// Returns the architecture of each host, as `uname -m` names it.

@@ -16,11 +16,12 @@ use datafusion::dataframe::DataFrame;
 
 use crate::cli::Scope;
 use crate::commands::answer::check_not_recording;
-use crate::commands::containers::{check_container, has_only_counts};
+use crate::commands::containers::{check_container, recording_contents};
 use crate::engine::{Engine, Losses, QueryError};
 use crate::output::AnswerDestination;
 use crate::questions::{
-    self, FAILED_CALL, ParsedScope, ReadyQuestion, container_condition, ready_question,
+    self, FAILED_CALL, ParsedScope, ReadyQuestion, RecordingContents, container_condition,
+    ready_question,
 };
 use crate::source::{TimeSpan, WindowEnd, resolve_time};
 use clock::PageClock;
@@ -149,7 +150,7 @@ pub(crate) async fn report(
     for table in &tables {
         let section = table.section;
         // The notes do not apply to recordings of counts, whose tables have fewer columns.
-        let note = if queries.counts { "" } else { section.note };
+        let note = if queries.contents.only_counts { "" } else { section.note };
         let content = table.html(limit, clock);
         page.section(section.question, section.title, note, &content);
     }
@@ -187,8 +188,7 @@ struct ReportQueries<'a> {
     scope: &'a Scope,
     span: TimeSpan,
     window: TimeSpan,
-    /// Whether all recordings are recordings of counts.
-    counts: bool,
+    contents: RecordingContents,
 }
 
 impl<'a> ReportQueries<'a> {
@@ -210,7 +210,7 @@ impl<'a> ReportQueries<'a> {
             scope,
             span,
             window,
-            counts: has_only_counts(engine).await,
+            contents: recording_contents(engine).await,
         })
     }
 
@@ -225,7 +225,7 @@ impl<'a> ReportQueries<'a> {
             ..self.scope.clone()
         };
         let scope = ParsedScope::parse(&scope).map_err(anyhow::Error::msg)?;
-        let sql = questions::sql(question, &scope, self.span, self.counts);
+        let sql = questions::sql(question, &scope, self.span, self.contents);
         Ok(self.engine.collect(&sql).await?)
     }
 
@@ -235,7 +235,7 @@ impl<'a> ReportQueries<'a> {
         let losses = self.engine.losses(&frame).await;
         let losses = losses.map_err(QueryError::from)?;
         let mut summary = RecordingSummary::new(&AnswerRows::new(&batches, usize::MAX)?);
-        if !self.counts {
+        if !self.contents.only_counts {
             // The same failures as in the table: those of the ready question `summary` include calls of runc.
             let sql = format!(
                 "select '{}' as section, syscall || ' ' || error as item, count(*) as value
@@ -265,7 +265,7 @@ impl<'a> ReportQueries<'a> {
         let mut tables = Vec::new();
         for section in SECTIONS {
             let question = ready_question(section.question)?;
-            if self.counts && !question.supports_counts() {
+            if self.contents.only_counts && !question.supports_counts() {
                 continue;
             }
             // One more row, to know whether the answer has more than `limit`.
@@ -387,7 +387,7 @@ mod tests {
             ready_question("errors").unwrap(),
             &scope,
             TimeSpan::EPOCH,
-            false,
+            RecordingContents::default(),
         );
         assert!(sql.contains(FAILED_CALL), "{sql}");
     }

@@ -36,7 +36,7 @@ const fn column(heading: &'static str, format: CellFormat) -> PageColumn {
     PageColumn { heading, format }
 }
 
-const CONTAINER: PageColumn = column("Container", CellFormat::Text("container"));
+const CONTAINER: PageColumn = column("Container", CellFormat::Joined(&["host", "container"], "/"));
 const COMMAND: PageColumn = column("Command", CellFormat::Text("comm"));
 const SEEN: PageColumn = column("When", CellFormat::Span("first_seen", "last_seen"));
 const CALLS: PageColumn = column("Calls", CellFormat::Number("calls"));

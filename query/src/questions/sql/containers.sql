@@ -19,7 +19,7 @@ activity as (
     group by container_key, host
 )
 select c.container, substr(c.container_id, 1, 12) as id, c.image, c.runtime, c.pod, c.namespace, c.started, c.stopped,
-    a.processes, a.calls, a.errors, a.denied, a.lost
+    a.processes, a.calls, a.errors, a.denied, a.lost{c.host}
 from activity as a
 join containers as c
     on c.host = a.host and coalesce(c.container_id, c.container) = a.container_key

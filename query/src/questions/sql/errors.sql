@@ -3,10 +3,10 @@
    not the container's own. */
 select container, syscall, error,
     coalesce(path, peer_addr || ':' || cast(peer_port as varchar), peer_path, path_arg) as subject,
-    count(*) as calls, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
+    count(*) as calls, max(comm) as comm, min(time) as first_seen, max(time) as last_seen{host}
 from events
 where {failed}
     {events}
-group by 1, 2, 3, 4
-order by calls desc, 1, 2, 3, 4
+group by 1, 2, 3, 4{host}
+order by calls desc, 1, 2, 3, 4{host}
 {limit}

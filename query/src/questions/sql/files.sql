@@ -4,10 +4,10 @@ select container, path, count(*) as calls,
     count(case when operation = 'exec' then 1 end) as execs,
     coalesce(sum(case when operation = 'read' then bytes end), 0) as bytes_read,
     coalesce(sum(case when operation = 'write' then bytes end), 0) as bytes_written,
-    count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen
+    count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen{host}
 from files
 where {not_runc}
     {events}
-group by container, path
-order by calls desc, container, path
+group by container, path{host}
+order by calls desc, container, path{host}
 {limit}

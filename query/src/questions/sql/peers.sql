@@ -5,10 +5,10 @@ select container, direction, protocol, coalesce(case when direction = 'in' then 
     case when direction = 'in' then peer_addr end as client,
     max(dns_name) as dns_name, sum(opened) as connections, sum(failed) as failed, max(connect_error) as error,
     sum(bytes_sent) as bytes_sent, sum(bytes_received) as bytes_received, max(comm) as comm,
-    min(first_seen) as first_seen, max(last_seen) as last_seen
+    min(first_seen) as first_seen, max(last_seen) as last_seen{host}
 from connections
 where true
     {spans}
-group by 1, 2, 3, 4, 5, 6
-order by sum(calls) desc, 1, 2, 3, 4, 5, 6
+group by 1, 2, 3, 4, 5, 6{host}
+order by sum(calls) desc, 1, 2, 3, 4, 5, 6{host}
 {limit}

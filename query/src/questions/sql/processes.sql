@@ -32,7 +32,7 @@ tree as (
 )
 select p.container, p.pid, p.ppid, p.uid,
     repeat('  ', coalesce(tree.depth, 0)) || coalesce(p.argv, p.exe, p.comm, '?') as process,
-    p.started, p.exited, p.exit_code, p.exit_signal
+    p.started, p.exited, p.exit_code, p.exit_signal{p.host}
 from linked as p
 left join tree on p.number = tree.number
 order by coalesce(tree.branch, '~'), p.number

@@ -6,7 +6,7 @@ with scope as (
         {events}
 ),
 calls as (
-    select coalesce(container, '?') as container, syscall, error, coalesce(denied, false) as denied
+    select {name} as container, syscall, error, coalesce(denied, false) as denied
     from scope
     where kind = 'syscall'
 ),
@@ -41,18 +41,18 @@ parts as (
         order by count(*) desc, peer_addr, peer_port, peer_path limit 5)
     union all
     select * from (
-        select 11, 'killed by a signal', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
+        select 11, 'killed by a signal', {name} || ' ' || coalesce(exe, comm, '?'),
             cast(count(*) as varchar) || ' with ' || signal_name(exit_signal), -count(*)
         from scope where kind = 'process' and action = 'exit' and exit_signal is not null
-        group by container, coalesce(exe, comm, '?'), exit_signal
-        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_signal limit 10)
+        group by container, coalesce(exe, comm, '?'), exit_signal{host}
+        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_signal{host} limit 10)
     union all
     select * from (
-        select 12, 'ended badly', coalesce(container, '?') || ' ' || coalesce(exe, comm, '?'),
+        select 12, 'ended badly', {name} || ' ' || coalesce(exe, comm, '?'),
             cast(count(*) as varchar) || ' with exit code ' || cast(exit_code as varchar), -count(*)
         from scope where kind = 'process' and action = 'exit' and exit_code <> 0 and exit_signal is null
-        group by container, coalesce(exe, comm, '?'), exit_code
-        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_code limit 5)
+        group by container, coalesce(exe, comm, '?'), exit_code{host}
+        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_code{host} limit 5)
 )
 select section, item, value
 from parts

@@ -2,10 +2,10 @@
 select container, syscall, count(*) as calls, count(error) as errors, count(case when denied then 1 end) as denied,
     round(sum(duration) / 1e3, 1) as total_us, round(avg(duration) / 1e3, 1) as mean_us,
     round(p99(duration) / 1e3, 1) as p99_us,
-    round(max(duration) / 1e3, 1) as max_us
+    round(max(duration) / 1e3, 1) as max_us{host}
 from events
 where kind = 'syscall'
     {events}
-group by container, syscall
-order by calls desc, container, syscall
+group by container, syscall{host}
+order by calls desc, container, syscall{host}
 {limit}

@@ -8,7 +8,7 @@ with activity as (
     group by coalesce(container_id, container), host
 )
 select c.container, substr(c.container_id, 1, 12) as id, c.image, c.runtime, c.pod, c.namespace, c.started, c.stopped,
-    a.calls, a.errors, a.lost
+    a.calls, a.errors, a.lost{c.host}
 from activity as a
 join containers as c
     on c.host = a.host and coalesce(c.container_id, c.container) = a.container_key

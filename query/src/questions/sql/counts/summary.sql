@@ -6,7 +6,7 @@ with scope as (
         {events}
 ),
 calls as (
-    select coalesce(container, '?') as container, syscall, calls, errors, duration
+    select {name} as container, syscall, calls, errors, duration
     from scope
     where kind = 'counts'
 ),
