@@ -186,7 +186,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		if (slots)
 			t->retry_slots = send_slots(t, slots, false);
 		if (slots & (1 << DATA_PATH | 1 << DATA_PATH2 | 1 << DATA_ADDR))
-			t->shared = shares_memory(); /* by the return, the other thread may have ended */
+			t->shared = shares_memory(); /* the other thread may have ended by the return */
 		read_at_entry_only(t, compat, plan);
 	}
 	if (t->ring_pressed)
@@ -231,7 +231,7 @@ __inline_always u32 slots_to_repeat(struct task_state *t, const volatile struct 
 	return slots && (t->shared || shares_memory()) ? slots : 0;
 }
 
-/* Sends what a call that transferred `ret` bytes, or messages, has to say about the bytes. */
+/* Sends the data about the bytes of a call that transferred `ret` bytes or messages. */
 __inline_always void finish_payload(struct task_state *t, s64 ret, const volatile struct plan *plan)
 {
 	u8 how = plan->payload, msg_flags = plan->msg_flags;

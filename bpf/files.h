@@ -155,8 +155,8 @@ __inline_always void copy_path_names(struct vfsmount *mnt, struct dentry *dentry
 }
 
 /*
- * Copies the name of a file that has no path. A file of a kernel mount (pipe, anon_inode, memfd) has a name of its own;
- * the name of one that has none is `/`. A namespace has the name of its type, as in ns_dname() of fs/nsfs.c.
+ * Copies the name of a file that has no path. A file of a kernel mount (pipe, anon_inode, memfd) has its own name, or `/`
+ * if it has no name. A namespace has the name of its type, as in ns_dname() of fs/nsfs.c.
  */
 __inline_always u64 copy_own_name(struct dentry *dentry, struct inode *inode, struct rec_file *rec)
 {

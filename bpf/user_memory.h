@@ -85,7 +85,7 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 
 /*
  * Sends the first fields of a struct open_how, or of a struct clone_args, which has only the first field in common.
- * Returns false if to be retried at return.
+ * Returns false if the read must be retried at the return.
  */
 __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
 {
@@ -151,9 +151,9 @@ __inline_always bool is_filled_in(u32 how)
 }
 
 /*
- * Returns the bytes that the caller has provided for an address that the kernel fills in, as far as a record holds them.
- * Only at entry the length is that of the memory: the kernel replaces it by the length of the address, and cuts an
- * address that is longer (move_addr_to_user() of net/socket.c). Unreadable memory is counted and has 0 bytes.
+ * Returns the number of bytes that the caller has provided for an address that the kernel fills in, at most as many as a
+ * record holds. The caller's length must be read at entry: the kernel replaces it by the length of the address, and cuts
+ * an address that is longer (move_addr_to_user() of net/socket.c). Unreadable memory is counted and has 0 bytes.
  */
 __noinline int read_address_room(u64 pointer, u64 length, u32 how, u32 compat)
 {
@@ -192,12 +192,12 @@ enum sent_address {
 	ADDRESS_DNS, /* sent, and a name server's */
 };
 
-/* The position in the flags of send_address() of the bytes that the caller has provided. */
+/* The lowest bit in the flags of send_address() of the number of bytes that the caller has provided. */
 #define ROOM_SHIFT 8
 
 /*
  * Sends a sockaddr that the caller passes to the kernel or gets from it. `flags`: 1 for a 32-bit caller, 2 at the last
- * try, and above the result of read_address_room().
+ * try, and from ROOM_SHIFT on the result of read_address_room().
  */
 __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags)
 {

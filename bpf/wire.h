@@ -148,7 +148,7 @@ struct rec_file {
 	char names[PATH_MAX_BYTES + NAME_MAX_BYTES]; /* components, NUL-terminated, the path's last component first */
 };
 
-/* Of a unix socket sent whole, of others up to the names. */
+/* Sent whole for a unix socket, for others up to the names. */
 struct rec_sock {
 	struct head head;
 	__u64 key;

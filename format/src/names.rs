@@ -10,9 +10,9 @@ const OPEN: &str = "open";
 /// The extension of a file that cannot be opened yet.
 const PARTIAL: &str = "partial";
 
-/// Returns the name of a segment while it is being written: `.NAME.parquet.open`. Readers of a directory pass over hidden
-/// names (pyarrow, pandas, Spark) or read the glob `*.parquet` (DuckDB, polars, ClickHouse), so all of them see finished
-/// segments only.
+/// Returns the name of a segment while it is being written: `.NAME.parquet.open`. Other readers of a directory either
+/// skip hidden names (pyarrow, pandas, Spark) or read the glob `*.parquet` (DuckDB, polars, ClickHouse), so they read
+/// finished segments only.
 pub fn open(path: &Path) -> PathBuf {
     in_progress(path, OPEN)
 }
@@ -35,15 +35,15 @@ fn in_progress(path: &Path, extension: &str) -> PathBuf {
     path.with_file_name(hidden)
 }
 
-/// Whether the name begins with a dot. Recordings in a directory are read without the hidden names, unless
-/// [`is_open`] is true of them.
+/// Returns whether a name begins with a dot. In a directory, files with such names are not recordings, except
+/// unfinished segments ([`is_open`]).
 pub fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether the name is that of a segment that is not finished: `.NAME.parquet.open`, or `NAME.parquet.open` of recorders
-/// before format 1.3.
+/// Returns whether the name is that of a segment that is not finished: `.NAME.parquet.open`, or `NAME.parquet.open` of
+/// recorders before format 1.3.
 pub fn is_open(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(OPEN))
 }
@@ -53,7 +53,7 @@ pub fn is_segment(path: &Path) -> bool {
     finished(path).extension() == Some(OsStr::new("parquet"))
 }
 
-/// Returns the name that a segment has when it is finished: without `.open`, and not hidden.
+/// Returns the final name of a segment: without the leading dot and `.open`.
 pub fn finished(path: &Path) -> PathBuf {
     if !is_open(path) {
         return path.to_path_buf();
@@ -65,7 +65,8 @@ pub fn finished(path: &Path) -> PathBuf {
     }
 }
 
-/// Gives a finished segment its final name, and returns that name.
+/// Removes the journal of a complete recording, which has all rows now. Gives a segment its final name, without the
+/// leading dot and `.open`. Returns the name of the recording.
 ///
 /// # Errors
 /// The file cannot be renamed.
@@ -79,8 +80,8 @@ pub fn finish(from: &Path) -> io::Result<PathBuf> {
     Ok(to)
 }
 
-/// Returns the directory of `host` in the directory `out`: `node=NAME`, with other bytes than `A-Z a-z 0-9 . - _`
-/// percent-encoded. Readers of Hive-style directories add a column `node`, which is no column of the files.
+/// Returns the directory of `host` in the directory `out`: `node=NAME`, with all bytes except `A-Z a-z 0-9 . - _`
+/// percent-encoded. Readers of Hive-style directories add a column `node`, which the files do not have.
 pub fn node_directory(out: &Path, host: &str) -> PathBuf {
     out.join(format!("node={}", safe_name(host)))
 }
@@ -150,9 +151,9 @@ impl FileFormat {
 }
 
 /// The extensions by which recordings are found in a directory.
-pub const EXTENSIONS: [&str; 2] = ["parquet", "sqlite"];
+const EXTENSIONS: [&str; 2] = ["parquet", "sqlite"];
 
-/// Whether a file in a directory has the name of a recording: see [`EXTENSIONS`].
+/// Returns whether a file in a directory has the extension of a recording: `.parquet` or `.sqlite`.
 pub fn is_recording(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str);
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
@@ -172,7 +173,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Whether the name is that of a file that cannot be opened yet: see [`partial`].
+/// Returns whether the name is that of a file that cannot be opened yet: see [`partial`].
 pub fn is_partial(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(PARTIAL))
 }

@@ -33,7 +33,7 @@ pub(crate) struct CallInfo {
     pub(crate) moves_messages: bool,
     /// The meaning of the address argument.
     pub(crate) address: AddressRole,
-    /// When the result is the length of a message of which fewer bytes may have been copied.
+    /// The condition under which the result is the length of a message, although fewer bytes may have been copied.
     pub(crate) result_is_length: When,
     /// The argument with the size of the buffer of a call that receives into a single buffer.
     pub(crate) size: Option<usize>,
@@ -41,9 +41,9 @@ pub(crate) struct CallInfo {
     pub(crate) fd: Option<usize>,
     /// The argument with a second fd.
     pub(crate) second_fd: Option<usize>,
-    /// When the kernel ignores the fd.
+    /// The condition under which the kernel ignores the fd.
     pub(crate) ignores_fd: When,
-    /// When the kernel ignores the path.
+    /// The condition under which the kernel ignores the path.
     pub(crate) ignores_path: When,
     /// The path arguments.
     pub(crate) paths: [PathRule; 2],
@@ -88,9 +88,9 @@ impl AddressRole {
 pub(crate) struct PathRule {
     /// The argument with the directory fd.
     pub(crate) dir: Option<usize>,
-    /// When an empty path means the directory fd itself.
+    /// The condition under which an empty path means the directory fd itself.
     pub(crate) empty: When,
-    /// When a null path means the directory fd itself.
+    /// The condition under which a null path means the directory fd itself.
     pub(crate) null: When,
 }
 

@@ -1,6 +1,6 @@
-//! The columns by which events, processes, containers and addresses are known.
+//! The columns that identify events, processes, containers and addresses.
 //!
-//! | of | is known by |
+//! | entity | is identified by |
 //! |---|---|
 //! | an event | host, boot, `seq` |
 //! | a process | host, boot, pid, and the time at which the process started |
@@ -8,10 +8,10 @@
 //! | a socket or an address | host, boot, container, and the time at which the container had it |
 //! | a file | host, boot, device and inode |
 //!
-//! A boot id says which boot of the machine an event is from. It is null in recordings that do not know it. Recorders of one
-//! boot each count `seq` from 0; [`crate::meta::KEY_RUN`], or else the time of the event, tells their events apart.
+//! A boot id says which boot of the machine an event is from. It is null in recordings without the id. Recorders of one
+//! boot each count `seq` from 0; [`crate::meta::KEY_RUN`], or else the time of the event, distinguishes their events.
 
-/// Kinds of things that a row can be about.
+/// The kinds of entities that rows describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
     /// One event, or one row of counts or losses.
@@ -26,11 +26,11 @@ pub enum Entity {
     Pair,
 }
 
-/// The columns that tell the boots of all machines apart.
+/// The columns that identify a boot of a machine.
 pub const BOOT: &[&str] = &["host", "boot_id"];
 
 impl Entity {
-    /// Returns the columns by which an entity is known, and which a table of such entities has.
+    /// Returns the columns that identify an entity. Tables of such entities have these columns.
     pub fn key(self) -> &'static [&'static str] {
         match self {
             Entity::Event => &["host", "boot_id", "time"],

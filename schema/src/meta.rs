@@ -37,12 +37,12 @@ pub const KEY_SHED: &str = "ctrace.shed";
 /// program (Linux 7).
 pub const KEY_MISSED: &str = "ctrace.missed";
 
-/// Boot time (CLOCK_BOOTTIME) at which the recorder started, ns, decimal. Recorders of one boot each count `seq` from 0, and
-/// this tells their events apart. The key is missing in replays of captures without it.
+/// Boot time (CLOCK_BOOTTIME) at which the recorder started, ns, decimal. It distinguishes the events of recorders of
+/// one boot, each of which counts `seq` from 0. The key is missing in replays of captures without this time.
 pub const KEY_RUN: &str = "ctrace.run";
 /// Number of rows at the beginning of the file that are older than the file, decimal: the rows about the containers and
-/// processes that lived when the file began. They are in row groups of their own and in no rollup. The key is missing if there
-/// are none.
+/// processes that were alive when the file began. These rows are in row groups of their own and in no rollup. The key
+/// is missing if there are none.
 pub const KEY_ALIVE: &str = "ctrace.alive";
 /// JSON object, only in parts that `ctrace-query` cut out: the names of the recordings (`from`) and the query (`sql`).
 pub const KEY_CUT: &str = "ctrace.cut";

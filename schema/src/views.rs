@@ -2,14 +2,15 @@
 
 use crate::identity::Entity;
 
-/// One view.
+/// The definition of a view over `events`.
 #[derive(Debug)]
 pub struct View {
     /// Name in SQL.
     pub name: &'static str,
     /// Description for users, printed by `describe` and listed in `docs/schema.md`.
     pub comment: &'static str,
-    /// The kind of thing that a row is about. The view has the columns of its key, and groups and joins by them.
+    /// The kind of entity that a row describes. The view has the columns that identify the entity, and groups and joins
+    /// by them.
     pub entity: Entity,
     /// The query of the view, over `events` and other views, without `create view NAME as`.
     pub sql: &'static str,
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::identity::BOOT;
 
-    /// The comma-separated columns after each `by` of a query.
+    /// Returns the comma-separated columns after each `by` of a query.
     fn groupings(sql: &str) -> Vec<Vec<&str>> {
         let clauses = ["group by ", "partition by "];
         let after = clauses.iter().flat_map(|clause| sql.split(clause).skip(1));

@@ -1,4 +1,4 @@
-//! Arguments that have another meaning than usual, or none, because of another argument.
+//! Arguments whose meaning depends on another argument of the call, and arguments that the kernel then ignores.
 
 use crate::support::command::run;
 use crate::support::recorder::Recorder;

@@ -1,4 +1,4 @@
-//! The peer of each call is the one that the call used, and `bytes` are those that it transferred.
+//! The peer and the `bytes` of each call: the peer that the call used, and the bytes that the call transferred.
 
 use crate::task::Task;
 use serde_json::{Value, json};

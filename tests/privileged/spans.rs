@@ -1,4 +1,4 @@
-//! Calls and threads that a recording does not see from their beginning to their end.
+//! Calls and threads that began before the recording, or end after it.
 
 use crate::support::recorder::Recorder;
 use crate::task::Task;
@@ -63,7 +63,7 @@ fn a_socketcall_that_was_in_progress_is_the_call_that_it_multiplexes() {
         rows,
         [json!({"syscall": "recv", "compat": true, "bytes": 5, "local_port": 7012})]
     );
-    // Without a return nobody knows the arguments.
+    // Without a return the arguments are unknown.
     let rows: Vec<Value> =
         never_returned.query(&format!("{recorded} container = '{name}' and compat"));
     assert_eq!(rows, [json!({"syscall": "recv", "compat": true})]);

@@ -1,5 +1,6 @@
 /*
- * arguments WHAT: calls in which an argument has another meaning than usual, or none. The names are those of the tests.
+ * arguments WHAT: calls in which another argument changes the meaning of an argument, or makes the kernel ignore it. The
+ * names are those of the tests.
  */
 #define _GNU_SOURCE
 #include <err.h>

@@ -1,6 +1,6 @@
 /*
- * peers WHAT: sockets whose peer is not the one that the socket has, and calls whose result is not a number of bytes.
- * The names are those of the tests. Each transfer has a length of its own.
+ * peers WHAT: calls whose peer is not the peer of the socket, and calls whose result is not a number of bytes. The names
+ * are those of the tests. Each transfer has its own length.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -112,7 +112,7 @@ static void refused_anywhere(void)
 		errx(1, "connected to nobody");
 }
 
-/* As getaddrinfo(3) sorts addresses, and as ping(8) sends. */
+/* Connects to port 0 as getaddrinfo(3) does to sort addresses, and sends an echo request as ping(8) does. */
 static void no_port(void)
 {
 	struct sockaddr_in probed = v4("127.0.0.9", 0), pinged = v4("127.0.0.1", 0);
@@ -211,7 +211,7 @@ static struct sockaddr_un shared;
 /* Changes the address while the main thread waits in its call, and makes room in the queue of the receiver. */
 static void *change(void *receiver)
 {
-	usleep(300000); /* no call tells that another thread waits in the kernel; a tenth of that would do */
+	usleep(300000); /* no call reports that another thread waits in the kernel; a tenth of this time would suffice */
 	shared.sun_path[strlen(shared.sun_path) - 1] = '2';
 	must((int)recv(*(int *)receiver, bytes, sizeof(bytes), 0));
 	return NULL;

@@ -1,4 +1,4 @@
-/* spans WHAT: calls and threads that a recording does not see from their beginning to their end. */
+/* spans WHAT: calls and threads that began before the recording, or end after it. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>

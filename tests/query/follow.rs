@@ -188,7 +188,7 @@ fn rows_in_the_wal_of_an_sqlite_recording_are_followed_and_losses_are_reported()
     follower.end();
 }
 
-/// A recording of `count` calls that another recorder of `host` makes; `run` counts them.
+/// Writes a recording of `count` calls by another recorder of `host`. `run` counts these recorders.
 fn write_run(dir: &Path, name: &str, host: &str, run: i64, count: i64) {
     let mut story = Story::default();
     footer(&mut story);

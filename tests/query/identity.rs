@@ -155,7 +155,7 @@ fn views_do_not_mix_hosts_and_boots() {
     let links = "select source_host, target_host, count(*) from links group by 1, 2 order by 1";
     let double: Vec<_> = counts.iter().map(|sql| one(sql)).collect();
     let all: Vec<_> = counts.iter().map(|sql| sql.replace(" * 2", "")).collect();
-    // The same recording of another host: nobody has met.
+    // The same recording of another host: no container of one has connected to one of the other.
     of_host(&story, "node2").write(dir.path(), "other.parquet");
     assert_eq!(all.iter().map(|sql| both(sql)).collect::<Vec<_>>(), double);
     let within = one(links).remove(0).replace("node1,node1,", "");
@@ -230,7 +230,7 @@ fn an_address_is_that_of_the_container_that_had_it_at_the_time() {
             socket,
         );
     };
-    // Nobody has the address yet; then the first, and then the second.
+    // No container has the address yet; then the first, and then the second.
     call(&mut story, 0, "client", 1000, Some("ECONNREFUSED"));
     call(&mut story, 10, "first", 2000, None);
     call(&mut story, 20, "client", 3000, Some("ECONNREFUSED"));

@@ -298,7 +298,7 @@ fn files_that_cannot_be_read_are_named_and_passed_over() {
             "{refused}"
         );
     }
-    // Many of them are counted.
+    // Many unreadable files are counted.
     for i in 10..22 {
         std::fs::write(day.join(format!("{i}.parquet")), "").unwrap();
     }

@@ -1,4 +1,4 @@
-//! Statements that the parser and the engine alone understand wrongly, refuse, or answer by wrapped numbers.
+//! Statements that the SQL parser and DataFusion alone understand wrongly, refuse, or answer with wrapped numbers.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::support::story::{Story, footer};
 /// Number of calls in [`calls`].
 const CALLS: i64 = 48;
 
-/// A recording of three row groups: a quarter of the calls succeeds, and a quarter each fails with ENOENT, EBADF and EAGAIN.
-/// Every fifth call has no path; of every sixth call, `denied` is null, and of the others false. Durations fall by 1000 ns per
-/// call, from 48,000 ns.
+/// Writes a recording of three row groups: a quarter of the calls succeeds, and a quarter each fails with ENOENT, EBADF
+/// and EAGAIN. Every fifth call has no path. `denied` is null in every sixth call, otherwise false. Durations fall by
+/// 1000 ns per call, from 48,000 ns.
 fn calls() -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut story = Story::default();
@@ -37,7 +37,7 @@ fn calls() -> TempDir {
     dir
 }
 
-/// The rows of an answer as CSV, without the header.
+/// Returns the rows of an answer as CSV, without the header.
 fn rows(dir: &Path, sql: &str) -> String {
     let answer = ask(dir, &["--format", "csv", sql]);
     let rows = answer.strip_prefix("exit code 0\n--- stdout\n");
@@ -52,7 +52,7 @@ fn check_counts(cases: &[(&str, i64)]) {
     for (condition, want) in cases {
         let sql = format!("select count(*) from events where {condition}");
         assert_eq!(rows(dir.path(), &sql), want.to_string(), "{condition}");
-        // The value of the condition, beside the rows that it is true of.
+        // The value of the condition, not only the rows of which the condition is true.
         let sql = format!("select count(case when {condition} then 1 end) from events");
         assert_eq!(rows(dir.path(), &sql), want.to_string(), "{condition}");
     }
@@ -556,7 +556,8 @@ fn formats_say_what_they_cannot_express() {
     }
 }
 
-/// Each row of the left side is compared with one row of the right side, not with all that have the same key.
+/// Checks that each row of the left side is compared with one row of the right side, not with all that have the same
+/// key.
 #[test]
 fn the_right_side_of_semi_joins_is_distinct() {
     let dir = calls();

@@ -41,7 +41,8 @@ fn the_notebook_runs_and_shows_its_plots() {
     assert_eq!(run(&mut command).trim(), "4 plots");
 }
 
-/// Random statements from rollups, events, SQLite, segments and DuckDB; `make fuzz-sql` continues with other seeds.
+/// Compares random statements from rollups, events, SQLite, segments and DuckDB; `make fuzz-sql` continues with other
+/// seeds.
 #[test]
 fn random_statements_have_the_same_answers_everywhere() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The names of all files below a directory without the lock, sorted. Unfinished segments are hidden.
+/// Returns the sorted names of all files below a directory, without the lock. Unfinished segments are hidden.
 fn files(dir: &Path) -> Vec<String> {
     let found = run(Command::new("find")
         .arg(dir)
@@ -240,7 +240,8 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     assert!(record_fixture(&out, &[]).contains("b.parquet, left behind"));
 }
 
-/// Other readers take a directory with a segment in progress as one table, with a column for the directory's key.
+/// Checks that other readers read a directory with a segment in progress as one table, with a column for the
+/// directory's key.
 #[test]
 fn other_readers_take_the_directory_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -286,8 +287,8 @@ fn in_two_parts(dir: &Path) -> PathBuf {
     out
 }
 
-/// Each segment but the first begins with the rows about the containers and processes that live: deleting the first loses
-/// nothing of the others.
+/// Checks that each segment except the first begins with the rows about live containers and processes: deleting the
+/// first segment loses no fact that the others need.
 #[test]
 fn each_segment_says_who_lives() {
     let dir = tempfile::tempdir().unwrap();
@@ -331,7 +332,7 @@ fn each_segment_says_who_lives() {
     );
 }
 
-/// A part of a recording tells the facts of its containers and processes, whatever the filter leaves out.
+/// Checks that a part of a recording has the facts about its containers and processes, whatever the filter leaves out.
 #[test]
 fn a_part_says_who_lives() {
     let dir = tempfile::tempdir().unwrap();
@@ -361,7 +362,7 @@ fn a_part_says_who_lives() {
         !of_part.is_empty() && of_part.iter().all(|fact| of_run.contains(fact)),
         "{of_part:?}"
     );
-    // The metadata says what the recording says, and where the part is from.
+    // The metadata is that of the recording, with the origin of the part.
     let meta = |path: &Path| {
         ask(
             path,
@@ -390,7 +391,7 @@ fn a_part_says_who_lives() {
     assert_eq!(count(&[&part, &run]), ["3113,3113"]);
 }
 
-/// The rows of an answer in CSV.
+/// Returns the rows of an answer as CSV.
 fn run_lines(command: &mut Command) -> Vec<String> {
     run(command).lines().skip(1).map(str::to_owned).collect()
 }

@@ -37,7 +37,7 @@ READY = ["containers", "syscalls", "strace", "files", "peers", "links", "process
 
 
 def edges(schema):
-    """Events with values at the edges. Every column has nulls where it may, and times are equal in pairs."""
+    """Returns events with values at the edges. Nullable columns have nulls, and times are equal in pairs."""
     chance = random.Random(5)
     start = 1_792_000_000_000_000_000
 
@@ -114,7 +114,7 @@ def recordings(query, recorder, directory):
 
 
 def plain(value):
-    """A value that is equal for equal values of both engines."""
+    """Returns a value that is equal if the values of both engines are equal."""
     if isinstance(value, decimal.Decimal):
         return int(value) if value == value.to_integral_value() else float(f"{value:.6g}")
     if isinstance(value, bool) or value is None:
@@ -142,7 +142,7 @@ class Comparison:
         self.pool = concurrent.futures.ThreadPoolExecutor(4)
 
     def ours(self, recording, *args):
-        """The rows of an answer, or the text of an error."""
+        """Returns the rows of an answer, or the text of an error."""
         command = [self.query, *self.recordings[recording], "--format", "arrow", *args]
         answer = subprocess.run([str(word) for word in command], capture_output=True, timeout=120)
         if answer.returncode != 0:
@@ -156,7 +156,8 @@ class Comparison:
             return "error: " + str(error)
 
     def difference(self, statement):
-        """The answers by name, if they differ. An error of DuckDB says nothing; an error of ours must be everybody's."""
+        """Returns the answers by name, if they differ. Errors of DuckDB are ignored; if one of our answers is an error, all
+        must be."""
         ours = {name: self.pool.submit(self.ours, name, statement.ours()) for name in self.recordings}
         theirs = self.theirs(statement.theirs())
         answers = {name: answer.result() for name, answer in ours.items()}
@@ -169,7 +170,7 @@ class Comparison:
         return answers if any(answer != first for answer in answers.values()) else None
 
     def ready(self):
-        """Compares the ready questions through their SQL. The segments stand for several files, which some questions tell."""
+        """Compares the ready questions through their SQL: some of the questions depend on the number of files."""
         count = 0
         for question in READY:
             for options in map(str.split, OPTIONS):
@@ -184,7 +185,7 @@ class Comparison:
 
 
 def fail(text, answers):
-    """Prints the answers, and of rows only those that not every answer has, and ends the run."""
+    """Prints the answers, without the rows that all answers have in common, and ends the run."""
     print(f"different answers to\n\n{text}\n")
     tables = [[str(row) for row in answer] for answer in answers.values() if not isinstance(answer, str)]
     common = set.intersection(*map(set, tables)) if len(tables) == len(answers) else set()
@@ -196,7 +197,7 @@ def fail(text, answers):
 
 
 def minimized(comparison, statement):
-    """A smaller statement with different answers."""
+    """Returns a smaller statement with different answers."""
     best, answers = statement, comparison.difference(statement)
     progress = True
     while progress:

@@ -52,7 +52,7 @@ class Node:
 
 
 def smaller(node):
-    """The trees with one node replaced by a descendant of its type or by a leaf, the greatest savings first."""
+    """Returns the trees with one node replaced by a descendant of its type or by a leaf, the greatest savings first."""
     found = sorted(_smaller(node), key=lambda candidate: candidate.size())
     return [candidate for candidate in found if candidate.size() < node.size() or candidate.size() == node.size() == 1]
 
@@ -107,7 +107,7 @@ class Statements:
         return make(table, depth - 1)
 
     def general(self, kind, table, depth):
-        """Expressions of every type."""
+        """Creates an expression of a type."""
         value = lambda: self.value(kind, table, depth)
         condition = lambda: self.condition(table, depth)
         return self.pick([
@@ -159,7 +159,7 @@ class Statements:
         return items(members)
 
     def subquery(self, kind, outer, depth):
-        """A query of one column, sometimes with a condition on the outer row."""
+        """Creates a query of one column, sometimes with a condition on the outer row."""
         self.aliases += 1
         table = f"s{self.aliases}"
         condition = self.condition(table, min(depth, 1))
@@ -208,7 +208,7 @@ class Statements:
         return Node("query", f"select {{0}} from events as {table} where {{1}}", (self.column(kind, table), self.condition(table, 0)))
 
     def test_of(self, table, kind):
-        """A test of one of few columns, so that tests of the same column meet."""
+        """Creates a test of one of few columns, so that several tests have the same column."""
         kind = self.pick([TEXT, SMALL])
         column = Node(kind, f"{table}.{'error' if kind == TEXT else 'pid'}")
         literal = self.literal(kind)
@@ -270,7 +270,7 @@ class Statements:
         return Node("statement", f"select distinct {{0}} from {self.source()} where {{1}}", (groups, self.condition("t", depth)))
 
     def order(self, table):
-        # A literal would be the number of a column.
+        # SQL takes a literal for the number of a column.
         key = self.column(self.pick([TEXT, NUMBER, SMALL]), table)
         direction = self.pick(["asc nulls first", "desc nulls last", "asc nulls last"])
         return Node("list", f"{{0}} {direction}, {table}.host, {table}.seq, {table}.kind, {table}.syscall, {table}.container nulls first", (key,))
@@ -302,13 +302,13 @@ class Statements:
         return Node("statement", text, (one, self.condition("t", depth - 1), two, self.condition("t", depth - 1)))
 
     def expression(self, depth):
-        """Conditions as columns, and a common table expression."""
+        """Creates a query with conditions as columns and a common table expression."""
         conditions = named([self.condition("t", depth) for _ in range(self.pick([1, 2]))])
         numbers = ", ".join(f"g{number}" for number in range(len(conditions.children)))
         return Node("statement", f"with c as (select {{0}} from {self.source()}) select {numbers}, count(*) as n from c group by {numbers}", (conditions,))
 
 
 def named(nodes, prefix="g"):
-    """A list of expressions with names."""
+    """Returns a list of expressions with names."""
     children = [Node("column", f"{{0}} as {prefix}{number}", (node,)) for number, node in enumerate(nodes)]
     return items(children)

@@ -1,5 +1,5 @@
-"""Reads a directory of segments with readers that know nothing of ctrace, each as its documentation shows for Hive-style
-directories. All must find the same rows, in the same columns, and the keys of the directories.
+"""Reads a directory of segments with other programs, each as its documentation shows for Hive-style directories. All must
+find the same rows, in the same columns, and the keys of the directories.
 
 Usage: readers.py DIRECTORY
 
@@ -36,7 +36,7 @@ def polars_frame(frame):
 
 
 def with_polars(directory):
-    # A bare directory must not contain other file names, so polars takes a pattern, or the mark of hidden names.
+    # polars refuses a directory with other file names, unless it gets a pattern or the prefix of hidden files.
     marked = polars_frame(polars.scan_parquet(directory, hive_partitioning=True, hidden_file_prefix="."))
     pattern = polars_frame(polars.scan_parquet(f"{directory}/**/*.parquet", hive_partitioning=True))
     assert marked == pattern, (marked, pattern)

@@ -22,7 +22,8 @@ pub(crate) struct Capture {
     round: Vec<u8>,
 }
 
-/// The number of recorders so far. Each records another boot: events of the same boot with the same `seq` are the same event.
+/// The number of recorders so far. Each records another boot: events of the same boot with the same `seq` are the same
+/// event.
 static BOOTS: AtomicU32 = AtomicU32::new(0);
 
 impl Capture {
@@ -51,7 +52,8 @@ impl Capture {
         [&self.line[..], &zstd::encode_all(&machine[..], 1).unwrap()].concat()
     }
 
-    /// Returns the capture in two parts, to be written one after the other. The first ends after `percent` of its bytes.
+    /// Returns the capture in two parts, to be written one after the other. The first ends after `percent` of its
+    /// bytes.
     pub(crate) fn split(self, percent: usize) -> [Vec<u8>; 2] {
         let mut first = zstd::decode_all(&self.round[..]).unwrap();
         let mut end = 0;

@@ -1,9 +1,9 @@
 //! The SQLite schema of a recording.
 //!
-//! The table `event` has a row for each event, and side tables have the values that repeat, such as threads, files and sockets.
-//! The view `events` joins these tables into the columns of [`ctrace_schema::columns`]; the other views are built on it. The
-//! table `meta` contains the metadata. A column that a later version of the format adds belongs to the side table `detail`, unless the
-//! rows of a container have the same value.
+//! The table `event` has a row for each event, and side tables have the values that repeat, such as threads, files and
+//! sockets. The view `events` joins these tables into the columns of [`ctrace_schema::columns`]; the other views are
+//! built on it. The table `meta` contains the metadata. A column that a later version of the format adds belongs to the
+//! side table `detail`, unless the rows of a container have the same value.
 
 mod writer;
 

@@ -19,9 +19,9 @@ pub(crate) struct AnswerOptions {
     pub(crate) output: Option<PathBuf>,
     pub(crate) follow: bool,
     pub(crate) no_rollups: bool,
-    /// Whether a file of a directory that cannot be read is an error.
+    /// Whether a file in a directory that cannot be read is an error.
     pub(crate) strict: bool,
-    /// Limit of the memory of a query; `None`: a share of the machine's.
+    /// Memory limit of a query; `None`: a share of the machine's memory.
     pub(crate) memory_bytes: Option<usize>,
     /// Number of times that the query is answered; the time of each is reported.
     pub(crate) times: Option<u32>,

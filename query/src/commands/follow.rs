@@ -127,7 +127,7 @@ fn in_event_order(frame: DataFrame) -> DataFrame {
     frame.clone().sort(order.to_vec()).unwrap_or(frame)
 }
 
-/// Whether each row of an answer is computed from one event alone.
+/// Returns whether each row of an answer is computed from one event alone.
 fn has_a_row_per_event(engine: &Engine, frame: &DataFrame) -> Result<bool, QueryError> {
     let plan = engine.session().state().optimize(frame.logical_plan())?;
     let mut is_row_wise = true;

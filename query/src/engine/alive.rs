@@ -1,5 +1,5 @@
-//! The rows that say who lives, for a part that is cut out of recordings: a filter or a time range leaves out the rows about
-//! containers and processes that started before.
+//! The rows about live containers and processes in a part that is cut out of recordings. A filter or a time range
+//! leaves out the rows that describe containers and processes that started before the part.
 
 use std::collections::HashSet;
 
@@ -17,8 +17,8 @@ use crate::engine::error::QueryError;
 use crate::engine::session::Engine;
 use crate::source::EVENTS;
 
-/// The last row about each container and process that lives before `{start}` or begins up to `{end}`, ns since 1970 UTC.
-/// 65536 is CLONE_THREAD: the call created a thread.
+/// Query for the last row about each container and process that is alive at `{start}` or begins up to `{end}`, ns since
+/// 1970 UTC. 65536 is CLONE_THREAD: the call created a thread.
 const LIVES: &str = "
 with lives as (
     select host, boot_id, seq, time, container, container_id,
@@ -51,8 +51,8 @@ type EventKey = (String, i64, i64);
 type ContainerKey = (String, Option<String>, Option<String>);
 
 impl Engine {
-    /// Returns the rows about the containers and processes of the events in `part`, which are not in `part` themselves, with
-    /// the columns of `part`. The answer of `part` consists of events.
+    /// Returns the rows about the containers and processes of the events in `part`, without the rows that are in
+    /// `part`. They have the columns of `part`, whose rows are events.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -95,7 +95,7 @@ impl Engine {
         self.events(part, &wanted, numbers).await
     }
 
-    /// The events with the keys `wanted`, which pass `filter`, with the columns of `part`.
+    /// Returns the events that have one of the keys `wanted` and pass `filter`, with the columns of `part`.
     async fn events(
         &self,
         part: &DataFrame,
@@ -115,7 +115,7 @@ impl Engine {
             Ok::<_, DataFusionError>(value.alias(field.name()))
         });
         let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
-        // The last three columns are the key, and are removed again.
+        // The last three columns are the key. They are removed below.
         let width = columns.len();
         let key = ["host", "seq", "time"].iter().enumerate();
         columns.extend(key.map(|(i, name)| col(*name).alias(format!("ctrace key {i}"))));
@@ -142,7 +142,7 @@ impl Engine {
     }
 }
 
-/// The first and the last time of some events, ns since 1970 UTC; `None`: there are none.
+/// Returns the first and the last time of some events, ns since 1970 UTC; `None`: there are no events.
 async fn span(part: &DataFrame) -> Result<Option<(i64, i64)>, DataFusionError> {
     let ends = vec![
         min(col("time")).alias("first"),
@@ -156,7 +156,7 @@ async fn span(part: &DataFrame) -> Result<Option<(i64, i64)>, DataFusionError> {
     Ok(end(0).zip(end(1)))
 }
 
-/// The containers of some events.
+/// Returns the containers of some events.
 async fn containers(part: &DataFrame) -> Result<HashSet<ContainerKey>, QueryError> {
     let columns = part
         .clone()
@@ -168,7 +168,8 @@ async fn containers(part: &DataFrame) -> Result<HashSet<ContainerKey>, QueryErro
     Ok(all)
 }
 
-/// The values of the columns `host`, `container` and `container_id`. A container with an id is known without its name.
+/// Returns the containers that the columns `host`, `container` and `container_id` name. A container with an id is
+/// identified without its name.
 fn containers_of(batch: &RecordBatch) -> Result<Vec<ContainerKey>, DataFusionError> {
     let column = |i: usize| cast(batch.column(i), &DataType::Utf8);
     let (host, name, id) = (column(0)?, column(1)?, column(2)?);
@@ -184,7 +185,7 @@ fn containers_of(batch: &RecordBatch) -> Result<Vec<ContainerKey>, DataFusionErr
     Ok((0..batch.num_rows()).map(container).collect())
 }
 
-/// The keys of events, of which `columns` are host, number and time.
+/// Returns the keys of events, whose host, number and time are in `columns`.
 fn keys(batch: &RecordBatch, columns: [usize; 3]) -> Result<Vec<EventKey>, DataFusionError> {
     let hosts = cast(batch.column(columns[0]), &DataType::Utf8)?;
     let numbers = cast(batch.column(columns[1]), &DataType::Int64)?;

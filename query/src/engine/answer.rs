@@ -101,7 +101,7 @@ impl Answer<'_> {
         )
     }
 
-    /// The rows that say who lives, which a recording that consists of the answer begins with.
+    /// Returns the rows about live containers and processes with which a recording that consists of the answer begins.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -109,8 +109,9 @@ impl Answer<'_> {
         self.engine.alive_rows(&self.frame).await
     }
 
-    /// The metadata of a recording that consists of the answer: all pairs that are true of the whole recording and of each
-    /// extract, and what was missed in the whole, since a part of it may be missing in the extract. Empty if the answer is not a recording, because it lacks a column.
+    /// Returns the metadata of a recording that consists of the answer: all pairs that are true of the whole recording
+    /// and of each extract, and the number of missing parts of the whole recording, some of which may be missing in the
+    /// extract. Empty if the answer is not a recording, because it lacks a column.
     pub(crate) fn recording_metadata(&self) -> Vec<(String, String)> {
         let schema = self.frame.schema();
         let has = |column: &columns::Column| schema.has_column_with_unqualified_name(column.name);

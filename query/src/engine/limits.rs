@@ -1,4 +1,4 @@
-//! What a query may use of the machine.
+//! Limits of the CPUs and the memory that a query uses.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -9,25 +9,26 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
 use crate::engine::sql_error::SqlError;
 
-/// Limits of an engine.
+/// Limits of an engine: threads and memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineLimits {
     /// Number of threads.
     pub(crate) cores: usize,
-    /// Bytes that sorts, joins and groups may keep in memory. Sorts and groups beyond are written to temporary files. What
-    /// passes through a query, some batches per thread, comes on top.
+    /// Bytes that sorts, joins and groups may keep in memory. Larger sorts and groups use temporary files. Batches that
+    /// pass through a query, some per thread, are not counted.
     pub(crate) memory_bytes: usize,
 }
 
-/// The share of the machine's memory that a query may use by default.
+/// Queries may use 1/2 of the machine's memory by default.
 const DEFAULT_SHARE_DIVISOR: usize = 2;
-/// The limit where the system does not tell its memory.
+/// The limit if the memory of the machine is unknown.
 const UNKNOWN_MEMORY_BYTES: usize = 2 << 30;
 /// Number of consumers that an error about memory names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN;
 
 impl EngineLimits {
-    /// Limits with a share of the machine's memory, or of what the control group of this process may use of it.
+    /// Creates limits. By default, memory is limited to a share of the machine's memory or of the control group's
+    /// limit.
     pub(crate) fn new(cores: usize, memory_bytes: Option<usize>) -> EngineLimits {
         let default = || match machine_memory() {
             Some(bytes) => bytes / DEFAULT_SHARE_DIVISOR,
@@ -39,7 +40,7 @@ impl EngineLimits {
         }
     }
 
-    /// The error for a query that needs more than the limits. `cause` is DataFusion's message.
+    /// Returns the error for a query that needs more than the limits. `cause` is DataFusion's message.
     pub(super) fn exhausted(self, cause: &str) -> SqlError {
         let narrow =
             "select less: a shorter time (--since, --until), fewer containers, or fewer groups";
@@ -68,24 +69,25 @@ impl EngineLimits {
         }
     }
 
-    /// The environment of a session, with a memory pool of this size.
+    /// Creates the environment of a session, with a memory pool of [`Self::memory_bytes`].
     pub(super) fn runtime(self) -> Arc<RuntimeEnv> {
         let pool = FairSpillPool::new(self.memory_bytes);
         let pool = TrackConsumersPool::new(pool, NAMED_CONSUMERS);
         RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .build_arc()
-            // Building fails only for directories that are not given here.
+            // Building fails only for temporary directories that are named here, of which there are none.
             .unwrap_or_default()
     }
 }
 
-/// A size as `--memory` takes it, in whole MB.
+/// Formats a size as `--memory` takes it, in whole MB.
 fn human_size(bytes: usize) -> String {
     format!("{}MB", bytes / 1_000_000)
 }
 
-/// Bytes of memory of the machine, or the limit of the control group if that is less. `None`: the system does not tell.
+/// Returns the bytes of memory of the machine, or the limit of the control group if that limit is less. `None`:
+/// unknown.
 fn machine_memory() -> Option<usize> {
     // `/proc/meminfo` has KiB.
     let total = fs::read_to_string("/proc/meminfo").ok()?;
@@ -97,7 +99,8 @@ fn machine_memory() -> Option<usize> {
     Some(control_group_limit().map_or(total, |limit| limit.min(total)))
 }
 
-/// The memory limit of the control group of this process (cgroup v2). In a container, its own group is the root.
+/// Returns the memory limit of the control group of this process (cgroup v2). In a container, the container's group is
+/// the root.
 fn control_group_limit() -> Option<usize> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;

@@ -44,16 +44,16 @@ pub(crate) struct Engine {
     limits: EngineLimits,
     paths: Vec<PathBuf>,
     unreadable: Unreadable,
-    /// The files that were seen before, which come first.
+    /// The files that were seen before. They come first.
     seen: SeenFiles,
-    /// Restricts the events to new ones.
+    /// The new events, to which `events` is restricted; `None`: all events.
     news: Option<News>,
     rollups: bool,
     recordings: OnceCell<Recordings>,
     repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
     notify: fn(RecordingNotice),
-    /// Whether `notify` is still to be called with warnings.
+    /// Whether `notify` is called with warnings.
     warn: bool,
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn session_with_functions() -> SessionStateBuilder {
 }
 
 impl Engine {
-    /// An engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens nothing yet.
-    /// `notify` is called when recordings are opened, which happens while a statement is planned.
+    /// Creates an engine for the recordings `paths`; if there are none, for the default of [`Recordings::open`]. Opens
+    /// nothing yet. `notify` is called when recordings are opened, which happens while a statement is planned.
     pub(crate) fn new(
         paths: Vec<PathBuf>,
         limits: EngineLimits,
@@ -91,7 +91,7 @@ impl Engine {
         // The dynamic filter of minima and maxima drops rows that the minimum of another expression needs
         // (apache/datafusion#24816).
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        // The check compares whether columns may be null, which the optimizer finds out better than the planner.
+        // The check compares whether columns may be null, which the optimizer knows more exactly than the planner.
         options.execution.skip_physical_aggregate_schema_check = true;
         let state = session_with_functions()
             .with_config(config)
@@ -138,7 +138,7 @@ impl Engine {
         }
     }
 
-    /// Another engine with the same settings, for other recordings.
+    /// Creates an engine with the same settings for other recordings.
     pub(crate) fn with_recordings(&self, paths: Vec<PathBuf>) -> Self {
         Engine {
             unreadable: self.unreadable,
@@ -146,25 +146,26 @@ impl Engine {
         }
     }
 
-    /// The same engine, which refuses to answer if a file of a directory or a pattern cannot be read.
+    /// Returns the same engine, which refuses to answer if a file in a directory, or a file that matches a pattern,
+    /// cannot be read.
     pub(crate) fn strict(mut self) -> Self {
         self.unreadable = Unreadable::Refuse;
         self
     }
 
-    /// The same engine without rollups: every answer is computed from the events.
+    /// Returns the same engine without rollups: every answer is computed from the events.
     pub(crate) fn without_rollups(mut self) -> Self {
         self.ctx.remove_optimizer_rule(UseRollups.name());
         self.rollups = false;
         self
     }
 
-    /// What a query may use of the machine.
+    /// Returns the limits of queries.
     pub(crate) fn limits(&self) -> EngineLimits {
         self.limits
     }
 
-    /// The same engine, restricted to the events that are not in `seen`, to which they are added.
+    /// Returns the same engine, restricted to the events that are not in `seen`, and adds these events to `seen`.
     ///
     /// # Errors
     /// As [`Recordings::open`].
@@ -223,7 +224,7 @@ impl Engine {
             .await
     }
 
-    /// The events of the recordings that are left out, because several files have them; compares the files on first use.
+    /// Returns the events that are left out because an earlier file has them. Compares the files on first use.
     ///
     /// # Errors
     /// As [`Recordings::open`].
@@ -240,7 +241,7 @@ impl Engine {
         Ok(self.repeated.get_or_init(find).await)
     }
 
-    /// The first and the last instant of the recordings.
+    /// Returns the first and the last instant of the recordings.
     ///
     /// # Errors
     /// A recording cannot be read.
@@ -362,7 +363,7 @@ fn shows_all(options: &ShowStatementOptions) -> bool {
     options.show_in.is_none() && options.filter_position.is_none()
 }
 
-/// Whether a statement is a query. The query itself may still write: see [`check_read_only`].
+/// Returns whether a statement is a query. The query itself may still write: see [`check_read_only`].
 fn is_query(statement: &Statement) -> bool {
     match statement {
         Statement::Statement(inner) => matches!(

@@ -14,8 +14,8 @@ use ctrace_schema::text::{is_control, printable};
 use crate::output::answer_writer::AnswerWriter;
 use crate::output::batch_writer::CELL_OPTIONS;
 
-/// Returns the schema with printable column names, and the text type that [`batch`] produces. Lists and other nested values,
-/// for which CSV has no form, become text as in tables: `[1, 2]`.
+/// Returns the schema with printable column names, and the text type that [`batch`] produces. Lists and other nested
+/// values, for which CSV has no form, become text as in tables: `[1, 2]`.
 pub(crate) fn schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let ty = match is_text(field.data_type()) || field.data_type().is_nested() {

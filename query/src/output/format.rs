@@ -65,7 +65,7 @@ impl AnswerFormat {
         all.find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether readers of the format find columns by their names.
+    /// Returns whether readers of the format find columns by their names.
     pub(crate) fn needs_unique_names(self) -> bool {
         matches!(
             self,
@@ -73,7 +73,7 @@ impl AnswerFormat {
         )
     }
 
-    /// Whether the format is unreadable on a terminal.
+    /// Returns whether the format is unreadable on a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, AnswerFormat::Arrow | AnswerFormat::Parquet)
     }

@@ -50,7 +50,7 @@ pub(crate) async fn write(
         let format = format.name();
         return Err(OutputError::SameName { name, format });
     }
-    // The rows about what lives come first, in a row group of their own.
+    // The rows about live containers and processes come first, in a row group of their own.
     let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
     let alive = alive.and_then(|(_, rows)| rows.parse().ok());
     let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
@@ -74,7 +74,7 @@ pub(crate) async fn write(
     Ok(count)
 }
 
-/// A name that several columns have.
+/// Returns a name that several columns have.
 fn repeated_name(schema: &SchemaRef) -> Option<String> {
     let mut names = HashSet::new();
     let mut fields = schema.fields().iter();
@@ -82,7 +82,7 @@ fn repeated_name(schema: &SchemaRef) -> Option<String> {
     Some(repeated.name().clone())
 }
 
-/// The schema with plain strings and binaries, which other programs support better than views.
+/// Returns the schema with plain strings and binaries, which other programs support better than views.
 fn without_views(schema: &SchemaRef) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),

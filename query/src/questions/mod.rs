@@ -302,7 +302,7 @@ fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) ->
     conditions
 }
 
-/// The literal of a time. Times that 64 bits cannot express become the first or the last one.
+/// Returns the literal of a time. Times that 64 bits cannot express become the first or the last one that they can.
 fn timestamp(time: DateTime<Utc>) -> String {
     let time = DateTime::from_timestamp_nanos(clamped_ns(time));
     format!("timestamp '{}'", time.format("%Y-%m-%d %H:%M:%S%.9f"))

@@ -54,7 +54,7 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut target = ConversionTarget::create(to, meta)?;
-    // The rows about who lived when the file began stay in row groups of their own, and in no rollup.
+    // The rows that are older than the file stay in row groups of their own, and are in no rollup.
     let mut parts = vec![Repeated::part(&source, false)];
     if source.has_alive_rows() {
         parts.insert(0, Repeated::part(&source, true));

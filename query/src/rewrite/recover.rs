@@ -55,7 +55,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     // The recording is named, and known to be unclosed: no notice is needed.
     let engine = Engine::new(vec![from.to_path_buf()], EngineLimits::new(1, None), |_| {});
     let files = &engine.recordings().await?.files;
-    // The rows about what lives when the file begins are in no rollup.
+    // Rollups do not count the rows that are older than the file.
     let own = files.first().map(|file| Repeated::part(file, false));
     let events = events_table(files, &own.unwrap_or_default())?;
     let pairs = key_value_pairs(&engine, &unclosed, &events).await?;
@@ -85,7 +85,8 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     Ok(())
 }
 
-/// The metadata of the completed recording: the pairs from its start, and those that are computed from the rows.
+/// Returns the metadata of the completed recording: the pairs from its start, and those that are computed from the
+/// rows. `own` are the rows that are not older than the file; the span is computed from them.
 ///
 /// The span is that of `own`, the rows that are not older than the file.
 async fn key_value_pairs(

@@ -94,7 +94,7 @@ async fn smallest(
     Ok(None)
 }
 
-/// The rows of a rollup; `None`: they need too much memory, or a sum is beyond 64 bits.
+/// Computes the rows of a rollup; `None`: they need too much memory, or a sum is beyond 64 bits.
 async fn rows(
     rollup: &Rollup,
     events: &Arc<dyn TableProvider>,

@@ -19,7 +19,8 @@ pub(crate) enum FileBoot {
 }
 
 impl FileBoot {
-    /// The boot of a Parquet file, from its statistics; the metadata decides if the column is missing or null.
+    /// Determines the boot of a Parquet file from its statistics, or from its metadata if the column is missing or
+    /// null.
     pub(crate) fn of_parquet(
         footer: &ParquetMetaData,
         pairs: &BTreeMap<String, String>,
@@ -44,7 +45,7 @@ impl FileBoot {
         }
     }
 
-    /// The value of the column in all rows; `None`: the column must be read.
+    /// Returns the value that the column has in all rows; `None`: the column must be read.
     pub(crate) fn constant(&self) -> Option<ScalarValue> {
         match self {
             FileBoot::One(id) => Some(ScalarValue::Utf8View(id.clone())),
@@ -53,7 +54,7 @@ impl FileBoot {
     }
 }
 
-/// The only value of a column of `rows` rows, which may be null; `None`: the column may have several values.
+/// Returns the only value, perhaps null, of a column with `rows` rows; `None`: the column may have several values.
 fn single_value(statistics: Option<&Statistics>, rows: u64) -> Option<Option<String>> {
     let statistics = statistics?;
     match statistics.null_count_opt()? {

@@ -50,7 +50,7 @@ impl SourceError {
         matches!(self, SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Whether the file is a readable Parquet or SQLite file, but not a recording.
+    /// Returns whether the file is a readable Parquet or SQLite file, but not a recording.
     pub(crate) fn is_other_content(&self) -> bool {
         matches!(
             self,
@@ -58,7 +58,7 @@ impl SourceError {
         )
     }
 
-    /// Whether the file is readable, but not a recording.
+    /// Returns whether the file is readable, but not a recording.
     pub(crate) fn is_other_file(&self) -> bool {
         matches!(
             self,

@@ -1,11 +1,11 @@
-//! The files that a name stands for: a file, the recordings in a directory and below, or the files that match a pattern.
+//! The files that a name stands for: a file, the recordings in a directory and below, or the files that match a
+//! pattern.
 //!
-//! Each real file is found once, under the name that is reached without symbolic links if there is one. Hidden names are left
-//! out, except segments that are being written. Symbolic links are followed; a link to a directory above ends there, because
-//! each directory is read once.
+//! Each real file is found once, under the name that is reached without symbolic links if there is one. Hidden names
+//! are left out, except segments that are being written. Symbolic links are followed; a link to a directory above ends
+//! there, because each directory is read once.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -14,9 +14,6 @@ use ctrace_format::names;
 use glob::Pattern;
 
 use crate::source::error::SourceError;
-
-/// The extensions of recordings.
-pub(crate) const EXTENSIONS: [&str; 2] = ["parquet", "sqlite"];
 
 /// The part of a command line that led to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +34,7 @@ pub(crate) struct FoundFile {
     is_linked: bool,
 }
 
-/// What makes a file the same under several names: device and inode, or the canonical path where these do not exist.
+/// The identity of a file with several names: device and inode, or the canonical path where these do not exist.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[cfg(unix)]
 struct FileId(u64, u64);
@@ -83,13 +80,12 @@ impl Part {
     }
 }
 
-/// Whether a file with this name in a directory is read as a recording.
+/// Returns whether a file with this name is read as a recording when it is in a directory.
 fn is_recording_name(path: &Path) -> bool {
     if names::is_open(path) {
         return names::is_segment(path);
     }
-    let extension = path.extension().and_then(OsStr::to_str);
-    !names::is_hidden(path) && extension.is_some_and(|e| EXTENSIONS.contains(&e))
+    !names::is_hidden(path) && names::is_recording(path)
 }
 
 /// A directory that is to be read.
@@ -106,14 +102,14 @@ pub(crate) struct Search {
     known: HashSet<FileId>,
 }
 
-/// What one name stands for.
+/// The files that one name stands for.
 #[derive(Default)]
 pub(crate) struct Found {
     /// Sorted by path.
     pub(crate) files: Vec<FoundFile>,
-    /// Whether some files are left out, because another name stands for them too.
+    /// Whether files are left out because another name stands for them too.
     pub(crate) has_known: bool,
-    /// Why some files and directories could not be looked at.
+    /// Errors of files and directories that could not be examined.
     pub(crate) failures: Vec<SourceError>,
 }
 
@@ -228,7 +224,7 @@ impl Found {
                 false => entry.path(),
             };
             if !parts[*part].matches(&entry_path) {
-                // A directory with a hidden name, or with another one than the pattern asks for.
+                // A hidden name, or a name that the pattern does not match.
                 continue;
             }
             let is_link = entry.file_type().is_ok_and(|ty| ty.is_symlink());
@@ -253,7 +249,7 @@ impl Found {
     /// Adds a file, or the recordings in a directory, that matches all of a pattern.
     fn matched(&mut self, path: PathBuf, metadata: &Metadata, origin: Origin, is_linked: bool) {
         if metadata.is_dir() {
-            // A directory in a directory is read anyhow, whatever its name.
+            // A directory in a directory that was named is read in any case.
             if origin == Origin::Pattern {
                 self.directory(path, is_linked);
             }

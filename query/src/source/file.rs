@@ -48,7 +48,7 @@ impl OpenFile {
         metadata.into_iter().chain(events).reduce(covering)
     }
 
-    /// The boot of the events.
+    /// Returns the boot of the events.
     pub(crate) fn boot(&self) -> &FileBoot {
         match &self.content {
             FileContent::Parquet(file) | FileContent::Unclosed(file, _) => &file.boot,
@@ -56,7 +56,7 @@ impl OpenFile {
         }
     }
 
-    /// Number of row groups; 0 in SQLite.
+    /// Returns the number of row groups; 0 for SQLite.
     pub(crate) fn row_groups(&self) -> usize {
         match &self.content {
             FileContent::Parquet(file) | FileContent::Unclosed(file, _) => {
@@ -66,7 +66,7 @@ impl OpenFile {
         }
     }
 
-    /// Whether the file begins with rows about who lived then.
+    /// Returns whether the file begins with rows about the containers and processes that were alive when it began.
     pub(crate) fn has_alive_rows(&self) -> bool {
         match &self.content {
             FileContent::Parquet(file) | FileContent::Unclosed(file, _) => file.alive_groups > 0,

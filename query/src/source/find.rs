@@ -1,4 +1,4 @@
-//! Finds and opens recordings: those that were named, and else the newest one in the working directory.
+//! Finds and opens recordings: those that were named, or else the newest one in the working directory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +7,18 @@ use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 
 use crate::source::error::SourceError;
-use crate::source::expand::{EXTENSIONS, FoundFile, Origin, Search};
+use crate::source::expand::{FoundFile, Origin, Search};
 use crate::source::file::OpenFile;
 use crate::source::missing::missing_file;
 use crate::source::open::open_recording;
 
 /// Number of files that are opened concurrently.
 const CONCURRENCY: usize = 16;
-/// Number of files that cannot be read and are named, each in a warning.
+/// Maximum number of unreadable files that are named, each in a warning.
 const MAX_WARNINGS: usize = 10;
 
-/// The treatment of files that cannot be read, and that were not named themselves but are in a directory or match a pattern.
+/// The treatment of files that cannot be read and that a directory or a pattern stands for. A file that was named
+/// itself is always an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// Warns, and answers from the other files.
@@ -31,16 +32,16 @@ pub(crate) enum Unreadable {
 #[derive(Debug, Default)]
 pub(crate) struct NamedRecordings {
     pub(crate) files: Vec<OpenFile>,
-    /// Sentences about files and directories that are passed over.
+    /// Sentences about files and directories that are left out.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Opens the recordings that each of `named` stands for: a file, the files in a directory and below, or the files that match
-/// a pattern. A file that has several names is opened once.
+/// Opens the recordings that each of `named` stands for: a file, the files in a directory and below, or the files that
+/// match a pattern. A file with several names is opened once.
 ///
 /// # Errors
-/// A file that was named is not a recording that this build reads, or a name stands for no recording that can be read. With
-/// [`Unreadable::Refuse`]: any file in a directory cannot be read.
+/// A file that was named is not a recording that this build reads, or a name stands for no recording that can be read.
+/// With [`Unreadable::Refuse`]: a file in a directory cannot be read.
 pub(crate) async fn open_named(
     ctx: &SessionContext,
     named: &[PathBuf],
@@ -82,10 +83,10 @@ pub(crate) async fn open_named(
     Ok(all)
 }
 
-/// Returns the error of a file that should be a recording; `None`: the file is none, or is gone.
+/// Returns the error of a file that should be a recording; `None`: the file is not a recording, or has been removed.
 ///
 /// # Errors
-/// The file was named, or a pattern matches a file that is none.
+/// The file was named, or the file matches a pattern and is not a recording.
 fn failure(error: SourceError, file: &FoundFile) -> Result<Option<SourceError>, SourceError> {
     match file.origin {
         Origin::Name if error.is_not_found() => Err(SourceError::Missing(missing_file(&file.path))),
@@ -98,7 +99,7 @@ fn failure(error: SourceError, file: &FoundFile) -> Result<Option<SourceError>, 
     }
 }
 
-/// One warning for each file, up to [`MAX_WARNINGS`], and one for the rest.
+/// Returns a warning for each file, up to [`MAX_WARNINGS`], and one for the rest.
 fn warnings(passed_over: &[SourceError]) -> Vec<String> {
     let sentence = |error: &SourceError| {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
@@ -155,9 +156,7 @@ pub(crate) async fn open_newest(ctx: &SessionContext) -> Result<OpenFile, Source
         let Ok(file) = std::fs::metadata(&path) else {
             continue;
         };
-        let extension = path.extension().and_then(|e| e.to_str());
-        let is_named = extension.is_some_and(|e| EXTENSIONS.contains(&e));
-        if is_named && !names::is_hidden(&path) && file.is_file() {
+        if names::is_recording(&path) && !names::is_hidden(&path) && file.is_file() {
             candidates.push((file.modified().map_err(io)?, path));
         }
     }

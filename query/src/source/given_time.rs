@@ -59,7 +59,7 @@ pub(crate) fn parse_time(text: &str) -> Result<GivenTime, String> {
     }
 }
 
-/// Why a text is not a duration.
+/// The reason for which a text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DurationError {
     Unreadable,
@@ -68,7 +68,7 @@ pub(crate) enum DurationError {
 }
 
 impl DurationError {
-    /// The sentence for the user.
+    /// Returns the sentence for the user.
     pub(crate) fn message(self, text: &str) -> String {
         match self {
             DurationError::Unreadable => {
@@ -86,7 +86,7 @@ impl DurationError {
 /// Parses a duration such as `10m` or `1h 30m`.
 ///
 /// # Errors
-/// The text is no duration, or its unit could be taken for another one.
+/// The text is not a duration, or its unit is ambiguous.
 pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, DurationError> {
     match humantime::parse_duration(text) {
         Ok(_) if text.contains('M') => Err(DurationError::Months),
@@ -95,7 +95,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, Duration
     }
 }
 
-/// A time in nanoseconds since 1970 UTC; before the year 1678 and after 2262, the first and the last such time.
+/// Returns a time in nanoseconds since 1970 UTC. Times that 64 bits cannot express (before 1678, after 2262) become the
+/// first or the last one that they can.
 pub(crate) fn clamped_ns(time: DateTime<Utc>) -> i64 {
     let beyond = match time < DateTime::UNIX_EPOCH {
         true => i64::MIN,

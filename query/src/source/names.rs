@@ -12,7 +12,7 @@ pub(crate) const RECORDING: &str = "recording";
 /// The column with the boot of a row, which has one value in most files.
 pub(crate) const BOOT_ID: &str = "boot_id";
 
-/// The column [`RECORDING`].
+/// Returns the column [`RECORDING`].
 pub(crate) fn recording_field() -> Field {
     Field::new(RECORDING, DataType::Utf8View, false)
 }

@@ -24,8 +24,8 @@ struct SeenRows {
     last: i64,
 }
 
-/// The rows of all files that were seen. Each recorder counts `seq` by itself, so each file has a number of its own. A
-/// segment keeps it when it gets its final name.
+/// The rows of all files that were seen. Each recorder counts `seq` from 0, so the greatest number is stored for each
+/// file. A segment keeps its number when it gets its final name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeenFiles(HashMap<PathBuf, SeenRows>);
 
@@ -34,9 +34,9 @@ pub(crate) struct SeenFiles(HashMap<PathBuf, SeenRows>);
 struct NewRows {
     /// The value of `recording`.
     recording: String,
-    /// The rows have a greater `seq`; `None`: all rows are new.
+    /// The new rows have a greater `seq`; `None`: all rows are new.
     after: Option<i64>,
-    /// No row has a greater `seq`.
+    /// The greatest `seq` of the new rows.
     last: i64,
 }
 
@@ -44,13 +44,14 @@ struct NewRows {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct News {
     files: Vec<NewRows>,
-    /// Whether rows about who lived when a file began are news too: at first, but not when a recorder begins a segment.
+    /// Whether the rows about live containers and processes at the beginning of a file are new too: in the first
+    /// answer, but not when a recorder begins a segment.
     pub(crate) has_alive_rows: bool,
 }
 
 impl SeenFiles {
-    /// Sorts files in the order in which they were seen first, new ones last: an event that several files have is that of the
-    /// first file, and must not become new.
+    /// Sorts files in the order in which they were seen first, new files last: an event in several files belongs to the
+    /// first of them, and must not become new.
     pub(crate) fn sort(&self, files: &mut [OpenFile]) {
         files.sort_by_key(|file| {
             let seen = self.0.get(&names::finished(&file.path));
@@ -58,7 +59,7 @@ impl SeenFiles {
         });
     }
 
-    /// Notes the rows of `files`, and returns those that are new.
+    /// Adds the rows of `files`, and returns the new ones.
     pub(crate) fn update(&mut self, files: &[OpenFile]) -> News {
         let mut news = News {
             files: vec![],
@@ -98,13 +99,13 @@ impl SeenFiles {
 }
 
 impl News {
-    /// Whether a file has new rows.
+    /// Returns whether a file has new rows.
     pub(crate) fn is_in(&self, file: &OpenFile) -> bool {
         let name = file.path.display().to_string();
         self.files.iter().any(|rows| rows.recording == name)
     }
 
-    /// The condition for a row to be new.
+    /// Returns the condition that only new rows pass.
     pub(crate) fn condition(&self) -> Expr {
         let conditions = self.files.iter().map(|rows| {
             let of_file = col(RECORDING).eq(lit(rows.recording.as_str()));

@@ -19,7 +19,7 @@ pub(crate) struct Recordings {
     pub(crate) files: Vec<OpenFile>,
     /// Whether the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,
-    /// Sentences about files that are passed over, because they cannot be read.
+    /// Sentences about files that are left out because they cannot be read.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -101,7 +101,8 @@ impl Recordings {
             .collect()
     }
 
-    /// JSON object: number of missing parts of events, summed up over the recordings that tell it ([`meta::KEY_MISSED`]).
+    /// Returns the numbers of missing parts of events as a JSON object, summed over the recordings whose metadata has
+    /// [`meta::KEY_MISSED`].
     pub(crate) fn missed(&self) -> Option<String> {
         let told = self
             .files
@@ -120,7 +121,8 @@ impl Recordings {
         is_told.then(|| serde_json::json!(sums).to_string())
     }
 
-    /// Number of lost events according to the metadata; `None` if the metadata of a file does not contain it.
+    /// Returns the number of lost events according to the metadata; `None` if the metadata of a file does not contain
+    /// it.
     pub(crate) fn lost(&self) -> Option<u64> {
         self.files
             .iter()

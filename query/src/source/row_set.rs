@@ -1,14 +1,14 @@
 //! A set of row numbers.
 
-/// A set of row numbers, as ranges: the rows of a file that are left out mostly follow each other.
+/// A set of row numbers, as ranges, because rows that are left out mostly follow each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowSet {
-    /// Starts, included, and ends, excluded; ascending and apart from each other.
+    /// Starts (included) and ends (excluded), ascending and not adjacent.
     ranges: Vec<(u64, u64)>,
 }
 
 impl RowSet {
-    /// The set of some rows, in any order.
+    /// Creates the set of some rows, in any order.
     pub(crate) fn new(mut rows: Vec<u64>) -> RowSet {
         rows.sort_unstable();
         let mut set = RowSet::default();
@@ -22,7 +22,7 @@ impl RowSet {
         set
     }
 
-    /// The first `count` rows.
+    /// Creates the set of the first `count` rows.
     pub(crate) fn all(count: u64) -> RowSet {
         RowSet {
             ranges: vec![(0, count)],
@@ -33,7 +33,7 @@ impl RowSet {
         self.ranges.is_empty()
     }
 
-    /// The start, included, and the end, excluded, of each range.
+    /// Returns the ranges: start included, end excluded.
     pub(crate) fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
     }

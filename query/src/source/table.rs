@@ -23,8 +23,8 @@ use crate::source::sqlite::SqliteTable;
 use crate::source::unclosed;
 use crate::source::union::UnionTable;
 
-/// Returns the table `events` of some files without the rows `repeated`: the columns of this build, then those that only a
-/// file has, then `recording`.
+/// Returns the table `events` of some files without the rows `repeated`: the columns of this build, then those that
+/// only a file has, then `recording`.
 ///
 /// # Errors
 /// A journal does not have the types of a recording.
@@ -35,7 +35,7 @@ pub(crate) fn events_table(
     table(files, repeated, |_| true, true)
 }
 
-/// As [`events_table`], of the files with new rows only.
+/// Returns the table of [`events_table`] for the files with new rows only.
 ///
 /// # Errors
 /// As [`events_table`].

@@ -42,8 +42,8 @@ pub(crate) fn read_unclosed(path: &Path) -> std::result::Result<Unclosed, Source
     }
 }
 
-/// Returns the rows of a journal as a table with the columns of `schema`, without those whose numbers are in `left_out`.
-/// `file` gives the values of `recording` and `boot_id`.
+/// Returns the rows of a journal as a table with the columns of `schema`, without those whose numbers are in
+/// `left_out`. `file` gives the values of `recording` and `boot_id`.
 ///
 /// # Errors
 /// The rows do not have the types of a recording.
@@ -70,8 +70,8 @@ pub(crate) fn table(
     Ok(Arc::new(MemTable::try_new(schema.clone(), vec![batches])?))
 }
 
-/// Returns the rows of a journal with the columns of `schema`; `name` is the value of `recording`, and `boot_id` that of the
-/// column of this name; `None`: the rows have it.
+/// Returns the rows of a journal with the columns of `schema`; `name` is the value of `recording`, and `boot_id` that
+/// of the column of this name; `None`: the rows have it.
 ///
 /// # Errors
 /// A column cannot be cast.

@@ -30,7 +30,8 @@ pub(crate) struct StartedDump {
     pub(crate) on_finished: Box<dyn FnOnce() -> Result<()> + Send>,
 }
 
-/// Creates the file of a dump that begins with a number of rows about who lives.
+/// Function that creates the file of a dump. The argument is the number of rows about live containers and processes at
+/// the beginning.
 pub(crate) type OpenDump = Box<dyn FnMut(&DumpRequest, u64) -> Result<StartedDump> + Send>;
 
 /// A dump that is being written.

@@ -1,9 +1,9 @@
 //! The flight recorder (`--ring`): a sink that keeps recent events in a ring, and dumps them to a file on request.
 //!
 //! A dump is requested with `ctrace-rec dump` ([`socket`]), SIGUSR1, or an event that meets the condition of
-//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`crate::sink::alive`]), contains the
-//! ring, and receives new events for the time `--after`. A thread writes the file ([`dump`]) while the recording
-//! continues.
+//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`crate::sink::alive`]),
+//! contains the ring, and receives new events for the time `--after`. A thread writes the file ([`dump`]) while the
+//! recording continues.
 
 pub(crate) mod dump;
 pub(crate) mod shared;
@@ -195,7 +195,7 @@ impl Flight {
 }
 
 /// Numbers the gap rows with negative sequence numbers from `next` down, which no event has: gap rows sort before all
-/// events. No other dump of the recording has the same numbers.
+/// events. The numbers are unique among all dumps of the recording.
 fn number_gaps(evicted: &mut [Evicted], next: &mut i64) {
     for tally in evicted.iter_mut().flat_map(|e| &mut e.tallies) {
         tally.seq = *next;

@@ -1,7 +1,7 @@
 //! The CPUs of the machine, and the ring of each.
 //!
-//! A CPU is possible if the kernel has room for it, as a virtual machine does for CPUs that may be plugged in later. Memory
-//! is divided among the CPUs that are online; a CPU that comes online later shares the ring of another.
+//! Possible CPUs are those that may come online, such as CPUs that may be added to a virtual machine. Memory is divided
+//! among the CPUs that are online. A CPU that comes online later shares the ring of another.
 
 use anyhow::{Context, Result};
 
@@ -21,7 +21,7 @@ impl CpuRings {
     /// Returns a ring for each CPU that is online.
     ///
     /// # Errors
-    /// The kernel does not tell the number of CPUs.
+    /// The number of possible CPUs cannot be read.
     pub(super) fn detect() -> Result<CpuRings> {
         let possible = libbpf_rs::num_possible_cpus().context("cannot count the CPUs")?;
         let online = std::fs::read_to_string(ONLINE).unwrap_or_default();

@@ -132,7 +132,7 @@ impl Memory {
         }
     }
 
-    /// Returns the share of the rows about who lives, which the next segment begins with.
+    /// Returns the share of the rows about live containers and processes, with which the next segment begins.
     pub(crate) fn alive(self) -> usize {
         self.shared_bytes / 64
     }

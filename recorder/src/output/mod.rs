@@ -132,19 +132,19 @@ impl Output<'_> {
         let origin = move |request: &DumpRequest, alive: u64| {
             Summary::for_dump(&owner, request, alive).origin()
         };
+        let parquet = {
+            let origin = origin.clone();
+            move |path: &Path, request: &DumpRequest, alive: u64| {
+                parquet(path, origin(request, alive), false, sync, memory)
+            }
+        };
         Ok(match self.destination {
             Destination::Parquet(path) => {
                 let path = path.clone();
                 Box::new(move |request, alive| {
                     let path = unused_name(&path, request.time)?;
                     Ok(StartedDump {
-                        sink: Box::new(parquet(
-                            &path,
-                            origin(request, alive),
-                            false,
-                            sync,
-                            memory,
-                        )?),
+                        sink: Box::new(parquet(&path, request, alive)?),
                         path,
                         on_finished: Box::new(|| Ok(())),
                     })
@@ -165,13 +165,7 @@ impl Output<'_> {
                 let directory = Arc::new(self.directory(out, machine)?);
                 Box::new(move |request, alive| {
                     let path = directory.next_path()?;
-                    let sink = Box::new(parquet(
-                        &names::open(&path),
-                        origin(request, alive),
-                        false,
-                        sync,
-                        memory,
-                    )?);
+                    let sink = Box::new(parquet(&names::open(&path), request, alive)?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let on_finished = Box::new(move || {
                         std::fs::rename(names::open(&to), &to)

@@ -13,7 +13,8 @@ pub(crate) struct Machine {
     pub(crate) arch: String,
     pub(crate) filters: serde_json::Value,
     pub(crate) record_host: bool,
-    /// CLOCK_BOOTTIME at the start of the recording, ns, which tells the recorders of a boot apart; `None`: not known.
+    /// CLOCK_BOOTTIME at the start of the recording, ns, which distinguishes the recorders of a boot; `None`: not
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<u64>,
 }

@@ -6,7 +6,7 @@ use ctrace_schema::text::escape;
 
 use crate::records::decode;
 
-/// One end of a socket.
+/// An end of a socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Address {
     /// Address family, `AF_*`.
@@ -29,7 +29,7 @@ impl Address {
         }
     }
 
-    /// Whether the address has no family (`AF_UNSPEC`).
+    /// Returns whether the address has no family (`AF_UNSPEC`).
     pub(super) fn is_unspecified(&self) -> bool {
         i32::from(self.family) == libc::AF_UNSPEC
     }
@@ -56,13 +56,13 @@ pub(super) fn unix_text(name: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether the name of a unix socket is a relative path.
+/// Returns whether the name of a unix socket is a relative path.
 pub(super) fn is_relative(name: &[u8]) -> bool {
     !matches!(name, [] | [0 | b'/', ..])
 }
 
-/// Decodes a `struct sockaddr`. What the bytes do not contain is null; `is_cut`: the address was longer. None: the bytes
-/// have no family.
+/// Decodes a `struct sockaddr`. Fields that the bytes do not contain are null; `is_cut`: the address was longer. None:
+/// the bytes do not contain the family.
 pub(super) fn sockaddr(bytes: &[u8], is_cut: bool) -> Option<Address> {
     let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
     let port = bytes.get(2..4).and_then(|port| port.try_into().ok());

@@ -141,7 +141,7 @@ impl Resolver {
         self.set_dns_name(row, &message.name);
     }
 
-    /// Whether a call received from a TCP connection without copying: MSG_TRUNC discards the bytes, see tcp(7).
+    /// Returns whether a call received from a TCP connection without copying: MSG_TRUNC discards the bytes, see tcp(7).
     fn discards_bytes(&self, row: &Row) -> bool {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
         let Some(call) = self.calls.get(compat, row.call) else {

@@ -14,7 +14,7 @@ const AT_FDCWD: i64 = -100;
 /// RESOLVE_IN_ROOT of linux/openat2.h: the directory fd is the root.
 const RESOLVE_IN_ROOT: u64 = 0x10;
 
-/// Whether a flag of the record of the row's call is set.
+/// Returns whether a flag is set in the record of the row's call.
 fn has(row: &Row, flag: sys_flag) -> bool {
     u32::from(row.flags) & flag.0 != 0
 }
@@ -56,16 +56,16 @@ impl Resolver {
         }
     }
 
-    /// Sets the object of a row to the file or socket that the kernel side found for the call, unless the kernel ignores
-    /// the argument that the kernel side has looked up.
+    /// Sets the object of a row to the file or socket that the kernel side found for the call, unless the kernel
+    /// ignores the argument that the kernel side has looked up.
     pub(super) fn set_object(&mut self, row: &mut Row, detail: &mut CallDetail, key: u64) {
         if has(row, sys_flag::SYS_RET_KEY) || self.has_used_fd(row, detail, key) {
             row.object = self.object(key, row);
         }
     }
 
-    /// Whether the kernel has used the fd of a call. If the fd is a directory fd, because the path is null or empty, the
-    /// fd is set as that of the row.
+    /// Returns whether the kernel used the fd of a call. A directory fd that is used because the path is null or empty
+    /// becomes the fd of the row.
     fn has_used_fd(&self, row: &mut Row, detail: &mut CallDetail, key: u64) -> bool {
         let call = self.calls.get(has(row, sys_flag::SYS_COMPAT), row.call);
         let Some(call) = call else { return false };
@@ -90,8 +90,8 @@ impl Resolver {
         true
     }
 
-    /// Sets the path of a row to an argument of the call, joined to the directory with the key `base`. `slot` is 0 for the
-    /// column `path` and 1 for `path2`.
+    /// Sets the path of a row to an argument of the call, joined to the directory with the key `base`. `slot` is 0 for
+    /// the column `path` and 1 for `path2`.
     pub(super) fn set_path(
         &mut self,
         row: &mut Row,
@@ -142,7 +142,7 @@ impl Resolver {
         path
     }
 
-    /// Sets what a call received in a struct open_how or clone_args.
+    /// Sets the fields that a call received in a struct open_how or clone_args.
     pub(super) fn set_struct_flags(
         &mut self,
         row: &Row,
@@ -186,8 +186,8 @@ impl Resolver {
         row.object = self.object(key, row);
     }
 
-    /// Removes the argument as the path of a call that has opened or executed a file: the path is that of the file, even
-    /// if the file has none.
+    /// Removes the argument as the path of a call that has opened or executed a file: the path is that of the file,
+    /// even if the file has none.
     pub(super) fn drop_argument_path(&self, row: &Row, detail: &mut CallDetail, executed: bool) {
         let object = self.batch.objects.get(row.object as usize);
         let is_file = object.is_some_and(|object| object.dev != NONE);

@@ -7,8 +7,8 @@ use ctrace_schema::text::escape;
 use crate::resolve::constants::magic;
 use crate::wire::types::file_flag;
 
-/// The path of a file whose components `names` are NUL-separated with the last component first, or for a file without a
-/// path the text that /proc/PID/fd shows. `flags` are those of the record (`FILE_*`). None: no path is known.
+/// Returns the path of a file whose components `names` are NUL-separated with the last component first, or for a file
+/// without a path the text that /proc/PID/fd shows. `flags` are those of the record (`FILE_*`). None: no path is known.
 pub(super) fn file_text(names: &[u8], magic: u32, inode: u64, flags: u8) -> Option<String> {
     let names = names.strip_suffix(b"\0").unwrap_or(names);
     let has = |flag: file_flag| u32::from(flags) & flag.0 != 0;

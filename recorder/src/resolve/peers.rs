@@ -50,8 +50,9 @@ impl Outcome {
 }
 
 impl Resolver {
-    /// Sets an address that the caller passed or received. It counts before the address of the socket, which the call may
-    /// not have used: a datagram has a destination of its own, and a connect(2) that fails leaves the socket as it was.
+    /// Sets an address that the caller passed or received. The address takes precedence over that of the socket, which
+    /// the call may not have used: a datagram has its own destination, and a connect(2) that fails does not change the
+    /// socket.
     pub(super) fn set_address(
         &mut self,
         row: &mut Row,
@@ -90,7 +91,7 @@ impl Resolver {
         push_object(&mut self.batch, row, object, endpoints);
     }
 
-    /// Whether the peer of a row is the address of the call, not that of the socket.
+    /// Returns whether the peer of a row is the address of the call, not that of the socket.
     fn counts_before_socket(
         &self,
         endpoints: &Endpoints,

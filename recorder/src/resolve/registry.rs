@@ -236,25 +236,8 @@ impl Registry {
             (_, None) => self.index_unmarked(fact.cgroup),
         };
         if let CgroupKind::Container(facts) = &fact.kind
-            && let Some(&first_index) = self.by_container_id.get(&facts.id)
-            && first_index != index
+            && self.is_known_otherwise(fact.cgroup, facts, index)
         {
-            // The container was undecided in both hierarchies. Rows with the second index get the same name.
-            self.states[index as usize] = ContainerStatus::Container {
-                facts: facts.clone(),
-                own_cgroup: 0,
-            };
-            self.by_cgroup.insert(fact.cgroup, first_index);
-            return ContainerChange::None;
-        }
-        if let CgroupKind::Container(facts) = &fact.kind
-            && let ContainerStatus::Container {
-                facts: known,
-                own_cgroup,
-            } = &self.states[index as usize]
-            && is_renamed(known, facts)
-        {
-            self.rename(index, facts, *own_cgroup);
             return ContainerChange::None;
         }
         let state = &mut self.states[index as usize];
@@ -281,6 +264,31 @@ impl Registry {
         self.used[index as usize] = true;
         self.running_containers += 1;
         ContainerChange::Appeared(index)
+    }
+
+    /// Returns whether a container is known under another index or another name, and combines the two.
+    fn is_known_otherwise(&mut self, cgroup: u64, facts: &ContainerFacts, index: u32) -> bool {
+        if let Some(&first_index) = self.by_container_id.get(&facts.id)
+            && first_index != index
+        {
+            // The container was undecided in both hierarchies. Rows with the second index get the same name.
+            self.states[index as usize] = ContainerStatus::Container {
+                facts: Box::new(facts.clone()),
+                own_cgroup: 0,
+            };
+            self.by_cgroup.insert(cgroup, first_index);
+            return true;
+        }
+        if let ContainerStatus::Container {
+            facts: known,
+            own_cgroup,
+        } = &self.states[index as usize]
+            && is_renamed(known, facts)
+        {
+            self.rename(index, facts, *own_cgroup);
+            return true;
+        }
+        false
     }
 
     /// Marks a cgroup as removed. The key is retained for late events and losses; the kernel does not reuse keys.
@@ -358,7 +366,7 @@ impl Registry {
     }
 }
 
-/// Whether a container has another name than before. An id that stands for an unknown name is no name.
+/// Returns whether the name of a container has changed. An id that stands for an unknown name does not count as a name.
 fn is_renamed(known: &ContainerFacts, facts: &ContainerFacts) -> bool {
     known.name.is_some()
         && known.name.as_ref() != Some(&known.id)

@@ -50,9 +50,9 @@ impl Thread {
         }
     }
 
-    /// Adds an announcement for call number `call_count`. A path or an address is announced a second time at the return.
-    /// If the two differ, it is unknown which of them the kernel has read: a path loses its base and is not resolved, and
-    /// an address is unknown.
+    /// Adds an announcement for call number `call_count`. A path or an address is announced a second time at the
+    /// return. If the two differ, it is unknown which of them the kernel has read: a path loses its base and is not
+    /// resolved, and an address is unknown.
     pub(super) fn announce(&mut self, call_count: u16, pending: Pending) {
         if let Pending::Path { slot, arg, .. } = &pending {
             let first = self.pending.iter_mut().find_map(|(n, p)| match p {

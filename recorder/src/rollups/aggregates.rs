@@ -42,7 +42,7 @@ impl Aggregate {
         self.max = self.max.max(other.max);
     }
 
-    /// Whether the sum fits into 64 bits, or there is none.
+    /// Returns whether the sum fits into 64 bits, or there is no sum.
     pub(super) fn is_exact(&self) -> bool {
         self.count == 0 || self.sum.is_some()
     }

@@ -80,7 +80,7 @@ impl RollupTable {
         self.includes.clear();
     }
 
-    /// Whether all sums of the rollup fit into 64 bits.
+    /// Returns whether all sums of the rollup fit into 64 bits.
     pub(super) fn is_exact(&self) -> bool {
         self.is_exact
     }

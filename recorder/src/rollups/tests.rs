@@ -46,15 +46,13 @@ fn rows_with_bytes(
         };
         batch.push_event(Row::new(i as i64 * 10_000, EventKind::Counts), note);
     }
+    columns(batch)
+}
+
+fn columns(batch: Batch) -> Columns {
     let calls = Arc::new(Calls::new("x86_64").unwrap());
-    Columns::new(
-        batch,
-        &calls,
-        &[],
-        &Boot::new("host", ""),
-        true,
-        ColumnBuffers::default(),
-    )
+    let (boot, buffers) = (Boot::new("host", ""), ColumnBuffers::default());
+    Columns::new(batch, &calls, &[], &boot, true, buffers)
 }
 
 fn parts(rollups: &Rollups, name: &str) -> Vec<RecordBatch> {
@@ -144,15 +142,7 @@ fn longer_slices_have_all_events() {
             );
             batch.push_event(row, EventDetail::default());
         }
-        let calls = Arc::new(Calls::new("x86_64").unwrap());
-        rollups.add(&Columns::new(
-            batch,
-            &calls,
-            &[],
-            &Boot::new("host", ""),
-            true,
-            ColumnBuffers::default(),
-        ));
+        rollups.add(&columns(batch));
     }
     let mut blobs = rollups.blobs().map(Result::unwrap);
     let activity = blobs.any(|blob| blob.name == "activity");

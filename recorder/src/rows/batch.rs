@@ -64,12 +64,12 @@ pub(crate) struct CallDetail {
     pub(crate) path2: StringIndex,
     pub(crate) argv: StringIndex,
     pub(crate) child_pid: Option<i32>,
-    /// The fd of the row's object, if it is not the argument that it usually is.
+    /// The fd of the row's object, if the fd is not the usual argument.
     pub(crate) fd: Option<i32>,
     /// Flags of a call that receives them in a struct.
     pub(crate) flags: Option<i64>,
     pub(crate) mode: Option<i32>,
-    /// Bytes of a call whose result is not their number.
+    /// Number of transferred bytes of a call whose result is something else.
     pub(crate) bytes: Option<i64>,
 }
 
@@ -244,16 +244,16 @@ impl Strings {
     }
 }
 
-/// The machine and its boot: the same in all rows of a recording.
+/// The machine and its boot, which are the same in all rows of a recording.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Boot {
     pub(crate) host: String,
-    /// `None`: not known.
+    /// Value of the column `boot_id`; `None`: not known.
     pub(crate) id: Option<String>,
 }
 
 impl Boot {
-    /// The boot `id` of the machine `host`; an empty `id` is not known.
+    /// Creates the boot `id` of the machine `host`. An empty `id` is unknown.
     pub(crate) fn new(host: &str, id: &str) -> Boot {
         Boot {
             host: host.to_string(),

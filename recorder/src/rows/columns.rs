@@ -148,8 +148,8 @@ impl Columns {
         Some(self.arg(call, call.fd?, row)? as i32)
     }
 
-    /// Returns the bytes that a call transferred. A call that receives may return the length of a message of which it has
-    /// copied fewer bytes: then the kernel side has sent their number, or the buffer limits it.
+    /// Returns the bytes that a call transferred. A call that receives may return the length of a message of which it
+    /// has copied fewer bytes: then the kernel side has sent their number, or the buffer limits it.
     pub(super) fn bytes(&self, call: &CallInfo, row: &Row) -> Option<i64> {
         if let Some(bytes) = self.call_detail(row).and_then(|detail| detail.bytes) {
             return Some(bytes);

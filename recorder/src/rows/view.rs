@@ -357,7 +357,7 @@ mod tests {
     use crate::rows::batch::{Batch, Boot};
     use crate::rows::buffers::ColumnBuffers;
 
-    /// A column without an arm would be null in every recording.
+    /// Checks that each column has an arm: a column without one would be null in every recording.
     #[test]
     fn each_column_of_the_schema_is_computed() {
         let calls = Arc::new(Calls::new("x86_64").unwrap());

@@ -1,7 +1,7 @@
 //! Containers that are renamed while they run: `docker rename`, `podman rename`.
 //!
-//! No event announces a new name, so the files in which the runtimes store the names are checked once a second. A file is
-//! read only after it has changed.
+//! No event announces a new name, so the files in which the runtimes store the names are checked once a second. A file
+//! is read only after it has changed.
 
 use std::time::{Duration, Instant, SystemTime};
 

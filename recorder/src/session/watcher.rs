@@ -177,7 +177,7 @@ impl Watcher {
                 None => self.filtered(boot_ns, cgroup, &path, known),
             });
         }
-        // A container stays in the recording, whatever its new name is.
+        // Filters are not applied to the new name: the container stays in the recording.
         for (known, info) in self.renames.check(&mut self.runtimes) {
             let kind = CgroupKind::Container(Box::new(facts_of(info)));
             facts.push(self.fact(known.boot, known.cgroup, &known.path, kind));

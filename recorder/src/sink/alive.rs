@@ -1,9 +1,9 @@
 //! Rows about live containers and processes, kept for the files that begin later.
 //!
-//! A segment and a dump begin in the middle of a recording. To identify what existed before, the file begins with the row
-//! of each live container, and the last fork and exec of each live process. For segments, these rows are picked from all
-//! rows that are written; for dumps, from the frames that the ring removes. They are dropped when a later row reports that
-//! the container has stopped or the process has exited.
+//! A segment and a dump begin in the middle of a recording. To identify what existed before, the file begins with the
+//! row of each live container, and the last fork and exec of each live process. For segments, these rows are picked
+//! from all rows that are written; for dumps, from the frames that the ring removes. They are dropped when a later row
+//! reports that the container has stopped or the process has exited.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -216,7 +216,8 @@ fn lifecycle_positions(events: &dyn Events) -> Vec<usize> {
     positions
 }
 
-/// As [`rows_at`], for few positions in a large batch: no column is computed for all of its rows.
+/// Returns the same as [`rows_at`], for few positions in a large batch: no column is computed for all rows of the
+/// batch.
 fn rows_of_ranges(events: &dyn Events, positions: &[usize]) -> Vec<Vec<(usize, Value)>> {
     let mut rows = vec![];
     for adjacent in positions.chunk_by(|a, b| a + 1 == *b) {
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(decode(&encode(&row)), row);
     }
 
-    /// The row of an event in the container `c`.
+    /// Returns the row of an event in the container `c`.
     fn event(seq: i64, kind: &str, values: &[(&str, Value)]) -> Vec<(usize, Value)> {
         let own = [
             ("seq", Value::Number(seq)),

@@ -28,7 +28,8 @@ pub(crate) trait Sink: Send {
     /// Returns how this sink wants its rows to be batched.
     fn batch_policy(&self) -> BatchPolicy;
 
-    /// Writes the rows about who lives, which are older than the file, as the first rows of the file.
+    /// Writes the rows about live containers and processes, which are older than the file, as the first rows of the
+    /// file.
     ///
     /// # Errors
     /// As [`Sink::write`].

@@ -21,7 +21,7 @@ pub(crate) struct Summary {
     machine: Option<Machine>,
     /// The reason of a dump, as JSON; `None` if the recording is not a dump.
     dump_json: Option<String>,
-    /// The rows about who lived when the file began: [`meta::KEY_ALIVE`].
+    /// Number of rows that are older than the file: [`meta::KEY_ALIVE`].
     alive: u64,
     /// First and last time, ns since 1970 UTC.
     span: Option<(i64, i64)>,
@@ -51,7 +51,7 @@ impl Summary {
         }
     }
 
-    /// Returns the summary of a dump that begins with `alive` rows about who lives.
+    /// Returns the summary of a dump that begins with `alive` rows about live containers and processes.
     pub(crate) fn for_dump(machine: &Machine, request: &DumpRequest, alive: u64) -> Summary {
         Summary {
             dump_json: Some(request.to_json()),
@@ -60,7 +60,7 @@ impl Summary {
         }
     }
 
-    /// Returns the summary of a segment that begins with `alive` rows about who lives.
+    /// Returns the summary of a segment that begins with `alive` rows about live containers and processes.
     pub(crate) fn for_segment(machine: &Machine, alive: u64) -> Summary {
         Summary {
             alive,
@@ -68,7 +68,7 @@ impl Summary {
         }
     }
 
-    /// Adds the rows about who lives, whose times are older than the file.
+    /// Adds the rows about live containers and processes, whose times are older than the file.
     pub(crate) fn count_alive(&mut self, rows: &dyn Events) {
         self.alive = rows.rows() as u64;
         self.count(rows, false);

@@ -1,4 +1,5 @@
-//! Rules by which an argument of a call has another meaning, or none, because of the value of another argument.
+//! Rules for arguments whose meaning depends on another argument of the call, and for arguments that the kernel then
+//! ignores.
 //!
 //! The rules are those of the kernel up to Linux 6.18: fs/namei.c (`getname_flags`, `getname_maybe_null`), fs/utimes.c,
 //! fs/notify/fanotify/fanotify_user.c, fs/namespace.c, mm/mmap.c and io_uring/.
@@ -43,7 +44,7 @@ pub enum When {
 }
 
 impl When {
-    /// Whether the condition holds; `arg` returns the value of an argument.
+    /// Returns whether the condition holds. `arg` returns the value of an argument.
     pub fn holds(self, arg: impl Fn(usize) -> Option<i64>) -> bool {
         match self {
             When::Never => false,
@@ -59,8 +60,8 @@ impl Spec {
             .map_or(When::Never, |arg| When::IfSet { arg, bits })
     }
 
-    /// Returns when an empty path means the directory fd itself. Otherwise an empty path is the error `ENOENT`. `n` is 0 for the
-    /// first path of the call and 1 for the second.
+    /// Returns the condition under which an empty path means the directory fd itself. Otherwise an empty path is the
+    /// error `ENOENT`. `n` is 0 for the first path of the call and 1 for the second.
     pub fn empty_path(&self, n: usize) -> When {
         match (self.name, n) {
             ("readlinkat", 0) => When::Always,
@@ -81,8 +82,8 @@ impl Spec {
         }
     }
 
-    /// Returns when a null pointer as the first path means the directory fd itself. Before Linux 6.11 to 6.17, depending on the
-    /// call, a null pointer is the error `EFAULT` even with the flag.
+    /// Returns the condition under which a null pointer as the first path means the directory fd itself. Before Linux
+    /// 6.11 to 6.17, depending on the call, a null pointer is the error `EFAULT` even with the flag.
     pub fn null_path(&self) -> When {
         match self.name {
             "utimensat" | "utimensat_time64" | "futimesat" | "fanotify_mark" => When::Always,
@@ -94,7 +95,7 @@ impl Spec {
         }
     }
 
-    /// Returns when the kernel ignores the fd argument, or takes it for something else than an fd.
+    /// Returns the condition under which the kernel ignores the fd argument, or does not use it as an fd.
     pub fn ignores_fd(&self) -> When {
         match self.name {
             "mmap" | "mmap2" if self.fd_arg().is_some() => When::IfSet {
@@ -117,7 +118,7 @@ impl Spec {
         }
     }
 
-    /// Returns when the kernel ignores the path.
+    /// Returns the condition under which the kernel ignores the path.
     pub fn ignores_path(&self) -> When {
         match self.name {
             "fanotify_mark" => When::IfSet {
@@ -128,7 +129,8 @@ impl Spec {
         }
     }
 
-    /// Returns when the result may be larger than the number of bytes that were copied to the caller.
+    /// Returns the condition under which the result may be larger than the number of bytes that were copied to the
+    /// caller.
     pub fn result_is_length(&self) -> When {
         match self.name {
             "recv" | "recvfrom" | "recvmsg" | "recvmmsg" | "recvmmsg_time64" => {

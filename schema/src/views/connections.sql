@@ -32,7 +32,7 @@ from (
         case
             when syscall in ('accept', 'accept4', 'io_uring:accept') then 'accept'
             when syscall in ('connect', 'io_uring:connect') then 'connect'
-            -- Between two fds: `fd` is that of the socket.
+            -- A call between two fds: `fd` is the fd of the socket.
             when syscall = 'splice' and fd = arg0 or syscall in ('sendfile', 'sendfile64') and fd = arg1 then 'receive'
             when syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev', 'sendfile', 'sendfile64',
                 'splice', 'io_uring:splice', 'io_uring:send', 'io_uring:sendmsg', 'io_uring:send_zc', 'io_uring:sendmsg_zc',

@@ -45,8 +45,8 @@ shared as (
 ),
 pairs as (
     -- Both ends of one connection: local and peer ports and addresses are exchanged. The address of an unbound socket is a
-    -- wildcard. With a service address (DNAT), both sides agree on the client's end only. An address that a host has itself
-    -- is not that of a container on another host, and a connection does not outlive a boot.
+    -- wildcard. With a service address (DNAT), both sides agree on the client's end only. If a host has an address itself,
+    -- its containers do not reach another host's container at that address. A connection does not outlive a boot.
     select c.container as source, c.container_id as source_id, c.host as source_host,
         s.container as target, s.container_id as target_id, s.host as target_host,
         c.protocol, s.local_addr || ':' || cast(s.local_port as varchar) as address,

@@ -29,7 +29,7 @@ with life as (
 ),
 generations as (
     -- The kernel reuses a pid after its process has exited, and no process of another boot has it. The number of forks and of
-    -- earlier exits distinguishes the processes of a pid, also if one of both was lost.
+    -- earlier exits distinguishes the processes of a pid, even if a fork or an exit was lost.
     select life.*,
         sum(case when evidence = 'fork' then 1 else 0 end)
             over (partition by host, boot_id, pid order by time, seq, priority rows between unbounded preceding and current row) as forks,

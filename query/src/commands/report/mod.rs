@@ -150,7 +150,11 @@ pub(crate) async fn report(
     for table in &tables {
         let section = table.section;
         // The notes do not apply to recordings of counts, whose tables have fewer columns.
-        let note = if queries.contents.only_counts { "" } else { section.note };
+        let note = if queries.contents.only_counts {
+            ""
+        } else {
+            section.note
+        };
         let content = table.html(limit, clock);
         page.section(section.question, section.title, note, &content);
     }

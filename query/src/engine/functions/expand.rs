@@ -154,7 +154,7 @@ fn ago(function: &mut Function, end_ns: i64) -> Result<(), MisusedFunction> {
     }
 }
 
-/// `mod(x, y)`, as `(x) % (y)`.
+/// Rewrites `mod(x, y)` to `(x) % (y)`.
 fn remainder(function: &Function) -> Result<Expr, MisusedFunction> {
     let operand = |argument: &FunctionArg| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {

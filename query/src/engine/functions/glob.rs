@@ -6,13 +6,14 @@ use regex::Regex;
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
 use crate::engine::functions::values::each_tested;
 
-/// Limit of the patterns without braces that a pattern with braces stands for.
+/// Maximum number of patterns without braces that a pattern with braces may stand for.
 const MAX_ALTERNATIVES: usize = 1024;
-/// Characters with a meaning, before which a backslash removes it. Before others, a backslash is an ordinary character, so that
-/// a text of a recording, such as `a\x0ab` or `a\\b`, is found by a pattern that was copied from it.
+/// Characters with a meaning, which a backslash before the character removes. Before other characters, a backslash is
+/// an ordinary character, so that a text copied from a recording, such as `a\x0ab` or `a\\b`, is a pattern that matches
+/// the text.
 const SPECIAL: &[char] = &['*', '?', '[', ']', '{', '}', ',', '!', '^', '-'];
 
-/// `glob(text, pattern)`.
+/// Creates the function `glob(text, pattern)`.
 pub(crate) fn glob() -> ScalarFn {
     let takes = &[ArgType::Text, ArgType::Text];
     ScalarFn::new("glob", takes, ResultType::Boolean, |args, rows| {
@@ -26,10 +27,10 @@ pub(crate) fn glob() -> ScalarFn {
     })
 }
 
-/// A pattern.
+/// A compiled pattern.
 #[derive(Debug)]
 struct Pattern {
-    /// Whether texts match that the expression does not match: the pattern begins with an odd number of `!`.
+    /// Whether the pattern begins with an odd number of `!`: it matches the texts that `regex` does not match.
     negated: bool,
     regex: Regex,
 }
@@ -95,7 +96,7 @@ impl Reader {
         found
     }
 
-    /// The pieces up to the end, or inside of braces up to the next `,` or `}`.
+    /// Reads pieces up to the end; inside braces, up to the next `,` or `}`.
     fn pieces(&mut self, depth: usize) -> Result<Vec<Piece>, String> {
         let mut pieces = vec![];
         while let Some(c) = self.peek() {
@@ -104,7 +105,7 @@ impl Reader {
             }
             self.at += 1;
             let piece = match c {
-                // A pair of backslashes stands for itself, and removes the meaning of nothing.
+                // A pair of backslashes stands for itself, and does not affect the next character.
                 '\\' if self.take('\\') => {
                     pieces.push(Piece::Char('\\'));
                     Piece::Char('\\')
@@ -122,7 +123,7 @@ impl Reader {
         Ok(pieces)
     }
 
-    /// The character after a backslash if it is one of [`SPECIAL`], else the backslash.
+    /// Reads the character after a backslash if the character is one of [`SPECIAL`]. Otherwise returns the backslash.
     fn escaped(&mut self) -> char {
         match self.peek() {
             Some(c) if SPECIAL.contains(&c) => {
@@ -187,7 +188,7 @@ fn unclosed(open: char) -> String {
     format!("`{open}` is not closed; write `\\{open}` for the character")
 }
 
-/// The patterns without braces that a pattern stands for.
+/// Expands the braces of a pattern: returns all patterns without braces that the pattern stands for.
 fn expanded(pieces: &[Piece]) -> Result<Vec<Vec<Piece>>, String> {
     let mut patterns = vec![vec![]];
     for piece in pieces {
@@ -218,7 +219,7 @@ fn expanded(pieces: &[Piece]) -> Result<Vec<Vec<Piece>>, String> {
     Ok(patterns)
 }
 
-/// The regular expression of a pattern without braces.
+/// Returns the regular expression for a pattern without braces.
 fn expression(pieces: &[Piece]) -> String {
     let slash = Piece::Char('/');
     let mut out = String::new();
@@ -244,7 +245,7 @@ fn expression(pieces: &[Piece]) -> String {
     out
 }
 
-/// The regular expression of a class, which never contains `/`.
+/// Returns the regular expression for a class, which never matches `/`.
 fn class(negated: bool, ranges: &[(char, char)]) -> String {
     let ranges = ranges.iter().filter(|(low, high)| low <= high);
     let ranges = ranges
@@ -304,7 +305,8 @@ mod tests {
         assert!(Pattern::new(&"{a,b}".repeat(11)).is_err());
     }
 
-    /// The crate with which filters of the recorder match names works on bytes; for ASCII both agree.
+    /// Compares with the crate that matches names in the recorder's filters. The crate matches bytes, so only ASCII is
+    /// compared.
     #[test]
     fn patterns_mean_what_they_mean_to_the_recorder() {
         let alphabet: Vec<char> = "ab/*?[]{},!-".chars().collect();

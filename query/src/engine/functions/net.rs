@@ -45,7 +45,7 @@ fn network(text: &str) -> Option<IpNet> {
     }
 }
 
-/// The IPv4 network of a network of IPv4-mapped addresses, as `address` turns these into IPv4 addresses.
+/// Converts a network of IPv4-mapped addresses to the IPv4 network, as `address` converts such addresses to IPv4.
 fn canonical(network: Ipv6Net) -> IpNet {
     const MAPPED_PREFIX_BITS: u8 = 96;
     let address = network.network().to_ipv4_mapped();
@@ -55,7 +55,8 @@ fn canonical(network: Ipv6Net) -> IpNet {
     v4.map_or(IpNet::V6(network), IpNet::V4)
 }
 
-/// Whether a network contains an address. A network of IPv6 that includes all mapped addresses contains those of IPv4.
+/// Returns whether a network contains an address. An IPv6 network that includes all IPv4-mapped addresses contains all
+/// IPv4 addresses.
 fn contains(network: &IpNet, address: IpAddr) -> bool {
     match (network, address) {
         (IpNet::V6(network), IpAddr::V4(v4)) => network.contains(&v4.to_ipv6_mapped()),

@@ -33,7 +33,7 @@ fn path_stays_under() -> ScalarFn {
     )
 }
 
-/// A directory without the `/` at its end.
+/// Returns a directory without the `/` at its end.
 fn trimmed(directory: &str) -> Result<String> {
     Ok(match directory {
         // An empty text is not a directory, so no path is below it.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::engine::functions::scalar::{ArgType, ResultType, ScalarFn};
-use crate::engine::functions::values::array;
+use crate::engine::functions::values::{array, passes};
 use crate::engine::types;
 
 /// `p50(x)` to `p99(x)`, and the function that makes the histogram.
@@ -181,8 +181,9 @@ impl GroupsAccumulator for GroupHistograms {
         total_num_groups: usize,
     ) -> Result<()> {
         self.groups.resize(total_num_groups, Histogram::default());
-        let passes = |row| opt_filter.is_none_or(|is| is.is_valid(row) && is.value(row));
-        self.add(&values[0], |row| passes(row).then(|| group_indices[row]));
+        self.add(&values[0], |row| {
+            passes(opt_filter, row).then(|| group_indices[row])
+        });
         Ok(())
     }
 

@@ -27,6 +27,11 @@ pub(crate) fn array(args: &[ColumnarValue], i: usize, rows: usize) -> Result<Arr
     }
 }
 
+/// Returns whether a row passes the `filter` of an aggregate.
+pub(crate) fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
 /// Casts text of any Arrow type to views.
 ///
 /// # Errors

@@ -1,12 +1,13 @@
-//! A guard around DataFusion's simplification of expressions, which combines the lists of several `in` and `not in` of one
-//! operand without regard to nulls: `x not in (1) or x not in (2)` becomes true even if `x` is null, and `x in (1, 2) and x not
-//! in (1, null)` becomes `x = 2` (apache/datafusion#24246).
+//! A guard around DataFusion's simplification of expressions, which combines the lists of several `in` and `not in` of
+//! one operand without regard to nulls: `x not in (1) or x not in (2)` becomes true even if `x` is null, and `x in (1,
+//! 2) and x not in (1, null)` becomes `x = 2` (apache/datafusion#24246).
 //!
-//! While expressions are simplified, the operands get different aliases, so that the lists are not combined. Lists that are
-//! only joined by `or` are combined here instead, as DataFusion would.
+//! While expressions are simplified, the operands get different aliases, so that the lists are not combined. Lists that
+//! are only joined by `or` are combined here instead, as DataFusion would.
 //!
-//! The simplification also leaves some comparisons with the literal on the left, which a later rule takes for a contradiction
-//! of the same comparison with the literal on the right (apache/datafusion#24763). They are turned around.
+//! The simplification also leaves some comparisons with the literal on the left, which a later rule takes for a
+//! contradiction of the same comparison with the literal on the right (apache/datafusion#24763). Such comparisons are
+//! turned around.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::engine::plans::expressions::each_expression;
 /// The key of the metadata of an alias that this rule has added.
 const MARK: &str = "ctrace.membership";
 
-/// The rule: another rule, with the guard around it.
+/// An optimizer rule with the guard around it.
 #[derive(Debug)]
 pub(crate) struct SimplifyMembership(Arc<dyn OptimizerRule + Send + Sync>);
 
@@ -110,7 +111,7 @@ fn guard(expr: Expr) -> Result<Transformed<Expr>> {
     ))
 }
 
-/// The operand of a membership test: `x in (...)`, or a comparison `x = value` or `x <> value` of a column.
+/// Returns the operand of a membership test: `x in (...)`, or a comparison `x = value` or `x <> value` of a column.
 fn tested(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::InList(list) => Some(&list.expr),
@@ -150,7 +151,7 @@ fn unite(expr: Expr) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(operand.clone().in_list(list, false)))
 }
 
-/// The operand and the values of `x in (...)` or `x = value`.
+/// Returns the operand and the values of `x in (...)` or `x = value`.
 fn members(expr: &Expr) -> Option<(&Expr, Vec<Expr>)> {
     match expr {
         Expr::InList(list) if !list.negated => Some((&list.expr, list.list.clone())),

@@ -1,5 +1,5 @@
-//! Corrections of logical plans: where DataFusion 55 answers wrongly, refuses or takes long, the plan is changed before or
-//! between the rules of its optimizer. `engine/plans/upstream.rs` tests that each correction is still needed.
+//! Corrections of logical plans that DataFusion 55 answers wrongly, refuses or answers slowly. Plans are changed before
+//! or between the rules of its optimizer. `engine/plans/upstream.rs` tests that each correction is still needed.
 
 mod expressions;
 mod membership;
@@ -22,7 +22,7 @@ use membership::SimplifyMembership;
 pub(crate) use semi_joins::DistinctSemiJoins;
 pub(crate) use times::needs_span;
 
-/// DataFusion's optimizer rules, of which the simplification of expressions is corrected.
+/// Returns DataFusion's optimizer rules, with a guard around the simplification of expressions.
 pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
     let corrected = rules.map(|rule| match rule.name() {
@@ -32,8 +32,8 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     corrected.collect()
 }
 
-/// Corrects the plan of a statement, before DataFusion analyzes it. `span` is the time span of the recordings, for times of
-/// day.
+/// Corrects the plan of a statement before DataFusion analyzes it. `span` is the time span of the recordings, which
+/// times of day depend on.
 ///
 /// # Errors
 /// A subquery is at a place where it cannot be answered.

@@ -1,5 +1,5 @@
-//! Makes the rows of the right side of semi joins distinct. DataFusion's hash join compares each row of the left side with each
-//! row of the right side that has the same key; of the right side one such row is enough.
+//! Makes the rows of the right side of semi joins distinct. DataFusion's hash join compares each row of the left side
+//! with all rows of the right side that have the same key, although one such row is enough.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use std::sync::Arc;
 
-/// The rule: `a semi join b on a.x = b.y` becomes `a semi join (select distinct y from b) as b on a.x = b.y`.
+/// Optimizer rule: `a semi join b on a.x = b.y` becomes `a semi join (select distinct y from b) as b on a.x = b.y`.
 #[derive(Debug)]
 pub(crate) struct DistinctSemiJoins;
 

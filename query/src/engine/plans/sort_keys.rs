@@ -1,5 +1,5 @@
-//! Removes sort keys that occur twice. With such keys, DataFusion's physical planner panics for `distinct on` and ordered
-//! aggregates.
+//! Removes sort keys that occur twice. With such keys, DataFusion's physical planner panics for `distinct on` and
+//! ordered aggregates.
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
@@ -41,7 +41,7 @@ pub(super) fn deduplicate(plan: LogicalPlan) -> Result<LogicalPlan> {
     .data()
 }
 
-/// The keys without those that an earlier key has, in whichever direction.
+/// Returns the keys without those whose expression an earlier key has, in either direction.
 fn first_of_each(keys: Vec<Sort>) -> Vec<Sort> {
     let mut unique: Vec<Sort> = Vec::with_capacity(keys.len());
     for key in keys {

@@ -1,9 +1,9 @@
-//! Membership in the rows of a subquery, `exists`, and comparisons with `any` and `all` rows, where DataFusion's joins answer
-//! wrongly or not at all.
+//! Membership in the rows of a subquery, `exists`, and comparisons with `any` and `all` rows, where DataFusion's joins
+//! answer wrongly or not at all.
 //!
-//! DataFusion replaces `x in (select ...)` and `exists` by joins, in conditions only. Its joins do not know that `x not in (...)`
-//! is null if the subquery has a null (apache/datafusion#8241, #25347), unless the condition stands alone. A test that may be
-//! negated, or stands elsewhere, is replaced by scalar subqueries that count rows:
+//! DataFusion replaces `x in (select ...)` and `exists` by joins, in conditions only. Its joins do not know that `x not
+//! in (...)` is null if the subquery has a null (apache/datafusion#8241, #25347), unless the condition stands alone. A
+//! test that may be negated, or stands elsewhere, is replaced by scalar subqueries that count rows:
 //!
 //! ```text
 //! case when x is null then case when (select count(*) from rows) > 0 then null else false end
@@ -12,8 +12,9 @@
 //!      else false end
 //! ```
 //!
-//! In a comparison with `any` or `all`, DataFusion takes a column of the outer query for the column of the same name of the
-//! subquery, and compares the latter with itself. Such a comparison is replaced by one with the minimum or the maximum.
+//! In a comparison with `any` or `all`, DataFusion takes a column of the outer query for the column of the same name of
+//! the subquery, and compares the latter with itself. Such a comparison is replaced by one with the minimum or the
+//! maximum.
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use datafusion::prelude::{coalesce, col};
 
 use crate::engine::plans::expressions::each_expression;
 
-/// The column of a subquery with the members.
+/// The name of the column of a subquery that has the members.
 const MEMBER: &str = "__member";
 
 /// Replaces the tests of a plan node that DataFusion does not answer correctly.
@@ -100,7 +101,7 @@ fn has_test(expr: &Expr) -> bool {
     expr.exists(|node| Ok(is_test(node))).unwrap_or(false)
 }
 
-/// Whether a condition is true of the same rows if a test in it is false instead of null.
+/// Returns whether a condition passes the same rows if the tests in the condition are false instead of null.
 fn is_positive(condition: &Expr) -> bool {
     match condition {
         Expr::BinaryExpr(BinaryExpr {
@@ -115,7 +116,7 @@ fn is_positive(condition: &Expr) -> bool {
     }
 }
 
-/// Replaces the tests in `expr` by counts. `exists_too`: also those of `exists`, which is never null.
+/// Replaces the tests in `expr` by counts. `exists_too`: also `exists`, which is never null.
 fn counted(expr: Expr, schema: &DFSchema, exists_too: bool) -> Result<Expr> {
     expr.transform_up(|node| match node {
         Expr::InSubquery(test) => Ok(Transformed::yes(membership(test, schema)?)),
@@ -130,7 +131,7 @@ fn counted(expr: Expr, schema: &DFSchema, exists_too: bool) -> Result<Expr> {
     .data()
 }
 
-/// The value of `x [not] in (subquery)`.
+/// Returns an expression with the value of `x [not] in (subquery)`.
 fn membership(test: InSubquery, schema: &DFSchema) -> Result<Expr> {
     let InSubquery {
         expr,
@@ -147,7 +148,8 @@ fn membership(test: InSubquery, schema: &DFSchema) -> Result<Expr> {
         .otherwise(lit(negated))
 }
 
-/// The value of a comparison with `any` or `all` rows. If `x > any (...)`, then `x` is greater than the minimum.
+/// Returns an expression with the value of a comparison with `any` or `all` rows. `x > any (...)` is true if `x` is
+/// greater than the minimum.
 fn compared(comparison: SetComparison) -> Result<Expr> {
     let SetComparison {
         expr,
@@ -193,7 +195,7 @@ fn compared(comparison: SetComparison) -> Result<Expr> {
         .otherwise(lit(!is_any))
 }
 
-/// The rows of a subquery, whose only column gets the name [`MEMBER`].
+/// Returns the rows of a subquery. The only column is named [`MEMBER`].
 fn members(subquery: &Subquery) -> Result<Arc<LogicalPlan>> {
     let plan = subquery.subquery.as_ref().clone();
     let column = Column::from(plan.schema().qualified_field(0));
@@ -201,7 +203,7 @@ fn members(subquery: &Subquery) -> Result<Arc<LogicalPlan>> {
     Ok(Arc::new(rows.build()?))
 }
 
-/// Whether any row passes a condition.
+/// Returns an expression that is true if any row passes a condition.
 fn found(rows: &Arc<LogicalPlan>, condition: Option<Expr>) -> Result<Expr> {
     let mut rows = LogicalPlanBuilder::from(rows.as_ref().clone());
     if let Some(condition) = condition {
@@ -224,7 +226,7 @@ fn outer(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     .data()
 }
 
-/// Moves the tests of an aggregate, a sort or a window into a projection below.
+/// Moves the tests of an aggregate, a sort or a window into a projection below it.
 fn lifted(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut is_needed = false;
     plan.apply_expressions(|expr| {
@@ -275,7 +277,7 @@ fn lifted(plan: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-/// Moves the tests in the condition of an inner join into a filter above.
+/// Moves the tests in the condition of an inner join into a filter above it.
 fn above_join(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Join(mut join) = plan else {
         return Ok(plan);

@@ -1,5 +1,5 @@
-//! Comparisons of times with constants: text in the forms of `--since`, and times that 64 bits of nanoseconds cannot express,
-//! which are replaced by the first or the last instant that they can.
+//! Comparisons of times with constants: text in the forms of `--since`, and times that 64 bits of nanoseconds cannot
+//! express, which are replaced by the first or the last instant that they can.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 use crate::engine::plans::expressions::each_expression;
 use crate::source::{GivenTime, TimeSpan, WindowEnd, clamped_ns, parse_time, resolve_time};
 
-/// Whether a plan compares anything with a time of day, which depends on the time span of the recordings.
+/// Returns whether a plan compares anything with a time of day, which depends on the time span of the recordings.
 pub(crate) fn needs_span(plan: &LogicalPlan) -> bool {
     let mut needed = false;
     // The closures never fail.
@@ -46,7 +46,7 @@ pub(super) fn compare(plan: LogicalPlan, span: Option<TimeSpan>) -> Result<Logic
     .data()
 }
 
-/// The operand of a comparison that is no constant, and the constants.
+/// Returns the operand of a comparison that is not a constant, and the constants.
 fn operands(expr: &Expr) -> Option<(&Expr, Vec<&Expr>)> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
@@ -76,7 +76,7 @@ fn is_constant(expr: &Expr) -> bool {
     }
 }
 
-/// The time zone of an expression that is a time in nanoseconds; `None`: the expression is something else.
+/// Returns the time zone of an expression that is a time in nanoseconds; `None`: the expression has another type.
 fn time_zone(expr: &Expr, schema: &DFSchema) -> Option<Option<std::sync::Arc<str>>> {
     match expr.get_type(schema).ok()? {
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => Some(zone),
@@ -107,7 +107,7 @@ fn compared(expr: Expr, schema: &DFSchema, span: Option<TimeSpan>) -> Result<Tra
     expr.map_children(replaced)
 }
 
-/// The time that a constant stands for. `None`: DataFusion has to read it.
+/// Returns the time that a constant stands for. `None`: the constant is left to DataFusion.
 fn given(constant: &Expr) -> Option<GivenTime> {
     match constant {
         Expr::Literal(ScalarValue::Date32(Some(days)), _) => {

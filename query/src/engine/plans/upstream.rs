@@ -1,5 +1,5 @@
-//! Answers of DataFusion without the corrections of this program. Each test fails when DataFusion has been corrected, so that the
-//! correction that it names can be deleted.
+//! Answers of DataFusion without the corrections of this program. Each test fails when DataFusion has been corrected,
+//! so that the correction that it names can be deleted.
 
 // A test that cannot unwrap its own constants should fail there.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +12,8 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use parquet::arrow::ArrowWriter;
 
-/// The table `t` with the columns `x` (1, 2, 3, null), `s` ('a', 'b', 'c', null) and `b` (true, false, null, true).
+/// Returns the table `t` with the columns `x` (1, 2, 3, null), `s` ('a', 'b', 'c', null) and `b` (true, false, null,
+/// true).
 fn batch() -> RecordBatch {
     let x: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(2), Some(3), None]));
     let s: ArrayRef = Arc::new(StringArray::from(vec![
@@ -47,7 +48,7 @@ async fn count(condition: &str) -> String {
     answer(&sql).await.unwrap()
 }
 
-/// Mended by `membership` (apache/datafusion#24246).
+/// Checks apache/datafusion#24246, which `membership` corrects.
 #[tokio::test]
 async fn lists_are_combined_without_regard_to_nulls() {
     // Right: 3, because the condition is null for null.
@@ -58,7 +59,7 @@ async fn lists_are_combined_without_regard_to_nulls() {
     assert_eq!(count(condition).await, "1");
 }
 
-/// Mended by `membership` (apache/datafusion#24763).
+/// Checks apache/datafusion#24763, which `membership` corrects.
 #[tokio::test]
 async fn a_literal_on_the_left_is_a_contradiction() {
     let ctx = SessionContext::new();
@@ -72,7 +73,7 @@ async fn a_literal_on_the_left_is_a_contradiction() {
     assert!(rows.contains("| 0 "), "{rows}");
 }
 
-/// Mended by `subqueries` (apache/datafusion#8241, #25347).
+/// Checks apache/datafusion#8241 and #25347, which `subqueries` corrects.
 #[tokio::test]
 async fn membership_does_not_know_nulls() {
     // Right: 0, because the subquery of each row that has rows has a null: `3 not in (null)` is null.
@@ -80,7 +81,7 @@ async fn membership_does_not_know_nulls() {
     assert_ne!(count(condition).await, "0");
 }
 
-/// Mended by `subqueries`.
+/// Checks an error that `subqueries` corrects.
 #[tokio::test]
 async fn tests_outside_of_conditions_are_refused() {
     for sql in [
@@ -91,7 +92,7 @@ async fn tests_outside_of_conditions_are_refused() {
     }
 }
 
-/// Mended by `subqueries`.
+/// Checks an answer that `subqueries` corrects.
 #[tokio::test]
 async fn the_column_of_a_compared_subquery_is_compared_with_itself() {
     // Right: 1.
@@ -99,14 +100,14 @@ async fn the_column_of_a_compared_subquery_is_compared_with_itself() {
     assert_ne!(count(condition).await, "1");
 }
 
-/// Mended by `functions::exact`.
+/// Checks an answer that `functions::exact` corrects.
 #[tokio::test]
 async fn sums_wrap() {
     let sql = "select sum(9000000000000000000) from (values (1), (2)) as t (x)";
     assert_eq!(answer(sql).await.unwrap(), "-446744073709551616");
 }
 
-/// Mended by `sort_keys`.
+/// Checks a panic that `sort_keys` prevents.
 #[tokio::test]
 async fn repeated_sort_keys_panic() {
     let sql = "select distinct on (s) x from t order by s, s desc";
@@ -114,14 +115,14 @@ async fn repeated_sort_keys_panic() {
     assert!(!matches!(planned, Ok(Ok(_))));
 }
 
-/// Mended by the option `skip_physical_aggregate_schema_check`.
+/// Checks an error that the option `skip_physical_aggregate_schema_check` prevents.
 #[tokio::test]
 async fn groups_that_are_never_null_are_an_internal_error() {
     let sql = "select b is not true as g, count(distinct x) from t group by 1";
     assert!(answer(sql).await.is_err());
 }
 
-/// Mended by the option `enable_aggregate_dynamic_filter_pushdown` (apache/datafusion#24816).
+/// Checks apache/datafusion#24816, which the option `enable_aggregate_dynamic_filter_pushdown` prevents.
 #[tokio::test]
 async fn minima_of_expressions_do_not_prevent_a_filter() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,7 +146,7 @@ async fn minima_of_expressions_do_not_prevent_a_filter() {
     assert!(plan.contains("DynamicFilter"), "{plan}");
 }
 
-/// Mended by `times`.
+/// Checks an error that `times` prevents.
 #[tokio::test]
 async fn times_beyond_64_bits_are_an_error() {
     let condition = "arrow_cast(x, 'Timestamp(Nanosecond, None)') < '9999-12-31'";

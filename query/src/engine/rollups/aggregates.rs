@@ -143,7 +143,7 @@ impl Measures<'_> {
                 let measure = measures.find(|measure| measure.column == column.name)?;
                 let has = measure.stats.contains(&stat);
                 has.then(|| match (col(stat.name(&column.name)), stat) {
-                    // Like the sums of keys, so that both can be branches of a `case`.
+                    // The same type as the sums of keys, so that both can be branches of a `case`.
                     (sum, Stat::Sum) => cast(sum, SUM_TYPE),
                     (other, _) => other,
                 })
@@ -153,7 +153,7 @@ impl Measures<'_> {
         }
     }
 
-    /// The statistic of an expression that has one value in all events of a row.
+    /// Returns the statistic of an expression that has one value in all events of a row.
     fn key_statistic(&self, key: Expr, stat: Stat) -> Option<Expr> {
         match stat {
             Stat::Count => match &key {
@@ -172,7 +172,8 @@ impl Measures<'_> {
         }
     }
 
-    /// The statistic of a `case` whose conditions use keys only, so that all events of a row take the same branch.
+    /// Returns the statistic of a `case` whose conditions use keys only, so that all events of a row take the same
+    /// branch.
     fn case(&self, case: &Case, stat: Stat) -> Option<Expr> {
         let expr = match &case.expr {
             Some(expr) => Some(Box::new(self.keys.expr(expr)?)),
@@ -196,7 +197,7 @@ impl Measures<'_> {
     }
 }
 
-/// The value of the column `name` of a rollup for a single event.
+/// Returns the value of the column `name` of a rollup for a single event.
 pub(crate) fn of_single_event(rollup: &Rollup, name: &str) -> Expr {
     if name == N {
         return lit(1i64);

@@ -36,7 +36,7 @@ pub(crate) struct EventTables {
 impl EventTables {
     /// Returns the tables of the table `events`, if one is a [`ParquetTable`].
     fn new(table: Arc<dyn TableProvider>) -> Option<EventTables> {
-        // The rows of a rollup of several boots do not tell them apart.
+        // The rows of a rollup of several boots do not say which boot an event is from.
         let is_parquet = |table: &Arc<dyn TableProvider>| {
             parquet_table(table).is_some_and(ParquetTable::has_constant_boots)
         };

@@ -114,7 +114,7 @@ impl<'a> EventAggregate<'a> {
         let mut files = vec![];
         let (mut from_rollups, mut from_events) = (vec![], vec![]);
         for rows in parquet.files() {
-            // What lived when a file began is in no rollup.
+            // Rollups do not count the rows that are older than the file.
             from_events.extend(rows.alive_rows());
             let Some(own) = rows.own_rows() else {
                 continue;

@@ -1,5 +1,5 @@
-//! Names of columns with casts. DataFusion leaves casts out of names, so that `min(time)` and `min(cast(time as bigint))` have the
-//! same name, and refuses to compute both.
+//! Names of columns with casts. DataFusion leaves casts out of names, so that `min(time)` and `min(cast(time as
+//! bigint))` have the same name, and refuses to compute both.
 
 use std::ops::ControlFlow;
 
@@ -23,8 +23,8 @@ pub(crate) fn is_same_name(error: &DataFusionError) -> bool {
 }
 
 /// Gives the casts in arguments of functions names. The first of them, such as `cast(time as bigint)`, becomes
-/// `coalesce(cast(time as bigint))`, which has the same value; the second becomes the argument of `coalesce` twice, and so
-/// on, so that each has another name.
+/// `coalesce(cast(time as bigint))`, which has the same value; the second becomes the argument of `coalesce` twice, and
+/// so on, so that each has another name.
 pub(crate) fn name_casts(statement: &mut Statement) {
     match statement {
         Statement::Statement(sql) => name_in_sql(sql),

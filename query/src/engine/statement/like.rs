@@ -1,6 +1,6 @@
-//! Escapes in patterns of `like`. Without `escape`, SQLite and DuckDB know none, so that a text with backslashes, as the texts of
-//! recordings have for control characters, can be copied into a pattern. DataFusion always takes a backslash as an escape, and
-//! accepts no other.
+//! Escapes in patterns of `like`. Without `escape`, SQLite and DuckDB know none, so that a text with backslashes, as
+//! the texts of recordings have for control characters, can be copied into a pattern. DataFusion always takes a
+//! backslash as an escape, and accepts no other.
 
 use datafusion::sql::sqlparser::ast::{Expr, Value, ValueWithSpan};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -42,7 +42,8 @@ pub(super) fn correct(expr: &mut Expr) {
     *escape = None;
 }
 
-/// The escape: `Some(None)` if there is none, `None` if the clause is not a text of one character.
+/// Returns the escape character: `Some(None)` if there is no `escape`, `None` if the clause is not a text of one
+/// character.
 fn escape_character(escape: &Option<ValueWithSpan>) -> Option<Option<char>> {
     let Some(escape) = escape else {
         return Some(None);
@@ -55,7 +56,7 @@ fn escape_character(escape: &Option<ValueWithSpan>) -> Option<Option<char>> {
     characters.next().is_none().then_some(first)
 }
 
-/// A pattern with backslashes as escapes, from one with another escape or none.
+/// Rewrites a pattern with another escape character, or none, to one with backslashes as escapes.
 fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
     let mut out = String::with_capacity(pattern.len() + 4);
     let mut characters = pattern.chars();
@@ -76,7 +77,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> String {
     out
 }
 
-/// A pattern that is no constant, with each backslash doubled.
+/// Rewrites a pattern that is not a constant so that each backslash is doubled.
 fn doubled(pattern: &Expr) -> Option<Expr> {
     let parser = Parser::new(&GenericDialect {}).try_with_sql(r"replace(x, '\', '\\')");
     let mut call = parser.ok()?.parse_expr().ok()?;

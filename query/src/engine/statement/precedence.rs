@@ -1,18 +1,18 @@
-//! The precedence of `is [not] distinct from`. The parser takes all that follows into the right operand: `a is distinct from b
-//! and c` as `a is distinct from (b and c)` (apache/datafusion#23692).
+//! The precedence of `is [not] distinct from`. The parser takes all that follows into the right operand: `a is distinct
+//! from b and c` as `a is distinct from (b and c)` (apache/datafusion#23692).
 
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-/// Returns the tokens of a statement, with parentheses around each `is [not] distinct from` and its operands; `None` if the
-/// statement has no such operator, or is not SQL.
+/// Returns the tokens of a statement, with parentheses around each `is [not] distinct from` and its operands; `None` if
+/// the statement has no such operator, or is not SQL.
 pub(super) fn with_parentheses(sql: &str) -> Option<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let mut tokens = tokens.ok()?;
     let count = operators(&tokens).len();
-    // From the first operator on: the left operand of the next one may contain the parentheses of this one.
+    // Starts at the first operator: the left operand of the next operator may contain the parentheses of this one.
     for i in 0..count {
         let (operator, right) = *operators(&tokens).get(i)?;
         let end = right + operand_length(&tokens[right..])?;
@@ -87,8 +87,8 @@ const NO_OPERANDS: [Keyword; 17] = [
     Keyword::WHERE,
 ];
 
-/// Returns the position of the first token of the left operand of the operator at `operator`; `None` if there is no operand.
-/// The operand is the longest expression that ends before the operator and binds more than the operator.
+/// Returns the position of the first token of the left operand of the operator at `operator`; `None` if there is no
+/// operand. The operand is the longest expression that ends before the operator and binds more than the operator.
 fn left_operand(tokens: &[TokenWithSpan], operator: usize) -> Option<usize> {
     let is_space = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
     let may_begin = |start: &usize| {
@@ -105,8 +105,8 @@ fn left_operand(tokens: &[TokenWithSpan], operator: usize) -> Option<usize> {
     (0..operator).filter(may_begin).find(ends_before_operator)
 }
 
-/// Returns the number of tokens of the operand at the start of `tokens`, without white space after it; `None` if there is no
-/// operand.
+/// Returns the number of tokens of the operand at the start of `tokens`, without white space after it; `None` if there
+/// is no operand.
 fn operand_length(tokens: &[TokenWithSpan]) -> Option<usize> {
     let dialect = GenericDialect {};
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens.to_vec());
@@ -114,7 +114,7 @@ fn operand_length(tokens: &[TokenWithSpan]) -> Option<usize> {
         .parse_subexpr(dialect.prec_value(Precedence::Is))
         .ok()?;
     let mut length = parser.index();
-    // The parser may have looked at white space before the next token.
+    // The parser may have read white space before the next token.
     while length > 0 && matches!(tokens[length - 1].token, Token::Whitespace(_)) {
         length -= 1;
     }

@@ -1,6 +1,6 @@
 /* Containers and how busy they were. */
 with boots as (
-    -- A pid is that of another process after a boot.
+    -- After a boot, a pid belongs to another process.
     select coalesce(container_id, container) as container_key, host, boot_id,
         count(case when kind = 'syscall' then 1 end) as calls,
         count(error) as errors,

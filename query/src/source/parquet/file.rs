@@ -38,14 +38,14 @@ pub(crate) struct ParquetFile {
     pub(crate) footer: Arc<Footer>,
     pub(crate) rollups: FileRollups,
     pub(crate) boot: FileBoot,
-    /// The number of row groups at the beginning whose rows say who lived when the file began. They are older than the file,
-    /// and rows of the files before it.
+    /// The number of row groups at the beginning with rows about the containers and processes that were alive when the
+    /// file began. These rows are older than the file, and are also in the files before.
     pub(crate) alive_groups: usize,
     span: OnceLock<Option<(i64, i64)>>,
 }
 
 impl ParquetFile {
-    /// The file at `path`, which has this footer with the key-value pairs `pairs`.
+    /// Creates the file at `path`, which has this footer with the key-value pairs `pairs`.
     pub(crate) fn new(
         name: String,
         url: ListingTableUrl,
@@ -95,7 +95,7 @@ impl ParquetFile {
         }
     }
 
-    /// The value of a column that has one value in the file: `boot_id` or `recording`.
+    /// Returns the value of a column that has one value in the file: `boot_id` or `recording`.
     pub(crate) fn constant(&self, column: &str) -> ScalarValue {
         match column {
             BOOT_ID => self.boot.constant().unwrap_or(ScalarValue::Utf8View(None)),
@@ -103,7 +103,8 @@ impl ParquetFile {
         }
     }
 
-    /// The first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of `time`.
+    /// Returns the first and the last time of the events, ns since 1970 UTC; `None`: the footer has no statistics of
+    /// `time`.
     ///
     /// # Errors
     /// The statistics of the footer are invalid.
@@ -123,7 +124,7 @@ impl ParquetFile {
         Ok(*self.span.get_or_init(|| ends.0.zip(ends.1)))
     }
 
-    /// As [`ParquetFile::span`], without the rows that are older than the file.
+    /// Returns the span as [`ParquetFile::span`] does, without the rows that are older than the file.
     ///
     /// # Errors
     /// The statistics of the footer are invalid.
@@ -150,7 +151,8 @@ pub(crate) fn covering(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
     (one.0.min(other.0), one.1.max(other.1))
 }
 
-/// The number of row groups that consist of the first rows, whose number the metadata has; 0 if the rows end elsewhere.
+/// Returns the number of row groups that consist of the rows at the beginning, whose number is in the metadata; 0 if no
+/// row group ends with these rows.
 fn alive_groups(footer: &ParquetMetaData, pairs: &BTreeMap<String, String>) -> usize {
     let alive = pairs
         .get(meta::KEY_ALIVE)

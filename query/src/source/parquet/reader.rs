@@ -55,7 +55,7 @@ impl Footer {
         Ok(open(&self.path)?.0)
     }
 
-    /// The metadata as it was opened, usually without the page index.
+    /// Returns the metadata as it was opened, usually without the page index.
     pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }

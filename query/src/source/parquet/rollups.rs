@@ -37,15 +37,15 @@ pub(crate) struct FileRollups {
     path: PathBuf,
     footer: Arc<ParquetMetaData>,
     places: Vec<Place>,
-    /// The number of row groups at the beginning that the rollups leave out.
+    /// The number of row groups at the beginning that the rollups do not count.
     alive_groups: usize,
-    /// In the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
+    /// The decoded rollups in the order of [`ROLLUPS`]; `None`: the rollup is missing or invalid.
     rows: Vec<OnceLock<Option<Arc<RollupRows>>>>,
 }
 
 impl FileRollups {
-    /// The rollups that the footer of the file at `path` lists, which leave out the first `alive_groups` row groups. Reads
-    /// nothing yet.
+    /// Creates the rollups that the footer of the file at `path` lists. The rollups do not count the first
+    /// `alive_groups` row groups. Reads nothing yet.
     pub(crate) fn new(
         path: PathBuf,
         footer: Arc<ParquetMetaData>,

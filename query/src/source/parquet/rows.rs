@@ -1,5 +1,6 @@
-//! The rows of a file that a table has: all of them, or those that no other file has too.
+//! The rows of a file that are in a table: all of them, or those that no earlier file has.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::parquet::RowGroupAccess;
@@ -8,18 +9,18 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use crate::source::parquet::file::ParquetFile;
 use crate::source::row_set::RowSet;
 
-/// The rows of a Parquet file that a table has.
+/// The rows of a Parquet file that are in a table.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRows {
     pub(crate) file: Arc<ParquetFile>,
     /// The rows of each row group; `None`: all rows.
     pub(crate) selection: Option<Arc<[RowGroupAccess]>>,
-    /// Whether all rows of the file's own time are among them, so that its rollups are true of them.
+    /// Whether all rows that are not older than the file are selected, so that the file's rollups are true of them.
     pub(crate) has_own_rows: bool,
 }
 
 impl FileRows {
-    /// All rows of a file.
+    /// Returns all rows of a file.
     pub(crate) fn all(file: Arc<ParquetFile>) -> FileRows {
         FileRows {
             file,
@@ -28,14 +29,14 @@ impl FileRows {
         }
     }
 
-    /// The rows of a file without the positions `left_out`, for each row group. `None`: no row is left.
+    /// Returns the rows of a file without those at the positions `left_out` of each row group. `None`: no row is left.
     pub(crate) fn without(file: Arc<ParquetFile>, left_out: &[RowSet]) -> Option<FileRows> {
         if left_out.iter().all(RowSet::is_empty) {
             return Some(FileRows::all(file));
         }
         let groups = file.footer.metadata().row_groups().iter().zip(left_out);
         let selection: Arc<[RowGroupAccess]> = groups
-            .map(|(group, left_out)| access(group.num_rows() as usize, left_out))
+            .map(|(group, left_out)| access_without(group.num_rows() as usize, left_out))
             .collect();
         let is_any = selection.iter().any(RowGroupAccess::should_scan);
         let has_own_rows = left_out
@@ -49,66 +50,62 @@ impl FileRows {
         })
     }
 
-    /// Adds rows to a list, together with other rows of the same file if the list has some.
+    /// Adds rows to a list. If the list has other rows of the same file, joins them.
     pub(crate) fn add(list: &mut Vec<FileRows>, rows: FileRows) {
         let is_same = |other: &&mut FileRows| Arc::ptr_eq(&other.file, &rows.file);
         let Some(other) = list.iter_mut().find(is_same) else {
             return list.push(rows);
         };
-        let access = |rows: &FileRows, group: usize| match &rows.selection {
-            Some(selection) => selection[group].clone(),
-            None => RowGroupAccess::Scan,
-        };
         let groups = other.file.footer.metadata().num_row_groups();
-        // Each row group is in one of them.
-        let joined = (0..groups).map(|group| match access(other, group) {
-            RowGroupAccess::Skip => access(&rows, group),
+        // Each row group is selected in one of the two.
+        let joined = (0..groups).map(|group| match other.access(group) {
+            RowGroupAccess::Skip => rows.access(group),
             present => present,
         });
         let joined: Arc<[RowGroupAccess]> = joined.collect();
         other.selection = Some(joined);
     }
 
-    /// Those of the rows that are older than the file: what lived when it began. `None`: there are none.
+    /// Returns the rows that are older than the file, about the containers and processes that were alive when the file
+    /// began. `None`: there are none.
     pub(crate) fn alive_rows(&self) -> Option<FileRows> {
-        let groups = self.file.footer.metadata().num_row_groups();
-        let access = |group: usize| match &self.selection {
-            _ if group >= self.file.alive_groups => RowGroupAccess::Skip,
-            Some(selection) => selection[group].clone(),
-            None => RowGroupAccess::Scan,
-        };
-        let selection: Arc<[RowGroupAccess]> = (0..groups).map(access).collect();
-        let is_any = selection.iter().any(RowGroupAccess::should_scan);
-        is_any.then_some(FileRows {
-            file: self.file.clone(),
-            selection: Some(selection),
-            has_own_rows: false,
-        })
+        self.of_groups(0..self.file.alive_groups, false)
     }
 
-    /// The other rows, of the time of the file. `None`: there are none.
+    /// Returns the rows that are not older than the file. `None`: there are none.
     pub(crate) fn own_rows(&self) -> Option<FileRows> {
         if self.file.alive_groups == 0 {
             return Some(self.clone());
         }
+        self.of_groups(self.file.alive_groups..usize::MAX, self.has_own_rows)
+    }
+
+    /// Returns the rows in some row groups. `None`: there are none.
+    fn of_groups(&self, wanted: Range<usize>, has_own_rows: bool) -> Option<FileRows> {
         let groups = self.file.footer.metadata().num_row_groups();
-        let access = |group: usize| match &self.selection {
-            _ if group < self.file.alive_groups => RowGroupAccess::Skip,
-            Some(selection) => selection[group].clone(),
-            None => RowGroupAccess::Scan,
-        };
-        let selection: Arc<[RowGroupAccess]> = (0..groups).map(access).collect();
+        let selection = (0..groups).map(|group| match wanted.contains(&group) {
+            true => self.access(group),
+            false => RowGroupAccess::Skip,
+        });
+        let selection: Arc<[RowGroupAccess]> = selection.collect();
         let is_any = selection.iter().any(RowGroupAccess::should_scan);
         is_any.then_some(FileRows {
             file: self.file.clone(),
             selection: Some(selection),
-            has_own_rows: self.has_own_rows,
+            has_own_rows,
         })
+    }
+
+    fn access(&self, group: usize) -> RowGroupAccess {
+        match &self.selection {
+            Some(selection) => selection[group].clone(),
+            None => RowGroupAccess::Scan,
+        }
     }
 }
 
-/// The access to a row group of `rows` rows without those at the positions `left_out`.
-fn access(rows: usize, left_out: &RowSet) -> RowGroupAccess {
+/// Returns the access to a row group of `rows` rows without the rows at the positions `left_out`.
+fn access_without(rows: usize, left_out: &RowSet) -> RowGroupAccess {
     if left_out.is_empty() {
         return RowGroupAccess::Scan;
     }

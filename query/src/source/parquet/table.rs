@@ -34,7 +34,7 @@ pub(crate) struct ParquetTable {
     columns: Arc<TableColumns>,
 }
 
-/// The columns of a table, in the order of DataFusion's scans and in that of the table.
+/// The columns of a table, in the order of DataFusion's scans and in the order of the table.
 #[derive(Debug)]
 struct TableColumns {
     /// The columns that are read from the files.
@@ -50,7 +50,7 @@ struct TableColumns {
 }
 
 impl TableColumns {
-    /// The columns of `schema`; `reads_boot`: `boot_id` is read from the files.
+    /// Creates the layout of a table with the columns of `schema`. `reads_boot`: `boot_id` is read from the files.
     fn new(schema: SchemaRef, reads_boot: bool) -> TableColumns {
         let is_constant = |field: &FieldRef| match field.name().as_str() {
             RECORDING => true,
@@ -71,7 +71,7 @@ impl TableColumns {
         }
     }
 
-    /// The values of the constants in the rows of a file.
+    /// Returns the values of the constant columns in the rows of a file.
     fn values(&self, file: &ParquetFile) -> Vec<ScalarValue> {
         let constants = self.constants.iter();
         constants.map(|field| file.constant(field.name())).collect()
@@ -79,7 +79,8 @@ impl TableColumns {
 }
 
 impl ParquetTable {
-    /// A table with the columns of `schema`. `reads_boot`: `boot_id` is read from the files; otherwise each file has one boot.
+    /// Creates a table with the columns of `schema`. `reads_boot`: `boot_id` is read from the files; otherwise each
+    /// file has one boot.
     pub(crate) fn new(
         store: ObjectStoreUrl,
         files: Vec<FileRows>,
@@ -97,12 +98,12 @@ impl ParquetTable {
         &self.files
     }
 
-    /// Whether each file has one boot.
+    /// Returns whether each file has one boot.
     pub(crate) fn has_constant_boots(&self) -> bool {
         self.columns.file_schema.index_of(BOOT_ID).is_err()
     }
 
-    /// The same table of other files, at least one.
+    /// Creates the same table of other files, at least one.
     pub(crate) fn with_files(&self, files: Vec<FileRows>) -> ParquetTable {
         ParquetTable {
             store: self.store.clone(),
@@ -111,7 +112,8 @@ impl ParquetTable {
         }
     }
 
-    /// The statistics of some columns of a file. Reading those of all columns would take longer than many queries.
+    /// Returns the statistics of some columns of a file. Reading those of all columns would take longer than many
+    /// queries.
     fn statistics(&self, file: &FileRows, columns: &[usize]) -> Result<Statistics> {
         let file_schema = &self.columns.file_schema;
         let footer = file.file.footer.metadata();
@@ -124,7 +126,7 @@ impl ParquetTable {
         }
         statistics.column_statistics = all;
         Ok(match file.selection.is_some() {
-            // Numbers of rows and extreme values are upper bounds for a part of the rows.
+            // For some of the rows, the numbers of rows and the extreme values are only bounds.
             true => statistics.to_inexact(),
             false => statistics,
         })
@@ -173,7 +175,7 @@ impl ParquetTable {
     }
 }
 
-/// Corrects the statistics of constants that are null: DataFusion takes them for values.
+/// Corrects the statistics of constants that are null, which DataFusion treats as values.
 fn correct_nulls(file: &mut PartitionedFile) {
     let Some(statistics) = &mut file.statistics else {
         return;

@@ -12,7 +12,7 @@ use crate::source::row_set::RowSet;
 /// Number of pairs of files that are named in warnings.
 const MAX_WARNINGS: usize = 10;
 
-/// How the events of two files compare.
+/// The numbers of equal and contradicting events of two files.
 #[derive(Debug, Default)]
 struct Comparison {
     /// Events that are equal.
@@ -26,15 +26,15 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// The number of events in which the files contradict each other. Equal numbers at other times are those of another run,
-    /// unless the files have some events in common.
+    /// Returns the number of events in which the files contradict each other. If the files have no event in common,
+    /// equal numbers at other times are from another run.
     fn contradictions(&self) -> u64 {
         let is_same_run = self.is_same_run || self.equal + self.different > 0;
         self.different + if is_same_run { self.other_times } else { 0 }
     }
 }
 
-/// An event that counts.
+/// An event that counts, because no earlier file has it.
 #[derive(Clone, Copy)]
 struct Counted {
     part: usize,
@@ -45,7 +45,7 @@ struct Counted {
 pub(super) struct Decision<'a> {
     files: &'a [OpenFile],
     parts: &'a [Part],
-    /// Rows that another file has for certain.
+    /// Rows that are certainly in another file.
     certain: &'a HashMap<usize, Vec<u64>>,
     /// The index of each host and boot.
     boots: HashMap<(String, String), u32>,
@@ -75,7 +75,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// Adds the events of a part. An event that a part of another file has already is left out.
+    /// Adds the events of a part. Leaves out events that a part of another file has already.
     pub(super) fn add(&mut self, part: usize, keys: Keys) {
         let boots: Vec<u32> = keys.boots.into_iter().map(|boot| self.boot(boot)).collect();
         let certain = self.certain.get(&part).cloned().unwrap_or_default();
@@ -117,7 +117,7 @@ impl<'a> Decision<'a> {
         self.left_out.entry(part).or_default().extend(left_out);
     }
 
-    /// Notes the first event of a number, and counts later ones of other files.
+    /// Stores the first event of a number, and counts later events of other files with the number.
     fn add_number(&mut self, number: (u32, i64), part: usize, micros: i64) {
         if number.1 < 0 {
             return;
@@ -140,7 +140,8 @@ impl<'a> Decision<'a> {
         comparison
     }
 
-    /// The rows that are left out, and warnings about files that contradict each other, after `warnings`.
+    /// Returns the rows that are left out, and the warnings: `warnings`, then those about files that contradict each
+    /// other.
     pub(super) fn finish(self, mut warnings: Vec<String>) -> Repeated {
         let contradicting = self.comparisons.iter();
         let mut contradicting =

@@ -15,7 +15,7 @@ use crate::source::names::BOOT_ID;
 use crate::source::repeated::part::{Part, Place};
 use crate::source::unclosed;
 
-/// The columns that identify an event, beside the boot.
+/// The columns that identify an event, together with the boot.
 const KEY_COLUMNS: [&str; 3] = ["host", "seq", "time"];
 
 /// The columns whose values are compared if two events have the same key.
@@ -23,7 +23,7 @@ const KEY_COLUMNS: [&str; 3] = ["host", "seq", "time"];
 pub(super) struct Contents(Vec<&'static str>);
 
 impl Contents {
-    /// The columns that all of some files have, and that are not part of the key.
+    /// Returns the columns that all of the files `numbers` have and that are not part of the key.
     pub(super) fn common(files: &[OpenFile], numbers: impl Iterator<Item = usize>) -> Contents {
         let numbers: HashSet<usize> = numbers.collect();
         let has = |number: &usize, column: &str| {
@@ -55,7 +55,8 @@ pub(super) struct Key {
     pub(super) row: u64,
 }
 
-/// The keys of the events in a part, in the order of the file. Events of an unknown boot have none.
+/// The keys of the events in a part, in the order of the file. Events of an unknown boot are not compared and have no
+/// key.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     /// Hosts and boots.
@@ -116,7 +117,7 @@ pub(super) fn read(files: &[OpenFile], part: &Part, contents: &Contents) -> Resu
     Ok(keys.keys)
 }
 
-/// The schema of some columns of this build, with text as views.
+/// Returns the schema of some columns of this build, with text as views.
 fn schema(columns: &[&str]) -> SchemaRef {
     let all = COLUMNS
         .iter()
@@ -125,7 +126,7 @@ fn schema(columns: &[&str]) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The type in which values are compared.
+/// Returns the type to which values are cast before they are compared.
 fn compared_type(ty: Type) -> DataType {
     match ty {
         Type::Text => DataType::Utf8View,
@@ -141,7 +142,7 @@ struct KeyReader<'a> {
 }
 
 impl KeyReader<'_> {
-    /// Adds the keys of a batch; `row` gives the number of a row.
+    /// Adds the keys of a batch; `row` returns the number of a row.
     fn add(&mut self, batch: &RecordBatch, row: impl Fn(usize) -> u64) -> Result<(), String> {
         let column = |name: &str, ty: &DataType| {
             let column = batch.column_by_name(name);
@@ -185,7 +186,7 @@ impl KeyReader<'_> {
         Ok(())
     }
 
-    /// The hash of the compared columns of each row; empty if none are compared.
+    /// Returns a hash of the compared columns for each row; empty if no columns are compared.
     fn contents_of(&self, batch: &RecordBatch) -> Result<Vec<u64>, String> {
         if self.contents.0.is_empty() {
             return Ok(vec![]);
@@ -206,7 +207,7 @@ impl KeyReader<'_> {
     }
 }
 
-/// The index of a host and boot in a short list, to which they are added if necessary.
+/// Returns the index of a host and boot in a short list, to which the pair is added if it is missing.
 fn index(boots: &mut Vec<(String, String)>, host: &str, boot: &str) -> u32 {
     // Rows of one host and boot mostly follow each other.
     let found = boots.iter().rposition(|(h, b)| h == host && b == boot);

@@ -36,7 +36,8 @@ impl Repeated {
         }
     }
 
-    /// Leaves out the rows about who lived when `file` began, or with `alive` the other rows. The file has the number 0.
+    /// Leaves out the rows about the containers and processes that were alive when `file` began, or, with `alive`, all
+    /// other rows. The file has the number 0.
     pub(crate) fn part(file: &OpenFile, alive: bool) -> Repeated {
         let (FileContent::Parquet(parquet) | FileContent::Unclosed(parquet, _)) = &file.content
         else {
@@ -65,7 +66,7 @@ impl Repeated {
         }
     }
 
-    /// The rows of the file with this number that are left out.
+    /// Returns the rows of file `number` that are left out.
     pub(crate) fn of_file(&self, number: usize) -> &LeftOut {
         self.files.get(&number).unwrap_or(&self.nothing)
     }

@@ -1,9 +1,10 @@
 //! Events that several files have. Each counts once, in the first file that has it.
 //!
-//! An event is the same in two files if host, boot and `seq` are equal ([`ctrace_schema::identity`]), and the files are from
-//! the same run of the recorder: each run counts `seq` from 0. Where a file does not name its run, the time of the event
-//! decides. Nothing is read from files whose statistics show that they have no event in common: segments follow each other.
-//! The rows about what lived when a file began are older than the file, and rows of an earlier file, if that is there.
+//! An event is the same in two files if host, boot and `seq` are equal ([`ctrace_schema::identity`]), and the files are
+//! from the same run of the recorder: each run counts `seq` from 0. If a file does not name its run, the time of the
+//! event decides. Files whose statistics show that they have no event in common are not read: segments follow each
+//! other. The rows about live containers and processes at the beginning of a file are older than the file, and may be
+//! in an earlier file too.
 
 mod decide;
 mod keys;
@@ -20,11 +21,11 @@ pub(crate) use left_out::Repeated;
 pub(crate) use parts::newest_seq;
 use parts::{Overlaps, parts};
 
-/// Number of rows up to which all columns of events with the same key are compared. Above, only times are.
+/// Number of rows up to which all columns of events with the same key are compared. Above it, only times are compared.
 const MAX_COMPARED_ROWS: u64 = 2_000_000;
 
 impl Repeated {
-    /// Compares some files.
+    /// Compares `files`, and returns the events that are left out.
     pub(crate) fn find(files: &[OpenFile]) -> Repeated {
         let mut warnings = vec![];
         let Overlaps {
@@ -41,7 +42,7 @@ impl Repeated {
             false => Contents::default(),
         };
         let mut decision = Decision::new(files, &parts, &certain);
-        // Own rows first: the rollups of a file are of no use if one of its own rows is left out.
+        // Rows that are not older than their file come first: the file's rollups are of no use if one of them is left out.
         let (alive, own): (Vec<_>, Vec<_>) =
             to_read.into_iter().partition(|part| parts[*part].is_alive);
         for part in own.into_iter().chain(alive) {

@@ -1,6 +1,6 @@
-//! One part of a file, and what is known of its events without reading them.
+//! One part of a file, with the ranges of its events that are known without reading them.
 
-/// A part of a file that is read at once.
+/// The place of a part in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// The row group with this number.
@@ -9,14 +9,14 @@ pub(super) enum Place {
     Database,
 }
 
-/// A part of a file, and what is known of its events.
+/// A part of a file, and the ranges of its events according to statistics and metadata.
 #[derive(Debug)]
 pub(super) struct Part {
     /// The number of the file.
     pub(super) file: usize,
     pub(super) place: Place,
     pub(super) rows: u64,
-    /// Whether the rows say who lived when the file began.
+    /// Whether the rows are about the containers and processes that were alive when the file began.
     pub(super) is_alive: bool,
     /// The boot of all events; `None`: they are of several boots.
     pub(super) boot: Option<String>,
@@ -26,25 +26,25 @@ pub(super) struct Part {
     pub(super) run: Option<String>,
     /// The least and the greatest `seq`.
     pub(super) seq: (i64, i64),
-    /// The least and the greatest `time`, µs since 1970 UTC: other programs write no nanoseconds.
+    /// The least and the greatest `time`, µs since 1970 UTC, because other programs write µs instead of ns.
     pub(super) micros: (i64, i64),
 }
 
-/// All numbers: the range of a column without statistics.
+/// The range of all numbers: that of a column without statistics.
 pub(super) const ANY: (i64, i64) = (i64::MIN, i64::MAX);
 
-/// Whether two ranges, both ends included, have a number in common.
+/// Returns whether two ranges, both ends included, have a number in common.
 pub(super) fn overlap(a: (i64, i64), b: (i64, i64)) -> bool {
     a.0 <= b.1 && b.0 <= a.1
 }
 
-/// Whether two values may be equal, of which each may be unknown.
+/// Returns whether two values, each of which may be unknown, may be equal.
 fn may_equal(a: &Option<String>, b: &Option<String>) -> bool {
     a.is_none() || b.is_none() || a == b
 }
 
 impl Part {
-    /// Whether two parts are of different files that may have an event in common.
+    /// Returns whether two parts are of different files and may have an event in common.
     pub(super) fn may_share(&self, other: &Part) -> bool {
         self.is_compatible(other)
             && overlap(self.seq, other.seq)
@@ -58,12 +58,12 @@ impl Part {
             && may_equal(&self.run, &other.run)
     }
 
-    /// Whether both parts are known to be of one run.
+    /// Returns whether both parts are known to be of one run.
     pub(super) fn is_same_run(&self, other: &Part) -> bool {
         self.run.is_some() && self.run == other.run
     }
 
-    /// Whether the part has every event of its run from its first to its last number.
+    /// Returns whether the part has every event of its run from its first to its last number.
     pub(super) fn is_whole(&self) -> bool {
         let span = self.seq.1.checked_sub(self.seq.0);
         self.boot.is_some() && span.and_then(|n| n.checked_add(1)) == i64::try_from(self.rows).ok()

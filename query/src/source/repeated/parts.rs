@@ -16,21 +16,21 @@ use crate::source::parquet::ParquetFile;
 use crate::source::repeated::keys::{self, Contents};
 use crate::source::repeated::part::{ANY, Part, Place, overlap};
 
-/// The parts of some files, and those that may have events in common.
+/// The parts of some files, and which of them may have events in common.
 #[derive(Debug, Default)]
 pub(super) struct Overlaps {
     pub(super) parts: Vec<Part>,
     /// The parts whose keys must be read, in the order of the files.
     pub(super) to_read: BTreeSet<usize>,
-    /// Rows of parts that are certainly in another file too, without reading that file.
+    /// Rows that are certainly in another file too, as is known without reading that file.
     pub(super) certain: HashMap<usize, Vec<u64>>,
 }
 
-/// Finds the parts of `files` that may have events in common. Files that cannot be looked at are reported to `warnings`.
+/// Finds the parts of `files` that may have events in common. Adds a warning for each file that cannot be read.
 pub(super) fn parts(files: &[OpenFile], warnings: &mut Vec<String>) -> Overlaps {
     let mut overlaps = Overlaps::default();
     let is_known = |file: &&OpenFile| file.boot() != &FileBoot::One(None);
-    // One file has each event once.
+    // A single file has each event once.
     if files.iter().filter(is_known).count() < 2 {
         return overlaps;
     }
@@ -70,7 +70,8 @@ pub(super) fn parts(files: &[OpenFile], warnings: &mut Vec<String>) -> Overlaps 
 }
 
 impl Overlaps {
-    /// Finds the parts `own` that may have rows of the part `alive`. A part without a hole certainly has them.
+    /// Finds the parts in `own` that may have rows of the part `alive`. A part without a hole certainly has the rows in
+    /// its range.
     fn add_alive(&mut self, files: &[OpenFile], alive: usize, own: &[usize]) -> Result<(), String> {
         let part = &self.parts[alive];
         // Other files began with rows about the same containers and processes.
@@ -156,7 +157,7 @@ fn micros(ns: (i64, i64)) -> (i64, i64) {
     (ns.0.div_euclid(1000), ns.1.div_euclid(1000))
 }
 
-/// The parts of a Parquet file: its row groups.
+/// Returns the parts of a Parquet file: its row groups.
 fn groups(
     file: &OpenFile,
     parquet: &ParquetFile,
@@ -191,7 +192,7 @@ fn statistics<'a>(group: &'a RowGroupMetaData, column: &str) -> Option<&'a Stati
     column.statistics()
 }
 
-/// The least and the greatest number of a column.
+/// Returns the least and the greatest number of a column of a row group.
 fn numbers(group: &RowGroupMetaData, column: &str) -> (i64, i64) {
     match statistics(group, column) {
         Some(Statistics::Int64(numbers)) => {
@@ -202,7 +203,7 @@ fn numbers(group: &RowGroupMetaData, column: &str) -> (i64, i64) {
     }
 }
 
-/// The only text of a column.
+/// Returns the text that all rows of a row group have in a column.
 fn only_text(group: &RowGroupMetaData, column: &str) -> Option<String> {
     let statistics = statistics(group, column)?;
     let is_exact = statistics.min_is_exact() && statistics.max_is_exact();
@@ -211,7 +212,7 @@ fn only_text(group: &RowGroupMetaData, column: &str) -> Option<String> {
     (is_exact && min == max).then(|| text.to_string())
 }
 
-/// The least and the greatest number of a column of a journal.
+/// Returns the least and the greatest number of a column of a journal.
 fn range(rows: &[RecordBatch], column: &str) -> (i64, i64) {
     let ends = rows.iter().map(|rows| {
         let numbers = cast(rows.column_by_name(column)?, &Type::Int64.arrow()).ok()?;

@@ -91,14 +91,14 @@ impl Database {
         })
     }
 
-    /// Whether the file has a column.
+    /// Returns whether the table has a column.
     pub(crate) fn has_column(&self, name: &str) -> bool {
         let mut columns = self.side_columns.iter().flatten();
         EVENT_COLUMNS.contains(&name) || columns.any(|column| column == name)
     }
 
-    /// The least and the greatest `seq`, and the least and the greatest `time`; `None`: there are no events, or they cannot be
-    /// read.
+    /// Returns the least and the greatest `seq`, and the least and the greatest `time`; `None`: there are no events, or
+    /// they cannot be read.
     pub(crate) fn key_ranges(&self) -> Option<((i64, i64), (i64, i64))> {
         let sql =
             "select min(id + seq), max(id + seq), min(time), max(time) from event where id <= ?";
@@ -110,7 +110,7 @@ impl Database {
     }
 }
 
-/// The boot of the events: the only value of `boot_id`, or that of the metadata if there is none.
+/// Determines the boot of the events: the only value of `boot_id`, or that of the metadata if the column has no value.
 fn boot(
     db: &Connection,
     side_columns: &[Vec<String>],

@@ -246,7 +246,7 @@ impl<'a> EventReader<'a> {
         mut send: impl FnMut(RecordBatch) -> bool,
     ) -> Result<(), ReadError> {
         let mut remaining = limit.unwrap_or(usize::MAX);
-        // A query such as `count(*)` needs no column but the id.
+        // A query such as `count(*)` needs only the id.
         let select_list: String = self.select_list.iter().map(|c| format!("{c}, ")).collect();
         let sql = format!(
             "select {select_list}id from event where id between ? and ? and {} order by id",

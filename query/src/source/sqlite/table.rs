@@ -40,8 +40,8 @@ pub(crate) struct SqliteTable {
 }
 
 impl SqliteTable {
-    /// A table with the columns of `schema`, without the rows whose ids are in `left_out`. Columns that the file lacks are
-    /// null; `recording` is the name of the file.
+    /// Creates a table with the columns of `schema`, without the rows whose ids are in `left_out`. Columns that the
+    /// file lacks are null; `recording` is the name of the file.
     pub(crate) fn new(database: Arc<Database>, schema: SchemaRef, left_out: RowSet) -> SqliteTable {
         SqliteTable {
             database,

@@ -96,7 +96,7 @@ impl RuntimeState {
         })
     }
 
-    /// Returns when the file that contains the name of a container of Docker or podman was last changed.
+    /// Returns the time of the last change of the file that contains the name of a container of Docker or podman.
     pub(crate) fn name_modified(
         &self,
         id: &str,

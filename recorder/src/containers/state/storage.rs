@@ -15,7 +15,7 @@ const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 /// Lists of containers. Podman 4.4 and newer list those of `podman run --rm` in the second.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 
-/// One entry of a list of containers.
+/// An entry of a list of containers.
 #[derive(Deserialize)]
 struct Entry {
     id: String,

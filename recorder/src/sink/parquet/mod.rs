@@ -166,7 +166,7 @@ impl Sink for Parquet {
         BatchPolicy::GROUPS
     }
 
-    /// Writes a row group that is in no rollup: the rows are in those of the files before.
+    /// Writes a row group that is in no rollup, because the rollups of earlier files count its rows.
     fn begin(&mut self, alive: &dyn Events) -> Result<()> {
         self.check_sync()?;
         let written = self.out.write(alive, self.sync.durable_bytes());

@@ -1,5 +1,5 @@
-//! The directory of segments: `node=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. The name of an unfinished segment is hidden
-//! and ends in `.open`, so that other readers see finished segments only.
+//! The directory of segments: `node=NAME/date=YYYY-MM-DD/TIME-BOOT.parquet`. The name of an unfinished segment is
+//! hidden and ends in `.open`, so that other readers see finished segments only.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ pub(crate) struct Directory {
     /// The first 8 hexadecimal digits of the boot id.
     boot: String,
     retention: SizeAndAge,
-    /// Keep other recorders from writing segments of this host here.
+    /// Locks that keep other recorders from writing segments of this host to the directories.
     _locks: Vec<File>,
 }
 
@@ -82,8 +82,8 @@ impl Directory {
     }
 }
 
-/// Returns what segments are sorted by, the oldest first: the day, and the time in the name. Unfinished segments have hidden
-/// names, and may be in the directory of earlier recorders.
+/// Returns the sort key of a segment, which is least for the oldest: the day, and the file name, which begins with the
+/// time. Names without the mark of unfinished segments are compared, whichever directory has the segment.
 fn age_key(segment: &Path) -> (Option<OsString>, Option<OsString>) {
     let finished = names::finished(segment);
     let name = |path: &Path| path.file_name().map(OsStr::to_os_string);

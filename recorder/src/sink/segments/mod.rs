@@ -1,8 +1,8 @@
 //! Segments: Parquet files in a directory, rotated by size and age (`--rotate`) and removed by size and age (`--keep`).
 //!
-//! Each segment but the first begins with the rows about the containers and processes that live then ([`AliveRows`]).
-//! A segment has a hidden name with the suffix `.open` while it is written ([`directory`]). Segments that killed recorders left behind are
-//! finished in the background ([`unfinished`], [`finish`]).
+//! Each segment but the first begins with the rows about the containers and processes that live then ([`AliveRows`]). A
+//! segment has a hidden name with the suffix `.open` while it is written ([`directory`]). Segments that killed
+//! recorders left behind are finished in the background ([`unfinished`], [`finish`]).
 
 pub(crate) mod directory;
 pub(crate) mod finish;
@@ -24,7 +24,7 @@ use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::Directory;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
 
-/// Creates the Parquet file of a segment at a path, with the metadata that a summary has at the start.
+/// Function that creates the Parquet file of a segment at a path, with the metadata that a summary has at the start.
 pub(crate) type CreateSegment = Box<dyn FnMut(&Path, &Summary) -> Result<Parquet> + Send>;
 
 /// The segments of one host.
@@ -34,7 +34,7 @@ pub(crate) struct Segments {
     create: CreateSegment,
     rotate: SizeAndAge,
     current: Option<Segment>,
-    /// The rows that the next segment begins with.
+    /// The rows with which the next segment begins.
     alive: AliveRows,
     finished_bytes: u64,
 }
@@ -42,16 +42,16 @@ pub(crate) struct Segments {
 /// The segment that is being written.
 struct Segment {
     sink: Box<Parquet>,
-    /// The final path, without the mark of unfinished files.
+    /// The final path, without the leading dot and `.open`.
     path: PathBuf,
     summary: Summary,
-    /// The rows that the segment begins with, until they are written.
+    /// The rows with which the segment begins, until they are written.
     alive: Option<SingleRows>,
 }
 
 impl Segments {
-    /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`. The rows about
-    /// who lives take at most `max_alive_bytes` of memory.
+    /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`. The rows
+    /// about live containers and processes take at most `max_alive_bytes` of memory.
     pub(crate) fn new(
         directory: Directory,
         machine: &Machine,

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use crate::engine::functions::exact::total::{Total, each_value};
+use crate::engine::functions::values::passes;
 
 /// A sum and the number of its values for each group.
 #[derive(Debug)]
@@ -108,9 +109,4 @@ impl GroupsAccumulator for GroupTotals {
     fn size(&self) -> usize {
         self.sums.capacity() * size_of::<i128>() + self.counts.capacity() * size_of::<u64>()
     }
-}
-
-/// Whether a row passes the `filter` of the aggregate.
-fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
-    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }

@@ -1,5 +1,5 @@
-//! The aggregate functions `sum` and `avg` of whole numbers, computed in 128 bits. DataFusion's `sum` wraps beyond 64 bits, and
-//! its `avg` adds doubles, so that the result depends on the order of the rows.
+//! The aggregate functions `sum` and `avg` of whole numbers, computed in 128 bits. DataFusion's `sum` wraps beyond 64
+//! bits, and its `avg` adds doubles, so that the result depends on the order of the rows.
 
 mod groups;
 mod single;
@@ -24,7 +24,8 @@ use groups::GroupTotals;
 use single::{DistinctTotal, RunningTotal};
 use total::{Statistic, Total};
 
-/// The function. Arguments other than whole numbers, decimals and durations are left to DataFusion's function.
+/// An aggregate function that is exact for integers, decimals and durations. Other arguments are left to DataFusion's
+/// function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ExactAggregate {
     statistic: Statistic,
@@ -32,12 +33,12 @@ pub(crate) struct ExactAggregate {
     signature: Signature,
 }
 
-/// The function `sum`: whole numbers give a decimal of 38 digits.
+/// Returns the function `sum`: the sum of integers is a decimal of 38 digits.
 pub(crate) fn exact_sum() -> AggregateUDF {
     ExactAggregate::udf(Statistic::Sum, vec![])
 }
 
-/// The function `avg`: whole numbers give the double that is nearest to the quotient of their exact sum.
+/// Returns the function `avg`: the average of integers is the double nearest to the exact quotient.
 pub(crate) fn exact_average() -> AggregateUDF {
     ExactAggregate::udf(Statistic::Average, vec!["mean".into()])
 }
@@ -51,7 +52,7 @@ impl ExactAggregate {
         })
     }
 
-    /// DataFusion's function of the same name.
+    /// Returns DataFusion's function of the same name.
     fn inexact(&self) -> Arc<AggregateUDF> {
         match self.statistic {
             Statistic::Sum => sum_udaf(),
@@ -59,7 +60,7 @@ impl ExactAggregate {
         }
     }
 
-    /// Whether this implementation handles arguments of a type.
+    /// Returns whether this implementation handles arguments of a type.
     fn handles(&self, argument: &DataType) -> bool {
         match argument {
             DataType::Int64 | DataType::UInt64 | DataType::Decimal128(_, 0) => true,
@@ -78,7 +79,7 @@ impl ExactAggregate {
     }
 }
 
-/// The type of a partial sum: a decimal with the scale of the argument.
+/// Returns the type of a partial sum: a decimal with the scale of the argument.
 fn state_type(argument: &DataType) -> DataType {
     match argument {
         DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),

@@ -1,4 +1,4 @@
-//! Exact sums, and how they become results.
+//! Exact sums, and their conversion to results.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use datafusion::error::Result;
 
 use crate::engine::types;
 
-/// `sum` or `avg`.
+/// The aggregate function: `sum` or `avg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Statistic {
     Sum,
     Average,
 }
 
-/// How a sum and the number of its values become a result.
+/// The conversion of a sum and the number of its values to a result.
 #[derive(Clone, Debug)]
 pub(super) struct Total {
     /// The expression, for errors.
@@ -41,7 +41,7 @@ impl Total {
         }
     }
 
-    /// The results for groups with these sums and numbers of values.
+    /// Returns the results of groups with these sums and numbers of values.
     ///
     /// # Errors
     /// A sum does not fit into the type of the result.
@@ -75,7 +75,7 @@ impl Total {
         }
     }
 
-    /// The partial sums of groups, as a column.
+    /// Returns the partial sums of groups as a column.
     pub(super) fn sums(&self, sums: Vec<i128>) -> Result<ArrayRef> {
         let DataType::Decimal128(precision, scale) = self.state_type else {
             return internal_err!("the partial sum of {} is no decimal", self.name);
