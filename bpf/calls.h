@@ -45,8 +45,8 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 	if (slot <= DATA_PATH2) {
 		u32 dir = plan->dir[slot];
 		s32 dirfd = dir ? (s32)call_arg(t, dir) : AT_FDCWD;
-		if (slot == DATA_PATH && plan->null_path && dirfd != AT_FDCWD && !call_arg(t, plan->path[slot])) {
-			t->call_rec.key = fd_key(dirfd);
+		if (slot == DATA_PATH && plan->null_path && !call_arg(t, plan->path[slot])) {
+			t->call_rec.key = dirfd == AT_FDCWD ? pwd_key(task) : fd_key(dirfd);
 			return 1;
 		}
 		if (plan->stat && dirfd != AT_FDCWD && !last && is_empty_string(call_arg(t, plan->path[slot]))) {

@@ -35,6 +35,18 @@ fn a_null_path_is_that_of_the_fd() {
         "operation = 'attributes' and syscall = 'utimensat' and error is null",
     );
     assert_eq!(changes, [json!({"path": stamped})]);
+    // The kernel takes a null path and AT_FDCWD for the working directory, if it has the rule.
+    let rows = task.rows(
+        "path",
+        "syscall = 'newfstatat' and ret = 0 and fd is null and path_arg is null",
+    );
+    let has_rule = task.container.stdout.contains("directory");
+    let expected = if has_rule {
+        vec![json!({"path": "/etc"})]
+    } else {
+        vec![]
+    };
+    assert_eq!(rows, expected);
 }
 
 #[test]

@@ -53,13 +53,17 @@ fn a_call_that_fails_has_the_address_that_it_asked_for() {
         [
             json!({"protocol": "udp", "peer_addr": "192.0.2.1", "peer_port": 7005}),
             json!({"protocol": "tcp", "peer_addr": "192.0.2.9", "peer_port": 99}),
+            json!({"protocol": "udp"}),
+            json!({"protocol": "udp"}),
         ]
     );
     let rows = task.rows("local_port", "syscall = 'bind' and error is not null");
     assert_eq!(rows, [json!({"local_port": 7006})]);
-    // The connect that dissolves the association leaves no peer.
+    // A connect that dissolves the association leaves no peer.
     let rows = task.rows("ret, peer_addr, peer_port", "syscall = 'connect'");
     assert_eq!(rows.last(), Some(&json!({"ret": 0})));
+    let rows = task.rows("ret, peer_addr, peer_port", "syscall = 'sendto'");
+    assert_eq!(rows, [json!({"ret": -104})]);
 }
 
 #[test]

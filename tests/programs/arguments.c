@@ -50,6 +50,11 @@ static void null_path(void)
 	/* The path must not be null without a directory fd. */
 	refused(syscall(SYS_utimensat, AT_FDCWD, NULL, times, 0));
 	refused(syscall(SYS_openat, fd, NULL, O_RDONLY));
+	/* Since Linux 6.11, with AT_EMPTY_PATH. */
+	struct stat st;
+	must(chdir("/etc"));
+	if (!syscall(SYS_newfstatat, AT_FDCWD, NULL, &st, AT_EMPTY_PATH))
+		puts("directory");
 }
 
 static void empty_path(void)

@@ -102,6 +102,14 @@ static void reconnect(void)
 	if (!connect(fd, ADDRESS(other)) || !connect(stream, ADDRESS(third)) || !bind(stream, ADDRESS(taken)))
 		errx(1, "connected or bound twice");
 	must(connect(fd, ADDRESS(none)));
+	/* Neither a null nor a bad address asks for a peer. */
+	must(connect(fd, ADDRESS(first)));
+	if (!connect(fd, NULL, 0) || !connect(fd, (void *)8, sizeof(first)))
+		errx(1, "connected without an address");
+	/* A TCP socket that was disconnected keeps the address of its peer in the kernel. */
+	must(connect(stream, ADDRESS(none)));
+	if (send(stream, bytes, 1, MSG_NOSIGNAL) >= 0)
+		errx(1, "sent without a connection");
 }
 
 static void refused_anywhere(void)
@@ -115,7 +123,7 @@ static void refused_anywhere(void)
 /* Connects to port 0 as getaddrinfo(3) does to sort addresses, and sends an echo request as ping(8) does. */
 static void no_port(void)
 {
-	struct sockaddr_in probed = v4("127.0.0.9", 0), pinged = v4("127.0.0.1", 0);
+	struct sockaddr_in probed = v4("127.0.0.9", 0), pinged = v4("127.0.0.1", 99);
 	must(connect(udp(0), ADDRESS(probed)));
 	bytes[0] = 8; /* an echo request */
 	must((int)sendto(must(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)), bytes, 64, 0, ADDRESS(pinged)));

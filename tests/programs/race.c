@@ -1,7 +1,6 @@
 /*
  * race: makes calls with a path or an address that another thread changes all the time. The memory has one of two values
- * at any moment, which differ in one byte. The program prints which file
- * the kernel has opened each time.
+ * at any moment, which differ in one byte. The program prints which file the kernel has opened each time.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -10,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,7 +20,8 @@
 
 #include "must.h"
 
-enum { ROUNDS = 400 };
+/* Rounds of calls, at most as many as MAX_ROUNDS until both files have been opened. */
+enum { ROUNDS = 400, MAX_ROUNDS = 20000 };
 
 static volatile char path[] = "/tmp/race/a";
 static struct sockaddr_in inet = {.sin_family = AF_INET};
@@ -52,24 +53,26 @@ static void make(const char *name)
 	printf("file %s %llu\n", name, (unsigned long long)st.st_ino);
 }
 
-/* Opens the path and says which file the kernel has opened. */
-static void open_once(void)
+/* Opens the path and prints which file the kernel has opened. Returns the inode of the file. */
+static ino_t open_once(void)
 {
 	struct stat st;
 	int fd = must(open((const char *)path, O_RDWR));
 	must(fstat(fd, &st));
 	must(close(fd));
 	printf("opened %llu\n", (unsigned long long)st.st_ino);
+	return st.st_ino;
 }
 
-static void round_of_calls(int udp, int dgram)
+/* Returns the inode of the file that was opened. */
+static ino_t round_of_calls(int udp, int dgram)
 {
 	char text[8] = "";
 	struct stat st;
 	const char *p = (const char *)path;
 	struct iovec io = {text, 8};
 	struct msghdr msg = {.msg_name = &inet, .msg_namelen = sizeof(inet), .msg_iov = &io, .msg_iovlen = 1};
-	open_once();
+	ino_t opened = open_once();
 	must(stat(p, &st));
 	must(chmod(p, 0640));
 	must(access(p, R_OK));
@@ -78,6 +81,7 @@ static void round_of_calls(int udp, int dgram)
 	must((int)sendto(udp, text, 8, MSG_DONTWAIT, (void *)&inet, sizeof(inet)));
 	must((int)sendmsg(udp, &msg, MSG_DONTWAIT));
 	must((int)sendto(dgram, text, 8, MSG_DONTWAIT, (void *)&un, sizeof(un)));
+	return opened;
 }
 
 /* A UDP socket at a port, or at the next one. */
@@ -118,8 +122,12 @@ int main(void)
 	pthread_t thread;
 	if (pthread_create(&thread, NULL, change, NULL))
 		errx(1, "no thread");
-	for (int i = 0; i < ROUNDS; i++) {
-		round_of_calls(udp, dgram);
+	ino_t first = 0;
+	bool both = false;
+	for (int i = 0; i < ROUNDS || (!both && i < MAX_ROUNDS); i++) {
+		ino_t opened = round_of_calls(udp, dgram);
+		first = first ? first : opened;
+		both |= opened != first;
 		for (int j = 0; j < 4; j++)
 			drain(in[j]);
 	}

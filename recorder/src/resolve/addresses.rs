@@ -47,6 +47,14 @@ pub(super) fn ip_text(family: u16, bytes: &[u8; 16]) -> Option<String> {
     (!ip.is_unspecified()).then(|| ip.to_string())
 }
 
+/// Returns whether the addresses of a protocol have ports.
+pub(super) fn has_ports(protocol: &str) -> bool {
+    matches!(
+        protocol,
+        "tcp" | "udp" | "udplite" | "mptcp" | "dccp" | "sctp"
+    )
+}
+
 /// Formats the name of a unix socket: a path, or `@name` for an abstract name, as netstat(8) and strace(1) do.
 pub(super) fn unix_text(name: &[u8]) -> Option<String> {
     match name {

@@ -1,6 +1,7 @@
 //! Applies announcements to rows: paths, addresses, arguments and all other data that the kernel side read in the
 //! caller's memory and sent before the record of the call.
 
+use ctrace_schema::syscalls::rules::When;
 use ctrace_schema::text::{escape, shell_join};
 
 use crate::records::decode::{self, Head};
@@ -144,7 +145,8 @@ impl Resolver {
     /// Returns whether a call received from a TCP connection without copying: MSG_TRUNC discards the bytes, see tcp(7).
     fn discards_bytes(&self, row: &Row) -> bool {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
-        let Some(call) = self.calls.get(compat, row.call) else {
+        let call = self.calls.get(compat, row.call);
+        let Some(call) = call.filter(|call| call.result_is_length != When::Never) else {
             return false;
         };
         let batch = &self.batch;

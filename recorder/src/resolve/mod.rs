@@ -360,9 +360,14 @@ impl Resolver {
         announced: impl Iterator<Item = Pending>,
     ) {
         let mut has_detail = detail != CallDetail::NONE;
+        let mut has_address = false;
         for pending in announced {
             has_detail = true;
+            has_address |= matches!(pending, Pending::Address(_));
             self.apply(&mut row, &mut detail, pending);
+        }
+        if !has_address {
+            self.clear_peer_of_failed_connect(&mut row);
         }
         self.drop_argument_path(&row, &mut detail, false);
         if has_detail {

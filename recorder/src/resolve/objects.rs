@@ -83,10 +83,13 @@ impl Resolver {
         let rule = if empty { path.empty } else { path.null };
         // EFAULT: the kernel is older than the rule, or another address was bad.
         let refused = !empty && rule != When::Always && row.ret == -i64::from(libc::EFAULT);
-        if !rule.holds(value) || refused || call.ignores_path.holds(value) {
+        let fd = value(dir).filter(|fd| *fd != i64::from(libc::AT_FDCWD));
+        // Without an fd, a null path is the working directory only under a flag: see do_utimes() of fs/utimes.c.
+        let has_file = fd.is_some() || empty || rule != When::Always;
+        if !rule.holds(value) || !has_file || refused || call.ignores_path.holds(value) {
             return false;
         }
-        detail.fd = value(dir).map(|fd| fd as i32);
+        detail.fd = fd.map(|fd| fd as i32);
         true
     }
 

@@ -1,7 +1,7 @@
 //! Addresses that a call passes or receives, and the ends of its socket.
 
 use crate::calls::AddressRole;
-use crate::resolve::addresses::Address;
+use crate::resolve::addresses::{self, Address};
 use crate::resolve::{Resolver, constants};
 use crate::rows::batch::{Batch, CallDetail, Endpoints, NONE, Object, Row, StringIndex};
 use crate::wire::types::sys_flag;
@@ -62,9 +62,13 @@ impl Resolver {
     ) {
         let (mut object, mut endpoints) = ends_of(&mut self.batch, row, address.family);
         let strings = &mut self.batch.strings;
+        let text = |text: StringIndex| strings.list.get(text as usize).map(|text| &**text);
+        // Raw sockets and those of ICMP ignore the port of an address: see raw(7).
+        let has_ports = !matches!(text(endpoints.family), Some("inet" | "inet6"))
+            || text(endpoints.protocol).is_none_or(addresses::has_ports);
         let end = End {
             addr: strings.intern_opt(address.addr.as_deref()),
-            port: address.port,
+            port: address.port.filter(|_| has_ports),
             path: strings.intern_opt(address.path.as_deref()),
         };
         let outcome = Outcome::of(row);
@@ -117,6 +121,30 @@ impl Resolver {
             AddressRole::Source if has_peer => end.is_known() && !is_connection,
             AddressRole::Source => end.is_known() || end.port.is_some(),
         }
+    }
+
+    /// Removes the peer from the row of a connect(2) that failed and passed no readable address: the peer of the socket is
+    /// not the one that was asked for.
+    pub(super) fn clear_peer_of_failed_connect(&mut self, row: &mut Row) {
+        let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
+        let call = self.calls.get(compat, row.call);
+        let is_connect = call.is_some_and(|call| call.address == AddressRole::Connect);
+        if !is_connect || Outcome::of(row).succeeded || row.ret == 0 {
+            return;
+        }
+        let object = self.batch.objects.get(row.object as usize).copied();
+        let Some(object) = object.filter(|object| object.endpoints != NONE) else {
+            return;
+        };
+        let Some(mut endpoints) = self.batch.endpoints.get(object.endpoints as usize).copied()
+        else {
+            return;
+        };
+        endpoints.peer_addr = NONE;
+        endpoints.peer_port = None;
+        endpoints.peer_path = NONE;
+        endpoints.dns_name = NONE;
+        push_object(&mut self.batch, row, object, endpoints);
     }
 
     /// Sets `dns_name` of the row's peer to the name in the question of a DNS message.

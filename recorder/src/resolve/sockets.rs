@@ -77,6 +77,9 @@ pub(super) fn socket_definition(
         false => addresses::unix_text(name),
     };
     let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
+    let protocol = constants::protocol(sock.family, sock.ty, sock.protocol);
+    // A connection that ended, or was never made, leaves an address behind, but no port.
+    let has_peer = sock.peer_port != 0 || !protocol.is_some_and(addresses::has_ports);
     let (local, peer) = if inet {
         (
             (
@@ -84,7 +87,7 @@ pub(super) fn socket_definition(
                 port(sock.local_port),
             ),
             (
-                addresses::ip_text(sock.family, &sock.peer),
+                addresses::ip_text(sock.family, &sock.peer).filter(|_| has_peer),
                 port(sock.peer_port),
             ),
         )
@@ -104,7 +107,7 @@ pub(super) fn socket_definition(
     SocketDefinition {
         family: constants::family(sock.family),
         family_number: sock.family,
-        protocol: constants::protocol(sock.family, sock.ty, sock.protocol),
+        protocol,
         inode: sock.inode,
         local,
         peer,

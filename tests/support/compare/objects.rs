@@ -157,6 +157,11 @@ fn compare_socket(
         report.rule("passed first");
         return;
     }
+    if line.starts_with("connect(") && row.ret.is_some_and(|ret| ret < 0) {
+        report.rule("no address");
+        report.check("peer", line, Address::default(), peer(row));
+        return;
+    }
     compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
 }
 

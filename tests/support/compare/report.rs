@@ -74,6 +74,10 @@ const RULES: &[(&str, &str)] = &[
         "beside an fd strace prints the ends of the socket; the address that a call passes counts before them",
     ),
     (
+        "no address",
+        "beside an fd strace prints the ends of the socket; a connect(2) that fails without a readable address has no peer",
+    ),
+    (
         "connection",
         "a connection has one peer, which is recorded; strace prints the address that the kernel ignores",
     ),
