@@ -15,6 +15,7 @@ mod answers;
 mod cli;
 mod follow;
 mod functions;
+mod headings;
 mod identity;
 mod safety;
 mod shell;

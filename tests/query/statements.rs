@@ -14,7 +14,7 @@ const CALLS: i64 = 48;
 /// Writes a recording of three row groups: a quarter of the calls succeeds, and a quarter each fails with ENOENT, EBADF
 /// and EAGAIN. Every fifth call has no path. `denied` is null in every sixth call, otherwise false. Durations fall by
 /// 1000 ns per call, from 48,000 ns.
-fn calls() -> TempDir {
+pub(crate) fn calls() -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut story = Story::default();
     footer(&mut story);
@@ -571,5 +571,22 @@ fn the_right_side_of_semi_joins_is_distinct() {
         let logical = plan.split("physical_plan").next().unwrap();
         let (_, right) = logical.split_once("Join").unwrap();
         assert!(right.contains("Aggregate: groupBy="), "{plan}");
+    }
+}
+
+#[test]
+fn keys_of_distinct_on_may_be_repeated() {
+    let dir = calls();
+    for (sql, want) in [
+        (
+            "select distinct on (syscall, syscall) syscall, bytes from events order by syscall, seq limit 2",
+            "close,2; openat,1",
+        ),
+        (
+            "select distinct on (syscall, pid, syscall) syscall, pid from events order by syscall, pid limit 2",
+            "close,100; close,101",
+        ),
+    ] {
+        assert_eq!(rows(dir.path(), sql), want, "{sql}");
     }
 }

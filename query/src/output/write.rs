@@ -21,7 +21,8 @@ use crate::output::progress::ScanProgress;
 use crate::output::table::{MarkdownWriter, PlanWriter, TableWriter, VerticalWriter};
 use crate::output::text::{DelimitedWriter, JsonWriter, NdjsonWriter};
 
-/// Writes all `rows`, and returns their number. `metadata` goes into the footer of a Parquet file.
+/// Writes all `rows`, and returns their number. `metadata` goes into the footer of a Parquet file. Nothing is written if
+/// the query fails before its first row.
 ///
 /// # Errors
 /// The query failed, the destination cannot be written, or the format cannot express a type of the answer.
@@ -53,25 +54,44 @@ pub(crate) async fn write(
     // The rows about live containers and processes come first, in a row group of their own.
     let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
     let alive = alive.and_then(|(_, rows)| rows.parse().ok());
+    // A reader who waits for each row gets the heading before the first one.
+    let live = writer.live;
+    let mut next = None;
+    if !live {
+        next = next_batch(&mut rows, progress.as_ref()).await?;
+        while next.as_ref().is_some_and(|batch| batch.num_rows() == 0) {
+            next = next_batch(&mut rows, progress.as_ref()).await?;
+        }
+    }
     let mut batches = batch_writer(format, &schema, writer, metadata).map_err(failed)?;
+    if live {
+        next = next_batch(&mut rows, progress.as_ref()).await?;
+    }
     let mut count = 0;
-    loop {
-        let next = rows.next();
-        let next = match &progress {
-            Some(progress) => progress.during(next).await,
-            None => next.await,
-        };
-        let Some(batch) = next else { break };
-        let batch = batch.map_err(OutputError::Query)?;
+    while let Some(batch) = next {
         let batch = recast(batch, &schema).map_err(failed)?;
         count += batch.num_rows();
         batches.batch(&batch).map_err(failed)?;
         if alive == Some(count) {
             batches.end_group().map_err(failed)?;
         }
+        next = next_batch(&mut rows, progress.as_ref()).await?;
     }
     batches.finish().map_err(failed)?;
     Ok(count)
+}
+
+/// Returns the next rows; `None`: there are no more.
+async fn next_batch(
+    rows: &mut SendableRecordBatchStream,
+    progress: Option<&ScanProgress>,
+) -> Result<Option<RecordBatch>, OutputError> {
+    let next = rows.next();
+    let next = match progress {
+        Some(progress) => progress.during(next).await,
+        None => next.await,
+    };
+    next.transpose().map_err(OutputError::Query)
 }
 
 /// Returns a name that several columns have.

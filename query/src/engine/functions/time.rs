@@ -27,9 +27,10 @@ pub(crate) fn ago() -> ScalarFn {
                 Ok(span) => span,
                 Err(error) => return exec_err!("{}", error.message(span)),
             };
-            let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-            // Nothing was recorded before 1970.
-            times.push(Some(end.saturating_sub(span).max(0)));
+            let span = i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
+            // The earliest time that the type expresses is in 1677.
+            let time = i128::from(end).saturating_sub(span);
+            times.push(Some(i64::try_from(time).unwrap_or(i64::MIN)));
         }
         Ok(Arc::new(
             TimestampNanosecondArray::from(times).with_timezone("UTC"),

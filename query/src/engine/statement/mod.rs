@@ -1,6 +1,7 @@
 //! SQL text to syntax tree, with the meaning that the SQL standard gives it where the parser or the planner deviates.
 
 mod casts;
+mod distinct;
 mod like;
 mod precedence;
 
@@ -44,6 +45,7 @@ pub(crate) fn correct(statement: &mut Statement) {
 }
 
 fn correct_sql(sql: &mut Sql) {
+    distinct::correct(sql);
     let _: ControlFlow<()> = visit_expressions_mut(sql, |expr| {
         like::correct(expr);
         ControlFlow::Continue(())
