@@ -24,7 +24,7 @@ pub(crate) struct Memory {
 const MIN_BYTES: usize = 80_000_000;
 
 /// The memory of the program itself: its code and the data of libbpf.
-const PROGRAM_BYTES: usize = 24 << 20;
+const PROGRAM_BYTES: usize = 26 << 20;
 
 /// The memory that a batch may always use.
 const MIN_BATCH_BYTES: usize = 1 << 20;
