@@ -366,7 +366,7 @@ impl Resolver {
             has_address |= matches!(pending, Pending::Address(_));
             self.apply(&mut row, &mut detail, pending);
         }
-        if !has_address {
+        if row.ret < 0 && !has_address {
             self.clear_peer_of_failed_connect(&mut row);
         }
         self.drop_argument_path(&row, &mut detail, false);

@@ -129,15 +129,10 @@ impl Resolver {
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
         let call = self.calls.get(compat, row.call);
         let is_connect = call.is_some_and(|call| call.address == AddressRole::Connect);
-        if !is_connect || Outcome::of(row).succeeded || row.ret == 0 {
+        if !is_connect || Outcome::of(row).succeeded {
             return;
         }
-        let object = self.batch.objects.get(row.object as usize).copied();
-        let Some(object) = object.filter(|object| object.endpoints != NONE) else {
-            return;
-        };
-        let Some(mut endpoints) = self.batch.endpoints.get(object.endpoints as usize).copied()
-        else {
+        let Some((object, mut endpoints)) = known_ends(&self.batch, row) else {
             return;
         };
         endpoints.peer_addr = NONE;
@@ -150,15 +145,19 @@ impl Resolver {
     /// Sets `dns_name` of the row's peer to the name in the question of a DNS message.
     pub(super) fn set_dns_name(&mut self, row: &mut Row, name: &std::sync::Arc<str>) {
         let batch = &mut self.batch;
-        let Some(object) = batch.objects.get(row.object as usize).copied() else {
-            return;
-        };
-        let Some(mut endpoints) = batch.endpoints.get(object.endpoints as usize).copied() else {
+        let Some((object, mut endpoints)) = known_ends(batch, row) else {
             return;
         };
         endpoints.dns_name = batch.strings.intern_shared(name);
         push_object(batch, row, object, endpoints);
     }
+}
+
+/// Returns the object of a row and its ends; `None` if the row has no object or the object has no ends.
+fn known_ends(batch: &Batch, row: &Row) -> Option<(Object, Endpoints)> {
+    let object = *batch.objects.get(row.object as usize)?;
+    let endpoints = *batch.endpoints.get(object.endpoints as usize)?;
+    Some((object, endpoints))
 }
 
 /// Returns the object of a row and its ends; both are new if the row has none.

@@ -59,17 +59,12 @@ impl RuntimeState {
             return None;
         }
         let user = users::find(&self.root, path);
-        if hint == Some(Runtime::Docker)
-            && let Some(found) = self.describe_docker(user.as_ref(), id)
-        {
-            return Some(found.tidy());
-        }
         let docker = || docker::describe(&self.docker_roots, user.as_ref(), id);
         let storage = || storage::describe(&self.root, user.as_ref(), id);
         let containerd = || oci::containerd(&self.root, id);
         let state = |runtime| low_level::describe(&self.root, user.as_ref(), id, runtime);
         let found = match hint {
-            Some(Runtime::Docker) => None,
+            Some(Runtime::Docker) => self.describe_docker(user.as_ref(), id),
             Some(Runtime::Podman | Runtime::CriO) => storage(),
             Some(Runtime::Containerd) => containerd().or_else(docker),
             Some(runtime @ (Runtime::Runc | Runtime::Crun)) => state(runtime),
