@@ -124,10 +124,12 @@ impl Memory {
         }
     }
 
-    /// Returns the bytes that are available now.
+    /// Returns the bytes that are available now. A sixteenth of the limit is left to what grows between two readings:
+    /// a file's metadata, the state of containers, pages of the program's code.
     pub(crate) fn available_bytes(self) -> usize {
+        let watched_bytes = self.max_bytes - self.max_bytes / 16;
         match self.watched {
-            true => self.max_bytes.saturating_sub(resident_bytes().unwrap_or(0)),
+            true => watched_bytes.saturating_sub(resident_bytes().unwrap_or(0)),
             false => usize::MAX,
         }
     }
