@@ -33,6 +33,8 @@ pub(crate) struct CallInfo {
     pub(crate) moves_messages: bool,
     /// The meaning of the address argument.
     pub(crate) address: AddressRole,
+    /// The argument with the length of the address that the caller passes.
+    pub(crate) address_length: Option<usize>,
     /// The condition under which the result is the length of a message, although fewer bytes may have been copied.
     pub(crate) result_is_length: When,
     /// The argument with the size of the buffer of a call that receives into a single buffer.
@@ -60,6 +62,8 @@ pub(crate) struct CallInfo {
 /// The meaning of an address that a call passes or receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressRole {
+    /// No address.
+    None,
     /// The local address of the socket: bind(2), getsockname(2).
     Local,
     /// The address to connect to.
@@ -72,14 +76,19 @@ pub(crate) enum AddressRole {
 
 impl AddressRole {
     fn of(spec: &Spec) -> AddressRole {
-        use Arg::{MmsgOut, MsgOut, SockAddrOut};
-        let is_out = |arg: &Arg| matches!(arg, SockAddrOut | MsgOut | MmsgOut);
+        use Arg::{MmsgIn, MmsgOut, MsgIn, MsgOut, SockAddrIn, SockAddrOut};
         match spec.name {
-            "bind" | "getsockname" => AddressRole::Local,
-            "connect" => AddressRole::Connect,
-            _ if spec.args.iter().any(|(_, arg)| is_out(arg)) => AddressRole::Source,
-            _ => AddressRole::Destination,
+            "bind" | "getsockname" => return AddressRole::Local,
+            "connect" => return AddressRole::Connect,
+            _ => {}
         }
+        let roles = spec.args.iter().map(|(_, arg)| match arg {
+            SockAddrOut | MsgOut | MmsgOut => AddressRole::Source,
+            SockAddrIn | MsgIn | MmsgIn => AddressRole::Destination,
+            _ => AddressRole::None,
+        });
+        let mut roles = roles.filter(|role| *role != AddressRole::None);
+        roles.next().unwrap_or(AddressRole::None)
     }
 }
 
@@ -159,6 +168,7 @@ impl CallInfo {
         let mut fds = fds.filter(|(_, (_, arg))| *arg == Arg::Fd).map(|(i, _)| i);
         let receives = spec.result_is_length() != When::Never;
         let size = |arg: &(&str, Arg)| receives && *arg == ("size", Arg::Size);
+        let address = |(_, arg): &(&str, Arg)| *arg == Arg::SockAddrIn;
         let before = |i: usize| widths[..i].iter().filter(|w| **w != Width::Absent).count();
         CallInfo {
             name: name.into(),
@@ -166,6 +176,7 @@ impl CallInfo {
             moves_bytes: spec.ret == Ret::Bytes,
             moves_messages: payload(spec) == payload_how::PAYLOAD_MESSAGES,
             address: AddressRole::of(spec),
+            address_length: spec.args.iter().position(address).map(|i| i + 1),
             result_is_length: spec.result_is_length(),
             size: spec.args.iter().position(size),
             fd: spec.fd_arg(),

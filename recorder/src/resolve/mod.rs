@@ -367,7 +367,7 @@ impl Resolver {
             self.apply(&mut row, &mut detail, pending);
         }
         if row.ret < 0 && !has_address {
-            self.clear_peer_of_failed_connect(&mut row);
+            self.clear_peer_of_failed_call(&mut row);
         }
         self.drop_argument_path(&row, &mut detail, false);
         if has_detail {

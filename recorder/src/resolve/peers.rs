@@ -2,6 +2,7 @@
 
 use crate::calls::AddressRole;
 use crate::resolve::addresses::{self, Address};
+use crate::resolve::objects::arg;
 use crate::resolve::{Resolver, constants};
 use crate::rows::batch::{Batch, CallDetail, Endpoints, NONE, Object, Row, StringIndex};
 use crate::wire::types::sys_flag;
@@ -95,6 +96,12 @@ impl Resolver {
         push_object(&mut self.batch, row, object, endpoints);
     }
 
+    /// Returns whether a socket has one peer for its whole life.
+    fn is_connection(&self, endpoints: &Endpoints) -> bool {
+        let protocol = self.batch.strings.list.get(endpoints.protocol as usize);
+        protocol.is_some_and(|protocol| CONNECTIONS.contains(&&**protocol))
+    }
+
     /// Returns whether the peer of a row is the address of the call, not that of the socket.
     fn counts_before_socket(
         &self,
@@ -108,9 +115,9 @@ impl Resolver {
         let has_peer = endpoints.peer_addr != NONE || endpoints.peer_path != NONE;
         // The kernel resets the port when a connection is refused.
         let has_port = endpoints.peer_port.is_some() || end.port.is_none();
-        let is_connection = text(endpoints.protocol).is_some_and(|p| CONNECTIONS.contains(&&**p));
+        let is_connection = self.is_connection(endpoints);
         match role {
-            AddressRole::Local => false,
+            AddressRole::None | AddressRole::Local => false,
             AddressRole::Connect if address.is_unspecified() => !outcome.succeeded,
             AddressRole::Connect => !(outcome.connected && has_peer && has_port),
             // AF_UNSPEC stands for AF_INET in udp_sendmsg() of net/ipv4/udp.c, and for no address in IPv6.
@@ -123,18 +130,34 @@ impl Resolver {
         }
     }
 
-    /// Removes the peer from the row of a connect(2) that failed and passed no readable address: the peer of the socket is
-    /// not the one that was asked for.
-    pub(super) fn clear_peer_of_failed_connect(&mut self, row: &mut Row) {
+    /// Removes the peer from the row of a failed call that passed an address which could not be read: the peer of the
+    /// socket is not the one that the call asked for.
+    pub(super) fn clear_peer_of_failed_call(&mut self, row: &mut Row) {
+        if Outcome::of(row).succeeded {
+            return;
+        }
         let compat = u32::from(row.flags) & sys_flag::SYS_COMPAT.0 != 0;
-        let call = self.calls.get(compat, row.call);
-        let is_connect = call.is_some_and(|call| call.address == AddressRole::Connect);
-        if !is_connect || Outcome::of(row).succeeded {
+        let Some(call) = self.calls.get(compat, row.call) else {
+            return;
+        };
+        // An error of the address itself, by move_addr_to_kernel() of net/socket.c. All other sends used the socket's peer.
+        let bad_address =
+            row.ret == -i64::from(libc::EFAULT) || row.ret == -i64::from(libc::EINVAL);
+        let no_address = |i: usize| arg(&self.batch, call, row, i) == Some(0);
+        let asked_for_another = match call.address {
+            AddressRole::Connect => true,
+            AddressRole::Destination => bad_address && !call.address_length.is_some_and(no_address),
+            AddressRole::None | AddressRole::Local | AddressRole::Source => false,
+        };
+        if !asked_for_another {
             return;
         }
         let Some((object, mut endpoints)) = known_ends(&self.batch, row) else {
             return;
         };
+        if call.address == AddressRole::Destination && self.is_connection(&endpoints) {
+            return;
+        }
         endpoints.peer_addr = NONE;
         endpoints.peer_port = None;
         endpoints.peer_path = NONE;
