@@ -97,6 +97,7 @@ static socklen_t address(const char *name, union address *to)
 		{"netlink", AF_NETLINK, "\0\0\x11\0\0\0\0\0\0\0", 12},
 		{"unspec", AF_UNSPEC, "\x1b\xc0\x7f\0\0\x01\0\0\0\0\0\0\0", 16},
 		{"packet", AF_PACKET, "\0\x03\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20},
+		{"vsock", AF_VSOCK, "\0\0\xd2\x04\0\0\x01\0\0\0\0\0\0\0", 16},
 		{"unknown", 99, "\x1b\xc0\x7f\0\0\x01\0\0\0\0\0\0\0", 16},
 	};
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {

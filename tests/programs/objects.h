@@ -6,6 +6,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
@@ -74,6 +75,8 @@ enum kind {
 	ABSTRACT_KIND,
 	PAIR_KIND,
 	NETLINK_KIND,
+	VSOCK_KIND,
+	XDP_KIND,
 	KINDS
 };
 
@@ -91,7 +94,7 @@ static const char *const kind_names[KINDS] = {
 	"udp",	       "udp_bound",    "udp_connected", "udp6_connected",
 	"raw",	       "packet",       "unix",		"unix_listener",
 	"unix_client", "unix_dgram",   "unix_relative", "abstract",
-	"pair",	       "netlink",
+	"pair",	       "netlink",      "vsock",		"xdp",
 };
 
 /* Moves an fd to its place in the table. */
@@ -240,6 +243,17 @@ static void place_inet(void)
 	place(RAW_KIND, socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP));
 	place(PACKET_KIND, socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0));
 	place(NETLINK_KIND, socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE));
+	place(XDP_KIND, socket(AF_XDP, SOCK_RAW | SOCK_NONBLOCK, 0));
+}
+
+/* A socket between virtual machines that listens at a free port: vsock(7). */
+static void place_vsock(void)
+{
+	struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = VMADDR_PORT_ANY};
+	int fd = must(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	must(bind(fd, (struct sockaddr *)&any, sizeof(any)));
+	must(listen(fd, 8));
+	place(VSOCK_KIND, fd);
 }
 
 /* A unix socket that is bound to a name, which is abstract if it begins with `@`. */
@@ -286,6 +300,7 @@ static void place_unix(const char *dir)
 static void place_sockets(const char *dir)
 {
 	place_inet();
+	place_vsock();
 	place_unix(dir);
 }
 

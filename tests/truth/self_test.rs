@@ -12,14 +12,16 @@ exit_group(3) = ?
 +++ exited with 3 +++
 "#;
 
+/// Returns the row of a call by thread 9 with `more` columns.
+fn call(seq: i64, name: &str, ret: Option<i64>, more: Value) -> Value {
+    let mut row = json!({"seq": seq, "kind": "syscall", "tid": 9, "pid": 9, "comm": "a", "syscall": name,
+        "ret": ret, "duration": 1});
+    let more = more.as_object().unwrap().clone();
+    row.as_object_mut().unwrap().extend(more);
+    row
+}
+
 fn rows() -> Vec<Value> {
-    let call = |seq: i64, name: &str, ret: Option<i64>, more: Value| {
-        let mut row = json!({"seq": seq, "kind": "syscall", "tid": 9, "pid": 9, "comm": "a", "syscall": name,
-            "ret": ret, "duration": 1});
-        let more = more.as_object().unwrap().clone();
-        row.as_object_mut().unwrap().extend(more);
-        row
-    };
     vec![
         call(
             0,
@@ -58,10 +60,14 @@ fn rows() -> Vec<Value> {
 }
 
 fn differences(rows: &[Value]) -> Vec<String> {
+    differences_from(STRACE, rows)
+}
+
+fn differences_from(strace: &str, rows: &[Value]) -> Vec<String> {
     let rows = rows
         .iter()
         .map(|r| serde_json::from_value::<Row>(r.clone()).unwrap());
-    let report = compare(&[strace::thread(9, STRACE)], rows.collect(), false);
+    let report = compare(&[strace::thread(9, strace)], rows.collect(), false);
     report.differences
 }
 
@@ -98,6 +104,53 @@ fn each_difference_is_found() {
     ];
     for (i, column, value) in changes {
         let mut rows = rows();
+        rows[i][column] = value.clone();
+        assert_ne!(
+            differences(&rows),
+            Vec::<String>::new(),
+            "{column} of {i}: {value}"
+        );
+    }
+}
+
+/// Calls of a 32-bit program that are compared by rules of their own.
+const STRACE_OF_32_BITS: &str = r#"mmap2(NULL, 4096, 0x1, 0x2, 3<\x2f\x62>, 0x2000) = 0xf7000000
+ssetmask(0x80000001) = 2147483649
+fstat64(3<\x2f\x62>, {st_dev=0xfe01, st_ino=7, st_size=1}) = 0
++++ exited with 0 +++
+"#;
+
+#[test]
+fn the_rules_of_32_bit_calls_accept_nothing_else() {
+    let mapped = json!({"arg1": 4096, "arg2": 1, "arg3": 2, "arg4": 3, "arg5": 2, "path": "/b"});
+    let mut rows = vec![
+        call(0, "mmap2", Some(0xf700_0000), mapped),
+        call(
+            1,
+            "ssetmask",
+            Some(-0x7fff_ffff),
+            json!({"arg0": -0x7fff_ffff}),
+        ),
+        call(2, "fstat64", Some(0), json!({"arg0": 3, "path": "/b"})),
+        call(
+            3,
+            "",
+            None,
+            json!({"kind": "process", "action": "exit", "exit_code": 0}),
+        ),
+    ];
+    for row in &mut rows {
+        row["compat"] = json!(true);
+    }
+    let differences = |rows: &[Value]| differences_from(STRACE_OF_32_BITS, rows);
+    assert_eq!(differences(&rows), Vec::<String>::new());
+    for (i, column, value) in [
+        (0, "arg5", json!(3)),
+        (1, "ret", json!(1)),
+        (2, "dev", json!("254:2")),
+        (2, "inode", json!(8)),
+    ] {
+        let mut rows = rows.clone();
         rows[i][column] = value.clone();
         assert_ne!(
             differences(&rows),

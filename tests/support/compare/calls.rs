@@ -351,6 +351,8 @@ fn compare_arguments(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
         let wide = matches!(arg, Arg::Long | Arg::Size | Arg::Hex | Arg::Low) && !row.compat;
         if call.name == "mmap2" && i == 5 {
             report.rule("pages");
+            let (pages, ours) = ((strace >> 12) as i32, ours.map(|v| v as i32));
+            report.check("argument", &call.line, Some(pages), ours);
             continue;
         }
         let width = |v: i64| {
@@ -400,6 +402,11 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
             report.rule("detached");
             continue;
         }
+        if arg.starts_with(b"/") && is_in_another_root(call) {
+            report.rule("root of openat2");
+            report.check("path below another root", line, None, ours.as_deref());
+            continue;
+        }
         let expected = join(&base, &arg);
         report.check("path meant", line, show(Some(&expected)), ours.clone());
         if call.ret == Return::Value(0, None) {
@@ -420,6 +427,14 @@ fn compare_paths(call: &Call, row: &Row, spec: &Spec, state: &mut State, report:
             row.path2.clone(),
         );
     }
+}
+
+/// Returns whether the directory of an openat2(2) is the root of its path.
+fn is_in_another_root(call: &Call) -> bool {
+    const RESOLVE_IN_ROOT: i64 = 0x10;
+    let resolve = call.args.iter().find_map(|a| strace::member(a, "resolve"));
+    let resolve = resolve.and_then(|resolve| strace::number(&resolve));
+    call.name == "openat2" && resolve.is_some_and(|flags| flags & RESOLVE_IN_ROOT != 0)
 }
 
 /// Joins a path as documented for the column `path`: redundant slashes and dots are removed, `..` stays.

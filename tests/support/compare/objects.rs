@@ -162,6 +162,13 @@ fn compare_socket(
         report.check("peer", line, Address::default(), peer(row));
         return;
     }
+    // udp_sendmsg() of net/ipv4/udp.c and others look at the address before anything is sent.
+    let refused = matches!(row.error.as_deref(), Some("EFAULT" | "EINVAL"));
+    let is_connection = matches!(socket.protocol.as_str(), "tcp" | "stream" | "seqpacket");
+    if line.starts_with("send") && refused && !is_connection && peer(row) == Address::default() {
+        report.rule("no address");
+        return;
+    }
     compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
 }
 

@@ -54,6 +54,10 @@ const RULES: &[(&str, &str)] = &[
         "in a chroot a path is recorded from the root of the container, but passed from the root of the caller",
     ),
     (
+        "root of openat2",
+        "with RESOLVE_IN_ROOT an absolute path begins in a directory, and is null if nothing was opened",
+    ),
+    (
         "detached",
         "strace prints the path inside of a mount that was detached, which leads nowhere in the container; no path is recorded",
     ),
@@ -75,7 +79,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "no address",
-        "beside an fd strace prints the ends of the socket; a connect(2) that fails without a readable address has no peer",
+        "beside an fd strace prints the ends of the socket; a connect(2) or a message that fails without a readable address has no peer",
     ),
     (
         "connection",

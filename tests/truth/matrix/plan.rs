@@ -95,6 +95,9 @@ fn calls(name: &str, spec: &Spec) -> Vec<Vec<String>> {
             below_directories(spec, dir, path, &mut add);
         }
     }
+    if name == "openat2" {
+        with_resolve_flags(&mut add);
+    }
     on_sockets(spec, &mut add);
     on_pairs_of_fds(spec, &mut add);
     let mut seen = BTreeSet::new();
@@ -147,6 +150,38 @@ fn below_directories(
                 let mut changes = vec![(dir, (*d).to_owned()), (path, (*p).to_owned())];
                 changes.extend(flags.map(|i| (i, (*f).to_owned())));
                 add(&changes);
+            }
+        }
+    }
+}
+
+/// Combines each flag of `open_how.resolve` (openat2(2)) with relative and absolute paths, links, and paths that leave the
+/// directory.
+fn with_resolve_flags(add: &mut impl FnMut(&[(usize, String)])) {
+    const PATHS: &[&str] = &[
+        "s:",
+        "s:.",
+        "s:..",
+        "s:../m/file",
+        "s:file",
+        "s:link",
+        "s:dir/../file",
+        "s:missing",
+        "s:/",
+        "s:/tmp/m/absolute",
+        "s:/tmp/m/../m/link",
+        "s:/proc/self/fd/40",
+    ];
+    // RESOLVE_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT, _CACHED, and the flags of two ways to be a root.
+    const RESOLVE: &[u32] = &[0, 0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x18];
+    const O_PATH: u32 = 0x20_0000;
+    for dir in ["-100", "fd:dir", "fd:path_dir", "fd:detached_dir", "39"] {
+        for path in PATHS {
+            for resolve in RESOLVE {
+                for flags in [0, O_PATH] {
+                    let how = format!("w:{flags:#x},0,{resolve:#x}");
+                    add(&[(0, dir.to_owned()), (1, (*path).to_owned()), (2, how)]);
+                }
             }
         }
     }

@@ -51,6 +51,8 @@ pub(crate) const SOCKETS: &[&str] = &[
     "abstract",
     "pair",
     "netlink",
+    "vsock",
+    "xdp",
 ];
 
 /// Numbers that are no open fd: one that is free, the working directory, and others.
@@ -72,6 +74,7 @@ pub(crate) const ADDRESSES: &[(&str, i64)] = &[
     ("netlink", 12),
     ("unspec", 16),
     ("packet", 20),
+    ("vsock", 16),
     ("unknown", 16),
 ];
 
