@@ -108,8 +108,9 @@ static void reconnect(void)
 		errx(1, "connected without an address");
 	/* Neither does a message whose address is bad or too long. A message with a bad buffer is for the socket's peer. */
 	struct msghdr msg = {.msg_name = (void *)8, .msg_namelen = sizeof(first)};
-	if (sendto(fd, bytes, 1, 0, (void *)8, sizeof(first)) >= 0 || sendto(fd, bytes, 1, 0, (void *)&first, 4096) >= 0 ||
-	    sendmsg(fd, &msg, 0) >= 0 || sendmsg(fd, (void *)8, 0) >= 0 || send(fd, (void *)8, 1, 0) >= 0)
+	if (sendto(fd, bytes, 1, 0, (void *)8, sizeof(first)) >= 0 ||
+	    sendto(fd, bytes, 1, 0, (void *)&first, 4096) >= 0 || sendmsg(fd, &msg, 0) >= 0 ||
+	    sendmsg(fd, (void *)8, 0) >= 0 || send(fd, (void *)8, 1, 0) >= 0)
 		errx(1, "sent to a bad address");
 	/* A TCP socket that was disconnected keeps the address of its peer in the kernel. */
 	must(connect(stream, ADDRESS(none)));
