@@ -27,9 +27,9 @@ pub(crate) struct CallInfo {
     pub(crate) name: Arc<str>,
     /// The value of the column `class`.
     pub(crate) class: &'static str,
-    /// Whether the result is a number of bytes.
+    /// True if the result is a number of bytes.
     pub(crate) moves_bytes: bool,
-    /// Whether the call transfers several messages, whose bytes the kernel side announces.
+    /// True if the call transfers several messages, whose bytes the kernel side announces.
     pub(crate) moves_messages: bool,
     /// The meaning of the address argument.
     pub(crate) address: AddressRole,

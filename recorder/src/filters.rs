@@ -12,9 +12,9 @@ use crate::containers::facts::ContainerFacts;
 /// everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filters {
-    /// Whether processes outside containers are recorded too.
+    /// True if processes outside containers are recorded too.
     pub(crate) host: bool,
-    /// Whether calls are counted instead of recorded one by one.
+    /// True if calls are counted instead of recorded one by one.
     pub(crate) counts: bool,
     events: BTreeSet<String>,
     events_excluded: BTreeSet<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Filters {
     sets_excluded: BTreeSet<Class>,
     /// The thread names that are recorded, or excluded.
     pub(crate) comms: BTreeSet<String>,
-    /// Whether the threads in `comms` are excluded.
+    /// True if the threads in `comms` are excluded.
     pub(crate) comms_excluded: bool,
     containers: Vec<String>,
     containers_excluded: Vec<String>,

@@ -78,7 +78,7 @@ impl Destination {
 /// Options of the files of a recording.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileOptions {
-    /// Whether an existing file is overwritten.
+    /// True if an existing file is overwritten.
     pub(crate) force: bool,
     /// The longest time between two calls of fdatasync(2).
     pub(crate) sync: Duration,

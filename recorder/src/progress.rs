@@ -47,6 +47,6 @@ pub(crate) struct RingUse {
 /// A message for the user, printed by `report`.
 pub(crate) struct Notice {
     pub(crate) text: String,
-    /// Whether the message is a warning, which `--quiet` does not silence.
+    /// True if the message is a warning, which `--quiet` does not silence.
     pub(crate) is_warning: bool,
 }

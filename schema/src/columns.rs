@@ -41,7 +41,7 @@ pub struct Column {
     pub name: &'static str,
     /// Storage type.
     pub ty: Type,
-    /// Whether the column can be null. Most columns are null in rows that they do not apply to.
+    /// True if the column can be null. Most columns are null in rows that they do not apply to.
     pub nullable: bool,
     /// Description for users, printed by `describe` and listed in `docs/schema.md`.
     pub comment: &'static str,

@@ -47,6 +47,24 @@ fn a_signal_ends_the_recording() {
 }
 
 #[test]
+fn a_recording_without_events_names_what_else_can_be_recorded() {
+    require_root();
+    let dir = tempfile::tempdir().unwrap();
+    let ended = output(
+        ctrace_rec()
+            .arg("--out")
+            .arg(dir.path().join("nothing.parquet"))
+            .args(["--container", "no-such-container", "--", "true"]),
+    );
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains("`--host` records other processes too"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn the_end_of_the_command_ends_the_recording_with_its_exit_code() {
     require_root();
     let dir = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ fn fed(dir: &TempDir, pause: Duration, flags: &[&str]) -> ReplayingRecorder {
     ReplayingRecorder::start_to(&capture, path, fifo, pause, flags)
 }
 
-/// Whether each `seq` occurs once, without a hole.
+/// A query that is true if each `seq` occurs once, without a hole.
 const COMPLETE: &str = "select count(*) = count(distinct seq) and max(seq) - min(seq) + 1 = count(*) \
                      from events where kind <> 'gap'";
 

@@ -19,7 +19,7 @@ pub(crate) struct AnswerOptions {
     pub(crate) output: Option<PathBuf>,
     pub(crate) follow: bool,
     pub(crate) no_rollups: bool,
-    /// Whether a file in a directory that cannot be read is an error.
+    /// True if a file in a directory that cannot be read is an error.
     pub(crate) strict: bool,
     /// Memory limit of a query; `None`: a share of the machine's memory.
     pub(crate) memory_bytes: Option<usize>,

@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
     notify: fn(RecordingNotice),
-    /// Whether `notify` is called with warnings.
+    /// True if `notify` is called with warnings.
     warn: bool,
 }
 

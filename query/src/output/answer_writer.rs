@@ -13,7 +13,7 @@ use crate::output::format::AnswerFormat;
 use crate::output::pager::{PagedScreen, TerminalOutput};
 use crate::output::partial::PartialFile;
 
-/// Whether the reader of stdout has closed the pipe. Arrow's writers turn the I/O error into text, so the fact is stored
+/// True if the reader of stdout has closed the pipe. Arrow's writers turn the I/O error into text, so the fact is stored
 /// where the error occurs.
 static CLOSED_PIPE: AtomicBool = AtomicBool::new(false);
 
@@ -36,7 +36,7 @@ pub(crate) struct AnswerWriter {
     fault: Arc<OnceLock<String>>,
     /// Columns of the terminal, if the medium is one.
     pub(crate) width: Option<usize>,
-    /// Whether a reader waits for each row, so that rows must not be held back.
+    /// True if a reader waits for each row, so that rows must not be held back.
     pub(crate) live: bool,
 }
 

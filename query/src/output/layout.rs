@@ -107,7 +107,7 @@ pub(crate) struct TableLayout {
     /// The date of all times, if the cells are shown without it; else empty.
     date: String,
     notes: Vec<String>,
-    /// Whether cells that are too wide are cut.
+    /// True if cells that are too wide are cut.
     cuts: bool,
 }
 

@@ -217,9 +217,9 @@ impl ReadyQuestion {
 /// Facts about the recordings that the SQL of a ready question depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RecordingContents {
-    /// Whether all recordings are recordings of counts.
+    /// True if all recordings are recordings of counts.
     pub(crate) only_counts: bool,
-    /// Whether the recordings have events of more than one host.
+    /// True if the recordings have events of more than one host.
     pub(crate) several_hosts: bool,
 }
 

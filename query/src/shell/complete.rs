@@ -16,7 +16,7 @@ pub(crate) struct Completions {
     /// Byte offset of the text that is completed.
     pub(crate) start: usize,
     pub(crate) words: Vec<String>,
-    /// Whether names of files are completed instead.
+    /// True if names of files are completed instead.
     pub(crate) files: bool,
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Origin {
 pub(crate) struct FoundFile {
     pub(crate) path: PathBuf,
     pub(crate) origin: Origin,
-    /// Whether the path contains a symbolic link below the directory that was named.
+    /// True if the path contains a symbolic link below the directory that was named.
     is_linked: bool,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Search {
 pub(crate) struct Found {
     /// Sorted by path.
     pub(crate) files: Vec<FoundFile>,
-    /// Whether files are left out because another name stands for them too.
+    /// True if files are left out because another name stands for them too.
     pub(crate) has_known: bool,
     /// Errors of files and directories that could not be examined.
     pub(crate) failures: Vec<SourceError>,

@@ -44,7 +44,7 @@ struct NewRows {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct News {
     files: Vec<NewRows>,
-    /// Whether the rows about live containers and processes at the beginning of a file are new too: in the first
+    /// True if the rows about live containers and processes at the beginning of a file are new too: in the first
     /// answer, but not when a recorder begins a segment.
     pub(crate) has_alive_rows: bool,
 }

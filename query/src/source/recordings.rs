@@ -17,7 +17,7 @@ use crate::source::parquet::covering;
 pub(crate) struct Recordings {
     /// The files, in the order in which they were named.
     pub(crate) files: Vec<OpenFile>,
-    /// Whether the program itself chose the recording, and should report its choice.
+    /// True if the program itself chose the recording, and should report its choice.
     pub(crate) is_default: bool,
     /// Sentences about files that are left out because they cannot be read.
     pub(crate) warnings: Vec<String>,

@@ -46,7 +46,7 @@ pub(crate) struct V1 {
 /// A cgroup of one of the [`Hierarchies`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup {
-    /// Whether the cgroup is in the v1 hierarchy.
+    /// True if the cgroup is in the v1 hierarchy.
     pub(crate) v1: bool,
     /// The inode number of the directory, which is the kernfs id. `bpf_get_current_cgroup_id` returns the same number
     /// (Linux 5.5+).

@@ -49,7 +49,7 @@ pub(crate) struct Flight {
     shared: Arc<FlightShared>,
     open: OpenDump,
     dump: Option<Dump>,
-    /// Whether the dump receives new events.
+    /// True if the dump receives new events.
     dump_receives: bool,
     boot: Boot,
     /// Sequence number of the next gap row of a dump.

@@ -19,9 +19,9 @@ pub(super) struct Tracepoints {
     submit_sqe: bool,
     req_failed: bool,
     complete: bool,
-    /// Whether the ring precedes the request in the arguments: before Linux 6.0.
+    /// True if the ring precedes the request in the arguments: before Linux 6.0.
     pub(super) ring_first: bool,
-    /// Whether `io_uring_complete` has the entry of the completion queue as an argument: since Linux 6.10.
+    /// True if `io_uring_complete` has the entry of the completion queue as an argument: since Linux 6.10.
     pub(super) has_cqe: bool,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Memory {
     max_bytes: usize,
     /// The limit without the program's own memory and without a ring. The shares are fractions of this number.
     shared_bytes: usize,
-    /// Whether the available memory is measured.
+    /// True if the available memory is measured.
     watched: bool,
 }
 

@@ -140,7 +140,7 @@ struct DumpControl {
     /// Time for which a dump continues to record.
     after: Duration,
     listener: DumpListener,
-    /// Whether SIGUSR1 was received.
+    /// True if SIGUSR1 was received.
     signal: Arc<AtomicBool>,
     state: DumpState,
 }

@@ -46,7 +46,7 @@ pub(crate) struct PendingPart {
 #[derive(Debug)]
 pub(crate) struct BatchPart {
     pub(crate) batch: Batch,
-    /// Whether the part ends a batch.
+    /// True if the part ends a batch.
     pub(crate) last: bool,
     /// Command for the sink after this part.
     pub(crate) command: Option<SinkCommand>,

@@ -90,7 +90,7 @@ pub(crate) struct CaptureReader {
     input: zstd::Decoder<'static, BufReader<BufReader<File>>>,
     /// The machine on which the capture was made.
     pub(crate) machine: Machine,
-    /// Whether the capture is truncated or damaged. Valid at the end of the iteration.
+    /// True if the capture is truncated or damaged. Valid at the end of the iteration.
     pub(crate) torn: bool,
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct Count {
     /// The threads' comm, unescaped.
     pub(crate) comm: Vec<u8>,
     pub(crate) nr: u16,
-    /// Whether `nr` is a number of the 32-bit ABI.
+    /// True if `nr` is a number of the 32-bit ABI.
     pub(crate) compat: bool,
     pub(crate) calls: u64,
     pub(crate) errors: u64,

@@ -112,6 +112,11 @@ impl ProgressLine {
             elapsed(self.began.elapsed()),
             self.target
         );
+        if summary.events == 0 {
+            eprintln!(
+                "no selected call was made: `ctrace-rec containers` lists the running containers, `--host` records other processes too"
+            );
+        }
         warn(summary);
     }
 }

@@ -57,7 +57,7 @@ struct RemovedCgroup {
 #[derive(Debug)]
 pub(crate) struct Registry {
     states: Vec<ContainerStatus>,
-    /// Whether rows refer to the index.
+    /// True if rows refer to the index.
     used: Vec<bool>,
     by_cgroup: FxHashMap<u64, u32>,
     by_container_id: FxHashMap<String, u32>,

@@ -47,7 +47,7 @@ pub(super) struct RollupTable {
     /// For each key of the piece, in the facet with the column of `rollup.condition`: whether its events belong to the
     /// rollup.
     includes: Vec<bool>,
-    /// Whether no sum of the rollup has gone beyond 64 bits.
+    /// True if no sum of the rollup has gone beyond 64 bits.
     is_exact: bool,
 }
 

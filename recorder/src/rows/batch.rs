@@ -269,7 +269,7 @@ pub(crate) struct ContainerName {
     pub(crate) name: Option<String>,
     /// Value of the column `container_id`.
     pub(crate) id: Option<String>,
-    /// Whether the container passes the filters: rows of others are dropped.
+    /// True if the container passes the filters: rows of others are dropped.
     pub(crate) recorded: bool,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct ColumnBuffers {
     pub(crate) order: Vec<u32>,
     /// Group of each row, while the rows are sorted.
     groups: Vec<u32>,
-    /// Whether each position already contains its final row, while the rows are permuted.
+    /// True if each position already contains its final row, while the rows are permuted.
     placed: Vec<bool>,
     args: Vec<u64>,
     /// Columns that are not in use.

@@ -40,7 +40,7 @@ pub(super) type Span = Range<u32>;
 /// Adjacent rows of one thread and one call.
 pub(super) struct ThreadRun {
     pub(super) rows: Span,
-    /// Whether any of the rows has a [`CallDetail`].
+    /// True if any of the rows has a [`CallDetail`].
     pub(super) has_details: bool,
 }
 

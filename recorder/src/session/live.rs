@@ -135,7 +135,7 @@ struct LiveRecording {
     capture_buffer: Vec<u8>,
     /// The boot time up to which losses have been read.
     losses_read_ns: u64,
-    /// Whether calls are counted instead of recorded one by one.
+    /// True if calls are counted instead of recorded one by one.
     counts: bool,
     /// The longest time for which a record waited in its ring since the last report.
     max_lag_ns: u64,

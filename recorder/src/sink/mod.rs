@@ -73,7 +73,7 @@ pub(crate) struct BatchPolicy {
     pub(crate) max_rows: usize,
     /// The longest time that rows wait for their batch to fill; `None`: as long as it takes.
     pub(crate) max_wait: Option<Duration>,
-    /// Whether rows that waited `max_wait` go to the journal ([`Sink::journal`]) first and are written again when the
+    /// True if rows that waited `max_wait` go to the journal ([`Sink::journal`]) first and are written again when the
     /// batch is full, with the rows of a thread and a call beside each other. Otherwise the batch ends after
     /// `max_wait`.
     pub(crate) regroups: bool,

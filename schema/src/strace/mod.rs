@@ -43,7 +43,7 @@ pub struct Call<'a> {
     pub socket: Socket<'a>,
     /// Arguments of an exec, quoted for a shell.
     pub argv: Option<&'a str>,
-    /// Whether seccomp refused the call.
+    /// True if seccomp refused the call.
     pub denied: bool,
 }
 

@@ -190,7 +190,7 @@ pub(super) struct State {
     cwd: Option<Vec<u8>>,
     /// The recorded path of the thread's last exec.
     exe: Option<String>,
-    /// Whether it has detached a mount, whose files may still be open.
+    /// True if it has detached a mount, whose files may still be open.
     pub(super) has_detached: bool,
     /// The mounts of the whole run that were made without a place.
     pub(super) detached: Rc<RefCell<Detached>>,

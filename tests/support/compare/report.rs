@@ -139,7 +139,7 @@ const RULES: &[(&str, &str)] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) calls: usize,
-    /// Whether the kernel may skip a program: see the rule `half seen`.
+    /// True if the kernel may skip a program: see the rule `half seen`.
     pub(crate) may_skip: bool,
     pub(crate) checks: BTreeMap<&'static str, usize>,
     pub(crate) rules: BTreeMap<&'static str, usize>,

@@ -121,7 +121,7 @@ fn behind_preparation<'a, 'b>(rows: &'a [&'b Row]) -> &'a [&'b Row] {
     last.map_or(&[], |i| &rows[i + 1..])
 }
 
-/// Whether a row may be of the plan: the program drops pages by madvise(2) with MADV_DONTNEED.
+/// Returns whether a row may be of the plan: the program drops pages by madvise(2) with MADV_DONTNEED.
 fn is_from_the_plan(row: &Row) -> bool {
     row.syscall != "madvise" || (row.arg1, row.arg2) != (Some(4096), Some(4))
 }

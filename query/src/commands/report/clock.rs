@@ -13,7 +13,7 @@ pub(crate) struct PageClock {
     window: TimeSpan,
     /// The date of the whole window, if it is within one day.
     date: Option<NaiveDate>,
-    /// Whether times are shown in milliseconds, because the window is short.
+    /// True if times are shown in milliseconds, because the window is short.
     millis: bool,
 }
 

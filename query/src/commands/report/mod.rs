@@ -165,7 +165,7 @@ pub(crate) async fn report(
 struct SectionTable {
     section: &'static ReportSection,
     rows: AnswerRows,
-    /// Whether the answer has more rows.
+    /// True if the answer has more rows.
     is_cut: bool,
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn glob() -> ScalarFn {
 /// A compiled pattern.
 #[derive(Debug)]
 struct Pattern {
-    /// Whether the pattern begins with an odd number of `!`: it matches the texts that `regex` does not match.
+    /// True if the pattern begins with an odd number of `!`: it matches the texts that `regex` does not match.
     negated: bool,
     regex: Regex,
 }

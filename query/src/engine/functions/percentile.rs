@@ -135,7 +135,7 @@ impl AggregateUDFImpl for Percentile {
 #[derive(Debug)]
 struct GroupHistograms {
     percent: Option<u8>,
-    /// Whether the arguments are histograms.
+    /// True if the arguments are histograms.
     merges: bool,
     groups: Vec<Histogram>,
 }

@@ -17,7 +17,7 @@ pub(crate) struct RollupKeys {
     rollup: &'static Rollup,
     /// Length of a time slice, a multiple of the slices of all files.
     slice_ns: i64,
-    /// Whether filters exclude positive results, so that `ret` of the rollup is exact.
+    /// True if filters exclude positive results, so that `ret` of the rollup is exact.
     no_positive: bool,
 }
 

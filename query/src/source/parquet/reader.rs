@@ -85,7 +85,7 @@ impl Footer {
 #[derive(Debug)]
 pub(crate) struct FooterCache {
     footers: HashMap<Path, Arc<Footer>>,
-    /// Whether readers may use the page index to skip pages.
+    /// True if readers may use the page index to skip pages.
     indexed: bool,
 }
 

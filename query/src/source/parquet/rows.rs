@@ -15,7 +15,7 @@ pub(crate) struct FileRows {
     pub(crate) file: Arc<ParquetFile>,
     /// The rows of each row group; `None`: all rows.
     pub(crate) selection: Option<Arc<[RowGroupAccess]>>,
-    /// Whether all rows that are not older than the file are selected, so that the file's rollups are true of them.
+    /// True if all rows that are not older than the file are selected, so that the file's rollups are true of them.
     pub(crate) has_own_rows: bool,
 }
 

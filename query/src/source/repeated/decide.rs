@@ -21,7 +21,7 @@ struct Comparison {
     different: u64,
     /// Events with the same number at another time.
     other_times: u64,
-    /// Whether both files are of one run of the recorder, so that a number has one time.
+    /// True if both files are of one run of the recorder, so that a number has one time.
     is_same_run: bool,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Part {
     pub(super) file: usize,
     pub(super) place: Place,
     pub(super) rows: u64,
-    /// Whether the rows are about the containers and processes that were alive when the file began.
+    /// True if the rows are about the containers and processes that were alive when the file began.
     pub(super) is_alive: bool,
     /// The boot of all events; `None`: they are of several boots.
     pub(super) boot: Option<String>,

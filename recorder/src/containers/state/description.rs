@@ -25,7 +25,7 @@ pub(crate) struct ContainerInfo {
     pub(crate) namespace: Option<String>,
     /// The labels. If the runtime has no labels on disk: the OCI annotations that a user set.
     pub(crate) labels: BTreeMap<String, String>,
-    /// Whether no more data exists. If false, [`crate::containers::api::Api`] or a later attempt may find more.
+    /// True if no more data exists. If false, [`crate::containers::api::Api`] or a later attempt may find more.
     pub(crate) complete: bool,
 }
 

@@ -23,7 +23,7 @@ const MIN_MEAN_RUN: usize = 4;
 pub(crate) struct Journal {
     out: AtomicFile,
     zstd: Compressor<'static>,
-    /// Whether row groups contain all rows of the journal.
+    /// True if row groups contain all rows of the journal.
     covered: bool,
 }
 

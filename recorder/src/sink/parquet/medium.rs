@@ -41,7 +41,7 @@ pub(crate) struct AtomicFile {
     medium: Box<dyn Medium>,
     /// Bytes of all complete writes.
     len: u64,
-    /// Whether truncation after a failed write has failed too, so that bytes may follow the last complete write.
+    /// True if truncation after a failed write has failed too, so that bytes may follow the last complete write.
     torn: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::records::loss::Cause;
 use crate::ring::frame::Frame;
 use crate::sink::summary::Summary;
 
-/// Whether the disk is full, and what was lost because of that.
+/// The state of a full disk, and the losses that it caused.
 #[derive(Debug, Default)]
 pub(crate) struct DiskStatus {
     full: AtomicBool,
