@@ -94,8 +94,8 @@ enum CommandFlags {
     Links(ReadyFlags),
     /// Which processes ran, who started them, how did they end?
     Processes(ReadyFlags),
-    /// Which calls failed, and on what? Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
-    Errors(ReadyFlags),
+    /// Which calls failed, and on what? What matters most first. Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
+    Errors(ErrorsFlags),
     /// Which calls did seccomp refuse?
     Denied(ReadyFlags),
     /// When were events lost, and how many?
@@ -167,6 +167,15 @@ fn memory(text: &str) -> Result<usize, String> {
 fn limit(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| "write a number of rows, such as 20".into())
+}
+
+#[derive(Args, Debug)]
+struct ErrorsFlags {
+    /// List routine failures, such as searches that found the file elsewhere, like all others
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    ready: ReadyFlags,
 }
 
 #[derive(Args, Debug)]
@@ -315,7 +324,7 @@ impl CommandFlags {
             CommandFlags::Peers(flags) => flags.lowered("peers"),
             CommandFlags::Links(flags) => flags.lowered("links"),
             CommandFlags::Processes(flags) => flags.lowered("processes"),
-            CommandFlags::Errors(flags) => flags.lowered("errors"),
+            CommandFlags::Errors(flags) => flags.lowered(),
             CommandFlags::Denied(flags) => flags.lowered("denied"),
             CommandFlags::Gaps(flags) => flags.lowered("gaps"),
             CommandFlags::Seccomp(flags) => {
@@ -353,11 +362,24 @@ impl CommandFlags {
     }
 }
 
+impl ErrorsFlags {
+    fn lowered(self) -> (CliTask, CommonFlags) {
+        self.ready.lowered_with("errors", self.all)
+    }
+}
+
 impl ReadyFlags {
     fn lowered(self, question: &'static str) -> (CliTask, CommonFlags) {
+        self.lowered_with(question, false)
+    }
+
+    fn lowered_with(self, question: &'static str, all: bool) -> (CliTask, CommonFlags) {
         let query = Query::Ready {
             question,
-            scope: self.scope.into(),
+            scope: Scope {
+                all,
+                ..self.scope.into()
+            },
             show_sql: self.show_sql,
         };
         (CliTask::Query(query), self.common)
@@ -403,6 +425,7 @@ impl From<ScopeFlags> for Scope {
             since: flags.since,
             until: flags.until,
             limit: flags.limit,
+            all: false,
         }
     }
 }

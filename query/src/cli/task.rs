@@ -72,6 +72,8 @@ pub(crate) struct Scope {
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) limit: Option<u64>,
+    /// True if routine rows are listed one by one too.
+    pub(crate) all: bool,
 }
 
 /// Everything that is not a query.

@@ -12,16 +12,22 @@ use crate::source::{GivenTime, TimeSpan, WindowEnd, clamped_ns, parse_time, reso
 pub(crate) struct ReadyQuestion {
     /// The name of the subcommand.
     pub(crate) name: &'static str,
-    /// The query. Lines with a name in braces are placeholders: `{limit}`, `{recording}` for [`RECORDING`], and those of
+    /// The query. Lines with a name in braces are placeholders: `{limit}`, those of [`INCLUDES`], and those of
     /// [`PLACEHOLDERS`]. `{failed}` and `{not_runc}` within lines are [`FAILED_CALL`] and [`NOT_RUNC`]. `{host}`, also as
-    /// `{c.host}`, is one more column, which only recordings of several hosts need, and `{name}` the name of a container.
+    /// `{c.host}`, is one more column, which only recordings of several hosts need, `{name}` the name of a container,
+    /// `{rank}` is [`FAILURE_RANK`], and `{all}` the value of `--all`.
     template: &'static str,
     /// The query of recordings of counts (`ctrace-rec --mode counts`); `None`: they cannot answer the question.
     counts_template: Option<&'static str>,
 }
 
-/// Common table expressions over another one, `scope`: the metadata of the recordings.
-const RECORDING: &str = include_str!("sql/recording.sql");
+/// Common table expressions of several queries, and their placeholders.
+const INCLUDES: &[(&str, &str)] = &[
+    // The metadata of the recordings, over another expression, `scope`.
+    ("{recording}", include_str!("sql/recording.sql")),
+    // Failed calls by their subject, with a name for routine ones.
+    ("{failures}", include_str!("sql/failures.sql")),
+];
 
 macro_rules! not_runc {
     () => {
@@ -37,6 +43,14 @@ pub(crate) const FAILED_CALL: &str = concat!(
     "kind = 'syscall' and error not in ('EAGAIN', 'EINPROGRESS') and error not like 'ERESTART%'\n    and ",
     not_runc!()
 );
+
+/// The rank of a failed call: disks, connections and rights first, then missing files, then all others.
+const FAILURE_RANK: &str = "case
+        when error in ('EACCES', 'ECONNREFUSED', 'ECONNRESET', 'EDQUOT', 'EHOSTUNREACH', 'EIO', 'EMFILE', 'ENETUNREACH',
+            'ENFILE', 'ENOMEM', 'ENOSPC', 'EPERM', 'EROFS', 'ETIMEDOUT') then 1
+        when error in ('ENOENT', 'ENOEXEC', 'ENOTDIR', 'ELOOP') then 2
+        else 3
+    end";
 
 macro_rules! question {
     ($name:literal) => {
@@ -85,6 +99,8 @@ pub(crate) struct ParsedScope {
     pub(crate) since: Option<GivenTime>,
     pub(crate) until: Option<GivenTime>,
     limit: Option<u64>,
+    /// True if routine rows are listed one by one too.
+    all: bool,
 }
 
 impl ParsedScope {
@@ -99,6 +115,7 @@ impl ParsedScope {
             since: time(&scope.since).map_err(|e| format!("--since: {e}"))?,
             until: time(&scope.until).map_err(|e| format!("--until: {e}"))?,
             limit: scope.limit,
+            all: scope.all,
         })
     }
 
@@ -224,7 +241,7 @@ pub(crate) struct RecordingContents {
 }
 
 /// Replaces the placeholders within a line.
-fn replaced(line: &str, several_hosts: bool) -> String {
+fn replaced(line: &str, several_hosts: bool, all: bool) -> String {
     let name = match several_hosts {
         true => "host || '/' || coalesce(container, '?')",
         false => "coalesce(container, '?')",
@@ -232,7 +249,9 @@ fn replaced(line: &str, several_hosts: bool) -> String {
     let mut line = line
         .replace("{failed}", FAILED_CALL)
         .replace("{not_runc}", NOT_RUNC)
-        .replace("{name}", name);
+        .replace("{rank}", FAILURE_RANK)
+        .replace("{name}", name)
+        .replace("{all}", if all { "true" } else { "false" });
     for column in ["host", "c.host", "p.host", "source_host, target_host"] {
         let more = match several_hosts {
             true => format!(", {column}"),
@@ -254,22 +273,24 @@ pub(crate) fn sql(
         .counts_template
         .filter(|_| contents.only_counts)
         .unwrap_or(question.template);
+    let include = |line| INCLUDES.iter().find(|(name, _)| *name == line);
+    let lines = template
+        .lines()
+        .flat_map(|line| include(line).map_or(line, |(_, text)| text).lines());
     let mut sql = String::new();
-    for line in template.lines() {
+    for line in lines {
         let text = line.trim();
         let indent = &line[..line.len() - line.trim_start().len()];
         if text == "{limit}" {
             if let Some(limit) = scope.limit {
                 let _ = writeln!(sql, "limit {limit}");
             }
-        } else if text == "{recording}" {
-            sql += RECORDING;
         } else if let Some(placeholder) = PLACEHOLDERS.iter().find(|p| p.text == text) {
             for condition in conditions(placeholder, scope, span) {
                 let _ = writeln!(sql, "{indent}and {condition}");
             }
         } else {
-            let _ = writeln!(sql, "{}", replaced(line, contents.several_hosts));
+            let _ = writeln!(sql, "{}", replaced(line, contents.several_hosts, scope.all));
         }
     }
     sql
@@ -368,6 +389,7 @@ mod tests {
             since: Some("2026-11-21 03:10".into()),
             until: Some("2026-11-21 03:20".into()),
             limit: Some(3),
+            all: false,
         })
         .unwrap()
     }

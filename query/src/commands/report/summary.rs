@@ -10,15 +10,13 @@ const SECTIONS: &[(&str, &str, bool)] = &[
     ("killed by a signal", "Killed by a signal", true),
     ("ended badly", "Ended with an error", true),
     ("denied by seccomp", "Refused by seccomp", true),
-    (FAILURES, "Failed most often", true),
+    ("top failures", "Failed", true),
     ("failed calls", "Failed most often", true),
     ("calls of container", "Busiest containers", false),
     ("top calls", "Most frequent calls", false),
     ("time in calls", "Longest in calls", false),
     ("top peers", "Called most often", false),
 ];
-/// The section with the failed calls.
-pub(crate) const FAILURES: &str = "top failures";
 /// Number of rows shown of each section.
 const MAX_ROWS: usize = 6;
 
@@ -30,12 +28,6 @@ impl RecordingSummary {
         let text = |column, row| rows.text(column, row).unwrap_or_default().to_string();
         let row = |row| ["section", "item", "value"].map(|column| text(column, row));
         RecordingSummary((0..rows.count).map(row).collect())
-    }
-
-    /// Replaces the rows of a section.
-    pub(crate) fn replace(&mut self, section: &str, rows: &AnswerRows) {
-        self.0.retain(|row| row[0] != section);
-        self.0.extend(RecordingSummary::new(rows).0);
     }
 
     /// Returns the value of an item of the recording's metadata.

@@ -1,12 +1,19 @@
-/* Failed calls, the most frequent first. EAGAIN and EINPROGRESS are normal results of non-blocking I/O; ERESTARTSYS and the like reach no
-   program, because the kernel restarts the call after a signal, or returns EINTR; and the calls of runc while it sets a container up are
-   not the container's own. */
-select container, syscall, error,
-    coalesce(path, peer_addr || ':' || cast(peer_port as varchar), peer_path, path_arg) as subject,
-    count(*) as calls, max(comm) as comm, min(time) as first_seen, max(time) as last_seen{host}
-from events
-where {failed}
-    {events}
-group by 1, 2, 3, 4{host}
-order by calls desc, 1, 2, 3, 4{host}
+/* Failed calls: first those of disks, connections and rights, then missing files, then the others, each the most frequent first; routine
+   failures are one line each at the end (`--all` lists them like the others). EAGAIN and EINPROGRESS are normal results of non-blocking
+   I/O; ERESTARTSYS and the like reach no program, because the kernel restarts the call after a signal, or returns EINTR; and the calls
+   of runc while it sets a container up are not the container's own. */
+with
+{failures}
+lines as (
+    select rank, host, owner, container, syscall, error, subject, calls, comm, first_seen, last_seen
+    from failures where routine is null
+    union all
+    select 4, host, owner, container, null, error, 'routine: ' || routine, calls, comm, first_seen, last_seen
+    from failures where routine is not null
+)
+select container, syscall, error, subject, sum(calls) as calls, max(comm) as comm, min(first_seen) as first_seen,
+    max(last_seen) as last_seen{host}
+from lines
+group by rank, host, owner, container, syscall, error, subject
+order by rank, calls desc, container, syscall, error, subject{host}
 {limit}

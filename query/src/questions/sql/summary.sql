@@ -1,4 +1,4 @@
-/* The recording in a few sections: contents, containers, calls, failures. */
+/* The recording in a few sections: failures first, then contents, containers, calls. */
 with scope as (
     select *
     from events
@@ -6,12 +6,49 @@ with scope as (
         {events}
 ),
 calls as (
-    select {name} as container, syscall, error, coalesce(denied, false) as denied
+    select {name} as container, syscall, coalesce(denied, false) as denied
     from scope
     where kind = 'syscall'
 ),
+ends as (
+    select container, {name} || ' ' || coalesce(exe, comm, '?') as process, exit_code, signal_name(exit_signal) as signal,
+        count(*) as processes
+    from scope
+    where kind = 'process' and action = 'exit' and (exit_code <> 0 or exit_signal is not null)
+    group by 1, 2, 3, 4
+),
+failed as (
+    -- Routine failures are left out, as in the ready question `errors`.
+    select {name} as container, syscall, error, {rank} as rank, count(*) as calls
+    from scope
+    where {failed} and not coalesce(denied, false)
+        and error not in ('ECHILD', 'ESPIPE')
+        and not (syscall = 'ioctl' and error = 'ENOTTY') and not (error = 'ETIMEDOUT' and class <> 'network')
+    group by 1, 2, 3, 4
+),
 {recording}
 parts as (
+    select * from (
+        select -4 as part, 'killed by a signal' as section, process as item,
+            cast(processes as varchar) || ' with ' || signal as value, -processes as rank
+        from ends where signal is not null and signal not in ('SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM')
+        order by processes desc, process, signal limit 3)
+    union all
+    select * from (
+        select -3, 'top failures', container || ' ' || syscall || ' ' || error as item, cast(calls as varchar) as value,
+            row_number() over (order by rank, calls desc, container, syscall, error) as number
+        from failed order by number limit 5)
+    union all
+    select * from (
+        select -2, 'denied by seccomp', container || ' ' || syscall, cast(count(*) as varchar), -count(*)
+        from calls where denied group by container, syscall order by count(*) desc, container, syscall limit 5)
+    union all
+    select * from (
+        select -1, 'ended badly', process, cast(processes as varchar) || ' with '
+            || coalesce(signal, 'exit code ' || cast(exit_code as varchar)) as value, -processes as rank
+        from ends where signal is null or signal in ('SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGTERM')
+        order by processes desc, process, signal, exit_code limit 5)
+    union all
     select * from facts
     union all
     select 4, 'recording', 'events', cast(count(*) as varchar), 0 from scope
@@ -23,15 +60,6 @@ parts as (
         from calls group by syscall order by count(*) desc, syscall limit 5)
     union all
     select * from (
-        select 8, 'top failures', syscall || ' ' || error, cast(count(*) as varchar), -count(*)
-        from calls where error not in ('EAGAIN', 'EINPROGRESS') and error not like 'ERESTART%' and not denied
-        group by syscall, error order by count(*) desc, syscall, error limit 5)
-    union all
-    select * from (
-        select 9, 'denied by seccomp', container || ' ' || syscall, cast(count(*) as varchar), -count(*)
-        from calls where denied group by container, syscall order by count(*) desc, container, syscall limit 5)
-    union all
-    select * from (
         select 10, 'top peers', coalesce(peer_addr || ':' || cast(peer_port as varchar), peer_path),
             cast(count(*) as varchar), -count(*)
         from scope where kind = 'syscall'
@@ -39,20 +67,6 @@ parts as (
             and family in ('inet', 'inet6', 'unix') and (peer_addr is not null or peer_path is not null)
         group by peer_addr, peer_port, peer_path
         order by count(*) desc, peer_addr, peer_port, peer_path limit 5)
-    union all
-    select * from (
-        select 11, 'killed by a signal', {name} || ' ' || coalesce(exe, comm, '?'),
-            cast(count(*) as varchar) || ' with ' || signal_name(exit_signal), -count(*)
-        from scope where kind = 'process' and action = 'exit' and exit_signal is not null
-        group by container, coalesce(exe, comm, '?'), exit_signal{host}
-        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_signal{host} limit 10)
-    union all
-    select * from (
-        select 12, 'ended badly', {name} || ' ' || coalesce(exe, comm, '?'),
-            cast(count(*) as varchar) || ' with exit code ' || cast(exit_code as varchar), -count(*)
-        from scope where kind = 'process' and action = 'exit' and exit_code <> 0 and exit_signal is null
-        group by container, coalesce(exe, comm, '?'), exit_code{host}
-        order by count(*) desc, container, coalesce(exe, comm, '?'), exit_code{host} limit 5)
 )
 select section, item, value
 from parts

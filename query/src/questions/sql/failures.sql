@@ -1,0 +1,42 @@
+found as (
+    -- The names that a search for a file or a program found in the end, as in $PATH or the directories of libraries.
+    select distinct host, owner, comm, split_part(path, '/', -1) as name
+    from (
+        select host, coalesce(container_id, '') as owner, comm, syscall, path
+        from events
+        where kind = 'syscall' and error is null and path is not null
+            {events}
+        group by 1, 2, 3, 4, 5
+    )
+    where syscall like 'open%' or syscall like '%stat%' or syscall like '%access%' or syscall like 'exec%'
+),
+failed as (
+    select host, coalesce(container_id, '') as owner, container, class, syscall, error, comm,
+        coalesce(path, peer_addr || ':' || case
+            -- Each connection of a client has another port.
+            when peer_port >= 32768 and syscall <> 'connect' and not {all} then '*'
+            else cast(peer_port as varchar)
+        end, peer_path, path_arg) as subject,
+        count(*) as calls, min(time) as first_seen, max(time) as last_seen
+    from events
+    where {failed}
+        {events}
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+),
+failures as (
+    select failed.*,
+        case
+            when {all} then null
+            when syscall = 'ioctl' and error = 'ENOTTY' then 'no terminal'
+            when error = 'ECHILD' then 'no child left'
+            when error = 'ESPIPE' then 'not seekable'
+            when error = 'ETIMEDOUT' and class <> 'network' then 'end of a wait'
+            when error = 'ENOENT' and (name is not null or subject like '/etc/ld.so.%' or subject like '%/glibc-hwcaps%')
+                then 'found elsewhere'
+        end as routine,
+        {rank} as rank
+    from failed
+    left join found
+        on found.host = failed.host and found.owner = failed.owner and found.comm = failed.comm
+            and found.name = split_part(failed.subject, '/', -1)
+),

@@ -1,0 +1,119 @@
+//! The first question of a person on call: its first lines name the cause of an incident in a real container.
+
+use crate::support::command::run;
+use crate::support::containers::{Container, Runtime};
+use crate::support::programs::ctrace_query;
+use crate::support::recorder::Recorder;
+use crate::support::root::require_root;
+
+/// An incident: what runs in the container, and what the answers say about it.
+struct Incident {
+    name: &'static str,
+    options: &'static [&'static str],
+    script: &'static str,
+    /// Words of one of the first five lines of `errors`, if a call failed.
+    error: &'static [&'static str],
+    /// Words of one of the first five lines of `summary`.
+    summary: &'static [&'static str],
+}
+
+const INCIDENTS: &[Incident] = &[
+    Incident {
+        name: "config",
+        options: &[],
+        script: "cat /etc/app/config.yaml; exit 3",
+        error: &["openat", "ENOENT", "/etc/app/config.yaml"],
+        summary: &["openat ENOENT"],
+    },
+    Incident {
+        name: "refused",
+        options: &[],
+        script: "for i in 1 2 3; do nc -w 1 127.0.0.1 5432 </dev/null; done; exit 1",
+        error: &["connect", "ECONNREFUSED", "127.0.0.1:5432"],
+        summary: &["connect ECONNREFUSED"],
+    },
+    Incident {
+        name: "full",
+        options: &["--tmpfs=/data:size=64k"],
+        script: "dd if=/dev/zero of=/data/x bs=4k count=64; exit 1",
+        error: &["write", "ENOSPC", "/data/x"],
+        summary: &["write ENOSPC"],
+    },
+    Incident {
+        name: "readonly",
+        options: &["--read-only"],
+        script: "echo 1 > /var.pid; exit 1",
+        error: &["openat", "EROFS", "/var.pid"],
+        summary: &["openat EROFS"],
+    },
+    Incident {
+        name: "rights",
+        options: &["--user=1000"],
+        script: "echo x > /etc/passwd; exit 1",
+        error: &["openat", "EACCES", "/etc/passwd"],
+        summary: &["openat EACCES"],
+    },
+    Incident {
+        name: "memory",
+        options: &["--memory=16m", "--memory-swap=16m"],
+        script: "head -c 100000000 /dev/zero | sort; exit 1",
+        error: &[],
+        summary: &["killed by a signal", "SIGKILL"],
+    },
+    Incident {
+        name: "crash",
+        options: &[],
+        script: "sh -c 'kill -SEGV $$'; exit 139",
+        error: &[],
+        summary: &["killed by a signal", "SIGSEGV"],
+    },
+];
+
+#[test]
+fn the_first_lines_name_the_cause() {
+    require_root();
+    for incident in INCIDENTS {
+        let container = incident.options.iter().fold(
+            Container::new(Runtime::Docker, incident.name),
+            |container, option| container.option(*option),
+        );
+        let recorder = Recorder::start(&["--container", container.name()]);
+        assert_ne!(container.run(&["sh", "-c", incident.script]).code, 0);
+        let recording = recorder.stop();
+        for (question, words) in [("errors", incident.error), ("summary", incident.summary)] {
+            let answer = run(ctrace_query().arg("-r").arg(&recording.path).arg(question));
+            // Behind the two lines of the heading.
+            let mut lines = answer.lines().skip(2).take(5);
+            assert!(
+                words.is_empty() || lines.any(|line| words.iter().all(|word| line.contains(word))),
+                "{question} of {}: {words:?}\n{answer}",
+                incident.name
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_routine_is_one_line_at_the_end() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "search");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    let script = "PATH=/nowhere:/elsewhere:/bin; for i in 1 2 3; do calls getppid=1; done; cat /missing; exit 1";
+    assert_ne!(container.run(&["sh", "-c", script]).code, 0);
+    let recording = recorder.stop();
+    let ask = |args: &[&str]| run(ctrace_query().arg("-r").arg(&recording.path).args(args));
+    let rows = ask(&["errors", "--format", "csv"]);
+    let lines: Vec<_> = rows.lines().skip(1).collect();
+    assert!(lines[0].contains("/missing"), "{rows}");
+    assert_eq!(
+        rows.matches("routine: found elsewhere").count(),
+        1,
+        "{rows}"
+    );
+    assert!(!rows.contains("/nowhere"), "{rows}");
+    let all = ask(&["errors", "--all"]);
+    assert!(
+        all.contains("/nowhere/calls") && !all.contains("routine"),
+        "{all}"
+    );
+}
