@@ -9,6 +9,7 @@ mod support {
     pub(crate) mod dump;
     pub(crate) mod incident;
     pub(crate) mod metrics;
+    pub(crate) mod paused;
     pub(crate) mod programs;
     pub(crate) mod python;
     pub(crate) mod random;
@@ -20,6 +21,7 @@ mod support {
 }
 
 mod analysis;
+mod hostile_metrics;
 mod killed;
 mod replay;
 mod ring;
