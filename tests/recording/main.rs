@@ -21,8 +21,10 @@ mod support {
 }
 
 mod analysis;
+mod hostile_files;
 mod hostile_metrics;
 mod killed;
+mod mishaps;
 mod replay;
 mod ring;
 mod rollups;
