@@ -17,6 +17,7 @@
 mod calls;
 mod cli;
 mod containers;
+mod files;
 mod filters;
 mod flight;
 mod kernel;

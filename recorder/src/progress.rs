@@ -1,6 +1,7 @@
 //! Progress of a recording, as numbers that the outputs of `report` show.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::records::loss::Misses;
@@ -42,6 +43,28 @@ pub(crate) struct RingUse {
     pub(crate) reach: Duration,
     /// Dumps that were written.
     pub(crate) dumps: u64,
+}
+
+/// Warnings from the threads that write, for the main thread to print. Clones share their warnings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Adds a warning.
+    pub(crate) fn add(&self, text: String) {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.push(text);
+    }
+
+    /// Returns the warnings since the last call.
+    pub(crate) fn take(&self) -> impl Iterator<Item = Notice> + use<> {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = std::mem::take(&mut *texts);
+        texts.into_iter().map(|text| Notice {
+            text,
+            is_warning: true,
+        })
+    }
 }
 
 /// A message for the user, printed by `report`.

@@ -29,6 +29,7 @@ mod disk;
 mod dns;
 mod files;
 mod filters;
+mod hostile;
 mod incidents;
 mod kernel_count;
 mod killed;

@@ -9,6 +9,7 @@ mod support {
     pub(crate) mod dump;
     pub(crate) mod incident;
     pub(crate) mod metrics;
+    pub(crate) mod paused;
     pub(crate) mod programs;
     pub(crate) mod python;
     pub(crate) mod random;
@@ -20,7 +21,10 @@ mod support {
 }
 
 mod analysis;
+mod hostile_files;
+mod hostile_metrics;
 mod killed;
+mod mishaps;
 mod replay;
 mod ring;
 mod rollups;

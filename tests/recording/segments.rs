@@ -224,7 +224,7 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     let said = record_fixture(&out, &[]);
     assert!(path("a.parquet").exists() && !path(".a.parquet.open").exists());
     assert!(old("e.parquet").exists() && !old("e.parquet.open").exists());
-    assert!(path(".b.parquet.open").exists() && path(".c.parquet.open").exists());
+    assert!(path(".b.parquet.open").exists() && !path(".c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
         said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
@@ -233,7 +233,7 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
         "{said}"
     );
     assert_eq!(
-        std::fs::read(path(".c.parquet.open")).unwrap(),
+        std::fs::read(path(".c.parquet.open.damaged")).unwrap(),
         b"nothing of ours"
     );
     drop(written);

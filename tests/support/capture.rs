@@ -42,6 +42,16 @@ impl Capture {
         }
     }
 
+    /// Returns the beginning of a capture of a boot of its own.
+    pub(crate) fn begin_boot(&self) -> Vec<u8> {
+        self.begin(BOOTS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Returns a round, which can be repeated.
+    pub(crate) fn round(&self) -> &[u8] {
+        &self.round
+    }
+
     /// Returns the beginning of a capture of the boot `boot` of the machine.
     fn begin(&self, boot: u32) -> Vec<u8> {
         let key = br#""boot_id":""#;
@@ -121,7 +131,7 @@ impl ReplayingRecorder {
         let fed = Arc::new(Mutex::new(vec![]));
         let feeder = std::thread::spawn({
             let (capture, fed, fifo) = (capture.clone(), fed.clone(), fifo.clone());
-            let begin = capture.begin(BOOTS.fetch_add(1, Ordering::Relaxed));
+            let begin = capture.begin_boot();
             move || {
                 let mut pipe = File::options().write(true).open(fifo).unwrap();
                 let mut written = pipe.write_all(&begin);

@@ -1,15 +1,17 @@
 //! `ctrace-rec dump`: asks a running recorder to dump its ring, and waits until the dump is finished.
 //!
-//! A recorder with a ring listens on a unix socket with an abstract name that contains its process id, so a killed
-//! recorder leaves no socket file behind. A connection is a request. Connections from users other than root and the
+//! A recorder with a ring listens on a unix socket in a directory that only its user can enter: `/run/ctrace/PID.sock` for
+//! root, `$XDG_RUNTIME_DIR/ctrace/PID.sock` for others. No other user and no container can reach it, take its name, or
+//! occupy the recorder with requests. A connection is a request. Connections from users other than root and the
 //! recorder's own user are closed without an answer.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,10 +19,16 @@ use ctrace_schema::human::{bytes, count};
 use ctrace_schema::text::printable;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::flight::shared::Dumped;
+use crate::sink::summary::Requester;
 
-/// Prefix of the socket names; the process id follows.
-const NAME_PREFIX: &str = "ctrace-rec/";
+/// The directory of the sockets of root's recorders.
+const ROOT_DIRECTORY: &str = "/run/ctrace";
+/// The extension of a socket; its name is the process id.
+const EXTENSION: &str = "sock";
+/// The most clients that wait for a dump.
+const MAX_WAITING: usize = 64;
 
 /// An answer of the recorder, sent as a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,39 +44,77 @@ enum DumpReply {
     Failed(String),
 }
 
-/// The listening socket of a recorder.
+/// Returns the directory of the sockets of this user's recorders.
+fn directory() -> Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(ROOT_DIRECTORY.into());
+    }
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty());
+    let runtime =
+        runtime.context("XDG_RUNTIME_DIR is not set: it names the directory of the socket")?;
+    Ok(Path::new(&runtime).join("ctrace"))
+}
+
+fn socket_path(directory: &Path, pid: u32) -> PathBuf {
+    directory.join(format!("{pid}.{EXTENSION}"))
+}
+
+/// The listening socket of a recorder. Dropping it removes the socket's file.
 pub(crate) struct DumpListener {
     listener: UnixListener,
+    path: PathBuf,
     /// Clients that wait for the result of the dump.
-    waiting: Vec<UnixStream>,
+    waiting: Vec<(UnixStream, Requester)>,
+}
+
+impl Drop for DumpListener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 impl DumpListener {
-    /// Listens on the socket of this process.
+    /// Listens on the socket of this process, and removes the sockets of recorders that were killed.
     ///
     /// # Errors
-    /// The name is in use.
-    pub(crate) fn open() -> io::Result<DumpListener> {
-        let name = format!("{NAME_PREFIX}{}", std::process::id());
-        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-        listener.set_nonblocking(true)?;
+    /// The directory of the sockets belongs to another user, or the socket cannot be created.
+    pub(crate) fn open() -> Result<DumpListener> {
+        let directory = directory()?;
+        files::make_directory(&directory)?;
+        for pid in sockets(&directory).filter(|pid| !is_running(*pid)) {
+            let _ = fs::remove_file(socket_path(&directory, pid));
+        }
+        let path = socket_path(&directory, std::process::id());
+        // Left by a killed recorder with the same process id.
+        let _ = fs::remove_file(&path);
+        let failed = || format!("cannot listen at {}", path.display());
+        let listener = UnixListener::bind(&path).with_context(failed)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(failed)?;
+        listener.set_nonblocking(true).with_context(failed)?;
         Ok(DumpListener {
             listener,
+            path,
             waiting: vec![],
         })
     }
 
-    /// Accepts new clients, and informs them that a dump continues for `after`. Returns whether any client waits.
-    pub(crate) fn accept(&mut self, after: Duration) -> bool {
-        while let Ok((stream, _)) = self.listener.accept() {
+    /// Accepts a new client, if there is one, and informs it that a dump continues for `after`. Returns who has waited
+    /// longest for a dump.
+    pub(crate) fn accept(&mut self, after: Duration) -> Option<Requester> {
+        if self.waiting.len() < MAX_WAITING
+            && let Ok((stream, _)) = self.listener.accept()
+        {
             // A client that does not read must not block the recorder.
             let ready = stream.set_nonblocking(true).is_ok();
-            if ready && peer(&stream).is_ok_and(|(uid, _)| is_trusted(uid)) {
+            if let Ok(peer) = peer(&stream)
+                && ready
+                && is_trusted(peer.uid)
+            {
                 send(&stream, &DumpReply::Wait(after.as_secs_f64()));
-                self.waiting.push(stream);
+                self.waiting.push((stream, peer));
             }
         }
-        !self.waiting.is_empty()
+        self.waiting.first().map(|(_, peer)| *peer)
     }
 
     /// Sends the result of the dump to all waiting clients.
@@ -81,7 +127,7 @@ impl DumpListener {
             },
             Err(e) => DumpReply::Failed(format!("{e:#}")),
         };
-        for stream in self.waiting.drain(..) {
+        for (stream, _) in self.waiting.drain(..) {
             send(&stream, &reply);
         }
     }
@@ -101,15 +147,15 @@ fn send(mut stream: &UnixStream, reply: &DumpReply) {
 /// # Errors
 /// No recorder with a ring is running, several are, or the dump has failed.
 pub(crate) fn request_dump(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> Result<()> {
+    let directory = directory()?;
     let pid = match pid {
         Some(pid) => pid,
-        None => only_recorder(&running_recorders()?)?,
+        None => only_recorder(&running_recorders(&directory))?,
     };
-    let name = SocketAddr::from_abstract_name(format!("{NAME_PREFIX}{pid}"))?;
-    let stream = UnixStream::connect_addr(&name)
-        .with_context(|| format!("process {pid} is not a recorder with a ring"))?;
-    let (uid, process) = peer(&stream)?;
-    if process != pid || !is_trusted(uid) {
+    let stream = UnixStream::connect(socket_path(&directory, pid))
+        .with_context(|| format!("process {pid} is not a recorder with a ring of this user"))?;
+    let server = peer(&stream)?;
+    if server.pid != pid || !is_trusted(server.uid) {
         bail!("process {pid} is not a recorder of root or of this user");
     }
     for line in BufReader::new(stream).lines() {
@@ -159,25 +205,31 @@ fn only_recorder(running: &[u32]) -> Result<u32> {
     }
 }
 
-/// Returns the process ids of all recorders that accept requests of this user.
-fn running_recorders() -> Result<Vec<u32>> {
-    // proc_pid_net(5): the name is the last field. The `@` of a name stands for the null byte of an abstract name.
-    let sockets = fs::read_to_string("/proc/net/unix").context("cannot read /proc/net/unix")?;
-    let names = sockets.lines().filter_map(|line| line.rsplit(' ').next());
-    let pids = names.filter_map(|name| {
-        name.strip_prefix('@')?
-            .strip_prefix(NAME_PREFIX)?
+/// Returns the process ids of the recorders of this user with a ring.
+fn running_recorders(directory: &Path) -> Vec<u32> {
+    let mut pids: Vec<u32> = sockets(directory).filter(|pid| is_running(*pid)).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// Returns the process ids in the names of all sockets.
+fn sockets(directory: &Path) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let path = entry.path();
+        let is_socket = path.extension() == Some(OsStr::new(EXTENSION));
+        path.file_stem()?
+            .to_str()?
             .parse()
             .ok()
-    });
-    let is_trusted_process = |pid: &u32| {
-        let process = fs::metadata(format!("/proc/{pid}"));
-        process.is_ok_and(|process| is_trusted(process.uid()))
-    };
-    let mut pids: Vec<u32> = pids.filter(is_trusted_process).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    Ok(pids)
+            .filter(|_| is_socket)
+    })
+}
+
+/// Returns whether a process of this user or of root has this process id.
+fn is_running(pid: u32) -> bool {
+    let process = fs::metadata(format!("/proc/{pid}"));
+    process.is_ok_and(|process| is_trusted(process.uid()))
 }
 
 /// Returns whether `uid` is root or this process's own user.
@@ -186,7 +238,7 @@ fn is_trusted(uid: u32) -> bool {
 }
 
 /// Returns the user and process id of the other end: SO_PEERCRED of unix(7).
-fn peer(stream: &UnixStream) -> io::Result<(u32, u32)> {
+fn peer(stream: &UnixStream) -> io::Result<Requester> {
     let mut peer = libc::ucred {
         pid: 0,
         uid: u32::MAX,
@@ -204,7 +256,10 @@ fn peer(stream: &UnixStream) -> io::Result<(u32, u32)> {
         )
     };
     match status {
-        0 => Ok((peer.uid, peer.pid as u32)),
+        0 => Ok(Requester {
+            uid: peer.uid,
+            pid: peer.pid as u32,
+        }),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -1,16 +1,15 @@
-//! Creates the files of a recording.
+//! Creates the sinks of a recording, with the files that they write to.
 
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use ctrace_format::names;
 use ctrace_format::unclosed::journal;
 
+use crate::files::{self, Replaced};
 use crate::limits::memory::Memory;
+use crate::progress::Warnings;
 use crate::rows::Events;
 use crate::rows::arrow::encoded_schema;
 use crate::sink::parquet::Parquet;
@@ -18,39 +17,97 @@ use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
-/// Creates a Parquet file. The file appears under its name when it can be opened, because a recorder may be killed at
-/// any time.
-pub(crate) fn parquet(
-    path: &Path,
-    origin: Vec<(&'static str, String)>,
-    force: bool,
-    sync: Duration,
-    memory: Memory,
-) -> Result<Parquet> {
+/// What Parquet files are created with.
+#[derive(Clone)]
+pub(crate) struct ParquetOptions {
+    /// The longest time between two calls of fdatasync(2).
+    pub(crate) sync: Duration,
+    pub(crate) memory: Memory,
+    pub(crate) warnings: Warnings,
+}
+
+/// Makes sure that a file can be created at `path`. An existing file is refused or, with `force`, set aside until the
+/// recording has begun.
+///
+/// # Errors
+/// The file exists and `force` is not given, or another recorder writes to it.
+pub(crate) fn make_room(path: &Path, force: bool, replaced: &mut Replaced) -> Result<()> {
+    let name = path.display();
+    if files::is_special(path) && force {
+        return Ok(());
+    }
+    if files::is_being_written(path) {
+        return Err(files::written_by_another(path));
+    }
     let journal = journal::path(path);
-    let is_orphan = journal.exists() && !path.exists();
-    if is_orphan && !force {
+    if !force && files::exists(path) {
+        bail!("{name} exists: add --force to overwrite it, or choose another name");
+    }
+    if !force && files::exists(&journal) {
         bail!(
             "{} exists: it holds the last events of a recording that was not closed; put it beside that recording, or add \
              --force to drop it",
             journal.display()
         );
     }
-    check_writable(path, force)?;
-    let special = path.metadata().is_ok_and(|m| !m.is_file());
-    let partial = match special {
-        true => path.to_path_buf(),
-        false => names::partial(path),
+    if let Some(parent) = path.parent() {
+        let directory = match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        };
+        if let Some(danger) = files::danger_of(directory) {
+            eprintln!(
+                "warning: the directory of {name} {danger}, who could replace or remove the recording: choose another directory"
+            );
+        }
+    }
+    match force {
+        true => replaced.set_aside(path),
+        false => Ok(()),
+    }
+}
+
+/// Creates a Parquet file at a name that nothing has. The file appears under its name when it can be opened, because a
+/// recorder may be killed at any time.
+///
+/// # Errors
+/// The name exists, or the file cannot be written.
+pub(crate) fn parquet(
+    path: &Path,
+    origin: Vec<(&'static str, String)>,
+    options: &ParquetOptions,
+) -> Result<Parquet> {
+    let ParquetOptions {
+        sync,
+        memory,
+        warnings,
+    } = options;
+    let journal = journal::path(path);
+    let partial = names::partial(path);
+    let special = files::is_special(path);
+    let file = match special {
+        true => files::open_special(path)?,
+        false => files::create_anew(&partial)?,
     };
-    let files = (create(&partial, true)?, create(&journal, true)?);
-    let sink =
-        Parquet::new(files, path, &encoded_schema(), origin, sync, memory).and_then(|sink| {
-            if !special {
-                std::fs::rename(&partial, path)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-            Ok(sink)
-        });
+    let created = || {
+        let files = (file, files::create_anew(&journal)?);
+        let schema = encoded_schema();
+        let sink = Parquet::new(
+            files,
+            path,
+            &schema,
+            origin,
+            *sync,
+            *memory,
+            warnings.clone(),
+        )?;
+        if !special {
+            files::rename_new(&partial, path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(sink)
+    };
+    let sink = created();
     if sink.is_err() && !special {
         let _ = std::fs::remove_file(&partial);
         let _ = std::fs::remove_file(&journal);
@@ -58,84 +115,21 @@ pub(crate) fn parquet(
     sink
 }
 
-/// Creates an SQLite database.
-pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], force: bool) -> Result<Sqlite> {
-    let file = create(path, force)?;
-    // SQLite would read the companion files of a killed recorder, whose database is overwritten, as part of this
-    // database.
+/// Creates an SQLite database at a name that nothing has.
+///
+/// # Errors
+/// The name exists, or the file cannot be written.
+pub(crate) fn sqlite(
+    path: &Path,
+    origin: &[(&str, String)],
+    warnings: &Warnings,
+) -> Result<Sqlite> {
+    let file = files::create(path)?;
+    // SQLite would read the companion files of a recorder whose database is gone as part of this database.
     for suffix in names::SQLITE_COMPANIONS {
         let _ = std::fs::remove_file(names::with_suffix(path, suffix));
     }
-    Sqlite::new(file, path, origin)
-}
-
-/// Checks that a file may be written: it must not be written by another recorder, nor exist unless `force` is given.
-pub(crate) fn check_writable(path: &Path, force: bool) -> Result<()> {
-    let name = path.display();
-    if names::is_being_written(path) {
-        return Err(written_by_another(path));
-    }
-    if path.exists() && !force {
-        bail!("{name} exists: add --force to overwrite it, or choose another name");
-    }
-    Ok(())
-}
-
-fn written_by_another(path: &Path) -> Error {
-    let name = path.display();
-    anyhow!("{name} is being written by another ctrace-rec: choose another name")
-}
-
-/// Creates and locks a file, which has one writer.
-///
-/// # Errors
-/// The file exists and `force` is not given, another recorder writes to the file, or the file cannot be created.
-pub(crate) fn create(path: &Path, force: bool) -> Result<File> {
-    check_writable(path, force)?;
-    let name = path.display();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    if force {
-        options.create(true);
-    } else {
-        options.create_new(true);
-    }
-    let file = options.open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => {
-            anyhow!("cannot write {name}: its directory does not exist; make it first")
-        }
-        _ => Error::new(e).context(format!("cannot write {name}")),
-    })?;
-    // Other errors are ignored: not every file system has locks.
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        return Err(written_by_another(path));
-    }
-    // A pipe or device has no length.
-    if file.metadata().is_ok_and(|m| m.is_file()) {
-        file.set_len(0)
-            .with_context(|| format!("cannot write {name}"))?;
-    }
-    Ok(file)
-}
-
-/// Returns `path`, or if a file with this name exists, a name in the same directory with the time `time_ns` (since 1970
-/// UTC) added.
-pub(crate) fn unused_name(path: &Path, time_ns: i64) -> Result<PathBuf> {
-    let time = chrono::DateTime::from_timestamp_nanos(time_ns).format("%Y%m%dT%H%M%S%.6fZ");
-    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let (stem, ending) = (text(path.file_stem()), text(path.extension()));
-    let ending = if ending.is_empty() {
-        ending
-    } else {
-        format!(".{ending}")
-    };
-    let mut names = (0..).map(|n| match n {
-        0 => path.to_path_buf(),
-        1 => path.with_file_name(format!("{stem}-{time}{ending}")),
-        n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
-    });
-    let is_unused = |path: &PathBuf| !path.exists() && !journal::path(path).exists();
-    names.find(is_unused).context("no name is left")
+    Sqlite::new(file, path, origin, warnings.clone())
 }
 
 /// A sink that drops all rows, for a recording that only writes a raw capture.

@@ -10,13 +10,15 @@ use anyhow::{Context, Result, bail};
 use ctrace_format::names;
 use ctrace_schema::human;
 
+use crate::files::{self, Replaced};
 use crate::flight::Flight;
 use crate::flight::dump::{OpenDump, StartedDump};
 use crate::flight::trigger::Trigger;
 use crate::limits::memory::Memory;
-use crate::output::create::{NullSink, create, parquet, sqlite, unused_name};
+use crate::output::create::{NullSink, ParquetOptions, make_room, parquet, sqlite};
 use crate::output::upkeep::Upkeep;
 use crate::plan::{Destination, FileOptions, Plan, RingOptions};
+use crate::progress::Warnings;
 use crate::records::capture::CaptureWriter;
 use crate::records::machine::Machine;
 use crate::rows::batch::Boot;
@@ -35,6 +37,15 @@ pub(crate) struct Output<'a> {
     files: FileOptions,
     memory: Memory,
     ring: Option<(&'a RingOptions, Option<Trigger>)>,
+    warnings: Warnings,
+}
+
+/// The open output of a recording.
+pub(crate) struct OpenOutput {
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) upkeep: Option<Upkeep>,
+    /// The files that the recording replaces.
+    pub(crate) replaced: Replaced,
 }
 
 impl Output<'_> {
@@ -52,6 +63,7 @@ impl Output<'_> {
             ring: ring
                 .map(|ring| Ok::<_, anyhow::Error>((ring, trigger(ring)?)))
                 .transpose()?,
+            warnings: Warnings::default(),
         })
     }
 
@@ -72,7 +84,8 @@ impl Output<'_> {
     /// # Errors
     /// A file exists and may not be overwritten, another recorder writes to it, it cannot be written, or dumps cannot
     /// go to the destination.
-    pub(crate) fn open(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
+    pub(crate) fn open(self, machine: &Machine) -> Result<OpenOutput> {
+        let mut replaced = Replaced::default();
         let unfinished = match self.destination {
             Destination::Segments(out) => {
                 let directories = names::node_directories(out, &machine.host);
@@ -85,13 +98,25 @@ impl Output<'_> {
         };
         let (sink, upkeep) = match self.ring {
             Some(_) => self.open_ring(machine)?,
-            None => self.open_files(machine)?,
+            None => self.open_files(machine, &mut replaced)?,
         };
         let upkeep = upkeep.map(|upkeep| match unfinished {
             Some(segments) => upkeep.with_unfinished(segments),
             None => upkeep,
         });
-        Ok((sink, upkeep))
+        Ok(OpenOutput {
+            sink,
+            upkeep,
+            replaced,
+        })
+    }
+
+    fn parquet_options(&self) -> ParquetOptions {
+        ParquetOptions {
+            sync: self.files.sync,
+            memory: self.memory,
+            warnings: self.warnings.clone(),
+        }
     }
 
     fn open_ring(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
@@ -101,26 +126,31 @@ impl Output<'_> {
         };
         let when = (trigger, ring.after);
         let flight = Flight::new(ring.limits, self.memory, when, machine, open)?;
-        let upkeep = Upkeep::for_ring(flight.shared(), ring.after)?;
+        let upkeep = Upkeep::for_ring(flight.shared(), ring.after, self.warnings)?;
         Ok((Box::new(flight), Some(upkeep)))
     }
 
-    fn open_files(self, machine: &Machine) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
+    fn open_files(
+        self,
+        machine: &Machine,
+        replaced: &mut Replaced,
+    ) -> Result<(Box<dyn Sink>, Option<Upkeep>)> {
         let origin = Summary::new(machine).origin();
         let boot = Boot::new(&machine.host, &machine.boot_id);
-        let FileOptions { force, sync, .. } = self.files;
+        let force = self.files.force;
+        if let Some(path) = self.destination.file() {
+            make_room(path, force, replaced)?;
+        }
         let sink: Box<dyn Sink> = match self.destination {
-            Destination::Parquet(path) => {
-                Box::new(parquet(path, origin, force, sync, self.memory)?)
-            }
+            Destination::Parquet(path) => Box::new(parquet(path, origin, &self.parquet_options())?),
             Destination::Segments(out) => Box::new(self.segments(out, machine)?),
-            Destination::Sqlite(path) => Box::new(sqlite(path, &origin, force)?),
+            Destination::Sqlite(path) => Box::new(sqlite(path, &origin, &self.warnings)?),
             Destination::Json => return Ok((Box::new(JsonLines::new()), None)),
             Destination::Table => return Ok((Box::new(StraceLines::new(&machine.arch)), None)),
             Destination::RawOnly => return Ok((Box::new(NullSink), None)),
         };
         let spill = Spill::new(sink, &boot, self.memory)?;
-        let upkeep = Upkeep::for_disk(spill.disk());
+        let upkeep = Upkeep::for_disk(spill.disk(), self.warnings);
         Ok((Box::new(spill), Some(upkeep)))
     }
 
@@ -128,21 +158,22 @@ impl Output<'_> {
     /// of the dump added.
     fn dumps(&self, machine: &Machine) -> Result<OpenDump> {
         self.check_dumps()?;
-        let (owner, sync, memory) = (machine.clone(), self.files.sync, self.memory);
+        let (owner, options) = (machine.clone(), self.parquet_options());
+        let warnings = self.warnings.clone();
         let origin = move |request: &DumpRequest, alive: u64| {
             Summary::for_dump(&owner, request, alive).origin()
         };
         let parquet = {
             let origin = origin.clone();
             move |path: &Path, request: &DumpRequest, alive: u64| {
-                parquet(path, origin(request, alive), false, sync, memory)
+                parquet(path, origin(request, alive), &options)
             }
         };
         Ok(match self.destination {
             Destination::Parquet(path) => {
                 let path = path.clone();
                 Box::new(move |request, alive| {
-                    let path = unused_name(&path, request.time)?;
+                    let path = files::unused_name(&path, request.time)?;
                     Ok(StartedDump {
                         sink: Box::new(parquet(&path, request, alive)?),
                         path,
@@ -153,9 +184,9 @@ impl Output<'_> {
             Destination::Sqlite(path) => {
                 let path = path.clone();
                 Box::new(move |request, alive| {
-                    let path = unused_name(&path, request.time)?;
+                    let path = files::unused_name(&path, request.time)?;
                     Ok(StartedDump {
-                        sink: Box::new(sqlite(&path, &origin(request, alive), false)?),
+                        sink: Box::new(sqlite(&path, &origin(request, alive), &warnings)?),
                         path,
                         on_finished: Box::new(|| Ok(())),
                     })
@@ -168,9 +199,9 @@ impl Output<'_> {
                     let sink = Box::new(parquet(&names::open(&path), request, alive)?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let on_finished = Box::new(move || {
-                        std::fs::rename(names::open(&to), &to)
+                        files::rename_new(&names::open(&to), &to)
                             .with_context(|| format!("cannot name {}", to.display()))?;
-                        directory.remove_oldest();
+                        directory.remove_oldest(&to);
                         Ok(())
                     });
                     Ok(StartedDump {
@@ -206,22 +237,30 @@ impl Output<'_> {
     /// Creates the sink of a directory of segments.
     fn segments(&self, out: &Path, machine: &Machine) -> Result<Segments> {
         let directory = self.directory(out, machine)?;
-        let (sync, memory) = (self.files.sync, self.memory);
+        let options = self.parquet_options();
         let begin = Box::new(move |path: &Path, summary: &Summary| {
-            parquet(path, summary.origin(), false, sync, memory)
+            parquet(path, summary.origin(), &options)
         });
         let rotate = self.files.rotate.unwrap_or_default();
-        let alive = memory.alive();
-        Ok(Segments::new(directory, machine, rotate, begin, alive))
+        let alive = self.memory.alive();
+        let warnings = self.warnings.clone();
+        Ok(Segments::new(
+            directory, machine, rotate, begin, alive, warnings,
+        ))
     }
 
     /// Creates and locks the directory of this host in `out`: each host has one writer.
     fn directory(&self, out: &Path, machine: &Machine) -> Result<Directory> {
         let paths = names::node_directories(out, &machine.host);
         let path = &paths[0];
-        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        let existing = paths.iter().filter(|path| path.is_dir());
-        let locks = existing.map(|path| create(&path.join(".lock"), true));
+        files::make_output_directory(out)?;
+        files::make_directory(path)?;
+        // A directory of an earlier recorder is used if it is there.
+        let existing = paths.iter().filter(|path| files::exists(path));
+        let locks = existing.map(|path| {
+            files::make_directory(path)?;
+            files::lock_directory(path)
+        });
         let locks = locks.collect::<Result<Vec<_>>>()?;
         let keep = self.files.keep.unwrap_or_default();
         Ok(Directory::new(paths, machine, keep, locks))
@@ -232,11 +271,19 @@ impl Output<'_> {
 ///
 /// # Errors
 /// The file exists or cannot be created.
-pub(crate) fn create_capture(plan: &Plan, machine: &Machine) -> Result<Option<CaptureWriter>> {
+pub(crate) fn create_capture(
+    plan: &Plan,
+    machine: &Machine,
+    replaced: &mut Replaced,
+) -> Result<Option<CaptureWriter>> {
     let Some(path) = &plan.raw else {
         return Ok(None);
     };
-    let file = create(path, plan.files.force)?;
+    make_room(path, plan.files.force, replaced)?;
+    let file = match files::is_special(path) {
+        true => files::open_special(path)?,
+        false => files::create(path)?,
+    };
     let writer = CaptureWriter::new(file, machine)
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Some(writer))

@@ -11,11 +11,11 @@ use ctrace_schema::human::{bytes, count};
 use crate::flight::shared::FlightShared;
 use crate::flight::socket::DumpListener;
 use crate::pipeline::Pipeline;
-use crate::progress::{Notice, Progress};
+use crate::progress::{Notice, Progress, Warnings};
 use crate::sink::SinkCommand;
 use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::disk::DiskStatus;
-use crate::sink::summary::{DumpReason, DumpRequest, Summary};
+use crate::sink::summary::{DumpReason, DumpRequest, Requester, Summary};
 
 /// Time between two attempts to write to a full disk.
 const RETRY_TIME: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ const RETRY_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Upkeep {
     kind: UpkeepKind,
     unfinished: Option<UnfinishedSegments>,
+    /// Warnings of the threads that write.
+    warnings: Warnings,
 }
 
 enum UpkeepKind {
@@ -36,19 +38,25 @@ impl Upkeep {
     /// Creates the upkeep of a flight recorder. A dump continues to record for `after`.
     ///
     /// # Errors
-    /// SIGUSR1 or the socket of `ctrace-rec dump` cannot be set up.
-    pub(crate) fn for_ring(shared: Arc<FlightShared>, after: Duration) -> Result<Upkeep> {
+    /// SIGUSR1 cannot be set up.
+    pub(crate) fn for_ring(
+        shared: Arc<FlightShared>,
+        after: Duration,
+        warnings: Warnings,
+    ) -> Result<Upkeep> {
         Ok(Upkeep {
-            kind: UpkeepKind::Ring(DumpControl::new(shared, after)?),
+            kind: UpkeepKind::Ring(DumpControl::new(shared, after, &warnings)?),
             unfinished: None,
+            warnings,
         })
     }
 
     /// Creates the upkeep of a recording to a disk.
-    pub(crate) fn for_disk(disk: Arc<DiskStatus>) -> Upkeep {
+    pub(crate) fn for_disk(disk: Arc<DiskStatus>, warnings: Warnings) -> Upkeep {
         Upkeep {
             kind: UpkeepKind::Disk(disk, Instant::now()),
             unfinished: None,
+            warnings,
         }
     }
 
@@ -83,6 +91,7 @@ impl Upkeep {
                 .iter_mut()
                 .flat_map(UnfinishedSegments::poll),
         );
+        notices.extend(self.warnings.take());
         notices
     }
 
@@ -97,6 +106,7 @@ impl Upkeep {
                 .iter_mut()
                 .flat_map(UnfinishedSegments::join),
         );
+        notices.extend(self.warnings.take());
         notices
     }
 
@@ -139,7 +149,8 @@ struct DumpControl {
     shared: Arc<FlightShared>,
     /// Time for which a dump continues to record.
     after: Duration,
-    listener: DumpListener,
+    /// The socket of `ctrace-rec dump`; `None` if it cannot be created.
+    listener: Option<DumpListener>,
     /// True if SIGUSR1 was received.
     signal: Arc<AtomicBool>,
     state: DumpState,
@@ -154,17 +165,28 @@ enum DumpState {
 }
 
 impl DumpControl {
-    fn new(shared: Arc<FlightShared>, after: Duration) -> Result<DumpControl> {
+    fn new(shared: Arc<FlightShared>, after: Duration, warnings: &Warnings) -> Result<DumpControl> {
         let signal = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signal.clone())
             .context("cannot watch for signals")?;
+        let listener = DumpListener::open();
+        if let Err(e) = &listener {
+            warnings.add(format!(
+                "`ctrace-rec dump` cannot reach this recorder: {e:#}; SIGUSR1 makes a dump too"
+            ));
+        }
         Ok(DumpControl {
             shared,
             after,
-            listener: DumpListener::open().context("cannot listen for `ctrace-rec dump`")?,
+            listener: listener.ok(),
             signal,
             state: DumpState::Idle,
         })
+    }
+
+    /// Accepts a client of `ctrace-rec dump`, and returns who has waited longest.
+    fn accept(&mut self) -> Option<Requester> {
+        self.listener.as_mut()?.accept(self.after)
     }
 
     fn is_ending(&self, boot_ns: u64) -> bool {
@@ -175,12 +197,12 @@ impl DumpControl {
         let signal = self.signal.swap(false, Ordering::Relaxed);
         match self.state {
             DumpState::Idle => {
-                let asked = self.listener.accept(self.after);
+                let asked = self.accept();
                 let time = pipeline.wall_ns();
                 let request = |reason| DumpRequest { reason, time };
                 let by_trigger = self.shared.take_trigger_request();
                 let request = by_trigger
-                    .or_else(|| asked.then(|| request(DumpReason::Command)))
+                    .or_else(|| Some(request(DumpReason::Command(asked?))))
                     .or_else(|| signal.then(|| request(DumpReason::Signal)));
                 if let Some(request) = request {
                     pipeline.command(SinkCommand::Begin(request));
@@ -190,7 +212,7 @@ impl DumpControl {
             }
             DumpState::Started(until_ns) => {
                 // Clients that connect now receive the result of this dump.
-                self.listener.accept(self.after);
+                self.accept();
                 if boot_ns >= until_ns && !pipeline.has_command() {
                     let summary = pipeline.summary();
                     pipeline.command(SinkCommand::End(Box::new(summary)));
@@ -213,7 +235,7 @@ impl DumpControl {
         }
         if let Some(ended) = self.shared.take_ended() {
             self.state = DumpState::Idle;
-            self.listener.reply(&ended);
+            self.listener.iter_mut().for_each(|l| l.reply(&ended));
             notices.push(match ended {
                 Ok(dump) => Notice {
                     text: format!(

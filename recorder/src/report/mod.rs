@@ -1,5 +1,6 @@
 //! Reports of a recording's progress: on the terminal, to systemd, and to Prometheus.
 
+pub(crate) mod http;
 pub(crate) mod prometheus;
 pub(crate) mod systemd;
 pub(crate) mod terminal;

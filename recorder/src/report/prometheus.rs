@@ -1,7 +1,7 @@
 //! `--metrics ADDRESS`: serves the recorder's numbers over HTTP, in the text format of Prometheus.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
@@ -14,10 +14,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
-use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::limits::memory;
 use crate::progress::Progress;
+use crate::report::http::{Answer, serve};
 
 /// The metrics of a recording, served by a thread until the program ends.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Metrics {
     /// # Errors
     /// The address cannot be used.
     pub(crate) fn serve(address: SocketAddr) -> Result<Metrics> {
-        let server = Server::http(address).map_err(|e| {
+        let listener = TcpListener::bind(address).map_err(|e| {
             anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
         })?;
         let numbers = Arc::new(Numbers::default());
@@ -42,11 +42,7 @@ impl Metrics {
         // The thread is never joined: it ends with the program.
         std::thread::Builder::new()
             .name("metrics".to_string())
-            .spawn(move || {
-                for request in server.incoming_requests() {
-                    answer(request, &registry);
-                }
-            })?;
+            .spawn(move || serve(&listener, |path| answer(path, &registry)))?;
         Ok(Metrics(numbers))
     }
 
@@ -56,22 +52,22 @@ impl Metrics {
     }
 }
 
-fn answer(request: Request, registry: &Registry) {
+fn answer(path: &str, registry: &Registry) -> Answer {
     let mut text = String::new();
-    let found = request.url() == "/metrics" && *request.method() == Method::Get;
-    let (status, body, content) = if !found {
-        (404, "the metrics are at /metrics\n", "text/plain")
+    if path != "/metrics" {
+        Answer::text("404 Not Found", "the metrics are at /metrics")
     } else if encode(&mut text, registry).is_ok() {
-        (200, text.as_str(), CONTENT_TYPE)
+        Answer {
+            status: "200 OK",
+            content_type: CONTENT_TYPE,
+            body: text,
+        }
     } else {
-        (500, "", "text/plain")
-    };
-    let mut response = Response::from_string(body).with_status_code(status);
-    if let Ok(header) = Header::from_bytes("Content-Type", content) {
-        response.add_header(header);
+        Answer::text(
+            "500 Internal Server Error",
+            "the metrics cannot be formatted",
+        )
     }
-    // The client may have disconnected.
-    let _ = request.respond(response);
 }
 
 impl Collector for Numbers {

@@ -3,19 +3,24 @@
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
+use rustix::process::Rlimit;
 
+use crate::limits::descriptors;
 use crate::report::systemd;
 
-/// Starts the command, if there is one.
-pub(crate) fn start(command: &[String]) -> Result<Option<Child>> {
+/// Starts the command, if there is one, with `descriptors` as its limit of open files: programs that use select(2) expect
+/// the one of the shell.
+pub(crate) fn start(command: &[String], descriptors: Rlimit) -> Result<Option<Child>> {
     let Some((program, args)) = command.split_first() else {
         return Ok(None);
     };
+    descriptors::set_limit(descriptors);
     let child = Command::new(program)
         .args(args)
         // For systemd the recorder is the service, not the command.
         .env_remove(systemd::SOCKET)
         .spawn();
+    descriptors::raise_limit();
     Ok(Some(
         child.with_context(|| format!("cannot run `{program}`"))?,
     ))

@@ -17,8 +17,9 @@ use crate::containers::cgroups::Hierarchies;
 use crate::filters::Filters;
 use crate::kernel::{Kernel, probe};
 use crate::limits::cpu::{CallShedder, CpuLimit};
+use crate::limits::descriptors;
 use crate::output::upkeep::Upkeep;
-use crate::output::{Output, create_capture};
+use crate::output::{OpenOutput, Output, create_capture};
 use crate::pipeline::{MAX_HOLD, Pipeline};
 use crate::plan::{Destination, Plan};
 use crate::progress::Progress;
@@ -30,6 +31,7 @@ use crate::records::note::{FactSource, Note, gap};
 use crate::report::Report;
 use crate::session::clocks::{boot_now, read_clocks};
 use crate::session::command::{exit_code, start, terminate};
+use crate::session::rights;
 use crate::session::watcher::Watcher;
 use crate::sink::SinkCommand;
 use crate::sink::stdout::closed_pipe_is_success;
@@ -66,6 +68,11 @@ fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
 /// # Errors
 /// This machine cannot be recorded, or the output cannot be written.
 pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
+    let descriptors = descriptors::raise_limit();
+    // Before any thread is started: each thread has rights of its own.
+    if plan.command.is_empty() {
+        rights::keep_least();
+    }
     let output = Output::new(&plan)?;
     let mut report = Report::new(&plan, &output.name())?;
     probe::check()?;
@@ -79,8 +86,12 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         signal_hook::flag::register(signal_hook::consts::SIGHUP, rotate.clone())
             .context("cannot watch for signals")?;
     }
-    let (sink, upkeep) = output.open(&machine)?;
-    let raw = create_capture(&plan, &machine)?;
+    let OpenOutput {
+        sink,
+        upkeep,
+        mut replaced,
+    } = output.open(&machine)?;
+    let raw = create_capture(&plan, &machine, &mut replaced)?;
     let pipeline = Pipeline::new(&machine, plan.memory, sink)?;
     let watcher = Watcher::new(&hierarchies, plan.filters.clone());
     let mut live = LiveRecording {
@@ -101,7 +112,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     live.begin(&hierarchies)?;
 
     report.begin();
-    let child = match start(&plan.command) {
+    let child = match start(&plan.command, descriptors) {
         Ok(child) => child,
         Err(e) => {
             let ring = live.upkeep.as_ref().is_some_and(Upkeep::is_ring);
@@ -113,6 +124,8 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
             return Err(e);
         }
     };
+    replaced.remove();
+    rights::hide_memory();
     let code = live.run(&plan, report, child, &stop)?;
     Ok(code)
 }

@@ -8,4 +8,5 @@ pub(crate) mod command;
 pub(crate) mod live;
 pub(crate) mod renames;
 pub(crate) mod replay;
+pub(crate) mod rights;
 pub(crate) mod watcher;

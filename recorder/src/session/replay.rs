@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::containers::facts::{CgroupFact, CgroupKind};
-use crate::output::Output;
 use crate::output::upkeep::Upkeep;
+use crate::output::{OpenOutput, Output};
 use crate::pipeline::{CgroupRecord, Pipeline};
 use crate::plan::Plan;
 use crate::progress::Notice;
@@ -29,7 +29,12 @@ pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     let name = output.name();
     let report = Report::new(plan, &name)?;
     let mut reader = CaptureReader::open(path)?;
-    let (sink, upkeep) = output.open(&reader.machine)?;
+    let OpenOutput {
+        sink,
+        upkeep,
+        replaced,
+    } = output.open(&reader.machine)?;
+    replaced.remove();
     let mut replay = Replay {
         pipeline: Pipeline::new(&reader.machine, plan.memory, sink)?,
         upkeep,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use ctrace_format::sqlite::Writer;
 
+use crate::files::NamedFile;
+use crate::progress::Warnings;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
 use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
@@ -13,24 +15,34 @@ use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Writer,
-    /// Keeps other recorders away. Dropped after `writer` has closed the file: closing any descriptor of a file drops
+    /// The file's name and a locked descriptor, which keeps other recorders away. Dropped after `writer` has closed the file: closing any descriptor of a file drops
     /// all POSIX locks of the process on it, and those include the locks of SQLite (fcntl_locking(2)).
-    _lock: File,
+    named: NamedFile,
+    /// The greatest size of the file that was seen, in bytes.
+    seen_bytes: u64,
+    warnings: Warnings,
 }
 
 impl Sqlite {
     /// Creates the database in the empty, locked `file` at `path`. `origin` is the metadata that the file has until
-    /// [`Sink::finish`] adds the rest.
+    /// [`Sink::finish`] adds the rest. If another program removes or truncates the file, `warnings` says so.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn new(file: File, path: &Path, origin: &[(&str, String)]) -> Result<Sqlite> {
+    pub(crate) fn new(
+        file: File,
+        path: &Path,
+        origin: &[(&str, String)],
+        warnings: Warnings,
+    ) -> Result<Sqlite> {
         let writer = Writer::create(path, origin)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Sqlite {
             path: path.to_path_buf(),
             writer,
-            _lock: file,
+            named: NamedFile::new(file, path),
+            seen_bytes: 0,
+            warnings,
         })
     }
 
@@ -49,12 +61,21 @@ impl Sink for Sqlite {
         let written = self.writer.write(&columns.record_batch()?);
         written
             .with_context(|| self.failed())
-            .map_err(DiskFull::detect)
+            .map_err(DiskFull::detect)?;
+        let warning = self.named.check(self.seen_bytes);
+        warning.into_iter().for_each(|text| self.warnings.add(text));
+        self.seen_bytes = self.seen_bytes.max(self.named.len());
+        Ok(())
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {
         let failed = self.failed();
         self.writer.finish(&summary.metadata()).context(failed)?;
-        Ok(self.path.metadata()?.len())
+        let bytes = self.named.len();
+        let put_back = self.named.put_back(bytes.max(self.seen_bytes))?;
+        put_back
+            .into_iter()
+            .for_each(|text| self.warnings.add(text));
+        Ok(bytes)
     }
 }

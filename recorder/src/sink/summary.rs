@@ -199,11 +199,19 @@ impl Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DumpReason {
     /// `ctrace-rec dump` was called.
-    Command,
+    Command(Requester),
     /// SIGUSR1 was received.
     Signal,
     /// An event met this condition.
     Trigger(String),
+}
+
+/// The process that called `ctrace-rec dump`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Requester {
+    /// The effective user id.
+    pub(crate) uid: u32,
+    pub(crate) pid: u32,
 }
 
 /// A request to dump the ring.
@@ -217,7 +225,7 @@ pub(crate) struct DumpRequest {
 impl fmt::Display for DumpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            DumpReason::Command => f.write_str("ctrace-rec dump"),
+            DumpReason::Command(_) => f.write_str("ctrace-rec dump"),
             DumpReason::Signal => f.write_str("SIGUSR1"),
             DumpReason::Trigger(condition) => write!(f, "--trigger {condition}"),
         }
@@ -228,13 +236,16 @@ impl DumpRequest {
     /// Returns the value of [`meta::KEY_DUMP`].
     pub(crate) fn to_json(&self) -> String {
         let (reason, condition) = match &self.reason {
-            DumpReason::Command => ("dump", None),
+            DumpReason::Command(_) => ("dump", None),
             DumpReason::Signal => ("SIGUSR1", None),
             DumpReason::Trigger(condition) => ("trigger", Some(condition)),
         };
         let mut dump = json!({"reason": reason, "time": self.time});
         if let Some(condition) = condition {
             dump["condition"] = json!(condition);
+        }
+        if let DumpReason::Command(by) = &self.reason {
+            (dump["uid"], dump["pid"]) = (json!(by.uid), json!(by.pid));
         }
         dump.to_string()
     }

@@ -23,11 +23,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow::datatypes::Schema;
 use ctrace_format::unclosed;
 
+use crate::files::{NameState, NamedFile};
 use crate::limits::memory::Memory;
+use crate::progress::Warnings;
 use crate::rollups::Rollups;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
@@ -48,12 +50,15 @@ pub(crate) struct Parquet {
     sync: Syncer,
     /// A second descriptor of the file, for the sync at the end. The descriptor holds the lock that keeps other recorders away.
     file: Box<dyn Durable>,
+    /// The file's name, which other programs may remove; `None` in tests without files.
+    named: Option<NamedFile>,
+    warnings: Warnings,
     rollups: Rollups,
 }
 
 impl Parquet {
     /// Begins a recording in the empty `file` at `path`, with its `journal`. `origin` is the metadata that the file has
-    /// until it is closed. `memory` limits the rollups.
+    /// until it is closed. `memory` limits the rollups. If another program removes or truncates the file, `warnings` says so.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -64,6 +69,7 @@ impl Parquet {
         origin: Vec<(&'static str, String)>,
         sync_interval: Duration,
         memory: Memory,
+        warnings: Warnings,
     ) -> Result<Parquet> {
         let failed = || format!("cannot write {}", path.display());
         let clones = || -> io::Result<_> {
@@ -75,13 +81,18 @@ impl Parquet {
             let files: Vec<Box<dyn Durable>> =
                 vec![Box::new(file.try_clone()?), Box::new(journal.try_clone()?)];
             let sync = Syncer::new(sync_interval, directory, files)?;
-            Ok((sync, Box::new(file.try_clone()?)))
+            let named = NamedFile::new(file.try_clone()?, path);
+            Ok((sync, Box::new(file.try_clone()?), named))
         };
-        let (sync, second) = clones().with_context(failed)?;
+        let (sync, second, named) = clones().with_context(failed)?;
         let mediums: (Box<dyn Medium>, Box<dyn Medium>) = (Box::new(file), Box::new(journal));
         let rollups = Rollups::new(memory);
-        Parquet::with_mediums(mediums, (second, sync, rollups), path, schema, origin)
-            .with_context(failed)
+        let parquet = Parquet::with_mediums(mediums, (second, sync, rollups), path, schema, origin);
+        Ok(Parquet {
+            named: Some(named),
+            warnings,
+            ..parquet.with_context(failed)?
+        })
     }
 
     fn with_mediums(
@@ -97,6 +108,8 @@ impl Parquet {
             journal: Journal::new(journal)?,
             sync,
             file,
+            named: None,
+            warnings: Warnings::default(),
             rollups,
         })
     }
@@ -105,18 +118,40 @@ impl Parquet {
         self.out.len()
     }
 
-    /// Checks the result of the last sync before a write. After an error a new sync is requested, for the next check.
+    /// Checks the length of the file and the result of the last sync before a write. After an error a new sync is requested, for the next check.
     fn check_sync(&mut self) -> Result<()> {
+        self.check_len()?;
         self.sync.check().map_err(|e| {
             self.sync.request(self.out.len());
             self.write_error(e.into())
         })
     }
 
+    /// Checks that no other program has truncated the file: what is written now would follow a hole.
+    fn check_len(&self) -> Result<()> {
+        let len = self.out.len();
+        if self
+            .named
+            .as_ref()
+            .is_some_and(|named| named.state(len) == NameState::Truncated)
+        {
+            bail!(
+                "{} has been truncated by another program: its events are lost",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Requests a sync after a write if it is due.
     fn sync_if_due(&mut self) {
         if self.sync.is_due() || self.journal.len() >= MAX_JOURNAL_BYTES {
             self.sync.request(self.out.len());
+            let warning = self
+                .named
+                .as_mut()
+                .and_then(|named| named.check(self.out.len()));
+            warning.into_iter().for_each(|text| self.warnings.add(text));
         }
     }
 
@@ -147,14 +182,23 @@ impl Parquet {
         }
     }
 
-    /// Writes the rollups and the footer, syncs, and removes the journal. Returns the size of the file in bytes.
+    /// Writes the rollups and the footer, syncs, and removes the journal. Returns the size of the file in bytes. If another
+    /// program has removed the file, it is written again.
     ///
     /// # Errors
-    /// The file cannot be written and is left as it was. After [`DiskFull`] the call can be repeated.
+    /// The file cannot be written and is left as it was, or another program has truncated it. After [`DiskFull`] the call
+    /// can be repeated.
     pub(crate) fn close(&mut self, summary: &Summary) -> Result<u64> {
+        self.check_len()?;
         let pairs = pairs(summary.metadata());
         let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
         closed.map_err(|e| self.write_error(e))?;
+        if let Some(named) = &self.named {
+            let put_back = named.put_back(self.out.len())?;
+            put_back
+                .into_iter()
+                .for_each(|text| self.warnings.add(text));
+        }
         // All rows of the journal are in the file.
         let _ = std::fs::remove_file(unclosed::journal::path(&self.path));
         Ok(self.out.len())

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +12,7 @@ use chrono::Utc;
 use ctrace_format::names;
 use ctrace_format::unclosed::journal;
 
+use crate::files::{self, exists};
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
 
@@ -48,7 +50,11 @@ impl Directory {
         let now = Utc::now();
         let day = now.format("date=%Y-%m-%d").to_string();
         let date = self.paths[0].join(day);
-        fs::create_dir_all(&date).with_context(|| format!("cannot make {}", date.display()))?;
+        // The directories may have been removed while the recording runs.
+        files::make_output_directory(&self.paths[0])?;
+        for directory in [&self.paths[0], &date] {
+            files::make_directory(directory)?;
+        }
         let boot = &self.boot;
         let time = now.format("%Y%m%dT%H%M%S%.6fZ");
         // A clock that was set back can reach the same time again.
@@ -56,12 +62,13 @@ impl Directory {
             0 => date.join(format!("{time}-{boot}.parquet")),
             n => date.join(format!("{time}-{boot}-{n}.parquet")),
         });
-        let free = |path: &PathBuf| !path.exists() && !names::open(path).exists();
+        let free = |path: &PathBuf| !exists(path) && !exists(&names::open(path));
         names.find(free).context("no name is left")
     }
 
-    /// Removes the oldest segments beyond the limits of retention. Files that cannot be removed stay.
-    pub(crate) fn remove_oldest(&self) {
+    /// Removes the oldest segments beyond the limits of retention, but not `newest`, which has just been reported to the
+    /// user. Files that cannot be removed stay, and so do files of other users.
+    pub(crate) fn remove_oldest(&self, newest: &Path) {
         let mut segments: Vec<_> = self.paths.iter().flat_map(|path| segments(path)).collect();
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
         segments.sort_by_key(|(path, ..)| age_key(path));
@@ -71,6 +78,9 @@ impl Directory {
             let old = self.retention.age.is_some_and(|max| age > max);
             if !old && self.retention.bytes.is_none_or(|max| bytes <= max) {
                 break;
+            }
+            if path == newest {
+                continue;
             }
             if fs::remove_file(&path).is_ok() {
                 bytes -= size;
@@ -93,10 +103,43 @@ fn age_key(segment: &Path) -> (Option<OsString>, Option<OsString>) {
 /// Returns the segments of a host, unfinished ones of killed recorders included, with their size in bytes and the time
 /// of their last write.
 fn segments(node: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
-    let files = names::files_of_node(node).filter(|path| names::is_segment(path));
+    let files = files::files_of_node(node).into_iter();
+    let files = files.filter(|path| names::is_segment(path) || is_damaged(path));
     let files = files.filter_map(|path| {
-        let file = path.metadata().ok()?;
+        let file = path.symlink_metadata().ok()?;
         Some((path, file.len(), file.modified().ok()?))
     });
     files.collect()
+}
+
+/// The extension of an unfinished segment that cannot be finished.
+const DAMAGED: &str = "damaged";
+
+/// Returns whether the name is that of an unfinished segment that cannot be finished.
+fn is_damaged(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new(DAMAGED))
+}
+
+/// Returns the files of the directories of a host that recorders left unfinished, sorted by name and so by time.
+pub(super) fn unfinished(directories: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = directories
+        .iter()
+        .flat_map(|directory| files::files_of_node(directory))
+        .filter(|path| names::is_open(path) || names::is_partial(path))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Gives an unfinished segment and its journal the names of damaged files, so that the next recorder passes over them.
+/// Returns the new name.
+///
+/// # Errors
+/// The segment cannot be renamed.
+pub(super) fn set_damaged(open: &Path) -> io::Result<PathBuf> {
+    let damaged = names::with_suffix(open, ".damaged");
+    files::rename_new(open, &damaged)?;
+    // There may be no journal.
+    let _ = files::rename_new(&journal::path(open), &journal::path(&damaged));
+    Ok(damaged)
 }

@@ -18,6 +18,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
+use crate::files;
 use crate::rows::stored::StoredRows;
 use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::summary::Summary;
@@ -34,7 +35,7 @@ pub(crate) struct Finished {
 /// # Errors
 /// The file has no complete block, or cannot be written. The complete part of the file stays.
 pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finished>> {
-    let file = match File::options().read(true).write(true).open(open) {
+    let file = match files::open_own(open) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
@@ -52,8 +53,11 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         Ok(closed) => closed.file_metadata().num_rows() as u64,
         Err(_) => close(&file, open, max_row_bytes)?,
     };
-    let path = names::finish(open)
-        .with_context(|| format!("cannot rename it to {}", names::finished(open).display()))?;
+    let path = names::finished(open);
+    files::rename_new(open, &path)
+        .with_context(|| format!("cannot rename it to {}", path.display()))?;
+    // All rows of the journal are in the file.
+    let _ = fs::remove_file(journal::path(open));
     Ok(Some(Finished { path, events }))
 }
 
@@ -63,7 +67,7 @@ fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
     let (metadata, end) = complete.context("it has no complete block")?;
     let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
     let origin = metadata.file_metadata().key_value_metadata().cloned();
-    let journal: Box<dyn Read> = match File::open(journal::path(open)) {
+    let journal: Box<dyn Read> = match files::open_own(&journal::path(open)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
         other => Box::new(BufReader::new(other?)),
     };

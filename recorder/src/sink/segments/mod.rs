@@ -3,18 +3,22 @@
 //! Each segment but the first begins with the rows about the containers and processes that live then ([`AliveRows`]). A
 //! segment has a hidden name with the suffix `.open` while it is written ([`directory`]). Segments that killed
 //! recorders left behind are finished in the background ([`unfinished`], [`finish`]).
+//!
+//! An error of a segment ends that segment and not the recording: its complete part stays, and the rows in hand go to the
+//! next segment.
 
 pub(crate) mod directory;
 pub(crate) mod finish;
 pub(crate) mod unfinished;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use ctrace_format::names;
 
+use crate::files;
 use crate::limits::files::SizeAndAge;
+use crate::progress::Warnings;
 use crate::records::machine::Machine;
 use crate::rows::Events;
 use crate::rows::single::SingleRows;
@@ -23,6 +27,9 @@ use crate::sink::full::DiskFull;
 use crate::sink::parquet::Parquet;
 use crate::sink::segments::directory::Directory;
 use crate::sink::{BatchPolicy, Sink, SinkCommand, Summary};
+
+/// The most failures of segments, without a segment that was finished between them, before the recording ends.
+const MAX_FAILURES: u32 = 100;
 
 /// Function that creates the Parquet file of a segment at a path, with the metadata that a summary has at the start.
 pub(crate) type CreateSegment = Box<dyn FnMut(&Path, &Summary) -> Result<Parquet> + Send>;
@@ -37,6 +44,9 @@ pub(crate) struct Segments {
     /// The rows with which the next segment begins.
     alive: AliveRows,
     finished_bytes: u64,
+    /// Segments that failed since the last one that was finished.
+    failures: u32,
+    warnings: Warnings,
 }
 
 /// The segment that is being written.
@@ -51,13 +61,14 @@ struct Segment {
 
 impl Segments {
     /// Writes a recording of `machine` to `directory`. A segment ends when it reaches a limit of `rotate`. The rows
-    /// about live containers and processes take at most `max_alive_bytes` of memory.
+    /// about live containers and processes take at most `max_alive_bytes` of memory. `warnings` says which segments failed.
     pub(crate) fn new(
         directory: Directory,
         machine: &Machine,
         rotate: SizeAndAge,
         create: CreateSegment,
         max_alive_bytes: usize,
+        warnings: Warnings,
     ) -> Segments {
         Segments {
             directory,
@@ -67,6 +78,8 @@ impl Segments {
             current: None,
             alive: AliveRows::new(max_alive_bytes),
             finished_bytes: 0,
+            failures: 0,
+            warnings,
         }
     }
 
@@ -100,10 +113,52 @@ impl Segments {
         };
         self.finished_bytes += segment.sink.close(&segment.summary)?;
         let path = &segment.path;
-        fs::rename(names::open(path), path)
+        files::rename_new(&names::open(path), path)
             .with_context(|| format!("cannot rename the segment to {}", path.display()))?;
+        self.directory.remove_oldest(path);
         self.current = None;
-        self.directory.remove_oldest();
+        self.failures = 0;
+        Ok(())
+    }
+
+    /// Calls `step`, and calls it again in the next segment if the current one fails.
+    ///
+    /// # Errors
+    /// [`DiskFull`] if the disk is full, or if the next segment fails too: the call can be repeated later. Any other error
+    /// after [`MAX_FAILURES`].
+    fn attempt(&mut self, step: impl Fn(&mut Segments) -> Result<()>) -> Result<()> {
+        let failed = |e: &Error| !e.is::<DiskFull>();
+        let first = match step(self) {
+            Err(e) if failed(&e) => e,
+            done => return done,
+        };
+        self.give_up(first)?;
+        match step(self) {
+            Err(e) if failed(&e) => {
+                self.current = None;
+                Err(DiskFull(format!("{e:#}")).into())
+            }
+            done => done,
+        }
+    }
+
+    /// Ends the current segment after the error `e`. Its complete part stays, and the next recorder finishes the file.
+    fn give_up(&mut self, e: Error) -> Result<()> {
+        self.failures += 1;
+        if self.failures > MAX_FAILURES {
+            return Err(e);
+        }
+        self.current = None;
+        self.warnings.add(format!(
+            "{e:#}; the recording continues in the next segment"
+        ));
+        Ok(())
+    }
+
+    fn write_to_current(&mut self, columns: &dyn Events) -> Result<()> {
+        let segment = self.current()?;
+        segment.sink.write(columns)?;
+        segment.summary.count(columns, true);
         Ok(())
     }
 }
@@ -117,18 +172,18 @@ impl Sink for Segments {
     }
 
     fn journal(&mut self, columns: &dyn Events) -> Result<()> {
-        self.current()?.sink.journal(columns)
+        self.attempt(|segments| segments.current()?.sink.journal(columns))
     }
 
     fn write(&mut self, columns: &dyn Events) -> Result<()> {
-        let max_bytes = self.rotate.bytes;
-        let segment = self.current()?;
-        segment.sink.write(columns)?;
-        segment.summary.count(columns, true);
-        let is_full = max_bytes.is_some_and(|max| segment.sink.len() >= max);
+        self.attempt(|segments| segments.write_to_current(columns))?;
         self.alive.add_written(columns);
-        if is_full {
-            let finished = self.finish_current();
+        let len = self
+            .current
+            .as_ref()
+            .map_or(0, |segment| segment.sink.len());
+        if self.rotate.bytes.is_some_and(|max| len >= max) {
+            let finished = self.attempt(Segments::finish_current);
             // The rows are written. The next write tries again to finish the segment.
             return finished.or_else(|e| if e.is::<DiskFull>() { Ok(()) } else { Err(e) });
         }
@@ -138,7 +193,7 @@ impl Sink for Segments {
     fn command(&mut self, command: SinkCommand) -> Result<()> {
         match command {
             SinkCommand::Retry => Ok(()),
-            _ => self.finish_current(),
+            _ => self.attempt(Segments::finish_current),
         }
     }
 

@@ -1,15 +1,16 @@
 //! A thread that finishes the segments of killed recorders while the recording runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::anyhow;
-use ctrace_format::names;
 use ctrace_schema::human::count;
 
 use crate::progress::Notice;
+use crate::sink::full::DiskFull;
+use crate::sink::segments::directory::{self, set_damaged};
 use crate::sink::segments::finish::finish;
 
 /// Unfinished segments, and the thread that finishes them.
@@ -28,10 +29,7 @@ impl UnfinishedSegments {
     pub(crate) fn new(directories: &[PathBuf], max_row_bytes: usize) -> UnfinishedSegments {
         let (sender, notices) = channel();
         UnfinishedSegments {
-            files: directories
-                .iter()
-                .flat_map(|d| names::unfinished(d))
-                .collect(),
+            files: directory::unfinished(directories),
             max_row_bytes,
             thread: None,
             sender,
@@ -75,14 +73,29 @@ fn finish_all(files: &[PathBuf], max_row_bytes: usize, sender: &Sender<Notice>) 
                 is_warning: false,
             },
             Err(e) => Notice {
-                text: format!(
-                    "cannot finish {}: {e:#}; the file stays, and ctrace-query reads its complete part",
-                    open.display()
-                ),
+                text: failure(open, e),
                 is_warning: true,
             },
         };
         // The receiver is dropped when the recording has ended.
         let _ = sender.send(notice);
+    }
+}
+
+/// Returns the message about a segment that cannot be finished. A segment that fails gets another name, so that it fails
+/// once and not at each start of a recorder.
+fn failure(open: &Path, e: anyhow::Error) -> String {
+    let name = open.display();
+    match DiskFull::detect(e) {
+        full if full.is::<DiskFull>() => {
+            format!("cannot finish {name}: {full:#}; the next recorder tries again")
+        }
+        e => match set_damaged(open) {
+            Ok(damaged) => format!(
+                "cannot finish {name}: {e:#}; the file is {} now, and `ctrace-query -r` reads what is complete in it",
+                damaged.display()
+            ),
+            Err(_) => format!("cannot finish {name}: {e:#}; the file stays"),
+        },
     }
 }

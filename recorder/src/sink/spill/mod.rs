@@ -83,7 +83,7 @@ impl Spill {
             self.disk.set_full(
                 true,
                 format!(
-                    "{full}; events are kept in memory, up to {max}, until the disk has free space"
+                    "{full}; events are kept in memory, up to {max}, until they can be written"
                 ),
             );
         }

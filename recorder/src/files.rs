@@ -1,0 +1,483 @@
+//! The one place that creates, opens, renames and removes the files of a recording.
+//!
+//! A recorder runs as root, and others may write to the directory of its output. So a file is created under a name that
+//! nothing has, and never opened through a link; a file or directory that was there is used only if it is a real one of
+//! the recorder's own user. Whatever the umask, files have the mode 0600 and directories 0700: they hold the command lines
+//! and paths of all containers.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use ctrace_format::names;
+use ctrace_format::unclosed::journal;
+use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with};
+use rustix::io::Errno;
+
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+/// Flags for names that others may have made: no link is followed, and no pipe is waited for.
+const CAREFUL: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+/// Returns whether a file or directory belongs to the recorder's own user.
+fn is_own(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// Creates and locks a file, which has one writer.
+///
+/// # Errors
+/// The name exists, or the file cannot be created.
+pub(crate) fn create(path: &Path) -> Result<File> {
+    let name = path.display();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    options.mode(FILE_MODE).custom_flags(CAREFUL);
+    let file = options.open(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
+            anyhow!("cannot write {name}: its directory does not exist; make it first")
+        }
+        _ => Error::new(e).context(format!("cannot write {name}")),
+    })?;
+    // The umask may have taken rights away.
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
+        .with_context(|| format!("cannot write {name}"))?;
+    lock(&file, path)?;
+    Ok(file)
+}
+
+/// Creates a file as [`create`] does, after removing the file that a killed recorder, or anybody else, has left under this
+/// name.
+///
+/// # Errors
+/// As [`create`]; or another recorder writes to the file.
+pub(crate) fn create_anew(path: &Path) -> Result<File> {
+    if is_being_written(path) {
+        return Err(written_by_another(path));
+    }
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot replace {}", path.display()))
+        }
+        _ => create(path),
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(written_by_another(path)),
+        // Not every file system has locks.
+        _ => Ok(()),
+    }
+}
+
+/// Returns the error of a file that has another writer.
+pub(crate) fn written_by_another(path: &Path) -> Error {
+    let name = path.display();
+    anyhow!("{name} is being written by another ctrace-rec: choose another name")
+}
+
+/// Returns whether another recorder writes to the file: a writer holds a lock. Without locks the answer is always no.
+pub(crate) fn is_being_written(path: &Path) -> bool {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(CAREFUL).open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Returns whether the name exists, be it a link to nothing.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Returns whether `path` is a device or a pipe, which is written as it is. A link counts only in `/dev`, which is root's:
+/// elsewhere others could let it lead to a disk.
+pub(crate) fn is_special(path: &Path) -> bool {
+    let metadata = match path.starts_with("/dev") {
+        true => path.metadata(),
+        false => path.symlink_metadata(),
+    };
+    metadata.is_ok_and(|metadata| {
+        let kind = metadata.file_type();
+        kind.is_fifo() || kind.is_char_device()
+    })
+}
+
+/// Opens a device or a pipe.
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn open_special(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open(path);
+    file.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Opens a file that an earlier recorder has left, for reading and writing.
+///
+/// # Errors
+/// The file cannot be opened, or is not a regular file of the recorder's own user with one name.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .custom_flags(CAREFUL)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && is_own(&metadata) && metadata.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        ErrorKind::PermissionDenied,
+        "it is not a file of this user alone",
+    ))
+}
+
+/// Opens and locks the file that keeps other recorders away from a directory. Its content is left alone.
+///
+/// # Errors
+/// Another recorder holds the lock, or the file is not a regular file of the recorder's own user.
+pub(crate) fn lock_directory(directory: &Path) -> Result<File> {
+    let path = directory.join(".lock");
+    match create(&path) {
+        Err(_) if exists(&path) => {}
+        created => return created,
+    }
+    let file = open_own(&path).with_context(|| format!("cannot lock {}", path.display()))?;
+    lock(&file, &path)?;
+    Ok(file)
+}
+
+/// Makes the directory `path` unless there is one. Its parent must exist.
+///
+/// # Errors
+/// The directory cannot be made; or what has this name is no directory, or belongs to another user.
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
+    let name = path.display();
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Ok(()) => {
+            let mode = Permissions::from_mode(DIRECTORY_MODE);
+            return fs::set_permissions(path, mode).with_context(|| format!("cannot make {name}"));
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot make {name}")),
+    }
+    if !is_own_directory(path) {
+        bail!(
+            "{name} is not a directory of this user: another user may have made it; remove it, or choose another directory"
+        );
+    }
+    Ok(())
+}
+
+/// Returns whether `path` is a directory of the recorder's own user, and no link to one.
+fn is_own_directory(path: &Path) -> bool {
+    let metadata = path.symlink_metadata();
+    metadata.is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
+}
+
+/// Makes the directory `out` of a recording, with its parents, unless there is one that no other user can write to.
+///
+/// # Errors
+/// The directory cannot be made, or another user could replace what is in it.
+pub(crate) fn make_output_directory(out: &Path) -> Result<()> {
+    let name = out.display();
+    if !exists(out) {
+        let mut builder = DirBuilder::new();
+        let made = builder.mode(DIRECTORY_MODE).recursive(true).create(out);
+        let mode = Permissions::from_mode(DIRECTORY_MODE);
+        made.and_then(|()| fs::set_permissions(out, mode))
+            .with_context(|| format!("cannot make {name}"))?;
+    }
+    if let Some(danger) = danger_of(out) {
+        bail!(
+            "{name} {danger}, who could replace or remove what is recorded: choose a directory of your own, or let ctrace-rec \
+             make one, such as {}",
+            out.join("recordings/").display()
+        );
+    }
+    Ok(())
+}
+
+/// Returns how another user can replace the files of a directory, or `None` if no other user can.
+pub(crate) fn danger_of(directory: &Path) -> Option<String> {
+    let metadata = directory.metadata().ok()?;
+    // sudo(8) tells who calls it: that user can do everything that root can.
+    let of_sudo = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let (uid, gid) = (metadata.uid(), metadata.gid());
+    let own = rustix::process::geteuid().as_raw();
+    let trusted_user = uid == 0 || uid == own || own == 0 && of_sudo("SUDO_UID") == Some(uid);
+    if !trusted_user {
+        return Some(format!("belongs to the user {uid}"));
+    }
+    let own_group = rustix::process::getegid().as_raw();
+    let trusted_group =
+        gid == 0 || gid == own_group || own == 0 && of_sudo("SUDO_GID") == Some(gid);
+    // In a sticky directory nobody can remove or rename the files of others: inode(7).
+    match metadata.mode() {
+        mode if mode & libc::S_ISVTX != 0 => None,
+        mode if mode & 0o002 != 0 => Some("can be written to by all users".to_string()),
+        mode if mode & 0o020 != 0 && !trusted_group => {
+            Some(format!("can be written to by the group {gid}"))
+        }
+        _ => None,
+    }
+}
+
+/// Renames a file to a name that nothing has.
+///
+/// # Errors
+/// The name exists, or the file cannot be renamed.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // rename(2): not every file system has this flag.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            if exists(to) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Returns all files below the `date=YYYY-MM-DD` directories of a host that belong to the recorder's own user. Links and
+/// directories of others are passed over.
+pub(crate) fn files_of_node(directory: &Path) -> Vec<PathBuf> {
+    let entries = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path())
+    };
+    if !is_own_directory(directory) {
+        return vec![];
+    }
+    let days = entries(directory).filter(|day| is_own_directory(day));
+    let files = days.flat_map(|day| entries(&day).collect::<Vec<_>>());
+    let is_own_file = |path: &PathBuf| {
+        let metadata = path.symlink_metadata();
+        metadata.is_ok_and(|metadata| metadata.is_file() && is_own(&metadata))
+    };
+    files.filter(is_own_file).collect()
+}
+
+/// Returns `path`, or if a file with this name exists, a name in the same directory with the time `time_ns` (since 1970
+/// UTC) added.
+pub(crate) fn unused_name(path: &Path, time_ns: i64) -> Result<PathBuf> {
+    let time = chrono::DateTime::from_timestamp_nanos(time_ns).format("%Y%m%dT%H%M%S%.6fZ");
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, ending) = (text(path.file_stem()), text(path.extension()));
+    let ending = if ending.is_empty() {
+        ending
+    } else {
+        format!(".{ending}")
+    };
+    let mut names = (0..).map(|n| match n {
+        0 => path.to_path_buf(),
+        1 => path.with_file_name(format!("{stem}-{time}{ending}")),
+        n => path.with_file_name(format!("{stem}-{time}-{n}{ending}")),
+    });
+    let is_unused = |path: &PathBuf| !exists(path) && !exists(&journal::path(path));
+    names.find(is_unused).context("no name is left")
+}
+
+/// The files that `--force` replaces. They have hidden names until the recording has begun, and get their names back if it
+/// does not begin.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced(Vec<(PathBuf, PathBuf)>);
+
+impl Replaced {
+    /// Gives the file at `path`, and the files beside it that belong to it, hidden names.
+    ///
+    /// # Errors
+    /// A file cannot be renamed.
+    pub(crate) fn set_aside(&mut self, path: &Path) -> Result<()> {
+        let companions = names::SQLITE_COMPANIONS.iter().chain([&names::JOURNAL]);
+        let companions = companions.map(|suffix| names::with_suffix(path, suffix));
+        for name in [path.to_path_buf()].into_iter().chain(companions) {
+            let aside = hidden(&name);
+            match fs::rename(&name, &aside) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                renamed => {
+                    renamed.with_context(|| format!("cannot replace {}", name.display()))?;
+                }
+            }
+            // Names without a file are noted too: what has such a name later belongs to the new recording.
+            self.0.push((name, aside));
+        }
+        Ok(())
+    }
+
+    /// Removes the replaced files: the new recording has begun.
+    pub(crate) fn remove(mut self) {
+        for (_, aside) in self.0.drain(..) {
+            let _ = fs::remove_file(aside);
+        }
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        for (name, aside) in self.0.drain(..) {
+            let _ = fs::remove_file(&name);
+            let _ = fs::rename(aside, name);
+        }
+    }
+}
+
+/// Returns the name of a file that is about to be replaced: `.NAME.replaced`.
+fn hidden(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".replaced");
+    path.with_file_name(name)
+}
+
+/// A file that is being written, and the name that it has been given.
+pub(crate) struct NamedFile {
+    file: File,
+    path: PathBuf,
+    /// The last state that was reported.
+    reported: NameState,
+}
+
+/// What has become of a file and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameState {
+    /// The name leads to the file, as it was written.
+    Kept,
+    /// The name is gone.
+    Removed,
+    /// The name leads to another file.
+    Taken,
+    /// The file is shorter than what was written.
+    Truncated,
+}
+
+impl NamedFile {
+    /// Watches the name `path` of `file`, another descriptor of the file that is written.
+    pub(crate) fn new(file: File, path: &Path) -> NamedFile {
+        NamedFile {
+            file,
+            path: path.to_path_buf(),
+            reported: NameState::Kept,
+        }
+    }
+
+    /// Returns the size of the file in bytes, whatever its name is now.
+    pub(crate) fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |own| own.len())
+    }
+
+    /// Compares the file, of which `len` bytes have been written, with its name.
+    pub(crate) fn state(&self, len: u64) -> NameState {
+        let Ok(own) = self.file.metadata() else {
+            return NameState::Kept;
+        };
+        if !own.is_file() {
+            return NameState::Kept;
+        }
+        if own.len() < len {
+            return NameState::Truncated;
+        }
+        match self.path.symlink_metadata() {
+            Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => NameState::Kept,
+            Ok(_) => NameState::Taken,
+            Err(e) if e.kind() == ErrorKind::NotFound => NameState::Removed,
+            // The directory cannot be read now.
+            Err(_) => NameState::Kept,
+        }
+    }
+
+    /// Returns a warning for the user if the file or its name has been changed since the last call. A file that was only
+    /// renamed gets its name back.
+    pub(crate) fn check(&mut self, len: u64) -> Option<String> {
+        let state = self.state(len);
+        if state == self.reported {
+            return None;
+        }
+        self.reported = state;
+        let name = self.path.display();
+        let links = self.file.metadata().map_or(0, |own| own.nlink());
+        Some(match state {
+            NameState::Kept => return None,
+            NameState::Truncated => {
+                format!("{name} has been truncated by another program: events are lost")
+            }
+            NameState::Removed if links > 0 && self.link(&self.path).is_ok() => {
+                self.reported = NameState::Kept;
+                format!("{name} has been renamed by another program: the file has both names now")
+            }
+            NameState::Removed | NameState::Taken => format!(
+                "{name} has been removed by another program: recording continues, and the file is written again at the end"
+            ),
+        })
+    }
+
+    /// Gives the complete file of `len` bytes its name again, or another one if the name is taken. Returns a warning for
+    /// the user if that was necessary.
+    ///
+    /// # Errors
+    /// The file was truncated, or cannot be written again.
+    pub(crate) fn put_back(&self, len: u64) -> Result<Option<String>> {
+        let name = self.path.display();
+        match self.state(len) {
+            NameState::Kept => Ok(None),
+            NameState::Truncated => {
+                bail!(
+                    "{name} was truncated by another program while it was written: events are lost"
+                )
+            }
+            NameState::Removed | NameState::Taken => {
+                let to = self.restore().with_context(|| {
+                    format!("{name} was removed by another program, and cannot be written again")
+                })?;
+                Ok(Some(match to == self.path {
+                    true => format!("{name} was removed by another program, and is written again"),
+                    false => format!(
+                        "another program has put a file at {name}: the recording is {}",
+                        to.display()
+                    ),
+                }))
+            }
+        }
+    }
+
+    /// Links or copies the file to its name or, if that is taken, to another one, and returns it.
+    fn restore(&self) -> Result<PathBuf> {
+        if let Some(parent) = self.path.parent()
+            && !parent.as_os_str().is_empty()
+            && !parent.is_dir()
+        {
+            make_output_directory(parent)?;
+        }
+        let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or(0);
+        let to = match exists(&self.path) {
+            true => unused_name(&self.path, now)?,
+            false => self.path.clone(),
+        };
+        // linkat(2) refuses a file whose last name was removed.
+        if self.link(&to).is_ok() {
+            return Ok(to);
+        }
+        let partial = names::partial(&to);
+        let mut copy = create_anew(&partial)?;
+        // Another open file description begins at the start of the file.
+        let mut content = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
+        let copied = io::copy(&mut content, &mut copy).and_then(|_| copy.sync_all());
+        let named = copied.and_then(|()| rename_new(&partial, &to));
+        if named.is_err() {
+            let _ = fs::remove_file(&partial);
+        }
+        named?;
+        Ok(to)
+    }
+
+    fn link(&self, to: &Path) -> io::Result<()> {
+        let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)?)
+    }
+}
