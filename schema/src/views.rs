@@ -196,8 +196,11 @@ pub const VIEWS: &[View] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::identity::BOOT;
+    use crate::syscalls::{self, Abi, Ret, Spec, uring};
 
     /// Returns the comma-separated columns after each `by` of a query.
     fn groupings(sql: &str) -> Vec<Vec<&str>> {
@@ -228,5 +231,47 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Returns the names of the calls of all tables, and of the operations of io_uring, that `wanted` selects and that a
+    /// view does not name.
+    fn unnamed(view_name: &str, wanted: impl Fn(&Spec) -> bool) -> Vec<String> {
+        let sql = view(view_name).map(|view| view.sql).unwrap_or_default();
+        let abis = [("x86_64", false), ("x86_64", true), ("aarch64", false)];
+        let calls = abis.iter().filter_map(|(machine, compat)| {
+            let abi = Abi::of_machine(machine, *compat)?;
+            Some(syscalls::iter(abi).map(move |(nr, name)| (name, syscalls::spec_of(abi, nr))))
+        });
+        let names: BTreeSet<_> = calls
+            .flatten()
+            .chain(uring::specs())
+            .filter(|(_, spec)| wanted(spec))
+            .map(|(name, _)| name.to_string())
+            .filter(|name| !sql.contains(&format!("'{name}'")))
+            .collect();
+        names.into_iter().collect()
+    }
+
+    #[test]
+    fn each_call_on_a_path_has_an_operation_in_files() {
+        let calls = unnamed("files", |spec| spec.paths().next().is_some());
+        let other = [
+            "acct",
+            "chdir",
+            "fanotify_mark",
+            "inotify_add_watch",
+            "quotactl",
+            "swapoff",
+            "swapon",
+            "uselib",
+        ];
+        assert_eq!(calls, other);
+    }
+
+    #[test]
+    fn each_call_that_moves_bytes_has_a_direction_in_files_and_connections() {
+        let moves = |spec: &Spec| spec.ret == Ret::Bytes;
+        assert_eq!(unnamed("connections", moves), Vec::<String>::new());
+        assert_eq!(unnamed("files", moves), Vec::<String>::new());
     }
 }

@@ -260,7 +260,7 @@ fn a_request_in_flight_at_the_end_has_no_result() {
 fn requests_that_are_lost_are_counted() {
     require_root();
     const COUNT: i64 = 40_000;
-    let recorder = Recorder::start_with("run.parquet", &[], &[("CTRACE_RING_BYTES", "16384")]);
+    let recorder = Recorder::start_with("run.parquet", &[], &[("CTRACE_RING_BYTES", "65536")]);
     let ended = Container::new(Runtime::Runc, "uring").run(&["uring", &COUNT.to_string()]);
     assert_eq!(ended.code, 0);
     let recording = recorder.stop();

@@ -124,7 +124,7 @@ pub fn spec(op: u32) -> &'static Spec {
 }
 
 /// Returns the names and specifications of all operations.
-pub(super) fn specs() -> impl Iterator<Item = (&'static str, &'static Spec)> {
+pub(crate) fn specs() -> impl Iterator<Item = (&'static str, &'static Spec)> {
     (0..=INVALID).filter_map(|op| Some((name(op)?, spec(op))))
 }
 

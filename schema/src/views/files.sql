@@ -9,7 +9,7 @@ select time, duration, seq, container, container_id, host, boot_id, pid, tid, ui
         when syscall in ('sendfile', 'sendfile64', 'copy_file_range', 'splice', 'io_uring:splice') then 'copy'
         -- FICLONE, FICLONERANGE
         when syscall = 'ioctl' and arg1 in (1074041865, 1075876877) then 'copy'
-        when syscall in ('getdents', 'getdents64') then 'list'
+        when syscall in ('getdents', 'getdents64', 'readdir') then 'list'
         -- 65536 is AT_EXECVE_CHECK: the program was not executed.
         when syscall = 'execveat' and (coalesce(flags, 0) & 65536) <> 0 then 'stat'
         when syscall in ('execve', 'execveat') then 'exec'
@@ -21,12 +21,16 @@ select time, duration, seq, container, container_id, host, boot_id, pid, tid, ui
         when syscall in ('truncate', 'ftruncate', 'truncate64', 'ftruncate64', 'fallocate',
             'io_uring:ftruncate', 'io_uring:fallocate') then 'truncate'
         when syscall in ('stat', 'lstat', 'fstat', 'newfstatat', 'stat64', 'lstat64', 'fstat64', 'fstatat64', 'statx',
-            'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'statfs', 'fstatfs',
-            'io_uring:statx') then 'stat'
-        when syscall in ('chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'fchownat',
-            'utime', 'utimes', 'utimensat', 'utimensat_time64', 'futimesat', 'setxattr', 'lsetxattr', 'fsetxattr', 'removexattr',
-            'lremovexattr', 'fremovexattr', 'io_uring:setxattr', 'io_uring:fsetxattr') then 'attributes'
-        when syscall in ('mount', 'umount2', 'move_mount', 'open_tree', 'pivot_root', 'chroot') then 'mount'
+            'access', 'faccessat', 'faccessat2', 'readlink', 'readlinkat', 'oldstat', 'oldlstat', 'oldfstat',
+            'statfs', 'fstatfs', 'statfs64', 'fstatfs64', 'getxattr', 'lgetxattr', 'fgetxattr', 'getxattrat', 'listxattr',
+            'llistxattr', 'flistxattr', 'listxattrat', 'file_getattr', 'name_to_handle_at', 'io_uring:statx',
+            'io_uring:getxattr', 'io_uring:fgetxattr') then 'stat'
+        when syscall in ('chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'fchown', 'lchown', 'chown32', 'fchown32',
+            'lchown32', 'fchownat', 'utime', 'utimes', 'utimensat', 'utimensat_time64', 'futimesat', 'setxattr', 'lsetxattr',
+            'fsetxattr', 'setxattrat', 'removexattr', 'lremovexattr', 'fremovexattr', 'removexattrat', 'file_setattr',
+            'io_uring:setxattr', 'io_uring:fsetxattr') then 'attributes'
+        when syscall in ('mount', 'umount', 'umount2', 'move_mount', 'open_tree', 'open_tree_attr', 'fspick', 'fsmount',
+            'mount_setattr', 'pivot_root', 'chroot') then 'mount'
         when syscall in ('close', 'io_uring:close') then 'close'
         else 'other'
     end as operation,
