@@ -1,5 +1,6 @@
 //! What users and containers try against a recorder of root, and what the recorder keeps for itself.
 
+use crate::support::command::succeeds;
 use crate::support::containers::{Container, Runtime};
 use crate::support::dump::dump;
 use crate::support::programs::ctrace_rec;
@@ -9,7 +10,7 @@ use crate::support::refusal::refused;
 use crate::support::root::require_root;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The user `nobody`.
@@ -65,6 +66,106 @@ fn the_socket_of_a_killed_recorder_is_removed_by_the_next_one() {
     let next = Recorder::start(&["--ring", "1m"]);
     assert!(!Path::new(&socket).exists());
     next.stop();
+}
+
+/// A cgroup in the hierarchy that the recorder reads, which is removed with its parents when this value is dropped.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(path: &str) -> Cgroup {
+        let pids = Path::new("/sys/fs/cgroup/pids");
+        let root = match pids.exists() {
+            true => pids,
+            false => Path::new("/sys/fs/cgroup"),
+        };
+        let path = root.join(path);
+        fs::create_dir_all(&path).unwrap();
+        Cgroup(path)
+    }
+
+    /// Runs a command in the cgroup.
+    fn run(&self, args: &[&str]) {
+        let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.0.display());
+        succeeds(Command::new("sh").args(["-c", &enter, "sh"]).args(args));
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let parents = self.0.ancestors().take(3);
+        parents
+            .take_while(|path| fs::remove_dir(path).is_ok())
+            .count();
+    }
+}
+
+#[test]
+fn a_second_cgroup_with_the_id_of_a_container_is_not_that_container() {
+    require_root();
+    let id = format!("{:0>64x}", std::process::id());
+    let slice = "user.slice/user-65534.slice";
+    let victim = Cgroup::new(&format!("docker/{id}"));
+    let recorder = Recorder::start(&[]);
+    victim.run(&["cat", "/etc/hostname"]);
+    let theirs = Cgroup::new(&format!("{slice}/docker-{id}.scope"));
+    let machine = Cgroup::new(&format!("{slice}/machine-innocent.scope"));
+    for cgroup in [&theirs, &machine, &victim] {
+        cgroup.run(&["cat", "/etc/hostname"]);
+    }
+    // Longer than a name could arrive late.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    victim.run(&["cat", "/etc/hostname"]);
+    drop((theirs, machine));
+    let recording = recorder.stop();
+    let sql = format!(
+        "select container, count(*) as execs from events where container_id = '{id}' and syscall = 'execve' and ret = 0 group by 1"
+    );
+    let rows = recording.query(&sql);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["container"], id[..12], "{rows:?}");
+    // The shell executes cat, and is executed before it enters the cgroup.
+    assert_eq!(rows[0]["execs"], 3, "{rows:?}");
+    for name in [
+        format!("docker-{id}.scope"),
+        "machine-innocent.scope".to_string(),
+    ] {
+        let own = format!("/{slice}/{name}");
+        let sql = format!(
+            "select count(*) from events where container = '{own}' and syscall = 'execve' and ret = 0"
+        );
+        assert_eq!(recording.count(&sql), 1, "{own}");
+    }
+}
+
+#[test]
+fn state_of_a_user_that_is_linked_or_large_does_not_occupy_the_recorder() {
+    require_root();
+    let uid = 65_533;
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let state = runtime.join("runc");
+    fs::create_dir_all(&state).unwrap();
+    let large = runtime.join("large");
+    fs::write(&large, vec![b' '; 4_000_000]).unwrap();
+    chown(&large, Some(uid), None).unwrap();
+    for n in 0..1000 {
+        let container = state.join(n.to_string());
+        fs::create_dir_all(&container).unwrap();
+        fs::hard_link(&large, container.join("state.json")).unwrap();
+    }
+    let recorder = Recorder::start(&[]);
+    let read_bytes = || {
+        let io = fs::read_to_string(format!("/proc/{}/io", recorder.pid())).unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = read_bytes();
+    let cgroup = Cgroup::new(&format!("user.slice/user-{uid}.slice/undecided"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let read = read_bytes() - before;
+    drop(cgroup);
+    fs::remove_dir_all(&runtime).unwrap();
+    assert!(read < 50_000_000, "{read} bytes");
+    assert_eq!(recorder.stop().code, 0);
 }
 
 #[test]

@@ -18,8 +18,10 @@ use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
+use crate::containers::state::users::rootless_uid;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
+use crate::session::claims::Claims;
 use crate::session::renames::Renames;
 use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
@@ -32,6 +34,8 @@ const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 /// pipeline holds rows of undecided cgroups for longer.
 const CREATOR_AFTER: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(20);
+/// The longest time between two searches for the container of a cgroup in a user's slice.
+const MAX_RETRY: Duration = Duration::from_millis(500);
 /// The number of containers that may wait for a runtime's answer.
 const MAX_QUERIES: usize = 1024;
 
@@ -47,6 +51,7 @@ pub(crate) struct CgroupVerdict {
 pub(crate) struct Watcher {
     runtimes: RuntimeState,
     renames: Renames,
+    claims: Claims,
     filters: Filters,
     undecided: Vec<Undecided>,
     queries: SyncSender<RuntimeQuery>,
@@ -78,6 +83,17 @@ struct Undecided {
     last_try: Instant,
 }
 
+impl Undecided {
+    /// Returns the time between two searches. A user can make thousands of cgroups, so that those in a user's slice are
+    /// searched less and less often.
+    fn retry_after(&self) -> Duration {
+        match rootless_uid(&self.path) {
+            Some(_) => ((self.last_try - self.since) / 2).clamp(RETRY, MAX_RETRY),
+            None => RETRY,
+        }
+    }
+}
+
 impl Watcher {
     /// Creates a watcher for this machine, and starts the thread that asks the runtimes' sockets.
     pub(crate) fn new(hierarchies: &Hierarchies, filters: Filters) -> Watcher {
@@ -96,6 +112,7 @@ impl Watcher {
         Watcher {
             runtimes: RuntimeState::new(Path::new("/"), hierarchies),
             renames: Renames::new(),
+            claims: Claims::default(),
             filters,
             undecided: vec![],
             queries,
@@ -106,9 +123,12 @@ impl Watcher {
 
     /// Returns a fact for each existing cgroup, with the boot time `boot_ns`.
     pub(crate) fn scan(&mut self, boot_ns: u64, hierarchies: &Hierarchies) -> Vec<CgroupFact> {
+        // Cgroups of users come last, so that the ids of the machine's containers are theirs.
         let cgroups = cgroups::scan(hierarchies);
-        cgroups
-            .map(|c| self.decide(boot_ns, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
+        let (users, machine): (Vec<_>, Vec<_>) =
+            cgroups.partition(|c| rootless_uid(&c.path).is_some());
+        let all = machine.into_iter().chain(users);
+        all.map(|c| self.decide(boot_ns, c.id | if c.v1 { KEY_V1 } else { 0 }, &c.path, b""))
             .collect()
     }
 
@@ -121,6 +141,7 @@ impl Watcher {
             return vec![fact];
         }
         self.renames.forget(cgroup);
+        self.claims.forget(cgroup);
         let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
         let undecided = index.map(|i| self.undecided.swap_remove(i));
         let by_creator = undecided
@@ -185,7 +206,7 @@ impl Watcher {
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
             .into_iter()
-            .partition(|u| now - u.last_try >= RETRY);
+            .partition(|u| now - u.last_try >= u.retry_after());
         self.undecided = waiting;
         for u in due {
             let comm = entered_by(u.cgroup);
@@ -278,6 +299,16 @@ impl Watcher {
         hint: Option<Runtime>,
         own: &str,
     ) -> CgroupFact {
+        if !self.claims.is_owner(id, hint, own, (cgroup, path)) {
+            // Recorded by its path: neither under the name of another container, nor as nothing.
+            let own = escape(own.as_bytes()).into_owned();
+            let known = ContainerFacts {
+                id: own.clone(),
+                name: Some(own),
+                ..ContainerFacts::default()
+            };
+            return self.known(boot_ns, cgroup, path, known);
+        }
         let description = self.runtimes.describe(id, hint, own);
         let known = ContainerFacts {
             id: id.to_string(),

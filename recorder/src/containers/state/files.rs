@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -15,8 +15,8 @@ const MAX_ENTRIES: usize = 4096;
 
 /// Reads a regular file of at most [`MAX_FILE_BYTES`].
 ///
-/// A user may own the directory, so symlinks are not followed, and a FIFO or a device in place of the file is closed
-/// without reading.
+/// A user may own the directory, so symlinks are not followed, and a FIFO, a device or a file with several names in place of
+/// the file is closed without reading.
 pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
     let file = open(path)?;
     let mut content = Vec::new();
@@ -31,7 +31,9 @@ fn open(path: &Path) -> Option<File> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .ok()?;
-    file.metadata().is_ok_and(|m| m.is_file()).then_some(file)
+    let metadata = file.metadata().ok()?;
+    // A user could link one large file thousands of times. No runtime links its state.
+    (metadata.is_file() && metadata.nlink() == 1).then_some(file)
 }
 
 /// Reads a file as [`bytes()`] does, and replaces bytes that are not UTF-8.

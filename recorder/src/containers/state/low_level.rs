@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -93,11 +94,19 @@ fn annotations(state: RuncState) -> oci::Labels {
         .collect()
 }
 
+/// The most bytes of a user's state that one search reads, and the most containers of a user that it looks at: what a user
+/// writes must not occupy the recorder.
+const MAX_USER_BYTES: u64 = 1 << 20;
+const MAX_USER_CONTAINERS: usize = 256;
+
 /// A cache of the containers' cgroups by state file, so that each undecided cgroup does not read all files again.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    files: HashMap<PathBuf, CachedFile>,
+    /// The files of root's runtimes (`None`), and those of each user id.
+    files: HashMap<Option<u32>, Files>,
 }
+
+type Files = HashMap<PathBuf, CachedFile>;
 
 /// The content of a state file at the time `modified`.
 #[derive(Clone, Debug)]
@@ -117,11 +126,18 @@ impl Cache {
         user: Option<&User>,
         path: &str,
     ) -> Option<Owner> {
-        let mut current = HashMap::new();
+        let uid = user.map(|user| user.uid);
+        let old = self.files.remove(&uid).unwrap_or_default();
+        let mut current = Files::new();
         let mut best: Option<Owner> = None;
+        let (mut left_bytes, most) = match user {
+            Some(_) => (MAX_USER_BYTES, MAX_USER_CONTAINERS),
+            None => (u64::MAX, usize::MAX),
+        };
         for (dir, runtime) in roots(root, user) {
-            for (id, container) in files::subdirs(&dir) {
-                let Some((file, state)) = self.read(&container, mounts) else {
+            for (id, container) in files::subdirs(&dir).take(most) {
+                let read = read(&old, &container, mounts, uid, &mut left_bytes);
+                let Some((file, state)) = read else {
                     continue;
                 };
                 let own = state.cgroups.iter().filter(|c| covers(c, path));
@@ -137,36 +153,46 @@ impl Cache {
                 current.insert(file, state);
             }
         }
-        // Removed files leave the cache. Files of a user are not cached, because this pass has read only that user's
-        // files and would drop all others.
-        if user.is_none() {
-            self.files = current;
+        // Removed files leave the cache. A user without state takes no place in it.
+        if !current.is_empty() {
+            self.files.insert(uid, current);
         }
         best
     }
+}
 
-    /// Returns the state file of a container, from the cache if size and modification time are the same.
-    fn read(&self, container: &Path, mounts: &[String]) -> Option<(PathBuf, CachedFile)> {
-        let names = ["state.json", "status"].map(|name| container.join(name));
-        let (file, meta) = names
-            .into_iter()
-            .find_map(|file| Some((fs::symlink_metadata(&file).ok()?, file)))
-            .map(|(meta, file)| (file, meta))?;
-        let modified = meta.modified().ok()?;
-        let size = meta.len();
-        if let Some(old) = self.files.get(&file)
-            && (old.modified, old.size) == (modified, size)
-        {
-            return Some((file, old.clone()));
-        }
-        let cgroups = cgroups(&file, mounts)?;
-        let state = CachedFile {
-            modified,
-            size,
-            cgroups,
-        };
-        Some((file, state))
+/// Returns the state file of a container, from the files `old` if size and modification time are the same. The file of a
+/// user must belong to that user, and is read while `left_bytes` suffice.
+fn read(
+    old: &Files,
+    container: &Path,
+    mounts: &[String],
+    uid: Option<u32>,
+    left_bytes: &mut u64,
+) -> Option<(PathBuf, CachedFile)> {
+    let names = ["state.json", "status"].map(|name| container.join(name));
+    let (file, meta) = names
+        .into_iter()
+        .find_map(|file| Some((fs::symlink_metadata(&file).ok()?, file)))
+        .map(|(meta, file)| (file, meta))?;
+    if uid.is_some_and(|uid| uid != meta.uid()) {
+        return None;
     }
+    let modified = meta.modified().ok()?;
+    let size = meta.len();
+    if let Some(old) = old.get(&file)
+        && (old.modified, old.size) == (modified, size)
+    {
+        return Some((file, old.clone()));
+    }
+    *left_bytes = left_bytes.checked_sub(size)?;
+    // A file that is no state is kept too, so that it is read once.
+    let state = CachedFile {
+        modified,
+        size,
+        cgroups: cgroups(&file, mounts).unwrap_or_default(),
+    };
+    Some((file, state))
 }
 
 /// Reads the container's cgroups from a state file, as paths below the hierarchies' mounts.
