@@ -9,6 +9,7 @@
  *   sched_process_fork       on_fork              lifecycle.h                             tasks
  *   sched_process_exec       on_exec              lifecycle.h  cgroups comms              tasks seen shares
  *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts ended
+ *   inet_sock_set_state      on_sock_state        connections.h                           connections seen
  *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
  *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
  *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares
@@ -29,6 +30,7 @@
  *   tracepoint --> program <--> tasks     state of each thread, with its
  *                     |                   current call
  *                     |    <--> requests  io_uring requests in flight
+ *                     |    <--> connections  TCP connections and their owners
  *                     |    <--> seen      keys that have been defined
  *                     |    <--> shares    bytes in the ring by container
  *                     |
@@ -65,12 +67,14 @@
  *   ring_share.h    fair shares of a ring that fills up; map shares
  *   registers.h     number and arguments of syscalls, by architecture and ABI
  *   calls.h         entry and return of syscalls
+ *   connections.h   TCP connections; map connections
  *   uring_types.h   types of io_uring, reduced to the fields that are used
  *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
  *   lifecycle.h     fork, exec and exit of threads
  *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
  */
 #include "calls.h"
+#include "connections.h"
 #include "uring.h"
 #include "lifecycle.h"
 #include "cgroups.h"
@@ -84,6 +88,7 @@ struct wire_types {
 	struct rec_exit exit;
 	struct rec_request request;
 	struct rec_complete complete;
+	struct rec_connection connection;
 	enum limits limits;
 	enum rec_kind rec_kind;
 	enum sys_flag sys_flag;
@@ -92,6 +97,8 @@ struct wire_types {
 	enum exit_flag exit_flag;
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
+	enum connection_event connection_event;
+	enum connection_flag connection_flag;
 	enum cgroup_flag cgroup_flag;
 	enum cgroup_key cgroup_key;
 	enum cgroup_state cgroup_state;
@@ -213,6 +220,15 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	disable_preemption();
 	exit_task(task);
 	delete_task_state(task);
+	enable_preemption();
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_sock_state, struct sock *sk, int old_state, int new_state)
+{
+	disable_preemption();
+	change_state(sk, old_state, new_state);
 	enable_preemption();
 	return 0;
 }

@@ -271,6 +271,8 @@ struct sock_common {
 	__be16 skc_dport;
 	u16 skc_num;
 	u16 skc_family;
+	unsigned char skc_state;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -279,7 +281,20 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	int sk_err;
 	struct socket *sk_socket;
+};
+
+enum sock_flags {
+	SOCK_DONE = 1,
+};
+
+struct tcp_sock {
+	u64 bytes_sent; /* with retransmissions */
+	u64 bytes_retrans;
+	u64 bytes_received;
+	u32 srtt_us;
+	u32 total_retrans;
 };
 
 struct socket {

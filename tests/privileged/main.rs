@@ -23,6 +23,7 @@ mod arguments;
 mod bounds;
 mod calls;
 mod cli;
+mod connections;
 mod containers;
 mod counts;
 mod disk;

@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/matrix.c"), "matrix"),
     ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),
+    ("", include_str!("../programs/outcomes.c"), "outcomes"),
     ("", include_str!("../programs/paths.c"), "paths"),
     ("", include_str!("../programs/peers.c"), "peers"),
     ("", include_str!("../programs/places.c"), "places"),

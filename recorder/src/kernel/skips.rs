@@ -43,6 +43,7 @@ impl Kernel {
             &progs.on_fork,
             &progs.on_exec,
             &progs.on_exit,
+            &progs.on_sock_state,
             &progs.on_cgroup_mkdir,
             &progs.on_cgroup_rmdir,
             &progs.on_uring_submit_req,

@@ -6,6 +6,7 @@
 mod addresses;
 mod announced;
 mod clock;
+mod connections;
 mod constants;
 mod definitions;
 mod dns;
@@ -31,6 +32,7 @@ use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
+use crate::resolve::connections::Owner;
 use crate::resolve::definitions::{BatchIndex, Definitions};
 use crate::resolve::dns::ResolvedNames;
 use crate::resolve::in_flight::Requests;
@@ -57,6 +59,8 @@ pub(crate) struct Resolver {
     files: Definitions<FileDefinition>,
     sockets: Definitions<SocketDefinition>,
     requests: Requests,
+    /// Owners of TCP connections.
+    connections: Definitions<Owner>,
     dns_names: ResolvedNames,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
@@ -85,6 +89,7 @@ impl Resolver {
             files: Definitions::new(memory.definitions_bytes()),
             sockets: Definitions::new(memory.definitions_bytes()),
             requests: Requests::new(memory.requests_bytes()),
+            connections: Definitions::new(memory.connections_bytes()),
             dns_names: ResolvedNames::default(),
             calls,
             registry,
@@ -172,6 +177,7 @@ impl Resolver {
                 ret,
                 key,
             } => self.complete(head, submitted, ret, key),
+            Body::Connection(connection) => self.connection(head, &connection),
         }
     }
 

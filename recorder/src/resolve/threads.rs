@@ -114,6 +114,8 @@ pub(super) enum Pending {
     Address(Address),
     /// A message to or from a name server.
     Dns(DnsMessage),
+    /// Errno that getsockopt(SO_ERROR) returned.
+    SocketError(i32),
     /// Bytes of all messages of the call.
     Bytes(u64),
     Exec {
