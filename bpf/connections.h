@@ -184,13 +184,11 @@ __inline_always void end_connection(struct rec_connection *rec, u64 sk, u8 old_s
 		bpf_map_delete_elem(&connections, &sk);
 }
 
-/* Handles a change of state, which the socket still has to make. */
-__inline_always void change_state(struct sock *sock, u8 old_state, u8 new_state)
+/* Handles a change of state, which the socket still has to make. `sk` is the address of the struct sock. */
+__inline_always void change_state(u64 sk, u8 old_state, u8 new_state)
 {
 	struct rec_connection rec;
-	u64 sk = (u64)sock;
-	sock = UNTRUSTED(sock);
-	if (CAST_READ(sock, sk_protocol) != IPPROTO_TCP)
+	if (CAST_READ(RDONLY_CAST((void *)sk, struct sock), sk_protocol) != IPPROTO_TCP)
 		return;
 	if (new_state == TCP_SYN_SENT)
 		begin_connection(sk);

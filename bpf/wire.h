@@ -46,6 +46,7 @@ enum rec_kind {
 	REC_REQUEST, /* a request was submitted to io_uring */
 	REC_COMPLETE, /* a request has completed */
 	REC_CONNECTION, /* a TCP connection has an owner, was established, or has ended */
+	REC_SIGNAL, /* a signal was sent to a process, or the kernel has killed a process for lack of memory */
 };
 
 /* Flags of a REC_SYSCALL, a REC_REQUEST and a REC_COMPLETE. */
@@ -270,6 +271,28 @@ enum connection_flag {
 	CONNECTION_WAS_ESTABLISHED = 4,
 };
 
+/* A signal. `head.tid` is the thread to which it was sent, of a signal to a process the first one of the process. */
+struct rec_signal {
+	struct head head;
+	__u64 cgroup; /* key of the receiver's container */
+	__u64 sender_cgroup; /* key of the sender's container; 0: the host */
+	__u64 memory_limit; /* SIGNAL_OOM: of the receiver's cgroup, bytes; 0: none, or not known */
+	__u32 pid; /* of the receiver, like the following, which are as in struct rec_task */
+	__u32 ppid;
+	__u32 ns_pid;
+	__u32 uid;
+	__u32 sender_pid; /* 0: the kernel */
+	__u32 number; /* of the signal */
+	char comm[COMM_BYTES];
+	char sender_comm[COMM_BYTES];
+};
+
+/* Flags of a REC_SIGNAL. */
+enum signal_flag {
+	SIGNAL_IGNORED = 1,
+	SIGNAL_OOM = 2, /* the kernel has killed the process for lack of memory; only `head.tid` may be known */
+};
+
 /* A cgroup's key is its kernfs id, plus this bit in the v1 hierarchy: ids repeat between hierarchies. */
 enum cgroup_key {
 	CGROUP_KEY_V1_BIT = 63,
@@ -419,7 +442,8 @@ struct config {
 	__u8 preemptible; /* the kernel runs the programs with preemption on, Linux 7 */
 	__u8 connections; /* TCP connections are recorded */
 	__u8 network_class; /* index of the losses' class for connections */
-	__u8 pad[1];
+	__u8 signal_class; /* index of the losses' class for signals */
+	__u32 page_bytes; /* size of a page of memory */
 };
 
 enum v1_controller {

@@ -107,5 +107,7 @@ mod tests {
         assert_eq!(size_of::<rec_complete>(), 40);
         assert_eq!(offset_of!(rec_connection, ends), 48);
         assert_eq!(size_of::<rec_connection>(), 128);
+        assert_eq!(offset_of!(rec_signal, comm), 64);
+        assert_eq!(size_of::<rec_signal>(), 96);
     }
 }

@@ -85,8 +85,8 @@ pub const COLUMNS: &[Column] = &[
     optional("comm", Type::Text, "name of the thread (PR_SET_NAME in prctl(2))"),
     optional("exe", Type::Text, "path of the executable of the process, as the container sees it"),
     // what
-    required("kind", Type::Text, "syscall, process, connection, container, gap or counts"),
-    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; container: found, started or stopped; gap: why events were lost"),
+    required("kind", Type::Text, "syscall, process, connection, signal, container, gap or counts"),
+    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; signal: sent, ignored or out of memory; container: found, started or stopped; gap: why events were lost"),
     optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     optional("syscall", Type::Text, "name of the call, as in its man page"),
     optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
@@ -129,8 +129,14 @@ pub const COLUMNS: &[Column] = &[
     // process
     optional("argv", Type::Text, "exec: arguments, quoted for a POSIX shell"),
     optional("child_pid", Type::Int32, "fork, clone: id of the new process or thread, in the machine's initial pid namespace"),
-    optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2)"),
-    optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process"),
+    optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2); container stopped: that of its first process"),
+    optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process; container stopped: its first process"),
+    // signal
+    optional("signal", Type::Int32, "signal rows: number of the signal, which was sent to the process of the row"),
+    optional("sender_pid", Type::Int32, "signal rows: process id of the sender, in the machine's initial pid namespace; null: the kernel"),
+    optional("sender_comm", Type::Text, "signal rows: name of the thread that sent the signal"),
+    optional("sender_container", Type::Text, "signal rows: name of the sender's container; `host`: outside of containers"),
+    optional("memory_limit", Type::Int64, "signal rows, out of memory: memory limit of the process's cgroup or a cgroup above it, bytes; null: none"),
     // container
     optional("image", Type::Text, "container rows: image of the container"),
     optional("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),

@@ -134,6 +134,14 @@ pub const VIEWS: &[View] = &[
                 "stopped",
                 "when the container stopped, UTC; null: after the recording",
             ),
+            (
+                "exit_code",
+                "code with which the container's first process exited",
+            ),
+            (
+                "exit_signal",
+                "number of the signal that killed the container's first process",
+            ),
             ("calls", "number of calls"),
             ("errors", "number of failed calls"),
             ("denied", "number of calls that seccomp refused"),

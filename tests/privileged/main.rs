@@ -40,6 +40,7 @@ mod reuse;
 mod ring;
 mod seccomp;
 mod service;
+mod signals;
 mod spans;
 mod task;
 mod uring;

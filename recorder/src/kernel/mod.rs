@@ -96,6 +96,9 @@ impl Kernel {
         open.progs
             .on_sock_state
             .set_autoload(records_connections(filters));
+        for prog in [&mut open.progs.on_signal, &mut open.progs.on_oom_victim] {
+            prog.set_autoload(records_signals(filters));
+        }
         open.maps
             .rings
             .set_max_entries(cpus.ring_of.len() as u32 + 1)
@@ -153,10 +156,17 @@ impl Kernel {
                     .with_context(|| format!("cannot attach to the tracepoint {name}"))?,
             );
         }
-        if self.skel.progs.on_sock_state.autoload() {
-            let link = self.skel.progs.on_sock_state.attach();
-            self.links
-                .push(link.context("cannot attach to the tracepoint inet_sock_set_state")?);
+        for (prog, name) in [
+            (&self.skel.progs.on_sock_state, "inet_sock_set_state"),
+            (&self.skel.progs.on_signal, "signal_generate"),
+            (&self.skel.progs.on_oom_victim, "mark_victim"),
+        ] {
+            if prog.autoload() {
+                let link = prog.attach();
+                let link =
+                    link.with_context(|| format!("cannot attach to the tracepoint {name}"))?;
+                self.links.push(link);
+            }
         }
         walk_tasks(&mut self.skel.progs.begin_tasks)?;
         let exit = self
@@ -300,6 +310,8 @@ fn configure(
     rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
     rodata.config.network_class = Class::Network as u8;
+    rodata.config.signal_class = Class::Signal as u8;
+    rodata.config.page_bytes = rustix::param::page_size() as u32;
     rodata.config.connections = u8::from(records_connections(filters));
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
@@ -331,6 +343,11 @@ fn configure(
 fn records_connections(filters: &Filters) -> bool {
     let calls = ["connect", "accept", "accept4"];
     !filters.counts && calls.iter().any(|name| filters.wants(name, Class::Network))
+}
+
+/// Returns whether signals are recorded: with the calls that send them.
+fn records_signals(filters: &Filters) -> bool {
+    !filters.counts && filters.wants("kill", Class::Signal)
 }
 
 /// Sets the configuration that depends on the kernel's version and on the size of the rings.

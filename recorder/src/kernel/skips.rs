@@ -44,6 +44,8 @@ impl Kernel {
             &progs.on_exec,
             &progs.on_exit,
             &progs.on_sock_state,
+            &progs.on_signal,
+            &progs.on_oom_victim,
             &progs.on_cgroup_mkdir,
             &progs.on_cgroup_rmdir,
             &progs.on_uring_submit_req,

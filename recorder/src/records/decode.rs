@@ -5,8 +5,8 @@ use std::mem::offset_of;
 
 use crate::wire::types::{
     connection_event, data_flags, data_stat, head, limits, rec_cgroup, rec_complete,
-    rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_request, rec_sock,
-    rec_syscall, rec_task, sock_ends,
+    rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_request, rec_signal,
+    rec_sock, rec_syscall, rec_task, sock_ends,
 };
 
 /// The header of every record.
@@ -63,6 +63,7 @@ pub(crate) enum Body<'a> {
         key: u64,
     },
     Connection(ConnectionRecord),
+    Signal(SignalRecord<'a>),
 }
 
 /// Up to six arguments of a call.
@@ -147,6 +148,27 @@ pub(crate) struct ConnectionEnds {
     pub(crate) state: u8,
 }
 
+/// A signal to a thread or to a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SignalRecord<'a> {
+    /// Key of the cgroup of the receiver's container.
+    pub(crate) cgroup: u64,
+    /// Key of the cgroup of the sender's container; 0: the host.
+    pub(crate) sender_cgroup: u64,
+    /// Memory limit of the receiver, bytes; 0: none, or not known.
+    pub(crate) memory_limit: u64,
+    /// Process id of the receiver; 0: only the thread's id is known.
+    pub(crate) pid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) uid: u32,
+    /// Process id of the sender; 0: the kernel.
+    pub(crate) sender_pid: u32,
+    pub(crate) number: u32,
+    pub(crate) comm: &'a [u8],
+    pub(crate) sender_comm: &'a [u8],
+}
+
 /// A socket and its addresses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SockRecord<'a> {
@@ -202,6 +224,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
         },
         rec_kind::REC_COMPLETE => complete(bytes)?,
         rec_kind::REC_CONNECTION => Body::Connection(connection(bytes)?),
+        rec_kind::REC_SIGNAL => Body::Signal(signal(bytes)?),
         _ => return None,
     };
     Some((head_of(bytes, kind)?, body))
@@ -301,6 +324,23 @@ fn connection(bytes: &[u8]) -> Option<ConnectionRecord> {
             connection_event::CONNECTION_ENDED => ConnectionEvent::Ended(connection_ends(bytes)?),
             _ => return None,
         },
+    })
+}
+
+fn signal(bytes: &[u8]) -> Option<SignalRecord<'_>> {
+    let comm = |at| slice_at(bytes, at, limits::COMM_BYTES.0).map(until_nul);
+    Some(SignalRecord {
+        cgroup: u64_at(bytes, offset_of!(rec_signal, cgroup))?,
+        sender_cgroup: u64_at(bytes, offset_of!(rec_signal, sender_cgroup))?,
+        memory_limit: u64_at(bytes, offset_of!(rec_signal, memory_limit))?,
+        pid: u32_at(bytes, offset_of!(rec_signal, pid))?,
+        ppid: u32_at(bytes, offset_of!(rec_signal, ppid))?,
+        ns_pid: u32_at(bytes, offset_of!(rec_signal, ns_pid))?,
+        uid: u32_at(bytes, offset_of!(rec_signal, uid))?,
+        sender_pid: u32_at(bytes, offset_of!(rec_signal, sender_pid))?,
+        number: u32_at(bytes, offset_of!(rec_signal, number))?,
+        comm: comm(offset_of!(rec_signal, comm))?,
+        sender_comm: comm(offset_of!(rec_signal, sender_comm))?,
     })
 }
 

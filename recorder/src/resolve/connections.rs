@@ -69,6 +69,11 @@ impl Resolver {
                 } else {
                     let row = self.span(head.time, record.since);
                     self.push_connection(row, failure(error), head, record, ends);
+                    // The thread may be in the call that has failed.
+                    if let Some(thread) = self.threads.get_mut(head.tid.into()) {
+                        let failed = definition_of_ends(ends.inode, &ends.ends).failed();
+                        thread.failed = Some(Box::new(failed));
+                    }
                 }
                 self.connections.remove(record.key);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::records::decode::{SockEnds, SockRecord};
 use crate::resolve::definitions::BatchIndex;
+use crate::resolve::threads::FailedConnection;
 use crate::resolve::{addresses, constants};
 use crate::rows::batch::{Batch, Endpoints, NONE, Object};
 
@@ -30,6 +31,15 @@ impl SocketDefinition {
         let peer = self.peer.0.as_deref();
         self.dns_name
             .get_or_insert_with(|| peer.and_then(find).cloned());
+    }
+
+    /// Returns the local end, as that of a connection that has failed.
+    pub(super) fn failed(&self) -> FailedConnection {
+        FailedConnection {
+            inode: self.inode,
+            addr: self.local.0.clone(),
+            port: self.local.1,
+        }
     }
 
     /// Adds the socket to the batch's objects, and returns the object's index.

@@ -104,6 +104,7 @@ pub(crate) struct EventDetail {
     pub(crate) cpu: Option<i32>,
     pub(crate) counted: Option<Box<CallCounts>>,
     pub(crate) connection: Option<Box<ConnectionDetail>>,
+    pub(crate) signal: Option<Box<SignalDetail>>,
 }
 
 /// Counts of the calls of one thread name and syscall, for a row of kind `counts`.
@@ -129,6 +130,17 @@ pub(crate) struct ConnectionDetail {
     pub(crate) retransmits: Option<i64>,
 }
 
+/// Columns of a row about a signal.
+#[derive(Clone, Debug)]
+pub(crate) struct SignalDetail {
+    pub(crate) number: i32,
+    pub(crate) sender_pid: Option<i32>,
+    pub(crate) sender_comm: StringIndex,
+    /// Index of the sender's container.
+    pub(crate) sender: Option<u32>,
+    pub(crate) memory_limit: Option<i64>,
+}
+
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventKind {
@@ -144,6 +156,8 @@ pub(crate) enum EventKind {
     Counts,
     /// A TCP connection was established, or has ended.
     Connection,
+    /// A signal was sent.
+    Signal,
 }
 
 impl EventKind {
@@ -156,6 +170,7 @@ impl EventKind {
             EventKind::Gap => "gap",
             EventKind::Counts => "counts",
             EventKind::Connection => "connection",
+            EventKind::Signal => "signal",
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Columns {
     /// Name of each errno.
     pub(super) errnos: Vec<StringIndex>,
     /// Value of the column `kind` for each [`EventKind`].
-    pub(super) kinds: [StringIndex; 6],
+    pub(super) kinds: [StringIndex; 7],
 }
 
 /// A range of rows. Smaller than `Range<usize>`, because there may be as many ranges as rows.
@@ -78,6 +78,7 @@ impl Columns {
             EventKind::Gap,
             EventKind::Counts,
             EventKind::Connection,
+            EventKind::Signal,
         ]
         .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
@@ -245,7 +246,7 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
         EventKind::Gap | EventKind::Counts => true,
         // A connection that has ended has a lifetime instead.
         EventKind::Connection => row.duration > 0,
-        EventKind::Process | EventKind::Container => false,
+        EventKind::Process | EventKind::Container | EventKind::Signal => false,
     };
     known.then_some(row.duration as i64)
 }
