@@ -246,6 +246,23 @@ __inline_always void finish_payload(struct task_state *t, s64 ret, const volatil
 		send_message_bytes(pointer, ret, t->call_count, compat);
 }
 
+/* include/uapi/asm-generic/socket.h */
+#define SOL_SOCKET 1
+#define SO_ERROR 4
+
+/* Sends the pending error of a socket that getsockopt(2) has returned. `option`: number of the argument `level`. */
+__inline_always void send_socket_error(struct task_state *t, u32 option)
+{
+	u32 error = 0;
+	if ((u32)call_arg(t, option) != SOL_SOCKET || (u32)call_arg(t, option + 1) != SO_ERROR)
+		return;
+	struct rec_data *rec = begin_data(get_current_task(), t->call_count, DATA_SOCKET_ERROR);
+	if (!rec || !read_user_or_count(&error, sizeof(error), call_arg(t, option + 2)) || !error)
+		return;
+	__builtin_memcpy(rec->bytes, &error, sizeof(error));
+	send_data(rec, sizeof(error));
+}
+
 /*
  * Looks up everything that is known only at the return: the fd that was created, the addresses that were set, memory
  * that can be read by now.
@@ -282,6 +299,8 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		slots |= slots_to_repeat(t, plan);
 	if (slots)
 		send_slots(t, slots, true);
+	if (plan->option && ret == 0)
+		send_socket_error(t, plan->option);
 	if (plan->payload && ret > 0)
 		finish_payload(t, ret, plan);
 }

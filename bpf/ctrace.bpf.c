@@ -9,6 +9,9 @@
  *   sched_process_fork       on_fork              lifecycle.h                             tasks
  *   sched_process_exec       on_exec              lifecycle.h  cgroups comms              tasks seen shares
  *   sched_process_exit       on_exit              lifecycle.h  plans                      tasks seen shares counts ended
+ *   inet_sock_set_state      on_sock_state        connections.h                           connections seen
+ *   signal_generate          on_signal            signals.h    cgroups comms               last_killed
+ *   oom mark_victim          on_oom_victim        signals.h    last_killed
  *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
  *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
  *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares
@@ -29,6 +32,7 @@
  *   tracepoint --> program <--> tasks     state of each thread, with its
  *                     |                   current call
  *                     |    <--> requests  io_uring requests in flight
+ *                     |    <--> connections  TCP connections and their owners
  *                     |    <--> seen      keys that have been defined
  *                     |    <--> shares    bytes in the ring by container
  *                     |
@@ -65,12 +69,16 @@
  *   ring_share.h    fair shares of a ring that fills up; map shares
  *   registers.h     number and arguments of syscalls, by architecture and ABI
  *   calls.h         entry and return of syscalls
+ *   connections.h   TCP connections; map connections
+ *   signals.h       signals that end or stop a process; map last_killed
  *   uring_types.h   types of io_uring, reduced to the fields that are used
  *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
  *   lifecycle.h     fork, exec and exit of threads
  *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
  */
 #include "calls.h"
+#include "connections.h"
+#include "signals.h"
 #include "uring.h"
 #include "lifecycle.h"
 #include "cgroups.h"
@@ -84,6 +92,7 @@ struct wire_types {
 	struct rec_exit exit;
 	struct rec_request request;
 	struct rec_complete complete;
+	struct rec_connection connection;
 	enum limits limits;
 	enum rec_kind rec_kind;
 	enum sys_flag sys_flag;
@@ -92,6 +101,10 @@ struct wire_types {
 	enum exit_flag exit_flag;
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
+	struct rec_signal signal;
+	enum signal_flag signal_flag;
+	enum connection_event connection_event;
+	enum connection_flag connection_flag;
 	enum cgroup_flag cgroup_flag;
 	enum cgroup_key cgroup_key;
 	enum cgroup_state cgroup_state;
@@ -213,6 +226,34 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	disable_preemption();
 	exit_task(task);
 	delete_task_state(task);
+	enable_preemption();
+	return 0;
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(on_sock_state, u64 sk, u32 old_state, u32 new_state)
+{
+	disable_preemption();
+	change_state(sk, old_state, new_state);
+	enable_preemption();
+	return 0;
+}
+
+SEC("tp_btf/signal_generate")
+int BPF_PROG(on_signal, int number, u64 info, struct task_struct *task, int group, int result)
+{
+	disable_preemption();
+	generate_signal(task, number, info, result);
+	enable_preemption();
+	return 0;
+}
+
+/* The argument is a task since Linux 6.9, and before a thread's id. */
+SEC("raw_tp/mark_victim")
+int BPF_PROG(on_oom_victim, u64 victim)
+{
+	disable_preemption();
+	mark_victim(victim >> 32 ? CAST_READ(RDONLY_CAST((void *)victim, struct task_struct), pid) : victim);
 	enable_preemption();
 	return 0;
 }

@@ -162,6 +162,15 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
 
+struct page_counter {
+	unsigned long max; /* pages */
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css; /* the first field */
+	struct page_counter memory;
+};
+
 struct cgroup_root {
 	int hierarchy_id;
 };
@@ -209,6 +218,22 @@ struct signal_struct {
 	struct pid *pids[4];
 };
 
+struct sigaction {
+	void *sa_handler; /* null: the default action */
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct sighand_struct {
+	struct k_sigaction action[64];
+};
+
+struct kernel_siginfo {
+	int si_code;
+};
+
 typedef struct {
 	u32 val;
 } kuid_t;
@@ -254,6 +279,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct sighand_struct *sighand;
 	struct css_set *cgroups;
 	struct seccomp seccomp;
 };
@@ -271,6 +297,8 @@ struct sock_common {
 	__be16 skc_dport;
 	u16 skc_num;
 	u16 skc_family;
+	unsigned char skc_state;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -279,7 +307,20 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	int sk_err;
 	struct socket *sk_socket;
+};
+
+enum sock_flags {
+	SOCK_DONE = 1,
+};
+
+struct tcp_sock {
+	u64 bytes_sent; /* with retransmissions */
+	u64 bytes_retrans;
+	u64 bytes_received;
+	u32 srtt_us;
+	u32 total_retrans;
 };
 
 struct socket {

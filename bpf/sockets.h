@@ -41,27 +41,28 @@ __inline_always u32 copy_unix_name(struct sock *sk, char *to)
 	return bytes;
 }
 
-__inline_always u64 copy_inet_addresses(struct sock *sk, struct rec_sock *rec)
+/* Copies the addresses of an IP socket, and returns their hash. The family must be set. */
+__inline_always u64 copy_inet_ends(struct sock *sk, struct sock_ends *ends)
 {
-	u64 *local = (u64 *)rec->local, *peer = (u64 *)rec->peer;
-	rec->local_port = CAST_READ(sk, __sk_common.skc_num);
+	u64 *local = (u64 *)ends->local, *peer = (u64 *)ends->peer;
+	ends->local_port = CAST_READ(sk, __sk_common.skc_num);
 	/* A closed connection has returned its port, but inet_sport still holds it. */
-	if (!rec->local_port)
-		rec->local_port = bpf_ntohs(CAST_READ(RDONLY_CAST(sk, struct inet_sock), inet_sport));
-	rec->peer_port = bpf_ntohs(CAST_READ(sk, __sk_common.skc_dport));
+	if (!ends->local_port)
+		ends->local_port = bpf_ntohs(CAST_READ(RDONLY_CAST(sk, struct inet_sock), inet_sport));
+	ends->peer_port = bpf_ntohs(CAST_READ(sk, __sk_common.skc_dport));
 	local[0] = local[1] = peer[0] = peer[1] = 0;
-	if (rec->family == AF_INET) {
+	if (ends->family == AF_INET) {
 		local[0] = CAST_READ(sk, __sk_common.skc_rcv_saddr);
 		peer[0] = CAST_READ(sk, __sk_common.skc_daddr);
 	} else {
 		for (int i = 0; i < 4; i++) {
-			((u32 *)rec->local)[i] = CAST_READ(sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
-			((u32 *)rec->peer)[i] = CAST_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
+			((u32 *)ends->local)[i] = CAST_READ(sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+			((u32 *)ends->peer)[i] = CAST_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
 		}
 	}
 	u64 key = mix_hash(local[0], local[1]);
 	key = mix_hash(mix_hash(key, peer[0]), peer[1]);
-	return mix_hash(key, (u64)rec->local_port << 16 | rec->peer_port);
+	return mix_hash(key, (u64)ends->local_port << 16 | ends->peer_port);
 }
 
 /*
@@ -93,16 +94,19 @@ __inline_always u64 relative_name_key(u32 tid, u64 sk, const char *name, u32 byt
 /* Copies the names of a unix socket and of its peer. `sk` is the address of the struct unix_sock. */
 __inline_always void copy_unix_names(u32 tid, u64 sk, u64 peer, struct rec_sock *rec)
 {
-	rec->local_port = rec->peer_port = 0;
-	rec->local_len = copy_unix_name(RDONLY_CAST((void *)sk, struct sock), rec->names);
-	rec->local_file = relative_name_key(tid, sk, rec->names, rec->local_len);
+	rec->ends.local_port = rec->ends.peer_port = 0;
+	rec->ends.local_len = copy_unix_name(RDONLY_CAST((void *)sk, struct sock), rec->names);
+	rec->local_file = relative_name_key(tid, sk, rec->names, rec->ends.local_len);
 	rec->peer_file = 0;
 	if (!peer)
 		return;
 	char *name = rec->names + ADDR_MAX_BYTES;
-	rec->peer_len = copy_unix_name(RDONLY_CAST((void *)peer, struct sock), name);
-	rec->peer_file = relative_name_key(tid, peer, name, rec->peer_len);
+	rec->ends.peer_len = copy_unix_name(RDONLY_CAST((void *)peer, struct sock), name);
+	rec->peer_file = relative_name_key(tid, peer, name, rec->ends.peer_len);
 }
+
+/* See connections.h. */
+__noinline int own_connection(u64 sk);
 
 /* Returns the key of a socket with its present addresses. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
@@ -115,44 +119,44 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 	struct inode *inode = CAST_READ(file, f_inode);
 	if (!rec || !sk)
 		return 0;
-	rec->family = CAST_READ(sk, __sk_common.skc_family);
-	rec->type = CAST_READ(sk, sk_type);
-	rec->protocol = CAST_READ(sk, sk_protocol);
+	rec->ends.family = CAST_READ(sk, __sk_common.skc_family);
+	rec->ends.type = CAST_READ(sk, sk_type);
+	rec->ends.protocol = CAST_READ(sk, sk_protocol);
 	rec->inode = CAST_READ(inode, i_ino);
-	rec->portid = 0;
-	u64 key = mix_hash(rec->inode, (u64)rec->family << 32 | (u64)rec->type << 16 | rec->protocol);
+	rec->ends.portid = 0;
+	u64 key = mix_hash(rec->inode, (u64)rec->ends.family << 32 | (u64)rec->ends.type << 16 | rec->ends.protocol);
 	u64 peer = 0;
-	bool inet = rec->family == AF_INET || rec->family == AF_INET6;
+	bool inet = rec->ends.family == AF_INET || rec->ends.family == AF_INET6;
 	if (inet) {
-		key = mix_hash(key, copy_inet_addresses(sk, rec));
-	} else if (rec->family == AF_UNIX) {
+		key = mix_hash(key, copy_inet_ends(sk, &rec->ends));
+	} else if (rec->ends.family == AF_UNIX) {
 		struct unix_sock *u = RDONLY_CAST(sk, struct unix_sock);
 		peer = READ_ADDRESS(u, peer);
 		key = mix_hash(mix_hash(key, READ_ADDRESS(u, addr)), peer);
 		key = mix_hash(key, sock_inode(RDONLY_CAST((void *)peer, struct sock)));
-	} else if (rec->family == AF_NETLINK) {
-		rec->portid = CAST_READ(RDONLY_CAST(sk, struct netlink_sock), portid);
-		key = mix_hash(key, rec->portid);
+	} else if (rec->ends.family == AF_NETLINK) {
+		rec->ends.portid = CAST_READ(RDONLY_CAST(sk, struct netlink_sock), portid);
+		key = mix_hash(key, rec->ends.portid);
 	}
-	key = key_of_hash(key, inet && rec->peer_port == DNS_PORT);
+	key = key_of_hash(key, inet && rec->ends.peer_port == DNS_PORT);
 
 	u64 stamp, *slot = definition_slot(key, &stamp);
 	if (!slot || *slot == stamp)
 		return key;
 	rec->key = key;
-	rec->local_len = rec->peer_len = 0;
+	rec->ends.local_len = rec->ends.peer_len = 0;
 	u64 bytes = __builtin_offsetof(struct rec_sock, names);
-	if (rec->family == AF_UNIX) {
+	if (rec->ends.family == AF_UNIX) {
 		copy_unix_names(tid, READ_ADDRESS(socket, sk), peer, rec);
 		bytes = sizeof(*rec);
 	}
 	fill_head(&rec->head, tid, REC_SOCK);
 	if (peer)
 		rec->head.flags = SOCK_CONNECTED;
-	if (send_record(rec, bytes))
-		*slot = stamp;
-	else
+	if (!send_record(rec, bytes))
 		count_miss(MISS_DEFINITION);
+	else if (!config.connections || !inet || own_connection(READ_ADDRESS(socket, sk)))
+		*slot = stamp;
 	return key;
 }
 

@@ -62,13 +62,23 @@ __inline_always struct cgroup_info find_container(struct task_struct *task)
 	return info;
 }
 
-__inline_always bool is_comm_wanted(struct task_state *t)
+__inline_always bool is_comm_wanted(const u64 *name)
 {
 	if (config.comm_mode == COMM_ALL)
 		return true;
-	u64 comm[2] = {t->comm[0], t->comm[1]}; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
+	u64 comm[2] = {name[0], name[1]}; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
 	bool listed = bpf_map_lookup_elem(&comms, comm) != 0;
 	return listed == (config.comm_mode == COMM_ONLY);
+}
+
+/* Returns the id of a task's process in the process's own pid namespace. */
+__inline_always u32 own_pid(struct task_struct *task)
+{
+	struct pid *pid = BTF_READ(BTF_READ(task, signal), pids[PIDTYPE_TGID]);
+	struct upid upid = {};
+	if (pid)
+		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[BTF_READ(pid, level)]);
+	return upid.nr;
 }
 
 /* Sends the identity of a thread to user space. */
@@ -76,16 +86,11 @@ __inline_always void define_task(struct task_state *t, struct task_struct *task)
 {
 	struct rec_task rec = {};
 	task = UNTRUSTED(task);
-	struct pid *pid = BTF_READ(BTF_READ(task, signal), pids[PIDTYPE_TGID]);
-	struct upid upid = {};
-
 	rec.exe = exe_key(task);
 	fill_head(&rec.head, BTF_READ(task, pid), REC_TASK);
 	rec.pid = BTF_READ(task, tgid);
 	rec.ppid = BTF_READ(BTF_READ(task, real_parent), tgid);
-	if (pid)
-		bpf_probe_read_kernel(&upid, sizeof(upid), &pid->numbers[BTF_READ(pid, level)]);
-	rec.ns_pid = upid.nr;
+	rec.ns_pid = own_pid(task);
 	rec.uid = BTF_READ(BTF_READ(task, cred), euid.val);
 	rec.start_time = BTF_READ(BTF_READ(task, group_leader), start_boottime);
 	rec.cgroup = t->cgroup;
@@ -117,7 +122,7 @@ __inline_always void refresh_state_as(struct task_state *t, struct task_struct *
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
 	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host))
 		return;
-	t->recorded = is_comm_wanted(t);
+	t->recorded = is_comm_wanted(t->comm);
 }
 
 __inline_always void refresh_state(struct task_state *t, struct task_struct *task)

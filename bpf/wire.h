@@ -45,6 +45,8 @@ enum rec_kind {
 	REC_CGROUP, /* a cgroup was created or removed */
 	REC_REQUEST, /* a request was submitted to io_uring */
 	REC_COMPLETE, /* a request has completed */
+	REC_CONNECTION, /* a TCP connection has an owner, was established, or has ended */
+	REC_SIGNAL, /* a signal was sent to a process, or the kernel has killed a process for lack of memory */
 };
 
 /* Flags of a REC_SYSCALL, a REC_REQUEST and a REC_COMPLETE. */
@@ -71,6 +73,7 @@ enum data_slot {
 	DATA_ARGV, /* sent as a REC_EXEC without `exe`, not as a REC_DATA: the arguments of a failed exec */
 	DATA_DNS, /* a message to or from a name server */
 	DATA_BYTES, /* a u64: bytes of all messages of the call, without those for which the caller had no room */
+	DATA_SOCKET_ERROR, /* a u32: the errno that getsockopt(SO_ERROR) returned */
 };
 
 /* Flags of a REC_DATA. */
@@ -148,11 +151,8 @@ struct rec_file {
 	char names[PATH_MAX_BYTES + NAME_MAX_BYTES]; /* components, NUL-terminated, the path's last component first */
 };
 
-/* Sent whole for a unix socket, for others up to the names. */
-struct rec_sock {
-	struct head head;
-	__u64 key;
-	__u64 inode;
+/* Kind and addresses of a socket. */
+struct sock_ends {
 	__u16 family; /* AF_* */
 	__u16 type; /* SOCK_* */
 	__u16 protocol; /* IPPROTO_*, NETLINK_* */
@@ -163,6 +163,14 @@ struct rec_sock {
 	__u32 portid; /* netlink */
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
+};
+
+/* Sent whole for a unix socket, for others up to the names. */
+struct rec_sock {
+	struct head head;
+	__u64 key;
+	__u64 inode;
+	struct sock_ends ends;
 	char names[2 * ADDR_MAX_BYTES]; /* unix: sun_path of this end at 0, of the peer at ADDR_MAX_BYTES */
 	__u64 local_file; /* key of the file that a relative name of this end refers to; 0: none */
 	__u64 peer_file;
@@ -230,6 +238,61 @@ struct rec_complete {
 	__u64 key; /* of the file or socket that the request used or returned */
 };
 
+/*
+ * A TCP connection. `head.nr` is the event: enum connection_event. `head.tid` is the thread that connected or accepted,
+ * or that was the first to use a connection that is older than the recording. A CONNECTION_OWNED is sent up to `since`.
+ */
+struct rec_connection {
+	struct head head;
+	__u64 key; /* of the connection */
+	__u64 cgroup; /* key of the container's cgroup */
+	__u64 since; /* time at which it began to connect or, since then, was established; 0: before the recording */
+	__u64 inode; /* of the socket; 0: nobody has it open */
+	struct sock_ends ends;
+	__u64 bytes_sent; /* at the end of an established connection: payload, without retransmissions */
+	__u64 bytes_received;
+	__u32 rtt; /* smoothed round-trip time, eighths of a microsecond; 0: not measured */
+	__u32 retransmits; /* segments that were sent again */
+	__u16 error; /* errno of the socket; 0: none */
+	__u8 state; /* from which the connection ended: TCP_* of net/tcp_states.h */
+	__u8 pad[5];
+};
+
+enum connection_event {
+	CONNECTION_OWNED, /* a thread has begun to connect, or used a connection whose beginning was not seen */
+	CONNECTION_ESTABLISHED,
+	CONNECTION_ENDED,
+};
+
+/* Flags of a REC_CONNECTION. */
+enum connection_flag {
+	CONNECTION_OUT = 1, /* this end has connected */
+	CONNECTION_IN = 2, /* this end has accepted; without either flag, the connection is older than the recording */
+	CONNECTION_WAS_ESTABLISHED = 4,
+};
+
+/* A signal. `head.tid` is the thread to which it was sent, of a signal to a process the first one of the process. */
+struct rec_signal {
+	struct head head;
+	__u64 cgroup; /* key of the receiver's container */
+	__u64 sender_cgroup; /* key of the sender's container; 0: the host */
+	__u64 memory_limit; /* SIGNAL_OOM: of the receiver's cgroup, bytes; 0: none, or not known */
+	__u32 pid; /* of the receiver, like the following, which are as in struct rec_task */
+	__u32 ppid;
+	__u32 ns_pid;
+	__u32 uid;
+	__u32 sender_pid; /* 0: the kernel */
+	__u32 number; /* of the signal */
+	char comm[COMM_BYTES];
+	char sender_comm[COMM_BYTES];
+};
+
+/* Flags of a REC_SIGNAL. */
+enum signal_flag {
+	SIGNAL_IGNORED = 1,
+	SIGNAL_OOM = 2, /* the kernel has killed the process for lack of memory; only `head.tid` may be known */
+};
+
 /* A cgroup's key is its kernfs id, plus this bit in the v1 hierarchy: ids repeat between hierarchies. */
 enum cgroup_key {
 	CGROUP_KEY_V1_BIT = 63,
@@ -274,7 +337,7 @@ struct plan {
 	__u8 null_path; /* a null path in slot DATA_PATH stands for the directory fd itself */
 	__u8 msg_flags; /* argument with the MSG_* flags of a call that receives */
 	__u8 command; /* argument that is the command of an ioctl(2), whose argument follows */
-	__u8 pad;
+	__u8 option; /* argument that is the level of a getsockopt(2), whose option and pointer to the value follow */
 };
 
 /* The order in which calls are dropped when a ring fills up. */
@@ -328,6 +391,7 @@ enum miss {
 	MISS_STORAGE, /* no task storage: the thread's events are lost and cannot be counted by class */
 	MISS_CGROUP, /* the map of cgroups was full */
 	MISS_RETURN, /* the return of a call was not seen; detected at the thread's next call */
+	MISS_CONNECTION, /* the map of connections was full */
 	MISS_COUNT,
 };
 
@@ -376,7 +440,10 @@ struct config {
 	__u8 uring_has_cqe; /* io_uring_complete has the completion queue's entry: since Linux 6.10 */
 	__u8 counts; /* calls are counted, not sent */
 	__u8 preemptible; /* the kernel runs the programs with preemption on, Linux 7 */
-	__u8 pad[3];
+	__u8 connections; /* TCP connections are recorded */
+	__u8 network_class; /* index of the losses' class for connections */
+	__u8 signal_class; /* index of the losses' class for signals */
+	__u32 page_bytes; /* size of a page of memory */
 };
 
 enum v1_controller {

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(size_of::<rec_task>(), 72);
         assert_eq!(offset_of!(rec_task, comm), 56);
         assert_eq!(offset_of!(rec_file, names), 48);
-        assert_eq!(offset_of!(rec_sock, local), 48);
+        assert_eq!(offset_of!(rec_sock, ends.local), 48);
         assert_eq!(offset_of!(rec_sock, names), 80);
         assert_eq!(offset_of!(rec_data, bytes), 24);
         assert_eq!(offset_of!(rec_exec, argv), 32);
@@ -105,5 +105,9 @@ mod tests {
         assert_eq!(offset_of!(rec_request, args), 24);
         assert_eq!(size_of::<rec_request>(), 72);
         assert_eq!(size_of::<rec_complete>(), 40);
+        assert_eq!(offset_of!(rec_connection, ends), 48);
+        assert_eq!(size_of::<rec_connection>(), 128);
+        assert_eq!(offset_of!(rec_signal, comm), 64);
+        assert_eq!(size_of::<rec_signal>(), 96);
     }
 }

@@ -70,7 +70,7 @@ const fn optional(name: &'static str, ty: Type, comment: &'static str) -> Column
 pub const COLUMNS: &[Column] = &[
     // when
     required("time", Type::Time, "when the event began, UTC, nanoseconds; for a call, when it entered the kernel, or when it was first seen if that is not known"),
-    optional("duration", Type::Int64, "how long the call took, ns; null: the call was refused, began before the recording, or never returned"),
+    optional("duration", Type::Int64, "how long the call took, or a connection took to be established or to fail, ns; null: the call was refused, began before the recording, or never returned"),
     required("seq", Type::Int64, "position in the order in which events finished, over the whole recording, from 0"),
     // who
     optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers"),
@@ -85,8 +85,8 @@ pub const COLUMNS: &[Column] = &[
     optional("comm", Type::Text, "name of the thread (PR_SET_NAME in prctl(2))"),
     optional("exe", Type::Text, "path of the executable of the process, as the container sees it"),
     // what
-    required("kind", Type::Text, "syscall, process, container, gap or counts"),
-    optional("action", Type::Text, "process: exit; container: found, started or stopped; gap: why events were lost"),
+    required("kind", Type::Text, "syscall, process, connection, signal, container, gap or counts"),
+    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; signal: sent, ignored or out of memory; container: found, started or stopped; gap: why events were lost"),
     optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     optional("syscall", Type::Text, "name of the call, as in its man page"),
     optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
@@ -118,11 +118,25 @@ pub const COLUMNS: &[Column] = &[
     optional("peer_port", Type::Int32, "port of the peer"),
     optional("peer_path", Type::Text, "unix socket: path of the peer or of the listening socket; @name: abstract"),
     optional("dns_name", Type::Text, "name that the container had resolved to the peer's address"),
+    optional("socket_error", Type::Text, "getsockopt(SO_ERROR): name of the pending error that it returned; null: no error"),
+    // connection
+    optional("direction", Type::Text, "connection rows: `out`: the container connected; `in`: it accepted; null: connected before the recording"),
+    optional("lifetime", Type::Int64, "connection rows, at the end of an established connection: time since it was established, ns; null: established before the recording"),
+    optional("bytes_sent", Type::Int64, "connection rows, at the end of an established connection: bytes that were sent, without retransmissions"),
+    optional("bytes_received", Type::Int64, "connection rows, at the end of an established connection: bytes that were received"),
+    optional("rtt", Type::Int64, "connection rows, at the end of an established connection: smoothed round-trip time, ns"),
+    optional("retransmits", Type::Int64, "connection rows, at the end: number of segments that were sent again"),
     // process
     optional("argv", Type::Text, "exec: arguments, quoted for a POSIX shell"),
     optional("child_pid", Type::Int32, "fork, clone: id of the new process or thread, in the machine's initial pid namespace"),
-    optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2)"),
-    optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process"),
+    optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2); container stopped: that of its first process"),
+    optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process; container stopped: its first process"),
+    // signal
+    optional("signal", Type::Int32, "signal rows: number of the signal, which was sent to the process of the row"),
+    optional("sender_pid", Type::Int32, "signal rows: process id of the sender, in the machine's initial pid namespace; null: the kernel"),
+    optional("sender_comm", Type::Text, "signal rows: name of the thread that sent the signal"),
+    optional("sender_container", Type::Text, "signal rows: name of the sender's container; `host`: outside of containers"),
+    optional("memory_limit", Type::Int64, "signal rows, out of memory: memory limit of the process's cgroup or a cgroup above it, bytes; null: none"),
     // container
     optional("image", Type::Text, "container rows: image of the container"),
     optional("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),

@@ -69,9 +69,19 @@ pub const VIEWS: &[View] = &[
                 "out: initiated by the container; in: initiated by the peer; null: open before the recording",
             ),
             ("comm", "name of a thread that used the socket"),
-            ("opened", "number of connections that were made or accepted"),
+            (
+                "opened",
+                "number of connections that were established or accepted",
+            ),
             ("failed", "number of failed connects"),
-            ("connect_error", "errno of a failed connect"),
+            (
+                "unknown",
+                "number of connects that did not wait and whose outcome was not recorded",
+            ),
+            (
+                "connect_error",
+                "errno of a failed connect; abandoned: this end gave it up",
+            ),
             ("calls", "number of calls on the socket"),
             ("bytes_sent", "bytes that these calls sent"),
             ("bytes_received", "bytes that these calls received"),
@@ -123,6 +133,14 @@ pub const VIEWS: &[View] = &[
             (
                 "stopped",
                 "when the container stopped, UTC; null: after the recording",
+            ),
+            (
+                "exit_code",
+                "code with which the container's first process exited",
+            ),
+            (
+                "exit_signal",
+                "number of the signal that killed the container's first process",
             ),
             ("calls", "number of calls"),
             ("errors", "number of failed calls"),

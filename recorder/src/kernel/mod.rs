@@ -49,13 +49,14 @@ pub(crate) struct Kernel {
 }
 
 /// Counters of `enum miss` that are reported, with their names in the recording's metadata.
-const MISSES: [(miss, &str); 6] = [
+const MISSES: [(miss, &str); 7] = [
     (miss::MISS_DEFINITION, "definitions"),
     (miss::MISS_USER_MEMORY, "user_memory"),
     (miss::MISS_PATH_DEPTH, "path_depth"),
     (miss::MISS_ARGV, "argv"),
     (miss::MISS_STORAGE, "threads"),
     (miss::MISS_CGROUP, "cgroups"),
+    (miss::MISS_CONNECTION, "connections"),
 ];
 
 impl Kernel {
@@ -92,6 +93,12 @@ impl Kernel {
         let ring_bytes = rings::ring_bytes(cpus.rings, memory.rings_bytes());
         adapt(&mut open, &btf, uring, ring_bytes)?;
         uring.set_autoload(&mut open)?;
+        open.progs
+            .on_sock_state
+            .set_autoload(records_connections(filters));
+        for prog in [&mut open.progs.on_signal, &mut open.progs.on_oom_victim] {
+            prog.set_autoload(records_signals(filters));
+        }
         open.maps
             .rings
             .set_max_entries(cpus.ring_of.len() as u32 + 1)
@@ -148,6 +155,18 @@ impl Kernel {
                 prog.attach()
                     .with_context(|| format!("cannot attach to the tracepoint {name}"))?,
             );
+        }
+        for (prog, name) in [
+            (&self.skel.progs.on_sock_state, "inet_sock_set_state"),
+            (&self.skel.progs.on_signal, "signal_generate"),
+            (&self.skel.progs.on_oom_victim, "mark_victim"),
+        ] {
+            if prog.autoload() {
+                let link = prog.attach();
+                let link =
+                    link.with_context(|| format!("cannot attach to the tracepoint {name}"))?;
+                self.links.push(link);
+            }
         }
         walk_tasks(&mut self.skel.progs.begin_tasks)?;
         let exit = self
@@ -290,6 +309,10 @@ fn configure(
     rodata.config.record_host = u8::from(filters.host);
     rodata.config.cgroup_ring = cpus as u32;
     rodata.config.exit_class = Class::Process as u8;
+    rodata.config.network_class = Class::Network as u8;
+    rodata.config.signal_class = Class::Signal as u8;
+    rodata.config.page_bytes = rustix::param::page_size() as u32;
+    rodata.config.connections = u8::from(records_connections(filters));
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
     rodata.config.comm_mode = match (filters.comms.is_empty(), filters.comms_excluded) {
@@ -314,6 +337,17 @@ fn configure(
     let plans = plans::uring_plans(machine, |name, class| filters.wants(name, class))?;
     rodata.uring_plans.copy_from_slice(&plans);
     Ok(())
+}
+
+/// Returns whether TCP connections are recorded: with the calls that make them.
+fn records_connections(filters: &Filters) -> bool {
+    let calls = ["connect", "accept", "accept4"];
+    !filters.counts && calls.iter().any(|name| filters.wants(name, Class::Network))
+}
+
+/// Returns whether signals are recorded: with the calls that send them.
+fn records_signals(filters: &Filters) -> bool {
+    !filters.counts && filters.wants("kill", Class::Signal)
 }
 
 /// Sets the configuration that depends on the kernel's version and on the size of the rings.

@@ -127,6 +127,10 @@ fn set_structs(plan: &mut plan, spec: &Spec, compat: bool) {
     if let When::IfSet { arg, .. } = spec.result_is_length() {
         plan.msg_flags = number(Some(arg));
     }
+    plan.option = match spec.name {
+        "getsockopt" => named("level"),
+        _ => 0,
+    };
     plan.command = match spec.name {
         "ioctl" => named("op"),
         _ => 0,
@@ -142,6 +146,7 @@ fn flags(plan: &plan, spec: &Spec, is_wanted: bool) -> u8 {
     let sets_address = is_one_of(&["bind", "connect", "listen", "sendto", "sendmsg", "sendmmsg"]);
     let forks = is_one_of(&["fork", "vfork", "clone", "clone3"]);
     let needs_finish = spec.ret == Ret::Fd
+        || plan.option != 0
         || sets_address
         || forks
         || ADDRESS_AT_RETURN.contains(&addr_how(plan.addr_how.into()))

@@ -163,6 +163,11 @@ impl Memory {
         }
     }
 
+    /// Returns the share of the owners of TCP connections.
+    pub(crate) fn connections_bytes(self) -> usize {
+        self.shared_bytes / 32
+    }
+
     /// Returns the size at which a batch is full.
     ///
     /// The encoding needs as much memory again. So if memory is short, a batch uses at most a third of it: the batch is

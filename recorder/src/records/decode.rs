@@ -4,8 +4,9 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    data_flags, data_stat, head, limits, rec_cgroup, rec_complete, rec_data, rec_exec, rec_exit,
-    rec_file, rec_kind, rec_request, rec_sock, rec_syscall, rec_task,
+    connection_event, data_flags, data_stat, head, limits, rec_cgroup, rec_complete,
+    rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_request, rec_signal,
+    rec_sock, rec_syscall, rec_task, sock_ends,
 };
 
 /// The header of every record.
@@ -61,6 +62,8 @@ pub(crate) enum Body<'a> {
         ret: i64,
         key: u64,
     },
+    Connection(ConnectionRecord),
+    Signal(SignalRecord<'a>),
 }
 
 /// Up to six arguments of a call.
@@ -96,11 +99,9 @@ pub(crate) struct FileRecord<'a> {
     pub(crate) names: &'a [u8],
 }
 
-/// A socket and its addresses.
+/// The kind and the addresses of a socket.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct SockRecord<'a> {
-    pub(crate) key: u64,
-    pub(crate) inode: u64,
+pub(crate) struct SockEnds {
     pub(crate) family: u16,
     pub(crate) ty: u16,
     pub(crate) protocol: u16,
@@ -109,6 +110,71 @@ pub(crate) struct SockRecord<'a> {
     pub(crate) portid: u32,
     pub(crate) local: [u8; 16],
     pub(crate) peer: [u8; 16],
+}
+
+/// An event of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ConnectionRecord {
+    pub(crate) key: u64,
+    /// Key of the container's cgroup.
+    pub(crate) cgroup: u64,
+    /// Boot time at which the connection began or, since then, was established, ns; 0: before the recording.
+    pub(crate) since: u64,
+    pub(crate) event: ConnectionEvent,
+}
+
+/// What has happened to a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ConnectionEvent {
+    /// The thread of the record owns the connection.
+    Owned,
+    Established(ConnectionEnds),
+    Ended(ConnectionEnds),
+}
+
+/// The socket of a connection. All fields but `inode` and `ends` are those at the end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ConnectionEnds {
+    pub(crate) inode: u64,
+    pub(crate) ends: SockEnds,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    /// Smoothed round-trip time, eighths of a microsecond; 0: not measured.
+    pub(crate) rtt: u32,
+    pub(crate) retransmits: u32,
+    /// Errno of the socket; 0: none.
+    pub(crate) error: u16,
+    /// State before the end: `TCP_*` of net/tcp_states.h.
+    pub(crate) state: u8,
+}
+
+/// A signal to a thread or to a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SignalRecord<'a> {
+    /// Key of the cgroup of the receiver's container.
+    pub(crate) cgroup: u64,
+    /// Key of the cgroup of the sender's container; 0: the host.
+    pub(crate) sender_cgroup: u64,
+    /// Memory limit of the receiver, bytes; 0: none, or not known.
+    pub(crate) memory_limit: u64,
+    /// Process id of the receiver; 0: only the thread's id is known.
+    pub(crate) pid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) uid: u32,
+    /// Process id of the sender; 0: the kernel.
+    pub(crate) sender_pid: u32,
+    pub(crate) number: u32,
+    pub(crate) comm: &'a [u8],
+    pub(crate) sender_comm: &'a [u8],
+}
+
+/// A socket and its addresses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SockRecord<'a> {
+    pub(crate) key: u64,
+    pub(crate) inode: u64,
+    pub(crate) ends: SockEnds,
     /// Unix: name of this end, without the NUL after it. An abstract name begins with a NUL.
     pub(crate) local_name: &'a [u8],
     pub(crate) peer_name: &'a [u8],
@@ -157,6 +223,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
             args: Args(bytes.get(offset_of!(rec_request, args)..)?),
         },
         rec_kind::REC_COMPLETE => complete(bytes)?,
+        rec_kind::REC_CONNECTION => Body::Connection(connection(bytes)?),
+        rec_kind::REC_SIGNAL => Body::Signal(signal(bytes)?),
         _ => return None,
     };
     Some((head_of(bytes, kind)?, body))
@@ -212,19 +280,12 @@ fn file(bytes: &[u8]) -> Option<FileRecord<'_>> {
 fn sock(bytes: &[u8]) -> Option<SockRecord<'_>> {
     let names = offset_of!(rec_sock, names);
     let name = |at, len: u8| slice_at(bytes, at, u32::from(len));
-    let local_len = *bytes.get(offset_of!(rec_sock, local_len))?;
-    let peer_len = *bytes.get(offset_of!(rec_sock, peer_len))?;
+    let local_len = *bytes.get(offset_of!(rec_sock, ends.local_len))?;
+    let peer_len = *bytes.get(offset_of!(rec_sock, ends.peer_len))?;
     Some(SockRecord {
         key: u64_at(bytes, offset_of!(rec_sock, key))?,
         inode: u64_at(bytes, offset_of!(rec_sock, inode))?,
-        family: u16_at(bytes, offset_of!(rec_sock, family))?,
-        ty: u16_at(bytes, offset_of!(rec_sock, r#type))?,
-        protocol: u16_at(bytes, offset_of!(rec_sock, protocol))?,
-        local_port: u16_at(bytes, offset_of!(rec_sock, local_port))?,
-        peer_port: u16_at(bytes, offset_of!(rec_sock, peer_port))?,
-        portid: u32_at(bytes, offset_of!(rec_sock, portid))?,
-        local: bytes_at(bytes, offset_of!(rec_sock, local))?,
-        peer: bytes_at(bytes, offset_of!(rec_sock, peer))?,
+        ends: sock_ends(bytes.get(offset_of!(rec_sock, ends)..)?)?,
         local_name: name(names, local_len)?,
         peer_name: if peer_len == 0 {
             &[]
@@ -233,6 +294,66 @@ fn sock(bytes: &[u8]) -> Option<SockRecord<'_>> {
         },
         local_file: u64_at(bytes, offset_of!(rec_sock, local_file)).unwrap_or(0),
         peer_file: u64_at(bytes, offset_of!(rec_sock, peer_file)).unwrap_or(0),
+    })
+}
+
+fn sock_ends(bytes: &[u8]) -> Option<SockEnds> {
+    Some(SockEnds {
+        family: u16_at(bytes, offset_of!(sock_ends, family))?,
+        ty: u16_at(bytes, offset_of!(sock_ends, r#type))?,
+        protocol: u16_at(bytes, offset_of!(sock_ends, protocol))?,
+        local_port: u16_at(bytes, offset_of!(sock_ends, local_port))?,
+        peer_port: u16_at(bytes, offset_of!(sock_ends, peer_port))?,
+        portid: u32_at(bytes, offset_of!(sock_ends, portid))?,
+        local: bytes_at(bytes, offset_of!(sock_ends, local))?,
+        peer: bytes_at(bytes, offset_of!(sock_ends, peer))?,
+    })
+}
+
+fn connection(bytes: &[u8]) -> Option<ConnectionRecord> {
+    let nr = u16_at(bytes, offset_of!(head, nr))?;
+    Some(ConnectionRecord {
+        key: u64_at(bytes, offset_of!(rec_connection, key))?,
+        cgroup: u64_at(bytes, offset_of!(rec_connection, cgroup))?,
+        since: u64_at(bytes, offset_of!(rec_connection, since))?,
+        event: match connection_event(nr.into()) {
+            connection_event::CONNECTION_OWNED => ConnectionEvent::Owned,
+            connection_event::CONNECTION_ESTABLISHED => {
+                ConnectionEvent::Established(connection_ends(bytes)?)
+            }
+            connection_event::CONNECTION_ENDED => ConnectionEvent::Ended(connection_ends(bytes)?),
+            _ => return None,
+        },
+    })
+}
+
+fn signal(bytes: &[u8]) -> Option<SignalRecord<'_>> {
+    let comm = |at| slice_at(bytes, at, limits::COMM_BYTES.0).map(until_nul);
+    Some(SignalRecord {
+        cgroup: u64_at(bytes, offset_of!(rec_signal, cgroup))?,
+        sender_cgroup: u64_at(bytes, offset_of!(rec_signal, sender_cgroup))?,
+        memory_limit: u64_at(bytes, offset_of!(rec_signal, memory_limit))?,
+        pid: u32_at(bytes, offset_of!(rec_signal, pid))?,
+        ppid: u32_at(bytes, offset_of!(rec_signal, ppid))?,
+        ns_pid: u32_at(bytes, offset_of!(rec_signal, ns_pid))?,
+        uid: u32_at(bytes, offset_of!(rec_signal, uid))?,
+        sender_pid: u32_at(bytes, offset_of!(rec_signal, sender_pid))?,
+        number: u32_at(bytes, offset_of!(rec_signal, number))?,
+        comm: comm(offset_of!(rec_signal, comm))?,
+        sender_comm: comm(offset_of!(rec_signal, sender_comm))?,
+    })
+}
+
+fn connection_ends(bytes: &[u8]) -> Option<ConnectionEnds> {
+    Some(ConnectionEnds {
+        inode: u64_at(bytes, offset_of!(rec_connection, inode))?,
+        ends: sock_ends(bytes.get(offset_of!(rec_connection, ends)..)?)?,
+        bytes_sent: u64_at(bytes, offset_of!(rec_connection, bytes_sent))?,
+        bytes_received: u64_at(bytes, offset_of!(rec_connection, bytes_received))?,
+        rtt: u32_at(bytes, offset_of!(rec_connection, rtt))?,
+        retransmits: u32_at(bytes, offset_of!(rec_connection, retransmits))?,
+        error: u16_at(bytes, offset_of!(rec_connection, error))?,
+        state: *bytes.get(offset_of!(rec_connection, state))?,
     })
 }
 
@@ -276,6 +397,11 @@ fn slice_at(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
 pub(crate) fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
     let inode = u64_at(bytes, offset_of!(data_stat, inode))?;
     Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
+}
+
+/// Decodes the errno of a `DATA_SOCKET_ERROR`.
+pub(crate) fn socket_error(bytes: &[u8]) -> Option<i32> {
+    u32_at(bytes, 0)?.try_into().ok()
 }
 
 /// Decodes the number of a `DATA_BYTES`.

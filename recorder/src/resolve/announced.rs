@@ -73,6 +73,10 @@ impl Resolver {
                 Some(bytes) => Pending::Bytes(bytes),
                 None => return,
             },
+            data_slot::DATA_SOCKET_ERROR => match decode::socket_error(bytes) {
+                Some(errno) => Pending::SocketError(errno),
+                None => return,
+            },
             _ => {
                 self.faults.broken += 1;
                 return;
@@ -109,6 +113,10 @@ impl Resolver {
                 }
             }
             Pending::Bytes(bytes) => detail.bytes = Some(bytes as i64),
+            Pending::SocketError(errno) => {
+                let name = ctrace_schema::errno::name(errno);
+                detail.socket_error = self.batch.strings.intern_opt(name);
+            }
             Pending::Dns(message) => self.learn_names(row, &message),
             Pending::Exec { exe, argv } => {
                 detail.argv = self.batch.strings.intern(&shell_join(&argv));

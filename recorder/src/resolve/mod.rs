@@ -6,6 +6,7 @@
 mod addresses;
 mod announced;
 mod clock;
+mod connections;
 mod constants;
 mod definitions;
 mod dns;
@@ -14,6 +15,7 @@ mod objects;
 mod paths;
 mod peers;
 pub(crate) mod registry;
+mod signals;
 mod sockets;
 mod threads;
 mod uring;
@@ -31,12 +33,13 @@ use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
+use crate::resolve::connections::Owner;
 use crate::resolve::definitions::{BatchIndex, Definitions};
 use crate::resolve::dns::ResolvedNames;
 use crate::resolve::in_flight::Requests;
-use crate::resolve::registry::{ContainerChange, Registry};
+use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
-use crate::resolve::threads::{Identity, Pending, Thread};
+use crate::resolve::threads::{FailedConnection, Identity, Pending, Thread};
 use crate::rows::batch::{Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 
@@ -57,6 +60,8 @@ pub(crate) struct Resolver {
     files: Definitions<FileDefinition>,
     sockets: Definitions<SocketDefinition>,
     requests: Requests,
+    /// Owners of TCP connections.
+    connections: Definitions<Owner>,
     dns_names: ResolvedNames,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
@@ -69,6 +74,8 @@ pub(crate) struct Resolver {
     pub(crate) batch: Batch,
     /// Announcements of the call whose row is being built; a field to reuse its allocation.
     announced: Vec<(u16, Pending)>,
+    /// Connection of the call whose row is being built, if it has failed.
+    failed: Option<Box<FailedConnection>>,
     /// Number of the batch: distinguishes indices of this batch from those of earlier batches.
     generation: u32,
     /// Joined paths of this batch, by the key of the base and the argument.
@@ -85,6 +92,7 @@ impl Resolver {
             files: Definitions::new(memory.definitions_bytes()),
             sockets: Definitions::new(memory.definitions_bytes()),
             requests: Requests::new(memory.requests_bytes()),
+            connections: Definitions::new(memory.connections_bytes()),
             dns_names: ResolvedNames::default(),
             calls,
             registry,
@@ -93,6 +101,7 @@ impl Resolver {
             faults: Faults::default(),
             batch: Batch::default(),
             announced: vec![],
+            failed: None,
             generation: 1,
             joined_paths: FxHashMap::default(),
             device_texts: FxHashMap::default(),
@@ -172,6 +181,8 @@ impl Resolver {
                 ret,
                 key,
             } => self.complete(head, submitted, ret, key),
+            Body::Connection(connection) => self.connection(head, &connection),
+            Body::Signal(signal) => self.signal(head, &signal),
         }
     }
 
@@ -198,7 +209,11 @@ impl Resolver {
             exe,
             batch_index: BatchIndex::default(),
         };
-        let thread = Thread { identity, pending };
+        let thread = Thread {
+            identity,
+            pending,
+            failed: None,
+        };
         self.threads.put(tid.into(), thread, task.comm.len());
     }
 
@@ -254,9 +269,15 @@ impl Resolver {
             ContainerChange::Appeared(index) => (index, "started"),
             ContainerChange::Removed(index) => (index, "stopped"),
         };
+        let exit = match action {
+            "stopped" => self.registry.exit(index),
+            _ => Exit::default(),
+        };
         let detail = EventDetail {
             container: index,
             action,
+            exit_code: exit.code,
+            exit_signal: exit.signal,
             description: Some(Box::new(self.registry.describe(index))),
             ..EventDetail::default()
         };
@@ -369,6 +390,11 @@ impl Resolver {
         if row.ret < 0 && !has_address {
             self.clear_peer_of_failed_call(&mut row);
         }
+        if let Some(failed) = self.failed.take()
+            && row.ret < 0
+        {
+            self.restore_local_end(&mut row, &failed);
+        }
         self.drop_argument_path(&row, &mut detail, false);
         if has_detail {
             self.batch.set_call_detail(&mut row, detail);
@@ -383,15 +409,18 @@ impl Resolver {
             registry,
             generation,
             announced,
+            failed,
             ..
         } = self;
         announced.clear();
+        *failed = None;
         let Some(thread) = self.threads.get_mut(tid.into()) else {
             self.faults.orphans += 1;
             return;
         };
         row.task = thread.identity.index(tid, *generation, batch, registry);
         std::mem::swap(&mut thread.pending, announced);
+        *failed = thread.failed.take();
     }
 
     fn exit(&mut self, head: Head, code: u32) {
@@ -399,13 +428,22 @@ impl Resolver {
             let mut row = Row::new(self.clock.wall(head.time), EventKind::Process);
             // wait(2): the signal is in the low seven bits, the exit code in the second byte.
             let (code, signal) = ((code >> 8 & 0xff) as i32, (code & 0x7f) as i32);
+            let exit = Exit {
+                code: (signal == 0).then_some(code),
+                signal: (signal != 0).then_some(signal),
+            };
             self.set_task(&mut row, head.tid);
+            if let Some(thread) = self.threads.get(head.tid.into())
+                && thread.identity.ns_pid == 1
+            {
+                self.registry.set_exit(thread.identity.cgroup, exit);
+            }
             let detail = EventDetail {
                 container: 0,
                 action: "exit",
                 class: "process",
-                exit_code: (signal == 0).then_some(code),
-                exit_signal: (signal != 0).then_some(signal),
+                exit_code: exit.code,
+                exit_signal: exit.signal,
                 ..EventDetail::default()
             };
             self.batch.push_event(row, detail);

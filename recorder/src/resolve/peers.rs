@@ -3,6 +3,7 @@
 use crate::calls::AddressRole;
 use crate::resolve::addresses::{self, Address};
 use crate::resolve::objects::arg;
+use crate::resolve::threads::FailedConnection;
 use crate::resolve::{Resolver, constants};
 use crate::rows::batch::{Batch, CallDetail, Endpoints, NONE, Object, Row, StringIndex};
 use crate::wire::types::sys_flag;
@@ -163,6 +164,18 @@ impl Resolver {
         endpoints.peer_path = NONE;
         endpoints.dns_name = NONE;
         push_object(&mut self.batch, row, object, endpoints);
+    }
+
+    /// Sets the local end of a connect(2) on a socket whose connection has failed during the call.
+    pub(super) fn restore_local_end(&mut self, row: &mut Row, failed: &FailedConnection) {
+        let Some((object, mut endpoints)) = known_ends(&self.batch, row) else {
+            return;
+        };
+        if object.inode == Some(failed.inode) {
+            endpoints.local_addr = self.batch.strings.intern_opt(failed.addr.as_deref());
+            endpoints.local_port = failed.port;
+            push_object(&mut self.batch, row, object, endpoints);
+        }
     }
 
     /// Sets `dns_name` of the row's peer to the name in the question of a DNS message.

@@ -38,6 +38,13 @@ pub(crate) enum ContainerChange {
     Removed(u32),
 }
 
+/// The way in which a process ended: see wait(2). Both are null if it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
 /// A removed cgroup is retained this long for late events and losses.
 const RETENTION_NS: u64 = 60_000_000_000;
 /// After that, a removed cgroup is retained for this many batches: a pending part and those in the encoder may refer to
@@ -67,6 +74,8 @@ pub(crate) struct Registry {
     free: Vec<u32>,
     /// Events by index that were left out of the recording, because their batch was sent before the cgroup was decided.
     left_out: FxHashMap<u32, u64>,
+    /// Exit of the first process of each container, by index, until the container is removed.
+    exits: FxHashMap<u32, Exit>,
     record_host: bool,
     running_containers: usize,
 }
@@ -82,6 +91,7 @@ impl Registry {
             removed: VecDeque::new(),
             free: vec![],
             left_out: FxHashMap::default(),
+            exits: FxHashMap::default(),
             record_host,
             running_containers: 0,
         }
@@ -166,6 +176,7 @@ impl Registry {
             self.states[index as usize] = ContainerStatus::Undecided { entered_by: None };
             self.used[index as usize] = false;
             self.left_out.remove(&index);
+            self.exits.remove(&index);
         }
         self.free.extend(&dropped);
         dropped
@@ -204,6 +215,19 @@ impl Registry {
         let index = self.by_cgroup.get(&cgroup);
         let events = index.and_then(|index| self.left_out.remove(index));
         events.unwrap_or(0)
+    }
+
+    /// Stores how the first process of a container's pid namespace has ended. Of several namespaces, as of a container in
+    /// a container, that of the outermost ends last.
+    pub(crate) fn set_exit(&mut self, cgroup: u64, exit: Exit) {
+        if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            self.exits.insert(index, exit);
+        }
+    }
+
+    /// Returns how the first process of a container has ended.
+    pub(crate) fn exit(&self, index: u32) -> Exit {
+        self.exits.get(&index).copied().unwrap_or_default()
     }
 
     /// Returns the number of containers that exist now.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::records::decode::SockRecord;
+use crate::records::decode::{SockEnds, SockRecord};
 use crate::resolve::definitions::BatchIndex;
+use crate::resolve::threads::FailedConnection;
 use crate::resolve::{addresses, constants};
 use crate::rows::batch::{Batch, Endpoints, NONE, Object};
 
@@ -30,6 +31,15 @@ impl SocketDefinition {
         let peer = self.peer.0.as_deref();
         self.dns_name
             .get_or_insert_with(|| peer.and_then(find).cloned());
+    }
+
+    /// Returns the local end, as that of a connection that has failed.
+    pub(super) fn failed(&self) -> FailedConnection {
+        FailedConnection {
+            inode: self.inode,
+            addr: self.local.0.clone(),
+            port: self.local.1,
+        }
     }
 
     /// Adds the socket to the batch's objects, and returns the object's index.
@@ -71,30 +81,9 @@ pub(super) fn socket_definition(
     is_connected: bool,
     mut path_of: impl FnMut(u64) -> Option<String>,
 ) -> SocketDefinition {
-    let port = |port: u16| (port != 0 && sock.ty != SOCK_RAW).then_some(port);
     let mut unix_path = |name, file| match addresses::is_relative(name) {
         true => path_of(file),
         false => addresses::unix_text(name),
-    };
-    let inet = matches!(i32::from(sock.family), libc::AF_INET | libc::AF_INET6);
-    let protocol = constants::protocol(sock.family, sock.ty, sock.protocol);
-    // A connection that ended, or was never made, leaves an address behind, but no port.
-    let has_peer = sock.peer_port != 0 || !protocol.is_some_and(addresses::has_ports);
-    let (local, peer) = if inet {
-        (
-            (
-                addresses::ip_text(sock.family, &sock.local),
-                port(sock.local_port),
-            ),
-            (
-                addresses::ip_text(sock.family, &sock.peer).filter(|_| has_peer),
-                port(sock.peer_port),
-            ),
-        )
-    } else if sock.portid != 0 {
-        ((Some(sock.portid.to_string()), None), (None, None))
-    } else {
-        ((None, None), (None, None))
     };
     // An accepted unix socket has the name of the listener, and its peer usually has no name: both ends then show the
     // listener's name.
@@ -105,14 +94,44 @@ pub(super) fn socket_definition(
         None
     };
     SocketDefinition {
-        family: constants::family(sock.family),
-        family_number: sock.family,
-        protocol,
-        inode: sock.inode,
-        local,
-        peer,
         local_path,
         peer_path: unix_path(sock.peer_name, sock.peer_file).or(listener_path),
+        ..definition_of_ends(sock.inode, &sock.ends)
+    }
+}
+
+/// Converts the kind and the addresses of a socket that is not a unix socket.
+pub(super) fn definition_of_ends(inode: u64, ends: &SockEnds) -> SocketDefinition {
+    let port = |port: u16| (port != 0 && ends.ty != SOCK_RAW).then_some(port);
+    let inet = matches!(i32::from(ends.family), libc::AF_INET | libc::AF_INET6);
+    let protocol = constants::protocol(ends.family, ends.ty, ends.protocol);
+    // A connection that ended, or was never made, leaves an address behind, but no port.
+    let has_peer = ends.peer_port != 0 || !protocol.is_some_and(addresses::has_ports);
+    let (local, peer) = if inet {
+        (
+            (
+                addresses::ip_text(ends.family, &ends.local),
+                port(ends.local_port),
+            ),
+            (
+                addresses::ip_text(ends.family, &ends.peer).filter(|_| has_peer),
+                port(ends.peer_port),
+            ),
+        )
+    } else if ends.portid != 0 {
+        ((Some(ends.portid.to_string()), None), (None, None))
+    } else {
+        ((None, None), (None, None))
+    };
+    SocketDefinition {
+        family: constants::family(ends.family),
+        family_number: ends.family,
+        protocol,
+        inode,
+        local,
+        peer,
+        local_path: None,
+        peer_path: None,
         dns_name: None,
         batch_index: BatchIndex::default(),
     }

@@ -30,6 +30,17 @@ pub(super) struct Thread {
     pub(super) identity: Identity,
     /// Announcements with the number of their call.
     pub(super) pending: Vec<(u16, Pending)>,
+    /// A connection of the thread that has failed since its previous call.
+    pub(super) failed: Option<Box<FailedConnection>>,
+}
+
+/// The local end of a connection that failed. A connect(2) that waits resets it before it returns.
+#[derive(Debug)]
+pub(super) struct FailedConnection {
+    /// Inode of the socket.
+    pub(super) inode: u64,
+    pub(super) addr: Option<String>,
+    pub(super) port: Option<u16>,
 }
 
 impl Thread {
@@ -47,6 +58,7 @@ impl Thread {
                 batch_index: BatchIndex::default(),
             },
             pending: vec![],
+            failed: None,
         }
     }
 
@@ -114,6 +126,8 @@ pub(super) enum Pending {
     Address(Address),
     /// A message to or from a name server.
     Dns(DnsMessage),
+    /// Errno that getsockopt(SO_ERROR) returned.
+    SocketError(i32),
     /// Bytes of all messages of the call.
     Bytes(u64),
     Exec {

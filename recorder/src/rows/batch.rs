@@ -71,6 +71,8 @@ pub(crate) struct CallDetail {
     pub(crate) mode: Option<i32>,
     /// Number of transferred bytes of a call whose result is something else.
     pub(crate) bytes: Option<i64>,
+    /// Error that getsockopt(SO_ERROR) returned.
+    pub(crate) socket_error: StringIndex,
 }
 
 impl CallDetail {
@@ -84,6 +86,7 @@ impl CallDetail {
         flags: None,
         mode: None,
         bytes: None,
+        socket_error: NONE,
     };
 }
 
@@ -100,6 +103,8 @@ pub(crate) struct EventDetail {
     pub(crate) lost: Option<i64>,
     pub(crate) cpu: Option<i32>,
     pub(crate) counted: Option<Box<CallCounts>>,
+    pub(crate) connection: Option<Box<ConnectionDetail>>,
+    pub(crate) signal: Option<Box<SignalDetail>>,
 }
 
 /// Counts of the calls of one thread name and syscall, for a row of kind `counts`.
@@ -110,6 +115,30 @@ pub(crate) struct CallCounts {
     pub(crate) errors: i64,
     pub(crate) bytes: i64,
     pub(crate) latency: StringIndex,
+}
+
+/// Columns of a row about a TCP connection. The fields are named after the columns.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionDetail {
+    /// `in` or `out`; empty: null.
+    pub(crate) direction: &'static str,
+    pub(crate) error: StringIndex,
+    pub(crate) lifetime: Option<i64>,
+    pub(crate) bytes_sent: Option<i64>,
+    pub(crate) bytes_received: Option<i64>,
+    pub(crate) rtt: Option<i64>,
+    pub(crate) retransmits: Option<i64>,
+}
+
+/// Columns of a row about a signal.
+#[derive(Clone, Debug)]
+pub(crate) struct SignalDetail {
+    pub(crate) number: i32,
+    pub(crate) sender_pid: Option<i32>,
+    pub(crate) sender_comm: StringIndex,
+    /// Index of the sender's container.
+    pub(crate) sender: Option<u32>,
+    pub(crate) memory_limit: Option<i64>,
 }
 
 /// The kind of an event.
@@ -125,6 +154,10 @@ pub(crate) enum EventKind {
     Gap,
     /// Calls that were counted in the kernel instead of being recorded one by one.
     Counts,
+    /// A TCP connection was established, or has ended.
+    Connection,
+    /// A signal was sent.
+    Signal,
 }
 
 impl EventKind {
@@ -136,6 +169,8 @@ impl EventKind {
             EventKind::Container => "container",
             EventKind::Gap => "gap",
             EventKind::Counts => "counts",
+            EventKind::Connection => "connection",
+            EventKind::Signal => "signal",
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, Boot, CallCounts, CallDetail, ContainerName, EventDetail, EventKind, NONE, Object, Row,
-    StringIndex, Task,
+    Batch, Boot, CallCounts, CallDetail, ConnectionDetail, ContainerName, EventDetail, EventKind,
+    NONE, Object, Row, StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
@@ -31,7 +31,7 @@ pub(crate) struct Columns {
     /// Name of each errno.
     pub(super) errnos: Vec<StringIndex>,
     /// Value of the column `kind` for each [`EventKind`].
-    pub(super) kinds: [StringIndex; 5],
+    pub(super) kinds: [StringIndex; 7],
 }
 
 /// A range of rows. Smaller than `Range<usize>`, because there may be as many ranges as rows.
@@ -77,6 +77,8 @@ impl Columns {
             EventKind::Container,
             EventKind::Gap,
             EventKind::Counts,
+            EventKind::Connection,
+            EventKind::Signal,
         ]
         .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
@@ -108,6 +110,10 @@ impl Columns {
 
     pub(super) fn counted(&self, row: &Row) -> Option<&CallCounts> {
         self.batch.event_detail(row)?.counted.as_deref()
+    }
+
+    pub(super) fn connection(&self, row: &Row) -> Option<&ConnectionDetail> {
+        self.batch.event_detail(row)?.connection.as_deref()
     }
 
     pub(super) fn task(&self, row: &Row) -> Option<&Task> {
@@ -191,11 +197,15 @@ impl Columns {
             action,
             class,
             description,
+            connection,
             ..
         } in event_details.iter()
         {
             strings.intern(action);
             strings.intern(class);
+            if let Some(connection) = connection {
+                strings.intern(connection.direction);
+            }
             if let Some(d) = description {
                 for text in [&d.image, &d.runtime, &d.pod, &d.namespace, &d.labels] {
                     strings.intern_opt(text.as_deref());
@@ -234,7 +244,9 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
     let known = match row.kind {
         EventKind::Syscall => u32::from(row.flags) & unknown == 0,
         EventKind::Gap | EventKind::Counts => true,
-        EventKind::Process | EventKind::Container => false,
+        // A connection that has ended has a lifetime instead.
+        EventKind::Connection => row.duration > 0,
+        EventKind::Process | EventKind::Container | EventKind::Signal => false,
     };
     known.then_some(row.duration as i64)
 }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
-use crate::rows::batch::{CallDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row, Task};
+use crate::rows::batch::{
+    CallDetail, ConnectionDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row,
+    SignalDetail, Task,
+};
 use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
@@ -150,6 +153,14 @@ impl ColumnsView<'_> {
     fn referenced_number(&self, name: &str) -> Option<Series> {
         Some(match name {
             "inode" => self.by_object(|o| Some(o.inode? as i64)),
+            "lifetime" => self.by_connection(|c| c.lifetime),
+            "bytes_sent" => self.by_connection(|c| c.bytes_sent),
+            "bytes_received" => self.by_connection(|c| c.bytes_received),
+            "rtt" => self.by_connection(|c| c.rtt),
+            "retransmits" => self.by_connection(|c| c.retransmits),
+            "signal" => self.by_signal(|s| Some(s.number.into())),
+            "sender_pid" => self.by_signal(|s| s.sender_pid.map(Into::into)),
+            "memory_limit" => self.by_signal(|s| s.memory_limit),
             "lost" => self.by_event_detail(|n| n.lost),
             "cpu" => self.by_event_detail(|n| n.cpu.map(Into::into)),
             "calls" => self.by_event_detail(|n| Some(n.counted.as_ref()?.calls)),
@@ -189,10 +200,7 @@ impl ColumnsView<'_> {
             }),
             "exe" => self.by_run(|r| text_value(self.columns.task(r)?.exe)),
             "kind" => self.by_run(|r| text_value(self.columns.kinds[r.kind as usize])),
-            "action" => self.by_run(|r| {
-                self.columns
-                    .interned(self.columns.batch.event_detail(r)?.action)
-            }),
+            "action" => self.by_event_detail(|n| self.columns.interned(n.action)),
             "class" => self.by_run(|r| match self.columns.call(r) {
                 Some(call) => self.columns.interned(call.class),
                 None => self
@@ -201,6 +209,9 @@ impl ColumnsView<'_> {
             }),
             "syscall" => self.by_run(|r| self.columns.interned(&self.columns.call(r)?.name)),
             "error" => self.by_row(|r| {
+                if let Some(connection) = self.columns.connection(r) {
+                    return text_value(connection.error);
+                }
                 let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
                 text_value(*self.columns.errnos.get(usize::try_from(number).ok()?)?)
             }),
@@ -213,6 +224,13 @@ impl ColumnsView<'_> {
             "argv" => self.by_call_detail(|n| text_value(n.argv)),
             "latency" => self.by_event_detail(|n| text_value(n.counted.as_ref()?.latency)),
             "dev" => self.by_object(|o| text_value(o.dev)),
+            "sender_comm" => self.by_signal(|s| text_value(s.sender_comm)),
+            "sender_container" => self.by_signal(|s| {
+                let (name, _) = self.columns.containers.get(s.sender? as usize)?;
+                text_value(*name)
+            }),
+            "direction" => self.by_connection(|c| self.columns.interned(c.direction)),
+            "socket_error" => self.by_call_detail(|n| text_value(n.socket_error)),
             "family" => self.by_endpoints(|e| text_value(e.family)),
             "protocol" => self.by_endpoints(|e| text_value(e.protocol)),
             "local_addr" => self.by_endpoints(|e| text_value(e.local_addr)),
@@ -285,6 +303,16 @@ impl ColumnsView<'_> {
         let has =
             |run: &ThreadRun| self.columns.rows[run.rows.start as usize].kind != EventKind::Syscall;
         self.by_row_in(has, |r| get(self.columns.batch.event_detail(r)?))
+    }
+
+    /// Computes a column of [`ConnectionDetail`].
+    fn by_connection(&self, get: impl Fn(&ConnectionDetail) -> Option<i64>) -> Series {
+        self.by_event_detail(|detail| get(detail.connection.as_deref()?))
+    }
+
+    /// Computes a column of [`SignalDetail`].
+    fn by_signal(&self, get: impl Fn(&SignalDetail) -> Option<i64>) -> Series {
+        self.by_event_detail(|detail| get(detail.signal.as_deref()?))
     }
 
     /// Computes a column of the file or socket that the call refers to.

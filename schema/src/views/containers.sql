@@ -3,9 +3,11 @@ with names as (
         max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
         min(case when kind = 'container' and action = 'started' then time end) as started,
         max(case when kind = 'container' and action = 'stopped' then time end) as stopped,
+        max(case when kind = 'container' then exit_code end) as exit_code,
+        max(case when kind = 'container' then exit_signal end) as exit_signal,
         min(time) as first_seen, max(time) as last_seen,
         count(case when kind = 'syscall' then 1 end) as calls,
-        count(error) as errors,
+        count(case when kind = 'syscall' then error end) as errors,
         count(case when denied then 1 end) as denied,
         coalesce(sum(lost), 0) as lost
     from events
@@ -20,7 +22,8 @@ ranked as (
 )
 select max(case when rank = 1 then container end) as container, max(container_id) as container_id, host,
     max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
-    min(started) as started, max(stopped) as stopped, min(first_seen) as first_seen, max(last_seen) as last_seen,
+    min(started) as started, max(stopped) as stopped, max(exit_code) as exit_code, max(exit_signal) as exit_signal,
+    min(first_seen) as first_seen, max(last_seen) as last_seen,
     cast(sum(calls) as bigint) as calls, cast(sum(errors) as bigint) as errors, cast(sum(denied) as bigint) as denied,
     cast(sum(lost) as bigint) as lost
 from ranked
