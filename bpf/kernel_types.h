@@ -333,7 +333,12 @@ struct sockaddr_un {
 	char sun_path[108];
 };
 
+struct refcount_struct {
+	atomic_t refs;
+};
+
 struct unix_address {
+	struct refcount_struct refcnt;
 	int len;
 	struct sockaddr_un name[];
 };

@@ -105,6 +105,16 @@ __inline_always void copy_unix_names(u32 tid, u64 sk, u64 peer, struct rec_sock 
 	rec->peer_file = relative_name_key(tid, peer, name, rec->ends.peer_len);
 }
 
+/*
+ * Returns whether a unix socket has its name from a listener: unix_stream_connect() of net/unix/af_unix.c gives the
+ * listener's struct unix_address to the new socket, while bind(2) makes one.
+ */
+__inline_always bool shares_name(struct unix_sock *u)
+{
+	struct unix_address *addr = CAST_READ(u, addr);
+	return addr && CAST_READ(addr, refcnt.refs.counter) > 1;
+}
+
 /* See connections.h. */
 __noinline int own_connection(u64 sk);
 
@@ -134,6 +144,9 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 		peer = READ_ADDRESS(u, peer);
 		key = mix_hash(mix_hash(key, READ_ADDRESS(u, addr)), peer);
 		key = mix_hash(key, sock_inode(RDONLY_CAST((void *)peer, struct sock)));
+		/* The peer may be bound later. */
+		if (peer)
+			key = mix_hash(key, READ_ADDRESS(RDONLY_CAST((void *)peer, struct unix_sock), addr));
 	} else if (rec->ends.family == AF_NETLINK) {
 		rec->ends.portid = CAST_READ(RDONLY_CAST(sk, struct netlink_sock), portid);
 		key = mix_hash(key, rec->ends.portid);
@@ -151,8 +164,8 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 		bytes = sizeof(*rec);
 	}
 	fill_head(&rec->head, tid, REC_SOCK);
-	if (peer)
-		rec->head.flags = SOCK_CONNECTED;
+	if (peer && shares_name(RDONLY_CAST(sk, struct unix_sock)))
+		rec->head.flags = SOCK_ACCEPTED;
 	if (!send_record(rec, bytes))
 		count_miss(MISS_DEFINITION);
 	else if (!config.connections || !inet || own_connection(READ_ADDRESS(socket, sk)))

@@ -97,7 +97,7 @@ enum file_flag {
 
 /* Flags of a REC_SOCK. */
 enum sock_flag {
-	SOCK_CONNECTED = 1, /* unix: the socket has a peer, perhaps without a name */
+	SOCK_ACCEPTED = 1, /* unix: the socket has a peer, perhaps without a name, and its own name is the listener's */
 };
 
 /* Flags of a REC_CGROUP. */

@@ -202,11 +202,16 @@ fn two_containers_that_share_a_unix_socket_are_a_link() {
         .option(&volume)
         .run(&["net", "ask", "/shared/s"]);
     assert_eq!(client.code, 0);
+    // A container without the volume asks for its own file of that name, which does not exist.
+    let stranger =
+        Container::new(Runtime::Docker, "unix-stranger").run(&["net", "ask", "/shared/s"]);
+    assert_ne!(stranger.code, 0);
     let server = server.finish();
     let recording = recorder.stop();
     let rows = recording.query(&format!(
-        "select source, target, protocol, address, bytes_sent from links where source = '{}' or target = '{}'",
-        client.name, server.name
+        "select source, target, protocol, address, bytes_sent from links \
+         where source in ('{}', '{}') or target = '{}'",
+        client.name, stranger.name, server.name
     ));
     let link = json!({
         "source": client.name, "target": server.name, "protocol": "unix", "address": "/shared/s", "bytes_sent": 170,

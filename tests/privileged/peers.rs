@@ -206,6 +206,48 @@ fn the_relative_name_of_a_unix_socket_starts_from_its_directory() {
 }
 
 #[test]
+fn a_unix_socket_that_is_bound_later_has_its_new_name_at_the_other_end() {
+    let rows = peers("named_later").rows(
+        "syscall, path, peer_path, bytes",
+        "bytes between 41 and 45 or syscall = 'getpeername'",
+    );
+    let write = |bytes: i64, more: Value| {
+        let mut row = json!({"syscall": "write", "bytes": bytes});
+        let more = more.as_object().unwrap().clone();
+        row.as_object_mut().unwrap().extend(more);
+        row
+    };
+    let (server, own) = ("/tmp/server.sock", "/tmp/own.sock");
+    assert_eq!(
+        rows,
+        [
+            write(41, json!({})),
+            write(42, json!({"peer_path": "/tmp/pair.sock"})),
+            write(43, json!({"path": "/tmp/pair.sock"})),
+            write(44, json!({"path": server, "peer_path": server})),
+            write(45, json!({"path": server, "peer_path": own})),
+            json!({"syscall": "getpeername", "path": server, "peer_path": own}),
+        ]
+    );
+}
+
+#[test]
+fn vectors_without_an_offset_move_bytes_of_a_connection() {
+    let rows = peers("vectors").select(
+        "direction, bytes_sent, bytes_received",
+        "connections",
+        "protocol = 'tcp' order by direction",
+    );
+    assert_eq!(
+        rows,
+        [
+            json!({"direction": "in", "bytes_sent": 0, "bytes_received": 31}),
+            json!({"direction": "out", "bytes_sent": 31, "bytes_received": 0}),
+        ]
+    );
+}
+
+#[test]
 fn an_address_that_another_thread_has_changed_is_null() {
     let rows = peers("changed").rows("bytes, peer_path", "bytes in (31, 32)");
     assert_eq!(

@@ -13,6 +13,8 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -220,6 +222,39 @@ static void relative(void)
 	must((int)recvfrom(in, bytes, sizeof(bytes), 0, (void *)&from, &length));
 }
 
+/* Unix sockets that are bound after their peer has been used. */
+static void named_later(void)
+{
+	struct sockaddr_un pair = named("/tmp/pair.sock"), server = named("/tmp/server.sock"),
+			   own = named("/tmp/own.sock");
+	struct sockaddr_un peer;
+	socklen_t length = sizeof(peer);
+	int ends[2];
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	must((int)write(ends[0], bytes, 41));
+	must(bind(ends[1], ADDRESS(pair)));
+	must((int)write(ends[0], bytes, 42));
+	must((int)write(ends[1], bytes, 43));
+	int listener = must(socket(AF_UNIX, SOCK_STREAM, 0)), client = must(socket(AF_UNIX, SOCK_STREAM, 0));
+	must(bind(listener, ADDRESS(server)));
+	must(listen(listener, 1));
+	must(connect(client, ADDRESS(server)));
+	int accepted = must(accept(listener, NULL, NULL));
+	must((int)write(accepted, bytes, 44));
+	must(bind(client, ADDRESS(own)));
+	must((int)write(accepted, bytes, 45));
+	must(getpeername(accepted, (struct sockaddr *)&peer, &length));
+}
+
+/* Vectors without an offset, which sockets accept. */
+static void vectors(void)
+{
+	struct iovec io = {bytes, 31};
+	int server, client = tcp(7013, &server);
+	must((int)syscall(SYS_pwritev2, client, &io, 1, -1L, -1L, 0));
+	must((int)syscall(SYS_preadv2, server, &io, 1, -1L, -1L, 0));
+}
+
 static struct sockaddr_un shared;
 
 /* Changes the address while the main thread waits in its call, and makes room in the queue of the receiver. */
@@ -261,6 +296,8 @@ int main(int argc, char **argv)
 		{"lengths", lengths},
 		{"transfers", transfers},
 		{"relative", relative},
+		{"named_later", named_later},
+		{"vectors", vectors},
 		{"changed", changed},
 	};
 	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++) {

@@ -231,10 +231,10 @@ impl Resolver {
     }
 
     fn define_socket(&mut self, head: Head, sock: &SockRecord<'_>) {
-        let is_connected = u32::from(head.flags) & sock_flag::SOCK_CONNECTED.0 != 0;
+        let is_accepted = u32::from(head.flags) & sock_flag::SOCK_ACCEPTED.0 != 0;
         let text_bytes = sock.local_name.len() + sock.peer_name.len();
         let path_of = |key| self.files.get(key)?.path.as_ref().map(ToString::to_string);
-        let definition = socket_definition(sock, is_connected, path_of);
+        let definition = socket_definition(sock, is_accepted, path_of);
         self.sockets.insert(sock.key, definition, text_bytes);
     }
 

@@ -74,11 +74,12 @@ impl SocketDefinition {
 /// SOCK_RAW of linux/net.h. The kernel stores the protocol of a raw socket in place of its port.
 const SOCK_RAW: u16 = 3;
 
-/// Converts the kernel side's definition of a socket. `is_connected`: a unix socket has a peer, perhaps without a name.
+/// Converts the kernel side's definition of a socket. `is_accepted`: a unix socket has a peer, perhaps without a
+/// name, and the name of its listener.
 /// `path_of` returns the path of a file, to which a relative name of a unix socket refers.
 pub(super) fn socket_definition(
     sock: &SockRecord<'_>,
-    is_connected: bool,
+    is_accepted: bool,
     mut path_of: impl FnMut(u64) -> Option<String>,
 ) -> SocketDefinition {
     let mut unix_path = |name, file| match addresses::is_relative(name) {
@@ -88,7 +89,7 @@ pub(super) fn socket_definition(
     // An accepted unix socket has the name of the listener, and its peer usually has no name: both ends then show the
     // listener's name.
     let local_path = unix_path(sock.local_name, sock.local_file);
-    let listener_path = if is_connected {
+    let listener_path = if is_accepted {
         local_path.clone()
     } else {
         None

@@ -63,12 +63,12 @@ from (
                     -- A call between two fds: `fd` is the fd of the socket.
                     when syscall = 'splice' and fd = arg0 or syscall in ('sendfile', 'sendfile64') and fd = arg1
                         then 'receive'
-                    when syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev', 'sendfile', 'sendfile64',
+                    when syscall in ('send', 'sendto', 'sendmsg', 'sendmmsg', 'write', 'writev', 'pwritev2', 'sendfile', 'sendfile64',
                         'splice', 'io_uring:splice', 'io_uring:send', 'io_uring:sendmsg', 'io_uring:send_zc',
                         'io_uring:sendmsg_zc', 'io_uring:write', 'io_uring:writev', 'io_uring:write_fixed',
                         'io_uring:writev_fixed') then 'send'
                     when syscall in ('recv', 'recvfrom', 'recvmsg', 'recvmmsg', 'recvmmsg_time64', 'read', 'readv',
-                        'io_uring:recv', 'io_uring:recvmsg', 'io_uring:recv_zc', 'io_uring:read', 'io_uring:readv',
+                        'preadv2', 'io_uring:recv', 'io_uring:recvmsg', 'io_uring:recv_zc', 'io_uring:read', 'io_uring:readv',
                         'io_uring:read_fixed', 'io_uring:readv_fixed', 'io_uring:read_multishot') then 'receive'
                 end as operation
                 from events

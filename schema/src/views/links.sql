@@ -85,6 +85,8 @@ pairs as (
     left join ends as own on own.host = c.host and own.boot = c.boot and own.peer_path = c.peer_path and own.direction = 'in'
         and own.family = 'unix' and own.container = c.container
     where c.family = 'unix' and s.family = 'unix' and c.direction = 'out' and s.direction = 'in' and own.host is null
+        -- A path that nobody answered at may be of another file system.
+        and (c.opened > 0 or c.failed = 0)
     union all
     -- Files, identified by device and inode, that one container wrote and the other read afterwards.
     select w.container, w.container_id, w.host, r.container, r.container_id, r.host,
