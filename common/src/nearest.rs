@@ -1,12 +1,19 @@
 //! Suggestions for misspelt names.
 
+/// Bytes of the longest name for which a similar one is searched.
+pub const MAX_WANTED: usize = 256;
+
 /// Returns the name that is most similar to `wanted`, or the first of several, if any name is similar.
 ///
 /// A name is similar if the Damerau-Levenshtein distance is at most a third of the longer name's length in bytes. A distance
 /// of 1 is always allowed.
 ///
-/// `names` should be in lower case; the case of `wanted` does not matter.
+/// `names` should be in lower case; the case of `wanted` does not matter. A name of more than [`MAX_WANTED`] bytes is similar to
+/// none, because the distance takes time that is proportional to both lengths.
 pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if wanted.len() > MAX_WANTED {
+        return None;
+    }
     let wanted = wanted.to_lowercase();
     names
         .map(|name| (strsim::damerau_levenshtein(&wanted, name), name))
@@ -58,6 +65,12 @@ mod tests {
     fn a_single_difference_in_a_short_name_is_allowed() {
         assert_eq!(nearest("pd", ["fd"].into_iter()), Some("fd"));
         assert_eq!(nearest("pi", ["fd"].into_iter()), None);
+    }
+
+    #[test]
+    fn a_very_long_name_is_similar_to_none() {
+        let long = "x".repeat(MAX_WANTED + 1);
+        assert_eq!(nearest(&long, [long.as_str()].into_iter()), None);
     }
 
     #[test]

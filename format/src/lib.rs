@@ -4,6 +4,7 @@
 /// The first and the last bytes of a Parquet file.
 pub const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
+pub mod ipc;
 pub mod names;
 pub mod rollups;
 pub mod row_groups;

@@ -65,18 +65,37 @@ pub fn finished(path: &Path) -> PathBuf {
     }
 }
 
+/// Renames a file, unless there is a file of the new name.
+///
+/// # Errors
+/// There is such a file (`AlreadyExists`), or the file cannot be renamed.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Some file systems do not support the flag.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            done => return Ok(done?),
+        }
+    }
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
 /// Removes the journal of a complete recording, which has all rows now. Gives a segment its final name, without the
 /// leading dot and `.open`. Returns the name of the recording.
 ///
 /// # Errors
-/// The file cannot be renamed.
+/// The file cannot be renamed, or there is a file with its final name.
 pub fn finish(from: &Path) -> io::Result<PathBuf> {
     let _ = fs::remove_file(with_suffix(from, JOURNAL));
     if !is_open(from) {
         return Ok(from.to_path_buf());
     }
     let to = finished(from);
-    fs::rename(from, &to)?;
+    rename_new(from, &to)?;
     Ok(to)
 }
 

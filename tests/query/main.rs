@@ -12,14 +12,19 @@ mod support {
 }
 
 mod answers;
+mod bounds;
 mod cli;
+mod exact;
 mod follow;
 mod functions;
 mod headings;
 mod identity;
+mod links;
+mod replaced;
 mod safety;
 mod shell;
 mod sources;
+mod sqlite;
 mod statements;
 
 use serde_json::json;

@@ -543,17 +543,6 @@ fn formats_say_what_they_cannot_express() {
         csv,
         "exit code 0\n--- stdout\npid,every\n100,\"[0, 2]\"\n101,\"[1, 3]\"\n"
     );
-    for format in ["json", "ndjson", "parquet", "arrow"] {
-        let sql = "select a.bytes, b.bytes from events a join events b on a.seq = b.seq limit 1";
-        let said = ask(dir.path(), &["--format", format, sql]);
-        assert!(
-            said.starts_with(
-                "exit code 2\n--- stderr\nerror: two columns of the answer are named `bytes`"
-            ),
-            "{said}"
-        );
-        assert!(said.contains("as other"), "{said}");
-    }
 }
 
 /// Checks that each row of the left side is compared with one row of the right side, not with all that have the same

@@ -16,7 +16,7 @@
 //! The first block of a file has no row group. It contains the schema and the key-value pairs that are known when the
 //! recording begins.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use crc32fast::Hasher;
 
@@ -26,7 +26,7 @@ const TRAILER_BYTES: usize = 36;
 /// Offset of the first block, after the magic `PAR1`.
 pub(super) const FIRST_START: u64 = 4;
 /// Limit for the uncompressed metadata of a block; longer metadata are invalid.
-const MAX_METADATA_BYTES: usize = 64 << 20;
+pub(super) const MAX_METADATA_BYTES: u64 = 64 << 20;
 /// Bytes that are read at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
 
@@ -37,8 +37,9 @@ pub(super) struct Block {
     /// Offset up to which the file had been synced to the disk when the block was written.
     pub(super) synced_to: u64,
     pub(super) data_crc: u32,
-    /// Encoded Parquet metadata. The offsets of page indexes in it count from the beginning of these bytes.
-    pub(super) metadata: Vec<u8>,
+    /// Encoded Parquet metadata, compressed: see [`decompress`]. The offsets of page indexes in it count from the beginning
+    /// of the uncompressed bytes.
+    pub(super) compressed: Vec<u8>,
 }
 
 /// A block, and the offsets at which it begins and ends.
@@ -50,9 +51,9 @@ pub(super) struct Located {
 }
 
 impl Block {
-    /// Returns the bytes of the block in the file. Fails if zstd has no memory.
-    pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = zstd::bulk::compress(&self.metadata, 1)?;
+    /// Returns the bytes of the block in the file.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.compressed.clone();
         let len = bytes.len() as u32;
         bytes.extend_from_slice(&self.data_start.to_le_bytes());
         bytes.extend_from_slice(&self.synced_to.to_le_bytes());
@@ -60,25 +61,63 @@ impl Block {
         bytes.extend_from_slice(&len.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
-        Ok(bytes)
+        bytes
+    }
+}
+
+/// Compresses the metadata of a block. Fails if zstd has no memory.
+pub(super) fn compress(metadata: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(metadata, 1)
+}
+
+/// Decompresses the metadata of a block.
+///
+/// # Errors
+/// The bytes are no zstd frame, or the metadata is longer than `limit` bytes.
+pub(super) fn decompress(compressed: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+    // `zstd::bulk` would allocate the limit.
+    let mut metadata = vec![];
+    zstd::Decoder::new(compressed)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut metadata)?;
+    match metadata.len() as u64 > limit {
+        true => Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "the metadata of its row groups is too large",
+        )),
+        false => Ok(metadata),
     }
 }
 
 /// Returns the metadata in a block that [`Block::encode`] encoded.
 pub(super) fn metadata(block: &[u8]) -> io::Result<Vec<u8>> {
     let compressed = &block[..block.len().saturating_sub(TRAILER_BYTES)];
-    zstd::bulk::decompress(compressed, MAX_METADATA_BYTES)
+    decompress(compressed, MAX_METADATA_BYTES)
 }
 
-/// Returns the last complete block in the first `len` bytes of a file.
-pub(super) fn last(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option<Located>> {
+/// Returns the last complete block in the first `len` bytes of a file. Any number of places may look like the end of a block:
+/// the lengths of the blocks that they claim are subtracted from `budget`, and those beyond it are passed over.
+pub(super) fn last(
+    file: &mut (impl Read + Seek),
+    len: u64,
+    budget: &mut u64,
+) -> io::Result<Option<Located>> {
     let mut end = len;
     while end > FIRST_START {
         let start = end.saturating_sub(WINDOW_BYTES).max(FIRST_START);
         let window = read(file, start, (end - start) as usize)?;
         let is_end = |i: &usize| window[..*i].ends_with(MAGIC);
         for i in (MAGIC.len()..=window.len()).rev().filter(is_end) {
-            if let Some(located) = ending_at(file, start + i as u64)? {
+            let end = start + i as u64;
+            let trailer = match window[..i].last_chunk() {
+                Some(trailer) => Trailer::parse(trailer, end),
+                None => trailer_before(file, end)?,
+            };
+            let Some(trailer) = trailer.filter(|trailer| trailer.len() <= *budget) else {
+                continue;
+            };
+            *budget -= trailer.len();
+            if let Some(located) = trailer.located(file)? {
                 return Ok(Some(located));
             }
         }
@@ -93,38 +132,81 @@ pub(super) fn last(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option
 
 /// Returns the block that ends at the offset `end`, if there is a valid one.
 pub(super) fn ending_at(file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<Located>> {
-    let trailer_start = end.checked_sub(TRAILER_BYTES as u64);
-    let Some(trailer_start) = trailer_start.filter(|start| *start >= FIRST_START) else {
-        return Ok(None);
-    };
-    let trailer = read(file, trailer_start, TRAILER_BYTES)?;
-    let u64_at = |i: usize| u64::from_le_bytes(std::array::from_fn(|k| trailer[i + k]));
-    let u32_at = |i: usize| u32::from_le_bytes(std::array::from_fn(|k| trailer[i + k]));
-    let (data_start, synced_to, data_crc) = (u64_at(0), u64_at(8), u32_at(16));
-    let (len, block_crc) = (u64::from(u32_at(20)), u32_at(24));
-    let start = trailer_start.checked_sub(len);
-    let start = start.filter(|start| *start >= data_start);
-    let valid = data_start >= FIRST_START && trailer.ends_with(MAGIC);
-    let (Some(start), true) = (start, valid) else {
-        return Ok(None);
-    };
-    let compressed = read(file, start, len as usize)?;
-    let mut hasher = Hasher::new();
-    hasher.update(&compressed);
-    hasher.update(&trailer[..24]);
-    if hasher.finalize() != block_crc {
-        return Ok(None);
+    match trailer_before(file, end)? {
+        Some(trailer) => trailer.located(file),
+        None => Ok(None),
     }
-    let Ok(metadata) = zstd::bulk::decompress(&compressed, MAX_METADATA_BYTES) else {
+}
+
+/// Reads the trailer that ends at the offset `end`, if there is one.
+fn trailer_before(file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<Trailer>> {
+    let start = end.checked_sub(TRAILER_BYTES as u64);
+    let Some(start) = start.filter(|start| *start >= FIRST_START) else {
         return Ok(None);
     };
-    let block = Block {
-        data_start,
-        synced_to,
-        data_crc,
-        metadata,
-    };
-    Ok(Some(Located { block, start, end }))
+    let bytes = read(file, start, TRAILER_BYTES)?;
+    let trailer = bytes.first_chunk();
+    Ok(trailer.and_then(|trailer| Trailer::parse(trailer, end)))
+}
+
+/// The trailer of what may be a block.
+struct Trailer {
+    /// The bytes that the CRC-32 of the block includes.
+    bytes: [u8; TRAILER_BYTES],
+    data_start: u64,
+    /// Offsets of the compressed metadata.
+    start: u64,
+    metadata_end: u64,
+}
+
+impl Trailer {
+    /// Parses a trailer that ends at the offset `end`. Returns `None` if it cannot be one.
+    fn parse(bytes: &[u8; TRAILER_BYTES], end: u64) -> Option<Trailer> {
+        let data_start = u64_at(bytes, 0);
+        let metadata_end = end.checked_sub(TRAILER_BYTES as u64)?;
+        let start = metadata_end.checked_sub(u32_at(bytes, 20).into())?;
+        let is_valid = data_start >= FIRST_START && start >= data_start && bytes.ends_with(MAGIC);
+        is_valid.then_some(Trailer {
+            bytes: *bytes,
+            data_start,
+            start,
+            metadata_end,
+        })
+    }
+
+    /// Returns the length of the compressed metadata.
+    fn len(&self) -> u64 {
+        self.metadata_end - self.start
+    }
+
+    /// Reads the block of the trailer, if it is valid.
+    fn located(&self, file: &mut (impl Read + Seek)) -> io::Result<Option<Located>> {
+        let compressed = read(file, self.start, self.len() as usize)?;
+        let mut hasher = Hasher::new();
+        hasher.update(&compressed);
+        hasher.update(&self.bytes[..24]);
+        let is_valid = hasher.finalize() == u32_at(&self.bytes, 24)
+            && decompress(&compressed, MAX_METADATA_BYTES).is_ok();
+        let block = Block {
+            data_start: self.data_start,
+            synced_to: u64_at(&self.bytes, 8),
+            data_crc: u32_at(&self.bytes, 16),
+            compressed,
+        };
+        Ok(is_valid.then_some(Located {
+            block,
+            start: self.start,
+            end: self.metadata_end + TRAILER_BYTES as u64,
+        }))
+    }
+}
+
+fn u64_at(bytes: &[u8; TRAILER_BYTES], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+}
+
+fn u32_at(bytes: &[u8; TRAILER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
 /// Computes the CRC-32 of the bytes of a file from offset `start` to offset `end`.
@@ -159,17 +241,17 @@ mod tests {
             data_start,
             synced_to: 0,
             data_crc: 7,
-            metadata: metadata.to_vec(),
+            compressed: compress(metadata).unwrap(),
         }
     }
 
     /// Creates a file of two blocks with bytes after each, and returns the offsets at which the blocks end as well.
     fn file() -> (Vec<u8>, [u64; 2]) {
         let mut bytes = crate::PARQUET_MAGIC.to_vec();
-        bytes.extend(block(FIRST_START, b"first").encode().unwrap());
+        bytes.extend(block(FIRST_START, b"first").encode());
         let first = bytes.len() as u64;
         bytes.extend(vec![1; 5000]);
-        bytes.extend(block(first, &[9; 100_000]).encode().unwrap());
+        bytes.extend(block(first, &[9; 100_000]).encode());
         let second = bytes.len() as u64;
         bytes.extend(vec![2; 3_000_000]);
         (bytes, [first, second])
@@ -179,7 +261,12 @@ mod tests {
     fn the_last_complete_block_is_found_wherever_the_file_ends() {
         let (bytes, [first, second]) = file();
         let end = |len: u64| {
-            let located = last(&mut Cursor::new(&bytes[..len as usize]), len).unwrap();
+            let located = last(
+                &mut Cursor::new(&bytes[..len as usize]),
+                len,
+                &mut 1_000_000,
+            )
+            .unwrap();
             located.map(|located| located.end)
         };
         for len in 0..first {
@@ -196,6 +283,47 @@ mod tests {
         ] {
             assert_eq!(end(len), Some(second), "{len}");
         }
+    }
+
+    /// Counts the bytes that are read of a file.
+    struct Counted(Cursor<Vec<u8>>, u64);
+
+    impl Read for Counted {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.read(buffer)?;
+            self.1 += bytes as u64;
+            Ok(bytes)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn the_search_reads_few_bytes_of_a_file_that_looks_like_many_blocks() {
+        const LEN: usize = 4 << 20;
+        let magic = MAGIC.repeat(LEN / MAGIC.len());
+        // Trailers, each of a block of 3 MB.
+        let mut trailer = block(FIRST_START, b"").encode();
+        trailer.drain(..trailer.len() - TRAILER_BYTES);
+        trailer[20..24].copy_from_slice(&3_000_000u32.to_le_bytes());
+        let trailers = trailer.repeat(LEN / TRAILER_BYTES);
+        for bytes in [magic, trailers] {
+            let len = bytes.len() as u64;
+            let mut file = Counted(Cursor::new(bytes), 0);
+            assert!(last(&mut file, len, &mut (4 * len)).unwrap().is_none());
+            assert!(file.1 < 6 * len, "{}", file.1);
+        }
+    }
+
+    #[test]
+    fn metadata_that_decompresses_to_too_many_bytes_is_rejected() {
+        let zeros = compress(&vec![0; MAX_METADATA_BYTES as usize + 1]).unwrap();
+        assert!(decompress(&zeros, MAX_METADATA_BYTES).is_err());
+        assert!(decompress(&zeros, MAX_METADATA_BYTES + 1).is_ok());
     }
 
     #[test]
@@ -221,7 +349,8 @@ mod tests {
         let mut file = Cursor::new(bytes);
         let located = ending_at(&mut file, second).unwrap().unwrap();
         assert_eq!(located.block.data_start, first);
-        assert_eq!(located.block.metadata, [9; 100_000]);
+        let metadata = decompress(&located.block.compressed, MAX_METADATA_BYTES);
+        assert_eq!(metadata.unwrap(), [9; 100_000]);
         assert_eq!(
             crc(&mut file, first, located.start).unwrap(),
             crc32fast::hash(&[1; 5000])

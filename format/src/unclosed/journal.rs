@@ -5,26 +5,26 @@
 //! columns of [`ctrace_schema::columns`] except for columns that are null in all of its rows. A column with few changes of
 //! value is run-end encoded. An incomplete frame is the end of the journal.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, RunArray, UInt32Array};
-use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, Field, Schema};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::take::take;
 use zstd::bulk::Compressor;
 
-use crate::names;
+use crate::{ipc, names};
 
 /// Length and CRC-32 before the content of each frame.
 const HEADER_BYTES: usize = 8;
-/// Limit for the uncompressed stream of a frame; longer streams are cut off, which makes them invalid.
-const MAX_STREAM_BYTES: u64 = 1 << 30;
-/// Limit for the rows of a frame. With run-end encoding a frame of few bytes can claim to have any number of rows.
-const MAX_ROWS: usize = 1 << 22;
+/// Limit for the rows of all frames, in bytes of memory. A frame of few bytes can claim to have any number of rows, because
+/// it is compressed and its columns are run-end encoded. The recorder moves 262,144 rows at most from the journal to a row
+/// group, which take some 100 MB.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// Returns the path of a recording's journal: `.journal` is appended to the name.
 pub fn path(recording: &Path) -> PathBuf {
@@ -58,35 +58,52 @@ pub fn read(journal: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
 /// Reads the batches of a journal lazily, up to the first incomplete frame.
 ///
 /// # Errors
-/// A complete frame does not contain a batch, or `journal` cannot be read.
+/// A complete frame does not contain a batch, the batches need more memory than those of a recorder, or `journal` cannot
+/// be read.
 pub fn batches(mut journal: impl Read) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    let mut budget = Budget(MAX_BYTES);
     std::iter::from_fn(move || {
         let content = next_content(&mut journal).transpose()?;
         Some(
             content
                 .map_err(Into::into)
-                .and_then(|content| batch(&content)),
+                .and_then(|content| batch(&content, &mut budget)),
         )
     })
 }
 
-fn batch(content: &[u8]) -> Result<RecordBatch, ArrowError> {
+/// The bytes of memory that the rest of a journal may need.
+struct Budget(u64);
+
+impl Budget {
+    /// Takes `bytes` out of the budget.
+    fn spend(&mut self, bytes: u64) -> Result<(), ArrowError> {
+        let rest = self.0.checked_sub(bytes);
+        self.0 = rest.ok_or_else(|| {
+            let limit = MAX_BYTES >> 20;
+            ArrowError::IpcError(format!("its rows need more than {limit} MiB of memory"))
+        })?;
+        Ok(())
+    }
+}
+
+fn batch(content: &[u8], budget: &mut Budget) -> Result<RecordBatch, ArrowError> {
     let mut stream = vec![];
     zstd::Decoder::new(content)?
-        .take(MAX_STREAM_BYTES)
+        .take(budget.0.saturating_add(1))
         .read_to_end(&mut stream)?;
-    let mut reader = StreamReader::try_new(Cursor::new(stream), None)?;
-    let batch = reader.next();
-    expand_runs(&batch.ok_or_else(|| ArrowError::IpcError("a frame of no rows".to_string()))??)
+    budget.spend(stream.len() as u64)?;
+    let batch = ipc::batches(stream).next();
+    let batch = batch.ok_or_else(|| ArrowError::IpcError("a frame of no rows".to_string()))??;
+    expand_runs(&batch, budget)
 }
 
 /// Decodes the run-end encoded columns of a batch.
-fn expand_runs(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    if batch.num_rows() > MAX_ROWS {
-        let rows = batch.num_rows();
-        return Err(ArrowError::IpcError(format!("a frame of {rows} rows")));
-    }
-    let columns = batch.columns().iter().map(expand_column);
+fn expand_runs(batch: &RecordBatch, budget: &mut Budget) -> Result<RecordBatch, ArrowError> {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| expand_column(column, budget));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let fields = batch
         .schema()
@@ -104,18 +121,51 @@ fn expand_runs(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-fn expand_column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn expand_column(column: &ArrayRef, budget: &mut Budget) -> Result<ArrayRef, ArrowError> {
     let Some(runs) = column.as_any().downcast_ref::<RunArray<Int32Type>>() else {
-        return Ok(column.clone());
+        return match column.data_type() {
+            // A null column has any number of rows, and needs no memory.
+            DataType::RunEndEncoded(..) | DataType::Null => Err(unexpected(column.data_type())),
+            _ => Ok(column.clone()),
+        };
     };
-    let mut start = 0;
-    let indices = (0..).zip(runs.run_ends().values()).flat_map(|(run, end)| {
-        let rows = end.saturating_sub(start).max(0) as usize;
-        start = *end;
-        std::iter::repeat_n(run, rows)
-    });
+    let lengths = || {
+        let mut start = 0;
+        runs.run_ends().values().iter().map(move |end| {
+            let rows = end.saturating_sub(start).max(0) as usize;
+            start = *end;
+            rows
+        })
+    };
+    let values = runs.values();
+    // Each row has an index below.
+    budget.spend(column.len() as u64 * size_of::<u32>() as u64)?;
+    for (run, rows) in lengths().enumerate().take(values.len()) {
+        budget.spend((rows as u64).saturating_mul(value_bytes(values, run)?))?;
+    }
+    let indices = (0..).zip(lengths());
+    let indices = indices.flat_map(|(run, rows)| std::iter::repeat_n(run, rows));
     let indices = UInt32Array::from_iter_values(indices.take(column.len()));
-    take(runs.values(), &indices, None)
+    take(values, &indices, None)
+}
+
+/// Returns the bytes of memory that a copy of a value needs.
+fn value_bytes(values: &ArrayRef, index: usize) -> Result<u64, ArrowError> {
+    const OFFSET_BYTES: usize = size_of::<i32>();
+    let bytes = match values.data_type() {
+        DataType::Utf8 => OFFSET_BYTES + values.as_string::<i32>().value_length(index) as usize,
+        DataType::Boolean => 1,
+        DataType::Dictionary(key, _) => key.primitive_width().unwrap_or(OFFSET_BYTES),
+        other => match other.primitive_width() {
+            Some(width) => width,
+            None => return Err(unexpected(other)),
+        },
+    };
+    Ok(bytes as u64)
+}
+
+fn unexpected(ty: &DataType) -> ArrowError {
+    ArrowError::IpcError(format!("a column of {ty}"))
 }
 
 /// Reads the content of the next frame. Returns `None` if the frame is incomplete.
@@ -138,7 +188,17 @@ fn next_content(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 
 /// Reads the bytes of a recording's journal. A missing journal is empty.
 pub(super) fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
-    match std::fs::read(path(recording)) {
+    let path = path(recording);
+    match std::fs::metadata(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        // Opening a named pipe would wait for its writer.
+        Ok(metadata) if !metadata.is_file() => {
+            let message = format!("{} is not a regular file", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        _ => {}
+    }
+    match std::fs::read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(vec![]),
         other => other,
     }
@@ -188,12 +248,42 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_with_too_many_rows_is_rejected() {
-        let ends = Int32Array::from(vec![i32::MAX]);
-        let runs = RunArray::<Int32Type>::try_new(&ends, &Int64Array::from(vec![1])).unwrap();
-        let batch = RecordBatch::try_from_iter([("seq", Arc::new(runs) as ArrayRef)]).unwrap();
-        let frame = frame(&batch, &mut Compressor::new(1).unwrap()).unwrap();
-        assert!(read(&frame).unwrap_err().to_string().contains("rows"));
+    fn small_frames_with_too_many_rows_are_rejected() {
+        let runs = |rows: i32, values: &dyn Array| {
+            let ends = Int32Array::from(vec![rows]);
+            let runs = RunArray::<Int32Type>::try_new(&ends, values).unwrap();
+            Arc::new(runs) as ArrayRef
+        };
+        let read_error = |columns: Vec<ArrayRef>, frames: usize| {
+            let named = columns.into_iter().enumerate();
+            let named = named.map(|(i, column)| (format!("column{i}"), column));
+            let batch = RecordBatch::try_from_iter(named).unwrap();
+            let frame = frame(&batch, &mut Compressor::new(1).unwrap()).unwrap();
+            assert!(frame.len() < 10_000);
+            let read = batches(&*frame.repeat(frames)).find_map(Result::err);
+            read.unwrap().to_string()
+        };
+        let one: &dyn Array = &Int64Array::from(vec![1]);
+        let text: &dyn Array = &StringArray::from(vec!["x".repeat(10_000)]);
+        for error in [
+            read_error(vec![runs(i32::MAX, one)], 1),
+            read_error(vec![runs(1 << 22, one); 40], 1),
+            read_error(vec![runs(1 << 18, text)], 1),
+            // Many frames, each of which is small enough.
+            read_error(vec![runs(1 << 20, one)], 1000),
+        ] {
+            assert!(error.contains("more than 512 MiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_decompresses_to_too_many_bytes_is_rejected() {
+        let content = zstd::bulk::compress(&vec![0; (MAX_BYTES + 1) as usize], 1).unwrap();
+        let mut journal = (content.len() as u32).to_le_bytes().to_vec();
+        journal.extend_from_slice(&crc32fast::hash(&content).to_le_bytes());
+        journal.extend_from_slice(&content);
+        let error = read(&journal).unwrap_err().to_string();
+        assert!(error.contains("more than 512 MiB"), "{error}");
     }
 
     #[test]

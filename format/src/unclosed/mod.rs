@@ -37,7 +37,10 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::SchemaDescPtr;
 
-use block::{Block, FIRST_START, Located};
+use block::{Block, FIRST_START, Located, MAX_METADATA_BYTES};
+
+/// Uncompressed bytes of the metadata of a row group, of which a file may have any number. The recorder's are smaller.
+const BLOCK_BYTES: u64 = 64 << 10;
 
 /// The reason why an unclosed recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -110,9 +113,9 @@ pub fn block(
         data_start,
         synced_to,
         data_crc,
-        metadata: bytes,
+        compressed: block::compress(&bytes)?,
     };
-    Ok(block.encode()?)
+    Ok(block.encode())
 }
 
 /// Writes the end of a file whose data are `len` bytes long: column indexes, offset indexes and the footer with `metadata`.
@@ -197,17 +200,23 @@ pub fn complete_metadata(file: &mut File) -> Result<Option<(ParquetMetaData, u64
         return Ok(None);
     };
     let end = chain.last().map_or(FIRST_START, |located| located.end);
-    let mut blocks = chain.into_iter().map(|located| located.block.metadata);
+    // Compressed, the blocks are not longer than the file. All together they must not be much longer than one.
+    let mut limit = MAX_METADATA_BYTES + BLOCK_BYTES * chain.len() as u64;
+    let mut blocks = chain.into_iter().map(|located| {
+        let metadata = block::decompress(&located.block.compressed, limit)?;
+        limit -= metadata.len() as u64;
+        io::Result::Ok(metadata)
+    });
     let Some(first) = blocks.next() else {
         return Ok(None);
     };
-    let first = parse(first, None)?;
+    let first = parse(first?, None)?;
     let first = first.file_metadata();
     let pairs = first.key_value_metadata().cloned().unwrap_or_default();
     let schema = first.schema_descr_ptr();
     let mut complete = vec![];
     for block in blocks {
-        complete.extend(groups(parse(block, Some(&schema))?));
+        complete.extend(groups(parse(block?, Some(&schema))?));
     }
     Ok(Some((metadata(&schema, pairs, complete), end)))
 }
@@ -227,8 +236,11 @@ pub fn rows<R: Read>(
 /// Returns the blocks of a file in order, up to the last block whose data are complete on the disk: a power failure may
 /// preserve a block and lose the row group before it.
 fn chain(file: &mut File) -> io::Result<Option<Vec<Located>>> {
+    // How often each byte of a file may be read in the search for blocks.
+    const PASSES: u64 = 4;
     let mut len = file.metadata()?.len();
-    while let Some(last) = block::last(file, len)? {
+    let mut budget = len.saturating_mul(PASSES);
+    while let Some(last) = block::last(file, len, &mut budget)? {
         let synced_to = last.block.synced_to;
         let mut chain = vec![last];
         while let Some(located) = chain.last()

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
@@ -70,6 +71,12 @@ struct CommonFlags {
     /// Memory for sorting, joining and grouping, such as 500MB or 4GiB; larger sorts and groups use temporary files [default: half of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<usize>,
+    /// Give up after this many seconds, such as 30 or 0.5
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "follow")]
+    timeout: Option<Duration>,
+    /// Let --output replace a recording
+    #[arg(long)]
+    force: bool,
     /// Answer N times, and print the time of each answer to stderr
     #[arg(long, value_name = "N", hide = true)]
     times: Option<u32>,
@@ -162,6 +169,14 @@ fn memory(text: &str) -> Result<usize, String> {
         true => Err("at least 64MB".into()),
         false => Ok(bytes),
     }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a number of seconds, such as 30 or 0.5".into())
 }
 
 fn limit(text: &str) -> Result<u64, String> {
@@ -398,6 +413,8 @@ impl CommonFlags {
             no_rollups: after.no_rollups || self.no_rollups,
             strict: after.strict || self.strict,
             memory: after.memory.or(self.memory),
+            timeout: after.timeout.or(self.timeout),
+            force: after.force || self.force,
             times: after.times.or(self.times),
         }
     }
@@ -413,6 +430,8 @@ impl From<CommonFlags> for AnswerOptions {
             no_rollups: flags.no_rollups,
             strict: flags.strict,
             memory_bytes: flags.memory,
+            timeout: flags.timeout,
+            force: flags.force,
             times: flags.times,
         }
     }

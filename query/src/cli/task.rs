@@ -1,6 +1,7 @@
 //! A command line as it is meant: the flags lowered to plain values, so that the other modules never see clap.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::output::AnswerFormat;
 
@@ -23,6 +24,10 @@ pub(crate) struct AnswerOptions {
     pub(crate) strict: bool,
     /// Memory limit of a query; `None`: a share of the machine's memory.
     pub(crate) memory_bytes: Option<usize>,
+    /// The longest time that an answer may take.
+    pub(crate) timeout: Option<Duration>,
+    /// True if `output` may replace a recording.
+    pub(crate) force: bool,
     /// Number of times that the query is answered; the time of each is reported.
     pub(crate) times: Option<u32>,
 }

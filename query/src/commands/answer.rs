@@ -10,7 +10,10 @@ use futures::{StreamExt, stream};
 
 use crate::engine::Engine;
 use crate::messages;
-use crate::output::{self, AnswerDestination, AnswerFormat, OutputError, ScanProgress};
+use crate::output::{
+    self, AnswerDestination, AnswerFormat, OutputError, ScanProgress, common_mode,
+};
+use crate::source;
 
 /// Runs one statement, and writes the answer. Returns the number of rows.
 ///
@@ -23,9 +26,7 @@ pub(crate) async fn answer(
     to: AnswerDestination<'_>,
 ) -> anyhow::Result<usize> {
     let answer = engine.answer(sql).await?;
-    if let AnswerDestination::File(path) = to {
-        check_not_recording(engine, path)?;
-    }
+    let to = with_mode(engine, to)?;
     let writer = to.open(format)?;
     let progress = ScanProgress::new(answer.plan());
     let mut metadata = answer.recording_metadata();
@@ -53,11 +54,46 @@ pub(crate) async fn answer(
     })
 }
 
-/// Checks that an output file is not one of the recordings, which are read-only.
+/// Returns the destination with the permissions that a file with contents of the recordings gets.
 ///
 /// # Errors
-/// `output` is a recording that is read.
-pub(crate) fn check_not_recording(engine: &Engine, output: &Path) -> anyhow::Result<()> {
+/// The file is a recording that is read.
+pub(crate) fn with_mode<'a>(
+    engine: &Engine,
+    to: AnswerDestination<'a>,
+) -> anyhow::Result<AnswerDestination<'a>> {
+    let AnswerDestination::File(path, _) = to else {
+        return Ok(to);
+    };
+    check_not_read(engine, path)?;
+    let files = engine.opened().map_or(&[][..], |r| &r.files);
+    let mode = common_mode(files.iter().map(|file| file.path.as_path()));
+    Ok(AnswerDestination::File(path, mode))
+}
+
+/// Checks that an output file is no recording, which only `--force` replaces.
+///
+/// # Errors
+/// The file is a recording, or a damaged one.
+pub(crate) async fn check_replaceable(
+    engine: &Engine,
+    output: &Path,
+    force: bool,
+) -> anyhow::Result<()> {
+    if !force && output.is_file() && source::is_recording(engine.session(), output).await {
+        if engine.recordings().await.is_ok() {
+            check_not_read(engine, output)?;
+        }
+        bail!(
+            "{} is a recording: add --force to replace it, or choose another name",
+            output.display()
+        );
+    }
+    Ok(())
+}
+
+/// Checks that an output file is not one of the recordings that are read.
+fn check_not_read(engine: &Engine, output: &Path) -> anyhow::Result<()> {
     let Ok(target) = output.canonicalize() else {
         return Ok(());
     };

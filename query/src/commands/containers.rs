@@ -49,14 +49,7 @@ pub(crate) async fn recording_contents(engine: &Engine) -> RecordingContents {
     let Ok(recordings) = engine.recordings().await else {
         return RecordingContents::default();
     };
-    let several_hosts = match recordings.hosts() {
-        Some(hosts) => hosts.len() > 1,
-        None => {
-            let sql = "select distinct host from events limit 2";
-            let hosts = engine.first_column(sql).await;
-            hosts.is_ok_and(|hosts| hosts.len() > 1)
-        }
-    };
+    let several_hosts = engine.has_several_hosts().await.unwrap_or(false);
     RecordingContents {
         only_counts: recordings.count_recordings() == recordings.files.len(),
         several_hosts,

@@ -9,8 +9,10 @@ mod query;
 mod report;
 mod run;
 mod seccomp;
+mod time_limit;
 
 pub(crate) use given_sql::given_sql;
 pub(crate) use help::print_help;
-pub(crate) use query::{answer_query, new_engine};
+pub(crate) use query::{answer_query, new_engine, other_engine};
 pub(crate) use run::run_command;
+pub(crate) use time_limit::{end_process_after, within};

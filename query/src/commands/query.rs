@@ -3,27 +3,53 @@
 use std::time::Instant;
 
 use crate::cli::{AnswerOptions, Query, Scope};
-use crate::commands::answer::answer;
+use crate::commands::answer::{answer, check_replaceable};
 use crate::commands::containers::{check_container, recording_contents};
 use crate::commands::follow::follow;
 use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError};
 use crate::messages;
-use crate::output::{AnswerDestination, AnswerFormat};
+use crate::output::{AnswerDestination, AnswerFormat, PUBLIC_MODE};
 use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
 use crate::source::TimeSpan;
 
 /// Creates an engine for the recordings of `options`.
 pub(crate) fn new_engine(options: &AnswerOptions, cores: usize) -> Engine {
-    let limits = EngineLimits::new(cores, options.memory_bytes);
+    let limits = EngineLimits::new(cores);
     let engine = Engine::new(options.recordings.clone(), limits, print_notice);
-    let engine = match options.strict {
-        true => engine.strict(),
-        false => engine,
-    };
-    match options.no_rollups {
-        true => engine.without_rollups(),
-        false => engine,
+    with_settings(engine, options)
+}
+
+/// Creates the engine for a query with `options` that differ from those of `engine`; `None`: they do not differ.
+pub(crate) fn other_engine(engine: &Engine, options: &AnswerOptions) -> Option<Engine> {
+    let AnswerOptions {
+        recordings,
+        no_rollups,
+        strict,
+        memory_bytes,
+        ..
+    } = options;
+    if recordings.is_empty() && !no_rollups && !strict && memory_bytes.is_none() {
+        return None;
     }
+    let other = match recordings.is_empty() {
+        true => engine.reopened(),
+        false => engine.with_recordings(recordings.clone()),
+    };
+    Some(with_settings(other, options))
+}
+
+/// Returns the engine with the settings that `options` contain.
+fn with_settings(mut engine: Engine, options: &AnswerOptions) -> Engine {
+    if let Some(bytes) = options.memory_bytes {
+        engine = engine.with_memory(bytes);
+    }
+    if options.strict {
+        engine = engine.strict();
+    }
+    if options.no_rollups {
+        engine = engine.without_rollups();
+    }
+    engine
 }
 
 /// Prints a notice of an engine.
@@ -54,8 +80,7 @@ pub(crate) async fn answer_query(
         true => AnswerDestination::Stdout,
         false => screen,
     };
-    let output = options.output.as_deref();
-    let to = output.map_or(screen, AnswerDestination::File);
+    let to = destination(engine, options, screen).await?;
     let format = options.format.unwrap_or(AnswerFormat::Table);
     if options.follow {
         let sql = async |engine: &Engine| query_sql(query, engine).await;
@@ -80,6 +105,22 @@ pub(crate) async fn answer_query(
         }
     }
     Ok(())
+}
+
+/// Returns the destination of an answer. `screen` is the destination if `options` names no file.
+///
+/// # Errors
+/// The file is a recording, which only `--force` replaces.
+pub(crate) async fn destination<'a>(
+    engine: &Engine,
+    options: &'a AnswerOptions,
+    screen: AnswerDestination<'a>,
+) -> anyhow::Result<AnswerDestination<'a>> {
+    let Some(path) = options.output.as_deref() else {
+        return Ok(screen);
+    };
+    check_replaceable(engine, path, options.force).await?;
+    Ok(AnswerDestination::File(path, PUBLIC_MODE))
 }
 
 /// Removes the position from an error in a statement.
@@ -170,4 +211,34 @@ fn only_counts_warning() -> String {
         "this recording contains only counts of calls (ctrace-rec --mode counts), without details: it can answer {}, and SQL over the table `counts`",
         able.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    // A test that cannot unwrap its own constants should fail there.
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use datafusion::execution::memory_pool::MemoryLimit;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_shell_may_have_settings_of_its_own() {
+        let engine = new_engine(&AnswerOptions::default(), 1);
+        assert!(other_engine(&engine, &AnswerOptions::default()).is_none());
+        const MEMORY_BYTES: usize = 100_000_000;
+        let options = AnswerOptions {
+            memory_bytes: Some(MEMORY_BYTES),
+            ..AnswerOptions::default()
+        };
+        let other = other_engine(&engine, &options).unwrap();
+        let pool = other.session().runtime_env().memory_pool.memory_limit();
+        assert!(matches!(pool, MemoryLimit::Finite(MEMORY_BYTES)));
+        // Other recordings are read with the settings of the shell.
+        let options = AnswerOptions {
+            recordings: vec!["other.parquet".into()],
+            ..AnswerOptions::default()
+        };
+        let third = other_engine(&other, &options).unwrap();
+        assert_eq!(third.limits().memory_bytes, MEMORY_BYTES);
+    }
 }

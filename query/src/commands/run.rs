@@ -2,6 +2,7 @@
 
 use crate::cli::{self, AnswerOptions, CliCommand};
 use crate::commands::help::print_help;
+use crate::commands::query::destination;
 use crate::commands::report::report;
 use crate::commands::seccomp::{seccomp, seccomp_sql};
 use crate::engine::Engine;
@@ -18,8 +19,7 @@ pub(crate) async fn run_command(
     engine: &Engine,
     screen: AnswerDestination<'_>,
 ) -> anyhow::Result<()> {
-    let output = options.output.as_deref();
-    let to = output.map_or(screen, AnswerDestination::File);
+    let to = destination(engine, options, screen).await?;
     match command {
         CliCommand::Help { topic } => print_help(topic.as_deref(), screen),
         CliCommand::Man => Ok(cli::write_man(&mut std::io::stdout())?),

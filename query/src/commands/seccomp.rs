@@ -6,7 +6,7 @@ use anyhow::bail;
 use ctrace_schema::{meta, syscalls};
 use serde_json::json;
 
-use crate::commands::answer::check_not_recording;
+use crate::commands::answer::with_mode;
 use crate::commands::containers::check_container;
 use crate::engine::Engine;
 use crate::messages;
@@ -145,9 +145,7 @@ pub(crate) async fn seccomp(
     warn_of_missing_calls(engine, &condition).await?;
     let architectures = engine.recordings().await?.architectures();
     let profile = profile(&own, &compat, architectures.into_values())?;
-    if let AnswerDestination::File(path) = to {
-        check_not_recording(engine, path)?;
-    }
+    let to = with_mode(engine, to)?;
     to.print(&serde_json::to_string_pretty(&profile)?)
 }
 

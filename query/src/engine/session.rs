@@ -9,7 +9,7 @@ use chrono::DateTime;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::{SessionStateBuilder, SessionStateDefaults};
+use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -23,10 +23,10 @@ use crate::engine::error::QueryError;
 use crate::engine::functions;
 use crate::engine::limits::EngineLimits;
 use crate::engine::one_heap::OneHeap;
-use crate::engine::plans::{self, DistinctSemiJoins};
+use crate::engine::plans::{self, CheckOverflow, DistinctSemiJoins};
 use crate::engine::rollups::UseRollups;
 use crate::engine::sql_error::SqlError;
-use crate::engine::statement;
+use crate::engine::statement::{self, ChangedNames};
 use crate::source::{News, Recordings, Repeated, SeenFiles, SourceError, TimeSpan, Unreadable};
 
 /// A fact about recordings that an engine has just opened.
@@ -52,13 +52,11 @@ pub(crate) struct Engine {
     recordings: OnceCell<Recordings>,
     repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
+    several_hosts: OnceCell<bool>,
     notify: fn(RecordingNotice),
     /// True if `notify` is called with warnings.
     warn: bool,
 }
-
-/// Rows of a batch. With DataFusion's default of 8,192, grouping by text takes up to a third longer.
-const SESSION_BATCH_ROWS: usize = 32_768;
 
 /// Returns a session with DataFusion's functions. The session has none of DataFusion's file formats and table factories,
 /// which would make the program larger: recordings are opened by `source`, and no statement creates a table.
@@ -80,9 +78,8 @@ impl Engine {
         limits: EngineLimits,
         notify: fn(RecordingNotice),
     ) -> Self {
-        let mut config = SessionConfig::new()
-            .with_target_partitions(limits.cores)
-            .with_batch_size(SESSION_BATCH_ROWS);
+        let config = SessionConfig::new().with_target_partitions(limits.cores);
+        let mut config = limits.configure(config);
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         // Together with filters that are pushed into scans, the dynamic filter of a sort with a limit drops rows that belong
@@ -96,6 +93,7 @@ impl Engine {
         let state = session_with_functions()
             .with_config(config)
             .with_runtime_env(limits.runtime())
+            .with_analyzer_rule(Arc::new(CheckOverflow))
             .with_optimizer_rules(plans::optimizer_rules())
             .with_physical_optimizer_rule(Arc::new(OneHeap))
             .build();
@@ -114,6 +112,7 @@ impl Engine {
             recordings: OnceCell::new(),
             repeated: OnceCell::new(),
             span: OnceCell::new(),
+            several_hosts: OnceCell::new(),
             notify,
             warn: true,
         }
@@ -127,23 +126,35 @@ impl Engine {
             Some(default) => default.files.iter().map(|f| f.path.clone()).collect(),
             None => self.paths.clone(),
         };
-        let reopened = Engine {
-            unreadable: self.unreadable,
+        Engine {
             warn: self.warn && self.opened().is_none(),
-            ..Engine::new(paths, self.limits, self.notify)
-        };
-        match self.rollups {
-            true => reopened,
-            false => reopened.without_rollups(),
+            ..self.with_recordings(paths)
         }
     }
 
     /// Creates an engine with the same settings for other recordings.
     pub(crate) fn with_recordings(&self, paths: Vec<PathBuf>) -> Self {
-        Engine {
+        let engine = Engine {
             unreadable: self.unreadable,
             ..Engine::new(paths, self.limits, self.notify)
+        };
+        match self.rollups {
+            true => engine,
+            false => engine.without_rollups(),
         }
+    }
+
+    /// Returns the same engine with another limit of memory, in bytes.
+    pub(crate) fn with_memory(mut self, memory_bytes: usize) -> Self {
+        self.limits.memory_bytes = memory_bytes;
+        let state = SessionStateBuilder::new_from_existing(self.ctx.state());
+        let config = self.limits.configure(self.ctx.copied_config());
+        let state = state
+            .with_config(config)
+            .with_runtime_env(self.limits.runtime())
+            .build();
+        self.ctx = SessionContext::new_with_state(state);
+        self
     }
 
     /// Returns the same engine, which refuses to answer if a file in a directory, or a file that matches a pattern,
@@ -250,6 +261,21 @@ impl Engine {
         found.await.copied()
     }
 
+    /// Returns whether the events are of several hosts. Asks the events once, if the metadata of a recording has no host.
+    ///
+    /// # Errors
+    /// A recording cannot be read.
+    pub(crate) async fn has_several_hosts(&self) -> anyhow::Result<bool> {
+        let find = async || match self.recordings().await?.hosts() {
+            Some(hosts) => Ok(hosts.len() > 1),
+            None => {
+                let sql = "select distinct host from events limit 2";
+                Ok(self.first_column(sql).await?.len() > 1)
+            }
+        };
+        self.several_hosts.get_or_try_init(find).await.copied()
+    }
+
     async fn find_span(&self) -> Result<TimeSpan, QueryError> {
         let (start, end) = match self.recordings().await?.span() {
             Some(span) => span,
@@ -301,8 +327,7 @@ impl Engine {
         let state = self.ctx.state();
         let plan = match state.statement_to_plan(statement.clone()).await {
             Err(error) if statement::is_same_name(&error) => {
-                statement::name_casts(&mut statement);
-                state.statement_to_plan(statement).await
+                plan_repeated_names(&state, statement, error).await
             }
             planned => planned,
         };
@@ -356,6 +381,38 @@ impl Engine {
         }
         let names = self.functions();
         SqlError::from_datafusion(sql, error, &names)
+    }
+}
+
+/// Plans a statement with columns of one name. The answer has such columns; in subqueries, the second one gets another
+/// name. `error` is returned if that does not help.
+async fn plan_repeated_names(
+    state: &SessionState,
+    mut statement: Statement,
+    error: DataFusionError,
+) -> Result<LogicalPlan, DataFusionError> {
+    let original = statement.clone();
+    let mut changed = ChangedNames::new();
+    statement::rename(&mut statement, &mut changed);
+    while let Some(query) = statement::next_wildcard(&mut statement) {
+        let query = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+        let Ok(plan) = state.statement_to_plan(query).await else {
+            return Err(error);
+        };
+        statement::expand(&mut statement, &plan.schema().columns());
+        statement::rename(&mut statement, &mut changed);
+    }
+    statement::name_casts(&mut statement);
+    if statement == original {
+        return Err(error);
+    }
+    let is_query = matches!(statement, Statement::Statement(_));
+    let Ok(plan) = state.statement_to_plan(statement).await else {
+        return Err(error);
+    };
+    match is_query && !changed.is_empty() {
+        true => plans::with_repeated_names(plan, &changed),
+        false => Ok(plan),
     }
 }
 

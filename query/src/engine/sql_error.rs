@@ -1,13 +1,16 @@
 //! Errors in SQL statements, with the position and a suggestion.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ctrace_common::nearest::question;
-use datafusion::common::{DataFusionError, SchemaError, Span};
+use ctrace_schema::views::view;
+use datafusion::common::{Column, DataFusionError, SchemaError, Span, TableReference};
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::engine::types;
 use crate::errors;
+use crate::source::EVENTS;
 
 /// An error in a statement.
 #[derive(Debug, thiserror::Error)]
@@ -158,10 +161,21 @@ impl SqlError {
             let message = "this divides by zero";
             return Self::at(
                 sql,
-                span.or_else(|| single_division(sql)),
+                span.or_else(|| single_operator(sql, &['/', '%'])),
                 message,
                 Some(help.into()),
             );
+        }
+        if text.contains(" overflows: ") {
+            let operators = [
+                ("addition", '+'),
+                ("subtraction", '-'),
+                ("multiplication", '*'),
+            ];
+            let operator = operators.iter().find(|(name, _)| text.contains(name));
+            let help = "Cast to a wider type first: cast(x as double), or cast(x as decimal(38, 0)), which is exact.";
+            let at = operator.and_then(|(_, operator)| single_operator(sql, &[*operator]));
+            return Self::at(sql, span.or(at), text, Some(help.into()));
         }
         Self::at(sql, at(), types::with_sql_names(text), help)
     }
@@ -187,8 +201,7 @@ impl SqlError {
                         "Double quotes are for names: text is written '{}'.",
                         field.name
                     )),
-                    None if valid_fields.is_empty() => None,
-                    None => Some("`ctrace-query describe events` lists the columns.".into()),
+                    None => columns_help(valid_fields),
                 };
                 Self::at(
                     sql,
@@ -217,6 +230,28 @@ impl SqlError {
             other => Self::at(sql, span, types::with_sql_names(&other.to_string()), None),
         }
     }
+}
+
+/// Returns a sentence about the columns that there are, or about the command that lists them. `None`: there are none.
+fn columns_help(columns: &[Column]) -> Option<String> {
+    const MAX_LISTED: usize = 24;
+    let tables: BTreeSet<_> = columns.iter().map(|c| c.relation.as_ref()).collect();
+    let mut tables = tables
+        .into_iter()
+        .map(|table| table.map(TableReference::table));
+    let table = tables.next()?.filter(|_| tables.next().is_none());
+    if columns.len() <= MAX_LISTED {
+        let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
+        let subject = table.map_or("There are the columns".into(), |table| {
+            format!("`{table}` has")
+        });
+        return Some(format!("{subject} {}.", names.join(", ")));
+    }
+    let table = table.filter(|table| view(table).is_some());
+    let table = table.unwrap_or(EVENTS);
+    Some(format!(
+        "`ctrace-query describe {table}` lists the columns."
+    ))
 }
 
 /// Returns the part of a message that concerns the statement.
@@ -255,12 +290,12 @@ fn split_position(text: &str) -> (&str, Option<(usize, usize)>) {
     }
 }
 
-/// Returns the position of the only division in a statement; `None`: there are several, or none.
-fn single_division(sql: &str) -> Option<(usize, usize)> {
-    let is_division = |(_, c): &(usize, char)| matches!(c, '/' | '%');
+/// Returns the position of the only operator of `operators` in a statement; `None`: there are several, or none.
+fn single_operator(sql: &str, operators: &[char]) -> Option<(usize, usize)> {
+    let is_operator = |(_, c): &(usize, char)| operators.contains(c);
     let lines = sql.lines().enumerate();
     let mut found = lines.flat_map(|(number, line)| {
-        let columns = line.chars().enumerate().filter(is_division);
+        let columns = line.chars().enumerate().filter(is_operator);
         columns.map(move |(column, _)| (number + 1, column + 1))
     });
     found.next().filter(|_| found.next().is_none())

@@ -98,11 +98,12 @@ impl AnswerWriter {
         Ok(writer)
     }
 
-    /// Creates a writer to a file, which appears under its name, and replaces an earlier file, when it is complete.
+    /// Creates a writer to a file, which appears under its name, and replaces an earlier file, when it is complete. `mode`:
+    /// the permissions of [`PartialFile::create`].
     ///
     /// # Errors
     /// The file cannot be created.
-    pub(crate) fn file(path: &Path) -> Result<Self, OutputError> {
+    pub(crate) fn file(path: &Path, mode: u32) -> Result<Self, OutputError> {
         let name = path.display().to_string();
         let failed = |e| OutputError::Io(format!("cannot write {name}: {e}"));
         // A device or a named pipe is written to directly; only a regular file can be replaced.
@@ -111,8 +112,7 @@ impl AnswerWriter {
             let file = File::options().write(true).open(path).map_err(failed)?;
             OutputMedium::File(BufWriter::new(file))
         } else {
-            let partial = PartialFile::new(path);
-            let file = File::create(partial.path()).map_err(failed)?;
+            let (partial, file) = PartialFile::create(path, mode).map_err(failed)?;
             OutputMedium::Partial(BufWriter::new(file), partial)
         };
         Ok(AnswerWriter::new(medium, name))

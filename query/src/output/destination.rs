@@ -14,8 +14,8 @@ pub(crate) enum AnswerDestination<'a> {
     Stdout,
     /// Stdout, through a pager if the answer is longer than the terminal.
     Pager,
-    /// A file that appears when it is complete.
-    File(&'a Path),
+    /// A file that appears when it is complete, with its permissions: see [`common_mode`](crate::output::common_mode).
+    File(&'a Path, u32),
 }
 
 impl AnswerDestination<'_> {
@@ -27,7 +27,7 @@ impl AnswerDestination<'_> {
         match self {
             AnswerDestination::Stdout => AnswerWriter::stdout(format),
             AnswerDestination::Pager => AnswerWriter::pager(format),
-            AnswerDestination::File(path) => AnswerWriter::file(path),
+            AnswerDestination::File(path, mode) => AnswerWriter::file(path, mode),
         }
     }
 
@@ -39,7 +39,7 @@ impl AnswerDestination<'_> {
         let mut writer = self.open(AnswerFormat::Table)?;
         writeln!(writer, "{text}")?;
         writer.finish()?;
-        if let AnswerDestination::File(path) = self {
+        if let AnswerDestination::File(path, _) = self {
             messages::status("wrote", &path.display().to_string());
         }
         Ok(())

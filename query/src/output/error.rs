@@ -17,10 +17,6 @@ pub(crate) enum OutputError {
     },
     #[error("--format {0} is not for a terminal: add `--output FILE`, or pipe it into a program")]
     Binary(&'static str),
-    #[error(
-        "two columns of the answer are named `{name}`, which --format {format} cannot express: name one of them, as in `select a.{name} as other`"
-    )]
-    SameName { name: String, format: &'static str },
     #[error("{}", errors::message(.0))]
     Query(DataFusionError),
 }

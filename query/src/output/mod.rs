@@ -20,6 +20,6 @@ pub(crate) use destination::AnswerDestination;
 pub(crate) use error::OutputError;
 pub(crate) use format::AnswerFormat;
 pub(crate) use parquet::{parquet_writer, recording_options};
-pub(crate) use partial::PartialFile;
+pub(crate) use partial::{PUBLIC_MODE, PartialFile, common_mode};
 pub(crate) use progress::ScanProgress;
 pub(crate) use write::write;

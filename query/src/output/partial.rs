@@ -1,5 +1,6 @@
 //! Files that appear under their name only when they are complete.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +13,28 @@ pub(crate) struct PartialFile {
 }
 
 impl PartialFile {
-    /// Chooses the name for `path`, and removes what an earlier, failed attempt left behind. Creates nothing.
-    pub(crate) fn new(path: &Path) -> PartialFile {
+    /// Creates an empty file for `path`, and removes what an earlier, failed attempt left behind. The file is new, and never
+    /// one to which somebody else's symbolic link leads. `mode`: the greatest permissions of the file, less the umask.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub(crate) fn create(path: &Path, mode: u32) -> io::Result<(PartialFile, File)> {
         let temporary = names::partial(path);
-        let _ = std::fs::remove_file(&temporary);
-        PartialFile {
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = File::options();
+        // O_EXCL, which follows no link.
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        let file = options.open(&temporary)?;
+        let partial = PartialFile {
             temporary,
             target: path.to_path_buf(),
-        }
+        };
+        Ok((partial, file))
     }
 
     /// Returns the path to write to.
@@ -32,13 +47,41 @@ impl PartialFile {
     /// # Errors
     /// The file cannot be renamed.
     pub(crate) fn finish(&self) -> io::Result<()> {
-        std::fs::rename(&self.temporary, &self.target)
+        fs::rename(&self.temporary, &self.target)
+    }
+
+    /// Gives the file its name, unless there is a file of that name.
+    ///
+    /// # Errors
+    /// There is such a file, or the file cannot be renamed.
+    pub(crate) fn finish_new(&self) -> io::Result<()> {
+        names::rename_new(&self.temporary, &self.target)
     }
 }
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
         // After a rename there is nothing to remove.
-        let _ = std::fs::remove_file(&self.temporary);
+        let _ = fs::remove_file(&self.temporary);
     }
+}
+
+/// The permissions of files that contain nothing of a recording.
+pub(crate) const PUBLIC_MODE: u32 = 0o666;
+
+/// Returns the permissions of a file that contains parts of the files at `sources`: those that all of them have.
+pub(crate) fn common_mode<'a>(sources: impl Iterator<Item = &'a Path>) -> u32 {
+    #[cfg(unix)]
+    let mode = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some(std::os::unix::fs::MetadataExt::mode(&metadata))
+    };
+    #[cfg(not(unix))]
+    let mode = |_: &Path| None;
+    // The owner can always read what they have made.
+    const OWNER: u32 = 0o600;
+    let common = sources
+        .filter_map(mode)
+        .fold(PUBLIC_MODE, |all, mode| all & mode);
+    common | OWNER
 }

@@ -12,6 +12,7 @@ use ctrace_schema::meta;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
+use crate::messages;
 use crate::output::answer_writer::AnswerWriter;
 use crate::output::batch_writer::BatchWriter;
 use crate::output::error::OutputError;
@@ -45,12 +46,10 @@ pub(crate) async fn write(
         AnswerFormat::Arrow | AnswerFormat::Parquet => without_views(&rows.schema()),
         _ => rows.schema(),
     };
-    if format.needs_unique_names()
-        && let Some(name) = repeated_name(&schema)
-    {
-        let format = format.name();
-        return Err(OutputError::SameName { name, format });
-    }
+    let schema = match format.needs_unique_names() {
+        true => with_unique_names(&schema, format),
+        false => schema,
+    };
     // The rows about live containers and processes come first, in a row group of their own.
     let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
     let alive = alive.and_then(|(_, rows)| rows.parse().ok());
@@ -94,12 +93,27 @@ async fn next_batch(
     next.transpose().map_err(OutputError::Query)
 }
 
-/// Returns a name that several columns have.
-fn repeated_name(schema: &SchemaRef) -> Option<String> {
-    let mut names = HashSet::new();
-    let mut fields = schema.fields().iter();
-    let repeated = fields.find(|field| !names.insert(field.name()))?;
-    Some(repeated.name().clone())
+/// Returns the schema with numbers after the names that earlier columns have, and warns of the new names.
+fn with_unique_names(schema: &SchemaRef, format: AnswerFormat) -> SchemaRef {
+    let mut taken: HashSet<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let mut seen = HashSet::new();
+    let mut unique = |field: &Arc<Field>| {
+        if seen.insert(field.name().clone()) {
+            return field.clone();
+        }
+        let numbered = |number| format!("{}_{number}", field.name());
+        let free = (1..).map(numbered).find(|name| !taken.contains(name));
+        let name = free.unwrap_or_default();
+        messages::warning(&format!(
+            "several columns are named `{}`, which --format {} cannot express: one of them is written as `{name}`",
+            field.name(),
+            format.name()
+        ));
+        taken.insert(name.clone());
+        Arc::new(field.as_ref().clone().with_name(name))
+    };
+    let fields: Vec<_> = schema.fields().iter().map(&mut unique).collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// Returns the schema with plain strings and binaries, which other programs support better than views.

@@ -20,7 +20,7 @@ use parquet::arrow::ArrowWriter;
 use crate::cli::Conversion;
 use crate::engine::{QueryError, session_with_functions};
 use crate::messages;
-use crate::output::{AnswerWriter, PartialFile, parquet_writer};
+use crate::output::{AnswerWriter, PartialFile, common_mode, parquet_writer};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
 use crate::rewrite::target::check_absent;
@@ -53,7 +53,8 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
     let meta = meta
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    let mut target = ConversionTarget::create(to, meta)?;
+    let mode = common_mode(std::iter::once(from.as_path()));
+    let mut target = ConversionTarget::create(to, mode, meta)?;
     // The rows that are older than the file stay in row groups of their own, and are in no rollup.
     let mut parts = vec![Repeated::part(&source, false)];
     if source.has_alive_rows() {
@@ -151,17 +152,19 @@ enum ConversionTarget {
 }
 
 impl ConversionTarget {
-    fn create(path: &Path, meta: Vec<(String, String)>) -> Result<ConversionTarget> {
+    fn create(path: &Path, mode: u32, meta: Vec<(String, String)>) -> Result<ConversionTarget> {
         let schema = Arc::new(columns::arrow_schema());
         match FileFormat::from_name(path) {
             Some(FileFormat::Parquet) => {
-                let writer = AnswerWriter::file(path)?;
+                let writer = AnswerWriter::file(path, mode)?;
                 let writer =
                     parquet_writer(&schema, writer, meta).with_context(|| cannot_write(path))?;
                 Ok(ConversionTarget::Parquet(Box::new(writer), schema))
             }
             Some(FileFormat::Sqlite) => {
-                let file = PartialFile::new(path);
+                // SQLite takes an empty file for a new database.
+                let created = PartialFile::create(path, mode).with_context(|| cannot_write(path));
+                let (file, _) = created?;
                 let writer =
                     Writer::create(file.path(), &[]).with_context(|| cannot_write(path))?;
                 Ok(ConversionTarget::Sqlite {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -25,7 +25,7 @@ use parquet::file::metadata::KeyValue;
 use crate::cli::Recovery;
 use crate::engine::{Engine, EngineLimits};
 use crate::messages;
-use crate::output::{PartialFile, recording_options};
+use crate::output::{PartialFile, common_mode, recording_options};
 use crate::rewrite::rollups;
 use crate::rewrite::sorted::sorted;
 use crate::rewrite::target::check_absent;
@@ -42,9 +42,14 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     if names::is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
     }
+    let target = recovery.output.clone();
+    let target = target.unwrap_or_else(|| names::finished(from));
+    if target != *from {
+        check_absent(&target, recovery.overwrite)?;
+    }
     if is_closed && recovery.output.is_none() && names::is_open(from) {
         // The recorder was killed after it wrote the footer, and before it removed the journal or renamed the file.
-        let to = names::finish(from).with_context(|| format!("cannot rename {name}"))?;
+        let to = finish(recovery).with_context(|| format!("cannot rename {name}"))?;
         messages::status("recovered", &to.display().to_string());
         return Ok(());
     }
@@ -53,7 +58,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     let unclosed = read_unclosed(from)?;
     // The recording is named, and known to be unclosed: no notice is needed.
-    let engine = Engine::new(vec![from.to_path_buf()], EngineLimits::new(1, None), |_| {});
+    let engine = Engine::new(vec![from.to_path_buf()], EngineLimits::new(1), |_| {});
     let files = &engine.recordings().await?.files;
     // Rollups do not count the rows that are older than the file.
     let own = files.first().map(|file| Repeated::part(file, false));
@@ -65,16 +70,21 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
             let rows = complete(from, unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;
-            (rows, names::finish(from).with_context(failed)?)
+            (rows, finish(recovery).with_context(failed)?)
         }
         Some(to) => {
-            check_absent(to, recovery.overwrite)?;
-            let file = PartialFile::new(to);
-            std::fs::copy(from, file.path()).with_context(failed)?;
-            let rows = complete(file.path(), unclosed, pairs, &events)
+            let failed = || format!("cannot write {}", to.display());
+            let mode = common_mode(std::iter::once(from.as_path()));
+            let (partial, mut file) = PartialFile::create(to, mode).with_context(failed)?;
+            std::io::copy(&mut File::open(from)?, &mut file).with_context(failed)?;
+            let rows = complete(partial.path(), unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;
-            file.finish().with_context(failed)?;
+            let finished = match recovery.overwrite {
+                true => partial.finish(),
+                false => partial.finish_new(),
+            };
+            finished.with_context(failed)?;
             (rows, to.to_path_buf())
         }
     };
@@ -83,6 +93,16 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
         &format!("{} events to {}", human::count(rows), to.display()),
     );
     Ok(())
+}
+
+/// Gives a complete recording its final name.
+fn finish(recovery: &Recovery) -> std::io::Result<PathBuf> {
+    let from = &recovery.recording;
+    let to = names::finished(from);
+    if recovery.overwrite && to != *from && to.exists() {
+        std::fs::remove_file(&to)?;
+    }
+    names::finish(from)
 }
 
 /// Returns the metadata of the completed recording: the pairs from its start, and those that are computed from the

@@ -26,7 +26,7 @@ use tokio::signal::ctrl_c;
 use tokio::sync::Notify;
 
 use crate::cli::{self, AnswerOptions, CliCommand, CliTask, LineError, Query};
-use crate::commands::{answer_query, given_sql, new_engine, print_help, run_command};
+use crate::commands::{answer_query, given_sql, other_engine, print_help, run_command, within};
 use crate::engine::Engine;
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat};
@@ -228,9 +228,10 @@ impl<'a> Shell<'a> {
             CliTask::Command(CliCommand::Help { topic }) => self.help(topic.as_deref()),
             CliTask::Query(query) => self.query(query, &options),
             CliTask::Command(command) => {
-                let other = self.other_engine(&options);
+                let other = other_engine(&self.engine, &options);
                 let engine = other.as_ref().unwrap_or(&self.engine);
                 let running = run_command(&command, &options, engine, self.screen());
+                let running = within(options.timeout, running);
                 self.until_ctrl_c(running)?;
                 Ok(())
             }
@@ -253,10 +254,11 @@ impl<'a> Shell<'a> {
             output,
             ..options.clone()
         };
-        let other = self.other_engine(&options);
+        let other = other_engine(&self.engine, &options);
         let engine = other.as_ref().unwrap_or(&self.engine);
         let start = Instant::now();
         let answering = answer_query(engine, &query, &options, self.screen());
+        let answering = within(options.timeout, answering);
         let answered = match options.follow {
             // `--follow` handles Ctrl-C itself, and leaves the cursor anywhere.
             true => self
@@ -277,15 +279,6 @@ impl<'a> Shell<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the engine for a query with other recordings, or without rollups.
-    fn other_engine(&self, options: &AnswerOptions) -> Option<Engine> {
-        match options.recordings.is_empty() {
-            true if options.no_rollups => Some(self.engine.reopened().without_rollups()),
-            true => None,
-            false => Some(new_engine(options, self.engine.limits().cores)),
-        }
     }
 
     /// Runs `work` until the end, or until Ctrl-C; then the result is `None`.

@@ -92,7 +92,7 @@ fn failure(error: SourceError, file: &FoundFile) -> Result<Option<SourceError>, 
         Origin::Name if error.is_not_found() => Err(SourceError::Missing(missing_file(&file.path))),
         Origin::Name => Err(error),
         _ if error.is_not_found() => Ok(None),
-        Origin::Pattern if error.is_other_file() => Err(error),
+        Origin::Pattern if error.is_other_content() => Err(error),
         // Directories contain other Parquet and SQLite files beside recordings.
         Origin::Directory if error.is_other_content() => Ok(None),
         Origin::Pattern | Origin::Directory => Ok(Some(error)),

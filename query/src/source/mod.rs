@@ -31,7 +31,7 @@ pub(crate) use magic::{FileKind, file_kind};
 pub(crate) use missing::missing_file;
 pub(crate) use names::{BOOT_ID, EVENTS, META, RECORDING, recording_field};
 pub(crate) use news::{News, SeenFiles};
-pub(crate) use open::{open, open_recording};
+pub(crate) use open::{is_recording, open, open_recording};
 pub(crate) use parquet::{FileRows, ParquetFile, ParquetTable, RollupRows};
 pub(crate) use recordings::Recordings;
 pub(crate) use repeated::Repeated;

@@ -46,6 +46,17 @@ pub(crate) async fn open(ctx: &SessionContext, path: &Path) -> Result<OpenFile, 
     }
 }
 
+/// Returns whether a file is a recording, or looks like one that is damaged or of another version.
+pub(crate) async fn is_recording(ctx: &SessionContext, path: &Path) -> bool {
+    match open_recording(ctx, path).await {
+        Ok(_) => true,
+        Err(error) => matches!(
+            error,
+            SourceError::Damaged { .. } | SourceError::NotClosed(_) | SourceError::Version { .. }
+        ),
+    }
+}
+
 fn open_sqlite(path: &Path) -> Result<OpenFile, SourceError> {
     let name = path.display().to_string();
     let database = Database::open(path).map_err(|e| match e {

@@ -15,4 +15,9 @@ impl TimeSpan {
         start: DateTime::UNIX_EPOCH,
         end: DateTime::UNIX_EPOCH,
     };
+
+    /// Returns whether the span is that of events, or of a recording: not [`TimeSpan::EPOCH`].
+    pub(crate) fn is_known(self) -> bool {
+        (self.start, self.end) != (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH)
+    }
 }

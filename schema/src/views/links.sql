@@ -34,14 +34,26 @@ places as (
 ),
 shared as (
     -- Devices and kernel files are excluded: each container has its own under the same names. (`like` would ignore case in
-    -- SQLite, and exclude `/Proc` too.)
-    select container, container_id, host, coalesce(boot_id, '') as boot, dev, inode, operation, max(path) as path,
+    -- SQLite, and exclude `/Proc` too.) So are the files of runc, which sets containers up in their control groups.
+    select container, container_id, host, coalesce(boot_id, '') as boot, dev, inode, operation, path,
+        substr(path, length(rtrim(path, replace(path, '/', ''))) + 1) as name,
         min(time) as first_seen, max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
     from files
     where operation in ('read', 'write') and bytes > 0 and dev is not null and inode is not null
         and substr(path, 1, 6) <> '/proc/' and substr(path, 1, 5) <> '/sys/'
         and (substr(path, 1, 5) <> '/dev/' or substr(path, 1, 9) = '/dev/shm/')
-    group by container, container_id, host, boot_id, dev, inode, operation
+        and substr(coalesce(comm, ''), 1, 6) <> 'runc:['
+    group by container, container_id, host, boot_id, dev, inode, operation, path
+),
+deleted as (
+    select container, coalesce(container_id, '') as container_id, host, coalesce(boot_id, '') as boot, path, time
+    from files
+    where operation = 'delete' and ret = 0
+    union all
+    -- 3: RENAME_NOREPLACE and RENAME_EXCHANGE, which delete nothing.
+    select container, coalesce(container_id, ''), host, coalesce(boot_id, ''), path2, time
+    from files
+    where operation = 'rename' and ret = 0 and path2 is not null and (coalesce(flags, 0) & 3) = 0
 ),
 pairs as (
     -- Both ends of one connection: local and peer ports and addresses are exchanged. The address of an unbound socket is a
@@ -88,12 +100,24 @@ pairs as (
         -- A path that nobody answered at may be of another file system.
         and (c.opened > 0 or c.failed = 0)
     union all
-    -- Files, identified by device and inode, that one container wrote and the other read afterwards.
+    -- Files, identified by device and inode, that one container wrote and the other read afterwards. After a file is deleted,
+    -- another one may get its inode. So neither container may have deleted the file in between: if the names differ, between
+    -- its first use and its last one, otherwise between the last write and the first read.
     select w.container, w.container_id, w.host, r.container, r.container_id, r.host,
-        'file', w.path, 0, 0, w.bytes, 0, w.first_seen, r.last_seen
+        'file', w.path, 0, 0, max(w.bytes), 0, min(w.first_seen), max(r.last_seen)
     from shared as w
     join shared as r on w.host = r.host and w.boot = r.boot and w.dev = r.dev and w.inode = r.inode
+    left join deleted as dw on dw.host = w.host and dw.boot = w.boot and dw.container = w.container
+        and dw.container_id = coalesce(w.container_id, '') and dw.path = w.path
+        and dw.time >= case when w.name = r.name then w.last_seen else w.first_seen end
+        and dw.time <= case when w.name = r.name then r.first_seen else r.last_seen end
+    left join deleted as dr on dr.host = r.host and dr.boot = r.boot and dr.container = r.container
+        and dr.container_id = coalesce(r.container_id, '') and dr.path = r.path
+        and dr.time >= case when w.name = r.name then w.last_seen else w.first_seen end
+        and dr.time <= case when w.name = r.name then r.first_seen else r.last_seen end
     where w.operation = 'write' and r.operation = 'read' and r.last_seen >= w.first_seen
+        and dw.path is null and dr.path is null
+    group by w.container, w.container_id, w.host, r.container, r.container_id, r.host, w.path, w.dev, w.inode
 )
 select source, source_id, source_host, target, target_id, target_host, protocol, address,
     cast(sum(connections) as bigint) as connections, cast(sum(failed) as bigint) as failed,

@@ -61,6 +61,9 @@ impl PageClock {
 
     /// Formats the window, with its date and its length.
     pub(crate) fn window(self) -> String {
+        if !self.window.is_known() {
+            return "no events".to_string();
+        }
         let TimeSpan { start, end } = self.window;
         let length = human::duration(length_ns(self.window));
         let time_of_day = self.time_of_day_format();

@@ -15,7 +15,7 @@ use ctrace_schema::human;
 use datafusion::dataframe::DataFrame;
 
 use crate::cli::Scope;
-use crate::commands::answer::check_not_recording;
+use crate::commands::answer::with_mode;
 use crate::commands::containers::{check_container, recording_contents};
 use crate::engine::{Engine, Losses, QueryError};
 use crate::output::AnswerDestination;
@@ -123,9 +123,7 @@ pub(crate) async fn report(
         check_container(engine, name).await?;
     }
     let queries = ReportQueries::new(engine, scope).await?;
-    if let AnswerDestination::File(path) = to {
-        check_not_recording(engine, path)?;
-    }
+    let to = with_mode(engine, to)?;
     let (summary, losses) = queries.summary().await?;
     let timeline = timeline::timeline(engine, queries.window, &queries.event_condition()).await?;
     let limit = scope.limit.unwrap_or(DEFAULT_ROWS);
@@ -145,7 +143,11 @@ pub(crate) async fn report(
     }
     page.contents(&contents(&tables, limit));
     page.section("summary", "What stands out", "", &summary.cards());
-    page.section("timeline", "Timeline", "", &timeline.html);
+    let timeline = match queries.window.is_known() {
+        true => timeline.html,
+        false => "<p>None.</p>\n".to_string(),
+    };
+    page.section("timeline", "Timeline", "", &timeline);
     for table in &tables {
         let section = table.section;
         // The notes do not apply to recordings of counts, whose tables have fewer columns.

@@ -3,6 +3,7 @@
 
 mod expressions;
 mod membership;
+mod overflow;
 mod semi_joins;
 mod sort_keys;
 mod subqueries;
@@ -12,13 +13,16 @@ mod upstream;
 
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::error::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 
+use crate::engine::statement::ChangedNames;
 use crate::source::TimeSpan;
 use membership::SimplifyMembership;
+pub(crate) use overflow::CheckOverflow;
 pub(crate) use semi_joins::DistinctSemiJoins;
 pub(crate) use times::needs_span;
 
@@ -44,4 +48,26 @@ pub(crate) fn correct(plan: LogicalPlan, span: Option<TimeSpan>) -> Result<Logic
         Ok(Transformed::yes(subqueries::decorrelate(node)?))
     })
     .data()
+}
+
+/// Gives the columns of an answer the names that they had before [`crate::engine::statement::rename`]. Columns of one
+/// name get different qualifiers, as those of different tables.
+pub(crate) fn with_repeated_names(
+    plan: LogicalPlan,
+    changed: &ChangedNames,
+) -> Result<LogicalPlan> {
+    let is_repeated = |name: &String| changed.values().any(|original| original == name);
+    let columns = plan.schema().columns().into_iter().enumerate();
+    let columns = columns.map(|(index, column)| {
+        let original = changed.get(&column.name).unwrap_or(&column.name);
+        let original = original.clone();
+        let qualifier = TableReference::bare(format!("column {index}"));
+        let expr = Expr::Column(column);
+        match is_repeated(&original) {
+            true => expr.alias_qualified(Some(qualifier), original),
+            false => expr,
+        }
+    });
+    let columns: Vec<_> = columns.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }

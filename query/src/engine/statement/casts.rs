@@ -11,15 +11,20 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-/// Returns whether two columns of a plan have the same name.
+/// Returns whether an error may be due to two columns of one name.
 pub(crate) fn is_same_name(error: &DataFusionError) -> bool {
-    matches!(
-        error.find_root(),
-        DataFusionError::SchemaError(schema, _) if matches!(
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => matches!(
             **schema,
-            SchemaError::DuplicateUnqualifiedField { .. } | SchemaError::DuplicateQualifiedField { .. }
-        )
-    )
+            SchemaError::DuplicateUnqualifiedField { .. }
+                | SchemaError::DuplicateQualifiedField { .. }
+                // Of a subquery with columns of one name.
+                | SchemaError::AmbiguousReference { .. }
+                | SchemaError::FieldNotFound { .. }
+        ),
+        DataFusionError::Plan(text) => text.contains("require unique expression names"),
+        _ => false,
+    }
 }
 
 /// Gives the casts in arguments of functions names. The first of them, such as `cast(time as bigint)`, becomes

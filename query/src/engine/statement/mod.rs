@@ -1,13 +1,18 @@
 //! SQL text to syntax tree, with the meaning that the SQL standard gives it where the parser or the planner deviates.
 
+mod bounds;
 mod casts;
 mod distinct;
 mod like;
 mod precedence;
+mod repeated_names;
 
 use std::ops::ControlFlow;
 
 pub(crate) use casts::{is_same_name, name_casts};
+pub(crate) use repeated_names::{
+    ChangedNames, expand, first_select, is_column, next_wildcard, rename, sort_by_aliases,
+};
 
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
@@ -17,8 +22,17 @@ use datafusion::sql::sqlparser::ast::{Statement as Sql, visit_expressions_mut};
 /// Parses one statement.
 ///
 /// # Errors
-/// The text is not SQL, or is more than one statement.
+/// The text is not SQL, is more than one statement, or is beyond the bounds of a statement.
 pub(crate) fn parse(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
+    bounds::check_text(sql)?;
+    let statement = parse_within_bounds(ctx, sql)?;
+    if let Statement::Statement(inner) = &statement {
+        bounds::check_reads(inner)?;
+    }
+    Ok(statement)
+}
+
+fn parse_within_bounds(ctx: &SessionContext, sql: &str) -> Result<Statement, DataFusionError> {
     let state = ctx.state();
     let options = &state.config_options().sql_parser;
     if let Some(tokens) = precedence::with_parentheses(sql) {

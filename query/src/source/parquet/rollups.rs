@@ -2,7 +2,7 @@
 //! is answered from the events.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use arrow::ipc::reader::StreamReader;
+use ctrace_format::ipc;
 use ctrace_format::rollups::{Place, places};
 use ctrace_schema::rollups::{EventCondition, Facet, N, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
@@ -77,8 +77,7 @@ impl FileRollups {
         let places: Vec<&Place> = places.collect();
         let (mut batches, mut remaining) = (vec![], MAX_ROLLUP_BYTES);
         for place in &places {
-            let size = usize::try_from(place.size.min(remaining)).ok()?;
-            let stream = zstd::bulk::decompress(&self.frame(place)?, size).ok()?;
+            let stream = decompress(&self.frame(place)?, place.size.min(remaining))?;
             remaining -= stream.len() as u64;
             decode(stream, rollup, &mut batches)?;
         }
@@ -132,11 +131,19 @@ impl FileRollups {
     }
 }
 
+/// Decompresses a frame of at most `limit` bytes, and allocates no more memory than the bytes need.
+fn decompress(frame: &[u8], limit: u64) -> Option<Vec<u8>> {
+    let mut stream = vec![];
+    let decoder = zstd::Decoder::new(frame).ok()?;
+    let mut decoder = decoder.take(limit.saturating_add(1));
+    decoder.read_to_end(&mut stream).ok()?;
+    (stream.len() as u64 <= limit).then_some(stream)
+}
+
 /// Adds the batches of a stream to `batches`, if they have the columns of `rollup`.
 fn decode(stream: Vec<u8>, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
-    let reader = StreamReader::try_new(Cursor::new(stream), None).ok()?;
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
-    for batch in reader {
+    for batch in ipc::batches(stream) {
         if batches.len() == MAX_BATCHES {
             return None;
         }

@@ -1,6 +1,9 @@
 //! An SQLite database that is a recording.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use ctrace_format::names;
@@ -75,8 +78,15 @@ impl Database {
             .prepare("select key, value from meta")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        let last_id: Option<i64> =
-            db.query_one("select max(id) from event", [], |row| row.get(0))?;
+        let (first_id, last_id): (Option<i64>, Option<i64>) =
+            db.query_one("select min(id), max(id) from event", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        if first_id.is_some_and(|id| id < 1) {
+            return Err(ReadError::Damaged(
+                "its table `event` has an id less than 1".into(),
+            ));
+        }
         let span = "select min(start), max(\"end\") from span";
         let (start, end): (Option<i64>, Option<i64>) =
             db.query_one(span, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -135,28 +145,85 @@ fn boot(
     })
 }
 
+/// A connection that leaves no files behind: SQLite creates an index of the write-ahead log beside a database that was not
+/// closed, and a reader does not remove it.
+pub(crate) struct ReadConnection {
+    /// Closed before the files are removed.
+    db: Connection,
+    _created: CreatedFiles,
+}
+
+impl Deref for ReadConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.db
+    }
+}
+
+/// The files beside a database that did not exist before it was opened. Dropped, it removes them.
+struct CreatedFiles(Vec<PathBuf>);
+
+impl CreatedFiles {
+    fn of(database: &Path) -> CreatedFiles {
+        let beside = names::SQLITE_COMPANIONS.map(|suffix| names::with_suffix(database, suffix));
+        CreatedFiles(beside.into_iter().filter(|path| !path.exists()).collect())
+    }
+}
+
+impl Drop for CreatedFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// Opens a file read-only.
 ///
 /// # Errors
 /// The file is not a database, or cannot be read.
-pub(crate) fn connect(path: &Path) -> Result<Connection, ReadError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags).and_then(hardened);
-    let Err(error) = opened else {
-        return Ok(opened?);
+pub(crate) fn connect(path: &Path) -> Result<ReadConnection, ReadError> {
+    let created = CreatedFiles::of(path);
+    let connection = |db| ReadConnection {
+        db,
+        _created: created,
     };
-    // SQLite needs a lock file to open a database that was not closed, and cannot create one in a read-only directory. The
-    // database can then be opened as immutable, unless some of its rows are in a write-ahead log.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // A database with a write-ahead log that no program has open, and that is complete, has no such log beside it. Opened as
+    // immutable, none is created.
+    let has_log = names::with_suffix(path, names::SQLITE_WAL).exists();
+    let opened = match has_log || !is_in_wal_mode(path) {
+        true => Connection::open_with_flags(path, flags).and_then(hardened),
+        false => open_immutable(path, flags),
+    };
+    match opened {
+        Ok(db) => Ok(connection(db)),
+        // SQLite needs a lock file to open a database that was not closed, and cannot create one in a read-only directory.
+        Err(_) if !has_log => Ok(connection(open_immutable(path, flags)?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a file that does not change, without any other file.
+fn open_immutable(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let uri = path.canonicalize().ok();
     let uri = uri.and_then(|path| url::Url::from_file_path(path).ok());
-    match uri {
-        Some(uri) if !names::with_suffix(path, names::SQLITE_WAL).exists() => {
-            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            let db = Connection::open_with_flags(format!("{uri}?immutable=1"), flags)?;
-            Ok(hardened(db)?)
-        }
-        _ => Err(error.into()),
-    }
+    let Some(uri) = uri else {
+        return Connection::open_with_flags(path, flags).and_then(hardened);
+    };
+    let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("{uri}?immutable=1"), flags).and_then(hardened)
+}
+
+/// Returns whether the header says that changes are written to a write-ahead log
+/// (<https://sqlite.org/fileformat.html#file_format_version_numbers>).
+fn is_in_wal_mode(path: &Path) -> bool {
+    const READ_VERSION: usize = 19;
+    const WAL: u8 = 2;
+    let mut header = [0; READ_VERSION + 1];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[READ_VERSION] == WAL
 }
 
 /// Sets the defences for untrusted files (<https://sqlite.org/security.html>), and reads the schema.

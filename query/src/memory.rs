@@ -1,0 +1,91 @@
+//! The memory of the process. What sorts, joins and groups keep is bounded by the engine; this module bounds everything else,
+//! such as the result of `repeat('x', 1000000000)` or the plan of a statement, so that no statement takes the memory of the
+//! machine.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Cursor, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes for the program itself, the stacks of its threads, and batches that pass through a query.
+const OTHER_BYTES: usize = 1 << 30;
+
+/// The limit in bytes; 0: there is no limit.
+static LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The allocator of the system, with an error message when there is no memory. Rust would abort the process.
+struct Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+/// Bounds the memory of this process, for queries with a memory of `query_bytes`: half as much again and [`OTHER_BYTES`].
+#[cfg(target_os = "linux")]
+pub(crate) fn bound(query_bytes: usize) {
+    let bytes = query_bytes.saturating_add(query_bytes / 2);
+    let bytes = bytes.saturating_add(OTHER_BYTES);
+    let limit = libc::rlimit {
+        rlim_cur: bytes as libc::rlim_t,
+        rlim_max: bytes as libc::rlim_t,
+    };
+    // SAFETY: `limit` is a valid `rlimit` that the call only reads.
+    // A lower limit of the user stays: then the call fails or changes nothing that matters.
+    if unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) } == 0 {
+        LIMIT_BYTES.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bounds nothing: other systems do not count the memory of a process in the same way.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bound(_: usize) {}
+
+/// Writes an error, and ends the process as errors do. Allocates nothing.
+fn exhausted(bytes: usize) -> ! {
+    let mut text = [0; 256];
+    let mut cursor = Cursor::new(&mut text[..]);
+    let limit_mb = LIMIT_BYTES.load(Ordering::Relaxed) / 1_000_000;
+    let _ = write!(
+        cursor,
+        "error: this needs more memory than the {limit_mb} MB that the program may use (it asked for {bytes} bytes more)\n\
+         Allow more with --memory, or select less.\n"
+    );
+    let written = cursor.position() as usize;
+    let _ = std::io::stderr().write_all(&text[..written]);
+    // SAFETY: `_exit` ends the process, and runs no code of the program that could need memory.
+    unsafe { libc::_exit(2) }
+}
+
+// SAFETY: all methods pass their arguments on to the allocator of the system, which fulfils the contract of the trait, and
+// return its pointers.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's layout is passed on.
+        let memory = unsafe { System.alloc(layout) };
+        match memory.is_null() {
+            true => exhausted(layout.size()),
+            false => memory,
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's layout is passed on.
+        let memory = unsafe { System.alloc_zeroed(layout) };
+        match memory.is_null() {
+            true => exhausted(layout.size()),
+            false => memory,
+        }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's pointer is from `System`, and was allocated with this layout.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as in `dealloc`; `size` is the caller's.
+        let memory = unsafe { System.realloc(memory, layout, size) };
+        match memory.is_null() {
+            true => exhausted(size),
+            false => memory,
+        }
+    }
+}
