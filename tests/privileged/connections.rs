@@ -92,12 +92,13 @@ fn each_way(runtime: Runtime) {
 
     // Both ends of a connection that ends in order, one of them after the end of its process.
     assert_eq!(outcomes.printed(7103), ["0"]);
-    let rows = outcomes.rows(
-        7103,
-        "action, direction, local_port = 7103 as server, error, bytes_sent, bytes_received, \
-         coalesce(duration, lifetime, 1) > 0 as spans, rtt > 0 as rtt, retransmits, pid = (select max(pid) from events \
-         where syscall = 'connect' and peer_port = 7103) as client",
+    let client = format!(
+        "pid = (select max(pid) from events where container = '{}' and syscall = 'connect' and peer_port = 7103) as client",
+        outcomes.container
     );
+    let columns = "action, direction, local_port = 7103 as server, error, bytes_sent, bytes_received, \
+                   coalesce(duration, lifetime, 1) > 0 as spans, rtt > 0 as rtt, retransmits";
+    let rows = outcomes.rows(7103, &format!("{columns}, {client}"));
     let end = |action: &str, direction: &str, bytes: Option<(i64, i64)>| {
         let out = direction == "out";
         let mut row = json!({

@@ -7,9 +7,11 @@
  * outcomes older: waits for stdin before it uses a connection.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,14 +20,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "addresses.h"
 #include "must.h"
 
 static char bytes[100000];
 
+static struct sockaddr_in loopback(int port)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
 static int listener(int port, int backlog)
 {
-	struct sockaddr_in sa = v4("127.0.0.1", port);
+	struct sockaddr_in sa = loopback(port);
 	int fd = must(socket(AF_INET, SOCK_STREAM, 0)), on = 1;
 	must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
 	must(bind(fd, (struct sockaddr *)&sa, sizeof(sa)));
@@ -35,7 +42,7 @@ static int listener(int port, int backlog)
 
 static int connect_to(int port, int flags)
 {
-	struct sockaddr_in sa = v4("127.0.0.1", port);
+	struct sockaddr_in sa = loopback(port);
 	int fd = must(socket(AF_INET, SOCK_STREAM | flags, 0));
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) && errno != EINPROGRESS && errno != ECONNREFUSED)
 		err(1, "connect to %d", port);
@@ -66,8 +73,7 @@ static void move(int from, int to, size_t length)
 /* Both ends close in order. The connecting end does so first, and its process has ended by then. */
 static void orderly(void)
 {
-	int listening = listener(7103, 8), at_end[2];
-	must(pipe(at_end));
+	int listening = listener(7103, 8);
 	pid_t client = must(fork());
 	if (client == 0) {
 		int fd = connect_to(7103, SOCK_NONBLOCK);
@@ -108,7 +114,7 @@ static void no_answer(void)
 {
 	int listening = listener(7105, 0), first = connect_to(7105, 0);
 	int given_up = connect_to(7105, SOCK_NONBLOCK), fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-	struct sockaddr_in sa = v4("127.0.0.1", 7105);
+	struct sockaddr_in sa = loopback(7105);
 	unsigned timeout_ms = 500;
 	must(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms)));
 	if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)) || errno != EINPROGRESS)
