@@ -31,7 +31,7 @@ const INCLUDES: &[(&str, &str)] = &[
 
 macro_rules! not_runc {
     () => {
-        "comm not like 'runc:[%'"
+        "coalesce(comm, '') not like 'runc:[%'"
     };
 }
 
