@@ -123,25 +123,6 @@ fn safe_name(host: &str) -> String {
     name
 }
 
-/// Returns all files below the `date=YYYY-MM-DD` directories of a host.
-pub fn files_of_node(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = |directory: &Path| {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path())
-    };
-    let days = entries(directory).filter(|path| path.is_dir());
-    days.flat_map(move |day| entries(&day))
-}
-
-/// Returns the files of a host that recorders left unfinished, sorted by name and so by time.
-pub fn unfinished(node_directory: &Path) -> Vec<PathBuf> {
-    let unfinished = files_of_node(node_directory)
-        .filter(|path| is_open(path) || path.extension() == Some(OsStr::new(PARTIAL)));
-    let mut unfinished: Vec<PathBuf> = unfinished.collect();
-    unfinished.sort();
-    unfinished
-}
-
 /// Returns whether another process writes the file: a writer holds an exclusive lock (flock(2)). On a file system
 /// without locks the answer is always no.
 pub fn is_being_written(path: &Path) -> bool {

@@ -93,8 +93,8 @@ pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Returns whether `path` is a device or a pipe, which is written as it is. A link counts only in `/dev`, which is root's:
-/// elsewhere others could let it lead to a disk.
+/// Returns whether `path` is a device or a pipe of root or of the recorder's own user, which is written as it is. A link counts
+/// only in `/dev`, which is root's: elsewhere others could let it lead to a disk.
 pub(crate) fn is_special(path: &Path) -> bool {
     let metadata = match path.starts_with("/dev") {
         true => path.metadata(),
@@ -102,7 +102,7 @@ pub(crate) fn is_special(path: &Path) -> bool {
     };
     metadata.is_ok_and(|metadata| {
         let kind = metadata.file_type();
-        kind.is_fifo() || kind.is_char_device()
+        (kind.is_fifo() || kind.is_char_device()) && (metadata.uid() == 0 || is_own(&metadata))
     })
 }
 

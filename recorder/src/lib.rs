@@ -14,6 +14,16 @@
 //!
 //! `docs/architecture.md` describes the modules, the allowed directions of imports, and the threads.
 
+/// Prints a line to stderr. If stderr is closed or full, there is no other place to report that, and the recording goes on.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("{}\n", format_args!($($text)*)),
+        );
+    }};
+}
+
 mod calls;
 mod cli;
 mod containers;
@@ -53,8 +63,7 @@ pub fn run() -> ExitCode {
     match cli::config::parse(std::env::args_os().collect()).and_then(perform) {
         Ok(code) => code,
         Err(error) => {
-            // If stderr is closed, the error cannot be reported.
-            let _ = writeln!(io::stderr(), "ctrace-rec: {error:#}");
+            say!("ctrace-rec: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -1,7 +1,7 @@
 //! Outputs that fail, are removed or are cut off while a recorder writes to them.
 
 use crate::support::paused::{Ended, Paused, files_below};
-use crate::support::replay::{ask, record_fixture};
+use crate::support::replay::{ask, fixture, record_fixture, replay};
 use std::fs::{self, File};
 use std::path::PathBuf;
 
@@ -164,4 +164,27 @@ fn a_damaged_segment_fails_once() {
     assert!(!open.exists());
     let said = record_fixture(&out, &[]);
     assert!(!said.contains("cannot finish"), "{said}");
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run.parquet");
+    let mut recorder = replay(&fixture(), &out);
+    recorder.stderr(File::options().write(true).open("/dev/full").unwrap());
+    assert!(recorder.status().unwrap().success());
+    assert_eq!(ask(&out, COUNT), ["3113"]);
+}
+
+#[test]
+fn a_trigger_that_does_not_end_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let condition = "(with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n) > 0";
+    let flags = ["--ring", "1m", "--trigger", condition];
+    let said = record_fixture(&dir.path().join("run.parquet"), &flags);
+    assert!(
+        said.contains("the condition takes longer than 2 s"),
+        "{said}"
+    );
+    assert!(said.contains("replayed 3113 events"), "{said}");
 }

@@ -168,7 +168,14 @@ impl Flight {
             request,
             self.max_unpacked_bytes,
             self.shared.clone(),
-        )?;
+        );
+        let dump = match dump {
+            Ok(dump) => dump,
+            Err(e) => {
+                self.shared.report_ended(Err(e));
+                return Ok(());
+            }
+        };
         dump.add_alive(alive);
         dump.add_rows(gaps);
         dump.add_frames(self.ring.frames());

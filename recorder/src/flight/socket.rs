@@ -161,7 +161,7 @@ pub(crate) fn request_dump(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> 
     for line in BufReader::new(stream).lines() {
         match serde_json::from_str(&line.context("the recorder does not answer")?)? {
             DumpReply::Wait(seconds) if !quiet && seconds > 0.0 => {
-                eprintln!("the dump continues to record for {seconds} s");
+                say!("the dump continues to record for {seconds} s");
             }
             DumpReply::Wait(_) => {}
             DumpReply::Done {
@@ -171,7 +171,7 @@ pub(crate) fn request_dump(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> 
             } => {
                 let path = printable(&path).into_owned();
                 if !quiet {
-                    eprintln!("dumped {} events ({}) to:", count(events), bytes(size));
+                    say!("dumped {} events ({}) to:", count(events), bytes(size));
                 }
                 writeln!(out, "{path}")?;
                 return Ok(());

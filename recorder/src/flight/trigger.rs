@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use ctrace_common::nearest::suggest;
@@ -17,13 +20,16 @@ use rusqlite::vtab::{
     Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor, sqlite3_vtab,
     sqlite3_vtab_cursor,
 };
-use rusqlite::{Connection, Error, OptionalExtension};
+use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, Statement};
 
 use crate::rows::Events;
 use crate::rows::single::Value;
 
 /// The SQL text before the condition.
 const QUERY_START: &str = "select time from events where seq > ?1 and (\n";
+
+/// The longest evaluation of a condition over a batch. Until then the encoder thread waits.
+const MAX_TIME: Duration = Duration::from_secs(2);
 
 /// The condition of `--trigger`.
 pub(crate) struct Trigger {
@@ -80,7 +86,7 @@ impl Trigger {
     /// Returns the `time` of a row that meets the condition, among rows with a sequence number above `after_seq`.
     ///
     /// # Errors
-    /// The condition cannot be evaluated. The message is for the user.
+    /// The condition cannot be evaluated, or not within [`MAX_TIME`]. The message is for the user.
     pub(crate) fn find(&self, events: &dyn Events, after_seq: i64) -> Result<Option<i64>> {
         // `prepare` calls `best_index`, which sets `used_columns`.
         self.set_rows(TableRows::default());
@@ -88,11 +94,35 @@ impl Trigger {
         let mut statement = self.db.prepare(&sql).map_err(|e| self.error(&e))?;
         let used_columns = self.rows().used_columns;
         self.set_rows(TableRows::new(events, used_columns));
-        let found = statement
-            .query_row([after_seq], |row| row.get(0))
-            .optional();
+        let found = self.evaluate(&mut statement, after_seq);
         self.set_rows(TableRows::default());
-        found.map_err(|e| self.error(&e))
+        found.optional().map_err(|e| match e.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => anyhow!(
+                "--trigger: the condition takes longer than {} s for the events of a batch; the recording continues without it",
+                MAX_TIME.as_secs()
+            ),
+            _ => self.error(&e),
+        })
+    }
+
+    /// Returns the `time` of the first row that `statement` finds. Another thread interrupts the statement after
+    /// [`MAX_TIME`].
+    fn evaluate(&self, statement: &mut Statement<'_>, after_seq: i64) -> rusqlite::Result<i64> {
+        let interrupt = self.db.get_interrupt_handle();
+        thread::scope(|scope| {
+            let (done, ended) = channel::<()>();
+            // Without a thread, the condition may take any time.
+            let _ = thread::Builder::new()
+                .name("trigger".to_string())
+                .spawn_scoped(scope, move || {
+                    if ended.recv_timeout(MAX_TIME) == Err(RecvTimeoutError::Timeout) {
+                        interrupt.interrupt();
+                    }
+                });
+            let found = statement.query_row([after_seq], |row| row.get(0));
+            drop(done);
+            found
+        })
     }
 
     fn rows(&self) -> Arc<TableRows> {

@@ -56,7 +56,7 @@ pub(crate) fn make_room(path: &Path, force: bool, replaced: &mut Replaced) -> Re
             false => parent,
         };
         if let Some(danger) = files::danger_of(directory) {
-            eprintln!(
+            say!(
                 "warning: the directory of {name} {danger}, who could replace or remove the recording: choose another directory"
             );
         }

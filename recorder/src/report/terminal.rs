@@ -42,7 +42,7 @@ impl ProgressLine {
     pub(crate) fn begin(&mut self) {
         (self.began, self.shown) = (Instant::now(), Instant::now());
         if !self.quiet {
-            eprintln!("recording to {}", self.target);
+            say!("recording to {}", self.target);
         }
     }
 
@@ -101,19 +101,19 @@ impl ProgressLine {
             return;
         }
         if self.terminal {
-            eprint!("\r\x1b[K");
+            let _ = write!(stderr(), "\r\x1b[K");
         }
         let size = bytes_written
             .map(|b| format!(" ({})", bytes(b)))
             .unwrap_or_default();
-        eprintln!(
+        say!(
             "{} events in {} to {}{size}",
             count(summary.events),
             elapsed(self.began.elapsed()),
             self.target
         );
         if summary.events == 0 {
-            eprintln!(
+            say!(
                 "no selected call was made: `ctrace-rec containers` lists the running containers, `--host` records other processes too"
             );
         }

@@ -23,7 +23,7 @@ pub(crate) fn warn(summary: &Summary) {
     }
     warn_of_lost(&lost, "because the recorder could not keep up");
     if summary.not_run > 0 {
-        eprintln!(
+        say!(
             "warning: up to {} events were lost because the kernel did not run the programs that see them",
             count(summary.not_run)
         );
@@ -33,26 +33,26 @@ pub(crate) fn warn(summary: &Summary) {
     let missed = |part: &str| summary.missed.get(part).copied().unwrap_or(0);
     let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
     if definitions > 0 {
-        eprintln!(
+        say!(
             "warning: {} paths and addresses of recorded events were lost",
             count(definitions)
         );
     }
     if threads > 0 {
-        eprintln!(
+        say!(
             "warning: {} threads or cgroups could not be watched because the kernel had no memory",
             count(threads)
         );
     }
     if missed("programs") > 0 {
-        eprintln!(
+        say!(
             "warning: the kernel skipped a BPF program {} times: as many calls have no duration or no result",
             count(missed("programs"))
         );
     }
     let faults = summary.faults;
     if faults.orphans + faults.broken > 0 {
-        eprintln!(
+        say!(
             "warning: {} records could not be understood and {} calls have no process; please report this",
             count(faults.broken),
             count(faults.orphans)
@@ -72,7 +72,7 @@ fn warn_of_lost(lost: &BTreeMap<&'static str, u64>, reason: &str) {
         .iter()
         .map(|(class, n)| format!("{class} {}", count(**n)))
         .collect();
-    eprintln!(
+    say!(
         "warning: {} events were lost {reason} ({}); `ctrace-query gaps` shows the times",
         count(total),
         by_class.join(", ")

@@ -53,7 +53,7 @@ pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     }
     match replay.finish() {
         Ok(summary) if !plan.quiet => {
-            eprintln!(
+            say!(
                 "replayed {} events of {} to {name}",
                 summary.events,
                 path.display(),
@@ -64,7 +64,7 @@ pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
         Err(e) => return closed_pipe_is_success(e),
     }
     if reader.torn && !plan.quiet {
-        eprintln!(
+        say!(
             "warning: {} breaks off: everything before the break was replayed",
             path.display()
         );
