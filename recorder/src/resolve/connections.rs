@@ -3,7 +3,7 @@
 use crate::records::decode::{ConnectionEnds, ConnectionEvent, ConnectionRecord, Head};
 use crate::resolve::Resolver;
 use crate::resolve::sockets::definition_of_ends;
-use crate::resolve::threads::Identity;
+use crate::resolve::threads::Owner;
 use crate::rows::batch::{ConnectionDetail, EventDetail, EventKind, Row};
 use crate::wire::types::connection_flag;
 
@@ -12,13 +12,6 @@ const TCP_ESTABLISHED: u8 = 1;
 const TCP_SYN_RECV: u8 = 3;
 const TCP_FIN_WAIT1: u8 = 4;
 const TCP_CLOSE_WAIT: u8 = 8;
-
-/// The owner of a connection. When the connection ends, the thread may have ended and its id may be reused.
-#[derive(Debug)]
-pub(super) struct Owner {
-    tid: u32,
-    identity: Identity,
-}
 
 fn has(head: Head, flag: connection_flag) -> bool {
     u32::from(head.flags) & flag.0 != 0

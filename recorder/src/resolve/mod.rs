@@ -33,13 +33,12 @@ use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
-use crate::resolve::connections::Owner;
 use crate::resolve::definitions::{BatchIndex, Definitions};
 use crate::resolve::dns::ResolvedNames;
 use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
-use crate::resolve::threads::{FailedConnection, Identity, Pending, Thread};
+use crate::resolve::threads::{FailedConnection, Identity, Owner, Pending, Thread};
 use crate::rows::batch::{Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex};
 use crate::wire::types::{exit_flag, sock_flag, sys_flag};
 

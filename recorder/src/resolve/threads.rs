@@ -34,6 +34,13 @@ pub(super) struct Thread {
     pub(super) failed: Option<Box<FailedConnection>>,
 }
 
+/// The owner of a connection. When the connection ends, the thread may have ended and its id may be reused.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) tid: u32,
+    pub(super) identity: Identity,
+}
+
 /// The local end of a connection that failed. A connect(2) that waits resets it before it returns.
 #[derive(Debug)]
 pub(super) struct FailedConnection {

@@ -3,7 +3,7 @@ with boots as (
     -- After a boot, a pid belongs to another process.
     select coalesce(container_id, container) as container_key, host, boot_id,
         count(case when kind = 'syscall' then 1 end) as calls,
-        count(error) as errors,
+        count(case when kind = 'syscall' then error end) as errors,
         count(case when denied then 1 end) as denied,
         count(distinct pid) as processes,
         coalesce(sum(lost), 0) as lost
