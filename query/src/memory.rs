@@ -23,14 +23,19 @@ static ALLOCATOR: Allocator = Allocator;
 pub(crate) fn bound(query_bytes: usize) {
     let bytes = query_bytes.saturating_add(query_bytes / 2);
     let bytes = bytes.saturating_add(OTHER_BYTES);
-    let limit = libc::rlimit {
-        rlim_cur: bytes as libc::rlim_t,
-        rlim_max: bytes as libc::rlim_t,
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
     };
+    // SAFETY: `limit` is a valid `rlimit` that the call writes.
+    if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &mut limit) } != 0 {
+        return;
+    }
+    // A lower limit of the user stays.
+    limit.rlim_cur = limit.rlim_cur.min(bytes as libc::rlim_t);
     // SAFETY: `limit` is a valid `rlimit` that the call only reads.
-    // A lower limit of the user stays: then the call fails or changes nothing that matters.
     if unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) } == 0 {
-        LIMIT_BYTES.store(bytes, Ordering::Relaxed);
+        LIMIT_BYTES.store(limit.rlim_cur as usize, Ordering::Relaxed);
     }
 }
 
