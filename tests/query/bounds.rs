@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::story::{Story, footer};
 use crate::{ask, recording};
 
-/// Writes a recording of `count` calls with long paths that sort in another order than they were made in.
+/// Writes a recording of `count` calls with long paths.
 fn many_calls(count: i64) -> TempDir {
     let dir = TempDir::new().unwrap();
     let mut story = Story::default();
@@ -20,25 +20,6 @@ fn many_calls(count: i64) -> TempDir {
     }
     story.write(dir.path(), "run.parquet");
     dir
-}
-
-#[test]
-fn a_sort_that_is_larger_than_the_memory_is_right() {
-    let dir = many_calls(500);
-    // 500 calls with 500 numbers: 125 MB of paths, and as much again for sorting them.
-    let sql = "select path, i from events cross join (select unnest(range(0, 500)) as i) order by path desc, i";
-    let said = ask(dir.path(), &["--memory", "100MB", "--format", "csv", sql]);
-    let rows = said.strip_prefix("exit code 0\n--- stdout\npath,i\n");
-    let rows = rows.unwrap_or_else(|| panic!("{said:.500}")).lines();
-    let places = rows.map(|row| row.rsplit_once(',').unwrap());
-    let places: Vec<(&str, u32)> = places
-        .map(|(path, i)| (&path[..6], i.parse().unwrap()))
-        .collect();
-    let calls: Vec<_> = (0..500).rev().map(|call| format!("/{call:05}")).collect();
-    let expected = calls
-        .iter()
-        .flat_map(|path| (0..500).map(|i| (path.as_str(), i)));
-    assert!(places.into_iter().eq(expected));
 }
 
 #[test]
