@@ -17,6 +17,8 @@ mod follow;
 mod functions;
 mod headings;
 mod identity;
+mod joins;
+mod refusals;
 mod safety;
 mod shell;
 mod sources;

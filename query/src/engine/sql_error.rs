@@ -6,7 +6,7 @@ use ctrace_common::nearest::question;
 use datafusion::common::{DataFusionError, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use crate::engine::types;
+use crate::engine::{types, unsupported};
 use crate::errors;
 
 /// An error in a statement.
@@ -162,6 +162,9 @@ impl SqlError {
                 message,
                 Some(help.into()),
             );
+        }
+        if let Some((message, help)) = unsupported::described(text) {
+            return Self::at(sql, at(), message, Some(help.into()));
         }
         Self::at(sql, at(), types::with_sql_names(text), help)
     }
