@@ -38,7 +38,7 @@ pub(crate) fn calls() -> TempDir {
 }
 
 /// Returns the rows of an answer as CSV, without the header.
-fn rows(dir: &Path, sql: &str) -> String {
+pub(crate) fn rows(dir: &Path, sql: &str) -> String {
     let answer = ask(dir, &["--format", "csv", sql]);
     let rows = answer.strip_prefix("exit code 0\n--- stdout\n");
     let rows = rows.unwrap_or_else(|| panic!("{sql}\n{answer}"));
@@ -47,7 +47,7 @@ fn rows(dir: &Path, sql: &str) -> String {
 }
 
 /// Checks the number of rows that pass a condition, and that it is the same without rollups.
-fn check_counts(cases: &[(&str, i64)]) {
+pub(crate) fn check_counts(cases: &[(&str, i64)]) {
     let dir = calls();
     for (condition, want) in cases {
         let sql = format!("select count(*) from events where {condition}");

@@ -1,5 +1,6 @@
 //! The flags as clap parses them. Help, man page and completions come from these definitions.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -252,7 +253,18 @@ struct DescribeFlags {
 
 /// Parses the arguments of the process. On errors, and after help, clap exits the process.
 pub(crate) fn parse() -> Invocation {
-    lowered(QueryFlags::parse())
+    lowered(QueryFlags::parse_from(
+        std::env::args_os().map(without_comment),
+    ))
+}
+
+/// Returns an argument that begins with a comment of SQL, `-- ...`, with a space before it, so that it is no option.
+fn without_comment(argument: OsString) -> OsString {
+    let comment = argument.to_str().and_then(|text| text.strip_prefix("--"));
+    match comment.is_some_and(|text| text.starts_with(char::is_whitespace)) {
+        true => [OsStr::new(" "), &argument].into_iter().collect(),
+        false => argument,
+    }
 }
 
 /// The reason why a line of the shell is not an invocation.

@@ -18,6 +18,7 @@ mod sql_error;
 mod statement;
 mod tables;
 mod types;
+mod unsupported;
 
 pub(crate) use error::QueryError;
 pub(crate) use functions::{FUNCTIONS, exact_sum, functions_help, histograms};

@@ -322,9 +322,12 @@ impl Engine {
             if matches!(s.as_ref(), Sql::Query(q) if q.with.as_ref().is_some_and(|w| w.recursive)));
         self.register(sql, &statement, is_recursive).await?;
         column_names::set(&mut statement);
-        statement::correct(&mut statement);
-        self.expand(sql, &mut statement).await?;
         let state = self.ctx.state();
+        let is_scalar = |name: &str| state.scalar_functions().contains_key(name);
+        statement::correct(&mut statement, &is_scalar).map_err(located)?;
+        self.expand(sql, &mut statement).await?;
+        let merged = statement::merge_columns(&state, &mut statement).await;
+        merged.map_err(located)?;
         let plan = match state.statement_to_plan(statement.clone()).await {
             Err(error) if statement::is_same_name(&error) => {
                 plan_repeated_names(&state, statement, error).await

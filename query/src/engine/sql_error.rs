@@ -8,7 +8,7 @@ use ctrace_schema::views::view;
 use datafusion::common::{Column, DataFusionError, SchemaError, Span, TableReference};
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use crate::engine::types;
+use crate::engine::{types, unsupported};
 use crate::errors;
 use crate::source::EVENTS;
 
@@ -176,6 +176,9 @@ impl SqlError {
             let help = "Cast to a wider type first: cast(x as double), or cast(x as decimal(38, 0)), which is exact.";
             let at = operator.and_then(|(_, operator)| single_operator(sql, &[*operator]));
             return Self::at(sql, span.or(at), text, Some(help.into()));
+        }
+        if let Some((message, help)) = unsupported::described(text) {
+            return Self::at(sql, at(), message, Some(help.into()));
         }
         Self::at(sql, at(), types::with_sql_names(text), help)
     }

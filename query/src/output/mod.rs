@@ -13,6 +13,7 @@ mod partial;
 mod progress;
 mod table;
 mod text;
+mod times;
 mod write;
 
 pub(crate) use answer_writer::{AnswerWriter, forget_closed_pipe, is_closed_pipe};

@@ -1,7 +1,7 @@
 //! Answers as Parquet.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -21,6 +21,17 @@ pub(crate) fn parquet_writer(
     writer: AnswerWriter,
     metadata: Vec<(String, String)>,
 ) -> Result<ArrowWriter<AnswerWriter>, ArrowError> {
+    let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
+    let fields = schema.fields().iter();
+    if let Some(field) = fields
+        .into_iter()
+        .find(|field| is_interval(field.data_type()))
+    {
+        return Err(ArrowError::NotYetImplemented(format!(
+            "Parquet has no intervals: cast the column `{}` to text",
+            field.name()
+        )));
+    }
     let is_recording = !metadata.is_empty();
     let options = recording_options(metadata).with_skip_arrow_metadata(is_recording);
     Ok(ArrowWriter::try_new_with_options(

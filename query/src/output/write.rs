@@ -21,6 +21,7 @@ use crate::output::parquet::parquet_writer;
 use crate::output::progress::ScanProgress;
 use crate::output::table::{MarkdownWriter, PlanWriter, TableWriter, VerticalWriter};
 use crate::output::text::{DelimitedWriter, JsonWriter, NdjsonWriter};
+use crate::output::times;
 
 /// Writes all `rows`, and returns their number. `metadata` goes into the footer of a Parquet file. Nothing is written if
 /// the query fails before its first row.
@@ -90,7 +91,11 @@ async fn next_batch(
         Some(progress) => progress.during(next).await,
         None => next.await,
     };
-    next.transpose().map_err(OutputError::Query)
+    let batch = next.transpose().map_err(OutputError::Query)?;
+    if let Some(batch) = &batch {
+        times::check(batch).map_err(OutputError::Query)?;
+    }
+    Ok(batch)
 }
 
 /// Returns the schema with numbers after the names that earlier columns have, and warns of the new names.

@@ -4,7 +4,9 @@
 mod expressions;
 mod membership;
 mod overflow;
+mod range_frames;
 mod semi_joins;
+mod set_operations;
 mod sort_keys;
 mod subqueries;
 mod times;
@@ -45,6 +47,8 @@ pub(crate) fn correct(plan: LogicalPlan, span: Option<TimeSpan>) -> Result<Logic
     plan.transform_up_with_subqueries(|node| {
         let node = times::compare(node, span)?;
         let node = sort_keys::deduplicate(node)?;
+        let node = range_frames::widen(node)?;
+        let node = set_operations::count_occurrences(node)?;
         Ok(Transformed::yes(subqueries::decorrelate(node)?))
     })
     .data()

@@ -153,3 +153,47 @@ async fn times_beyond_64_bits_are_an_error() {
     let sql = format!("select count(*) from t where {condition}");
     assert!(answer(&sql).await.is_err());
 }
+
+/// Checks answers that `statement::joins` corrects.
+#[tokio::test]
+async fn merged_columns_are_those_of_the_left_side() {
+    let tables = "(select 1 as c) as a full join (select 2 as c) as b using (c)";
+    // Right: 3.
+    let sql = format!("select sum(c) from {tables}");
+    assert_eq!(answer(&sql).await.unwrap(), "1");
+    let sql = format!("select 1 from {tables} where c = 2");
+    assert!(answer(&sql).await.is_err());
+}
+
+/// Checks an answer that `set_operations` corrects.
+#[tokio::test]
+async fn occurrences_are_not_counted() {
+    let sql = "select count(*) from (select 1 from t intersect all select 1)";
+    // Right: 1.
+    assert_eq!(answer(sql).await.unwrap(), "4");
+}
+
+/// Checks an answer that `statement::rows` corrects.
+#[tokio::test]
+async fn null_is_a_value_in_rows() {
+    // Right: null for the row of nulls, which does not pass.
+    assert_eq!(count("not ((x, s) = (1, 'a'))").await, "3");
+}
+
+/// Checks an answer that `range_frames` corrects.
+#[tokio::test]
+async fn frames_beyond_a_type_have_nulls() {
+    let sql = "select min(n) from (select x, count(*) over (order by x range between 1 preceding and 1 following) as n \
+               from (values (cast(2147483647 as int)), (null)) as v (x)) where x is not null";
+    // Right: 1.
+    assert_eq!(answer(sql).await.unwrap(), "2");
+}
+
+/// Checks an answer that `functions::exact` corrects.
+#[tokio::test]
+async fn sliding_sums_of_doubles_keep_rounding_errors() {
+    let sql = "select sum(y) over (order by i rows 1 preceding) as s from (values (1, 1e20), (2, 1.0), (3, 2.0)) as v (i, y) \
+               order by i desc limit 1";
+    // Right: 3.
+    assert_ne!(answer(sql).await.unwrap(), "3.0");
+}

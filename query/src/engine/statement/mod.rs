@@ -3,13 +3,19 @@
 mod bounds;
 mod casts;
 mod distinct;
+mod fetch;
+mod joins;
 mod like;
 mod precedence;
 mod repeated_names;
+mod rows;
+mod unsupported;
+mod wildcards;
 
 use std::ops::ControlFlow;
 
 pub(crate) use casts::{is_same_name, name_casts};
+pub(crate) use joins::merge_columns;
 pub(crate) use repeated_names::{
     ChangedNames, expand, first_select, is_column, next_wildcard, rename, sort_by_aliases,
 };
@@ -17,7 +23,7 @@ pub(crate) use repeated_names::{
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Statement as Sql, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql, visit_expressions_mut};
 
 /// Parses one statement.
 ///
@@ -49,19 +55,38 @@ fn parse_within_bounds(ctx: &SessionContext, sql: &str) -> Result<Statement, Dat
     state.sql_to_statement(sql, &options.dialect)
 }
 
-/// Replaces expressions that DataFusion's planner understands differently from the SQL standard.
-pub(crate) fn correct(statement: &mut Statement) {
+/// Replaces what DataFusion's planner understands differently from the SQL standard. `is_scalar` returns whether a
+/// function takes the values of one row.
+///
+/// # Errors
+/// The statement has a clause that is not supported.
+pub(crate) fn correct(
+    statement: &mut Statement,
+    is_scalar: &dyn Fn(&str) -> bool,
+) -> Result<(), DataFusionError> {
     match statement {
-        Statement::Statement(sql) => correct_sql(sql),
-        Statement::Explain(explain) => correct(&mut explain.statement),
-        _ => {}
+        Statement::Statement(sql) => correct_sql(sql, is_scalar),
+        Statement::Explain(explain) => correct(&mut explain.statement, is_scalar),
+        _ => Ok(()),
     }
 }
 
-fn correct_sql(sql: &mut Sql) {
+fn correct_sql(sql: &mut Sql, is_scalar: &dyn Fn(&str) -> bool) -> Result<(), DataFusionError> {
+    unsupported::check(sql, is_scalar)?;
+    fetch::correct(sql);
+    rows::correct(sql)?;
     distinct::correct(sql);
     let _: ControlFlow<()> = visit_expressions_mut(sql, |expr| {
         like::correct(expr);
         ControlFlow::Continue(())
     });
+    Ok(())
+}
+
+/// Returns a name as DataFusion compares it.
+fn normalized(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    }
 }

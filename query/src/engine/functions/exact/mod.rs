@@ -1,6 +1,7 @@
 //! The aggregate functions `sum` and `avg` of whole numbers, computed in 128 bits. DataFusion's `sum` wraps beyond 64
 //! bits, and its `avg` adds doubles, so that the result depends on the order of the rows.
 
+mod floating;
 mod groups;
 mod single;
 mod total;
@@ -20,6 +21,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::engine::types;
+use floating::FrameOfDoubles;
 use groups::GroupTotals;
 use single::{DistinctTotal, RunningTotal};
 use total::{Statistic, Total};
@@ -172,8 +174,12 @@ impl AggregateUDFImpl for ExactAggregate {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match self.handles(args.expr_fields[0].data_type()) {
+        let argument = args.expr_fields[0].data_type();
+        match self.handles(argument) {
             true => self.accumulator(args),
+            false if *argument == DataType::Float64 && !args.is_distinct => {
+                Ok(Box::new(FrameOfDoubles::new(self.statistic)))
+            }
             false => self.inexact().create_sliding_accumulator(args),
         }
     }
