@@ -184,20 +184,28 @@ __inline_always void end_connection(struct rec_connection *rec, u64 sk, u8 old_s
 		bpf_map_delete_elem(&connections, &sk);
 }
 
-/* Handles a change of state, which the socket still has to make. `sk` is the address of the struct sock. */
-__inline_always void change_state(u64 sk, u8 old_state, u8 new_state)
+/* Handles a change of state after the beginning of a connection. Its record is not on the stack of begin_connection(). */
+__noinline int follow_connection(u64 sk, u32 old_state, u32 new_state)
 {
 	struct rec_connection rec;
-	if (CAST_READ(RDONLY_CAST((void *)sk, struct sock), sk_protocol) != IPPROTO_TCP)
-		return;
-	if (new_state == TCP_SYN_SENT)
-		begin_connection(sk);
-	else if (new_state == TCP_ESTABLISHED)
+	if (new_state == TCP_ESTABLISHED)
 		establish_connection(&rec, sk, old_state);
 	else if (new_state == TCP_CLOSE)
 		end_connection(&rec, sk, old_state);
 	else if (old_state == TCP_LISTEN) /* a new socket; whether the end of an earlier one was seen or not */
 		bpf_map_delete_elem(&connections, &sk);
+	return 0;
+}
+
+/* Handles a change of state, which the socket still has to make. `sk` is the address of the struct sock. */
+__inline_always void change_state(u64 sk, u32 old_state, u32 new_state)
+{
+	if (CAST_READ(RDONLY_CAST((void *)sk, struct sock), sk_protocol) != IPPROTO_TCP)
+		return;
+	if (new_state == TCP_SYN_SENT)
+		begin_connection(sk);
+	else
+		follow_connection(sk, old_state, new_state);
 }
 
 #endif
