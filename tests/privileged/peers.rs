@@ -265,7 +265,10 @@ fn a_connection_without_names_has_no_peer_whatever_address_is_passed() {
     let rows = peers("unnamed").rows("ret, error, peer_path", "syscall = 'sendto'");
     assert_eq!(
         rows,
-        [json!({"ret": 44}), json!({"ret": -104, "error": "ECONNRESET"})]
+        [
+            json!({"ret": 44}),
+            json!({"ret": -104, "error": "ECONNRESET"})
+        ]
     );
 }
 
