@@ -26,6 +26,15 @@ __inline_always u64 call_arg(struct task_state *t, u32 i)
 	return t->call_rec.args[(i - 1) & 7]; /* the mask is for the verifier; `i` is at most 6 */
 }
 
+/* Returns the directory fd of a path of the thread's current call. */
+__inline_always s32 call_dirfd(struct task_state *t, const volatile struct plan *plan, u32 slot)
+{
+	u32 dir = plan->dir[slot & 1];
+	return dir ? (s32)call_arg(t, dir) : AT_FDCWD;
+}
+
+#define PATH_SLOTS (1 << DATA_PATH | 1 << DATA_PATH2)
+
 /* linux/limits.h */
 #define U32_MAX 0xffffffffLL
 
@@ -43,8 +52,7 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 	if (!plan)
 		return 1;
 	if (slot <= DATA_PATH2) {
-		u32 dir = plan->dir[slot];
-		s32 dirfd = dir ? (s32)call_arg(t, dir) : AT_FDCWD;
+		s32 dirfd = call_dirfd(t, plan, slot);
 		if (slot == DATA_PATH && plan->null_path && !call_arg(t, plan->path[slot])) {
 			t->call_rec.key = dirfd == AT_FDCWD ? pwd_key(task) : fd_key(dirfd);
 			return 1;
@@ -54,7 +62,7 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 			t->call_rec.head.flags |= SYS_EMPTY_PATH;
 			return 1;
 		}
-		return send_path(task, t->call_count, slot, call_arg(t, plan->path[slot]), dirfd, last);
+		return send_path(t, task, slot, call_arg(t, plan->path[slot]), dirfd, last);
 	}
 	if (slot == DATA_TEXT)
 		return send_text(task, t->call_count, call_arg(t, plan->text), last);
@@ -98,20 +106,22 @@ __inline_always void begin_call(struct task_state *t, u32 nr, u8 flags)
 	t->call_rec.head.flags = flags;
 	t->call_rec.key = 0;
 	t->retry_slots = 0;
+	t->based_slots = 0;
+	t->unread_args = 0;
 	t->child = 0;
 	t->address = 0;
 	t->address_room = 0;
 	t->shared = 0;
 }
 
-/* Reads the arguments of a call that has not run yet. */
-__inline_always void read_entry_args(struct task_state *t, struct pt_regs *regs, bool compat,
+/* Reads the arguments of a call that has not run yet. Returns false if they are in memory that cannot be read. */
+__inline_always bool read_entry_args(struct task_state *t, struct pt_regs *regs, bool compat,
 				     const volatile struct plan *plan)
 {
 	if (plan->flags & PLAN_UNFOLD)
-		unfold_args(regs, t->call_rec.head.nr, t->call_rec.args);
-	else
-		read_args(regs, compat, t->call_rec.args);
+		return unfold_args(regs, t->call_rec.head.nr, t->call_rec.args);
+	read_args(regs, compat, t->call_rec.args);
+	return true;
 }
 
 /*
@@ -122,6 +132,25 @@ __inline_always bool shares_memory(void)
 {
 	struct mm_struct *mm = BTF_READ(UNTRUSTED(get_current_task()), mm);
 	return mm && CAST_READ(mm, mm_users.counter) > 1;
+}
+
+/*
+ * Looks up the directories that the paths of a call may start from, as long as the paths cannot be read: the call itself
+ * may change them, like chroot(2) and chdir(2).
+ */
+VERIFIED_ONCE int remember_bases(struct task_state *t)
+{
+	if (!t)
+		return 0;
+	struct task_struct *task = get_current_task();
+	const volatile struct plan *plan = find_plan(t->call_rec.head.flags & SYS_COMPAT, t->call_rec.head.nr);
+	if (!plan)
+		return 0;
+	t->based_slots = t->retry_slots & PATH_SLOTS;
+	t->root = root_key(task);
+	t->bases[0] = base_key(task, 0, call_dirfd(t, plan, DATA_PATH));
+	t->bases[1] = base_key(task, 0, call_dirfd(t, plan, DATA_PATH2));
+	return 0;
 }
 
 /* Reads what only the entry of a call shows: how much room its caller has provided, and the fd in an ioctl(2). */
@@ -179,13 +208,19 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		skip_call(t, CALL_OVER_SHARE);
 		return;
 	}
-	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS)) {
-		read_entry_args(t, regs, compat, plan);
+	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS))
+		t->unread_args = !read_entry_args(t, regs, compat, plan);
+	if ((fd || slots) && !t->unread_args) {
 		if (fd)
 			t->call_rec.key = fd_key(call_arg(t, fd));
+		bool sends = plan->payload && plan->addr && !is_filled_in(plan->addr_how);
+		if (sends && send_pending_address(call_arg(t, fd), t->call_count))
+			slots &= ~(1 << DATA_ADDR);
 		if (slots)
 			t->retry_slots = send_slots(t, slots, false);
-		if (slots & (1 << DATA_PATH | 1 << DATA_PATH2 | 1 << DATA_ADDR))
+		if (t->retry_slots & PATH_SLOTS)
+			remember_bases(t);
+		if (slots & (PATH_SLOTS | 1 << DATA_ADDR))
 			t->shared = shares_memory(); /* the other thread may have ended by the return */
 		read_at_entry_only(t, compat, plan);
 	}
@@ -225,7 +260,7 @@ __inline_always u32 slots_to_repeat(struct task_state *t, const volatile struct 
 {
 	u32 slots = 0;
 	if (plan->path[0] && !(t->call_rec.head.flags & (SYS_RET_KEY | SYS_EMPTY_PATH)))
-		slots = plan->slots & (1 << DATA_PATH | 1 << DATA_PATH2);
+		slots = plan->slots & PATH_SLOTS;
 	if (t->address >= ADDRESS_SENT)
 		slots |= 1 << DATA_ADDR;
 	return slots && (t->shared || shares_memory()) ? slots : 0;
@@ -277,7 +312,7 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 			rec->key = key;
 			rec->head.flags |= SYS_RET_KEY;
 		}
-	} else if (plan->flags & PLAN_SOCK_AT_EXIT) {
+	} else if ((plan->flags & PLAN_SOCK_AT_EXIT) && !t->unread_args) {
 		u64 key = fd_key(call_arg(t, plan->fd));
 		if (key)
 			rec->key = key;
@@ -287,6 +322,8 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		rec->head.flags |= SYS_CHILD;
 		t->child = 0;
 	}
+	if (t->unread_args)
+		return;
 	if (is_filled_in(how) && ret >= 0)
 		slots |= 1 << DATA_ADDR;
 	if (plan->stat && ret == 0 && !rec->key)
@@ -352,7 +389,8 @@ __inline_always u64 counted_bytes(struct task_state *t, struct pt_regs *regs, bo
 		return 0;
 	if (!msg_flags)
 		return ret;
-	read_entry_args(t, regs, compat, plan);
+	if (!read_entry_args(t, regs, compat, plan))
+		return 0;
 	if (!(call_arg(t, msg_flags) & MSG_TRUNC))
 		return ret;
 	u64 room = call_arg(t, 3);
@@ -409,19 +447,22 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 	bool saved = plan->flags & PLAN_SAVE_ARGS, denied = t->call_rec.head.flags & SYS_DENIED;
 	/* The arguments of socketcall(2) and ipc(2) are in memory. If no other thread can write to it, they still are. */
 	bool adopted = (plan->flags & PLAN_UNFOLD) && (t->call_rec.head.flags & SYS_NO_ENTRY);
-	bool late = adopted && !shares_memory();
+	bool late = (adopted && !shares_memory()) || t->unread_args, unread = false;
 	if (denied || late)
-		read_entry_args(t, regs, compat, plan);
+		unread = !read_entry_args(t, regs, compat, plan);
 	else if ((plan->nargs || call == CALL_NONE) && !saved)
 		read_args(regs, compat, t->call_rec.args);
-	if (late || (call == CALL_NONE && (denied || !saved))) {
+	t->unread_args = unread;
+	if (unread) {
+		count_miss(MISS_USER_MEMORY);
+	} else if (late || (call == CALL_NONE && (denied || !saved))) {
 		/* Nothing was looked up at entry, but the arguments are still in the registers. */
 		if (plan->fd)
 			t->call_rec.key = fd_key(call_arg(t, plan->fd));
 		t->retry_slots = plan->slots;
 	}
 	/* Arguments that were to be saved at an entry that was not seen are lost. */
-	bool lost = saved && !denied && !late && (call == CALL_NONE || adopted);
+	bool lost = unread || (saved && !denied && !late && (call == CALL_NONE || adopted));
 	send_return(t, task, ret, plan, lost ? 0 : plan->nargs);
 }
 
@@ -432,6 +473,32 @@ __inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s
 __inline_always bool is_in_call(struct task_struct *task, struct pt_regs *regs)
 {
 	return !task->on_cpu && (s32)call_number(regs) >= 0;
+}
+
+/* include/linux/sched.h */
+#define TASK_INTERRUPTIBLE 0x1
+#define TASK_STOPPED 0x4
+#define TASK_TRACED 0x8
+
+/*
+ * Returns whether a task is stopped by a signal, by its tracer or by the freezer of its cgroup. Its registers have a
+ * syscall number, but it is stopped on the way to its program: its last call has returned, or its next call has not
+ * begun. A tracer can also stop it within a call; such a call is recorded when it returns.
+ */
+__inline_always bool is_stopped(struct task_struct *task)
+{
+	struct task_struct___state *old = (void *)task;
+	u64 state = 0;
+	task = UNTRUSTED(task);
+	if (bpf_core_field_exists(task->__state))
+		state = CAST_READ(task, __state);
+	else
+		bpf_core_read(&state, sizeof(state), &old->state);
+	if (state & (TASK_STOPPED | TASK_TRACED))
+		return true;
+	/* A parent that waits in vfork(2) is frozen too, but not interruptible. */
+	return bpf_core_field_exists(task->frozen) && (state & TASK_INTERRUPTIBLE) &&
+	       BPF_CORE_READ_BITFIELD_PROBED(task, frozen);
 }
 
 /*
@@ -482,7 +549,7 @@ __inline_always void abandon_call(struct task_state *t, struct task_struct *task
 		count_call_or_loss(t, 0, 0, plan->class);
 		return;
 	}
-	bool unseen = (plan->flags & PLAN_UNFOLD) && (t->call_rec.head.flags & SYS_NO_ENTRY);
+	bool unseen = t->unread_args || ((plan->flags & PLAN_UNFOLD) && (t->call_rec.head.flags & SYS_NO_ENTRY));
 	bool at_entry = plan->fd || plan->slots || (plan->flags & PLAN_SAVE_ARGS);
 	if (regs && !(plan->flags & PLAN_SAVE_ARGS))
 		read_args(regs, compat, t->call_rec.args);

@@ -54,6 +54,8 @@ struct task_state {
 #endif
 	u64 ring_position; /* producer position before the program sent anything; valid if `ring_pressed` */
 	u64 cgroup; /* key of the container's cgroup */
+	u64 bases[2]; /* by slot: key of the directory that an unread path starts from if it is relative */
+	u64 root; /* key of the root directory, which an unread path starts from if it is absolute */
 	u32 cgroup_epoch;
 	u32 definition_epoch;
 	u32 child; /* tid of the child that the call made */
@@ -66,6 +68,8 @@ struct task_state {
 	u8 recorded; /* the thread's events are recorded */
 	u8 defined; /* the thread's definition has been sent */
 	u8 retry_slots; /* slots of user memory to read again at return */
+	u8 unread_args; /* the arguments of a socketcall(2) or ipc(2) could not be read at entry */
+	u8 based_slots; /* slots whose `bases` and `root` were looked up at the entry of the call */
 };
 
 enum call_state {

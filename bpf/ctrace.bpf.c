@@ -287,7 +287,7 @@ int begin_tasks(struct bpf_iter__task *ctx)
 	if (!task || (task->flags & PF_KTHREAD) || find_task_state(task))
 		return 0;
 	struct pt_regs *regs = task_regs(task);
-	if (!is_in_call(task, regs)) {
+	if (!is_in_call(task, regs) || is_stopped(task)) {
 		define_running_task(task);
 		return 0;
 	}

@@ -266,6 +266,8 @@ struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
+	unsigned int __state; /* Linux 5.14 */
+	unsigned int frozen : 1; /* stopped, or stopped by the freezer of cgroups v2 */
 	unsigned int on_cpu; /* unsigned char since 7.0: CO-RE narrows the load of unsigned numbers only */
 	struct mm_struct *mm;
 	int exit_code;
@@ -282,6 +284,11 @@ struct task_struct {
 	struct sighand_struct *sighand;
 	struct css_set *cgroups;
 	struct seccomp seccomp;
+};
+
+/* Before Linux 5.14. */
+struct task_struct___state {
+	long state;
 };
 
 struct in6_addr {
@@ -354,12 +361,18 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct udp_sock {
+	int pending; /* address family of a datagram that waits for more data */
+};
+
 struct netlink_sock {
 	u32 portid;
 };
 
 struct linux_binprm {
 	const char *filename;
+	const char
+		*fdpath; /* `filename` if the kernel has made it of the directory fd and the path of an execveat(2) */
 };
 
 struct bpf_iter_meta;

@@ -35,8 +35,10 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	if (t->ring_pressed)
 		is_over_share(t, RANK_LAST);
 	bool pressed = t->ring_pressed;
-	if (t->retry_slots & (1 << DATA_PATH))
-		send_exec_path(task, t->call_count, bprm);
+	if (t->retry_slots & (1 << DATA_PATH)) {
+		const volatile struct plan *plan = find_plan(t->call_rec.head.flags & SYS_COMPAT, t->call_rec.head.nr);
+		send_exec_path(t, task, bprm, plan ? call_dirfd(t, plan, DATA_PATH) : AT_FDCWD);
+	}
 	t->retry_slots = 0; /* the memory belongs to another program now */
 	send_exec(task, t->call_count, old_pid);
 	if (pressed)

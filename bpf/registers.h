@@ -76,8 +76,11 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 	return nr <= IPC_BASE ? nr : NO_CALL;
 }
 
-/* Copies the registers of an ipc(2) in the order of the arguments of the call that it stands for (ipc/syscall.c). */
-__inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
+/*
+ * Copies the registers of an ipc(2) in the order of the arguments of the call that it stands for (ipc/syscall.c). Returns
+ * false if memory with arguments cannot be read.
+ */
+__inline_always bool unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 {
 	u32 second = BTF_READ(regs, dx), third = BTF_READ(regs, si), pointer = BTF_READ(regs, di);
 	args[0] = (u32)BTF_READ(regs, cx);
@@ -91,7 +94,8 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		/* version 0: a struct ipc_kludge has the pointer and the type */
 		if (!((u32)BTF_READ(regs, bx) >> 16)) {
 			u32 kludge[2] = {};
-			bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer);
+			if (bpf_probe_read_user(kludge, sizeof(kludge), (void *)(u64)pointer))
+				return false;
 			args[1] = kludge[0];
 			args[2] = second;
 			args[3] = kludge[1];
@@ -119,21 +123,33 @@ __inline_always void unfold_ipc(struct pt_regs *regs, u32 call, u64 *args)
 		args[2] = pointer;
 		break;
 	}
+	return true;
 }
 
-__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
+/* Returns the number of arguments of a call of socketcall(2): `nargs` of net/socket.c, in three bits for each call. */
+__inline_always u32 socketcall_args(u32 call)
+{
+	return 0454335526644433323330 >> (3 * (call & 31)) & 7;
+}
+
+/*
+ * Reads the arguments of the call that a socketcall(2) or ipc(2) stands for. Returns false if memory with arguments
+ * cannot be read.
+ */
+__inline_always bool unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
 	u64 from = (u32)BTF_READ(regs, cx);
-	if (nr <= SOCKETCALL_BASE) {
-		unfold_ipc(regs, nr - IPC_BASE, args);
-		return;
-	}
-	for (int i = 0; i < 6; i++) {
+	if (nr <= SOCKETCALL_BASE)
+		return unfold_ipc(regs, nr - IPC_BASE, args);
+	for (u32 i = 0; i < 6; i++) {
 		/* Read one by one: the memory may hold fewer than six. */
 		u32 arg = 0;
-		bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg));
+		if (bpf_probe_read_user(&arg, sizeof(arg), (void *)from + i * sizeof(arg)) &&
+		    i < socketcall_args(nr - SOCKETCALL_BASE))
+			return false;
 		args[i] = arg;
 	}
+	return true;
 }
 #elif defined(__TARGET_ARCH_arm64)
 /* arch/arm64/include/asm/thread_info.h */
@@ -161,8 +177,9 @@ __inline_always u32 unfold_number(struct pt_regs *regs, bool compat, u32 nr)
 	return nr < MAX_SYSCALLS ? nr : NO_CALL;
 }
 
-__inline_always void unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
+__inline_always bool unfold_args(struct pt_regs *regs, u32 nr, u64 *args)
 {
+	return true;
 }
 #endif
 

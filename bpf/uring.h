@@ -18,6 +18,7 @@ struct request {
 	u64 cgroup;
 	u32 pid;
 	u32 epoch; /* definition epoch in which `rec.key` was defined */
+	u64 file; /* file_identity() of the fd at the submission, or 0 */
 	u8 op;
 	u8 pad[7];
 };
@@ -94,6 +95,8 @@ __inline_always void set_socket_args(struct rec_request *rec, u64 req, u32 op)
 	switch (op) {
 	case OP_SEND:
 	case OP_SEND_ZC:
+		SET_ARG(5, io_sr_msg, addr_len);
+		/* fallthrough */
 	case OP_RECV:
 		SET_ARG(2, io_sr_msg, len);
 		SET_ARG(3, io_sr_msg, msg_flags);
@@ -158,8 +161,10 @@ __inline_always void set_file_args(struct rec_request *rec, u64 req, u32 op)
 __inline_always void set_path_args(struct rec_request *rec, u64 req, u32 op)
 {
 	switch (op) {
-	case OP_OPENAT:
 	case OP_OPENAT2:
+		SET_ARG(4, io_open, how.resolve);
+		/* fallthrough */
+	case OP_OPENAT:
 		SET_ARG(0, io_open, dfd);
 		SET_ARG(2, io_open, how.flags);
 		SET_ARG(3, io_open, how.mode);
@@ -369,12 +374,173 @@ __noinline int send_request_address(u64 req, u32 op, u16 count)
 	return 0;
 }
 
+/* Sets the arguments of a malformed request as the kernel would read them from its submission queue entry. */
+__noinline int set_sqe_args(u64 address, u32 op)
+{
+	u32 zero = 0;
+	struct submission *submission = bpf_map_lookup_elem(&request_scratch, &zero);
+	struct io_uring_sqe *sqe = RDONLY_CAST((void *)address, struct io_uring_sqe);
+	if (!submission)
+		return 0;
+	u64 *args = submission->rec.args;
+	u64 off = CAST_READ(sqe, off), len = CAST_READ(sqe, len), flags = CAST_READ(sqe, rw_flags);
+	args[0] = (s64)CAST_READ(sqe, fd);
+	switch (op) {
+	case OP_READ:
+	case OP_WRITE:
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READ_FIXED:
+	case OP_WRITE_FIXED:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+	case OP_READ_MULTISHOT:
+		args[2] = len;
+		args[3] = off;
+		args[5] = flags;
+		break;
+	case OP_OPENAT2:
+		if (bpf_probe_read_user(&args[2], sizeof(struct open_how), (void *)off))
+			count_miss(MISS_USER_MEMORY);
+		break;
+	case OP_OPENAT:
+	case OP_STATX:
+		args[2] = flags;
+		args[3] = len;
+		break;
+	case OP_RENAMEAT:
+	case OP_LINKAT:
+		args[2] = len;
+		args[4] = flags;
+		break;
+	case OP_SYMLINKAT:
+		args[1] = args[0];
+		break;
+	case OP_UNLINKAT:
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+	case OP_RECVMSG:
+		args[2] = flags;
+		break;
+	case OP_MKDIRAT:
+		args[2] = len;
+		break;
+	case OP_SEND:
+	case OP_SEND_ZC:
+		if (bpf_core_field_exists(sqe->addr_len))
+			args[5] = CAST_READ(sqe, addr_len);
+		/* fallthrough */
+	case OP_RECV:
+		args[2] = len;
+		args[3] = flags;
+		break;
+	case OP_CONNECT:
+	case OP_BIND:
+		args[2] = off;
+		break;
+	case OP_LISTEN:
+	case OP_SHUTDOWN:
+		args[1] = len;
+		break;
+	case OP_ACCEPT:
+		args[3] = flags;
+		break;
+	case OP_SOCKET:
+		args[1] = off;
+		args[2] = len;
+		break;
+	case OP_FSYNC:
+		args[1] = flags;
+		break;
+	case OP_SYNC_FILE_RANGE:
+		args[1] = off;
+		args[2] = len;
+		args[3] = flags;
+		break;
+	case OP_FALLOCATE:
+		args[1] = len;
+		args[2] = off;
+		args[3] = CAST_READ(sqe, addr);
+		break;
+	case OP_FTRUNCATE:
+		args[1] = off;
+		break;
+	}
+	return 0;
+}
+
+/* Sends a path of a malformed request. The kernel has not copied it. */
+__noinline int send_sqe_path(u64 pointer, u32 slot, u16 count, s32 dirfd)
+{
+	struct rec_data *rec = begin_data(get_current_task(), count, slot);
+	if (!rec || !pointer)
+		return 0;
+	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
+	if (n < 0)
+		return report_fault(rec, true);
+	if (slot != DATA_TEXT)
+		rec->base = base_key(get_current_task(), rec->bytes[0], dirfd);
+	send_data(rec, n);
+	return 0;
+}
+
+/* Sends the paths of a malformed request. */
+__noinline int send_sqe_paths(u64 address, u32 op, u16 count)
+{
+	struct io_uring_sqe *sqe = RDONLY_CAST((void *)address, struct io_uring_sqe);
+	u64 first = CAST_READ(sqe, addr), second = CAST_READ(sqe, off);
+	s32 dirfd = CAST_READ(sqe, fd);
+	switch (op) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+	case OP_STATX:
+	case OP_UNLINKAT:
+	case OP_MKDIRAT:
+		send_sqe_path(first, DATA_PATH, count, dirfd);
+		break;
+	case OP_RENAMEAT:
+	case OP_LINKAT:
+		send_sqe_path(first, DATA_PATH, count, dirfd);
+		send_sqe_path(second, DATA_PATH2, count, CAST_READ(sqe, len));
+		break;
+	case OP_SYMLINKAT:
+		send_sqe_path(first, DATA_TEXT, count, dirfd);
+		send_sqe_path(second, DATA_PATH, count, dirfd);
+		break;
+	}
+	return 0;
+}
+
+/* Returns whether a malformed request is about a file of the ring's table. */
+__inline_always bool sqe_uses_table(u64 address, u32 op)
+{
+	struct io_uring_sqe *sqe = RDONLY_CAST((void *)address, struct io_uring_sqe);
+	return (CAST_READ(sqe, flags) & IOSQE_FIXED_FILE) || (op == OP_CLOSE && CAST_READ(sqe, splice_fd_in));
+}
+
 /* Returns the key of the file that a request uses, or 0. */
 __noinline u64 request_file_key(u64 req)
 {
 	struct io_kiocb *kiocb = RDONLY_CAST((void *)req, struct io_kiocb);
 	u64 file = READ_ADDRESS(kiocb, file);
 	return file ? file_or_sock_key(get_current_task()->pid, file) : 0;
+}
+
+/*
+ * Returns what distinguishes an open file from another one that gets its fd while a request waits, or 0 for none. The
+ * kernel may use the memory of a struct file again at once, but not that of a dentry of the same address with it.
+ */
+__inline_always u64 file_identity(u64 address)
+{
+	struct file *file = RDONLY_CAST((void *)address, struct file);
+	return address ? mix_hash(address, READ_ADDRESS(file, f_path.dentry)) : 0;
+}
+
+/* Returns whether a request has used another file than its fd had at the submission. */
+__inline_always bool has_other_file(struct request *request, u64 req)
+{
+	u64 file = READ_ADDRESS(RDONLY_CAST((void *)req, struct io_kiocb), file);
+	return file && request->file && file_identity(file) != request->file;
 }
 
 /* Sends the end of a request. */
@@ -451,11 +617,20 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 			rec->args[0] = (s64)CAST_READ(kiocb, cqe.fd);
 		if (fixed)
 			flags |= SYS_NO_FD;
-		else if (plan->fd && (has_fd || op == OP_CLOSE))
+		else if (plan->fd && (has_fd || op == OP_CLOSE)) {
 			request->rec.key = fd_key(rec->args[0]);
+			request->file = file_identity(fd_file(task, rec->args[0]));
+		}
 		if (send_request_paths(req, op, count))
 			request->rec.key = fd_key(rec->args[0]);
 		send_request_address(req, op, count);
+	} else {
+		set_sqe_args(failed_sqe, op);
+		send_sqe_paths(failed_sqe, op, count);
+		if (sqe_uses_table(failed_sqe, op))
+			flags |= SYS_NO_FD;
+		else if (plan->fd)
+			request->rec.key = fd_key(rec->args[0]);
 	}
 	if (!t->defined)
 		define_current_task(t);
@@ -494,7 +669,8 @@ __inline_always void complete_request(u64 req, s32 ret)
 			rec->key = key;
 			rec->head.flags |= SYS_RET_KEY;
 		}
-	} else if (plan->fd && (!rec->key || request->epoch != definition_epoch || (plan->flags & PLAN_SOCK_AT_EXIT))) {
+	} else if (plan->fd && (!rec->key || request->epoch != definition_epoch || (plan->flags & PLAN_SOCK_AT_EXIT) ||
+				has_other_file(request, req))) {
 		/* A file of the ring's table, a file opened meanwhile, or a socket whose addresses are set by now. */
 		u64 key = request_file_key(req);
 		if (key)

@@ -45,6 +45,8 @@ enum uring_op {
 	OP_WRITEV_FIXED = 61,
 };
 
+/* include/uapi/linux/io_uring.h: the request takes its file from the ring's table. */
+#define IOSQE_FIXED_FILE 1
 /* include/linux/sched.h */
 #define PF_IO_WORKER 0x00000010
 /* include/linux/io_uring_types.h: the request takes its file from the ring's table. */
@@ -76,6 +78,14 @@ struct io_kiocb {
 
 struct io_uring_sqe {
 	u8 opcode;
+	u8 flags;
+	s32 fd;
+	u64 off;
+	u64 addr;
+	u32 len;
+	u32 rw_flags; /* the flags of every operation */
+	s32 splice_fd_in; /* where the operation has a `file_index`, this is it */
+	u16 addr_len; /* Linux 6.0 */
 };
 
 struct io_uring_cqe {
@@ -85,6 +95,7 @@ struct io_uring_cqe {
 struct open_how {
 	u64 flags;
 	u64 mode;
+	u64 resolve;
 };
 
 struct io_open {

@@ -84,7 +84,8 @@ __inline_always u64 base_key(struct task_struct *task, char first, s32 dirfd)
 }
 
 /*
- * Sends the first fields of a struct open_how, or of a struct clone_args, which has only the first field in common.
+ * Sends the first fields of a struct open_how, of a struct clone_args, which has only the first field in common, or of a
+ * struct io_uring_params.
  * Returns false if the read must be retried at the return.
  */
 __inline_always bool send_flags(struct task_struct *task, u16 count, u64 pointer, bool last)
@@ -105,22 +106,31 @@ __inline_always bool is_empty_string(u64 pointer)
 	return !bpf_probe_read_user(&first, sizeof(first), (void *)pointer) && !first;
 }
 
+/* Returns the key of the directory that the path of a slot started from at the entry of the call. */
+__inline_always u64 base_at_entry(struct task_state *t, struct task_struct *task, u32 slot, char first, s32 dirfd)
+{
+	if (!(t->based_slots & (1 << slot)))
+		return base_key(task, first, dirfd);
+	return first == '/' ? t->root : t->bases[slot & 1];
+}
+
 /*
  * Sends a path of the caller and the directory that the path starts from. Returns false if the read must be retried at
  * the return.
  */
-__inline_always bool send_path(struct task_struct *task, u16 count, u16 slot, u64 pointer, s32 dirfd, bool last)
+__inline_always bool send_path(struct task_state *t, struct task_struct *task, u16 slot, u64 pointer, s32 dirfd,
+			       bool last)
 {
 	struct rec_data *rec;
 	if (!pointer)
 		return true;
-	rec = begin_data(task, count, slot);
+	rec = begin_data(task, t->call_count, slot);
 	if (!rec)
 		return true;
 	long n = bpf_probe_read_user_str(rec->bytes, PATH_MAX_BYTES, (void *)pointer);
 	if (n < 0)
 		return report_fault(rec, last);
-	rec->base = base_key(task, rec->bytes[0], dirfd);
+	rec->base = base_at_entry(t, get_current_task(), slot, rec->bytes[0], dirfd);
 	send_data(rec, n);
 	return true;
 }
@@ -250,6 +260,49 @@ __noinline int send_address(u64 pointer, u64 next, u32 how, u32 count, u32 flags
 	return dns ? ADDRESS_DNS : ADDRESS_SENT;
 }
 
+/* include/uapi/linux/in.h */
+#define IPPROTO_UDP 17
+#define IPPROTO_UDPLITE 136
+
+/*
+ * Returns whether a socket has a datagram that waits for more data (MSG_MORE, UDP_CORK): the kernel adds the bytes of the
+ * next message to it and ignores the address of that message. `file` is the address of a struct file, or 0.
+ */
+__inline_always bool has_pending_datagram(u64 file)
+{
+	struct file *from = RDONLY_CAST((void *)file, struct file);
+	struct inode *inode = file ? CAST_READ(from, f_inode) : 0;
+	if (!inode || (CAST_READ(RDONLY_CAST(inode, struct inode), i_mode) & S_IFMT) != S_IFSOCK)
+		return false;
+	struct sock *sk = CAST_READ(RDONLY_CAST(CAST_READ(from, private_data), struct socket), sk);
+	sk = RDONLY_CAST(sk, struct sock);
+	if (!sk)
+		return false;
+	u16 family = CAST_READ(sk, __sk_common.skc_family), protocol = CAST_READ(sk, sk_protocol);
+	if ((family != AF_INET && family != AF_INET6) || (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE))
+		return false;
+	return CAST_READ(RDONLY_CAST(sk, struct udp_sock), pending) != 0;
+}
+
+/*
+ * Sends an address of which only the family is known if the message of a call is added to one that waits on the socket.
+ * Returns 1 if so. The function is separate from its caller because its stack is.
+ */
+__noinline int send_pending_address(u32 fd, u16 count)
+{
+	struct task_struct *task = get_current_task();
+	struct rec_data *rec;
+	if (!has_pending_datagram(fd_file(task, fd)))
+		return 0;
+	rec = begin_data(task, count, DATA_ADDR);
+	if (rec) {
+		*(u16 *)rec->bytes = AF_INET;
+		rec->head.flags = DATA_CUT;
+		send_data(rec, sizeof(u16));
+	}
+	return 1;
+}
+
 /* include/uapi/linux/: fs.h, loop.h, nbd.h, perf_event.h, btrfs.h; fs/ext4/ext4.h */
 enum ioctl_command {
 	FICLONE = 0x40049409,
@@ -357,18 +410,38 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 }
 
 /*
- * Sends the kernel's copy of the path of the program that the current task has just started. The copy is used if the
- * path could not be read at entry.
+ * Returns the length of the prefix that the kernel has put before the path of an execveat(2): `/dev/fd/FD`, before a path
+ * that is not empty with another slash (alloc_bprm() of fs/exec.c).
  */
-__inline_always void send_exec_path(struct task_struct *task, u16 count, struct linux_binprm *bprm)
+__inline_always u32 exec_prefix_bytes(const char *path, u32 fd)
 {
-	struct rec_data *rec = begin_data(task, count, DATA_PATH);
+	u32 bytes = sizeof("/dev/fd/0") - 1;
+	char next = 0;
+	for (u32 i = 0; i < 10 && fd >= 10; i++) {
+		fd /= 10;
+		bytes++;
+	}
+	bpf_probe_read_kernel(&next, sizeof(next), path + bytes);
+	return next == '/' ? bytes + 1 : bytes;
+}
+
+/*
+ * Sends the kernel's copy of the path of the program that the current task has just started. The copy is used if the
+ * path could not be read at entry. `dirfd` is the directory fd of the call.
+ */
+__inline_always void send_exec_path(struct task_state *t, struct task_struct *task, struct linux_binprm *bprm,
+				    s32 dirfd)
+{
+	const char *path = BTF_READ(bprm, filename);
+	struct rec_data *rec = begin_data(task, t->call_count, DATA_PATH);
 	if (!rec)
 		return;
-	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, BTF_READ(bprm, filename));
+	if (BTF_READ(bprm, fdpath))
+		path += exec_prefix_bytes(path, dirfd);
+	long n = bpf_probe_read_kernel_str(rec->bytes, PATH_MAX_BYTES, path);
 	if (n < 0)
 		return;
-	rec->base = base_key(task, rec->bytes[0], AT_FDCWD);
+	rec->base = base_at_entry(t, task, DATA_PATH, rec->bytes[0], dirfd);
 	send_data(rec, n);
 }
 

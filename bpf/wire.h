@@ -68,7 +68,7 @@ enum data_slot {
 	DATA_TEXT, /* becomes path2; not joined to a directory */
 	DATA_ADDR, /* a sockaddr */
 	DATA_STAT, /* struct data_stat: device and inode that a stat(2) returned */
-	DATA_FLAGS, /* struct data_flags: flags that openat2(2) and clone3(2) read from a struct */
+	DATA_FLAGS, /* struct data_flags: what openat2(2), clone3(2) and io_uring_setup(2) read from a struct */
 	DATA_FD2, /* no memory: `base` is the key of a second fd, perhaps of one behind the pointer of an ioctl(2) */
 	DATA_ARGV, /* sent as a REC_EXEC without `exe`, not as a REC_DATA: the arguments of a failed exec */
 	DATA_DNS, /* a message to or from a name server */
@@ -194,7 +194,7 @@ struct data_stat {
 /* The bytes of a DATA_FLAGS. */
 struct data_flags {
 	__u64 flags;
-	__u64 mode; /* openat2(2) only, like `resolve` */
+	__u64 mode; /* openat2(2) only, like `resolve`; of a struct io_uring_params, the flags are in the low half */
 	__u64 resolve;
 };
 
@@ -224,6 +224,7 @@ struct rec_cgroup {
 
 /*
  * A submitted request. `args` are in the order of the arguments of the syscall of the same name; `nr` is the operation.
+ * OPENAT2 has the arguments of openat(2), and then `resolve` of struct open_how.
  */
 struct rec_request {
 	struct head head;
@@ -329,7 +330,7 @@ struct plan {
 	__u8 addr_how; /* enum addr_how */
 	__u8 stat; /* argument that points to a struct stat or statx, which the call fills in */
 	__u8 stat_how; /* enum stat_how */
-	__u8 how; /* argument that points to a struct open_how or clone_args */
+	__u8 how; /* argument that points to a struct open_how, clone_args or io_uring_params */
 	__u8 payload; /* enum payload_how: where the second argument has the transferred bytes */
 	__u8 slots; /* of user memory that are read at entry: 1 << enum data_slot */
 	__u8 rank; /* enum rank */

@@ -195,9 +195,14 @@ impl CallInfo {
         }
     }
 
+    /// Returns whether the call receives a struct open_how: openat2(2).
+    pub(crate) fn receives_open_how(&self) -> bool {
+        matches!(&*self.name, "openat2" | "io_uring:openat2")
+    }
+
     /// Returns the flags and the mode of a call that receives them in a struct: openat2(2), clone3(2).
     pub(crate) fn struct_flags(&self, flags: u64, mode: u64) -> (Option<i64>, Option<i32>) {
-        let creates = &*self.name == "openat2" && flags as i64 & CREATES != 0;
+        let creates = self.receives_open_how() && flags as i64 & CREATES != 0;
         let mode = creates.then_some((mode & 0o7777) as i32);
         (Some(flags as i64), mode)
     }

@@ -130,6 +130,34 @@ fn a_path_below_another_root_is_null_if_it_was_not_opened() {
 }
 
 #[test]
+fn the_index_of_a_registered_ring_is_no_fd() {
+    let task = arguments("registered_ring");
+    let rows = task.rows("ret, path, fd, inode", "syscall = 'io_uring_setup'");
+    let ret: i64 = task.container.stdout.trim().parse().unwrap();
+    if ret < 0 {
+        assert_eq!(rows.len(), 1, "before Linux 6.5 the call fails");
+        return;
+    }
+    assert_eq!(rows, [json!({"ret": ret})]);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn arguments_in_memory_that_cannot_be_read_are_read_at_the_return_or_null() {
+    let rows = arguments("unread_arguments").rows(
+        "syscall, error, fd > 2 as has_fd, arg0 > 2 as has_arg, arg1, arg2, path, family, peer_port",
+        "compat",
+    );
+    assert_eq!(
+        rows,
+        [
+            json!({"syscall": "connect", "has_fd": true, "has_arg": true, "arg2": 16, "family": "inet", "peer_port": 7015}),
+            json!({"syscall": "shutdown", "error": "EFAULT"}),
+        ]
+    );
+}
+
+#[test]
 fn a_namespace_has_the_name_that_proc_shows() {
     let task = Task::record("arguments", "namespaces", MAY_MOUNT);
     let shown = task.container.stdout.trim();

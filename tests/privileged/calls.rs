@@ -205,7 +205,7 @@ fn a_call_that_has_not_returned_is_recorded() {
         let recording = recorder.stop();
         let rows = recording.query(&format!(
             "select syscall from events where container = '{}' and kind = 'syscall' and ret is null \
-             and duration is null and comm = 'blocked' order by 1",
+             and duration is null and comm in ('blocked', 'stopped') order by 1",
             container.name
         ));
         let mut calls: Vec<_> = rows.iter().filter_map(|r| r["syscall"].as_str()).collect();

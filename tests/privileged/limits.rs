@@ -212,6 +212,31 @@ fn memory_that_is_not_resident_is_read_at_the_return() {
 }
 
 #[test]
+fn a_path_read_at_the_return_starts_from_the_directory_at_the_entry() {
+    let limits = limits("late_base");
+    let rows = limits.rows(
+        "syscall, path",
+        "syscall in ('chdir', 'chroot') and path_arg in ('sub', '/tmp/base')",
+    );
+    assert_eq!(
+        rows,
+        [
+            json!({"syscall": "chdir", "path": "/tmp/base"}),
+            json!({"syscall": "chroot", "path": "/tmp/base"}),
+            json!({"syscall": "chdir", "path": "/tmp/base/sub"}),
+        ]
+    );
+    // The kernel's copy of the path of a program starts with the directory fd.
+    let rows = limits.recording.query(&format!(
+        "select path_arg, path from events where container = '{}' and syscall = 'execveat' and argv = 'true' \
+         order by time, seq",
+        limits.container.name
+    ));
+    let row = |path_arg: &str| json!({"path_arg": path_arg, "path": "/bin/busybox"});
+    assert_eq!(rows, [row("true"), row("")]);
+}
+
+#[test]
 fn threads_that_wait_for_each_other_are_in_their_order() {
     let limits = limits("token");
     let rows = limits.rows("tid", "syscall = 'write' and ret = 1 and tid <> pid");

@@ -248,6 +248,31 @@ fn vectors_without_an_offset_move_bytes_of_a_connection() {
 }
 
 #[test]
+fn a_message_that_is_added_to_another_has_no_destination_of_its_own() {
+    let rows = peers("corked").rows("bytes, peer_port", "syscall = 'sendto'");
+    assert_eq!(
+        rows,
+        [
+            json!({"bytes": 41, "peer_port": 7013}),
+            json!({"bytes": 42}),
+            json!({"bytes": 43, "peer_port": 7014}),
+        ]
+    );
+}
+
+#[test]
+fn a_connection_without_names_has_no_peer_whatever_address_is_passed() {
+    let rows = peers("unnamed").rows("ret, error, peer_path", "syscall = 'sendto'");
+    assert_eq!(
+        rows,
+        [
+            json!({"ret": 44}),
+            json!({"ret": -104, "error": "ECONNRESET"})
+        ]
+    );
+}
+
+#[test]
 fn an_address_that_another_thread_has_changed_is_null() {
     let rows = peers("changed").rows("bytes, peer_path", "bytes in (31, 32)");
     assert_eq!(

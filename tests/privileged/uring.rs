@@ -220,6 +220,39 @@ fn check_connections(recording: &Recording, ended: &Ended) {
 }
 
 #[test]
+fn requests_have_their_own_arguments_addresses_and_files() {
+    let (recording, ended) = record(&[], &["uring", "details"]);
+    let columns = "error, path, path_arg, bytes, arg2, fd is not null as has_fd, peer_port";
+    let rows = requests(&recording, &ended, columns, "true");
+    let row = |call: &str, more: Value| with(json!({"syscall": format!("io_uring:{call}")}), more);
+    let expected = [
+        row("send", json!({"bytes": 34, "peer_port": 7104})),
+        // The arguments of a malformed request are those that the kernel did not accept.
+        row(
+            "read",
+            json!({"error": "EINVAL", "path": "/dev/zero", "arg2": 71, "has_fd": true}),
+        ),
+        row(
+            "unlinkat",
+            json!({"error": "EINVAL", "path": "/tmp/gone", "path_arg": "gone", "arg2": 0x4000}),
+        ),
+        row(
+            "openat2",
+            json!({"error": "ENOENT", "path": null, "path_arg": "/etc/absent"}),
+        ),
+        row("close", json!({"path": "/etc/motd"})),
+        row("openat", json!({"path": "/etc/passwd"})),
+        row("read", json!({"path": "/etc/passwd", "bytes": 5})),
+    ];
+    assert_eq!(rows.len(), expected.len(), "{rows:#?}");
+    for (row, expected) in rows.iter().zip(&expected) {
+        for (column, value) in expected.as_object().unwrap() {
+            assert_eq!(&row[column], value, "{column} of {row:?}");
+        }
+    }
+}
+
+#[test]
 fn requests_of_the_kernels_thread_belong_to_the_process() {
     let (recording, ended) = record(&["--event", "io_uring:openat,io_uring:read"], &["uring"]);
     let rows = requests(

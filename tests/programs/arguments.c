@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -102,6 +104,47 @@ static void fd_in_ioctl(void)
 	refused(ioctl(to, FICLONERANGE, &range));
 }
 
+#ifdef __x86_64__
+/* socketcall(2) of 32-bit x86, and SYS_CONNECT and SYS_SHUTDOWN. */
+static long socketcall(int call, unsigned *args)
+{
+	long result;
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(102), "b"(call), "c"(args) : "memory");
+	return (int)result;
+}
+
+/* Arguments in a page that nobody has touched, and arguments without any page. */
+static void unread_arguments(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7015), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int file = must(open("/tmp/arguments", O_CREAT | O_RDWR, 0600)), fd = must(socket(AF_INET, SOCK_DGRAM, 0));
+	must(ftruncate(file, 4096));
+	unsigned *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_32BIT, file, 0);
+	if (page == MAP_FAILED)
+		err(1, "mmap");
+	unsigned args[3] = {fd, (unsigned)(unsigned long)page + sizeof(args), sizeof(to)};
+	must((int)pwrite(file, args, sizeof(args), 0));
+	must((int)pwrite(file, &to, sizeof(to), sizeof(args)));
+	must(socketcall(3, page));
+	refused(socketcall(13, (unsigned *)4096));
+}
+#endif
+
+/* A ring whose only fd is an index of registered rings: Linux 6.5. */
+static void registered_ring(void)
+{
+	/* struct io_uring_params: IORING_SETUP_NO_MMAP, IORING_SETUP_REGISTERED_FD_ONLY, and two addresses of memory. */
+	unsigned long long params[15] = {[1] = 1 << 14 | 1 << 15};
+	for (int i = 9; i <= 14; i += 5) {
+		void *memory =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (memory == MAP_FAILED)
+			err(1, "mmap");
+		params[i] = (unsigned long)memory;
+	}
+	printf("%ld\n", syscall(425, 4, params)); /* io_uring_setup */
+}
+
 /* openat2(2) from a directory that is the root for the path. */
 static void other_root(void)
 {
@@ -166,9 +209,19 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} all[] = {
-		{"null_path", null_path},   {"empty_path", empty_path},	  {"ignored_fd", ignored_fd},
-		{"check_only", check_only}, {"fd_in_ioctl", fd_in_ioctl}, {"other_root", other_root},
-		{"namespaces", namespaces}, {"detached", detached},	  {"handle", handle},
+		{"null_path", null_path},
+		{"empty_path", empty_path},
+		{"ignored_fd", ignored_fd},
+		{"check_only", check_only},
+		{"fd_in_ioctl", fd_in_ioctl},
+		{"other_root", other_root},
+		{"namespaces", namespaces},
+		{"detached", detached},
+		{"handle", handle},
+		{"registered_ring", registered_ring},
+#ifdef __x86_64__
+		{"unread_arguments", unread_arguments},
+#endif
 	};
 	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++) {
 		if (!strcmp(argv[1], all[i].name)) {

@@ -1,10 +1,11 @@
 /*
  * blocked: a process that waits for its children, each of which blocks in a different call, until they are killed.
- * Prints `ready` when all of them are blocked.
+ * Prints `ready` when all of them are blocked. One more child is stopped, after its last call.
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -51,6 +52,14 @@ int main(void)
 			_exit(1);
 		}
 	}
+	pid_t stopped = fork();
+	if (stopped == 0) {
+		prctl(PR_SET_PDEATHSIG, 9);
+		prctl(PR_SET_NAME, "stopped");
+		raise(SIGSTOP);
+		_exit(1);
+	}
+	waitpid(stopped, NULL, WUNTRACED);
 	usleep(300000); /* no call tells a parent that a child sleeps in the kernel; a tenth of that would do */
 	puts("ready");
 	fflush(stdout);

@@ -182,6 +182,55 @@ static void not_resident(void)
 		errx(1, "opened nothing");
 }
 
+/* Runs a function in a child. */
+static void in_child(void (*run)(void))
+{
+	pid_t child = must(fork());
+	if (child == 0) {
+		run();
+		_exit(0);
+	}
+	must(waitpid(child, NULL, 0));
+}
+
+static void change_root(void)
+{
+	must(chroot(absent("/tmp/base")));
+}
+
+static void change_directory(void)
+{
+	must(chdir(absent("sub")));
+}
+
+static char *no_environment[] = {NULL}, *be_true[] = {"true", NULL};
+
+static void run_below(void)
+{
+	int dir = must(open("/bin", O_DIRECTORY));
+	syscall(SYS_execveat, dir, absent("true"), be_true, no_environment, 0);
+}
+
+static void run_fd(void)
+{
+	int fd = must(open("/bin/true", O_RDONLY));
+	for (int i = 0; i < 10; i++) /* more than one digit */
+		fd = must(dup(fd));
+	syscall(SYS_execveat, fd, absent(""), be_true, no_environment, AT_EMPTY_PATH);
+}
+
+/* Paths that are not resident, of calls that change the directory which the paths start from. */
+static void late_base(void)
+{
+	must(mkdir("/tmp/base", 0755));
+	must(mkdir("/tmp/base/sub", 0755));
+	must(chdir("/tmp/base"));
+	in_child(change_root);
+	in_child(change_directory);
+	in_child(run_below);
+	in_child(run_fd);
+}
+
 /* Pipes of two threads that take turns. */
 static int turns[2][2];
 
@@ -268,6 +317,7 @@ static const struct {
 	{"nonblocking", nonblocking},
 	{"signals_and_threads", signals_and_threads},
 	{"not_resident", not_resident},
+	{"late_base", late_base},
 	{"token", token},
 	{"new_call", new_call},
 };

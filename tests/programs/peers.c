@@ -255,6 +255,30 @@ static void vectors(void)
 	must((int)syscall(SYS_preadv2, server, &io, 1, -1L, -1L, 0));
 }
 
+/* Messages that are added to one which waits for more, and go where that one goes. */
+static void corked(void)
+{
+	struct sockaddr_in first = v4("127.0.0.1", 7013), second = v4("127.0.0.1", 7014);
+	int in = udp(7013), out = udp(0);
+	must((int)sendto(out, bytes, 41, MSG_MORE, ADDRESS(first)));
+	must((int)sendto(out, bytes, 42, 0, ADDRESS(second)));
+	if (must((int)recv(in, bytes, sizeof(bytes), 0)) != 41 + 42)
+		errx(1, "not one message");
+	must((int)sendto(out, bytes, 43, 0, ADDRESS(second)));
+}
+
+/* A connection without names, whose sends ignore the address. */
+static void unnamed(void)
+{
+	int ends[2];
+	struct sockaddr_un other = named("/tmp/nobody");
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+	must((int)sendto(ends[0], bytes, 44, 0, ADDRESS(other)));
+	must(close(ends[1]));
+	if (sendto(ends[0], bytes, 45, MSG_NOSIGNAL, ADDRESS(other)) >= 0)
+		errx(1, "sent to nobody");
+}
+
 static struct sockaddr_un shared;
 
 /* Changes the address while the main thread waits in its call, and makes room in the queue of the receiver. */
@@ -298,6 +322,8 @@ int main(int argc, char **argv)
 		{"relative", relative},
 		{"named_later", named_later},
 		{"vectors", vectors},
+		{"corked", corked},
+		{"unnamed", unnamed},
 		{"changed", changed},
 	};
 	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++) {

@@ -292,10 +292,68 @@ static void unanswered(struct ring *ring, int wait)
 	}
 }
 
+/* A message whose destination is in the request, not in the socket. */
+static void addressed(struct ring *ring)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7104)};
+	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+	transfer(ring, IORING_OP_SEND, must(socket(AF_INET, SOCK_DGRAM, 0)), 34);
+	struct io_uring_sqe *sqe = &ring->sqes[*ring->sq_tail & *ring->sq_mask];
+	sqe->addr2 = (uintptr_t)&to;
+	sqe->addr_len = sizeof(to);
+	expect(one(ring), 34);
+}
+
+/* Requests that the kernel refuses before it reads their paths. */
+static void malformed(struct ring *ring)
+{
+	int fd = must(open("/dev/zero", O_RDONLY)), dir = must(open("/tmp", O_DIRECTORY));
+	transfer(ring, IORING_OP_READ, fd, 71);
+	ring->sqes[*ring->sq_tail & *ring->sq_mask].ioprio = 99;
+	expect(one(ring), -EINVAL);
+	struct io_uring_sqe *sqe = next(ring, IORING_OP_UNLINKAT, dir);
+	sqe->addr = (uintptr_t) "gone";
+	sqe->unlink_flags = 0x4000;
+	expect(one(ring), -EINVAL);
+}
+
+/* openat2 from a directory that is the root for the path. */
+static void other_root(struct ring *ring)
+{
+	unsigned long long how[3] = {O_RDONLY, 0, 0x10}; /* RESOLVE_IN_ROOT of linux/openat2.h */
+	struct io_uring_sqe *sqe = next(ring, IORING_OP_OPENAT2, must(open("/tmp", O_DIRECTORY)));
+	sqe->addr = (uintptr_t) "/etc/absent";
+	sqe->addr2 = (uintptr_t)how;
+	sqe->len = sizeof(how);
+	expect(one(ring), -ENOENT);
+}
+
+/* The second request gives the fd of the third another file. */
+static void reused(struct ring *ring)
+{
+	int fd = must(open("/etc/motd", O_RDONLY));
+	next(ring, IORING_OP_CLOSE, fd)->flags = IOSQE_IO_LINK;
+	struct io_uring_sqe *sqe = next(ring, IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t) "/etc/passwd";
+	sqe->flags = IOSQE_IO_LINK;
+	transfer(ring, IORING_OP_READ, fd, 5);
+	submit(ring, 3);
+	expect(result(ring), 0);
+	expect(result(ring), fd);
+	expect(result(ring), 5);
+}
+
 int main(int argc, char **argv)
 {
 	struct ring ring;
 	setup(&ring, 0);
+	if (argc > 1 && !strcmp(argv[1], "details")) {
+		addressed(&ring);
+		malformed(&ring);
+		other_root(&ring);
+		reused(&ring);
+		return 0;
+	}
 	if (argc > 1 && !strcmp(argv[1], "wait")) {
 		unanswered(&ring, 1);
 		return 0;

@@ -105,6 +105,7 @@ fn set_structs(plan: &mut plan, spec: &Spec, compat: bool) {
     plan.how = match spec.name {
         "openat2" => named("how"),
         "clone3" => named("cl_args"),
+        "io_uring_setup" => named("p"),
         _ => 0,
     };
     // Callers of the 32-bit ABI have a struct stat of their own, which is not read.

@@ -13,6 +13,8 @@ use crate::wire::types::sys_flag;
 const AT_FDCWD: i64 = -100;
 /// RESOLVE_IN_ROOT of linux/openat2.h: the directory fd is the root.
 const RESOLVE_IN_ROOT: u64 = 0x10;
+/// IORING_SETUP_REGISTERED_FD_ONLY of linux/io_uring.h: the result is the index of a registered ring, not an fd.
+const REGISTERED_FD_ONLY: u64 = 1 << 15;
 
 /// Returns whether a flag is set in the record of the row's call.
 fn has(row: &Row, flag: sys_flag) -> bool {
@@ -145,20 +147,30 @@ impl Resolver {
         path
     }
 
-    /// Sets the fields that a call received in a struct open_how or clone_args.
+    /// Sets the fields that a call received in a struct open_how or clone_args, and applies those of a struct
+    /// io_uring_params.
     pub(super) fn set_struct_flags(
         &mut self,
-        row: &Row,
+        row: &mut Row,
         detail: &mut CallDetail,
         fields: &StructFlags,
     ) {
         let call = self.calls.get(has(row, sys_flag::SYS_COMPAT), row.call);
         let Some(call) = call else { return };
+        if &*call.name == "io_uring_setup" {
+            // The flags are the third number of 32 bits in struct io_uring_params.
+            if fields.mode & REGISTERED_FD_ONLY != 0 {
+                row.flags &= !(sys_flag::SYS_RET_KEY.0 as u8);
+                row.flags |= sys_flag::SYS_NO_FD.0 as u8;
+                row.object = NONE;
+            }
+            return;
+        }
         (detail.flags, detail.mode) = call.struct_flags(fields.flags, fields.mode);
         // The kernel side has joined an absolute path to the root of the process.
         let strings = &self.batch.strings.list;
         let passed = strings.get(detail.path_arg as usize);
-        if &*call.name == "openat2"
+        if call.receives_open_how()
             && fields.resolve & RESOLVE_IN_ROOT != 0
             && passed.is_some_and(|path| path.starts_with('/'))
         {

@@ -125,7 +125,15 @@ impl Resolver {
             AddressRole::Destination if address.is_unspecified() => {
                 text(endpoints.family).is_some_and(|family| &**family == "inet")
             }
-            AddressRole::Destination => !(outcome.succeeded && is_connection && has_peer),
+            AddressRole::Destination => {
+                let is_unix = text(endpoints.family).is_some_and(|family| &**family == "unix");
+                // The peer of a unix socket may have no name. A send by TCP_FASTOPEN begins a connection.
+                let has_own = is_connection && (has_peer || is_unix);
+                // unix_seqpacket_sendmsg() of net/unix/af_unix.c drops the address before anything can fail.
+                let drops = is_unix
+                    && text(endpoints.protocol).is_some_and(|protocol| &**protocol == "seqpacket");
+                !(drops || outcome.succeeded && has_own)
+            }
             AddressRole::Source if has_peer => end.is_known() && !is_connection,
             AddressRole::Source => end.is_known() || end.port.is_some(),
         }

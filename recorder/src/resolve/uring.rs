@@ -1,7 +1,7 @@
 //! Requests of io_uring: each becomes a row when it completes.
 
 use crate::calls::operation;
-use crate::records::decode::{Args, Head};
+use crate::records::decode::{Args, Head, StructFlags};
 use crate::resolve::Resolver;
 use crate::resolve::in_flight::{Request, Requests};
 use crate::resolve::threads::Pending;
@@ -57,6 +57,7 @@ impl Resolver {
         row.ret = ret;
         row.flags = head.flags;
         row.call = number;
+        let receives_open_how = call.receives_open_how();
         let args = call.values(request.args.iter().copied());
         self.batch.set_args(&mut row, args);
         let (batch, registry) = (&mut self.batch, &mut self.registry);
@@ -65,7 +66,16 @@ impl Resolver {
             .index(head.tid, self.generation, batch, registry);
         let mut detail = CallDetail::NONE;
         self.set_object(&mut row, &mut detail, key);
+        // The kernel has already read the struct open_how.
+        let how = match request.args[..] {
+            [_, _, flags, mode, resolve, ..] if receives_open_how => Some(StructFlags {
+                flags,
+                mode,
+                resolve,
+            }),
+            _ => None,
+        };
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
-        self.push_call(row, detail, announced);
+        self.push_call(row, detail, announced.chain(how.map(Pending::Flags)));
     }
 }

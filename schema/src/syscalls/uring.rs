@@ -57,7 +57,7 @@ static OPERATIONS: &[(&str, Meaning)] = &[
     ("io_uring:write", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:fadvise", fd(Class::File, Ret::Num)),
     ("io_uring:madvise", no_args(Class::Memory)),
-    ("io_uring:send", As("send")),
+    ("io_uring:send", As("sendto")),
     ("io_uring:recv", As("recv")),
     // The kernel has already decoded its struct open_how.
     ("io_uring:openat2", As("openat")),
@@ -79,7 +79,7 @@ static OPERATIONS: &[(&str, Meaning)] = &[
     ("io_uring:getxattr", own(Class::File, &[("path", Path)], Ret::Num)),
     ("io_uring:socket", As("socket")),
     ("io_uring:uring_cmd", fd(Class::File, Ret::Num)),
-    ("io_uring:send_zc", As("send")),
+    ("io_uring:send_zc", As("sendto")),
     ("io_uring:sendmsg_zc", As("sendmsg")),
     ("io_uring:read_multishot", own(Class::File, READ, Ret::Bytes)),
     ("io_uring:waitid", no_args(Class::Process)),
