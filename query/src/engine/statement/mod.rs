@@ -5,6 +5,7 @@ mod distinct;
 mod fetch;
 mod joins;
 mod like;
+mod names;
 mod precedence;
 mod rows;
 mod unsupported;
@@ -18,7 +19,7 @@ pub(crate) use joins::merge_columns;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Statement as Sql, visit_expressions_mut};
 
 /// Parses one statement.
 ///
@@ -67,12 +68,4 @@ fn correct_sql(sql: &mut Sql, is_scalar: &dyn Fn(&str) -> bool) -> Result<(), Da
         ControlFlow::Continue(())
     });
     Ok(())
-}
-
-/// Returns a name as DataFusion compares it.
-fn normalized(name: &Ident) -> String {
-    match name.quote_style {
-        Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
-    }
 }
