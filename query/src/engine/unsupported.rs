@@ -24,10 +24,10 @@ pub(super) fn described(text: &str) -> Option<(String, &'static str)> {
         ));
     }
     if text.contains("retract_batch") {
-        let name = text.split('`').find(|part| part.contains('('));
-        let name = name.map_or("this function", |name| {
-            name.split('(').next().unwrap_or(name)
-        });
+        let before = text.split('(').next().unwrap_or_default();
+        let mut words = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_');
+        let name = words.next().filter(|name| !name.is_empty());
+        let name = name.map_or("this function".into(), |name| format!("{name}()"));
         return Some((
             format!("{name} cannot be computed for frames that begin after the first row"),
             "Begin the frame with `unbounded preceding`, or join the table with itself and `group by`.",
@@ -86,6 +86,25 @@ mod tests {
             (
                 "Unsupported JOIN operator AsOf { match",
                 "the syntax `as of` is not supported",
+            ),
+        ] {
+            assert_eq!(
+                described(text).map(|(message, _)| message).as_deref(),
+                Some(want)
+            );
+        }
+    }
+
+    #[test]
+    fn causes_are_named() {
+        for (text, want) in [
+            (
+                "Aggregate can not be used as a sliding accumulator because `retract_batch` is not implemented: bool_or(t.x) ROWS",
+                "bool_or() cannot be computed for frames that begin after the first row",
+            ),
+            (
+                "Regular expression did not compile: regex parse error:\n    (\n    ^\nerror: unclosed group",
+                "this is not a regular expression: unclosed group",
             ),
         ] {
             assert_eq!(

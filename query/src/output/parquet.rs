@@ -22,11 +22,8 @@ pub(crate) fn parquet_writer(
     metadata: Vec<(String, String)>,
 ) -> Result<ArrowWriter<AnswerWriter>, ArrowError> {
     let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
-    let fields = schema.fields().iter();
-    if let Some(field) = fields
-        .into_iter()
-        .find(|field| is_interval(field.data_type()))
-    {
+    let mut fields = schema.fields().iter();
+    if let Some(field) = fields.find(|field| is_interval(field.data_type())) {
         return Err(ArrowError::NotYetImplemented(format!(
             "Parquet has no intervals: cast the column `{}` to text",
             field.name()

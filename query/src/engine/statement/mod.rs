@@ -6,6 +6,7 @@ mod distinct;
 mod fetch;
 mod joins;
 mod like;
+mod names;
 mod precedence;
 mod repeated_names;
 mod rows;
@@ -23,7 +24,7 @@ pub(crate) use repeated_names::{
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Ident, Statement as Sql, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Statement as Sql, visit_expressions_mut};
 
 /// Parses one statement.
 ///
@@ -81,12 +82,4 @@ fn correct_sql(sql: &mut Sql, is_scalar: &dyn Fn(&str) -> bool) -> Result<(), Da
         ControlFlow::Continue(())
     });
     Ok(())
-}
-
-/// Returns a name as DataFusion compares it.
-fn normalized(name: &Ident) -> String {
-    match name.quote_style {
-        Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
-    }
 }

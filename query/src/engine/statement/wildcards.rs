@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, ObjectName, SelectItem, WildcardAdditionalOptions,
 };
 
-use crate::engine::statement::normalized;
+use crate::engine::statement::names::normalized;
 
 /// Returns the columns that remain of those that a `*` stands for. `item` makes one from its value and its name.
 ///
