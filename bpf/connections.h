@@ -56,11 +56,13 @@ __inline_always void fill_connection(struct rec_connection *rec, struct connecti
 	rec->since = c->since;
 }
 
-/* Sends an event of a connection. The part of the ring that is reserved for other records stays free. */
-__inline_always void send_connection(struct rec_connection *rec, u64 bytes)
+/*
+ * Sends a record of a connection, and returns whether the ring had room for it. The part of the ring that is reserved for
+ * other records stays free.
+ */
+__inline_always bool send_connection(struct rec_connection *rec, u64 bytes)
 {
-	if (query_ring(BPF_RB_AVAIL_DATA) >= config.usual_bytes || !send_record(rec, bytes))
-		count_ring_loss(rec->cgroup, config.network_class);
+	return query_ring(BPF_RB_AVAIL_DATA) < config.usual_bytes && send_record(rec, bytes);
 }
 
 /* Sends an event of a connection with its ends, in the record `rec`. `sk` is the address of the struct sock. */
@@ -86,7 +88,8 @@ __inline_always void send_connection_ends(struct rec_connection *rec, u64 sk, st
 		rec->rtt = CAST_READ(tcp, srtt_us);
 		rec->retransmits = CAST_READ(tcp, total_retrans);
 	}
-	send_connection(rec, sizeof(*rec));
+	if (!send_connection(rec, sizeof(*rec)))
+		count_ring_loss(rec->cgroup, config.network_class);
 }
 
 /* Makes the current thread the owner of a connection. */
@@ -101,7 +104,8 @@ __inline_always void set_owner(struct connection *c, u64 sk, struct task_state *
 __inline_always void send_owner(struct rec_connection *rec, struct connection *c)
 {
 	fill_connection(rec, c, CONNECTION_OWNED);
-	send_connection(rec, __builtin_offsetof(struct rec_connection, inode));
+	if (!send_connection(rec, __builtin_offsetof(struct rec_connection, inode)))
+		count_miss(MISS_CONNECTION); /* no event, but its rows lack the thread */
 }
 
 __inline_always void add_connection(u64 sk, struct connection *c)
