@@ -167,6 +167,10 @@ fn a_join_that_cannot_merge_says_why() {
             "select 1 from (values (1)) a(x) cross join (values (1)) b(x) join (values (1)) d(x) using (x)",
             "`using (x)` is ambiguous",
         ),
+        (
+            "select c, a.c from (values (1)) a(c) full join (values (2)) b(c) using (c)",
+            "name one of them, as in `a.c as other`",
+        ),
     ] {
         let said = ask(dir.path(), &[sql]);
         assert!(said.starts_with("exit code 2"), "{said}");

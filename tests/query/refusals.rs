@@ -132,7 +132,7 @@ fn messages_show_no_syntax_trees() {
         let said = ask(dir.path(), &[sql]);
         assert!(said.starts_with("exit code 2"), "{sql}\n{said}");
         assert!(said.contains(want), "{sql}\n{said}");
-        assert!(!said.contains(" { "), "{sql}\n{said}");
+        assert!(!said.contains("Ident {"), "{sql}\n{said}");
     }
 }
 
@@ -171,7 +171,10 @@ fn parquet_has_no_intervals() {
         &["--format", "parquet", "select interval '1 day' as span"],
     );
     assert!(said.starts_with("exit code 2"), "{said}");
-    assert!(said.contains("cast the column `span` to text"), "{said}");
+    assert!(
+        said.contains("cast the column `span` to text, or to a number"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) enum OutputError {
     },
     #[error("--format {0} is not for a terminal: add `--output FILE`, or pipe it into a program")]
     Binary(&'static str),
+    #[error("--format parquet has no intervals: cast the column `{0}` to text, or to a number")]
+    Interval(String),
     #[error("{}", errors::message(.0))]
     Query(DataFusionError),
 }

@@ -1,7 +1,7 @@
 //! Answers as Parquet.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -11,6 +11,20 @@ use parquet::file::properties::WriterProperties;
 
 use crate::output::answer_writer::AnswerWriter;
 use crate::output::batch_writer::BatchWriter;
+use crate::output::error::OutputError;
+
+/// Checks that Parquet has the types of an answer.
+///
+/// # Errors
+/// A column is an interval.
+pub(super) fn check_types(schema: &Schema) -> Result<(), OutputError> {
+    let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
+    let mut fields = schema.fields().iter();
+    match fields.find(|field| is_interval(field.data_type())) {
+        Some(field) => Err(OutputError::Interval(field.name().clone())),
+        None => Ok(()),
+    }
+}
 
 /// Starts a Parquet file with these key-value pairs in the footer.
 ///
@@ -21,14 +35,6 @@ pub(crate) fn parquet_writer(
     writer: AnswerWriter,
     metadata: Vec<(String, String)>,
 ) -> Result<ArrowWriter<AnswerWriter>, ArrowError> {
-    let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
-    let mut fields = schema.fields().iter();
-    if let Some(field) = fields.find(|field| is_interval(field.data_type())) {
-        return Err(ArrowError::NotYetImplemented(format!(
-            "Parquet has no intervals: cast the column `{}` to text",
-            field.name()
-        )));
-    }
     let is_recording = !metadata.is_empty();
     let options = recording_options(metadata).with_skip_arrow_metadata(is_recording);
     Ok(ArrowWriter::try_new_with_options(

@@ -17,7 +17,7 @@ use crate::output::answer_writer::AnswerWriter;
 use crate::output::batch_writer::BatchWriter;
 use crate::output::error::OutputError;
 use crate::output::format::AnswerFormat;
-use crate::output::parquet::parquet_writer;
+use crate::output::parquet::{check_types, parquet_writer};
 use crate::output::progress::ScanProgress;
 use crate::output::table::{MarkdownWriter, PlanWriter, TableWriter, VerticalWriter};
 use crate::output::text::{DelimitedWriter, JsonWriter, NdjsonWriter};
@@ -51,6 +51,9 @@ pub(crate) async fn write(
         true => with_unique_names(&schema, format),
         false => schema,
     };
+    if matches!(format, AnswerFormat::Parquet) {
+        check_types(&schema)?;
+    }
     // The rows about live containers and processes come first, in a row group of their own.
     let alive = metadata.iter().find(|(key, _)| key == meta::KEY_ALIVE);
     let alive = alive.and_then(|(_, rows)| rows.parse().ok());

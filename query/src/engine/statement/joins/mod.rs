@@ -265,6 +265,7 @@ fn replaced(tables: &[Table], select: &mut Select, order_by: Option<&mut OrderBy
             item => items.push(item),
         }
     }
+    check_names(&all, &items)?;
     select.projection = items;
     let mut naming = Naming {
         tables,
@@ -283,6 +284,33 @@ fn replaced(tables: &[Table], select: &mut Select, order_by: Option<&mut OrderBy
             if !is_output {
                 let _ = VisitMut::visit(&mut key.expr, &mut naming);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no column of a table has the name of a merged column beside it that is computed. DataFusion finds such a
+/// name ambiguous.
+fn check_names(joined: &Joined, items: &[SelectItem]) -> Result<()> {
+    let is_computed = |name: &str| {
+        let mut merged = joined.merged.iter().filter(|merged| merged.name == name);
+        merged.any(|merged| merged.values.len() > 1)
+    };
+    let is_item = |name: &str| {
+        items.iter().any(
+            |item| matches!(item, SelectItem::ExprWithAlias { alias, .. } if normalized(alias) == name),
+        )
+    };
+    for item in items {
+        if let SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) = item
+            && let Some(name) = parts.last().map(normalized)
+            && is_computed(&name)
+            && is_item(&name)
+        {
+            return plan_err!(
+                "two columns of this full join are named `{name}`: name one of them, as in `{} as other`",
+                Expr::CompoundIdentifier(parts.clone())
+            );
         }
     }
     Ok(())
