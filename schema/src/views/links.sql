@@ -117,7 +117,7 @@ pairs as (
         and dr.time <= case when w.name = r.name then r.first_seen else r.last_seen end
     where w.operation = 'write' and r.operation = 'read' and r.last_seen >= w.first_seen
         and dw.path is null and dr.path is null
-    group by w.container, w.container_id, w.host, r.container, r.container_id, r.host, w.path, w.dev, w.inode
+    group by w.container, w.container_id, w.host, w.boot, r.container, r.container_id, r.host, w.path, w.dev, w.inode
 )
 select source, source_id, source_host, target, target_id, target_host, protocol, address,
     cast(sum(connections) as bigint) as connections, cast(sum(failed) as bigint) as failed,

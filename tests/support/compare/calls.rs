@@ -190,6 +190,8 @@ pub(super) struct State {
     cwd: Option<Vec<u8>>,
     /// The recorded path of the thread's last exec.
     exe: Option<String>,
+    /// True if the last message was sent with MSG_MORE: a datagram waits for its other parts.
+    pub(super) is_corked: bool,
     /// True if it has detached a mount, whose files may still be open.
     pub(super) has_detached: bool,
     /// The mounts of the whole run that were made without a place.
@@ -202,6 +204,15 @@ impl State {
         row.dev
             .as_ref()
             .is_some_and(|dev| self.detached.borrow().devices.contains(dev))
+    }
+
+    /// Remembers whether a message leaves a datagram that waits for its other parts: udp(7), UDP_CORK.
+    fn note_cork(&mut self, call: &Call, row: &Row, spec: &Spec) {
+        const MSG_MORE: i64 = 0x8000;
+        if matches!(call.name.as_str(), "sendto" | "sendmsg" | "sendmmsg") {
+            let flags = spec.flags_arg().and_then(|i| row.arg(i)).unwrap_or(0);
+            self.is_corked = flags & MSG_MORE != 0 && matches!(call.ret, Return::Value(..));
+        }
     }
 
     /// Returns the directory from which a path is resolved.
@@ -258,7 +269,8 @@ fn compare_whole_call(call: &Call, row: &Row, state: &mut State, report: &mut Re
     compare_arguments(call, row, spec, report);
     compare_object(call, row, spec, state, report);
     compare_paths(call, row, spec, state, report);
-    compare_addresses(call, row, spec, report);
+    compare_addresses(call, row, spec, state, report);
+    state.note_cork(call, row, spec);
     compare_stat(call, row, report);
     if call.name == "fchdir" {
         state.cwd = None;

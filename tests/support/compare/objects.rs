@@ -232,7 +232,13 @@ fn is_too_long(call: &Call, spec: &Spec) -> bool {
 }
 
 /// Compares the addresses that the call was passed or returned.
-pub(super) fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mut Report) {
+pub(super) fn compare_addresses(
+    call: &Call,
+    row: &Row,
+    spec: &Spec,
+    state: &State,
+    report: &mut Report,
+) {
     let Some((i, mut address)) = printed_address(call, spec, report) else {
         return;
     };
@@ -262,6 +268,10 @@ pub(super) fn compare_addresses(call: &Call, row: &Row, spec: &Spec, report: &mu
     if let Some(socket) = socket.filter(|s| sent && matches!(&*s.protocol, "tcp" | "stream")) {
         report.rule("connection");
         compare_end_of_socket("peer", &socket.peer, &peer(row), line, report);
+        return;
+    }
+    if sent && state.is_corked && peer(row) == Address::default() {
+        report.rule("corked");
         return;
     }
     match call.name.as_str() {

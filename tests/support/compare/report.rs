@@ -118,6 +118,10 @@ const RULES: &[(&str, &str)] = &[
         "strace prints an address of a length that the kernel refuses, before it reads the address",
     ),
     (
+        "corked",
+        "strace prints the address of a part of a datagram that waits, which the kernel ignores; no peer is recorded",
+    ),
+    (
         "pages",
         "strace prints the offset of mmap2(2) in bytes; the argument is a number of pages",
     ),

@@ -162,7 +162,7 @@ impl Cache {
 }
 
 /// Returns the state file of a container, from the files `old` if size and modification time are the same. The file of a
-/// user must belong to that user, and is read while `left_bytes` suffice.
+/// user must belong to that user or to the recorder's, and is read while `left_bytes` suffice.
 fn read(
     old: &Files,
     container: &Path,
@@ -175,7 +175,9 @@ fn read(
         .into_iter()
         .find_map(|file| Some((fs::symlink_metadata(&file).ok()?, file)))
         .map(|(meta, file)| (file, meta))?;
-    if uid.is_some_and(|uid| uid != meta.uid()) {
+    // The recorder's own user, which is root as a rule, may write into the directories of others.
+    let own = rustix::process::geteuid().as_raw();
+    if uid.is_some_and(|uid| ![uid, own].contains(&meta.uid())) {
         return None;
     }
     let modified = meta.modified().ok()?;
