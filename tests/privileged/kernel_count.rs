@@ -390,7 +390,7 @@ fn losses_are_counted_per_cpu() {
     containers.iter_mut().for_each(|(_, c)| c.write("go"));
     let ended = recorder.slowed_down(|| containers.map(|(cpu, c)| (cpu, c.finish())));
     let recording = recorder.stop();
-    let happened = counter.stop(&cgroups);
+    let happened = counter.stop(&cgroups, &[]);
     for ((cpu, ended), happened) in ended.iter().zip(happened) {
         assert_eq!(ended.code, 0, "{}", ended.stdout);
         let (recorded, lost) = recorded(&recording, &ended.name);
