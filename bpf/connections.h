@@ -105,7 +105,7 @@ __inline_always void send_owner(struct rec_connection *rec, struct connection *c
 {
 	fill_connection(rec, c, CONNECTION_OWNED);
 	if (!send_connection(rec, __builtin_offsetof(struct rec_connection, inode)))
-		count_miss(MISS_CONNECTION); /* no event, but its rows lack the thread */
+		count_miss(MISS_DEFINITION); /* no event, but the rows of the connection lack the thread */
 }
 
 __inline_always void add_connection(u64 sk, struct connection *c)

@@ -163,8 +163,10 @@ pub fn is_recording(path: &Path) -> bool {
 pub const JOURNAL: &str = ".journal";
 /// The suffix of a database's write-ahead log, which holds its newest rows.
 pub const SQLITE_WAL: &str = "-wal";
+/// The suffix of the index of a write-ahead log.
+pub const SQLITE_SHM: &str = "-shm";
 /// The suffixes of all files that SQLite keeps beside a database (<https://sqlite.org/tempfiles.html>).
-pub const SQLITE_COMPANIONS: [&str; 3] = [SQLITE_WAL, "-shm", "-journal"];
+pub const SQLITE_COMPANIONS: [&str; 3] = [SQLITE_WAL, SQLITE_SHM, "-journal"];
 
 /// Returns the name of a file beside `path`: its name with a suffix.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -93,10 +93,18 @@ pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// Returns whether only root can make a link at `path`: `/dev` itself is root's, but others can write to `/dev/shm`.
+fn is_in_dev(path: &Path) -> bool {
+    let directory = path.parent();
+    ["/dev", "/dev/fd"]
+        .iter()
+        .any(|dev| directory == Some(Path::new(dev)))
+}
+
 /// Returns whether `path` is a device or a pipe of root or of the recorder's own user, which is written as it is. A link counts
-/// only in `/dev`, which is root's: elsewhere others could let it lead to a disk.
+/// only in `/dev`: elsewhere others could let it lead to a disk.
 pub(crate) fn is_special(path: &Path) -> bool {
-    let metadata = match path.starts_with("/dev") {
+    let metadata = match is_in_dev(path) {
         true => path.metadata(),
         false => path.symlink_metadata(),
     };
@@ -112,6 +120,9 @@ pub(crate) fn is_special(path: &Path) -> bool {
 /// The file cannot be opened.
 pub(crate) fn open_special(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
+    if !is_in_dev(path) {
+        options.custom_flags(libc::O_NOFOLLOW);
+    }
     let file = options.read(true).write(true).open(path);
     file.with_context(|| format!("cannot write {}", path.display()))
 }

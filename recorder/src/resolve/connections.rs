@@ -9,12 +9,29 @@ use crate::wire::types::connection_flag;
 
 /// States of net/tcp_states.h that a connection leaves without a handshake of its end: this end gives it up.
 const TCP_ESTABLISHED: u8 = 1;
+const TCP_SYN_SENT: u8 = 2;
 const TCP_SYN_RECV: u8 = 3;
 const TCP_FIN_WAIT1: u8 = 4;
 const TCP_CLOSE_WAIT: u8 = 8;
 
 fn has(head: Head, flag: connection_flag) -> bool {
     u32::from(head.flags) & flag.0 != 0
+}
+
+/// Returns whether a connection that has ended in `state` had been established. A connection whose beginning was not seen
+/// has no flags.
+fn was_established(head: Head, state: u8) -> bool {
+    has(head, connection_flag::CONNECTION_WAS_ESTABLISHED)
+        || !has(head, connection_flag::CONNECTION_OUT)
+            && ![TCP_SYN_SENT, TCP_SYN_RECV].contains(&state)
+}
+
+/// Returns the boot time at which a connection began or was established, ns; that of the record if neither was seen.
+fn since(head: Head, record: &ConnectionRecord) -> u64 {
+    match record.since {
+        0 => head.time,
+        since => since,
+    }
 }
 
 /// Returns the column `action` of a connection that could not be established.
@@ -49,18 +66,16 @@ impl Resolver {
                 if self.connections.get(record.key).is_none() {
                     self.own_connection(head.tid, record.key);
                 }
-                let row = self.established(head, record.since);
+                let row = self.established(head, since(head, record));
                 self.push_connection(row, "established", head, record, ends);
             }
             ConnectionEvent::Ended(ends) => {
                 let error = ends.error.into();
-                if !has(head, connection_flag::CONNECTION_OUT)
-                    || has(head, connection_flag::CONNECTION_WAS_ESTABLISHED)
-                {
+                if was_established(head, ends.state) {
                     let row = Row::new(self.clock.wall(head.time), EventKind::Connection);
                     self.push_connection(row, end(error, ends.state), head, record, ends);
                 } else {
-                    let row = self.span(head.time, record.since);
+                    let row = self.span(head.time, since(head, record));
                     self.push_connection(row, failure(error), head, record, ends);
                     // The thread may be in the call that has failed.
                     if let Some(thread) = self.threads.get_mut(head.tid.into()) {
@@ -119,10 +134,8 @@ impl Resolver {
         socket.resolve_peer(|peer| self.dns_names.name(container, peer, row.time));
         row.object = socket.push_to(batch) as u32;
         let ended = matches!(record.event, ConnectionEvent::Ended(_));
-        let was_established = ended
-            && (has(head, connection_flag::CONNECTION_WAS_ESTABLISHED)
-                || !has(head, connection_flag::CONNECTION_OUT));
-        let at_end = |value: u64| was_established.then_some(value as i64);
+        let had_bytes = ended && was_established(head, ends.state);
+        let at_end = |value: u64| had_bytes.then_some(value as i64);
         let error = (ends.error != 0).then(|| ctrace_schema::errno::name(ends.error.into()));
         let detail = ConnectionDetail {
             direction: if has(head, connection_flag::CONNECTION_OUT) {

@@ -131,21 +131,44 @@ struct ReadCounter {
     reads: u64,
     /// The reads of the `with` queries so far.
     named: HashMap<String, u64>,
+    /// The queries that contain the present place, from the outermost.
+    entered: Vec<EnteredQuery>,
+}
+
+/// A query whose parts are visited: first its `with` queries, each once, then the others.
+struct EnteredQuery {
+    /// The name of the query, if it is a `with` query.
+    name: Option<String>,
+    /// The reads before the query.
+    reads_before: u64,
+    /// The names of its `with` queries that were not visited yet, the last first.
+    with: Vec<String>,
 }
 
 impl Visitor for ReadCounter {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let mut inside = ReadCounter {
-                reads: 0,
-                named: std::mem::take(&mut self.named),
-            };
-            let _ = named.query.visit(&mut inside);
-            self.named = inside.named;
-            let name = named.alias.name.value.to_lowercase();
-            self.named.insert(name, inside.reads.max(1));
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        let names = with.map(|named| named.alias.name.value.to_lowercase());
+        let mut with: Vec<String> = names.collect();
+        with.reverse();
+        let outer = self.entered.last_mut();
+        let name = outer.and_then(|outer| outer.with.pop());
+        self.entered.push(EnteredQuery {
+            name,
+            reads_before: self.reads,
+            with,
+        });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        if let Some(query) = self.entered.pop()
+            && let Some(name) = query.name
+        {
+            let reads = self.reads - query.reads_before;
+            self.named.insert(name, reads.max(1));
         }
         ControlFlow::Continue(())
     }
@@ -161,6 +184,10 @@ impl Visitor for ReadCounter {
 
 #[cfg(test)]
 mod tests {
+    // A test that cannot unwrap its own constants should fail there.
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use datafusion::sql::sqlparser::parser::Parser;
+
     use super::*;
 
     #[test]
@@ -192,6 +219,27 @@ mod tests {
         ] {
             assert!(check_text(&format!("select {fine}")).is_ok(), "{fine:.60}");
         }
+    }
+
+    #[test]
+    fn reads_are_counted_in_one_visit() {
+        let reads = |sql: &str| {
+            let statement = Parser::parse_sql(&GenericDialect {}, sql)
+                .unwrap()
+                .remove(0);
+            let mut counter = ReadCounter::default();
+            let _ = statement.visit(&mut counter);
+            counter.reads
+        };
+        assert_eq!(reads("select * from a join b using (c)"), 2);
+        let twice =
+            "with x as (select 1 from a, b) select 1 from x, x where exists (select 1 from c)";
+        assert_eq!(reads(twice), 2 + 2 * 2 + 1);
+        // Twenty levels would take a million visits, if each level were visited twice.
+        let nested = (0..20).fold("select 1 from a".to_string(), |query, _| {
+            format!("with x as ({query}) select 1 from x")
+        });
+        assert!(reads(&nested) > MAX_READS);
     }
 
     #[test]

@@ -161,19 +161,20 @@ impl Deref for ReadConnection {
     }
 }
 
-/// The files beside a database that did not exist before it was opened. Dropped, it removes them.
-struct CreatedFiles(Vec<PathBuf>);
+/// The index of a write-ahead log, if it did not exist before the database was opened. Dropped, the value removes it.
+/// Other files beside the database are never created here, and belong to other programs.
+struct CreatedFiles(Option<PathBuf>);
 
 impl CreatedFiles {
-    fn of(database: &Path) -> CreatedFiles {
-        let beside = names::SQLITE_COMPANIONS.map(|suffix| names::with_suffix(database, suffix));
-        CreatedFiles(beside.into_iter().filter(|path| !path.exists()).collect())
+    fn of(database: &Path, has_log: bool) -> CreatedFiles {
+        let index = has_log.then(|| names::with_suffix(database, names::SQLITE_SHM));
+        CreatedFiles(index.filter(|path| !path.exists()))
     }
 }
 
 impl Drop for CreatedFiles {
     fn drop(&mut self) {
-        for path in &self.0 {
+        if let Some(path) = &self.0 {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -184,15 +185,15 @@ impl Drop for CreatedFiles {
 /// # Errors
 /// The file is not a database, or cannot be read.
 pub(crate) fn connect(path: &Path) -> Result<ReadConnection, ReadError> {
-    let created = CreatedFiles::of(path);
-    let connection = |db| ReadConnection {
-        db,
-        _created: created,
-    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // A database with a write-ahead log that no program has open, and that is complete, has no such log beside it. Opened as
     // immutable, none is created.
     let has_log = names::with_suffix(path, names::SQLITE_WAL).exists();
+    let created = CreatedFiles::of(path, has_log);
+    let connection = |db| ReadConnection {
+        db,
+        _created: created,
+    };
     let opened = match has_log || !is_in_wal_mode(path) {
         true => Connection::open_with_flags(path, flags).and_then(hardened),
         false => open_immutable(path, flags),
