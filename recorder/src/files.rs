@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result, anyhow, bail};
 use ctrace_format::names;
 use ctrace_format::unclosed::journal;
-use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, linkat};
 
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -239,23 +238,6 @@ pub(crate) fn danger_of(directory: &Path) -> Option<String> {
     }
 }
 
-/// Renames a file to a name that nothing has.
-///
-/// # Errors
-/// The name exists, or the file cannot be renamed.
-pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // rename(2): not every file system has this flag.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            if exists(to) {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(from, to)
-        }
-        other => Ok(other?),
-    }
-}
-
 /// Returns all files below the `date=YYYY-MM-DD` directories of a host that belong to the recorder's own user. Links and
 /// directories of others are passed over.
 pub(crate) fn files_of_node(directory: &Path) -> Vec<PathBuf> {
@@ -355,7 +337,7 @@ pub(crate) struct NamedFile {
     reported: NameState,
 }
 
-/// What has become of a file and its name.
+/// The state of a file and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameState {
     /// The name leads to the file, as it was written.
@@ -479,7 +461,7 @@ impl NamedFile {
         // Another open file description begins at the start of the file.
         let mut content = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
         let copied = io::copy(&mut content, &mut copy).and_then(|_| copy.sync_all());
-        let named = copied.and_then(|()| rename_new(&partial, &to));
+        let named = copied.and_then(|()| names::rename_new(&partial, &to));
         if named.is_err() {
             let _ = fs::remove_file(&partial);
         }

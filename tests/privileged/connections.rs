@@ -1,4 +1,4 @@
-//! How TCP connections go, compared with what the program `outcomes` sees of its own.
+//! Outcomes of TCP connections, compared with those that the program `outcomes` sees itself.
 
 use crate::support::containers::{Container, Runtime};
 use crate::support::recorder::{Recorder, Recording};

@@ -1,4 +1,4 @@
-//! What users and containers try against a recorder of root, and what the recorder keeps for itself.
+//! Attempts of users and containers against a recorder of root, and the rights that the recorder keeps.
 
 use crate::support::command::succeeds;
 use crate::support::containers::{Container, Runtime};

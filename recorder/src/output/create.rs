@@ -17,7 +17,7 @@ use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
 
-/// What Parquet files are created with.
+/// The settings with which Parquet files are created.
 #[derive(Clone)]
 pub(crate) struct ParquetOptions {
     /// The longest time between two calls of fdatasync(2).
@@ -102,7 +102,7 @@ pub(crate) fn parquet(
             warnings.clone(),
         )?;
         if !special {
-            files::rename_new(&partial, path)
+            names::rename_new(&partial, path)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(sink)

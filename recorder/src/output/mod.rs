@@ -199,7 +199,7 @@ impl Output<'_> {
                     let sink = Box::new(parquet(&names::open(&path), request, alive)?);
                     let (directory, to) = (directory.clone(), path.clone());
                     let on_finished = Box::new(move || {
-                        files::rename_new(&names::open(&to), &to)
+                        names::rename_new(&names::open(&to), &to)
                             .with_context(|| format!("cannot name {}", to.display()))?;
                         directory.remove_oldest(&to);
                         Ok(())

@@ -123,7 +123,7 @@ pub(crate) struct ConnectionRecord {
     pub(crate) event: ConnectionEvent,
 }
 
-/// What has happened to a TCP connection.
+/// An event of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ConnectionEvent {
     /// The thread of the record owns the connection.

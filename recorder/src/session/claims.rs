@@ -1,4 +1,4 @@
-//! Which cgroup a container's id belongs to.
+//! The cgroup to which each container's id belongs.
 //!
 //! The name of a cgroup names its container, and others than the runtime can make such a name: a user in the slice that
 //! systemd delegates to the user, a container that has the cgroups mounted. So an id belongs to the first path that has it,

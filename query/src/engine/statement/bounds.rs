@@ -86,7 +86,7 @@ fn is_literal(token: &Token) -> bool {
     )
 }
 
-/// What is between two parentheses.
+/// The tokens between two parentheses.
 #[derive(Default)]
 struct Level {
     /// Number of operators since the last comma.

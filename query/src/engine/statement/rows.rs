@@ -141,7 +141,7 @@ fn is_comparison(op: &BinaryOperator) -> bool {
 
 /// Returns the comparison of the columns of two rows.
 fn of_pairs(pairs: &[(&Expr, &Expr)], op: &BinaryOperator) -> Expr {
-    use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    use BinaryOperator::{And, Eq, Gt, Lt, LtEq, NotEq, Or};
     let each = |op: &BinaryOperator| {
         let op = op.clone();
         pairs
@@ -160,9 +160,7 @@ fn of_pairs(pairs: &[(&Expr, &Expr)], op: &BinaryOperator) -> Expr {
     if rest.is_empty() {
         return binary(left, op.clone(), right);
     }
-    let is_strict = matches!(op, Lt | Gt);
-    let of_rest = of_pairs(rest, if is_strict { &strict } else { op });
-    debug_assert!(matches!(op, Lt | LtEq | Gt | GtEq));
+    let of_rest = of_pairs(rest, op);
     let same = binary_of(binary(left, Eq, right), And, of_rest);
     nested(binary_of(binary(left, strict, right), Or, nested(same)))
 }

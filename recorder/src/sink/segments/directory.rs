@@ -138,8 +138,8 @@ pub(super) fn unfinished(directories: &[PathBuf]) -> Vec<PathBuf> {
 /// The segment cannot be renamed.
 pub(super) fn set_damaged(open: &Path) -> io::Result<PathBuf> {
     let damaged = names::with_suffix(open, ".damaged");
-    files::rename_new(open, &damaged)?;
+    names::rename_new(open, &damaged)?;
     // There may be no journal.
-    let _ = files::rename_new(&journal::path(open), &journal::path(&damaged));
+    let _ = names::rename_new(&journal::path(open), &journal::path(&damaged));
     Ok(damaged)
 }

@@ -54,7 +54,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         Err(_) => close(&file, open, max_row_bytes)?,
     };
     let path = names::finished(open);
-    files::rename_new(open, &path)
+    names::rename_new(open, &path)
         .with_context(|| format!("cannot rename it to {}", path.display()))?;
     // All rows of the journal are in the file.
     let _ = fs::remove_file(journal::path(open));

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 use ctrace_format::names;
 
-use crate::files;
 use crate::limits::files::SizeAndAge;
 use crate::progress::Warnings;
 use crate::records::machine::Machine;
@@ -113,7 +112,7 @@ impl Segments {
         };
         self.finished_bytes += segment.sink.close(&segment.summary)?;
         let path = &segment.path;
-        files::rename_new(&names::open(path), path)
+        names::rename_new(&names::open(path), path)
             .with_context(|| format!("cannot rename the segment to {}", path.display()))?;
         self.directory.remove_oldest(path);
         self.current = None;
