@@ -72,7 +72,8 @@
  *   connections.h   TCP connections; map connections
  *   signals.h       signals that end or stop a process; map last_killed
  *   uring_types.h   types of io_uring, reduced to the fields that are used
- *   uring.h         submission and completion of io_uring requests; maps requests, request_scratch, uring_plans
+ *   uring_args.h    arguments, paths and addresses of io_uring requests; maps requests, request_scratch, uring_plans
+ *   uring.h         submission and completion of io_uring requests
  *   lifecycle.h     fork, exec and exit of threads
  *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
  */
