@@ -15,7 +15,6 @@ mod source;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::runtime::Runtime;
 
 use cli::{CliTask, Invocation, Query};
 use output::AnswerDestination;
@@ -57,25 +56,22 @@ fn perform(invocation: Invocation) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let result = perform_on(&runtime, invocation, cores);
-    // A query that was stopped may still be busy.
-    runtime.shutdown_background();
-    result
-}
-
-fn perform_on(runtime: &Runtime, invocation: Invocation, cores: usize) -> anyhow::Result<()> {
     let Invocation { task, options } = invocation;
     let engine = commands::new_engine(&options, cores);
     memory::bound(engine.limits().memory_bytes);
-    let screen = AnswerDestination::Stdout;
     if let CliTask::Sql {
         sql: None,
         file: None,
     } = task
         && shell::is_wanted()
     {
-        return shell::run(runtime, engine, &options);
+        let result = shell::run(&runtime, engine, &options);
+        // A query that was stopped may still be busy, and ends with the process. Its threads must not be detached: glibc before
+        // 2.38 may crash if a detached thread ends at the same time (https://sourceware.org/bugzilla/show_bug.cgi?id=19951).
+        std::mem::forget(runtime);
+        return result;
     }
+    let screen = AnswerDestination::Stdout;
     if let Some(limit) = options.timeout {
         commands::end_process_after(limit);
     }
