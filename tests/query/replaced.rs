@@ -5,6 +5,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use crate::{ask, recording};
 
+/// The arguments that write an answer to `a.csv`.
+const AS_CSV: &[&str] = &[
+    "--format",
+    "csv",
+    "--output",
+    "a.csv",
+    "select pid from events",
+];
+
 #[test]
 fn a_recording_is_replaced_only_with_force() {
     let dir = recording();
@@ -72,16 +81,7 @@ fn a_part_of_a_recording_has_its_permissions() {
     fs::set_permissions(&run, fs::Permissions::from_mode(0o600)).unwrap();
     let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
     for (name, args) in [
-        (
-            "a.csv",
-            &[
-                "--format",
-                "csv",
-                "--output",
-                "a.csv",
-                "select pid from events",
-            ][..],
-        ),
+        ("a.csv", AS_CSV),
         (
             "a.parquet",
             &[
@@ -107,16 +107,7 @@ fn nothing_is_written_through_a_link() {
     let dir = recording();
     let victim = dir.path().join("victim");
     for (name, args) in [
-        (
-            "a.csv",
-            &[
-                "--format",
-                "csv",
-                "--output",
-                "a.csv",
-                "select pid from events",
-            ][..],
-        ),
+        ("a.csv", AS_CSV),
         ("b.sqlite", &["convert", "run.parquet", "b.sqlite"]),
         ("b.parquet", &["convert", "run.parquet", "b.parquet"]),
     ] {

@@ -15,7 +15,7 @@ pub(crate) struct ReadyQuestion {
     /// The query. Lines with a name in braces are placeholders: `{limit}`, those of [`INCLUDES`], and those of
     /// [`PLACEHOLDERS`]. `{failed}` and `{not_runc}` within lines are [`FAILED_CALL`] and [`NOT_RUNC`]. `{host}`, also as
     /// `{c.host}`, is one more column, which only recordings of several hosts need, `{name}` the name of a container,
-    /// `{rank}` is [`FAILURE_RANK`], and `{all}` the value of `--all`.
+    /// `{rank}` and `{routine}` are [`FAILURE_RANK`] and [`FAILURE_ROUTINE`], and `{all}` the value of `--all`.
     template: &'static str,
     /// The query of recordings of counts (`ctrace-rec --mode counts`); `None`: they cannot answer the question.
     counts_template: Option<&'static str>,
@@ -50,6 +50,14 @@ const FAILURE_RANK: &str = "case
             'ENFILE', 'ENOMEM', 'ENOSPC', 'EPERM', 'EROFS', 'ETIMEDOUT') then 1
         when error in ('ENOENT', 'ENOEXEC', 'ENOTDIR', 'ELOOP') then 2
         else 3
+    end";
+
+/// The name of a failure that is part of normal work, as its call and its error tell, or null.
+const FAILURE_ROUTINE: &str = "case
+        when syscall = 'ioctl' and error = 'ENOTTY' then 'no terminal'
+        when error = 'ECHILD' then 'no child left'
+        when error = 'ESPIPE' then 'not seekable'
+        when error = 'ETIMEDOUT' and class <> 'network' then 'end of a wait'
     end";
 
 macro_rules! question {
@@ -250,6 +258,7 @@ fn replaced(line: &str, several_hosts: bool, all: bool) -> String {
         .replace("{failed}", FAILED_CALL)
         .replace("{not_runc}", NOT_RUNC)
         .replace("{rank}", FAILURE_RANK)
+        .replace("{routine}", FAILURE_ROUTINE)
         .replace("{name}", name)
         .replace("{all}", if all { "true" } else { "false" });
     for column in ["host", "c.host", "p.host", "source_host, target_host"] {

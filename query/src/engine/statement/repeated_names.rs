@@ -13,6 +13,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::engine::statement::names::normalized;
+
 /// The names of columns that were changed, with the names that the statement gives them.
 pub(crate) type ChangedNames = BTreeMap<String, String>;
 
@@ -140,10 +142,6 @@ fn rename_in_select(select: &mut Select) -> Vec<(String, String)> {
 
 /// Returns the name of a column; `None`: the name is not known, or the item is several columns.
 fn name(item: &SelectItem) -> Option<String> {
-    let normalized = |ident: &Ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    };
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(normalized(name)),
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(normalized),

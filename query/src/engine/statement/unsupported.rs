@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::ast::{
     Select, SelectItem, Statement as Sql, TableFactor, Value, VisitMut, VisitorMut,
 };
 
+use crate::engine::statement::joins::{Kind, is_merging, kind};
+
 /// Checks a statement. `is_scalar` returns whether a function takes the values of one row.
 ///
 /// # Errors
@@ -134,11 +136,10 @@ fn check_query(query: &Query) -> ControlFlow<Refusal> {
     refuse_if(format_clause.is_some(), "format", instead)?;
     for operator in pipe_operators {
         if let PipeOperator::Join(join) = operator {
-            let constraint = constraint(&join.join_operator);
-            let merges = matches!(
-                constraint,
-                Some(JoinConstraint::Using(_) | JoinConstraint::Natural)
-            );
+            let merges = match kind(&join.join_operator) {
+                Some((Kind::Left | Kind::Right | Kind::Full, constraint)) => is_merging(constraint),
+                _ => false,
+            };
             refuse_if(merges, "|> join", JOIN)?;
         }
     }
@@ -227,19 +228,6 @@ fn check_item(item: &SelectItem) -> ControlFlow<Refusal> {
             refuse_if(options.opt_alias.is_some(), "* as", instead)
         }
         _ => ControlFlow::Continue(()),
-    }
-}
-
-fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
     }
 }
 

@@ -25,15 +25,10 @@ failed as (
 ),
 failures as (
     select failed.*,
-        case
-            when {all} then null
-            when syscall = 'ioctl' and error = 'ENOTTY' then 'no terminal'
-            when error = 'ECHILD' then 'no child left'
-            when error = 'ESPIPE' then 'not seekable'
-            when error = 'ETIMEDOUT' and class <> 'network' then 'end of a wait'
+        case when not {all} then coalesce({routine}, case
             when error = 'ENOENT' and (name is not null or subject like '/etc/ld.so.%' or subject like '%/glibc-hwcaps%')
                 then 'found elsewhere'
-        end as routine,
+        end) end as routine,
         {rank} as rank
     from failed
     left join found

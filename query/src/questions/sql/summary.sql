@@ -18,12 +18,10 @@ ends as (
     group by 1, 2, 3, 4
 ),
 failed as (
-    -- Routine failures are left out, as in the ready question `errors`.
+    -- Without failures that are routine by their error alone.
     select {name} as container, syscall, error, {rank} as rank, count(*) as calls
     from scope
-    where {failed} and not coalesce(denied, false)
-        and error not in ('ECHILD', 'ESPIPE')
-        and not (syscall = 'ioctl' and error = 'ENOTTY') and not (error = 'ETIMEDOUT' and class <> 'network')
+    where {failed} and not coalesce(denied, false) and {routine} is null
     group by 1, 2, 3, 4
 ),
 {recording}

@@ -14,19 +14,21 @@ pub(super) fn has_merging(from: &TableWithJoins) -> bool {
     nested(&from.relation)
         || from.joins.iter().any(|join| {
             let kind = kind(&join.join_operator);
-            let merges = kind.is_some_and(|(_, constraint)| {
-                matches!(
-                    constraint,
-                    JoinConstraint::Using(_) | JoinConstraint::Natural
-                )
-            });
-            merges || nested(&join.relation)
+            kind.is_some_and(|(_, constraint)| is_merging(constraint)) || nested(&join.relation)
         })
+}
+
+/// Returns whether a constraint merges columns.
+pub(in crate::engine::statement) fn is_merging(constraint: &JoinConstraint) -> bool {
+    matches!(
+        constraint,
+        JoinConstraint::Using(_) | JoinConstraint::Natural
+    )
 }
 
 /// The rows and columns that a join preserves.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::engine::statement) enum Kind {
     /// Inner and left joins.
     Left,
     Right,
@@ -36,7 +38,10 @@ pub(super) enum Kind {
     OnlyRight,
 }
 
-pub(super) fn kind(operator: &JoinOperator) -> Option<(Kind, &JoinConstraint)> {
+/// Returns the kind and the constraint of a join; `None`: the join has no constraint that could merge columns.
+pub(in crate::engine::statement) fn kind(
+    operator: &JoinOperator,
+) -> Option<(Kind, &JoinConstraint)> {
     Some(match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -56,6 +61,7 @@ pub(super) fn kind(operator: &JoinOperator) -> Option<(Kind, &JoinConstraint)> {
     })
 }
 
+/// Returns the constraint of a join that has a [`kind`], to be replaced.
 pub(super) fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)

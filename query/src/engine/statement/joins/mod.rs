@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::engine::statement::joins::joiner::Joiner;
 use crate::engine::statement::joins::kinds::has_merging;
+pub(super) use crate::engine::statement::joins::kinds::{Kind, is_merging, kind};
 use crate::engine::statement::joins::merged::{Joined, Naming, Table, coalesced, column};
 use crate::engine::statement::joins::scope::Scope;
 use crate::engine::statement::names::normalized;
