@@ -2,7 +2,7 @@
 
 /// Major and minor version of the format. Readers reject recordings with a newer major version. `docs/schema-changes.md` has a
 /// line for each version.
-pub const SCHEMA_VERSION: (u32, u32) = (1, 4);
+pub const SCHEMA_VERSION: (u32, u32) = (1, 5);
 
 /// Version of the format, `MAJOR.MINOR`.
 pub const KEY_SCHEMA: &str = "ctrace.schema";
