@@ -3,6 +3,7 @@
 #ifndef CTRACE_CGROUPS_H
 #define CTRACE_CGROUPS_H
 
+#include "containers.h"
 #include "ring_share.h"
 
 struct {
@@ -72,6 +73,7 @@ __inline_always void remove_cgroup(struct cgroup *cgroup, const char *path)
 	key = cgroup->kn->id | hierarchy;
 	bpf_map_delete_elem(&cgroups, &key);
 	delete_share(key);
+	forget_started(key);
 	send_cgroup(key, 0, hierarchy, path, CGROUP_REMOVED);
 }
 

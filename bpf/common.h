@@ -70,6 +70,17 @@ struct task_state {
 	u8 retry_slots; /* slots of user memory to read again at return */
 	u8 unread_args; /* the arguments of a socketcall(2) or ipc(2) could not be read at entry */
 	u8 based_slots; /* slots whose `bases` and `root` were looked up at the entry of the call */
+	u8 origin; /* enum origin */
+	u8 entered; /* came into the container after a program of the container had started, or descends from such a thread */
+	u8 undecided; /* user space has not decided yet whether `cgroup` is a container */
+	u8 executed_outside; /* has executed a program outside of the container's mount namespace */
+};
+
+/* Where a thread comes from. */
+enum origin {
+	ORIGIN_OUTSIDE, /* has executed no program of a container: sets one up if it is in one */
+	ORIGIN_UNDECIDED, /* has executed a program in a cgroup that may be a container, or lived before the recording */
+	ORIGIN_CONTAINER, /* has executed a program of a container, or descends from such a thread */
 };
 
 enum call_state {

@@ -62,6 +62,7 @@
  *   files.h         keys and definitions of files; map file_scratch
  *   sockets.h       keys and definitions of sockets; map sock_scratch
  *   task_storage.h  storage of the state of threads; map tasks
+ *   containers.h    the container of a task, and whether it has started; maps started, mount_namespaces
  *   tasks.h         identity of threads: process, container, whether they are recorded; map state_scratch
  *   user_memory.h   paths, addresses and arguments in user memory; maps data_scratch, exec_scratch
  *   dns.h           messages to and from name servers
@@ -99,6 +100,7 @@ struct wire_types {
 	enum sys_flag sys_flag;
 	enum data_slot data_slot;
 	enum data_flag data_flag;
+	enum task_flag task_flag;
 	enum exit_flag exit_flag;
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
@@ -295,6 +297,7 @@ int begin_tasks(struct bpf_iter__task *ctx)
 	struct task_state *t = create_task_state(task);
 	if (!t)
 		return 0;
+	t->origin = ORIGIN_UNDECIDED;
 	refresh_state(t, task);
 	adopt_call(t, task, regs);
 	return 0;

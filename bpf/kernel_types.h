@@ -110,6 +110,10 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 enum init_ns_ino {
 	MNT_NS_ANON_INO, /* Linux 6.18 */
 };
@@ -283,6 +287,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	struct seccomp seccomp;
 };
 

@@ -10,18 +10,30 @@ __inline_always void fork_task(struct task_struct *parent, struct task_struct *c
 	struct task_state *t = create_task_state(child);
 	if (t)
 		skip_call(t, CALL_NEW_THREAD);
-	t = find_task_state(parent);
-	if (t)
-		t->child = child->pid;
+	struct task_state *p = find_task_state(parent);
+	if (p)
+		p->child = child->pid;
+	if (!t)
+		return;
+	if (p) {
+		t->cgroup = p->cgroup;
+		t->origin = p->origin;
+		t->entered = p->entered;
+	} else {
+		t->origin = ORIGIN_UNDECIDED; /* the parent has made no call since the recording began */
+	}
 }
 
 __inline_always void exec_task(struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct task_state *t = find_task_state(task);
 	bool seen = t != 0;
+	if (t && !t->cgroup)
+		t->css_set = 0; /* to be refreshed: the thread may have joined the mount namespace of a container */
 	t = refreshed_state(task, t);
 	if (!t)
 		return;
+	follow_exec(t, UNTRUSTED(task));
 	if (!seen)
 		t->call_state = CALL_ENTERED_UNRECORDED; /* the thread was in this call when the recording began */
 	else if (t->call_state == CALL_NEW_THREAD)

@@ -3,64 +3,12 @@
 #ifndef CTRACE_TASKS_H
 #define CTRACE_TASKS_H
 
+#include "containers.h"
 #include "files.h"
 #include "task_storage.h"
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
-
-/* Looks up what user space or cgroup_mkdir has stored about a cgroup. Returns false if nothing is known. */
-__inline_always bool lookup_cgroup(struct cgroup *cgroup, u64 hierarchy, u64 *key, struct cgroup_info *info)
-{
-	struct cgroup_info *found;
-	if (!cgroup)
-		return false;
-	*key = BTF_READ(BTF_READ(cgroup, kn), id) | hierarchy;
-	found = bpf_map_lookup_elem(&cgroups, key);
-	if (!found)
-		return false;
-	*info = *found;
-	return true;
-}
-
-__inline_always struct cgroup *v1_cgroup(struct css_set *set)
-{
-	struct cgroup_subsys_state *css = 0;
-	switch (config.v1_controller) {
-	case V1_PIDS:
-		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)]);
-		break;
-	case V1_MEMORY:
-		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
-		break;
-	case V1_DEVICES:
-		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id)]);
-		break;
-	case V1_CPU:
-		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id)]);
-		break;
-	case V1_FREEZER:
-		css = BTF_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id)]);
-		break;
-	}
-	return css ? BTF_READ(css, cgroup) : 0;
-}
-
-/*
- * Returns the container of a task. On a hybrid machine a runtime may have used either hierarchy, so both are looked up.
- */
-__inline_always struct cgroup_info find_container(struct task_struct *task)
-{
-	struct cgroup_info info = {.state = CGROUP_HOST}, unified = {.state = CGROUP_HOST};
-	struct css_set *set = BTF_READ(task, cgroups);
-	u64 key = 0;
-	if (config.v1_controller && lookup_cgroup(v1_cgroup(set), CGROUP_KEY_V1, &key, &info) &&
-	    info.state != CGROUP_HOST)
-		return info;
-	if (lookup_cgroup(BTF_READ(set, dfl_cgrp), 0, &key, &unified))
-		return unified;
-	return info;
-}
 
 __inline_always bool is_comm_wanted(const u64 *name)
 {
@@ -94,6 +42,8 @@ __inline_always void define_task(struct task_state *t, struct task_struct *task)
 	rec.uid = BTF_READ(BTF_READ(task, cred), euid.val);
 	rec.start_time = BTF_READ(BTF_READ(task, group_leader), start_boottime);
 	rec.cgroup = t->cgroup;
+	rec.mount_ns = mount_ns(task);
+	rec.head.flags = (t->cgroup && !t->origin ? TASK_SETUP : 0) | (t->entered ? TASK_ENTERED : 0);
 	__builtin_memcpy(rec.comm, t->comm, sizeof(rec.comm));
 	t->defined = send_record(&rec, sizeof(rec));
 }
@@ -103,6 +53,54 @@ VERIFIED_ONCE int define_current_task(struct task_state *t)
 	if (t)
 		define_task(t, get_current_task());
 	return 0;
+}
+
+/* Returns the origin of a thread that executes a program of the container now, or that lived before the recording. */
+__inline_always u8 own_origin(struct task_state *t)
+{
+	return t->undecided ? ORIGIN_UNDECIDED : ORIGIN_CONTAINER;
+}
+
+/*
+ * Follows a thread into a container, or out of it. `before` is the container at the last refresh. A thread that has
+ * executed a program of a container never again counts as one that sets a container up, also after it has left.
+ */
+__inline_always void follow_container(struct task_state *t, struct task_struct *task, u64 before)
+{
+	u64 owner = t->cgroup; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
+	if (!owner) {
+		t->entered = 0;
+		if (t->origin == ORIGIN_UNDECIDED)
+			t->origin = ORIGIN_OUTSIDE; /* the cgroup turned out to be the host's */
+		return;
+	}
+	if (t->origin)
+		t->origin = own_origin(t);
+	bool has_started = bpf_map_lookup_elem(&started, &owner) != 0;
+	if (owner != before && !t->origin)
+		t->entered = has_started;
+	if (t->origin && !has_started)
+		mark_started(owner, task);
+}
+
+/*
+ * Handles the execution of a program by a thread. The first program of a container ends its set-up. When a program is
+ * running, a thread that came in later must be in the mount namespace of the container too, because a runtime may
+ * execute itself once more after it has joined the cgroup.
+ */
+__inline_always void follow_exec(struct task_state *t, struct task_struct *task)
+{
+	u64 owner = t->cgroup;
+	if (!owner || t->origin)
+		return;
+	u32 *ns = bpf_map_lookup_elem(&started, &owner);
+	if (ns && *ns != mount_ns(task) && !t->executed_outside) {
+		t->executed_outside = 1;
+		return;
+	}
+	t->origin = own_origin(t);
+	if (!ns)
+		mark_started(owner, task);
 }
 
 /* Refreshes the thread's identity and whether the thread is recorded. The thread gets the comm of `named`. */
@@ -119,7 +117,10 @@ __inline_always void refresh_state_as(struct task_state *t, struct task_struct *
 	if (BTF_READ(task, tgid) == config.recorder)
 		return;
 	struct cgroup_info info = find_container(task);
+	u64 before = t->cgroup;
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
+	t->undecided = info.state == CGROUP_UNDECIDED;
+	follow_container(t, task, before);
 	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host))
 		return;
 	t->recorded = is_comm_wanted(t->comm);
@@ -167,10 +168,13 @@ __inline_always bool is_state_outdated(struct task_state *t, struct task_struct 
  */
 __inline_always struct task_state *refreshed_state(struct task_struct *task, struct task_state *t)
 {
-	if (!t)
+	bool is_old = !t; /* on_fork has created the states of all threads since the recording began */
+	if (is_old)
 		t = create_task_state(task);
 	if (!t)
 		return 0;
+	if (is_old)
+		t->origin = ORIGIN_UNDECIDED;
 	if (is_state_outdated(t, task))
 		refresh_current_state(t);
 	return t;
@@ -194,6 +198,8 @@ __inline_always void define_running_task(struct task_struct *task)
 	struct task_state *t = bpf_map_lookup_elem(&state_scratch, &zero);
 	if (!t || config.counts)
 		return;
+	t->origin = ORIGIN_UNDECIDED;
+	t->entered = 0;
 	refresh_state(t, task);
 	if (t->recorded)
 		define_task(t, task);

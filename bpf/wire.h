@@ -82,6 +82,12 @@ enum data_flag {
 	DATA_CUT = 2, /* an address for which the caller had less room than the kernel needed */
 };
 
+/* Flags of a REC_TASK. */
+enum task_flag {
+	TASK_SETUP = 1, /* came from outside of the container and has not executed a program of the container yet */
+	TASK_ENTERED = 2, /* came in after a program of the container had started, or descends from such a thread */
+};
+
 /* Flags of a REC_EXIT. */
 enum exit_flag {
 	EXIT_PROCESS = 1, /* the last thread of its process */
@@ -137,6 +143,8 @@ struct rec_task {
 	__u64 cgroup; /* key of the container's cgroup: see `cgroups` */
 	__u64 exe; /* key of the executable; 0: none */
 	char comm[COMM_BYTES];
+	__u32 mount_ns; /* inode number of the mount namespace; 0: none, the thread is ending */
+	__u32 pad;
 };
 
 /* Sent up to the end of the names. */
@@ -445,6 +453,7 @@ struct config {
 	__u8 network_class; /* index of the losses' class for connections */
 	__u8 signal_class; /* index of the losses' class for signals */
 	__u32 page_bytes; /* size of a page of memory */
+	__u32 mount_ns; /* inode number of the host's mount namespace; 0: not known */
 };
 
 enum v1_controller {

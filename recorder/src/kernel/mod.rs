@@ -292,6 +292,13 @@ impl Kernel {
     }
 }
 
+/// Returns the inode number of the host's mount namespace, which is that of its first process (namespaces(7)).
+fn host_mount_ns() -> Option<u32> {
+    let link = std::fs::read_link("/proc/1/ns/mnt").ok()?;
+    let number = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
+    number.parse().ok()
+}
+
 /// Sets the configuration and the plans of all calls, as far as the filters and the machine determine them.
 fn configure(
     open: &mut OpenCtraceSkel<'static>,
@@ -312,6 +319,7 @@ fn configure(
     rodata.config.network_class = Class::Network as u8;
     rodata.config.signal_class = Class::Signal as u8;
     rodata.config.page_bytes = rustix::param::page_size() as u32;
+    rodata.config.mount_ns = host_mount_ns().unwrap_or(0);
     rodata.config.connections = u8::from(records_connections(filters));
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));

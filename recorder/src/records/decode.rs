@@ -87,6 +87,8 @@ pub(crate) struct TaskRecord<'a> {
     pub(crate) cgroup: u64,
     pub(crate) exe: u64,
     pub(crate) comm: &'a [u8],
+    /// Inode number of the mount namespace; `None`: early captures do not have the number, nor the flags of a task.
+    pub(crate) mount_ns: Option<u32>,
 }
 
 /// A file and the components of its path, the last component first.
@@ -262,7 +264,12 @@ fn task(bytes: &[u8]) -> Option<TaskRecord<'_>> {
         uid: u32_at(bytes, offset_of!(rec_task, uid))?,
         cgroup: u64_at(bytes, offset_of!(rec_task, cgroup))?,
         exe: u64_at(bytes, offset_of!(rec_task, exe))?,
-        comm: until_nul(bytes.get(offset_of!(rec_task, comm)..)?),
+        comm: until_nul(slice_at(
+            bytes,
+            offset_of!(rec_task, comm),
+            limits::COMM_BYTES.0,
+        )?),
+        mount_ns: u32_at(bytes, offset_of!(rec_task, mount_ns)),
     })
 }
 

@@ -39,8 +39,10 @@ use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
 use crate::resolve::threads::{FailedConnection, Identity, Owner, Pending, Thread};
-use crate::rows::batch::{Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex};
-use crate::wire::types::{exit_flag, sock_flag, sys_flag};
+use crate::rows::batch::{
+    Arrival, Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex,
+};
+use crate::wire::types::{exit_flag, sock_flag, sys_flag, task_flag};
 
 #[derive(Debug)]
 struct FileDefinition {
@@ -163,7 +165,7 @@ impl Resolver {
                 key,
                 args,
             } => self.syscall(head, duration, ret, key, args),
-            Body::Task(task) => self.define_thread(head.tid, &task),
+            Body::Task(task) => self.define_thread(head, &task),
             Body::File(file) => self.define_file(head, &file),
             Body::Sock(sock) => self.define_socket(head, &sock),
             Body::Data { base, bytes } => self.data(head, base, bytes),
@@ -185,7 +187,9 @@ impl Resolver {
         }
     }
 
-    fn define_thread(&mut self, tid: u32, task: &TaskRecord<'_>) {
+    fn define_thread(&mut self, head: Head, task: &TaskRecord<'_>) {
+        let tid = head.tid;
+        let has = |flag: task_flag| u32::from(head.flags) & flag.0 != 0;
         let previous = self.threads.remove(tid.into());
         let (previous_exe, pending) =
             previous.map_or((None, vec![]), |t| (t.identity.exe, t.pending));
@@ -206,6 +210,11 @@ impl Resolver {
             uid: task.uid,
             comm: escape(task.comm).into(),
             exe,
+            arrival: task.mount_ns.map(|mount_ns| Arrival {
+                mount_ns,
+                setup: has(task_flag::TASK_SETUP),
+                entered: has(task_flag::TASK_ENTERED),
+            }),
             batch_index: BatchIndex::default(),
         };
         let thread = Thread {

@@ -1,7 +1,5 @@
 //! Signals that end or stop a process, and processes that the kernel kills for lack of memory.
 
-use std::sync::Arc;
-
 use ctrace_schema::text::escape;
 
 use crate::records::decode::{Head, SignalRecord};
@@ -21,17 +19,15 @@ impl Resolver {
         let known = known.filter(|known| signal.pid == 0 || known.identity.pid == signal.pid);
         // The record is newer than the definition of a thread that has made no call since, and of a process that has made
         // no call at all there is no definition.
+        let known = known.map(|thread| &thread.identity);
         let receiver = match signal.pid {
-            0 => known.map(|thread| thread.identity.clone()),
-            _ => Some(identity(
-                signal,
-                known.and_then(|thread| thread.identity.exe.clone()),
-            )),
+            0 => known.cloned(),
+            _ => Some(identity(signal, known)),
         };
+        // A process that lacked memory, without a record of its signal, may be one that is not recorded.
+        let Some(mut receiver) = receiver else { return };
         let (batch, registry) = (&mut self.batch, &mut self.registry);
-        if let Some(mut identity) = receiver {
-            row.task = identity.index(head.tid, self.generation, batch, registry);
-        }
+        row.task = receiver.index(head.tid, self.generation, batch, registry);
         let sent = signal.sender_pid != 0;
         let sender_comm = sent.then(|| escape(signal.sender_comm));
         let detail = SignalDetail {
@@ -42,7 +38,7 @@ impl Resolver {
             memory_limit: (is_oom && signal.memory_limit > 0).then_some(signal.memory_limit as i64),
         };
         let detail = EventDetail {
-            container: registry.index(signal.cgroup),
+            container: registry.index(receiver.cgroup),
             action: if is_oom {
                 "out of memory"
             } else if has(signal_flag::SIGNAL_IGNORED) {
@@ -58,8 +54,8 @@ impl Resolver {
     }
 }
 
-/// Returns the receiver of a signal, which executes `exe`.
-fn identity(signal: &SignalRecord<'_>, exe: Option<Arc<str>>) -> Identity {
+/// Returns the receiver of a signal. `known` is the definition of its thread.
+fn identity(signal: &SignalRecord<'_>, known: Option<&Identity>) -> Identity {
     Identity {
         cgroup: signal.cgroup,
         pid: signal.pid,
@@ -67,7 +63,8 @@ fn identity(signal: &SignalRecord<'_>, exe: Option<Arc<str>>) -> Identity {
         ns_pid: signal.ns_pid,
         uid: signal.uid,
         comm: escape(signal.comm).into(),
-        exe,
+        exe: known.and_then(|known| known.exe.clone()),
+        arrival: known.and_then(|known| known.arrival),
         batch_index: BatchIndex::default(),
     }
 }

@@ -10,7 +10,7 @@ use crate::resolve::addresses::Address;
 use crate::resolve::definitions::BatchIndex;
 use crate::resolve::dns::DnsMessage;
 use crate::resolve::registry::Registry;
-use crate::rows::batch::{Batch, NONE, Task};
+use crate::rows::batch::{Arrival, Batch, NONE, Task};
 
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
@@ -21,6 +21,8 @@ pub(super) struct Identity {
     pub(super) uid: u32,
     pub(super) comm: Arc<str>,
     pub(super) exe: Option<Arc<str>>,
+    /// None: not known.
+    pub(super) arrival: Option<Arrival>,
     /// Index in the batch's list of tasks.
     pub(super) batch_index: BatchIndex,
 }
@@ -62,6 +64,7 @@ impl Thread {
                 uid: 0,
                 comm: "".into(),
                 exe: None,
+                arrival: None,
                 batch_index: BatchIndex::default(),
             },
             pending: vec![],
@@ -166,6 +169,7 @@ impl Identity {
                     Some(exe) => batch.strings.intern_shared(exe),
                     None => NONE,
                 },
+                arrival: self.arrival,
             });
             batch.tasks.len() - 1
         });

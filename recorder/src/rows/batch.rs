@@ -29,6 +29,17 @@ pub(crate) struct Task {
     pub(crate) uid: u32,
     pub(crate) comm: StringIndex,
     pub(crate) exe: StringIndex,
+    /// None: not known.
+    pub(crate) arrival: Option<Arrival>,
+}
+
+/// The way in which a thread came into its container. The fields are named after the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Inode number of the thread's mount namespace; 0: none.
+    pub(crate) mount_ns: u32,
+    pub(crate) setup: bool,
+    pub(crate) entered: bool,
 }
 
 /// A file or socket that an fd or a path refers to.

@@ -10,7 +10,7 @@ use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
 use crate::rows::batch::{
-    CallDetail, ConnectionDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row,
+    Arrival, CallDetail, ConnectionDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row,
     SignalDetail, Task,
 };
 use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
@@ -168,6 +168,9 @@ impl ColumnsView<'_> {
             "pid" => self.by_task(|t| t.pid),
             "tid" => self.by_task(|t| t.tid),
             "ppid" => self.by_task(|t| t.ppid),
+            "mount_ns" => self.by_arrival(|_, a| (a.mount_ns != 0).then_some(a.mount_ns.into())),
+            "setup" => self.by_arrival(|t, a| (t.container != 0).then_some(a.setup.into())),
+            "entered" => self.by_arrival(|t, a| (t.container != 0).then_some(a.entered.into())),
             "ns_pid" => self.by_task(|t| t.ns_pid),
             "uid" => self.by_task(|t| t.uid),
             "local_port" => self.by_endpoints(|e| e.local_port.map(Into::into)),
@@ -363,6 +366,14 @@ impl ColumnsView<'_> {
     /// Computes a numeric column of the thread.
     fn by_task(&self, get: impl Fn(&Task) -> u32) -> Series {
         self.by_run(|r| Some(get(self.columns.task(r)?).into()))
+    }
+
+    /// Computes a column of [`Arrival`].
+    fn by_arrival(&self, get: impl Fn(&Task, Arrival) -> Option<i64>) -> Series {
+        self.by_run(|r| {
+            let task = self.columns.task(r)?;
+            get(task, task.arrival?)
+        })
     }
 
     /// Computes a text column of the description of a container.
