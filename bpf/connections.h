@@ -137,11 +137,14 @@ VERIFIED_ONCE int begin_connection(u64 sk)
 }
 
 /*
- * Makes the current thread, in a call, the owner of a connection that has none. Returns 0 if the thread is not defined
- * yet: to be repeated at the next call on the socket. `sk` is the address of the struct sock of an IP socket.
+ * Makes the thread `tid`, in a call, the owner of a connection that has none. Returns 0 if the thread is not defined yet,
+ * or not the current one: to be repeated at the next call on the socket. `sk` is the address of the struct sock of an IP
+ * socket.
  */
-__noinline int own_connection(u64 sk)
+__noinline int own_connection(u64 sk, u32 tid)
 {
+	if (BTF_READ(get_current_task(), pid) != tid)
+		return 0; /* the iterator at the start has found the thread in a call */
 	struct sock *sock = RDONLY_CAST((void *)sk, struct sock);
 	if (CAST_READ(sock, sk_protocol) != IPPROTO_TCP)
 		return 1;

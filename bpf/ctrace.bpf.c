@@ -102,6 +102,7 @@ struct wire_types {
 	enum data_flag data_flag;
 	enum task_flag task_flag;
 	enum exit_flag exit_flag;
+	enum exec_flag exec_flag;
 	enum file_flag file_flag;
 	enum sock_flag sock_flag;
 	struct rec_signal signal;

@@ -9,6 +9,7 @@
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define NSFS_MAGIC 0x6e736673
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -24,6 +25,7 @@ struct path_walk {
 	struct dentry *dentry;
 	u64 key;
 	u64 done; /* 0, or enum walk_end */
+	u64 crossed; /* has left the file's mount */
 };
 
 /* Where a walk has ended. Bit 0 is set in each: see hash_step(). */
@@ -38,6 +40,7 @@ __inline_always void begin_path_walk(struct path_walk *w, struct vfsmount *mnt, 
 	w->root = CAST_READ(w->mount, mnt.mnt_root);
 	w->dentry = dentry;
 	w->done = 0;
+	w->crossed = 0;
 }
 
 /*
@@ -127,8 +130,14 @@ static long copy_name_step(u32 i, struct path_walk *w)
 	u32 zero = 0;
 	struct rec_file *rec = bpf_map_lookup_elem(&file_scratch, &zero);
 	struct dentry *dentry = path_walk_up(w);
-	if (!rec || !dentry)
+	if (!rec)
+		return 1;
+	if (!dentry) {
+		if (!w->crossed)
+			rec->head.nr = rec->bytes;
+		w->crossed = 1;
 		return w->done & 1; /* the verifier has to see that the value is 0 or 1 */
+	}
 	u32 at = rec->bytes; /* not kept in `w`, so that the verifier sees the same state at every step */
 	if (at >= PATH_MAX_BYTES)
 		return 1;
@@ -152,6 +161,26 @@ __inline_always void copy_path_names(struct vfsmount *mnt, struct dentry *dentry
 	} else if (w.done == WALK_LOST || is_detached(RDONLY_CAST(w.mount, struct mount))) {
 		rec->head.flags |= FILE_NO_PATH;
 	}
+}
+
+/*
+ * Appends the names from the root of the file's mount up to the root of the filesystem: those of a bind mount. `bytes` of
+ * the record stays that of the path. Returns the bytes of all names.
+ */
+__inline_always u32 append_root_names(struct vfsmount *mnt, struct dentry *dentry, struct rec_file *rec)
+{
+	struct path_walk w = {};
+	u32 path_bytes = rec->bytes;
+	begin_path_walk(&w, mnt, dentry);
+	w.dentry = w.root;
+	w.root = 0; /* the walk ends at the root of the filesystem only */
+	w.crossed = 1;
+	BPF_LOOP(MAX_COMPONENTS, copy_name_step, &w);
+	u32 bytes = rec->bytes;
+	rec->bytes = path_bytes;
+	if (w.done && bytes < PATH_MAX_BYTES)
+		rec->head.flags |= FILE_HAS_MOUNT;
+	return bytes;
 }
 
 /*
@@ -193,7 +222,9 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 	if (!CAST_READ(dentry, d_hash.pprev) && CAST_READ(dentry, d_parent) != dentry)
 		rec->head.flags |= FILE_DELETED;
 	copy_path_names(mnt, dentry, rec);
-	u64 bytes = rec->bytes;
+	u64 bytes = rec->bytes, all_bytes = 0;
+	if (!(rec->head.flags & (FILE_NO_PATH | FILE_CUT)))
+		all_bytes = append_root_names(mnt, dentry, rec);
 	if ((rec->head.flags & FILE_NO_PATH) && bytes == 0 && CAST_READ(dentry, d_parent) == dentry) {
 		bytes = copy_own_name(dentry, inode, rec);
 		if (bytes)
@@ -205,6 +236,11 @@ __inline_always void define_file(u32 tid, u64 key, struct vfsmount *mnt, struct 
 	if (bytes > sizeof(rec->names))
 		bytes = sizeof(rec->names);
 	rec->bytes = bytes;
+	if (rec->head.flags & FILE_HAS_MOUNT)
+		bytes = all_bytes;
+	barrier_var(bytes);
+	if (bytes > sizeof(rec->names))
+		bytes = sizeof(rec->names);
 	if (send_record(rec, __builtin_offsetof(struct rec_file, names) + bytes))
 		*slot = stamp;
 	else
@@ -273,6 +309,30 @@ __inline_always u64 exe_key(struct task_struct *task)
 {
 	struct mm_struct *mm = BTF_READ(UNTRUSTED(task), mm);
 	return mm ? file_key(BTF_READ(task, pid), READ_ADDRESS(mm, exe_file)) : 0;
+}
+
+/* Returns where the executable of a task comes from: an EXEC_* flag, or 0 if that is not known. */
+__inline_always u8 exe_origin(struct task_struct *task)
+{
+	task = UNTRUSTED(task);
+	struct mm_struct *mm = BTF_READ(task, mm);
+	struct file *file = mm ? RDONLY_CAST((void *)READ_ADDRESS(mm, exe_file), struct file) : 0;
+	if (!file)
+		return 0;
+	struct vfsmount *mnt = CAST_READ(file, f_path.mnt);
+	struct path_walk w = {};
+	begin_path_walk(&w, mnt, 0);
+	if (IS_ERROR(CAST_READ(w.mount, mnt_ns)))
+		return EXEC_MEMORY;
+	if (mnt != BTF_READ(BTF_READ(task, fs), root.mnt))
+		return EXEC_MOUNT;
+	struct inode *inode = CAST_READ(file, f_inode);
+	struct super_block *sb = CAST_READ(inode, i_sb);
+	if (CAST_READ(sb, s_magic) != OVERLAYFS_SUPER_MAGIC || !bpf_core_type_exists(struct ovl_inode))
+		return 0;
+	struct ovl_inode *overlay =
+		RDONLY_CAST((void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode), struct ovl_inode);
+	return CAST_READ(overlay, __upperdentry) ? EXEC_UPPER : EXEC_IMAGE;
 }
 
 /* Returns the address of the struct file of a task's fd, or 0. */

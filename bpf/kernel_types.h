@@ -82,6 +82,12 @@ struct inode {
 	void *i_private;
 };
 
+/* Of overlayfs; missing if the kernel has it as a module that is not loaded. */
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry; /* null: the file is in a lower layer only */
+};
+
 struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };

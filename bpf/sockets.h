@@ -116,7 +116,7 @@ __inline_always bool shares_name(struct unix_sock *u)
 }
 
 /* See connections.h. */
-__noinline int own_connection(u64 sk);
+__noinline int own_connection(u64 sk, u32 tid);
 
 /* Returns the key of a socket with its present addresses. */
 __inline_always u64 sock_key(u32 tid, struct file *file)
@@ -168,7 +168,7 @@ __inline_always u64 sock_key(u32 tid, struct file *file)
 		rec->head.flags = SOCK_ACCEPTED;
 	if (!send_record(rec, bytes))
 		count_miss(MISS_DEFINITION);
-	else if (!config.connections || !inet || own_connection(READ_ADDRESS(socket, sk)))
+	else if (!config.connections || !inet || own_connection(READ_ADDRESS(socket, sk), tid))
 		*slot = stamp;
 	return key;
 }

@@ -393,6 +393,7 @@ __inline_always void send_exec(struct task_struct *task, u16 count, u32 caller)
 	u64 key = exe_key(task);
 	fill_head(&rec->head, BTF_READ(task, pid), REC_EXEC);
 	rec->head.nr = count << SLOT_BITS;
+	rec->head.flags = exe_origin(task);
 	rec->caller = caller;
 	rec->exe = key;
 	u64 from = BTF_READ(mm, arg_start), bytes = BTF_READ(mm, arg_end) - from;

@@ -93,12 +93,21 @@ enum exit_flag {
 	EXIT_PROCESS = 1, /* the last thread of its process */
 };
 
+/* Flags of a REC_EXEC: where the executable comes from, as far as that is known. */
+enum exec_flag {
+	EXEC_IMAGE = 1, /* overlayfs: in a lower layer only */
+	EXEC_UPPER = 2, /* overlayfs: in the upper layer, written since the container was created */
+	EXEC_MOUNT = 4, /* on another mount than the root directory */
+	EXEC_MEMORY = 8, /* memfd_create(2) */
+};
+
 /* Flags of a REC_FILE. */
 enum file_flag {
 	FILE_DELETED = 1, /* the file has no name any more */
 	FILE_CUT = 2, /* the path is deeper or longer than a record holds: the first components are missing */
 	FILE_OWN_NAME = 4, /* no path: `names` is the name of the file itself, for nsfs the type of the namespace */
 	FILE_NO_PATH = 8, /* no path is known: the file's mount, or its directory, is in no mount namespace */
+	FILE_HAS_MOUNT = 16, /* `head.nr` is set, and names of the mount's root follow */
 };
 
 /* Flags of a REC_SOCK. */
@@ -147,7 +156,10 @@ struct rec_task {
 	__u32 pad;
 };
 
-/* Sent up to the end of the names. */
+/*
+ * Sent up to the end of the names. With FILE_HAS_MOUNT, the first `head.nr` bytes of the names are below the root of the
+ * file's mount, and after `bytes` bytes follow the names from the mount's root up to the root of the filesystem.
+ */
 struct rec_file {
 	struct head head;
 	__u64 key;

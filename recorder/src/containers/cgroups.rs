@@ -1,9 +1,11 @@
 //! Finds the cgroup hierarchies of this machine, and lists their cgroups.
 
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use crate::containers::mounts;
+use crate::containers::mounts::MountLine;
 
 /// The v1 controllers in which container runtimes create cgroups, the most reliable first: every runtime uses `pids`,
 /// and no service manager creates other cgroups there.
@@ -64,10 +66,7 @@ pub(crate) struct Cgroup {
 pub(crate) fn probe(root: &Path) -> Result<Hierarchies, CgroupError> {
     let path = root.join("proc/self/mountinfo");
     let mountinfo = read(&path)?;
-    let mounts: Vec<Mount> = mountinfo
-        .split(|b| *b == b'\n')
-        .filter_map(parse_mount)
-        .collect();
+    let mounts: Vec<MountLine> = mounts::parse(&mountinfo).collect();
     let v2 = mounts
         .iter()
         .find(|m| m.fstype == "cgroup2")
@@ -114,59 +113,10 @@ fn walk(v1: bool, mount: PathBuf) -> impl Iterator<Item = Cgroup> {
     })
 }
 
-/// The fields of a mountinfo line that are needed here.
-struct Mount {
-    point: PathBuf,
-    fstype: String,
-    options: String,
-}
-
-/// Parses a line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)): fields, optional fields, ` - `, type, source,
-/// options.
-fn parse_mount(line: &[u8]) -> Option<Mount> {
-    let line = String::from_utf8_lossy(line);
-    let (left, right) = line.split_once(" - ")?;
-    let mut right = right.split(' ');
-    let (fstype, _source) = (right.next()?, right.next()?);
-    if !fstype.starts_with("cgroup") {
-        return None;
-    }
-    Some(Mount {
-        point: unescape_octal(left.split(' ').nth(4)?),
-        fstype: fstype.to_string(),
-        options: right.next()?.to_string(),
-    })
-}
-
-/// Decodes the octal escapes in mountinfo, such as `\040`: the kernel escapes space, tab, newline and backslash.
-fn unescape_octal(field: &str) -> PathBuf {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match rest {
-            [
-                b'\\',
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                after @ ..,
-            ] => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(out).into()
-}
-
-fn find_v1(mounts: &[Mount]) -> Option<(&'static str, &Mount)> {
+fn find_v1(mounts: &[MountLine]) -> Option<(&'static str, &MountLine)> {
     CONTROLLERS.iter().find_map(|&controller| {
         let has =
-            |m: &&Mount| m.fstype == "cgroup" && m.options.split(',').any(|o| o == controller);
+            |m: &&MountLine| m.fstype == "cgroup" && m.options.split(',').any(|o| o == controller);
         mounts.iter().find(has).map(|m| (controller, m))
     })
 }
@@ -262,14 +212,6 @@ cpuset\t3\t1\t1\ncpu\t1\t1\t1\nmemory\t4\t10\t1\npids\t8\t1\t1\n";
             probe(root.path()),
             Err(CgroupError::NotMounted { .. })
         ));
-    }
-
-    #[test]
-    fn escaped_mount_point() {
-        assert_eq!(
-            unescape_octal(r"/mnt/a\040b\134c\0"),
-            PathBuf::from("/mnt/a b\\c\\0")
-        );
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub(crate) mod cgroups;
 pub(crate) mod classify;
 pub(crate) mod facts;
 pub(crate) mod list;
+pub(crate) mod mounts;
 pub(crate) mod runtime;
 pub(crate) mod state;

@@ -17,6 +17,7 @@ use ctrace_schema::syscalls::Class;
 
 use crate::calls::Calls;
 use crate::containers::facts::CgroupFact;
+use crate::containers::mounts::HostMounts;
 use crate::limits::memory::Memory;
 use crate::pipeline::cutter::{Cutter, PendingPart};
 use crate::pipeline::encoder::{EncoderThread, InFlight, ToEncoder, encode};
@@ -137,6 +138,7 @@ impl Pipeline {
                     self.resolver.count(*since_ns, count);
                 }
             }
+            Note::Mounts { mounts } => self.resolver.host_mounts = HostMounts::new(mounts),
             Note::Missed(misses) => self.summary.missed = misses.clone(),
             Note::Forget { threads } => self.resolver.forget(*threads),
             Note::Advance { .. } => {}

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::containers::mounts::HostMount;
 use crate::records::machine::Machine;
 use crate::records::note::Note;
 
@@ -176,8 +177,12 @@ impl Iterator for CaptureReader {
                 }
                 (NOTE_TAG, _) => match serde_json::from_slice(&payload) {
                     Ok(mut note) => {
-                        if let Note::Fact { fact, .. } = &mut note {
-                            fact.escape_controls();
+                        match &mut note {
+                            Note::Fact { fact, .. } => fact.escape_controls(),
+                            Note::Mounts { mounts } => {
+                                mounts.iter_mut().for_each(HostMount::escape_controls);
+                            }
+                            _ => {}
                         }
                         return Some(CaptureFrame::Note(note));
                     }

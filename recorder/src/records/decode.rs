@@ -4,7 +4,7 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    connection_event, data_flags, data_stat, head, limits, rec_cgroup, rec_complete,
+    connection_event, data_flags, data_stat, file_flag, head, limits, rec_cgroup, rec_complete,
     rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_request, rec_signal,
     rec_sock, rec_syscall, rec_task, sock_ends,
 };
@@ -99,6 +99,9 @@ pub(crate) struct FileRecord<'a> {
     pub(crate) dev: u32,
     pub(crate) magic: u32,
     pub(crate) names: &'a [u8],
+    /// Of `names`, the part below the root of the file's mount, and the components from there up to the root of the
+    /// filesystem. `None`: not known.
+    pub(crate) mount_names: Option<(&'a [u8], &'a [u8])>,
 }
 
 /// The kind and the addresses of a socket.
@@ -275,12 +278,20 @@ fn task(bytes: &[u8]) -> Option<TaskRecord<'_>> {
 
 fn file(bytes: &[u8]) -> Option<FileRecord<'_>> {
     let names_bytes = u32_at(bytes, offset_of!(rec_file, bytes))?;
+    let names = slice_at(bytes, offset_of!(rec_file, names), names_bytes)?;
+    let flags = *bytes.get(offset_of!(head, flags))?;
+    let below = u16_at(bytes, offset_of!(head, nr))?;
+    let above = bytes.get(offset_of!(rec_file, names) + names_bytes as usize..)?;
+    let has_mount = u32::from(flags) & file_flag::FILE_HAS_MOUNT.0 != 0;
     Some(FileRecord {
         key: u64_at(bytes, offset_of!(rec_file, key))?,
         inode: u64_at(bytes, offset_of!(rec_file, inode))?,
         dev: u32_at(bytes, offset_of!(rec_file, dev))?,
         magic: u32_at(bytes, offset_of!(rec_file, magic))?,
-        names: slice_at(bytes, offset_of!(rec_file, names), names_bytes)?,
+        names,
+        mount_names: slice_at(names, 0, below.into())
+            .filter(|_| has_mount)
+            .map(|below| (below, above)),
     })
 }
 

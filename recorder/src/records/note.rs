@@ -5,6 +5,7 @@ use ctrace_schema::syscalls::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::facts::CgroupFact;
+use crate::containers::mounts::HostMount;
 use crate::records::count::Count;
 use crate::records::loss::{Cause, Loss, Misses};
 
@@ -63,6 +64,8 @@ pub(crate) enum Note {
         #[serde(rename = "boot")]
         boot_ns: u64,
     },
+    /// The mounts of the machine, from now on.
+    Mounts { mounts: Vec<HostMount> },
     /// The current counters of incomplete data.
     Missed(Misses),
     /// Definitions of files and sockets that were not used recently are dropped, and with `threads` those of threads

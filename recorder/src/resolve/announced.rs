@@ -98,6 +98,7 @@ impl Resolver {
                 row.object = self.batch.objects.len() as u32;
                 self.batch.objects.push(Object {
                     path: NONE,
+                    host_path: NONE,
                     dev,
                     inode: Some(inode),
                     endpoints: NONE,
@@ -118,7 +119,10 @@ impl Resolver {
                 detail.socket_error = self.batch.strings.intern_opt(name);
             }
             Pending::Dns(message) => self.learn_names(row, &message),
-            Pending::Exec { exe, argv } => {
+            Pending::Exec { exe, argv, origin } => {
+                if !origin.is_empty() && self.batch.container(row) != 0 {
+                    detail.exe_origin = self.batch.strings.intern(origin);
+                }
                 detail.argv = self.batch.strings.intern(&shell_join(&argv));
                 let object = self.object(exe, row);
                 if object != NONE {

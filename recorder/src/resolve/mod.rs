@@ -28,6 +28,7 @@ use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
 use crate::containers::facts::{CgroupFact, CgroupKind};
+use crate::containers::mounts::HostMounts;
 use crate::limits::memory::{Memory, with_huge_pages};
 use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
@@ -42,12 +43,14 @@ use crate::resolve::threads::{FailedConnection, Identity, Owner, Pending, Thread
 use crate::rows::batch::{
     Arrival, Batch, CallCounts, CallDetail, EventDetail, EventKind, Row, StringIndex,
 };
-use crate::wire::types::{exit_flag, sock_flag, sys_flag, task_flag};
+use crate::wire::types::{exec_flag, exit_flag, sock_flag, sys_flag, task_flag};
 
 #[derive(Debug)]
 struct FileDefinition {
     /// None: no path is known.
     path: Option<Arc<str>>,
+    /// Path on the machine, if the machine has the file mounted too.
+    host_path: Option<Arc<str>>,
     dev: u32,
     inode: u64,
     /// Index in the batch's list of objects.
@@ -64,6 +67,7 @@ pub(crate) struct Resolver {
     /// Owners of TCP connections.
     connections: Definitions<Owner>,
     dns_names: ResolvedNames,
+    pub(crate) host_mounts: HostMounts,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
     /// Converts boot time to the wall clock of rows.
@@ -85,6 +89,17 @@ pub(crate) struct Resolver {
     device_texts: FxHashMap<u32, StringIndex>,
 }
 
+/// Returns the value of the column `exe_origin` for the flags of an exec record. Empty: not known.
+fn exe_origin(flags: u8) -> &'static str {
+    match exec_flag(flags.into()) {
+        exec_flag::EXEC_IMAGE => "image",
+        exec_flag::EXEC_UPPER => "container",
+        exec_flag::EXEC_MOUNT => "mount",
+        exec_flag::EXEC_MEMORY => "memory",
+        _ => "",
+    }
+}
+
 impl Resolver {
     /// Returns a resolver without definitions. `calls` are the syscalls of the recorded machine.
     pub(crate) fn new(calls: Arc<Calls>, registry: Registry, memory: Memory) -> Resolver {
@@ -95,6 +110,7 @@ impl Resolver {
             requests: Requests::new(memory.requests_bytes()),
             connections: Definitions::new(memory.connections_bytes()),
             dns_names: ResolvedNames::default(),
+            host_mounts: HostMounts::default(),
             calls,
             registry,
             clock: Clock::default(),
@@ -171,8 +187,12 @@ impl Resolver {
             Body::Data { base, bytes } => self.data(head, base, bytes),
             Body::Exec { caller, exe, argv } => {
                 self.move_announced(head.tid, caller);
-                let argv = argv.into();
-                self.announce(head.tid, head.call_count, Pending::Exec { exe, argv });
+                let pending = Pending::Exec {
+                    exe,
+                    argv: argv.into(),
+                    origin: exe_origin(head.flags),
+                };
+                self.announce(head.tid, head.call_count, pending);
             }
             Body::Exit { code } => self.exit(head, code),
             Body::Cgroup { .. } => {}
@@ -228,9 +248,14 @@ impl Resolver {
     fn define_file(&mut self, head: Head, file: &FileRecord<'_>) {
         let path = paths::file_text(file.names, file.magic, file.inode, head.flags);
         let path: Option<Arc<str>> = path.map(Into::into);
-        let text_bytes = path.as_ref().map_or(0, |path| path.len());
+        let in_filesystem = paths::path_in_filesystem(file);
+        let host_path = in_filesystem.and_then(|path| self.host_mounts.host_path(file.dev, &path));
+        let host_path: Option<Arc<str>> = host_path.map(Into::into);
+        let texts = [&path, &host_path].into_iter().flatten();
+        let text_bytes = texts.map(|path| path.len()).sum();
         let definition = FileDefinition {
             path,
+            host_path,
             dev: file.dev,
             inode: file.inode,
             batch_index: BatchIndex::default(),

@@ -40,6 +40,10 @@ impl Resolver {
                         Some(path) => batch.strings.intern_shared(path),
                         None => NONE,
                     },
+                    host_path: match &file.host_path {
+                        Some(path) => batch.strings.intern_shared(path),
+                        None => NONE,
+                    },
                     dev: batch.strings.intern(&paths::dev_text(file.dev)),
                     inode: Some(file.inode),
                     endpoints: NONE,
@@ -182,9 +186,12 @@ impl Resolver {
     /// whichever the first fd is.
     pub(super) fn set_second_fd(&mut self, row: &mut Row, detail: &mut CallDetail, key: u64) {
         if let Some(file) = self.files.get(key) {
+            let strings = &mut self.batch.strings;
             if let Some(path) = &file.path {
-                detail.path2 = self.batch.strings.intern_shared(path);
+                detail.path2 = strings.intern_shared(path);
             }
+            detail.dev2 = strings.intern(&paths::dev_text(file.dev));
+            detail.inode2 = Some(file.inode);
             return;
         }
         let call = self.calls.get(has(row, sys_flag::SYS_COMPAT), row.call);
@@ -195,7 +202,9 @@ impl Resolver {
         if self.sockets.get(key).is_none() || first.is_some_and(|first| first.endpoints != NONE) {
             return;
         }
-        detail.path2 = first.map_or(NONE, |first| first.path);
+        if let Some(first) = first {
+            (detail.path2, detail.dev2, detail.inode2) = (first.path, first.dev, first.inode);
+        }
         let fd = call.second_fd.and_then(|i| arg(&self.batch, call, row, i));
         detail.fd = fd.map(|fd| fd as i32);
         row.object = self.object(key, row);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ctrace_schema::text::escape;
 
+use crate::records::decode::FileRecord;
 use crate::resolve::constants::magic;
 use crate::wire::types::file_flag;
 
@@ -24,18 +25,36 @@ pub(super) fn file_text(names: &[u8], magic: u32, inode: u64, flags: u8) -> Opti
         magic::NSFS if matches!(names, b"" | b"/") => write!(out, "ns:[{inode}]"),
         _ => {
             // The root of a filesystem has the single component `/`.
-            if names.is_empty() || names == b"/" {
+            push_names(&mut out, names);
+            if out.is_empty() {
                 out.push('/');
-            } else {
-                for name in names.rsplit(|b| *b == 0) {
-                    out.push('/');
-                    out.push_str(&escape(name));
-                }
             }
             Ok(())
         }
     };
     Some(out)
+}
+
+/// Returns the path of a file from the root of its filesystem, escaped. `None`: not known.
+pub(super) fn path_in_filesystem(file: &FileRecord<'_>) -> Option<String> {
+    let (below, above) = file.mount_names?;
+    let mut out = String::new();
+    for names in [above, below] {
+        push_names(&mut out, names.strip_suffix(b"\0").unwrap_or(names));
+    }
+    if out.is_empty() {
+        out.push('/');
+    }
+    Some(out)
+}
+
+/// Appends components, the last of which comes first, as a path.
+fn push_names(out: &mut String, names: &[u8]) {
+    let names = names.rsplit(|b| *b == 0);
+    for name in names.filter(|name| !name.is_empty() && *name != b"/") {
+        out.push('/');
+        out.push_str(&escape(name));
+    }
 }
 
 /// Joins the argument of a call to `base`: the caller's root directory if `arg` is absolute, else the directory to

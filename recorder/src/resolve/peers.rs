@@ -209,6 +209,7 @@ fn ends_of(batch: &mut Batch, row: &Row, family: u16) -> (Object, Endpoints) {
     let object = batch.objects.get(row.object as usize).copied();
     let object = object.unwrap_or(Object {
         path: NONE,
+        host_path: NONE,
         dev: NONE,
         inode: None,
         endpoints: NONE,

@@ -61,6 +61,7 @@ impl SocketDefinition {
         };
         batch.objects.push(Object {
             path: strings.intern_opt(self.local_path.as_deref()),
+            host_path: NONE,
             dev: NONE,
             // The inode distinguishes sockets.
             inode: Some(self.inode),

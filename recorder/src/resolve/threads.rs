@@ -143,6 +143,8 @@ pub(super) enum Pending {
     Exec {
         exe: u64,
         argv: Box<[u8]>,
+        /// Value of the column `exe_origin`; empty: not known.
+        origin: &'static str,
     },
 }
 

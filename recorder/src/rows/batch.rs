@@ -46,6 +46,7 @@ pub(crate) struct Arrival {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Object {
     pub(crate) path: StringIndex,
+    pub(crate) host_path: StringIndex,
     /// Device, `major:minor`; null for a socket.
     pub(crate) dev: StringIndex,
     pub(crate) inode: Option<u64>,
@@ -73,7 +74,11 @@ pub(crate) struct CallDetail {
     pub(crate) path: StringIndex,
     pub(crate) path_arg: StringIndex,
     pub(crate) path2: StringIndex,
+    /// Device and inode number of the file at `path2`, if it is that of a second fd.
+    pub(crate) dev2: StringIndex,
+    pub(crate) inode2: Option<u64>,
     pub(crate) argv: StringIndex,
+    pub(crate) exe_origin: StringIndex,
     pub(crate) child_pid: Option<i32>,
     /// The fd of the row's object, if the fd is not the usual argument.
     pub(crate) fd: Option<i32>,
@@ -91,7 +96,10 @@ impl CallDetail {
         path: NONE,
         path_arg: NONE,
         path2: NONE,
+        dev2: NONE,
+        inode2: None,
         argv: NONE,
+        exe_origin: NONE,
         child_pid: None,
         fd: None,
         flags: None,

@@ -175,6 +175,7 @@ impl ColumnsView<'_> {
             "uid" => self.by_task(|t| t.uid),
             "local_port" => self.by_endpoints(|e| e.local_port.map(Into::into)),
             "peer_port" => self.by_endpoints(|e| e.peer_port.map(Into::into)),
+            "inode2" => self.by_call_detail(|n| Some(n.inode2? as i64)),
             "child_pid" => self.by_call_detail(|n| n.child_pid.map(Into::into)),
             "exit_code" => self.by_event_detail(|n| n.exit_code.map(Into::into)),
             "exit_signal" => self.by_event_detail(|n| n.exit_signal.map(Into::into)),
@@ -222,6 +223,9 @@ impl ColumnsView<'_> {
                 Some(object) if object.path != NONE => text_value(object.path),
                 _ => text_value(self.columns.call_detail(r)?.path),
             }),
+            "host_path" => self.by_object_in_container(|o| text_value(o.host_path)),
+            "exe_origin" => self.by_call_detail(|n| text_value(n.exe_origin)),
+            "dev2" => self.by_call_detail(|n| text_value(n.dev2)),
             "path_arg" => self.by_call_detail(|n| text_value(n.path_arg)),
             "path2" => self.by_call_detail(|n| text_value(n.path2)),
             "argv" => self.by_call_detail(|n| text_value(n.argv)),
@@ -324,6 +328,25 @@ impl ColumnsView<'_> {
         for (object, rows) in self.objects {
             let object = self.columns.batch.objects.get(*object as usize);
             series.push(object.and_then(&get), self.clip(rows).len());
+        }
+        series
+    }
+
+    /// Computes a column of the file that the call refers to; null in rows of the host.
+    fn by_object_in_container(&self, get: impl Fn(&Object) -> Option<i64>) -> Series {
+        let mut series = self.take_buffer(self.rows.len());
+        for (object, rows) in self.objects {
+            let rows = self.clip(rows);
+            let object = self.columns.batch.objects.get(*object as usize);
+            match object.and_then(&get) {
+                None => series.push(None, rows.len()),
+                value => {
+                    for row in &self.columns.rows[rows] {
+                        let is_host = self.columns.batch.container(row) == 0;
+                        series.push(value.filter(|_| !is_host), 1);
+                    }
+                }
+            }
         }
         series
     }

@@ -31,6 +31,7 @@ use crate::records::note::{FactSource, Note, gap};
 use crate::report::Report;
 use crate::session::clocks::{boot_now, read_clocks};
 use crate::session::command::{exit_code, start, terminate};
+use crate::session::mounts::MountReader;
 use crate::session::rights;
 use crate::session::watcher::Watcher;
 use crate::sink::SinkCommand;
@@ -98,6 +99,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         kernel,
         watcher,
         pipeline,
+        mounts: MountReader::default(),
         raw,
         capture_buffer: vec![],
         losses_read_ns: boot_now(),
@@ -143,6 +145,7 @@ struct LiveRecording {
     kernel: Kernel,
     watcher: Watcher,
     pipeline: Pipeline,
+    mounts: MountReader,
     raw: Option<CaptureWriter>,
     /// A copy of the records of one ring, for the raw capture.
     capture_buffer: Vec<u8>,
@@ -169,6 +172,7 @@ impl LiveRecording {
         self.kernel.attach_cgroups()?;
         let boot_ns = boot_now();
         self.note(read_clocks())?;
+        self.note_mounts(boot_ns)?;
         for fact in self.watcher.scan(boot_ns, hierarchies) {
             self.note(Note::Fact {
                 when: FactSource::Found,
@@ -190,11 +194,19 @@ impl LiveRecording {
         Ok(())
     }
 
+    fn note_mounts(&mut self, boot_ns: u64) -> Result<()> {
+        match self.mounts.note(boot_ns) {
+            Some(note) => self.note(note),
+            None => Ok(()),
+        }
+    }
+
     /// Sends the new verdicts of the watcher to the kernel side. `first_scan`: the cgroups existed before the recording.
     fn send_verdicts(&mut self, first_scan: bool) {
         let mut changed = false;
         for v in self.watcher.verdicts() {
             self.kernel.set_cgroup(v.cgroup, v.state, first_scan);
+            self.mounts.set_due();
             changed = true;
         }
         if changed {
@@ -218,6 +230,7 @@ impl LiveRecording {
             })?;
         }
         self.decide_cgroups()?;
+        self.note_mounts(boot_ns)?;
         self.read_rings(boot_ns)?;
         self.send_verdicts(false);
         for note in losses {

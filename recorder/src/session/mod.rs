@@ -7,6 +7,7 @@ pub(crate) mod claims;
 pub(crate) mod clocks;
 pub(crate) mod command;
 pub(crate) mod live;
+mod mounts;
 pub(crate) mod renames;
 pub(crate) mod replay;
 pub(crate) mod rights;
