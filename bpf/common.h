@@ -47,6 +47,7 @@ struct task_state {
 	struct rec_syscall call_rec; /* record of the current call, as far as it is known */
 	u64 entered_ns; /* boot time of the call's entry */
 	u64 css_set; /* pointer; changes when the thread moves to another cgroup */
+	u64 nsproxy; /* pointer; changes with the namespaces */
 	u64 cred; /* pointer; changes with the user ids */
 	u64 comm[2];
 #ifdef LEGACY
@@ -73,7 +74,6 @@ struct task_state {
 	u8 origin; /* enum origin */
 	u8 entered; /* came into the container after a program of the container had started, or descends from such a thread */
 	u8 undecided; /* user space has not decided yet whether `cgroup` is a container */
-	u8 executed_outside; /* has executed a program outside of the container's mount namespace */
 };
 
 /* Where a thread comes from. */

@@ -32,7 +32,7 @@ __inline_always u32 mount_ns(struct task_struct *task)
 __inline_always void mark_started(u64 owner, struct task_struct *task)
 {
 	u32 ns = mount_ns(task);
-	if (bpf_map_update_elem(&started, &owner, &ns, BPF_NOEXIST) || !ns || ns == config.mount_ns)
+	if (bpf_map_update_elem(&started, &owner, &ns, BPF_NOEXIST) || !ns || !config.mount_ns || ns == config.mount_ns)
 		return;
 	bpf_map_update_elem(&mount_namespaces, &ns, &owner, 0);
 }

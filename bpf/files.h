@@ -311,19 +311,32 @@ __inline_always u64 exe_key(struct task_struct *task)
 	return mm ? file_key(BTF_READ(task, pid), READ_ADDRESS(mm, exe_file)) : 0;
 }
 
+/* Returns the executable of a task, or null. */
+__inline_always struct file *exe_file(struct task_struct *task)
+{
+	struct mm_struct *mm = BTF_READ(task, mm);
+	u64 file = mm ? READ_ADDRESS(mm, exe_file) : 0;
+	return file ? RDONLY_CAST((void *)file, struct file) : 0;
+}
+
+/* Returns whether an executable is in no mount namespace: in memory, or on a detached mount. */
+__inline_always bool is_exe_unseen(struct file *file)
+{
+	struct path_walk w = {};
+	begin_path_walk(&w, CAST_READ(file, f_path.mnt), 0);
+	return is_detached(RDONLY_CAST(w.mount, struct mount));
+}
+
 /* Returns where the executable of a task comes from: an EXEC_* flag, or 0 if that is not known. */
 __inline_always u8 exe_origin(struct task_struct *task)
 {
 	task = UNTRUSTED(task);
-	struct mm_struct *mm = BTF_READ(task, mm);
-	struct file *file = mm ? RDONLY_CAST((void *)READ_ADDRESS(mm, exe_file), struct file) : 0;
+	struct file *file = exe_file(task);
 	if (!file)
 		return 0;
-	struct vfsmount *mnt = CAST_READ(file, f_path.mnt);
-	struct path_walk w = {};
-	begin_path_walk(&w, mnt, 0);
-	if (IS_ERROR(CAST_READ(w.mount, mnt_ns)))
+	if (is_exe_unseen(file))
 		return EXEC_MEMORY;
+	struct vfsmount *mnt = CAST_READ(file, f_path.mnt);
 	if (mnt != BTF_READ(BTF_READ(task, fs), root.mnt))
 		return EXEC_MOUNT;
 	struct inode *inode = CAST_READ(file, f_inode);

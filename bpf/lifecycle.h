@@ -28,8 +28,6 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 {
 	struct task_state *t = find_task_state(task);
 	bool seen = t != 0;
-	if (t && !t->cgroup)
-		t->css_set = 0; /* to be refreshed: the thread may have joined the mount namespace of a container */
 	t = refreshed_state(task, t);
 	if (!t)
 		return;

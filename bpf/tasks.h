@@ -84,22 +84,27 @@ __inline_always void follow_container(struct task_state *t, struct task_struct *
 }
 
 /*
- * Handles the execution of a program by a thread. The first program of a container ends its set-up. When a program is
- * running, a thread that came in later must be in the mount namespace of the container too, because a runtime may
- * execute itself once more after it has joined the cgroup.
+ * Returns whether a runtime has executed itself once more, after it has joined the cgroup of a container: runc executes
+ * the program of its parent, and then a copy of the program in memory or on a mount that nobody sees.
  */
+__inline_always bool executes_itself(struct task_struct *task)
+{
+	struct task_struct *parent = BTF_READ(task, real_parent);
+	if (mount_ns(task) != mount_ns(parent))
+		return false;
+	struct file *file = exe_file(task), *of_parent = exe_file(parent);
+	return file &&
+	       (is_exe_unseen(file) || (of_parent && CAST_READ(file, f_inode) == CAST_READ(of_parent, f_inode)));
+}
+
+/* Handles the execution of a program by a thread. The first program of a container ends its set-up. */
 __inline_always void follow_exec(struct task_state *t, struct task_struct *task)
 {
-	u64 owner = t->cgroup;
-	if (!owner || t->origin)
+	u64 owner = t->cgroup; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
+	if (!owner || t->origin || executes_itself(task))
 		return;
-	u32 *ns = bpf_map_lookup_elem(&started, &owner);
-	if (ns && *ns != mount_ns(task) && !t->executed_outside) {
-		t->executed_outside = 1;
-		return;
-	}
 	t->origin = own_origin(t);
-	if (!ns)
+	if (!bpf_map_lookup_elem(&started, &owner))
 		mark_started(owner, task);
 }
 
@@ -108,6 +113,7 @@ __inline_always void refresh_state_as(struct task_state *t, struct task_struct *
 {
 	task = UNTRUSTED(task);
 	t->css_set = (u64)BTF_READ(task, cgroups);
+	t->nsproxy = (u64)BTF_READ(task, nsproxy);
 	t->cred = (u64)BTF_READ(task, cred);
 	copy_comm(t, named);
 	t->cgroup_epoch = cgroup_epoch;
@@ -158,8 +164,9 @@ __inline_always bool is_state_outdated(struct task_state *t, struct task_struct 
 {
 	u64 comm[2];
 	read_comm(task, comm);
-	return t->css_set != (u64)BTF_READ(task, cgroups) || t->cred != (u64)BTF_READ(task, cred) ||
-	       RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] || epoch_changed(t);
+	return t->css_set != (u64)BTF_READ(task, cgroups) || t->nsproxy != (u64)BTF_READ(task, nsproxy) ||
+	       t->cred != (u64)BTF_READ(task, cred) || RAW_COMM(t)[0] != comm[0] || RAW_COMM(t)[1] != comm[1] ||
+	       epoch_changed(t);
 }
 
 /*

@@ -98,7 +98,7 @@ enum exec_flag {
 	EXEC_IMAGE = 1, /* overlayfs: in a lower layer only */
 	EXEC_UPPER = 2, /* overlayfs: in the upper layer, written since the container was created */
 	EXEC_MOUNT = 4, /* on another mount than the root directory */
-	EXEC_MEMORY = 8, /* memfd_create(2) */
+	EXEC_MEMORY = 8, /* in no mount namespace: memfd_create(2), or a detached mount */
 };
 
 /* Flags of a REC_FILE. */

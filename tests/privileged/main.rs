@@ -36,6 +36,7 @@ mod kernel_count;
 mod killed;
 mod limits;
 mod network;
+mod origin;
 mod peers;
 mod processes;
 mod reuse;

@@ -49,7 +49,7 @@ pub(crate) struct Container {
     name: String,
     network: String,
     options: Vec<String>,
-    cgroup: Option<String>,
+    config: Vec<(String, String, serde_json::Value)>,
 }
 
 /// A running container, in the foreground of the runtime's command.
@@ -86,7 +86,7 @@ impl Container {
             name,
             network: "none".to_owned(),
             options: Vec::new(),
-            cgroup: None,
+            config: Vec::new(),
         }
     }
 
@@ -109,10 +109,21 @@ impl Container {
         self
     }
 
-    /// Chooses the container's cgroup (`cgroupsPath` of runc's config.json).
-    pub(crate) fn cgroup(mut self, path: &str) -> Self {
-        assert_eq!(self.runtime, Runtime::Runc, "other runtimes choose it");
-        self.cgroup = Some(path.to_owned());
+    /// Chooses the container's cgroup.
+    pub(crate) fn cgroup(self, path: &str) -> Self {
+        self.config("/linux", "cgroupsPath", path)
+    }
+
+    /// Sets the member `name` of the object at `pointer` (RFC 6901) of runc's config.json.
+    pub(crate) fn config(
+        mut self,
+        pointer: &str,
+        name: &str,
+        value: impl Into<serde_json::Value>,
+    ) -> Self {
+        assert_eq!(self.runtime, Runtime::Runc, "other runtimes write it");
+        self.config
+            .push((pointer.to_owned(), name.to_owned(), value.into()));
         self
     }
 
@@ -186,8 +197,8 @@ impl Container {
         // All bundles share one read-only root, so that no bundle needs a copy. Programs write to /tmp.
         config["root"]["path"] = image::rootfs().to_str().unwrap().into();
         config["root"]["readonly"] = true.into();
-        if let Some(path) = &self.cgroup {
-            config["linux"]["cgroupsPath"] = path.as_str().into();
+        for (pointer, name, value) in &self.config {
+            config.pointer_mut(pointer).unwrap()[name] = value.clone();
         }
         let mounts = config["mounts"].as_array_mut().unwrap();
         mounts.push(serde_json::json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));

@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/dns.c"), "dns"),
     ("", include_str!("../programs/limits.c"), "limits"),
     ("", include_str!("../programs/matrix.c"), "matrix"),
+    ("", include_str!("../programs/memory.c"), "memory"),
     ("", include_str!("../programs/messages.c"), "messages"),
     ("", include_str!("../programs/net.c"), "net"),
     ("", include_str!("../programs/outcomes.c"), "outcomes"),

@@ -32,6 +32,7 @@ const RUNTIME: &[&str] = &[
     "exit_group",
     "faccessat2",
     "fchdir",
+    "fchown",
     "fcntl",
     "fstat",
     "fstatfs",

@@ -292,9 +292,11 @@ impl Kernel {
     }
 }
 
-/// Returns the inode number of the host's mount namespace, which is that of its first process (namespaces(7)).
+/// Returns the inode number of the host's mount namespace (namespaces(7)): that of the first process, or of kthreadd if
+/// the first process has more rights than the recorder.
 fn host_mount_ns() -> Option<u32> {
-    let link = std::fs::read_link("/proc/1/ns/mnt").ok()?;
+    let link = |pid| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let link = link(1).or_else(|| link(2))?;
     let number = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
     number.parse().ok()
 }
