@@ -31,6 +31,8 @@ pub(super) struct DnsQuestion {
 pub(super) struct DnsAnswer {
     /// The response code, with the upper bits of EDNS (RFC 6891).
     pub(super) code: u16,
+    /// True if the answer was too long for a datagram: the flag TC.
+    pub(super) is_truncated: bool,
     /// The first [`MAX_RECORDS`] records of the answer, as text.
     pub(super) records: Vec<String>,
     /// The addresses of the name in the question, found through its aliases.
@@ -173,17 +175,18 @@ impl DnsMessage {
         let questions = reader.u16()?;
         let answers = reader.u16()?;
         let others = u32::from(reader.u16()?) + u32::from(reader.u16()?);
-        let (is_answer, code) = (flags & 0x8000 != 0, flags & 0xf);
+        let is_answer = flags & 0x8000 != 0;
+        let answer = DnsAnswer {
+            code: flags & 0xf,
+            is_truncated: flags & 0x200 != 0,
+            records: vec![],
+            addresses: vec![],
+        };
         // The bit between the flags and the code is reserved.
         if flags & 0x40 != 0 {
             return None;
         }
         if questions == 0 && is_answer && bytes.len() == HEADER_BYTES {
-            let answer = DnsAnswer {
-                code,
-                records: vec![],
-                addresses: vec![],
-            };
             return Some(DnsMessage {
                 id,
                 question: None,
@@ -199,7 +202,7 @@ impl DnsMessage {
         if ![1, 3, 4, 254, 255].contains(&reader.u16()?) {
             return None;
         }
-        let answer = is_answer.then(|| reader.answer(&name, code, answers, others));
+        let answer = is_answer.then(|| reader.records(answer, &name, answers, others));
         let name = name.into();
         Some(DnsMessage {
             id,
@@ -311,12 +314,13 @@ impl<'a> Reader<'a> {
 
     /// Reads the records of the answer to the question for `name`, up to the first that is cut or malformed. `others`:
     /// number of records in the other sections, one of which may have the upper bits of the code.
-    fn answer(&mut self, name: &str, code: u16, answers: u16, others: u32) -> DnsAnswer {
-        let mut answer = DnsAnswer {
-            code,
-            records: vec![],
-            addresses: vec![],
-        };
+    fn records(
+        &mut self,
+        mut answer: DnsAnswer,
+        name: &str,
+        answers: u16,
+        others: u32,
+    ) -> DnsAnswer {
         // The name in the question, and its aliases in the order of the answer.
         let mut names = vec![name.to_string()];
         for _ in 0..answers {
@@ -437,6 +441,7 @@ pub(super) mod tests {
             }),
             answer: Some(DnsAnswer {
                 code: NOERROR,
+                is_truncated: false,
                 records: ["w.example.net", "10.0.0.1", "10.0.0.2", "10.0.0.3"]
                     .map(String::from)
                     .to_vec(),

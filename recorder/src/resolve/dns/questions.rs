@@ -344,7 +344,10 @@ impl Resolver {
                     _ => "failed",
                 },
                 strings.intern(&message::code_name(answer.code)),
-                strings.intern(&serde_json::json!(answer.records).to_string()),
+                match answer.is_truncated && answer.records.is_empty() {
+                    true => NONE,
+                    false => strings.intern(&serde_json::json!(answer.records).to_string()),
+                },
                 NONE,
             ),
             Outcome::Unanswered(errno) => (
