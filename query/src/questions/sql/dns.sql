@@ -7,7 +7,7 @@ ranked as (
     from lookups
 )
 select container, name, type, code, server, count(*) as questions, round(median(duration) / 1e3, 1) as median_us,
-    round(max(duration) / 1e3, 1) as max_us, max(answers) as answers, max(comm) as comm, min(time) as first_seen,
+    round(max(duration) / 1e3, 1) as max_us, min(answers) as answers, max(comm) as comm, min(time) as first_seen,
     max(time) as last_seen{host}
 from ranked
 group by rank, host, owner, container, name, type, code, server

@@ -1,7 +1,7 @@
 /* Failed calls: first those of disks, connections and rights, then missing files, then the others, each the most frequent first; routine
-   failures are one line each at the end (`--all` lists them like the others). `dns`: a question to a name server. EAGAIN and EINPROGRESS are normal results of non-blocking
-   I/O; ERESTARTSYS and the like reach no program, because the kernel restarts the call after a signal, or returns EINTR; and the calls
-   of runc while it sets a container up are not the container's own. */
+   failures are one line each at the end (`--all` lists them like the others). `dns` stands for a question to a name server. EAGAIN and
+   EINPROGRESS are normal results of non-blocking I/O; ERESTARTSYS and the like reach no program, because the kernel restarts the call
+   after a signal, or returns EINTR; and the calls of runc while it sets a container up are not the container's own. */
 with
 {failures}
 {lookups}

@@ -8,8 +8,8 @@ asked as (
 ),
 names as (
     select host, owner, comm, name, split_part(name, '.', 1) as label,
-        split_part(name, '.', -2) || '.' || split_part(name, '.', -1) as top, max(code) = 'NXDOMAIN' as missing,
-        max(answers) <> '[]' as found
+        split_part(name, '.', -2) || '.' || split_part(name, '.', -1) as top,
+        count(case when code = 'NXDOMAIN' then 1 end) > 0 as missing, count(case when answers <> '[]' then 1 end) > 0 as found
     from asked
     group by 1, 2, 3, 4
 ),

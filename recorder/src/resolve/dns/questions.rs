@@ -374,3 +374,114 @@ impl Resolver {
         batch.push_event(row, detail);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::resolve::threads::Thread;
+
+    /// Creates a question of process `pid` over the socket 7.
+    fn question(pid: u32, id: u16, ty: u16, server: &str, asked_ns: u64) -> Question {
+        Question {
+            tid: pid,
+            identity: Thread::undefined(pid).identity,
+            wall_ns: 0,
+            asked_ns,
+            socket: Socket {
+                inode: 7,
+                peer: (Some(server.into()), Some(53)),
+                ..Socket::default()
+            },
+            id,
+            question: DnsQuestion {
+                name: "n.test".into(),
+                ty,
+            },
+            is_superseded: false,
+        }
+    }
+
+    /// Has `server` answer a question of process 1 about addresses of type `ty`. Returns the time of the question.
+    fn answer(
+        questions: &mut Questions,
+        id: u16,
+        ty: Option<u16>,
+        server: &str,
+        code: u16,
+    ) -> Option<u64> {
+        let name: Arc<str> = "n.test".into();
+        let answer = DnsAnswer {
+            code,
+            is_truncated: false,
+            records: vec![],
+            addresses: vec![],
+        };
+        let message = DnsMessage {
+            id,
+            question: ty.map(|ty| DnsQuestion { name, ty }),
+            answer: Some(answer.clone()),
+        };
+        let server = (Some(server.into()), Some(53));
+        let question = questions.answered((1, 7), &message, &answer, &server)?;
+        Some(question.asked_ns)
+    }
+
+    #[test]
+    fn an_answer_belongs_to_the_question_with_its_id_name_type_and_server() {
+        let mut questions = Questions::new(1 << 20);
+        assert!(questions.ask(question(1, 5, 1, "a", 1)).is_empty());
+        assert!(questions.ask(question(1, 5, 28, "a", 2)).is_empty());
+        assert!(questions.ask(question(1, 5, 1, "b", 3)).is_empty());
+        assert_eq!(answer(&mut questions, 6, Some(1), "a", NOERROR), None);
+        assert_eq!(answer(&mut questions, 5, Some(2), "a", NOERROR), None);
+        assert_eq!(answer(&mut questions, 5, Some(28), "a", NOERROR), Some(2));
+        assert_eq!(answer(&mut questions, 5, Some(1), "b", 5), Some(3));
+        // A refusal does not make the answer of the other server superfluous.
+        let rest = questions.remove_from((1, 7), |_| true);
+        assert_eq!(rest.len(), 1);
+        assert!(!rest[0].is_superseded);
+        assert!(questions.by_socket.is_empty() && questions.len == 0);
+    }
+
+    #[test]
+    fn the_answer_of_one_server_supersedes_the_same_question_to_others() {
+        let mut questions = Questions::new(1 << 20);
+        questions.ask(question(1, 5, 1, "a", 1));
+        questions.ask(question(1, 5, 1, "b", 2));
+        questions.ask(question(1, 5, 28, "b", 3));
+        // Without its question, an answer belongs to the first with its id and server.
+        assert_eq!(answer(&mut questions, 5, None, "b", NXDOMAIN), Some(2));
+        let rest = questions.remove(|_| true);
+        let superseded = rest.iter().map(|q| (q.asked_ns, q.is_superseded));
+        assert!(superseded.eq([(1, true), (3, false)]));
+    }
+
+    #[test]
+    fn a_question_that_is_sent_again_replaces_the_first() {
+        let mut questions = Questions::new(1 << 20);
+        questions.ask(question(1, 5, 1, "a", 1));
+        // Another process may have the same socket.
+        assert!(questions.ask(question(2, 5, 1, "a", 2)).is_empty());
+        let ended = questions.ask(question(1, 5, 1, "a", 3));
+        assert!(ended.iter().map(|q| q.asked_ns).eq([1]));
+        assert_eq!(answer(&mut questions, 5, Some(1), "a", NOERROR), Some(3));
+        assert_eq!(questions.len, 1);
+    }
+
+    #[test]
+    fn questions_are_limited_and_the_oldest_end_first() {
+        let mut questions = Questions::new(100 * QUESTION_BYTES);
+        let mut ended = vec![];
+        for i in 0..1000 {
+            let id = i as u16;
+            ended.extend(questions.ask(question(1 + i % 9, id, 1, "a", i.into())));
+            assert!(questions.len <= 100);
+            let len: usize = questions.by_socket.values().map(Vec::len).sum();
+            assert_eq!(len, questions.len);
+        }
+        assert!(ended.iter().map(|q| q.asked_ns).eq(0..ended.len() as u64));
+        assert_eq!(ended.len() + questions.len, 1000);
+    }
+}
