@@ -242,23 +242,28 @@ impl Resolver {
         let Some(call) = self.calls.get(compat, row.call) else {
             return;
         };
-        let closes = matches!(&*call.name, "close" | "io_uring:close");
         let (sends, receives) = (call.sends, call.receives);
-        if !(sends || receives || closes) {
+        let closes = matches!(&*call.name, "close" | "io_uring:close");
+        let errno = row.ret.saturating_neg();
+        let fails = (sends || receives) && is_network_error(errno);
+        if messages.is_empty() && !closes && !fails {
             return;
         }
-        let (Some(thread), Some(socket)) =
-            (self.threads.get(tid.into()), Socket::of(&self.batch, &row))
-        else {
+        let (Some(thread), Some(object)) = (
+            self.threads.get(tid.into()),
+            self.batch.objects.get(row.object as usize),
+        ) else {
             return;
         };
-        let key = (thread.identity.pid, socket.inode);
-        if closes || is_network_error(row.ret.saturating_neg()) {
-            let error = (!closes).then_some(row.ret.saturating_neg() as i32);
+        let key = (thread.identity.pid, object.inode.unwrap_or(0));
+        if closes || fails {
             let ended = self.questions.remove_from(key, |_| true);
-            self.push_unanswered(ended, ended_ns, error);
+            self.push_unanswered(ended, ended_ns, fails.then_some(errno as i32));
             return;
         }
+        let Some(socket) = Socket::of(&self.batch, &row) else {
+            return;
+        };
         let identity = thread.identity.clone();
         for message in messages {
             match (&message.question, &message.answer) {
@@ -277,19 +282,31 @@ impl Resolver {
                     self.push_unanswered(ended, ended_ns, None);
                 }
                 (_, Some(answer)) if receives => {
-                    let question = self.questions.answered(key, &message, answer, &socket.peer);
-                    let Some(mut question) = question else {
-                        continue;
-                    };
-                    // The first message of a socket binds it to a port.
-                    if question.socket.local.1.is_none() {
-                        question.socket.local = socket.local.clone();
-                    }
-                    self.push_question(question, ended_ns, &Outcome::Answered(answer));
+                    self.end_by_answer(key, &message, answer, &socket, ended_ns);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Adds the row of the question that a message has answered over `socket` at a boot time.
+    fn end_by_answer(
+        &mut self,
+        key: SocketKey,
+        message: &DnsMessage,
+        answer: &DnsAnswer,
+        socket: &Socket,
+        ended_ns: u64,
+    ) {
+        let question = self.questions.answered(key, message, answer, &socket.peer);
+        let Some(mut question) = question else {
+            return;
+        };
+        // The first message of a socket binds it to a port.
+        if question.socket.local.1.is_none() {
+            question.socket.local = socket.local.clone();
+        }
+        self.push_question(question, ended_ns, &Outcome::Answered(answer));
     }
 
     /// Adds the rows of the questions of a process that has ended at a boot time.
