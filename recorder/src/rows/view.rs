@@ -10,8 +10,8 @@ use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
 use crate::rows::batch::{
-    Arrival, CallDetail, ConnectionDetail, DnsDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row,
-    SignalDetail, Task,
+    Arrival, CallDetail, ConnectionDetail, DnsDetail, Endpoints, EventDetail, EventKind, NONE,
+    Object, Row, SignalDetail, Task,
 };
 use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
 use crate::rows::runs::Series;

@@ -70,6 +70,7 @@ impl Socket {
         };
         batch.objects.push(Object {
             path: NONE,
+            host_path: NONE,
             dev: NONE,
             inode: Some(self.inode).filter(|inode| *inode != 0),
             endpoints: batch.endpoints.len() as u32,
