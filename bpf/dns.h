@@ -9,6 +9,8 @@
 
 /* Messages of one sendmmsg(2) or recvmmsg(2) that are sent: resolvers ask for IPv4 and IPv6 addresses at once. */
 #define DNS_MESSAGES 4
+/* Messages of one array of struct iovec that are sent. */
+#define STREAM_MESSAGES 2
 /* include/uapi/linux/uio.h: UIO_MAXIOV, the kernel's limit of vlen */
 #define MESSAGES_MAX 1024
 
@@ -51,18 +53,28 @@ __inline_always void send_dns_bytes(u16 count, u64 base, u64 bytes)
 		send_data(rec, bytes);
 }
 
-/* Sends a message from an array of struct iovec. Over TCP the first element may be the length of the message. */
+/*
+ * Sends the messages in an array of struct iovec. Over TCP, each message may follow an element with its length: glibc asks
+ * for IPv4 and IPv6 addresses by one writev(2).
+ */
 __inline_always void send_dns_iovec(u16 count, u64 iov, u64 bytes, bool compat)
 {
 	struct user_buffer v = {};
-	if (!read_iovec(iov, 0, compat, &v))
-		return;
-	if (v.bytes == 2 && bytes > 2) {
-		bytes -= 2;
-		if (!read_iovec(iov, 1, compat, &v))
+	for (u32 i = 0; i < 2 * STREAM_MESSAGES; i += 2) {
+		if (!read_iovec(iov, i, compat, &v))
 			return;
+		if (v.bytes != 2 || bytes <= 2) {
+			send_dns_bytes(count, v.base, bytes < v.bytes ? bytes : v.bytes);
+			return;
+		}
+		bytes -= 2;
+		if (!read_iovec(iov, i + 1, compat, &v))
+			return;
+		send_dns_bytes(count, v.base, bytes < v.bytes ? bytes : v.bytes);
+		if (bytes <= v.bytes)
+			return;
+		bytes -= v.bytes;
 	}
-	send_dns_bytes(count, v.base, bytes < v.bytes ? bytes : v.bytes);
 }
 
 __noinline int send_dns_message(u16 count, u64 msghdr, u64 bytes, u8 compat)

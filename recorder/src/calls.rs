@@ -31,6 +31,10 @@ pub(crate) struct CallInfo {
     pub(crate) moves_bytes: bool,
     /// True if the call transfers several messages, whose bytes the kernel side announces.
     pub(crate) moves_messages: bool,
+    /// True if the call sends bytes that the kernel side may read.
+    pub(crate) sends: bool,
+    /// True if the call receives bytes that the kernel side may read.
+    pub(crate) receives: bool,
     /// The meaning of the address argument.
     pub(crate) address: AddressRole,
     /// The argument with the length of the address that the caller passes.
@@ -166,8 +170,11 @@ impl CallInfo {
         }
         let fds = spec.args.iter().enumerate();
         let mut fds = fds.filter(|(_, (_, arg))| *arg == Arg::Fd).map(|(i, _)| i);
-        let receives = spec.result_is_length() != When::Never;
-        let size = |arg: &(&str, Arg)| receives && *arg == ("size", Arg::Size);
+        let has_payload = payload(spec) != payload_how::PAYLOAD_NONE;
+        let sends =
+            has_payload && (spec.name.starts_with("send") || spec.name.starts_with("write"));
+        let truncates = spec.result_is_length() != When::Never;
+        let size = |arg: &(&str, Arg)| truncates && *arg == ("size", Arg::Size);
         let address = |(_, arg): &(&str, Arg)| *arg == Arg::SockAddrIn;
         let before = |i: usize| widths[..i].iter().filter(|w| **w != Width::Absent).count();
         CallInfo {
@@ -175,6 +182,8 @@ impl CallInfo {
             class: spec.class.as_str(),
             moves_bytes: spec.ret == Ret::Bytes,
             moves_messages: payload(spec) == payload_how::PAYLOAD_MESSAGES,
+            sends,
+            receives: has_payload && !sends,
             address: AddressRole::of(spec),
             address_length: spec.args.iter().position(address).map(|i| i + 1),
             result_is_length: spec.result_is_length(),

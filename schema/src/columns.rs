@@ -70,7 +70,7 @@ const fn optional(name: &'static str, ty: Type, comment: &'static str) -> Column
 pub const COLUMNS: &[Column] = &[
     // when
     required("time", Type::Time, "when the event began, UTC, nanoseconds; for a call, when it entered the kernel, or when it was first seen if that is not known"),
-    optional("duration", Type::Int64, "how long the call took, or a connection took to be established or to fail, ns; null: the call was refused, began before the recording, or never returned"),
+    optional("duration", Type::Int64, "how long the call took, or a connection took to be established or to fail, or an answer took to come, ns; null: the call was refused, began before the recording, or never returned"),
     required("seq", Type::Int64, "position in the order in which events finished, over the whole recording, from 0"),
     // who
     optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers"),
@@ -93,7 +93,7 @@ pub const COLUMNS: &[Column] = &[
     optional("entered", Type::Bool, "true: the process, or an ancestor, came in from outside after the container had started (docker exec, kubectl exec, nsenter); null: outside of containers"),
     // what
     required("kind", Type::Text, "syscall, process, connection, dns, signal, container, gap or counts"),
-    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; dns: answered, failed or unanswered; signal: sent, ignored or out of memory; container: found, started or stopped; gap: why events were lost"),
+    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; dns: answered, failed, unanswered or abandoned; signal: sent, ignored or out of memory; container: found, started or stopped; gap: why events were lost"),
     optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     optional("syscall", Type::Text, "name of the call, as in its man page"),
     optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
@@ -128,10 +128,10 @@ pub const COLUMNS: &[Column] = &[
     optional("peer_addr", Type::Text, "address of the peer"),
     optional("peer_port", Type::Int32, "port of the peer"),
     optional("peer_path", Type::Text, "unix socket: path of the peer or of the listening socket; @name: abstract"),
-    optional("dns_name", Type::Text, "name that the container had resolved to the peer's address"),
+    optional("dns_name", Type::Text, "name that the container had resolved to the peer's address; messages to and from a name server, and dns rows: name in the question"),
     optional("dns_type", Type::Text, "dns rows: type of the question: A, AAAA, SRV, ..."),
     optional("dns_code", Type::Text, "dns rows: code of the answer: NOERROR, NXDOMAIN, SERVFAIL, ...; null: no answer"),
-    optional("dns_answers", Type::Text, "dns rows: addresses and names in the answer, as a JSON array"),
+    optional("dns_answers", Type::Text, "dns rows: records of the answer, such as addresses and aliases, as a JSON array of texts; null: no answer, or it was too long for UDP"),
     optional("socket_error", Type::Text, "getsockopt(SO_ERROR): name of the pending error that it returned; null: no error"),
     // connection
     optional("direction", Type::Text, "connection rows: `out`: the container connected; `in`: it accepted; null: connected before the recording"),

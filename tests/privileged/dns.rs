@@ -1,9 +1,12 @@
-//! Peers have the names that their container resolved.
+//! Questions to name servers are rows, and peers have the names that their container resolved.
 
-use crate::support::containers::{Container, Runtime};
+use std::time::Duration;
+
+use crate::support::containers::{Container, Ended, Runtime};
+use crate::support::name_server::NameServer;
 use crate::support::recorder::Recorder;
 use crate::support::root::require_root;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_peer_has_the_name_that_its_container_asked_for() {
@@ -101,4 +104,238 @@ fn several_messages_at_once_have_their_bytes() {
             );
         }
     }
+}
+
+/// Runs a script in a container with a name server at 127.0.0.1, which is also the one of /etc/resolv.conf.
+fn run_with_server(container: Container, script: &str) -> Ended {
+    let script = format!("read x; echo nameserver 127.0.0.1 > /etc/resolv.conf; {script}");
+    let mut container = container.start(&["sh", "-c", &script]);
+    let _server = NameServer::start(&container);
+    container.write("go");
+    container.finish()
+}
+
+/// Returns the rows of questions of a container: what was asked, and what has become of it.
+fn questions(recording: &crate::support::recorder::Recording, container: &str) -> Vec<Value> {
+    recording.query(&format!(
+        "select dns_name as name, dns_type as type, action, dns_code as code, dns_answers as answers, error, protocol, \
+         peer_addr || ':' || cast(peer_port as varchar) as server, duration / 1000000 as ms, comm, family, class \
+         from events where container = '{container}' and kind = 'dns' order by time, seq"
+    ))
+}
+
+/// Checks name, type, action, code and answers of questions over UDP to a server.
+fn check(rows: &[Value], server: &str, expected: &[[&str; 5]]) {
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or("").to_owned();
+    let columns = ["name", "type", "action", "code", "answers"];
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| columns.map(|name| text(row, name)))
+        .collect();
+    assert_eq!(found, expected, "{rows:#?}");
+    for row in rows {
+        let fixed = [
+            ("server", server),
+            ("protocol", "udp"),
+            ("family", "inet"),
+            ("class", "network"),
+        ];
+        assert!(
+            fixed.iter().all(|(name, value)| text(row, name) == *value),
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn each_way_in_which_a_question_goes_is_a_row() {
+    require_root();
+    for runtime in [Runtime::Docker, Runtime::Podman] {
+        let container = Container::new(runtime, "ask");
+        let name = container.name().to_owned();
+        let recorder = Recorder::start(&["--container", &name]);
+        run_with_server(
+            container,
+            "for n in db nx broken refused late; do nslookup -type=a $n.test; done; \
+             nslookup -type=srv srv.test; nslookup -type=txt txt.test; nslookup -type=mx db.test; \
+             nslookup -type=a silent.test; nslookup -type=a db.test 127.0.0.9",
+        );
+        let rows = questions(&recorder.stop(), &name);
+        let broken = ["broken.test", "A", "failed", "SERVFAIL", "[]"];
+        let silent = ["silent.test", "A", "unanswered", "", ""];
+        // busybox asks a server that fails three times, and a silent one twice within five seconds.
+        check(
+            &rows[..rows.len() - 1],
+            "127.0.0.1:53",
+            &[
+                ["db.test", "A", "answered", "NOERROR", "[\"10.9.8.7\"]"],
+                ["nx.test", "A", "failed", "NXDOMAIN", "[]"],
+                broken,
+                broken,
+                broken,
+                ["refused.test", "A", "failed", "REFUSED", "[]"],
+                ["late.test", "A", "answered", "NOERROR", "[\"10.9.8.7\"]"],
+                [
+                    "srv.test",
+                    "SRV",
+                    "answered",
+                    "NOERROR",
+                    "[\"1 2 8080 db.test\"]",
+                ],
+                ["txt.test", "TXT", "answered", "NOERROR", "[\"hello\"]"],
+                ["db.test", "MX", "answered", "NOERROR", "[]"],
+                silent,
+                silent,
+            ],
+        );
+        let ms = |row: &Value| row["ms"].as_i64().unwrap();
+        let took = |name: &str| rows.iter().find(|row| row["name"] == name).map(ms).unwrap();
+        assert!((500..2000).contains(&took("late.test")), "{rows:#?}");
+        assert!((2000..4000).contains(&took("silent.test")), "{rows:#?}");
+        // Nobody listens at the last address.
+        let refused = &rows[rows.len() - 1];
+        assert_eq!(refused["action"], "unanswered", "{refused}");
+        assert_eq!(refused["error"], "ECONNREFUSED", "{refused}");
+        assert_eq!(refused["server"], "127.0.0.9:53", "{refused}");
+        assert!(
+            rows.iter().all(|row| row["comm"] == "nslookup"),
+            "{rows:#?}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_for_a_datagram_comes_over_tcp() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended = run_with_server(
+        Container::new(Runtime::Docker, "long"),
+        "ping -c 1 -W 1 long.test",
+    );
+    let rows = questions(&recorder.stop(), &ended.name);
+    let of = |protocol: &str, ty: &str| {
+        let mut found = rows
+            .iter()
+            .filter(|row| row["protocol"] == protocol && row["type"] == ty);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("{protocol} {ty}: {rows:#?}"))
+    };
+    for (protocol, ty) in [("udp", "A"), ("tcp", "A"), ("tcp", "AAAA")] {
+        assert_eq!(of(protocol, ty)["code"], "NOERROR", "{rows:#?}");
+    }
+    assert_eq!(of("udp", "A")["answers"], Value::Null);
+    assert_eq!(of("tcp", "AAAA")["answers"], "[]");
+    // The first 32 of 100.
+    let answers = of("tcp", "A")["answers"].as_str().unwrap();
+    let answers: Vec<String> = serde_json::from_str(answers).unwrap();
+    let expected: Vec<_> = (0..32).map(|n| format!("10.0.1.{n}")).collect();
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn a_question_without_an_answer_ends_by_a_rule() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended = run_with_server(
+        Container::new(Runtime::Docker, "rules"),
+        "dns several; dns again 0; dns again 12",
+    );
+    assert_eq!(ended.code, 0);
+    let open = Container::new(Runtime::Docker, "open");
+    let open = open.start(&["sh", "-c", "dns again 60 & echo asked; read x"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let recording = recorder.stop();
+    let rows = questions(&recording, &ended.name);
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["server"].as_str().unwrap(),
+                row["action"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let silent = "127.0.0.2:53";
+    assert_eq!(
+        found,
+        [
+            // Both at once: the second is closed after the answer of the first.
+            ("127.0.0.1:53", "answered"),
+            (silent, "abandoned"),
+            // Sent again, and open when the process ended.
+            (silent, "unanswered"),
+            (silent, "unanswered"),
+            // Sent again, and open for more than ten seconds.
+            (silent, "unanswered"),
+            (silent, "unanswered"),
+        ],
+        "{rows:#?}"
+    );
+    let ms = |row: usize| rows[row]["ms"].as_i64().unwrap();
+    assert!((100..1000).contains(&ms(2)) && ms(3) < 1000, "{rows:#?}");
+    assert_eq!(ms(5), 10_000, "{rows:#?}");
+    // The recording has ended before the answer.
+    let rows = questions(&recording, &open.name);
+    let actions: Vec<_> = rows.iter().map(|row| &row["action"]).collect();
+    assert_eq!(actions, ["unanswered", "unanswered"], "{rows:#?}");
+    assert!(
+        (500..60_000).contains(&rows[1]["ms"].as_i64().unwrap()),
+        "{rows:#?}"
+    );
+    open.kill();
+}
+
+#[test]
+fn a_name_server_in_a_container_asks_nothing() {
+    require_root();
+    let recorder = Recorder::start(&[]);
+    let ended = Container::new(Runtime::Docker, "dns").run(&["dns"]);
+    assert_eq!(ended.code, 0);
+    let recording = recorder.stop();
+    let rows = questions(&recording, &ended.name);
+    assert!(rows.iter().all(|row| row["comm"] != "server"), "{rows:#?}");
+    let names: Vec<_> = rows
+        .iter()
+        .filter(|row| row["type"] == "A")
+        .map(|row| {
+            (
+                row["name"].as_str().unwrap(),
+                row["answers"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected =
+        (101..=110).map(|n| (format!("n{n}.test"), format!("[\"alias\",\"127.0.0.{n}\"]")));
+    let expected: Vec<_> = expected
+        .chain([(
+            "m101.test".to_owned(),
+            "[\"alias\",\"127.0.0.101\"]".to_owned(),
+        )])
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(name, answers)| (&**name, &**answers))
+        .collect();
+    assert_eq!(names, expected, "{rows:#?}");
+    // glibc asks for both types at once, over UDP and over TCP, and so does nslookup.
+    let mut six: Vec<_> = rows
+        .iter()
+        .filter(|row| row["type"] == "AAAA")
+        .map(|row| {
+            (
+                row["name"].as_str().unwrap(),
+                row["protocol"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    six.sort_unstable();
+    assert_eq!(
+        six,
+        [
+            ("n108.test", "udp"),
+            ("n109.test", "tcp"),
+            ("n110.test", "udp")
+        ]
+    );
 }

@@ -2,6 +2,7 @@
 
 use crate::support::command::run;
 use crate::support::containers::{Container, Runtime};
+use crate::support::name_server::NameServer;
 use crate::support::programs::ctrace_query;
 use crate::support::recorder::Recorder;
 use crate::support::root::require_root;
@@ -88,6 +89,53 @@ fn the_first_lines_name_the_cause() {
                 words.is_empty() || lines.any(|line| words.iter().all(|word| line.contains(word))),
                 "{question} of {}: {words:?}\n{answer}",
                 incident.name
+            );
+        }
+    }
+}
+
+/// An incident of names that cannot be resolved: a script, and words of the first lines of `errors`, `summary` and `dns`.
+const NAMES: &[(&str, &str, &[&str])] = &[
+    ("missing", "ping -c 1 nx.test", &["NXDOMAIN", "nx.test"]),
+    (
+        "broken",
+        "ping -c 1 broken.test",
+        &["SERVFAIL", "broken.test"],
+    ),
+    (
+        "silent",
+        "ping -c 1 silent.test",
+        &["no answer", "silent.test"],
+    ),
+    (
+        "nobody",
+        "echo nameserver 127.0.0.9 > /etc/resolv.conf; nslookup -type=a db.test",
+        &["ECONNREFUSED", "db.test"],
+    ),
+];
+
+#[test]
+fn the_first_lines_name_the_name_that_could_not_be_resolved() {
+    require_root();
+    for (name, script, words) in NAMES {
+        let container = Container::new(Runtime::Docker, name);
+        let recorder = Recorder::start(&["--container", container.name()]);
+        let options = "options timeout:1 attempts:2";
+        let script = format!(
+            "read x; (echo nameserver 127.0.0.1; echo {options}) > /etc/resolv.conf; {script}; exit 1"
+        );
+        let mut container = container.start(&["sh", "-c", &script]);
+        let server = NameServer::start(&container);
+        container.write("go");
+        assert_ne!(container.finish().code, 0);
+        drop(server);
+        let recording = recorder.stop();
+        for question in ["errors", "summary", "dns"] {
+            let answer = run(ctrace_query().arg("-r").arg(&recording.path).arg(question));
+            let mut lines = answer.lines().skip(2).take(5);
+            assert!(
+                lines.any(|line| words.iter().all(|word| line.contains(word))),
+                "{question} of {name}: {words:?}\n{answer}"
             );
         }
     }

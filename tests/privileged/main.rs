@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod dump;
     pub(crate) mod image;
     pub(crate) mod metrics;
+    pub(crate) mod name_server;
     pub(crate) mod programs;
     pub(crate) mod python;
     pub(crate) mod query;

@@ -1,6 +1,7 @@
 /*
  * dns: runs a name server and queries it in every way that resolvers use. `n101.test` is an alias of a name with the
- * address 127.0.0.101, and so on. A socket is then connected to that address.
+ * address 127.0.0.101, and so on. A socket is then connected to that address. `dns several` and `dns again SECONDS` ask other
+ * servers.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -175,8 +176,46 @@ static void resolve(const char *name, const char *options)
 	freeaddrinfo(found);
 }
 
+/* Sends a question for `number` to a name server at 127.0.0.`host`. */
+static void ask(int fd, int number, int host)
+{
+	struct sockaddr_in to = server;
+	to.sin_addr.s_addr = htonl(0x7f000000 | host);
+	must((int)sendto(fd, message, question('n', number), 0, (void *)&to, sizeof(to)));
+}
+
+/* Asks two servers at once over one socket, as musl does. Only the first answers. */
+static void several(void)
+{
+	struct sockaddr_in from;
+	socklen_t size = sizeof(from);
+	int fd = opened(SOCK_DGRAM, 0);
+	ask(fd, 101, 1);
+	ask(fd, 101, 2);
+	must((int)recvfrom(fd, message, MESSAGE, 0, (void *)&from, &size));
+	must(close(fd));
+}
+
+/* Asks a server that does not answer a second time, and ends `seconds` later. */
+static void again(int seconds)
+{
+	int fd = opened(SOCK_DGRAM, 0);
+	ask(fd, 102, 2);
+	usleep(100000);
+	ask(fd, 102, 2);
+	sleep(seconds);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "several")) {
+		several();
+		return 0;
+	}
+	if (argc > 2 && !strcmp(argv[1], "again")) {
+		again(atoi(argv[2]));
+		return 0;
+	}
 	if (argc > 1) {
 		use(atoi(argv[1]));
 		return 0;

@@ -14,6 +14,7 @@ mod support {
 mod answers;
 mod bounds;
 mod cli;
+mod dns;
 mod exact;
 mod follow;
 mod functions;

@@ -30,7 +30,7 @@ SPELLING = [
     (r",\s*min\(strace\(\)\) as example", ""),
     (r"to_timestamp_nanos\(([^()]*\([^()]*\)[^()]*(?:\([^()]*\))?)\)", r"make_timestamp_ns(\1)"),
 ]
-READY = ["summary", "containers", "syscalls", "files", "peers", "links", "errors", "denied"]
+READY = ["summary", "containers", "syscalls", "files", "peers", "links", "dns", "errors", "denied"]
 
 
 def ctrace(program, *args):

@@ -33,7 +33,7 @@ TEXTS = ["", "a", "A", "/tmp/a", "/tmp/A%", "/tmp/a_b", "/tmp/a\\x0ab", "/tmp/a\
 NUMBERS = [0, 1, -1, 2, 10, 100, 2**31 - 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), 9_000_000_000_000_000_000]
 SMALL = [0, 1, -1, 2, 3, 7, 2**31 - 1, -(2**31)]
 OPTIONS = ["", "--since 02:38:51 --until 02:38:52.5", "--limit 3", "--container demo-web", "--until 9999-12-31"]
-READY = ["containers", "syscalls", "strace", "files", "peers", "links", "processes", "errors", "denied", "gaps"]
+READY = ["containers", "syscalls", "strace", "files", "peers", "links", "dns", "processes", "errors", "denied", "gaps"]
 
 
 def edges(schema):

@@ -58,7 +58,7 @@ pub(crate) struct Running {
     pub(crate) name: String,
     /// The id that the runtime gave the container. For runc this is the name.
     pub(crate) id: String,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     child: Child,
     stdout: BufReader<ChildStdout>,
     _dir: TempDir,

@@ -24,6 +24,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "files",
     "peers",
     "links",
+    "dns",
     "processes",
     "errors",
     "denied",

@@ -100,6 +100,8 @@ enum CommandFlags {
     Peers(ReadyFlags),
     /// Which container talks to which?
     Links(ReadyFlags),
+    /// Which names did containers look up, what did the name servers answer, and how long did it take?
+    Dns(ReadyFlags),
     /// Which processes ran, who started them, how did they end?
     Processes(ReadyFlags),
     /// Which calls failed, and on what? What matters most first. Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
@@ -350,6 +352,7 @@ impl CommandFlags {
             CommandFlags::Files(flags) => flags.lowered("files"),
             CommandFlags::Peers(flags) => flags.lowered("peers"),
             CommandFlags::Links(flags) => flags.lowered("links"),
+            CommandFlags::Dns(flags) => flags.lowered("dns"),
             CommandFlags::Processes(flags) => flags.lowered("processes"),
             CommandFlags::Errors(flags) => flags.lowered(),
             CommandFlags::Denied(flags) => flags.lowered("denied"),

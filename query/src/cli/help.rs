@@ -66,6 +66,7 @@ const GROUPS: &[ExampleGroup] = &[
         examples: &[
             ready("ctrace-query peers --container 'pay*'"),
             ready("ctrace-query links"),
+            ready("ctrace-query dns --container web"),
             example(
                 "Who talks to the internet?",
                 "ctrace-query \"select distinct container, peer_addr, dns_name from connections where not is_private(peer_addr)\"",

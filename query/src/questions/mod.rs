@@ -27,6 +27,8 @@ const INCLUDES: &[(&str, &str)] = &[
     ("{recording}", include_str!("sql/recording.sql")),
     // Failed calls by their subject, with a name for routine ones.
     ("{failures}", include_str!("sql/failures.sql")),
+    // Questions to name servers by their outcome, with a name for routine failures.
+    ("{lookups}", include_str!("sql/lookups.sql")),
 ];
 
 macro_rules! not_runc {
@@ -85,6 +87,7 @@ pub(crate) const QUESTIONS: &[ReadyQuestion] = &[
     question!("files"),
     question!("peers"),
     question!("links"),
+    question!("dns"),
     question!("processes"),
     question!("errors", counts),
     question!("denied"),

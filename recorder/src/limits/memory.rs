@@ -168,6 +168,11 @@ impl Memory {
         self.shared_bytes / 32
     }
 
+    /// Returns the share of the questions to name servers that wait for an answer.
+    pub(crate) fn questions_bytes(self) -> usize {
+        self.shared_bytes / 64
+    }
+
     /// Returns the size at which a batch is full.
     ///
     /// The encoding needs as much memory again. So if memory is short, a batch uses at most a third of it: the batch is

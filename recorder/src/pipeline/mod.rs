@@ -206,6 +206,7 @@ impl Pipeline {
             }
             None => resolver.faults.broken += 1,
         });
+        resolver.end_old_questions();
         pending.extend(cutter.cut_if_due(resolver, MAX_HOLD, undecided));
         self.send_pending()
     }
@@ -349,6 +350,7 @@ impl Pipeline {
     /// # Errors
     /// The sink has failed.
     pub(crate) fn finish(mut self) -> Result<(Summary, u64)> {
+        self.resolver.end_questions();
         if self.has_command() {
             self.pending
                 .extend(self.cutter.cut_if_due(&mut self.resolver, MAX_HOLD, false));

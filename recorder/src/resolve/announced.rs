@@ -66,8 +66,8 @@ impl Resolver {
                 None => return,
             },
             data_slot::DATA_DNS => match DnsMessage::parse(bytes) {
-                Some(message) => Pending::Dns(message),
-                None => return,
+                messages if messages.is_empty() => return,
+                messages => Pending::Dns(messages),
             },
             data_slot::DATA_BYTES => match decode::number(bytes) {
                 Some(bytes) => Pending::Bytes(bytes),
@@ -118,7 +118,7 @@ impl Resolver {
                 let name = ctrace_schema::errno::name(errno);
                 detail.socket_error = self.batch.strings.intern_opt(name);
             }
-            Pending::Dns(message) => self.learn_names(row, &message),
+            Pending::Dns(messages) => self.read_messages(row, messages),
             Pending::Exec { exe, argv, origin } => {
                 if !origin.is_empty() && self.batch.container(row) != 0 {
                     detail.exe_origin = self.batch.strings.intern(origin);
@@ -144,14 +144,19 @@ impl Resolver {
         Some(address)
     }
 
-    /// Learns the names in a message from a name server, and sets the name in the row of the call.
-    fn learn_names(&mut self, row: &mut Row, message: &DnsMessage) {
+    /// Learns the names in messages to or from a name server, and sets the name in the row of the call.
+    fn read_messages(&mut self, row: &mut Row, messages: Vec<DnsMessage>) {
         if self.discards_bytes(row) {
             return;
         }
         let container = self.batch.container(row);
-        self.dns_names.learn(container, message, row.time);
-        self.set_dns_name(row, &message.name);
+        for message in messages {
+            self.dns_names.learn(container, &message, row.time);
+            if let Some(name) = message.name() {
+                self.set_dns_name(row, name);
+            }
+            self.messages.push(message);
+        }
     }
 
     /// Returns whether a call received from a TCP connection without copying: MSG_TRUNC discards the bytes, see tcp(7).

@@ -35,7 +35,7 @@ use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecor
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{BatchIndex, Definitions};
-use crate::resolve::dns::ResolvedNames;
+use crate::resolve::dns::{DnsMessage, Questions, ResolvedNames};
 use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
@@ -67,6 +67,7 @@ pub(crate) struct Resolver {
     /// Owners of TCP connections.
     connections: Definitions<Owner>,
     dns_names: ResolvedNames,
+    questions: Questions,
     pub(crate) host_mounts: HostMounts,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
@@ -79,6 +80,8 @@ pub(crate) struct Resolver {
     pub(crate) batch: Batch,
     /// Announcements of the call whose row is being built; a field to reuse its allocation.
     announced: Vec<(u16, Pending)>,
+    /// DNS messages of the call whose row is being built.
+    messages: Vec<DnsMessage>,
     /// Connection of the call whose row is being built, if it has failed.
     failed: Option<Box<FailedConnection>>,
     /// Number of the batch: distinguishes indices of this batch from those of earlier batches.
@@ -110,6 +113,7 @@ impl Resolver {
             requests: Requests::new(memory.requests_bytes()),
             connections: Definitions::new(memory.connections_bytes()),
             dns_names: ResolvedNames::default(),
+            questions: Questions::new(memory.questions_bytes()),
             host_mounts: HostMounts::default(),
             calls,
             registry,
@@ -118,6 +122,7 @@ impl Resolver {
             faults: Faults::default(),
             batch: Batch::default(),
             announced: vec![],
+            messages: vec![],
             failed: None,
             generation: 1,
             joined_paths: FxHashMap::default(),
@@ -404,6 +409,7 @@ impl Resolver {
             .filter(|(call_count, _)| *call_count == head.call_count);
         self.push_call(row, detail, of_call.map(|(_, pending)| pending));
         self.announced = announced;
+        self.follow_questions(head.tid, head.time - elapsed, head.time);
     }
 
     /// Adds the row of a call with its announcements.
@@ -466,10 +472,12 @@ impl Resolver {
                 signal: (signal != 0).then_some(signal),
             };
             self.set_task(&mut row, head.tid);
-            if let Some(thread) = self.threads.get(head.tid.into())
-                && thread.identity.ns_pid == 1
-            {
-                self.registry.set_exit(thread.identity.cgroup, exit);
+            if let Some(thread) = self.threads.get(head.tid.into()) {
+                let pid = thread.identity.pid;
+                if thread.identity.ns_pid == 1 {
+                    self.registry.set_exit(thread.identity.cgroup, exit);
+                }
+                self.end_questions_of(pid, head.time);
             }
             let detail = EventDetail {
                 container: 0,

@@ -134,8 +134,8 @@ pub(super) enum Pending {
     /// Key of the call's second fd.
     SecondFd(u64),
     Address(Address),
-    /// A message to or from a name server.
-    Dns(DnsMessage),
+    /// Messages to or from a name server.
+    Dns(Vec<DnsMessage>),
     /// Errno that getsockopt(SO_ERROR) returned.
     SocketError(i32),
     /// Bytes of all messages of the call.

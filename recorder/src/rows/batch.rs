@@ -124,6 +124,7 @@ pub(crate) struct EventDetail {
     pub(crate) counted: Option<Box<CallCounts>>,
     pub(crate) connection: Option<Box<ConnectionDetail>>,
     pub(crate) signal: Option<Box<SignalDetail>>,
+    pub(crate) dns: Option<Box<DnsDetail>>,
 }
 
 /// Counts of the calls of one thread name and syscall, for a row of kind `counts`.
@@ -147,6 +148,16 @@ pub(crate) struct ConnectionDetail {
     pub(crate) bytes_received: Option<i64>,
     pub(crate) rtt: Option<i64>,
     pub(crate) retransmits: Option<i64>,
+}
+
+/// Columns of a row about a question to a name server.
+#[derive(Clone, Debug)]
+pub(crate) struct DnsDetail {
+    pub(crate) ty: StringIndex,
+    pub(crate) code: StringIndex,
+    pub(crate) answers: StringIndex,
+    /// Error of the call with which the wait for the answer ended.
+    pub(crate) error: StringIndex,
 }
 
 /// Columns of a row about a signal.
@@ -177,6 +188,8 @@ pub(crate) enum EventKind {
     Connection,
     /// A signal was sent.
     Signal,
+    /// A question to a name server was answered, or not.
+    Dns,
 }
 
 impl EventKind {
@@ -190,6 +203,7 @@ impl EventKind {
             EventKind::Counts => "counts",
             EventKind::Connection => "connection",
             EventKind::Signal => "signal",
+            EventKind::Dns => "dns",
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::calls::{CallInfo, Calls};
 use crate::rows::batch::{
-    Batch, Boot, CallCounts, CallDetail, ConnectionDetail, ContainerName, EventDetail, EventKind,
-    NONE, Object, Row, StringIndex, Task,
+    Batch, Boot, CallCounts, CallDetail, ConnectionDetail, ContainerName, DnsDetail, EventDetail,
+    EventKind, NONE, Object, Row, StringIndex, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
@@ -31,7 +31,7 @@ pub(crate) struct Columns {
     /// Name of each errno.
     pub(super) errnos: Vec<StringIndex>,
     /// Value of the column `kind` for each [`EventKind`].
-    pub(super) kinds: [StringIndex; 7],
+    pub(super) kinds: [StringIndex; 8],
 }
 
 /// A range of rows. Smaller than `Range<usize>`, because there may be as many ranges as rows.
@@ -79,6 +79,7 @@ impl Columns {
             EventKind::Counts,
             EventKind::Connection,
             EventKind::Signal,
+            EventKind::Dns,
         ]
         .map(|kind| strings.intern(kind.as_str()));
         let mut columns = Columns {
@@ -114,6 +115,10 @@ impl Columns {
 
     pub(super) fn connection(&self, row: &Row) -> Option<&ConnectionDetail> {
         self.batch.event_detail(row)?.connection.as_deref()
+    }
+
+    pub(super) fn dns(&self, row: &Row) -> Option<&DnsDetail> {
+        self.batch.event_detail(row)?.dns.as_deref()
     }
 
     pub(super) fn task(&self, row: &Row) -> Option<&Task> {
@@ -243,7 +248,7 @@ pub(super) fn duration(row: &Row) -> Option<i64> {
     let unknown = sys_flag::SYS_DENIED.0 | sys_flag::SYS_NO_ENTRY.0 | sys_flag::SYS_NO_RETURN.0;
     let known = match row.kind {
         EventKind::Syscall => u32::from(row.flags) & unknown == 0,
-        EventKind::Gap | EventKind::Counts => true,
+        EventKind::Gap | EventKind::Counts | EventKind::Dns => true,
         // A connection that has ended has a lifetime instead.
         EventKind::Connection => row.duration > 0,
         EventKind::Process | EventKind::Container | EventKind::Signal => false,

@@ -10,8 +10,8 @@ use crate::calls::CallInfo;
 use crate::containers::facts::ContainerFacts;
 use crate::rows::Events;
 use crate::rows::batch::{
-    Arrival, CallDetail, ConnectionDetail, Endpoints, EventDetail, EventKind, NONE, Object, Row,
-    SignalDetail, Task,
+    Arrival, CallDetail, ConnectionDetail, DnsDetail, Endpoints, EventDetail, EventKind, NONE,
+    Object, Row, SignalDetail, Task,
 };
 use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
 use crate::rows::runs::Series;
@@ -216,6 +216,9 @@ impl ColumnsView<'_> {
                 if let Some(connection) = self.columns.connection(r) {
                     return text_value(connection.error);
                 }
+                if let Some(dns) = self.columns.dns(r) {
+                    return text_value(dns.error);
+                }
                 let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
                 text_value(*self.columns.errnos.get(usize::try_from(number).ok()?)?)
             }),
@@ -244,6 +247,9 @@ impl ColumnsView<'_> {
             "peer_addr" => self.by_endpoints(|e| text_value(e.peer_addr)),
             "peer_path" => self.by_endpoints(|e| text_value(e.peer_path)),
             "dns_name" => self.by_endpoints(|e| text_value(e.dns_name)),
+            "dns_type" => self.by_dns(|d| text_value(d.ty)),
+            "dns_code" => self.by_dns(|d| text_value(d.code)),
+            "dns_answers" => self.by_dns(|d| text_value(d.answers)),
             "image" => self.by_container_facts(|d| &d.image),
             "runtime" => self.by_container_facts(|d| &d.runtime),
             "pod" => self.by_container_facts(|d| &d.pod),
@@ -315,6 +321,11 @@ impl ColumnsView<'_> {
     /// Computes a column of [`ConnectionDetail`].
     fn by_connection(&self, get: impl Fn(&ConnectionDetail) -> Option<i64>) -> Series {
         self.by_event_detail(|detail| get(detail.connection.as_deref()?))
+    }
+
+    /// Computes a column of [`DnsDetail`].
+    fn by_dns(&self, get: impl Fn(&DnsDetail) -> Option<i64>) -> Series {
+        self.by_event_detail(|detail| get(detail.dns.as_deref()?))
     }
 
     /// Computes a column of [`SignalDetail`].

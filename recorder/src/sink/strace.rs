@@ -125,6 +125,7 @@ impl<'a> BatchColumns<'a> {
                 self.long("lost", row).unwrap_or(0),
                 text("class")
             ),
+            "dns" => self.write_question(row, out),
             kind => write!(out, "--- {kind} {} {} ---", text("action"), text("image")),
         };
         out.push('\n');
@@ -152,6 +153,29 @@ impl<'a> BatchColumns<'a> {
             Some(ns) => write!(out, " <{}>", human::duration(ns)),
             None => Ok(()),
         }
+    }
+
+    /// Writes a question to a name server: `--- dns db.test A 10.0.0.1:53: NXDOMAIN [] --- <2.1ms>`.
+    fn write_question(&self, row: usize, out: &mut String) -> std::fmt::Result {
+        let text = |name| self.text(name, row);
+        let server = self.socket(row).peer;
+        write!(
+            out,
+            "--- dns {} {} {}:{}: ",
+            text("dns_name").unwrap_or("?"),
+            text("dns_type").unwrap_or("?"),
+            server.addr.unwrap_or("?"),
+            server.port.unwrap_or(0)
+        )?;
+        match (text("dns_code"), text("dns_answers")) {
+            (Some(code), answers) => write!(out, "{code} {}", answers.unwrap_or_default())?,
+            (None, _) => out.push_str(text("action").unwrap_or_default()),
+        }
+        if let Some(error) = text("error") {
+            write!(out, " {error}")?;
+        }
+        let took = self.long("duration", row).unwrap_or(0);
+        write!(out, " --- <{}>", human::duration(took))
     }
 
     fn socket(&self, row: usize) -> Socket<'a> {

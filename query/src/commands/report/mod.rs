@@ -91,6 +91,12 @@ const SECTIONS: &[ReportSection] = &[
         "Which container talks to which, by connections, sockets and shared files.",
     ),
     section(
+        "Names",
+        "dns",
+        table::DNS,
+        "The names that containers asked name servers for: questions that failed or had no answer first.",
+    ),
+    section(
         "Calls",
         "syscalls",
         table::SYSCALLS,

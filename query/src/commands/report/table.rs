@@ -118,6 +118,19 @@ pub(crate) const LINKS: &[PageColumn] = &[
     RECEIVED,
     SEEN,
 ];
+pub(crate) const DNS: &[PageColumn] = &[
+    CONTAINER,
+    column("Name", CellFormat::Text("name")),
+    column("Type", CellFormat::Text("type")),
+    column("Answer", CellFormat::Text("code")),
+    column("Server", CellFormat::Text("server")),
+    column("Times", CellFormat::Number("questions")),
+    column("Median", CellFormat::Duration("median_us")),
+    column("Slowest", CellFormat::Duration("max_us")),
+    column("Records", CellFormat::Text("answers")),
+    COMMAND,
+    SEEN,
+];
 pub(crate) const SYSCALLS: &[PageColumn] = &[
     CONTAINER,
     column("Call", CellFormat::Text("syscall")),

@@ -24,6 +24,13 @@ failed as (
     where {failed} and not coalesce(denied, false) and {routine} is null
     group by 1, 2, 3, 4
 ),
+{lookups}
+unresolved as (
+    select {name} || ' dns ' || code || ' ' || name as item, count(*) as calls
+    from lookups
+    where action <> 'answered' and routine is null
+    group by 1
+),
 {recording}
 parts as (
     select * from (
@@ -33,9 +40,13 @@ parts as (
         order by processes desc, process, signal limit 3)
     union all
     select * from (
-        select -3, 'top failures', container || ' ' || syscall || ' ' || error as item, cast(calls as varchar) as value,
-            row_number() over (order by rank, calls desc, container, syscall, error) as number
-        from failed order by number limit 5)
+        select -3, 'top failures', item, cast(calls as varchar) as value,
+            row_number() over (order by rank, calls desc, item) as number
+        from (
+            select container || ' ' || syscall || ' ' || error as item, rank, calls from failed
+            union all
+            select item, 1, calls from unresolved
+        ) order by number limit 5)
     union all
     select * from (
         select -2, 'denied by seccomp', container || ' ' || syscall, cast(count(*) as varchar), -count(*)
