@@ -161,11 +161,18 @@ fn each_way_in_which_a_question_goes_is_a_row() {
              nslookup -type=a silent.test; nslookup -type=a db.test 127.0.0.9",
         );
         let rows = questions(&recorder.stop(), &name);
+        assert!(
+            rows.iter().all(|row| row["comm"] == "nslookup"),
+            "{rows:#?}"
+        );
+        let (rows, refused): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .partition(|row| row["server"] == "127.0.0.1:53");
         let broken = ["broken.test", "A", "failed", "SERVFAIL", "[]"];
         let silent = ["silent.test", "A", "unanswered", "", ""];
         // busybox asks a server that fails three times, and a silent one twice within five seconds.
         check(
-            &rows[..rows.len() - 1],
+            &rows,
             "127.0.0.1:53",
             &[
                 ["db.test", "A", "answered", "NOERROR", "[\"10.9.8.7\"]"],
@@ -192,15 +199,13 @@ fn each_way_in_which_a_question_goes_is_a_row() {
         let took = |name: &str| rows.iter().find(|row| row["name"] == name).map(ms).unwrap();
         assert!((500..2000).contains(&took("late.test")), "{rows:#?}");
         assert!((2000..4000).contains(&took("silent.test")), "{rows:#?}");
-        // Nobody listens at the last address.
-        let refused = &rows[rows.len() - 1];
-        assert_eq!(refused["action"], "unanswered", "{refused}");
-        assert_eq!(refused["error"], "ECONNREFUSED", "{refused}");
-        assert_eq!(refused["server"], "127.0.0.9:53", "{refused}");
-        assert!(
-            rows.iter().all(|row| row["comm"] == "nslookup"),
-            "{rows:#?}"
-        );
+        // Nobody listens at the last address. How often busybox asks there depends on the call that returns the error.
+        assert!(!refused.is_empty());
+        for row in refused {
+            assert_eq!(row["action"], "unanswered", "{row}");
+            assert_eq!(row["error"], "ECONNREFUSED", "{row}");
+            assert_eq!(row["server"], "127.0.0.9:53", "{row}");
+        }
     }
 }
 

@@ -73,7 +73,7 @@ fn recording() -> TempDir {
     question(&mut s, "web", "slow.test", "b", "unanswered", None);
     s.last("duration", 5_000_000_000_i64);
     question(&mut s, "web", "slow.test", "b", "unanswered", None);
-    s.write(dir.path(), "r.parquet");
+    s.write(dir.path(), "run.parquet");
     dir
 }
 

@@ -3,6 +3,7 @@
 use super::command::run;
 use super::containers::Running;
 use super::python::script;
+use super::wait::wait_for;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -14,7 +15,10 @@ impl NameServer {
     pub(crate) fn start(container: &Running) -> Self {
         let mut inspect = Command::new(container.runtime.program());
         inspect.args(["inspect", "--format={{.State.Pid}}", &container.name]);
-        let pid = run(&mut inspect);
+        // A container that has an id, but does not run yet, has the pid 0.
+        let pid = wait_for("the pid of the container", || {
+            Some(run(&mut inspect)).filter(|pid| pid.trim() != "0")
+        });
         let server = script("name_server.py");
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/proc/{}/ns/net", pid.trim()))
