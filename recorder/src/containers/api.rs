@@ -74,7 +74,7 @@ impl Api {
             home: Some(home.clone()?),
             ..user
         });
-        docker::describe(&[], user.as_ref(), id)
+        docker::describe(&self.root, &[], user.as_ref(), id)
             .or_else(|| storage::describe(&self.root, user.as_ref(), id))
     }
 

@@ -296,11 +296,14 @@ impl Resolver {
 
     /// Adds a row if a fact means that a container appeared or disappeared.
     fn push_container_change(&mut self, fact: &CgroupFact, is_found: bool) {
-        let (index, action) = match self.registry.learn(fact) {
+        // Only a cgroup that was created or removed has the time of the fact.
+        let (index, action, boot_ns) = match self.registry.learn(fact) {
             ContainerChange::None => return,
-            ContainerChange::Appeared(index) if is_found => (index, "found"),
-            ContainerChange::Appeared(index) => (index, "started"),
-            ContainerChange::Removed(index) => (index, "stopped"),
+            ContainerChange::Appeared(index) if is_found => (index, "found", fact.boot_ns),
+            ContainerChange::Appeared(index) => (index, "started", fact.boot_ns),
+            ContainerChange::Included(index) => (index, "found", self.clock.boot()),
+            ContainerChange::Changed(index) => (index, "changed", self.clock.boot()),
+            ContainerChange::Removed(index) => (index, "stopped", fact.boot_ns),
         };
         let exit = match action {
             "stopped" => self.registry.exit(index),
@@ -311,10 +314,10 @@ impl Resolver {
             action,
             exit_code: exit.code,
             exit_signal: exit.signal,
-            description: Some(Box::new(self.registry.describe(index))),
+            reason: exit.reason(),
             ..EventDetail::default()
         };
-        let row = Row::new(self.clock.wall(fact.boot_ns), EventKind::Container);
+        let row = Row::new(self.clock.wall(boot_ns), EventKind::Container);
         self.batch.push_event(row, detail);
     }
 
@@ -464,12 +467,14 @@ impl Resolver {
             let exit = Exit {
                 code: (signal == 0).then_some(code),
                 signal: (signal != 0).then_some(signal),
+                out_of_memory: false,
             };
             self.set_task(&mut row, head.tid);
             if let Some(thread) = self.threads.get(head.tid.into())
                 && thread.identity.ns_pid == 1
             {
-                self.registry.set_exit(thread.identity.cgroup, exit);
+                let Identity { cgroup, pid, .. } = thread.identity;
+                self.registry.set_exit(cgroup, pid, exit);
             }
             let detail = EventDetail {
                 container: 0,

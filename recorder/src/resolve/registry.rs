@@ -4,6 +4,7 @@
 //! is learnt late still appears in earlier rows of the batch. Indices of removed cgroups are reused.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ctrace_schema::text::escape;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -21,7 +22,7 @@ enum ContainerStatus {
     },
     Excluded,
     Container {
-        facts: Box<ContainerFacts>,
+        facts: Arc<ContainerFacts>,
         /// Key of the container's own cgroup; 0 if this entry is a duplicate of another.
         own_cgroup: u64,
     },
@@ -34,6 +35,10 @@ pub(crate) enum ContainerChange {
     None,
     /// A new container, by index.
     Appeared(u32),
+    /// A container that the filters excluded before, by index.
+    Included(u32),
+    /// A container with other facts than before, by index.
+    Changed(u32),
     /// A container was removed, by index.
     Removed(u32),
 }
@@ -43,6 +48,25 @@ pub(crate) enum ContainerChange {
 pub(crate) struct Exit {
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
+    /// True if the kernel killed the process for lack of memory.
+    pub(crate) out_of_memory: bool,
+}
+
+impl Exit {
+    /// Returns the value of the column `reason`; empty: not known.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Exit {
+                out_of_memory: true,
+                ..
+            } => "out of memory",
+            Exit {
+                signal: Some(_), ..
+            } => "killed by a signal",
+            Exit { code: Some(_), .. } => "exited",
+            _ => "",
+        }
+    }
 }
 
 /// A removed cgroup is retained this long for late events and losses.
@@ -76,6 +100,8 @@ pub(crate) struct Registry {
     left_out: FxHashMap<u32, u64>,
     /// Exit of the first process of each container, by index, until the container is removed.
     exits: FxHashMap<u32, Exit>,
+    /// Process id of the latest process of each container, by index, that the kernel killed for lack of memory.
+    oom_victims: FxHashMap<u32, u32>,
     record_host: bool,
     running_containers: usize,
 }
@@ -92,6 +118,7 @@ impl Registry {
             free: vec![],
             left_out: FxHashMap::default(),
             exits: FxHashMap::default(),
+            oom_victims: FxHashMap::default(),
             record_host,
             running_containers: 0,
         }
@@ -129,19 +156,36 @@ impl Registry {
     }
 
     /// Gives a renamed container an index of its own, so that earlier rows keep the earlier name. The earlier index is
-    /// not reused.
-    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) {
+    /// not reused. Returns the new one.
+    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) -> u32 {
         let renamed = self.new_index();
         self.states[renamed as usize] = ContainerStatus::Container {
-            facts: Box::new(facts.clone()),
+            facts: Arc::new(facts.clone()),
             own_cgroup,
         };
         self.used[renamed as usize] = true;
+        self.replace_index(index, renamed);
+        if let Some(exit) = self.exits.remove(&index) {
+            self.exits.insert(renamed, exit);
+        }
+        self.by_container_id.insert(facts.id.clone(), renamed);
+        renamed
+    }
+
+    /// Gives the cgroups of a container that the filters exclude from now on another index, so that earlier rows stay.
+    fn exclude(&mut self, index: u32, id: &str) {
+        let excluded = self.new_index();
+        self.states[excluded as usize] = ContainerStatus::Excluded;
+        self.replace_index(index, excluded);
+        self.by_container_id.remove(id);
+        self.running_containers = self.running_containers.saturating_sub(1);
+    }
+
+    fn replace_index(&mut self, index: u32, new: u32) {
         let indices = self.by_cgroup.values_mut();
         indices
             .filter(|known| **known == index)
-            .for_each(|known| *known = renamed);
-        self.by_container_id.insert(facts.id.clone(), renamed);
+            .for_each(|known| *known = new);
     }
 
     /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns the indices that are
@@ -177,6 +221,7 @@ impl Registry {
             self.used[index as usize] = false;
             self.left_out.remove(&index);
             self.exits.remove(&index);
+            self.oom_victims.remove(&index);
         }
         self.free.extend(&dropped);
         dropped
@@ -217,11 +262,23 @@ impl Registry {
         events.unwrap_or(0)
     }
 
-    /// Stores how the first process of a container's pid namespace has ended. Of several namespaces, as of a container in
-    /// a container, that of the outermost ends last.
-    pub(crate) fn set_exit(&mut self, cgroup: u64, exit: Exit) {
+    /// Stores how the first process of a container's pid namespace, `pid`, has ended. Of several namespaces, as of a
+    /// container in a container, that of the outermost ends last.
+    pub(crate) fn set_exit(&mut self, cgroup: u64, pid: u32, exit: Exit) {
         if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            let out_of_memory = self.oom_victims.get(&index) == Some(&pid);
+            let exit = Exit {
+                out_of_memory,
+                ..exit
+            };
             self.exits.insert(index, exit);
+        }
+    }
+
+    /// Stores that the kernel has killed a process for lack of memory.
+    pub(crate) fn set_oom_victim(&mut self, cgroup: u64, pid: u32) {
+        if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            self.oom_victims.insert(index, pid);
         }
     }
 
@@ -233,14 +290,6 @@ impl Registry {
     /// Returns the number of containers that exist now.
     pub(crate) fn alive(&self) -> usize {
         self.running_containers
-    }
-
-    /// Returns the facts about a container, for its row.
-    pub(crate) fn describe(&self, index: u32) -> ContainerFacts {
-        match self.states.get(index as usize) {
-            Some(ContainerStatus::Container { facts, .. }) => (**facts).clone(),
-            _ => ContainerFacts::default(),
-        }
     }
 
     /// Applies a fact.
@@ -260,59 +309,77 @@ impl Registry {
             (_, None) => self.index_unmarked(fact.cgroup),
         };
         if let CgroupKind::Container(facts) = &fact.kind
-            && self.is_known_otherwise(fact.cgroup, facts, index)
+            && let Some(change) = self.change_of_known(fact.cgroup, facts, index)
         {
+            return change;
+        }
+        if fact.kind == CgroupKind::Excluded
+            && let ContainerStatus::Container { facts, .. } = &self.states[index as usize]
+        {
+            let id = facts.id.clone();
+            self.exclude(index, &id);
             return ContainerChange::None;
         }
         let state = &mut self.states[index as usize];
-        let known_cgroup = match state {
-            ContainerStatus::Container { own_cgroup, .. } => Some(*own_cgroup),
-            _ => None,
-        };
+        let was_excluded = matches!(state, ContainerStatus::Excluded);
         *state = match &fact.kind {
             CgroupKind::Host => ContainerStatus::Host,
             CgroupKind::Excluded => ContainerStatus::Excluded,
             CgroupKind::Container(facts) => ContainerStatus::Container {
-                facts: facts.clone(),
-                own_cgroup: known_cgroup.unwrap_or(fact.cgroup),
+                facts: Arc::new((**facts).clone()),
+                own_cgroup: fact.cgroup,
             },
             CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
         };
         let CgroupKind::Container(facts) = &fact.kind else {
             return ContainerChange::None;
         };
-        if known_cgroup.is_some() {
-            return ContainerChange::None;
-        }
         self.by_container_id.insert(facts.id.clone(), index);
         self.used[index as usize] = true;
         self.running_containers += 1;
-        ContainerChange::Appeared(index)
+        match was_excluded {
+            true => ContainerChange::Included(index),
+            false => ContainerChange::Appeared(index),
+        }
     }
 
-    /// Returns whether a container is known under another index or another name, and combines the two.
-    fn is_known_otherwise(&mut self, cgroup: u64, facts: &ContainerFacts, index: u32) -> bool {
+    /// Applies facts about a container that is known under this or another index. Returns `None` if it is new.
+    fn change_of_known(
+        &mut self,
+        cgroup: u64,
+        facts: &ContainerFacts,
+        index: u32,
+    ) -> Option<ContainerChange> {
         if let Some(&first_index) = self.by_container_id.get(&facts.id)
             && first_index != index
         {
             // The container was undecided in both hierarchies. Rows with the second index get the same name.
             self.states[index as usize] = ContainerStatus::Container {
-                facts: Box::new(facts.clone()),
+                facts: Arc::new(facts.clone()),
                 own_cgroup: 0,
             };
             self.by_cgroup.insert(cgroup, first_index);
-            return true;
+            return Some(ContainerChange::None);
         }
-        if let ContainerStatus::Container {
+        let ContainerStatus::Container {
             facts: known,
             own_cgroup,
-        } = &self.states[index as usize]
-            && is_renamed(known, facts)
-        {
-            self.rename(index, facts, *own_cgroup);
-            return true;
+        } = &mut self.states[index as usize]
+        else {
+            return None;
+        };
+        let renamed = is_renamed(known, facts);
+        let facts = facts.clone().completed_by(known);
+        if facts == **known {
+            return Some(ContainerChange::None);
         }
-        false
+        if renamed {
+            let own_cgroup = *own_cgroup;
+            let index = self.rename(index, &facts, own_cgroup);
+            return Some(ContainerChange::Changed(index));
+        }
+        *known = Arc::new(facts);
+        Some(ContainerChange::Changed(index))
     }
 
     /// Marks a cgroup as removed. The key is retained for late events and losses; the kernel does not reuse keys.
@@ -340,13 +407,14 @@ impl Registry {
         let name = |state: &ContainerStatus| match state {
             ContainerStatus::Host | ContainerStatus::Undecided { .. } => ContainerName {
                 name: Some("host".to_string()),
-                id: None,
                 recorded: self.record_host,
+                ..ContainerName::default()
             },
             ContainerStatus::Excluded => ContainerName::default(),
             ContainerStatus::Container { facts, .. } => ContainerName {
                 name: Some(facts.display_name()),
                 id: Some(escape(facts.id.as_bytes()).into_owned()),
+                facts: Some(facts.clone()),
                 recorded: true,
             },
         };
@@ -408,8 +476,8 @@ mod tests {
         registry.learn(&container(7, "abc", Some("first")));
         let earlier = registry.index(7);
         let again = registry.learn(&container(7, "abc", Some("second")));
-        assert_eq!(again, ContainerChange::None);
         let later = registry.index(7);
+        assert_eq!(again, ContainerChange::Changed(later));
         let names = registry.names();
         let name = |index: u32| names[index as usize].name.as_deref();
         assert_eq!(
@@ -422,6 +490,25 @@ mod tests {
             ..container(7, "abc", None)
         };
         assert_eq!(registry.learn(&removed), ContainerChange::Removed(later));
+    }
+
+    #[test]
+    fn a_container_leaves_the_recording_and_comes_back_by_its_name() {
+        let mut r = Registry::new(false);
+        r.learn(&container(7, "abc", Some("web")));
+        let before = r.index(7);
+        let excluded = CgroupFact {
+            kind: CgroupKind::Excluded,
+            ..container(7, "abc", None)
+        };
+        assert_eq!(r.learn(&excluded), ContainerChange::None);
+        let recorded = |r: &mut Registry, index: u32| r.names()[index as usize].recorded;
+        let meanwhile = r.index(7);
+        assert!(recorded(&mut r, before) && !recorded(&mut r, meanwhile));
+        assert_eq!(r.alive(), 0);
+        let again = r.learn(&container(7, "abc", Some("web")));
+        assert_eq!(again, ContainerChange::Included(r.index(7)));
+        assert_eq!(r.alive(), 1);
     }
 
     fn container(cgroup: u64, id: &str, name: Option<&str>) -> CgroupFact {
@@ -454,7 +541,7 @@ mod tests {
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
         assert_eq!(
             r.learn(&container(5, "abc", Some("web"))),
-            ContainerChange::None
+            ContainerChange::Changed(row)
         );
         assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
     }

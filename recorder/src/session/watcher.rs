@@ -22,7 +22,7 @@ use crate::containers::state::users::rootless_uid;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
 use crate::session::claims::Claims;
-use crate::session::renames::Renames;
+use crate::session::updates::{DescribedContainer, Updates};
 use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
 /// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
@@ -50,7 +50,7 @@ pub(crate) struct CgroupVerdict {
 /// The cgroups that are undecided, and the sources that can decide them.
 pub(crate) struct Watcher {
     runtimes: RuntimeState,
-    renames: Renames,
+    updates: Updates,
     claims: Claims,
     filters: Filters,
     undecided: Vec<Undecided>,
@@ -111,7 +111,7 @@ impl Watcher {
         });
         Watcher {
             runtimes: RuntimeState::new(Path::new("/"), hierarchies),
-            renames: Renames::new(),
+            updates: Updates::new(),
             claims: Claims::default(),
             filters,
             undecided: vec![],
@@ -140,7 +140,11 @@ impl Watcher {
             let fact = self.decide(record.head.time, cgroup, &path, record.comm);
             return vec![fact];
         }
-        self.renames.forget(cgroup);
+        let last_change = self.updates.forget(&mut self.runtimes, cgroup);
+        let last_change = last_change.map(|known| {
+            let kind = CgroupKind::Container(Box::new(known.facts));
+            self.fact(record.head.time, cgroup, &path, kind)
+        });
         self.claims.forget(cgroup);
         let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
         let undecided = index.map(|i| self.undecided.swap_remove(i));
@@ -153,7 +157,8 @@ impl Watcher {
             path,
             kind: CgroupKind::Removed,
         };
-        by_creator.into_iter().chain([removed]).collect()
+        let before = by_creator.into_iter().chain(last_change);
+        before.chain([removed]).collect()
     }
 
     /// Decides a cgroup by its creator: a cgroup that a runtime created, or that a runtime entered first, and that a process
@@ -187,21 +192,22 @@ impl Watcher {
                 cgroup,
                 path,
                 known,
-                ..
+                hint,
             } = query;
-            facts.push(match description {
-                Some(description) => {
-                    self.renames
-                        .watch(&self.runtimes, (cgroup, boot_ns), &path, &description);
-                    self.container(boot_ns, cgroup, &path, description)
-                }
-                None => self.filtered(boot_ns, cgroup, &path, known),
-            });
+            let (runtime, known) = match description {
+                Some(description) => (
+                    Some(description.runtime),
+                    description.into_facts().completed_by(&known),
+                ),
+                None => (hint, known),
+            };
+            let place = (cgroup, boot_ns);
+            self.updates
+                .watch(&self.runtimes, place, &path, (runtime, &known));
+            facts.push(self.filtered(boot_ns, cgroup, &path, known));
         }
-        // Filters are not applied to the new name: the container stays in the recording.
-        for (known, info) in self.renames.check(&mut self.runtimes) {
-            let kind = CgroupKind::Container(Box::new(facts_of(info)));
-            facts.push(self.fact(known.boot, known.cgroup, &known.path, kind));
+        for changed in self.updates.check(&mut self.runtimes) {
+            facts.extend(self.changed(changed));
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
@@ -310,41 +316,56 @@ impl Watcher {
             return self.known(boot_ns, cgroup, path, known);
         }
         let description = self.runtimes.describe(id, hint, own);
-        let known = ContainerFacts {
-            id: id.to_string(),
-            runtime: hint.map(|h| h.to_string()),
-            ..ContainerFacts::default()
+        let complete = description.as_ref().is_some_and(|d| d.complete);
+        let runtime = description.as_ref().map(|d| d.runtime).or(hint);
+        let mut known = match description {
+            Some(description) => description.into_facts(),
+            None => ContainerFacts {
+                id: id.to_string(),
+                runtime: hint.map(|h| h.to_string()),
+                ..ContainerFacts::default()
+            },
         };
-        if description.as_ref().is_none_or(|d| !d.complete) && path == own {
-            let description = description.clone();
-            let known = description.map_or_else(|| known.clone(), facts_of);
-            let path = path.to_string();
-            let sent = self.queries.try_send(RuntimeQuery {
-                boot_ns,
-                cgroup,
-                path: path.clone(),
-                known: known.clone(),
-                hint,
-            });
-            // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
-            if sent.is_err() {
-                return self.filtered(boot_ns, cgroup, &path, known);
+        if path != own {
+            if let Some(earlier) = self.updates.add_child(id, cgroup, path) {
+                known = known.completed_by(earlier);
             }
+            return self.known(boot_ns, cgroup, path, known);
         }
-        match description {
-            Some(description) => {
-                if path == own {
-                    self.renames
-                        .watch(&self.runtimes, (cgroup, boot_ns), path, &description);
-                }
-                self.container(boot_ns, cgroup, path, description)
-            }
-            None => self.known(boot_ns, cgroup, path, known),
+        // Of a container that has just been created, this finds no process.
+        known.addresses = known.addresses.or_else(|| self.runtimes.addresses(own));
+        self.updates
+            .watch(&self.runtimes, (cgroup, boot_ns), path, (runtime, &known));
+        if complete {
+            return self.known(boot_ns, cgroup, path, known);
+        }
+        let sent = self.queries.try_send(RuntimeQuery {
+            boot_ns,
+            cgroup,
+            path: path.to_string(),
+            known: known.clone(),
+            hint,
+        });
+        match sent {
+            Ok(()) => self.known(boot_ns, cgroup, path, known),
+            // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
+            Err(_) => self.filtered(boot_ns, cgroup, path, known),
         }
     }
 
-    fn container(&mut self, boot_ns: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
-        self.known(boot_ns, cgroup, path, facts_of(d))
+    /// Applies the filters to the new description of a container, with all of its cgroups.
+    fn changed(&mut self, changed: DescribedContainer) -> Vec<CgroupFact> {
+        let DescribedContainer {
+            cgroup,
+            path,
+            boot_ns,
+            children,
+            facts,
+            ..
+        } = changed;
+        let all = [(cgroup, path)].into_iter().chain(children);
+        all.map(|(cgroup, path)| self.known(boot_ns, cgroup, &path, facts.clone()))
+            .collect()
     }
 
     /// Applies the filters to a container, with its name or without.
@@ -394,22 +415,4 @@ impl Watcher {
             kind,
         }
     }
-}
-
-/// Converts a runtime's description to the facts of a recording, and escapes the texts.
-fn facts_of(d: ContainerInfo) -> ContainerFacts {
-    let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
-    let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
-    let mut known = ContainerFacts {
-        id: d.id,
-        name: text(d.name),
-        image: text(d.image),
-        runtime: Some(d.runtime.to_string()),
-        pod: text(d.pod),
-        namespace: text(d.namespace),
-        labels,
-    };
-    // JSON leaves some control characters in the labels unescaped.
-    known.escape_controls();
-    known
 }
