@@ -114,6 +114,12 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     live.begin(&hierarchies)?;
 
     report.begin();
+    // A command may start the container.
+    if plan.command.is_empty() {
+        for warning in live.watcher.unmatched_filters() {
+            report.print(&warning, true);
+        }
+    }
     let child = match start(&plan.command, descriptors) {
         Ok(child) => child,
         Err(e) => {

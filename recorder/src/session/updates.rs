@@ -27,6 +27,8 @@ pub(super) struct DescribedContainer {
     /// Keys and paths of the cgroups below.
     pub(super) children: Vec<(u64, String)>,
     pub(super) facts: ContainerFacts,
+    /// True if no answer of the runtime's socket is awaited.
+    pub(super) decided: bool,
     runtime: Option<Runtime>,
     /// The time of the last change of the file that contains the name.
     modified: Option<SystemTime>,
@@ -35,6 +37,27 @@ pub(super) struct DescribedContainer {
 }
 
 impl DescribedContainer {
+    /// Creates a container with its own cgroup: key, boot time in ns at which it was created, and path.
+    pub(super) fn new(
+        (cgroup, boot_ns, path): (u64, u64, &str),
+        runtime: Option<Runtime>,
+        facts: ContainerFacts,
+        decided: bool,
+        state: &RuntimeState,
+    ) -> DescribedContainer {
+        DescribedContainer {
+            cgroup,
+            path: path.to_string(),
+            boot_ns,
+            children: vec![],
+            modified: runtime.and_then(|runtime| state.name_modified(&facts.id, runtime, path)),
+            facts,
+            decided,
+            runtime,
+            address_tries: ADDRESS_TRIES,
+        }
+    }
+
     /// Returns whether the description has changed, and stores the new one.
     fn update(&mut self, state: &mut RuntimeState) -> bool {
         let mut facts = self.facts.clone();
@@ -74,39 +97,43 @@ impl Updates {
     }
 
     /// Watches a container whose description has been read.
-    pub(super) fn watch(
-        &mut self,
-        state: &RuntimeState,
-        (cgroup, boot_ns): (u64, u64),
-        path: &str,
-        (runtime, facts): (Option<Runtime>, &ContainerFacts),
-    ) {
-        let known = self.containers.iter().position(|c| c.cgroup == cgroup);
-        let known = known.map(|index| self.containers.swap_remove(index));
-        self.containers.push(DescribedContainer {
-            cgroup,
-            path: path.to_string(),
-            boot_ns,
-            children: known.map(|known| known.children).unwrap_or_default(),
-            facts: facts.clone(),
-            runtime,
-            modified: runtime.and_then(|runtime| state.name_modified(&facts.id, runtime, path)),
-            address_tries: ADDRESS_TRIES,
-        });
+    pub(super) fn watch(&mut self, container: DescribedContainer) {
+        self.containers.retain(|c| c.cgroup != container.cgroup);
+        self.containers.push(container);
     }
 
-    /// Adds a cgroup below that of the container `id`, and returns the facts about the container.
+    /// Stores the description of a container that is watched, with the answer of its runtime's socket, and returns the
+    /// container.
+    pub(super) fn answered(
+        &mut self,
+        cgroup: u64,
+        runtime: Option<Runtime>,
+        facts: &ContainerFacts,
+    ) -> Option<DescribedContainer> {
+        let known = self.containers.iter_mut().find(|c| c.cgroup == cgroup)?;
+        known.facts = facts.clone().completed_by(&known.facts);
+        known.runtime = known.runtime.or(runtime);
+        known.decided = true;
+        Some(known.clone())
+    }
+
+    /// Returns the facts about all containers, recorded or not.
+    pub(super) fn facts(&self) -> impl Iterator<Item = &ContainerFacts> + Clone {
+        self.containers.iter().map(|c| &c.facts)
+    }
+
+    /// Adds a cgroup below that of the container `id`, and returns the container.
     pub(super) fn add_child(
         &mut self,
         id: &str,
         cgroup: u64,
         path: &str,
-    ) -> Option<&ContainerFacts> {
+    ) -> Option<&DescribedContainer> {
         let known = self.containers.iter_mut().find(|c| c.facts.id == id)?;
         if !known.children.iter().any(|(child, _)| *child == cgroup) {
             known.children.push((cgroup, path.to_string()));
         }
-        Some(&known.facts)
+        Some(known)
     }
 
     /// Forgets a removed cgroup. Returns the container, if the cgroup is its own and the description has changed.
@@ -165,7 +192,9 @@ mod tests {
         let info = state.describe(&id, Some(Runtime::Docker), &path).unwrap();
         let mut updates = Updates::new();
         let facts = info.into_facts();
-        updates.watch(&state, (7, 0), &path, (Some(Runtime::Docker), &facts));
+        let place = (7, 0, path.as_str());
+        let runtime = Some(Runtime::Docker);
+        updates.watch(DescribedContainer::new(place, runtime, facts, true, &state));
         let mut check = || {
             updates.last_check = Instant::now() - INTERVAL;
             let found = updates.check(&mut state);

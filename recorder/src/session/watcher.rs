@@ -176,7 +176,7 @@ impl Watcher {
             runtime: Some(runtime.to_string()),
             ..known
         };
-        Some(self.known(u.boot_ns, u.cgroup, &u.path, known))
+        Some(self.filtered(u.boot_ns, u.cgroup, &u.path, known))
     }
 
     /// Returns new facts about cgroups that already exist, from answers of the runtimes and from repeated searches.
@@ -201,10 +201,11 @@ impl Watcher {
                 ),
                 None => (hint, known),
             };
-            let place = (cgroup, boot_ns);
-            self.updates
-                .watch(&self.runtimes, place, &path, (runtime, &known));
-            facts.push(self.filtered(boot_ns, cgroup, &path, known));
+            // A container that has been removed meanwhile is not watched any more.
+            facts.extend(match self.updates.answered(cgroup, runtime, &known) {
+                Some(container) => self.changed(container),
+                None => vec![self.filtered(boot_ns, cgroup, &path, known)],
+            });
         }
         for changed in self.updates.check(&mut self.runtimes) {
             facts.extend(self.changed(changed));
@@ -313,7 +314,7 @@ impl Watcher {
                 name: Some(own),
                 ..ContainerFacts::default()
             };
-            return self.known(boot_ns, cgroup, path, known);
+            return self.filtered(boot_ns, cgroup, path, known);
         }
         let description = self.runtimes.describe(id, hint, own);
         let complete = description.as_ref().is_some_and(|d| d.complete);
@@ -327,30 +328,47 @@ impl Watcher {
             },
         };
         if path != own {
-            if let Some(earlier) = self.updates.add_child(id, cgroup, path) {
-                known = known.completed_by(earlier);
-            }
-            return self.known(boot_ns, cgroup, path, known);
+            let decided = match self.updates.add_child(id, cgroup, path) {
+                Some(container) => {
+                    known = known.completed_by(&container.facts);
+                    container.decided
+                }
+                None => complete,
+            };
+            return self.described(boot_ns, cgroup, path, (known, decided));
         }
         // Of a container that has just been created, this finds no process.
         known.addresses = known.addresses.or_else(|| self.runtimes.addresses(own));
-        self.updates
-            .watch(&self.runtimes, (cgroup, boot_ns), path, (runtime, &known));
-        if complete {
-            return self.known(boot_ns, cgroup, path, known);
-        }
-        let sent = self.queries.try_send(RuntimeQuery {
+        // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
+        let decided = complete || !self.ask(boot_ns, cgroup, path, &known, hint);
+        let container = DescribedContainer::new(
+            (cgroup, boot_ns, path),
+            runtime,
+            known.clone(),
+            decided,
+            &self.runtimes,
+        );
+        self.updates.watch(container);
+        self.described(boot_ns, cgroup, path, (known, decided))
+    }
+
+    /// Asks the runtime's socket about a container. Returns false if too many queries wait for an answer.
+    fn ask(
+        &mut self,
+        boot_ns: u64,
+        cgroup: u64,
+        path: &str,
+        known: &ContainerFacts,
+        hint: Option<Runtime>,
+    ) -> bool {
+        let query = RuntimeQuery {
             boot_ns,
             cgroup,
             path: path.to_string(),
             known: known.clone(),
             hint,
-        });
-        match sent {
-            Ok(()) => self.known(boot_ns, cgroup, path, known),
-            // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
-            Err(_) => self.filtered(boot_ns, cgroup, path, known),
-        }
+        };
+        self.queries.try_send(query).is_ok()
     }
 
     /// Applies the filters to the new description of a container, with all of its cgroups.
@@ -364,7 +382,7 @@ impl Watcher {
             ..
         } = changed;
         let all = [(cgroup, path)].into_iter().chain(children);
-        all.map(|(cgroup, path)| self.known(boot_ns, cgroup, &path, facts.clone()))
+        all.map(|(cgroup, path)| self.filtered(boot_ns, cgroup, &path, facts.clone()))
             .collect()
     }
 
@@ -385,19 +403,24 @@ impl Watcher {
         self.fact(boot_ns, cgroup, path, kind)
     }
 
-    /// Applies the filters to a container. If they need a name that is not known, the cgroup stays undecided until the
-    /// runtime's socket has answered.
-    fn known(
+    /// Applies the filters to a container. If they need facts that are not known, the cgroup stays undecided until the
+    /// runtime's socket has answered; `decided`: no answer will come.
+    fn described(
         &mut self,
         boot_ns: u64,
         cgroup: u64,
         path: &str,
-        known: ContainerFacts,
+        (known, decided): (ContainerFacts, bool),
     ) -> CgroupFact {
-        if self.filters.needs_name(&known) {
+        if !decided && self.filters.needs_answer(&known) {
             return self.fact(boot_ns, cgroup, path, CgroupKind::Undecided);
         }
         self.filtered(boot_ns, cgroup, path, known)
+    }
+
+    /// Returns a warning for each filter that matches no container that runs now.
+    pub(crate) fn unmatched_filters(&self) -> Vec<String> {
+        self.filters.unmatched(self.updates.facts())
     }
 
     fn fact(&mut self, boot_ns: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
