@@ -27,6 +27,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "processes",
     "errors",
     "denied",
+    "powers",
     "gaps",
 ];
 

@@ -1,6 +1,11 @@
 with names as (
     select container, container_id, host,
-        max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
+        max(image) as image, max(image_digest) as image_digest, max(runtime) as runtime, max(pod) as pod,
+        max(namespace) as namespace, max(pod_uid) as pod_uid, max(pod_container) as pod_container,
+        max(labels) as labels, max(command) as command, max(run_as) as run_as, max(privileged) as privileged,
+        max(capabilities) as capabilities, max(mounts) as mounts, max(host_namespaces) as host_namespaces,
+        max(seccomp_profile) as seccomp_profile, max(apparmor_profile) as apparmor_profile, max(limits) as limits,
+        max(addresses) as addresses, max(restarts) as restarts, max(reason) as reason,
         min(case when kind = 'container' and action = 'started' then time end) as started,
         max(case when kind = 'container' and action = 'stopped' then time end) as stopped,
         max(case when kind = 'container' then exit_code end) as exit_code,
@@ -21,7 +26,12 @@ ranked as (
     from names
 )
 select max(case when rank = 1 then container end) as container, max(container_id) as container_id, host,
-    max(image) as image, max(runtime) as runtime, max(pod) as pod, max(namespace) as namespace, max(labels) as labels,
+    max(image) as image, max(image_digest) as image_digest, max(runtime) as runtime, max(pod) as pod,
+    max(namespace) as namespace, max(pod_uid) as pod_uid, max(pod_container) as pod_container,
+    max(labels) as labels, max(command) as command, max(run_as) as run_as, max(privileged) as privileged,
+    max(capabilities) as capabilities, max(mounts) as mounts, max(host_namespaces) as host_namespaces,
+    max(seccomp_profile) as seccomp_profile, max(apparmor_profile) as apparmor_profile, max(limits) as limits,
+    max(addresses) as addresses, max(restarts) as restarts, max(reason) as reason,
     min(started) as started, max(stopped) as stopped, max(exit_code) as exit_code, max(exit_signal) as exit_signal,
     min(first_seen) as first_seen, max(last_seen) as last_seen,
     cast(sum(calls) as bigint) as calls, cast(sum(errors) as bigint) as errors, cast(sum(denied) as bigint) as denied,
