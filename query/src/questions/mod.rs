@@ -192,6 +192,16 @@ impl ParsedScope {
             .collect()
     }
 
+    /// Returns the condition that the container whose id is in the column `id` has what `--pod`, `--namespace` and `--label`
+    /// say; `None`: these options are not given.
+    pub(crate) fn described(&self, id: &str) -> Option<String> {
+        let conditions = self.descriptions().into_iter();
+        let conditions: Vec<_> = conditions.map(|(_, _, condition)| condition).collect();
+        let all = conditions.join(" and ");
+        let select = format!("{id} in (select container_id from containers where {all})");
+        (!conditions.is_empty()).then_some(select)
+    }
+
     /// Returns whether a time is relative to the span of the recordings.
     pub(crate) fn needs_span(&self) -> bool {
         let relative =
@@ -358,14 +368,9 @@ fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) ->
     if !any.is_empty() {
         conditions.push(format!("({})", any.join(" or ")));
     }
-    let described = scope.descriptions();
-    if !described.is_empty() {
-        let described: Vec<_> = described.into_iter().map(|(_, _, c)| c).collect();
-        let described = described.join(" and ");
-        let ids = placeholder.containers.iter().map(|(_, id)| {
-            format!("{id} in (select container_id from containers where {described})")
-        });
-        let mut any: Vec<_> = ids.collect();
+    let ids = placeholder.containers.iter().map(|(_, id)| *id);
+    let mut any: Vec<_> = ids.filter_map(|id| scope.described(id)).collect();
+    if !any.is_empty() {
         if placeholder.text == "{gaps}" {
             any.push("container is null".into());
         }
