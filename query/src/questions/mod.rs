@@ -183,10 +183,16 @@ impl ParsedScope {
         };
         let given = [
             ("pod", &self.pods, any("pod", &self.pods)),
-            ("namespace", &self.namespaces, any("namespace", &self.namespaces)),
+            (
+                "namespace",
+                &self.namespaces,
+                any("namespace", &self.namespaces),
+            ),
             ("label", &self.labels, all(&self.labels)),
         ];
-        let given = given.into_iter().filter(|(_, values, _)| !values.is_empty());
+        let given = given
+            .into_iter()
+            .filter(|(_, values, _)| !values.is_empty());
         given
             .map(|(flag, values, condition)| (flag, values.join(","), condition))
             .collect()

@@ -121,33 +121,31 @@ fn describe(
     container: &Found,
 ) -> Running {
     let known = resolver.describe(id, container.hint, &container.cgroup);
-    let known = match known {
-        Some(known) if known.complete => Some(known),
-        partial => api
-            .describe(id, container.hint, &container.cgroup)
-            .or(partial),
+    let answer = match &known {
+        Some(known) if known.complete => None,
+        _ => api.describe(id, container.hint, &container.cgroup),
     };
-    let safe = |text: &Option<String>| {
-        let text = text.as_ref()?;
-        Some(escape(text.as_bytes()).into_owned())
+    let runtime = known.as_ref().or(answer.as_ref()).map(|k| k.runtime);
+    let known = known.map(ContainerInfo::into_facts).unwrap_or_default();
+    let known = match answer {
+        Some(answer) => answer.into_facts().completed_by(&known),
+        None => known,
     };
-    let get =
-        |field: fn(&ContainerInfo) -> &Option<String>| known.as_ref().and_then(|k| safe(field(k)));
-    let labels = known.iter().flat_map(|k| &k.labels).map(|(key, value)| {
-        let safe = |text: &str| escape(text.as_bytes()).into_owned();
-        (safe(key), safe(value))
-    });
+    let labels = known.labels.as_deref();
+    let labels = labels.and_then(|json| serde_json::from_str(json).ok());
     let container_id = escape(id.as_bytes()).into_owned();
     Running {
-        container: get(|k| &k.name).unwrap_or_else(|| short_id(&container_id).to_string()),
-        image: get(|k| &k.image),
-        runtime: known.as_ref().map(|k| k.runtime).or(container.hint),
+        container: known
+            .name
+            .unwrap_or_else(|| short_id(&container_id).to_string()),
+        image: known.image,
+        runtime: runtime.or(container.hint),
         pids: container.pids.len(),
-        pod: get(|k| &k.pod),
-        namespace: get(|k| &k.namespace),
+        pod: known.pod,
+        namespace: known.namespace,
         since: since(root, &container.pids),
         cgroup: escape(container.cgroup.as_bytes()).into_owned(),
-        labels: labels.collect(),
+        labels: labels.unwrap_or_default(),
         container_id,
     }
 }
