@@ -93,7 +93,7 @@ pub const COLUMNS: &[Column] = &[
     optional("entered", Type::Bool, "true: the process, or an ancestor, came in from outside after the container had started (docker exec, kubectl exec, nsenter); null: outside of containers"),
     // what
     required("kind", Type::Text, "syscall, process, connection, dns, signal, container, gap or counts"),
-    optional("action", Type::Text, "process: exit; connection: established, or how it failed or ended; dns: answered, failed or unanswered; signal: sent, ignored or out of memory; container: found, started, changed or stopped; gap: why events were lost"),
+    optional("action", Type::Text, "process: exit, or found when the recording began; connection: established, or how it failed or ended; dns: answered, failed or unanswered; signal: sent, ignored or out of memory; container: found, started, changed or stopped; gap: why events were lost"),
     optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     optional("syscall", Type::Text, "name of the call, as in its man page"),
     optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
@@ -141,8 +141,9 @@ pub const COLUMNS: &[Column] = &[
     optional("rtt", Type::Int64, "connection rows, at the end of an established connection: smoothed round-trip time, ns"),
     optional("retransmits", Type::Int64, "connection rows, at the end: number of segments that were sent again"),
     // process
-    optional("argv", Type::Text, "exec: arguments, quoted for a POSIX shell"),
+    optional("argv", Type::Text, "exec, and process found: arguments, quoted for a POSIX shell"),
     optional("child_pid", Type::Int32, "fork, clone: id of the new process or thread, in the machine's initial pid namespace"),
+    optional("started", Type::Time, "process and container rows, found: when the process, or the oldest process of the container, started, UTC"),
     optional("exit_code", Type::Int32, "exit: code that the process passed to exit(2); container stopped: that of its first process"),
     optional("exit_signal", Type::Int32, "exit: number of the signal that killed the process; container stopped: its first process"),
     // signal

@@ -73,6 +73,7 @@ impl Facet {
             Facet::Kind => &["kind"],
             Facet::Result => &["ret", "error", "denied"],
             Facet::State => &[
+                "started",
                 "exit_code",
                 "exit_signal",
                 "image",

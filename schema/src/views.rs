@@ -101,10 +101,7 @@ pub const VIEWS: &[View] = &[
                 "argv",
                 "arguments of its last exec, quoted for a POSIX shell; null: no exec",
             ),
-            (
-                "started",
-                "when the process was forked, UTC; null: before the recording",
-            ),
+            ("started", "when the process started, UTC; null: not known"),
             ("first_seen", "when the process was first seen, UTC"),
             (
                 "exited",
@@ -166,7 +163,7 @@ pub const VIEWS: &[View] = &[
             ),
             (
                 "started",
-                "when the container started, UTC; null: before the recording",
+                "when the container started, or its oldest process if it ran before the recording, UTC; null: not known",
             ),
             (
                 "stopped",

@@ -6,6 +6,7 @@
 mod support {
     pub(crate) mod command;
     pub(crate) mod containers;
+    pub(crate) mod cri;
     pub(crate) mod docker;
     pub(crate) mod dump;
     pub(crate) mod image;
@@ -37,6 +38,7 @@ mod killed;
 mod limits;
 mod network;
 mod peers;
+mod powers;
 mod processes;
 mod reuse;
 mod ring;

@@ -66,6 +66,9 @@ pub(crate) struct ContainerFacts {
     /// The number of times that the runtime has restarted the container.
     #[serde(default)]
     pub(crate) restarts: Option<i64>,
+    /// The time from boot to the start of the container's oldest process, ns, if the container ran before the recording.
+    #[serde(default)]
+    pub(crate) started_ns: Option<u64>,
     /// Network addresses, separated by spaces.
     #[serde(default)]
     pub(crate) addresses: Option<String>,
@@ -156,6 +159,7 @@ impl ContainerFacts {
             }
         }
         self.restarts = self.restarts.or(earlier.restarts);
+        self.started_ns = self.started_ns.or(earlier.started_ns);
         if self.powers == Powers::default() {
             self.powers = earlier.powers.clone();
         }

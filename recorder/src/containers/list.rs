@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::containers::api::Api;
 use crate::containers::cgroups::{Cgroup, CgroupError, probe, scan};
 use crate::containers::classify::{Verdict, classify};
+use crate::containers::processes::started_ns;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
@@ -154,24 +155,13 @@ fn describe(
 fn since(root: &Path, pids: &BTreeSet<u32>) -> Option<String> {
     let uptime = fs::read_to_string(root.join("proc/uptime")).ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    let start = pids.iter().filter_map(|pid| start(root, *pid)).min()?;
+    let starts = pids.iter().filter_map(|pid| started_ns(root, *pid));
+    let start = Duration::from_nanos(starts.min()?);
     let age = Duration::try_from_secs_f64(uptime)
         .ok()?
         .checked_sub(start)?;
     let since = SystemTime::now().checked_sub(age)?;
     Some(humantime::format_rfc3339_seconds(since).to_string())
-}
-
-/// Returns the time from boot to the start of a process: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
-fn start(root: &Path, pid: u32) -> Option<Duration> {
-    /// The kernel's USER_HZ, which is 100 on x86 and ARM.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // Field 2 is the name in parentheses, which may itself contain spaces and parentheses.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let ticks: u32 = rest.split_whitespace().nth(19)?.parse().ok()?;
-    TICK.checked_mul(ticks)
 }
 
 /// Prints the containers in `format`.

@@ -13,5 +13,6 @@ pub(crate) mod cri;
 pub(crate) mod facts;
 pub(crate) mod list;
 pub(crate) mod mounts;
+pub(crate) mod processes;
 pub(crate) mod runtime;
 pub(crate) mod state;

@@ -23,12 +23,13 @@ mod uring;
 use std::sync::Arc;
 
 use ctrace_schema::syscalls::Class;
-use ctrace_schema::text::escape;
+use ctrace_schema::text::{escape, printable};
 use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
 use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::containers::mounts::HostMounts;
+use crate::containers::processes::RunningProcess;
 use crate::limits::memory::{Memory, with_huge_pages};
 use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
@@ -305,6 +306,8 @@ impl Resolver {
             ContainerChange::Changed(index) => (index, "changed", self.clock.boot()),
             ContainerChange::Removed(index) => (index, "stopped", fact.boot_ns),
         };
+        let started_ns = self.registry.started_ns(index);
+        let started = started_ns.filter(|_| action == "found");
         let exit = match action {
             "stopped" => self.registry.exit(index),
             _ => Exit::default(),
@@ -315,9 +318,39 @@ impl Resolver {
             exit_code: exit.code,
             exit_signal: exit.signal,
             reason: exit.reason(),
+            started: started.map(|started_ns| self.clock.wall(started_ns)),
             ..EventDetail::default()
         };
         let row = Row::new(self.clock.wall(boot_ns), EventKind::Container);
+        self.batch.push_event(row, detail);
+    }
+
+    /// Adds the row of a process that ran when the recording began.
+    pub(crate) fn found_process(&mut self, boot_ns: u64, cgroup: u64, process: &RunningProcess) {
+        self.registry.enter(cgroup, process.comm.as_bytes());
+        let printed = |text: &String| printable(text).into_owned();
+        let mut identity = Identity {
+            cgroup,
+            pid: process.pid,
+            ppid: process.ppid,
+            ns_pid: process.ns_pid,
+            uid: process.uid,
+            comm: printed(&process.comm).into(),
+            exe: process.exe.as_ref().map(|exe| printed(exe).into()),
+            arrival: None,
+            batch_index: BatchIndex::default(),
+        };
+        let mut row = Row::new(self.clock.wall(boot_ns), EventKind::Process);
+        let (batch, registry) = (&mut self.batch, &mut self.registry);
+        row.task = identity.index(process.pid, self.generation, batch, registry);
+        let argv = process.argv.as_ref();
+        let detail = EventDetail {
+            action: "found",
+            class: "process",
+            started: Some(self.clock.wall(process.started_ns)),
+            argv: argv.map(|argv| batch.strings.intern(&printed(argv))),
+            ..EventDetail::default()
+        };
         self.batch.push_event(row, detail);
     }
 

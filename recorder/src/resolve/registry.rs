@@ -282,6 +282,14 @@ impl Registry {
         }
     }
 
+    /// Returns the boot time of the start of a container that ran before the recording, ns.
+    pub(crate) fn started_ns(&self, index: u32) -> Option<u64> {
+        match self.states.get(index as usize) {
+            Some(ContainerStatus::Container { facts, .. }) => facts.started_ns,
+            _ => None,
+        }
+    }
+
     /// Returns how the first process of a container has ended.
     pub(crate) fn exit(&self, index: u32) -> Exit {
         self.exits.get(&index).copied().unwrap_or_default()

@@ -120,6 +120,10 @@ pub(crate) struct EventDetail {
     pub(crate) exit_signal: Option<i32>,
     /// Value of the column `reason`; empty: null.
     pub(crate) reason: &'static str,
+    /// Start of a container or process that ran before the recording, ns since 1970 UTC.
+    pub(crate) started: Option<i64>,
+    /// Arguments of a process that ran before the recording; `None`: null.
+    pub(crate) argv: Option<StringIndex>,
     pub(crate) lost: Option<i64>,
     pub(crate) cpu: Option<i32>,
     pub(crate) counted: Option<Box<CallCounts>>,

@@ -189,6 +189,14 @@ impl LiveRecording {
         self.kernel.attach()?;
         self.losses_read_ns = boot_now();
         self.kernel.set_begin_time(self.losses_read_ns);
+        // Read last: a process that is forked now is recorded by its fork.
+        for (cgroup, process) in self.watcher.processes() {
+            self.note(Note::Process {
+                boot_ns: boot_now(),
+                cgroup,
+                process,
+            })?;
+        }
         Ok(())
     }
 

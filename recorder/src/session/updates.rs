@@ -117,9 +117,9 @@ impl Updates {
         Some(known.clone())
     }
 
-    /// Returns the facts about all containers, recorded or not.
-    pub(super) fn facts(&self) -> impl Iterator<Item = &ContainerFacts> + Clone {
-        self.containers.iter().map(|c| &c.facts)
+    /// Returns all containers, recorded or not.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &DescribedContainer> + Clone {
+        self.containers.iter()
     }
 
     /// Adds a cgroup below that of the container `id`, and returns the container.

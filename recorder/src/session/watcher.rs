@@ -3,7 +3,7 @@
 //! The path decides most cgroups at once. For the others, the state that runtimes write after they create a cgroup is
 //! read again every 20 ms. A thread asks the runtimes' sockets for names that the state does not contain.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::classify::{Verdict, classify, creator, first_thread};
 use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
+use crate::containers::processes;
+use crate::containers::processes::RunningProcess;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
@@ -337,7 +339,8 @@ impl Watcher {
             };
             return self.described(boot_ns, cgroup, path, (known, decided));
         }
-        // Of a container that has just been created, this finds no process.
+        // Of a container that has just been created, these find no process.
+        known.started_ns = self.runtimes.started_ns(own);
         known.addresses = known.addresses.or_else(|| self.runtimes.addresses(own));
         // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
         let decided = complete || !self.ask(boot_ns, cgroup, path, &known, hint);
@@ -418,9 +421,34 @@ impl Watcher {
         self.filtered(boot_ns, cgroup, path, known)
     }
 
+    /// Reads the processes of the containers that are recorded. Returns each with the key of its cgroup.
+    pub(crate) fn processes(&self) -> Vec<(u64, RunningProcess)> {
+        let containers = self.updates.containers();
+        let recorded = containers.filter(|c| self.filters.wants_container(&c.facts));
+        let cgroups = recorded.flat_map(|c| {
+            let own = (c.cgroup, c.path.as_str());
+            let children = c.children.iter().map(|(cgroup, path)| (*cgroup, &**path));
+            [own].into_iter().chain(children)
+        });
+        let root = Path::new("/");
+        let mut found = BTreeMap::new();
+        for (cgroup, path) in cgroups {
+            for pid in self.runtimes.pids(path) {
+                // A process is in a cgroup of each hierarchy.
+                if !found.contains_key(&pid)
+                    && let Some(process) = processes::read(root, pid)
+                {
+                    found.insert(pid, (cgroup, process));
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
     /// Returns a warning for each filter that matches no container that runs now.
     pub(crate) fn unmatched_filters(&self) -> Vec<String> {
-        self.filters.unmatched(self.updates.facts())
+        let containers = self.updates.containers();
+        self.filters.unmatched(containers.map(|c| &c.facts))
     }
 
     fn fact(&mut self, boot_ns: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::containers::processes::pids_of;
+
 /// The largest list of routes or addresses that is read, bytes.
 const MAX_LIST_BYTES: usize = 1 << 20;
 /// The most addresses of a container that are listed.
@@ -13,15 +15,7 @@ const MAX_ADDRESSES: usize = 16;
 /// Returns the addresses in the network namespace of a process of the cgroup at `path`, below one of the hierarchies'
 /// `mounts`, separated by spaces. Loopback and link-local addresses are left out.
 pub(super) fn of_cgroup(root: &Path, mounts: &[String], path: &str) -> Option<String> {
-    let procs = |mount: &String| {
-        let path = format!("{}{path}/cgroup.procs", mount.trim_start_matches('/'));
-        fs::read_to_string(root.join(path)).ok()
-    };
-    let lists = mounts.iter().filter_map(procs);
-    // 0 is a process outside of the recorder's pid namespace.
-    let pid = lists
-        .filter_map(|list| list.lines().next()?.parse::<u32>().ok())
-        .find(|pid| *pid > 0)?;
+    let pid = *pids_of(root, mounts, path).first()?;
     let process = root.join("proc").join(pid.to_string());
     let namespace = |process: &Path| {
         let file = fs::metadata(process.join("ns/net")).ok()?;

@@ -108,6 +108,7 @@ impl ContainerInfo {
             labels: json_of_labels(&self.labels),
             image_digest: text(self.image_digest),
             restarts: self.restarts,
+            started_ns: None,
             addresses: (!self.addresses.is_empty()).then(|| self.addresses.join(" ")),
             powers: self.powers,
         };

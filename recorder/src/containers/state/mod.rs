@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::containers::cgroups::Hierarchies;
+use crate::containers::processes::{pids_of, started_ns};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner};
 use crate::containers::state::users::User;
@@ -117,6 +118,17 @@ impl RuntimeState {
     /// address, or the machine's own network.
     pub(crate) fn addresses(&self, path: &str) -> Option<String> {
         addresses::of_cgroup(&self.root, &self.mounts, path)
+    }
+
+    /// Returns the ids of the processes in the cgroup at `path`.
+    pub(crate) fn pids(&self, path: &str) -> Vec<u32> {
+        pids_of(&self.root, &self.mounts, path)
+    }
+
+    /// Returns the time from boot to the start of the oldest process in the cgroup at `path`, ns; `None`: no process.
+    pub(crate) fn started_ns(&self, path: &str) -> Option<u64> {
+        let pids = self.pids(path).into_iter();
+        pids.filter_map(|pid| started_ns(&self.root, pid)).min()
     }
 
     /// Finds the container that owns the cgroup at `path`, for a path that [`classify`] left undecided.

@@ -367,3 +367,125 @@ fn limits(resources: &Resources) -> Option<String> {
     let json = serde_json::to_string(&limits).ok();
     json.filter(|json| json != "{}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Returns the powers by a configuration, on a machine whose first process has two capabilities.
+    fn powers(config: &Value) -> Powers {
+        let root = tempfile::tempdir().unwrap();
+        let file = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        file("proc/1/status", "Name:\tinit\nCapBnd:\t0000000000000021\n");
+        file("proc/1/ns/net", "");
+        file("other/net", "");
+        fs::hard_link(
+            root.path().join("proc/1/ns/net"),
+            root.path().join("host-net"),
+        )
+        .unwrap();
+        file("config.json", &config.to_string());
+        read(root.path(), &root.path().join("config.json"), "c0ffee")
+    }
+
+    /// Returns the configuration of a container of Docker with few rights.
+    fn config() -> Value {
+        json!({
+            "process": {
+                "args": ["sh", "-c", "echo 'a b'\n"],
+                "user": {"uid": 1000, "gid": 7},
+                "capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN"]},
+            },
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/etc/hosts", "type": "bind", "source": "/var/lib/docker/containers/c0ffee/hosts",
+                    "options": ["rbind", "rprivate"]},
+                {"destination": "/h", "type": "bind", "source": "/", "options": ["rbind"]},
+                {"destination": "/q\"", "source": "/srv\u{1b}", "options": ["bind", "ro"]},
+            ],
+            "linux": {
+                "namespaces": [
+                    {"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/other/net"},
+                    {"type": "ipc"}, {"type": "uts"},
+                ],
+                "seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []},
+                "resources": {
+                    "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3,
+                        "access": "rwm"}],
+                    "memory": {"limit": 67_108_864}, "cpu": {"quota": 50_000, "period": 100_000}, "pids": {"limit": -1},
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn the_powers_of_a_container_are_read() {
+        let read = powers(&config());
+        let text = |text: &str| Some(text.to_string());
+        let expected = Powers {
+            command: text("sh -c 'echo '\\''a b'\\''\\x0a'"),
+            run_as: text("1000:7"),
+            privileged: Some(false),
+            capabilities: text("CAP_CHOWN CAP_KILL"),
+            mounts: text(
+                r#"[{"source":"/","target":"/h","options":"rw,rbind"},{"source":"/srv\\x1b","target":"/q\"","options":"ro,bind"}]"#,
+            ),
+            host_namespaces: text("cgroup user"),
+            seccomp_profile: text("SCMP_ACT_ERRNO"),
+            apparmor_profile: None,
+            limits: text(r#"{"memory":67108864,"cpu":0.5}"#),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_container_is_privileged_by_what_it_has() {
+        let all = |seccomp: bool, devices: Value, capabilities: Value| {
+            let mut config = config();
+            config["process"]["capabilities"]["bounding"] = capabilities;
+            config["linux"]["resources"]["devices"] = devices;
+            if !seccomp {
+                config["linux"].as_object_mut().unwrap().remove("seccomp");
+            }
+            powers(&config).privileged
+        };
+        // The bits 0 and 5 of the first process.
+        let capabilities = json!(["CAP_CHOWN", "CAP_KILL"]);
+        let every = json!([{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]);
+        let read_only = json!([{"allow": true, "type": "a", "access": "r"}]);
+        assert_eq!(all(false, every.clone(), capabilities.clone()), Some(true));
+        assert_eq!(all(true, every.clone(), capabilities.clone()), Some(false));
+        assert_eq!(all(false, read_only, capabilities.clone()), Some(false));
+        assert_eq!(all(false, json!([]), capabilities), Some(false));
+        assert_eq!(all(false, every, json!(["CAP_CHOWN"])), Some(false));
+    }
+
+    #[test]
+    fn a_namespace_that_is_joined_by_its_path_may_be_the_machines() {
+        let mut config = config();
+        config["linux"]["namespaces"] = json!([
+            {"type": "mount"}, {"type": "network", "path": "/host-net"}, {"type": "user"}, {"type": "cgroup"},
+        ]);
+        let shared = powers(&config).host_namespaces;
+        assert_eq!(shared.as_deref(), Some("network pid ipc uts"));
+    }
+
+    #[test]
+    fn a_malformed_configuration_tells_nothing() {
+        assert_eq!(powers(&json!([1, 2])), Powers::default());
+        let hostile = json!({"process": {"args": vec!["x".repeat(1000); 1000]}, "mounts": vec![
+            json!({"destination": "y".repeat(1000), "type": "bind", "source": "z".repeat(1000)}); 1000]});
+        let read = powers(&hostile);
+        assert_eq!(read.command.unwrap().len(), MAX_COMMAND_BYTES);
+        let mounts = read.mounts.unwrap();
+        assert!(mounts.len() < MAX_MOUNTS_BYTES);
+        assert!(serde_json::from_str::<Value>(&mounts).is_ok());
+    }
+}
