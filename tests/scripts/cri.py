@@ -14,7 +14,9 @@ import sys
 
 import grpc
 
-NODE = 2  # NamespaceMode.NODE
+# NamespaceMode
+CONTAINER = 1
+NODE = 2
 
 
 def varint(number):
@@ -60,7 +62,7 @@ class Runtime:
         return call(message(fields), timeout=60, wait_for_ready=True)
 
     def run_pod(self, namespace, pod):
-        host = {1: {1: NODE}}
+        host = {1: {1: NODE, 2: CONTAINER}}
         config = {
             1: {1: pod, 2: f"uid-{pod}", 3: namespace},
             3: "/tmp",
@@ -75,7 +77,7 @@ class Runtime:
             2: {1: image},
             3: command,
             9: [label("tier", name)],
-            15: {2: {3: {1: NODE}}},
+            15: {2: {3: {1: NODE, 2: CONTAINER}}},
         }
         created = self.call("CreateContainer", {1: sandbox, 2: config, 3: sandbox_config})
         container = first_text(created)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ctrace_schema::text::{escape, shell_join};
@@ -46,6 +47,18 @@ pub(crate) fn pids_of(root: &Path, mounts: &[String], path: &str) -> Vec<u32> {
     pids.sort_unstable();
     pids.dedup();
     pids
+}
+
+/// Returns device and inode number of a namespace file, which identify the namespace (namespaces(7)).
+pub(crate) fn namespace(file: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Returns the namespace `name` of the machine: that of its first process or, if that cannot be read, of the recorder.
+pub(crate) fn machine_namespace(root: &Path, name: &str) -> Option<(u64, u64)> {
+    let of = |process: &str| namespace(&root.join("proc").join(process).join("ns").join(name));
+    of("1").or_else(|| of("self"))
 }
 
 /// Returns the time from boot to the start of a process in ns: field 22 of `/proc/PID/stat`.

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::containers::processes::pids_of;
+use crate::containers::processes::{machine_namespace, namespace, pids_of};
 
 /// The largest list of routes or addresses that is read, bytes.
 const MAX_LIST_BYTES: usize = 1 << 20;
@@ -17,11 +16,7 @@ const MAX_ADDRESSES: usize = 16;
 pub(super) fn of_cgroup(root: &Path, mounts: &[String], path: &str) -> Option<String> {
     let pid = *pids_of(root, mounts, path).first()?;
     let process = root.join("proc").join(pid.to_string());
-    let namespace = |process: &Path| {
-        let file = fs::metadata(process.join("ns/net")).ok()?;
-        Some((file.dev(), file.ino()))
-    };
-    if namespace(&process)? == namespace(&root.join("proc/1"))? {
+    if namespace(&process.join("ns/net"))? == machine_namespace(root, "net")? {
         return None;
     }
     let read = |name: &str| fs::read_to_string(process.join("net").join(name)).unwrap_or_default();

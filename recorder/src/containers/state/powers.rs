@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ctrace_schema::text::{escape, shell_join};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::facts::Powers;
+use crate::containers::processes::{machine_namespace, namespace};
 use crate::containers::state::files;
 
 /// The longest command that is stored, bytes.
@@ -323,7 +323,6 @@ fn mounts(mounts: &[Mount], id: &str) -> Option<String> {
 /// Returns the namespaces that a container shares with the machine's first process: those that the configuration does not
 /// mention, and those that it joins by a path.
 fn host_namespaces(root: &Path, namespaces: &[Namespace]) -> Option<String> {
-    let inode = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let is_shared = |(kind, name): &&(&str, &str)| {
         let Some(own) = namespaces.iter().find(|own| own.kind == *kind) else {
             return true;
@@ -331,8 +330,8 @@ fn host_namespaces(root: &Path, namespaces: &[Namespace]) -> Option<String> {
         let Some(path) = own.path.strip_prefix('/') else {
             return false;
         };
-        let joined = inode(&root.join(path));
-        joined.is_some() && joined == inode(&root.join("proc/1/ns").join(name))
+        let joined = namespace(&root.join(path));
+        joined.is_some() && joined == machine_namespace(root, name)
     };
     let shared = NAMESPACES.iter().filter(is_shared).map(|(kind, _)| *kind);
     let shared: Vec<&str> = shared.collect();
