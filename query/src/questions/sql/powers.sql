@@ -7,8 +7,8 @@ with known as (
                 || '|SETUID|SYS_CHROOT)\b ?', '', 'g') end), '') as added_capabilities,
         -- Nearly all containers share the others.
         nullif(trim(regexp_replace(host_namespaces, ' ?\b(cgroup|user)\b', '', 'g')), '') as shared_namespaces,
-        -- A socket that is mounted read-only can be connected to all the same.
-        regexp_replace(mounts, '([.]sock","target":"(?:[^"\\]|\\.)*","options":")ro', '${1}rw', 'g') as used
+        -- A socket that is mounted read-only can be connected to all the same. 7b and 7d are braces.
+        regexp_replace(mounts, '([.]sock","target":"(?:[^"\\]|\\.)*","options":")ro', '$1', 'g') as used
     from containers
     where container_id is not null
         {spans}
@@ -16,10 +16,10 @@ with known as (
 paths as (
     -- Volumes are the runtime's own directories.
     select *, nullif(trim(regexp_replace(regexp_replace(used,
-        '[{]"source":"(?:[^"\\]|\\.)*","target":"(?:[^"\\]|\\.)*","options":"ro(?:[^"\\]|\\.)*"[}],?|'
-            || '[{]"source":"[^"]*/(?:docker|storage)/volumes/[^"]*","target":"(?:[^"\\]|\\.)*","options":"[^"]*"[}],?|^\[|\]$',
+        '\x7b"source":"(?:[^"\\]|\\.)*","target":"(?:[^"\\]|\\.)*","options":"ro(?:[^"\\]|\\.)*"\x7d,?|'
+            || '\x7b"source":"[^"]*/(?:docker|storage)/volumes/[^"]*","target":"(?:[^"\\]|\\.)*","options":"[^"]*"\x7d,?|^\[|\]$',
         '', 'g'),
-        '[{]"source":"((?:[^"\\]|\\.)*)","target":"(?:[^"\\]|\\.)*","options":"[^"]*"[}],?', '${1} ', 'g')), '')
+        '\x7b"source":"((?:[^"\\]|\\.)*)","target":"(?:[^"\\]|\\.)*","options":"[^"]*"\x7d,?', '$1 ', 'g')), '')
         as host_paths
     from known
 ),
