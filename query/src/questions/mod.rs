@@ -279,8 +279,8 @@ const PLACEHOLDERS: &[Placeholder] = &[
 impl ReadyQuestion {
     /// Returns whether recordings of counts can answer the question.
     pub(crate) fn supports_counts(&self) -> bool {
-        // Gaps are the same rows in both kinds of recordings.
-        self.counts_template.is_some() || self.name == "gaps"
+        // Rows about gaps and containers are the same in both kinds of recordings.
+        self.counts_template.is_some() || ["gaps", "powers"].contains(&self.name)
     }
 }
 
