@@ -86,7 +86,11 @@ impl Filters {
             containers_excluded: flags.exclude_container.to_vec(),
             pods: flags.pod.to_vec(),
             namespaces: flags.namespace.to_vec(),
-            labels: flags.label.iter().map(label).collect::<Result<_>>()?,
+            labels: flags
+                .label
+                .iter()
+                .map(|text| label(text))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -263,10 +267,10 @@ fn no_match(what: &str, flag: &str, pattern: &str, all: &BTreeSet<String>) -> St
 }
 
 /// Parses `KEY=VALUE`, or `KEY` for any value.
-fn label(text: &String) -> Result<LabelFilter> {
+fn label(text: &str) -> Result<LabelFilter> {
     let (key, value) = match text.split_once('=') {
         Some((key, value)) => (key, Some(value.to_string())),
-        None => (text.as_str(), None),
+        None => (text, None),
     };
     if key.is_empty() {
         bail!(

@@ -52,6 +52,9 @@ pub(crate) fn describe(
     id: &str,
     timeout: Duration,
 ) -> Result<Option<ContainerInfo>> {
+    if !is_id(id) {
+        return Ok(None);
+    }
     let mut info = ContainerInfo {
         complete: true,
         ..ContainerInfo::new(id, Runtime::Containerd)
