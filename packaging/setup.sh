@@ -22,6 +22,7 @@ demo_needs=(
 test_needs=(
 	"command -v clang-format:clang-format"
 	"command -v dockerd:docker.io"
+	"command -v containerd:containerd"
 	"command -v docker:docker-cli"
 	"command -v podman:podman"
 	"command -v git:git"

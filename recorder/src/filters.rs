@@ -1,9 +1,10 @@
-//! The filters of a recording: `--event`, `--set`, `--comm`, `--container` and their `--exclude-` counterparts.
+//! The filters of a recording: `--event`, `--set`, `--comm`, `--container` and their `--exclude-` counterparts, and
+//! `--pod`, `--namespace` and `--label`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
-use ctrace_common::nearest::suggest;
+use ctrace_common::nearest::{nearest, suggest};
 use ctrace_schema::syscalls::{self, Class};
 
 use crate::containers::facts::ContainerFacts;
@@ -26,6 +27,17 @@ pub(crate) struct Filters {
     pub(crate) comms_excluded: bool,
     containers: Vec<String>,
     containers_excluded: Vec<String>,
+    pods: Vec<String>,
+    namespaces: Vec<String>,
+    labels: Vec<LabelFilter>,
+}
+
+/// A label that a container must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LabelFilter {
+    key: String,
+    /// The value that the label must have; `None`: any.
+    value: Option<String>,
 }
 
 /// The values of the flags, with lists split at the commas.
@@ -41,14 +53,17 @@ pub(crate) struct FilterFlags<'a> {
     pub(crate) exclude_comm: &'a [String],
     pub(crate) container: &'a [String],
     pub(crate) exclude_container: &'a [String],
+    pub(crate) pod: &'a [String],
+    pub(crate) namespace: &'a [String],
+    pub(crate) label: &'a [String],
 }
 
 impl Filters {
     /// Checks the flags.
     ///
     /// # Errors
-    /// `--comm` and `--exclude-comm` are both given, or an event or a set does not exist; the error suggests the nearest
-    /// name.
+    /// `--comm` and `--exclude-comm` are both given, a label has no key, or an event or a set does not exist; the error
+    /// suggests the nearest name.
     pub(crate) fn new(flags: &FilterFlags<'_>) -> Result<Filters> {
         if !flags.comm.is_empty() && !flags.exclude_comm.is_empty() {
             bail!("--comm and --exclude-comm cannot be combined: use only one of them");
@@ -69,6 +84,13 @@ impl Filters {
             comms_excluded: flags.comm.is_empty(),
             containers: flags.container.to_vec(),
             containers_excluded: flags.exclude_container.to_vec(),
+            pods: flags.pod.to_vec(),
+            namespaces: flags.namespace.to_vec(),
+            labels: flags
+                .label
+                .iter()
+                .map(|text| label(text))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -84,28 +106,92 @@ impl Filters {
             || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
     }
 
-    /// Returns whether the filters depend on the container's name, and the name is not known yet.
-    pub(crate) fn needs_name(&self, known: &ContainerFacts) -> bool {
+    /// Returns whether the answer of a runtime's socket may decide whether a container is recorded: the filters depend on
+    /// facts that are not known.
+    pub(crate) fn needs_answer(&self, known: &ContainerFacts) -> bool {
         let by_name = !self.containers.is_empty() || !self.containers_excluded.is_empty();
         let by_id = self
             .containers
             .iter()
             .any(|pattern| known.id.starts_with(pattern.as_str()));
+        let by_pod = !self.pods.is_empty() || !self.namespaces.is_empty();
         by_name && known.name.is_none() && !by_id
+            || by_pod && known.pod.is_none()
+            || !self.wants_labels(known)
     }
 
-    /// Returns whether a container is recorded. A pattern matches the name, a prefix of the id, or as a glob.
+    /// Returns whether a container is recorded: it matches one of the patterns of each flag, and all labels.
     pub(crate) fn wants_container(&self, known: &ContainerFacts) -> bool {
-        let matches = |pattern: &String| {
-            let name = known.name.as_deref().unwrap_or_default();
-            pattern == name
-                || (pattern.len() >= 2 && known.id.starts_with(pattern.as_str()))
-                || (pattern.contains(['*', '?', '['])
-                    && (fast_glob::glob_match(pattern, name)
-                        || fast_glob::glob_match(pattern, &known.id)))
+        let name = |pattern: &String| matches_container(pattern, known);
+        let any = |patterns: &[String], value: &Option<String>| {
+            let value = value.as_deref();
+            patterns.is_empty()
+                || value.is_some_and(|value| patterns.iter().any(|p| matches_text(p, value)))
         };
-        let wanted = self.containers.is_empty() || self.containers.iter().any(matches);
-        wanted && !self.containers_excluded.iter().any(matches)
+        let wanted = self.containers.is_empty() || self.containers.iter().any(name);
+        wanted
+            && !self.containers_excluded.iter().any(name)
+            && any(&self.pods, &known.pod)
+            && any(&self.namespaces, &known.namespace)
+            && self.wants_labels(known)
+    }
+
+    fn wants_labels(&self, known: &ContainerFacts) -> bool {
+        if self.labels.is_empty() {
+            return true;
+        }
+        let labels = known.labels.as_deref();
+        let labels: BTreeMap<String, String> = labels
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        self.labels.iter().all(|wanted| {
+            let value = labels.get(&wanted.key);
+            value.is_some_and(|value| wanted.value.as_ref().is_none_or(|wanted| wanted == value))
+        })
+    }
+
+    /// Returns a warning for each pattern of `--container`, `--pod` and `--namespace`, and each label, that no container
+    /// of `running` has. A container that starts later may have it.
+    pub(crate) fn unmatched<'a>(
+        &self,
+        running: impl Iterator<Item = &'a ContainerFacts> + Clone,
+    ) -> Vec<String> {
+        let names = |of: fn(&ContainerFacts) -> Option<String>| -> BTreeSet<String> {
+            running.clone().filter_map(of).collect()
+        };
+        let is_running = |matches: &dyn Fn(&ContainerFacts) -> bool| running.clone().any(matches);
+        let mut warnings = vec![];
+        for pattern in &self.containers {
+            if !is_running(&|known| matches_container(pattern, known)) {
+                let all = names(|known| Some(known.display_name()));
+                warnings.push(no_match("container", "container", pattern, &all));
+            }
+        }
+        let pods = self.pods.iter().map(|pattern| ("pod", pattern));
+        let namespaces = self.namespaces.iter().map(|p| ("namespace", p));
+        for (flag, pattern) in pods.chain(namespaces) {
+            let of: fn(&ContainerFacts) -> Option<String> = match flag {
+                "pod" => |known| known.pod.clone(),
+                _ => |known| known.namespace.clone(),
+            };
+            let all = names(of);
+            if !all.iter().any(|value| matches_text(pattern, value)) {
+                warnings.push(no_match(flag, flag, pattern, &all));
+            }
+        }
+        if !is_running(&|known| self.wants_labels(known)) {
+            let all = BTreeSet::new();
+            warnings.push(no_match("container", "label", &self.label_text(), &all));
+        }
+        warnings
+    }
+
+    fn label_text(&self) -> String {
+        let texts = self.labels.iter().map(|label| match &label.value {
+            Some(value) => format!("{}={value}", label.key),
+            None => label.key.clone(),
+        });
+        texts.collect::<Vec<_>>().join(",")
     }
 
     /// Returns the filters as JSON, for the metadata of the recording.
@@ -139,8 +225,62 @@ impl Filters {
             "exclude-container",
             serde_json::json!(self.containers_excluded),
         );
+        add("pod", serde_json::json!(self.pods));
+        add("namespace", serde_json::json!(self.namespaces));
+        let labels = (!self.labels.is_empty()).then(|| self.label_text());
+        add("label", serde_json::json!(Vec::from_iter(labels)));
         all.into()
     }
+}
+
+/// Returns whether a text is `pattern`, or matches it as a glob.
+fn matches_text(pattern: &str, text: &str) -> bool {
+    pattern == text || (pattern.contains(['*', '?', '[']) && fast_glob::glob_match(pattern, text))
+}
+
+/// Returns whether a pattern is the name of a container, the beginning of its id, or a glob that matches one of them.
+fn matches_container(pattern: &str, known: &ContainerFacts) -> bool {
+    matches_text(pattern, known.name.as_deref().unwrap_or_default())
+        || matches_text(pattern, &known.id)
+        || (pattern.len() >= 2 && known.id.starts_with(pattern))
+}
+
+/// The most names that a warning lists.
+const MAX_LISTED: usize = 10;
+
+/// Returns the warning that no `what` that runs now matches the value of a flag, with the similar name, and all names.
+fn no_match(what: &str, flag: &str, pattern: &str, all: &BTreeSet<String>) -> String {
+    let lower: BTreeMap<String, &String> = all.iter().map(|n| (n.to_lowercase(), n)).collect();
+    let near = nearest(pattern, lower.keys().map(String::as_str));
+    let near = near.and_then(|near| lower.get(near));
+    let near = near.map_or(String::new(), |near| format!(": did you mean `{near}`?"));
+    let listed: Vec<&str> = all.iter().take(MAX_LISTED).map(String::as_str).collect();
+    let more = all.len().saturating_sub(MAX_LISTED);
+    let running = match (listed.as_slice(), more) {
+        ([], _) => String::new(),
+        (names, 0) => format!("; running: {}", names.join(", ")),
+        (names, more) => format!("; running: {} and {more} more", names.join(", ")),
+    };
+    format!(
+        "no {what} that runs now matches `--{flag} {pattern}`{near}{running}; one that starts later is recorded"
+    )
+}
+
+/// Parses `KEY=VALUE`, or `KEY` for any value.
+fn label(text: &str) -> Result<LabelFilter> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_string())),
+        None => (text, None),
+    };
+    if key.is_empty() {
+        bail!(
+            "--label {text} has no key: write `--label KEY=VALUE`, or `--label KEY` for any value"
+        );
+    }
+    Ok(LabelFilter {
+        key: key.to_string(),
+        value,
+    })
 }
 
 fn events(names: &[String]) -> Result<BTreeSet<String>> {
@@ -225,6 +365,61 @@ mod tests {
         })
         .expect_err("is none");
         assert!(e.to_string().contains("did you mean `network`?"), "{e}");
+    }
+
+    #[test]
+    fn containers_by_pod_namespace_and_label() {
+        let known = ContainerFacts {
+            name: Some("app".into()),
+            pod: Some("pay-0".into()),
+            namespace: Some("shop".into()),
+            labels: Some(r#"{"tier":"web","team":"a=b"}"#.into()),
+            ..ContainerFacts::default()
+        };
+        let wants = |pod: &[&str], namespace: &[&str], label: &[&str]| {
+            let (pod, namespace, label) = (list(pod), list(namespace), list(label));
+            let f = Filters::new(&FilterFlags {
+                pod: &pod,
+                namespace: &namespace,
+                label: &label,
+                ..FilterFlags::default()
+            })
+            .expect("is valid");
+            (f.wants_container(&known), f.unmatched([&known].into_iter()))
+        };
+        for (pod, namespace, label) in [
+            (&["pay-*"][..], &["shop"][..], &["tier=web"][..]),
+            (&["x", "pay-0"], &[], &["tier", "team=a=b"]),
+        ] {
+            let expected = (true, vec![]);
+            assert_eq!(wants(pod, namespace, label), expected, "{pod:?}");
+        }
+        for (pod, namespace, label, warning) in [
+            (
+                &["pay-1"][..],
+                &["shop"][..],
+                &[][..],
+                "no pod that runs now matches `--pod pay-1`: did you mean `pay-0`?; running: pay-0; one that starts \
+                 later is recorded",
+            ),
+            (
+                &[],
+                &[],
+                &["tier=web", "team=c"],
+                "no container that runs now matches `--label tier=web,team=c`; one that starts later is recorded",
+            ),
+        ] {
+            assert_eq!(
+                wants(pod, namespace, label),
+                (false, vec![warning.to_string()])
+            );
+        }
+        let label = list(&["=x"]);
+        let flags = FilterFlags {
+            label: &label,
+            ..FilterFlags::default()
+        };
+        assert!(Filters::new(&flags).is_err());
     }
 
     #[test]

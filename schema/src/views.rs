@@ -101,10 +101,7 @@ pub const VIEWS: &[View] = &[
                 "argv",
                 "arguments of its last exec, quoted for a POSIX shell; null: no exec",
             ),
-            (
-                "started",
-                "when the process was forked, UTC; null: before the recording",
-            ),
+            ("started", "when the process started, UTC; null: not known"),
             ("first_seen", "when the process was first seen, UTC"),
             (
                 "exited",
@@ -119,16 +116,54 @@ pub const VIEWS: &[View] = &[
         sql: include_str!("views/containers.sql"),
         own: &[
             ("image", "image of the container"),
+            ("image_digest", "digest of the image"),
             (
                 "runtime",
                 "docker, containerd, cri-o, podman, runc, crun, lxc or systemd-nspawn",
             ),
-            ("pod", "Kubernetes pod"),
-            ("namespace", "Kubernetes namespace"),
             ("labels", "labels, as a JSON object"),
             (
+                "command",
+                "command of the container, quoted for a POSIX shell",
+            ),
+            ("run_as", "user and group of the command, uid:gid"),
+            (
+                "privileged",
+                "true: all capabilities and devices, and no seccomp filter",
+            ),
+            (
+                "capabilities",
+                "bounding set of capabilities(7), separated by spaces; none: an empty set",
+            ),
+            (
+                "mounts",
+                "bind mounts and volumes, as a JSON array of objects with source, target and options",
+            ),
+            (
+                "host_namespaces",
+                "namespaces that the container shares with the machine (namespaces(7)), separated by spaces",
+            ),
+            (
+                "seccomp_profile",
+                "seccomp filter: unconfined, or its default action",
+            ),
+            ("apparmor_profile", "AppArmor profile"),
+            (
+                "limits",
+                "limits of memory, CPU and processes, as a JSON object",
+            ),
+            ("addresses", "network addresses, separated by spaces"),
+            (
+                "restarts",
+                "number of times that the runtime has restarted the container",
+            ),
+            (
+                "reason",
+                "why the container stopped: exited, killed by a signal, or out of memory",
+            ),
+            (
                 "started",
-                "when the container started, UTC; null: before the recording",
+                "when the container started, or its oldest process if it ran before the recording, UTC; null: not known",
             ),
             (
                 "stopped",

@@ -12,7 +12,7 @@ use std::time::Duration;
 #[test]
 fn a_container_that_is_renamed_has_its_new_name_from_then_on() {
     require_root();
-    let recorder = Recorder::start(&["--container", "rename-*"]);
+    let recorder = Recorder::start(&["--container", "*rename-*"]);
     let mut running = Container::new(Runtime::Docker, "rename").start(&[
         "sh",
         "-c",
@@ -42,6 +42,62 @@ fn a_container_that_is_renamed_has_its_new_name_from_then_on() {
         name_of("kind = 'container' and action = 'stopped'"),
         is(&renamed)
     );
+}
+
+#[test]
+fn a_renamed_container_is_filtered_by_its_new_name() {
+    require_root();
+    let recorder = Recorder::start(&["--container", "shown-*"]);
+    let script = "echo up; for f in motd passwd group; do read x; cat /etc/$f > /dev/null; done";
+    let mut running = Container::new(Runtime::Docker, "hidden").start(&["sh", "-c", script]);
+    assert_eq!(running.line(), "up");
+    let (hidden, shown) = (running.name.clone(), format!("shown-{}", running.name));
+    let rename = |from: &str, to: &str| {
+        run(std::process::Command::new("docker").args(["rename", from, to]));
+        // The recorder looks for new names once a second.
+        std::thread::sleep(Duration::from_secs(3));
+    };
+    let pause = || std::thread::sleep(Duration::from_millis(500));
+    running.write("motd");
+    pause();
+    rename(&hidden, &shown);
+    running.write("passwd");
+    pause();
+    rename(&shown, &hidden);
+    running.write("group");
+    let ended = running.finish();
+    let recording = recorder.stop();
+    let read = "select distinct container, container_id, path from events where comm = 'cat' \
+                and path in ('/etc/motd', '/etc/passwd', '/etc/group') and syscall in ('open', 'openat')";
+    assert_eq!(
+        recording.query(read),
+        [
+            serde_json::json!({ "container": shown, "container_id": ended.id, "path": "/etc/passwd" })
+        ]
+    );
+    let rows = "select action from events where kind = 'container' order by time";
+    assert_eq!(
+        recording.query(rows),
+        [serde_json::json!({ "action": "found" })]
+    );
+}
+
+#[test]
+fn a_filter_that_nothing_matches_yet_has_a_warning() {
+    require_root();
+    let mut running =
+        Container::new(Runtime::Docker, "typo").start(&["sh", "-c", "echo up; read x"]);
+    assert_eq!(running.line(), "up");
+    let wrong = running.name.replace("typo", "tpyo");
+    let recording = Recorder::start(&["--container", &wrong, "--duration", "1s"]).finish();
+    let right = Recorder::start(&["--container", &running.name, "--duration", "1s"]).finish();
+    let warning = format!(
+        "warning: no container that runs now matches `--container {wrong}`: did you mean `{}`?; running: ",
+        running.name
+    );
+    assert!(recording.stderr.contains(&warning), "{}", recording.stderr);
+    assert!(!right.stderr.contains("no container"), "{}", right.stderr);
+    running.finish();
 }
 
 /// Records a container that reads one file and misses another, and asks for both.

@@ -6,6 +6,7 @@
 mod support {
     pub(crate) mod command;
     pub(crate) mod containers;
+    pub(crate) mod cri;
     pub(crate) mod docker;
     pub(crate) mod dump;
     pub(crate) mod image;
@@ -39,6 +40,7 @@ mod limits;
 mod network;
 mod origin;
 mod peers;
+mod powers;
 mod processes;
 mod reuse;
 mod ring;

@@ -13,7 +13,7 @@ fn a_process_that_made_no_call_has_an_end() {
     let recorder = Recorder::start(&["--container", &name]);
     running.kill();
     let rows = recorder.stop().query(&format!(
-        "select kind, action, comm, exe, exit_signal from events where container = '{name}' and kind = 'process'"
+        "select kind, action, comm, exe, exit_signal from events where container = '{name}' and kind = 'process' and action = 'exit'"
     ));
     let end = json!({
         "kind": "process", "action": "exit", "comm": "spans", "exe": "/bin/spans", "exit_signal": 9,

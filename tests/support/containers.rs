@@ -269,7 +269,7 @@ impl Drop for Running {
 }
 
 /// Returns the name of the test image in the runtime's store, and imports the image if it is new.
-fn image_name(runtime: Runtime) -> String {
+pub(crate) fn image_name(runtime: Runtime) -> String {
     let name = format!("localhost/ctrace-test:{}", image::tag());
     let program = runtime.program();
     if runtime == Runtime::Docker {

@@ -28,6 +28,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "processes",
     "errors",
     "denied",
+    "powers",
     "gaps",
 ];
 

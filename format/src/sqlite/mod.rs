@@ -65,7 +65,16 @@ pub static SIDES: LazyLock<Vec<Side>> = LazyLock::new(|| {
 const GROUPS: &[(&str, &[&str])] = &[
     (
         "container",
-        &["container", "container_id", "host", "boot_id"],
+        &[
+            "container",
+            "container_id",
+            "namespace",
+            "pod",
+            "pod_uid",
+            "pod_container",
+            "host",
+            "boot_id",
+        ],
     ),
     (
         "task",

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use rusqlite::{Connection, ErrorCode, Statement};
 use rustc_hash::FxHashMap;
 
@@ -283,6 +283,10 @@ fn fill_keys(keys: &mut [u64], width: usize, i: usize, column: &dyn Array) -> Op
     match column.data_type() {
         DataType::Int64 => {
             let column = column.as_primitive::<Int64Type>();
+            rows.for_each(|row| put(row, column.value(row) as u64));
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            let column = column.as_primitive::<TimestampNanosecondType>();
             rows.for_each(|row| put(row, column.value(row) as u64));
         }
         DataType::Int32 => {

@@ -108,6 +108,8 @@ enum CommandFlags {
     Errors(ErrorsFlags),
     /// Which calls did seccomp refuse?
     Denied(ReadyFlags),
+    /// What may containers do and use on the machine? The most powerful first
+    Powers(ReadyFlags),
     /// When were events lost, and how many?
     Gaps(ReadyFlags),
     /// Which calls does a container need? As a seccomp profile for Docker, podman and Kubernetes
@@ -152,6 +154,15 @@ struct ScopeFlags {
     /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
     #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
     containers: Vec<String>,
+    /// Only containers of these Kubernetes pods: name, or a pattern with * and ?
+    #[arg(long = "pod", value_name = "POD", value_delimiter = ',')]
+    pods: Vec<String>,
+    /// Only containers of pods in these Kubernetes namespaces: name, or a pattern with * and ?
+    #[arg(long = "namespace", value_name = "NAMESPACE", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Only containers that have all of these labels, such as tier=web; a key alone stands for any value
+    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',')]
+    labels: Vec<String>,
     /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
@@ -356,6 +367,7 @@ impl CommandFlags {
             CommandFlags::Processes(flags) => flags.lowered("processes"),
             CommandFlags::Errors(flags) => flags.lowered(),
             CommandFlags::Denied(flags) => flags.lowered("denied"),
+            CommandFlags::Powers(flags) => flags.lowered("powers"),
             CommandFlags::Gaps(flags) => flags.lowered("gaps"),
             CommandFlags::Seccomp(flags) => {
                 let task = CliTask::Command(CliCommand::Seccomp {
@@ -456,6 +468,9 @@ impl From<ScopeFlags> for Scope {
     fn from(flags: ScopeFlags) -> Self {
         Scope {
             containers: flags.containers,
+            pods: flags.pods,
+            namespaces: flags.namespaces,
+            labels: flags.labels,
             since: flags.since,
             until: flags.until,
             limit: flags.limit,

@@ -91,6 +91,7 @@ const GROUPS: &[ExampleGroup] = &[
         name: "Security",
         examples: &[
             ready("ctrace-query denied"),
+            ready("ctrace-query powers"),
             ready("ctrace-query seccomp --container web --output web.json"),
             example(
                 "What was executed?",
@@ -192,7 +193,7 @@ pub(crate) fn questions() -> String {
         }
         text.push('\n');
     }
-    text + "Each of the ready questions takes --container, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
+    text + "Each of the ready questions takes --container, --pod, --namespace, --label, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
             `ctrace-query help cookbook` has more examples, with SQL and answers."
 }
 

@@ -74,6 +74,10 @@ impl Query {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) containers: Vec<String>,
+    pub(crate) pods: Vec<String>,
+    pub(crate) namespaces: Vec<String>,
+    /// Labels as `KEY=VALUE`, or `KEY` for any value.
+    pub(crate) labels: Vec<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) limit: Option<u64>,

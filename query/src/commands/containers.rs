@@ -5,7 +5,7 @@ use ctrace_common::nearest::suggest;
 use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
-use crate::questions::{RecordingContents, container_condition};
+use crate::questions::{ParsedScope, RecordingContents, container_condition};
 
 /// Checks that the recordings have events of a container.
 ///
@@ -18,6 +18,32 @@ pub(crate) async fn check_container(engine: &Engine, wanted: &str) -> anyhow::Re
         true => bail!(missing_container(engine, wanted).await?),
         false => Ok(()),
     }
+}
+
+/// Checks that the recordings have a container for each of `--pod`, `--namespace` and `--label`.
+///
+/// # Errors
+/// There is no such container; the message suggests the nearest pod or namespace.
+pub(crate) async fn check_descriptions(engine: &Engine, scope: &ParsedScope) -> anyhow::Result<()> {
+    for (flag, values, condition) in scope.descriptions() {
+        let sql = format!("select 1 from containers where {condition} limit 1");
+        if !engine.first_column(&sql).await?.is_empty() {
+            continue;
+        }
+        let names = match flag {
+            "label" => vec![],
+            column => {
+                let sql = format!(
+                    "select {column} from containers where {column} is not null group by {column} order by {column}"
+                );
+                engine.first_column(&sql).await?
+            }
+        };
+        let values = printable(&values);
+        let suggestion = suggest(&values, names.iter().map(String::as_str));
+        bail!("no container in the recording has the {flag} `{values}`{suggestion}");
+    }
+    Ok(())
 }
 
 async fn missing_container(engine: &Engine, wanted: &str) -> anyhow::Result<String> {

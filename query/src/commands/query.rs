@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::{answer, check_replaceable};
-use crate::commands::containers::{check_container, recording_contents};
+use crate::commands::containers::{check_container, check_descriptions, recording_contents};
 use crate::commands::follow::follow;
 use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError};
 use crate::messages;
@@ -181,6 +181,7 @@ async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyh
     for wanted in scope.containers() {
         check_container(engine, wanted).await?;
     }
+    check_descriptions(engine, &scope).await?;
     if scope.since.or(scope.until).is_some() {
         let span = engine.span().await?;
         scope.check_window(span).map_err(anyhow::Error::msg)?;

@@ -235,7 +235,8 @@ async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Resu
         ));
     }
     let earlier = format!(
-        "select distinct container from containers where ({condition}) and started is null order by 1"
+        "select max(container) from events where ({condition}) group by coalesce(container_id, container) \
+         having count(case when kind = 'container' and action = 'started' then 1 end) = 0 order by 1"
     );
     let earlier = engine.first_column(&earlier).await?;
     if !earlier.is_empty() {

@@ -22,16 +22,17 @@ use crate::source::EVENTS;
 const LIVES: &str = "
 with lives as (
     select host, boot_id, seq, time, container, container_id,
-        case when kind = 'container' then 'container' when kind = 'process' then 'exit'
+        case when kind = 'container' then case when action = 'changed' then 'changed' else 'container' end
+            when kind = 'process' then case when action = 'found' then 'fork' else 'exit' end
             when child_pid is not null then 'fork' else 'exec' end as what,
         case when kind = 'container' then coalesce(container_id, container)
             else cast(coalesce(child_pid, pid) as varchar) end as who,
         kind = 'container' as is_container,
-        (kind = 'process' or coalesce(action, '') = 'stopped') as is_end,
+        coalesce(action, '') in ('exit', 'stopped') as is_end,
         cast(time as bigint) < {start} as is_before
     from events
     where time <= to_timestamp_nanos({end}) and (kind = 'container'
-        or (kind = 'process' and action = 'exit')
+        or (kind = 'process' and action in ('exit', 'found'))
         or (kind = 'syscall' and child_pid is not null and ret > 0 and (coalesce(flags, 0) & 65536) = 0)
         or (kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0))
 ),

@@ -91,6 +91,7 @@ pub(crate) const QUESTIONS: &[ReadyQuestion] = &[
     question!("processes"),
     question!("errors", counts),
     question!("denied"),
+    question!("powers"),
     question!("gaps"),
 ];
 
@@ -107,6 +108,9 @@ pub(crate) fn ready_question(name: &str) -> anyhow::Result<&'static ReadyQuestio
 #[derive(Debug)]
 pub(crate) struct ParsedScope {
     containers: Vec<String>,
+    pods: Vec<String>,
+    namespaces: Vec<String>,
+    labels: Vec<String>,
     pub(crate) since: Option<GivenTime>,
     pub(crate) until: Option<GivenTime>,
     limit: Option<u64>,
@@ -123,6 +127,9 @@ impl ParsedScope {
         let time = |text: &Option<String>| text.as_deref().map(parse_time).transpose();
         Ok(ParsedScope {
             containers: scope.containers.clone(),
+            pods: scope.pods.clone(),
+            namespaces: scope.namespaces.clone(),
+            labels: scope.labels.clone(),
             since: time(&scope.since).map_err(|e| format!("--since: {e}"))?,
             until: time(&scope.until).map_err(|e| format!("--until: {e}"))?,
             limit: scope.limit,
@@ -164,6 +171,44 @@ impl ParsedScope {
 
     pub(crate) fn containers(&self) -> &[String] {
         &self.containers
+    }
+
+    /// Returns the conditions of `--pod`, `--namespace` and `--label` on a row of the view `containers`: for each, the flag,
+    /// its values, and the condition.
+    pub(crate) fn descriptions(&self) -> Vec<(&'static str, String, String)> {
+        let any = |column: &str, patterns: &[String]| {
+            let conditions = patterns.iter().map(|p| pattern_condition(p, column));
+            format!("({})", conditions.collect::<Vec<_>>().join(" or "))
+        };
+        let all = |labels: &[String]| {
+            let conditions = labels.iter().map(|label| label_condition(label));
+            conditions.collect::<Vec<_>>().join(" and ")
+        };
+        let given = [
+            ("pod", &self.pods, any("pod", &self.pods)),
+            (
+                "namespace",
+                &self.namespaces,
+                any("namespace", &self.namespaces),
+            ),
+            ("label", &self.labels, all(&self.labels)),
+        ];
+        let given = given
+            .into_iter()
+            .filter(|(_, values, _)| !values.is_empty());
+        given
+            .map(|(flag, values, condition)| (flag, values.join(","), condition))
+            .collect()
+    }
+
+    /// Returns the condition that the container whose id is in the column `id` has what `--pod`, `--namespace` and `--label`
+    /// say; `None`: these options are not given.
+    pub(crate) fn described(&self, id: &str) -> Option<String> {
+        let conditions = self.descriptions().into_iter();
+        let conditions: Vec<_> = conditions.map(|(_, _, condition)| condition).collect();
+        let all = conditions.join(" and ");
+        let select = format!("{id} in (select container_id from containers where {all})");
+        (!conditions.is_empty()).then_some(select)
     }
 
     /// Returns whether a time is relative to the span of the recordings.
@@ -237,8 +282,8 @@ const PLACEHOLDERS: &[Placeholder] = &[
 impl ReadyQuestion {
     /// Returns whether recordings of counts can answer the question.
     pub(crate) fn supports_counts(&self) -> bool {
-        // Gaps are the same rows in both kinds of recordings.
-        self.counts_template.is_some() || self.name == "gaps"
+        // Rows about gaps and containers are the same in both kinds of recordings.
+        self.counts_template.is_some() || ["gaps", "powers"].contains(&self.name)
     }
 }
 
@@ -332,7 +377,33 @@ fn conditions(placeholder: &Placeholder, scope: &ParsedScope, span: TimeSpan) ->
     if !any.is_empty() {
         conditions.push(format!("({})", any.join(" or ")));
     }
+    let ids = placeholder.containers.iter().map(|(_, id)| *id);
+    let mut any: Vec<_> = ids.filter_map(|id| scope.described(id)).collect();
+    if !any.is_empty() {
+        if placeholder.text == "{gaps}" {
+            any.push("container is null".into());
+        }
+        conditions.push(format!("({})", any.join(" or ")));
+    }
     conditions
+}
+
+/// Returns the condition that a column is a text, or matches a pattern.
+fn pattern_condition(wanted: &str, column: &str) -> String {
+    match wanted.contains(['*', '?']) {
+        true => like_condition(wanted, column),
+        false => format!("{column} = {}", literal(wanted)),
+    }
+}
+
+/// Returns the condition that the labels, a JSON object, have a label: `KEY=VALUE`, or `KEY` for any value.
+fn label_condition(wanted: &str) -> String {
+    let json = |text: &str| serde_json::json!(text).to_string();
+    let text = match wanted.split_once('=') {
+        Some((key, value)) => format!("{}:{}", json(key), json(value)),
+        None => format!("{}:", json(wanted)),
+    };
+    format!("strpos(labels, {}) > 0", literal(&text))
 }
 
 /// Returns the literal of a time. Times that 64 bits cannot express become the first or the last one that they can.
@@ -344,21 +415,7 @@ fn timestamp(time: DateTime<Utc>) -> String {
 /// Returns conditions on the columns `name` and `id`: a pattern, or a name, which may also be the first digits of an id.
 fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
     if wanted.contains(['*', '?']) {
-        let mut like = String::new();
-        for c in wanted.chars() {
-            match c {
-                '*' => like.push('%'),
-                '?' => like.push('_'),
-                '%' | '_' | '\\' => like.extend(['\\', c]),
-                c => like.push(c),
-            }
-        }
-        let escape = if like.contains('\\') {
-            r" escape '\'"
-        } else {
-            ""
-        };
-        return vec![format!("{name} like {}{escape}", literal(&like))];
+        return vec![like_condition(wanted, name)];
     }
     let mut conditions = vec![format!("{name} = {}", literal(wanted))];
     // Fewer digits are more likely a name.
@@ -369,6 +426,25 @@ fn container_conditions(wanted: &str, name: &str, id: &str) -> Vec<String> {
         ));
     }
     conditions
+}
+
+/// Returns the condition that a column matches a pattern with `*` and `?`.
+fn like_condition(wanted: &str, column: &str) -> String {
+    let mut like = String::new();
+    for c in wanted.chars() {
+        match c {
+            '*' => like.push('%'),
+            '?' => like.push('_'),
+            '%' | '_' | '\\' => like.extend(['\\', c]),
+            c => like.push(c),
+        }
+    }
+    let escape = if like.contains('\\') {
+        r" escape '\'"
+    } else {
+        ""
+    };
+    format!("{column} like {}{escape}", literal(&like))
 }
 
 /// Returns a condition for the rows of any of some containers.
@@ -401,7 +477,7 @@ mod tests {
             since: Some("2026-11-21 03:10".into()),
             until: Some("2026-11-21 03:20".into()),
             limit: Some(3),
-            all: false,
+            ..Scope::default()
         })
         .unwrap()
     }
@@ -456,6 +532,25 @@ mod tests {
         );
         assert!(warning("2026-11-21T03:00:00Z", "2026-11-21T03:09:00Z").is_some());
         assert!(warning("2026-11-21T03:21:00Z", "2026-11-21T04:00:00Z").is_some());
+    }
+
+    #[test]
+    fn containers_are_selected_by_pod_namespace_and_label() {
+        let scope = ParsedScope::parse(&Scope {
+            pods: vec!["pay-*".into(), "web".into()],
+            namespaces: vec!["shop".into()],
+            labels: vec!["tier=o'neil".into(), "team".into()],
+            ..Scope::default()
+        })
+        .unwrap();
+        let links = PLACEHOLDERS.iter().find(|p| p.text == "{links}").unwrap();
+        let described = "(pod like 'pay-%' or pod = 'web') and (namespace = 'shop') \
+                         and strpos(labels, '\"tier\":\"o''neil\"') > 0 and strpos(labels, '\"team\":') > 0";
+        let select = format!("in (select container_id from containers where {described})");
+        assert_eq!(
+            conditions(links, &scope, TimeSpan::EPOCH),
+            [format!("(source_id {select} or target_id {select})")]
+        );
     }
 
     #[test]

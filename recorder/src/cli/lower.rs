@@ -28,6 +28,9 @@ impl Record {
             exclude_comm: &self.exclude_comm,
             container: &self.container,
             exclude_container: &self.exclude_container,
+            pod: &self.pod,
+            namespace: &self.namespace,
+            label: &self.label,
         })?;
         let destination = self.destination()?;
         let (memory, ring) = self.memory_and_ring()?;

@@ -254,6 +254,33 @@ pub(crate) struct Record {
     )]
     pub(crate) exclude_container: Vec<String>,
 
+    /// Record only containers of these Kubernetes pods, given by name or glob.
+    #[arg(
+        long,
+        value_name = "PODS",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub(crate) pod: Vec<String>,
+
+    /// Record only containers of pods in these Kubernetes namespaces, given by name or glob.
+    #[arg(
+        long,
+        value_name = "NAMESPACES",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub(crate) namespace: Vec<String>,
+
+    /// Record only containers that have all of these labels, such as tier=web; a key alone stands for any value.
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
+    pub(crate) label: Vec<String>,
+
     /// Do not show progress or the summary.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -282,7 +309,7 @@ pub(crate) struct Record {
     /// Replay a raw capture instead of recording. Needs no privileges; filters apply only when a capture is made.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = [
         "raw", "duration", "run", "host", "max_cpu", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
-        "container", "exclude_container",
+        "container", "exclude_container", "pod", "namespace", "label",
     ])]
     pub(crate) from_raw: Option<PathBuf>,
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::containers::cri;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
@@ -22,7 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// The largest answer that is read. An inspection is about 10 KiB.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
-/// A client of the APIs of Docker and podman.
+/// A client of the APIs of Docker, podman and containerd.
 #[derive(Debug)]
 pub(crate) struct Api {
     root: PathBuf,
@@ -54,6 +55,12 @@ impl Api {
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
+        if hint.is_none_or(|hint| hint == Runtime::Containerd)
+            && rootless_uid(path).is_none()
+            && let Some(info) = self.ask_containerd(id)
+        {
+            return Some(info);
+        }
         let sockets = self.sockets(hint, path);
         let answered = sockets.into_iter().find_map(|(runtime, socket)| {
             let body = self.ask(&socket, id)?;
@@ -74,7 +81,7 @@ impl Api {
             home: Some(home.clone()?),
             ..user
         });
-        docker::describe(&[], user.as_ref(), id)
+        docker::describe(&self.root, &[], user.as_ref(), id)
             .or_else(|| storage::describe(&self.root, user.as_ref(), id))
     }
 
@@ -95,18 +102,34 @@ impl Api {
             .collect()
     }
 
+    fn ask_containerd(&mut self, id: &str) -> Option<ContainerInfo> {
+        let sockets = cri::SOCKETS.map(|socket| self.root.join(socket));
+        sockets.into_iter().find_map(|socket| {
+            let ask = || cri::describe(&socket, id, TIMEOUT);
+            self.unless_failed(&socket, ask)?
+        })
+    }
+
     fn ask(&mut self, socket: &Path, id: &str) -> Option<Vec<u8>> {
+        let ask = || get(socket, &format!("/containers/{id}/json"));
+        self.unless_failed(socket, ask)?
+    }
+
+    /// Returns the answer of a socket, which is not asked again for a while if it fails.
+    fn unless_failed<T>(
+        &mut self,
+        socket: &Path,
+        ask: impl FnOnce() -> std::io::Result<T>,
+    ) -> Option<T> {
         let recently = |failed: &Instant| failed.elapsed() < RETRY_AFTER;
         if self.failed.get(socket).is_some_and(recently) {
             return None;
         }
-        match get(socket, &format!("/containers/{id}/json")) {
-            Ok(body) => body,
-            Err(_) => {
-                self.failed.insert(socket.to_path_buf(), Instant::now());
-                None
-            }
+        let answer = ask();
+        if answer.is_err() {
+            self.failed.insert(socket.to_path_buf(), Instant::now());
         }
+        answer.ok()
     }
 }
 

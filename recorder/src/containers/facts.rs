@@ -54,24 +54,137 @@ pub(crate) struct ContainerFacts {
     pub(crate) pod: Option<String>,
     /// The Kubernetes namespace.
     pub(crate) namespace: Option<String>,
+    #[serde(default)]
+    pub(crate) pod_uid: Option<String>,
+    /// The name in the Kubernetes pod; `None` for the pod's sandbox.
+    #[serde(default)]
+    pub(crate) pod_container: Option<String>,
     /// The labels as a JSON object.
     pub(crate) labels: Option<String>,
+    #[serde(default)]
+    pub(crate) image_digest: Option<String>,
+    /// The number of times that the runtime has restarted the container.
+    #[serde(default)]
+    pub(crate) restarts: Option<i64>,
+    /// The time from boot to the start of the container's oldest process, ns, if the container ran before the recording.
+    #[serde(default)]
+    pub(crate) started_ns: Option<u64>,
+    /// Network addresses, separated by spaces.
+    #[serde(default)]
+    pub(crate) addresses: Option<String>,
+    #[serde(flatten)]
+    pub(crate) powers: Powers,
 }
+
+/// The command of a container, and what the container may do and use. The fields are the values of the columns of these
+/// names, with escaped texts; `None` if the runtime's state does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Powers {
+    pub(crate) command: Option<String>,
+    pub(crate) run_as: Option<String>,
+    pub(crate) privileged: Option<bool>,
+    pub(crate) capabilities: Option<String>,
+    pub(crate) mounts: Option<String>,
+    pub(crate) host_namespaces: Option<String>,
+    pub(crate) seccomp_profile: Option<String>,
+    pub(crate) apparmor_profile: Option<String>,
+    pub(crate) limits: Option<String>,
+}
+
+/// The columns of [`ContainerFacts::texts`], in the same order.
+pub(crate) const TEXT_COLUMNS: [&str; 13] = [
+    "image",
+    "runtime",
+    "labels",
+    "image_digest",
+    "addresses",
+    "command",
+    "run_as",
+    "capabilities",
+    "mounts",
+    "host_namespaces",
+    "seccomp_profile",
+    "apparmor_profile",
+    "limits",
+];
 
 impl ContainerFacts {
     /// Escapes the remaining control characters. Text that is already escaped does not change.
     pub(crate) fn escape_controls(&mut self) {
+        let powers = &mut self.powers;
         let texts = [
             &mut self.name,
-            &mut self.image,
-            &mut self.runtime,
             &mut self.pod,
             &mut self.namespace,
+            &mut self.pod_uid,
+            &mut self.pod_container,
+            &mut self.image,
+            &mut self.runtime,
             &mut self.labels,
+            &mut self.image_digest,
+            &mut self.addresses,
+            &mut powers.command,
+            &mut powers.run_as,
+            &mut powers.capabilities,
+            &mut powers.mounts,
+            &mut powers.host_namespaces,
+            &mut powers.seccomp_profile,
+            &mut powers.apparmor_profile,
+            &mut powers.limits,
         ];
         for text in texts.into_iter().flatten() {
             *text = printable(text).into_owned();
         }
+    }
+
+    /// Takes what is missing from earlier facts about the same container: neither the state on disk nor the runtime's socket
+    /// has everything.
+    pub(crate) fn completed_by(mut self, earlier: &ContainerFacts) -> ContainerFacts {
+        let texts = [
+            (&mut self.name, &earlier.name),
+            (&mut self.image, &earlier.image),
+            (&mut self.runtime, &earlier.runtime),
+            (&mut self.pod, &earlier.pod),
+            (&mut self.namespace, &earlier.namespace),
+            (&mut self.pod_uid, &earlier.pod_uid),
+            (&mut self.pod_container, &earlier.pod_container),
+            (&mut self.labels, &earlier.labels),
+            (&mut self.image_digest, &earlier.image_digest),
+            (&mut self.addresses, &earlier.addresses),
+        ];
+        for (text, earlier) in texts {
+            if text.is_none() {
+                text.clone_from(earlier);
+            }
+        }
+        self.restarts = self.restarts.or(earlier.restarts);
+        self.started_ns = self.started_ns.or(earlier.started_ns);
+        if self.powers == Powers::default() {
+            self.powers = earlier.powers.clone();
+        }
+        self
+    }
+
+    /// Returns the texts that only rows about the container itself have, in the order of [`TEXT_COLUMNS`].
+    pub(crate) fn texts(&self) -> [Option<&str>; TEXT_COLUMNS.len()] {
+        let powers = &self.powers;
+        [
+            &self.image,
+            &self.runtime,
+            &self.labels,
+            &self.image_digest,
+            &self.addresses,
+            &powers.command,
+            &powers.run_as,
+            &powers.capabilities,
+            &powers.mounts,
+            &powers.host_namespaces,
+            &powers.seccomp_profile,
+            &powers.apparmor_profile,
+            &powers.limits,
+        ]
+        .map(Option::as_deref)
     }
 
     /// Returns the value of the column `container`: the name, or the id shortened as in `docker ps`.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::containers::api::Api;
 use crate::containers::cgroups::{Cgroup, CgroupError, probe, scan};
 use crate::containers::classify::{Verdict, classify};
+use crate::containers::processes::started_ns;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
@@ -121,33 +122,31 @@ fn describe(
     container: &Found,
 ) -> Running {
     let known = resolver.describe(id, container.hint, &container.cgroup);
-    let known = match known {
-        Some(known) if known.complete => Some(known),
-        partial => api
-            .describe(id, container.hint, &container.cgroup)
-            .or(partial),
+    let answer = match &known {
+        Some(known) if known.complete => None,
+        _ => api.describe(id, container.hint, &container.cgroup),
     };
-    let safe = |text: &Option<String>| {
-        let text = text.as_ref()?;
-        Some(escape(text.as_bytes()).into_owned())
+    let runtime = known.as_ref().or(answer.as_ref()).map(|k| k.runtime);
+    let known = known.map(ContainerInfo::into_facts).unwrap_or_default();
+    let known = match answer {
+        Some(answer) => answer.into_facts().completed_by(&known),
+        None => known,
     };
-    let get =
-        |field: fn(&ContainerInfo) -> &Option<String>| known.as_ref().and_then(|k| safe(field(k)));
-    let labels = known.iter().flat_map(|k| &k.labels).map(|(key, value)| {
-        let safe = |text: &str| escape(text.as_bytes()).into_owned();
-        (safe(key), safe(value))
-    });
+    let labels = known.labels.as_deref();
+    let labels = labels.and_then(|json| serde_json::from_str(json).ok());
     let container_id = escape(id.as_bytes()).into_owned();
     Running {
-        container: get(|k| &k.name).unwrap_or_else(|| short_id(&container_id).to_string()),
-        image: get(|k| &k.image),
-        runtime: known.as_ref().map(|k| k.runtime).or(container.hint),
+        container: known
+            .name
+            .unwrap_or_else(|| short_id(&container_id).to_string()),
+        image: known.image,
+        runtime: runtime.or(container.hint),
         pids: container.pids.len(),
-        pod: get(|k| &k.pod),
-        namespace: get(|k| &k.namespace),
+        pod: known.pod,
+        namespace: known.namespace,
         since: since(root, &container.pids),
         cgroup: escape(container.cgroup.as_bytes()).into_owned(),
-        labels: labels.collect(),
+        labels: labels.unwrap_or_default(),
         container_id,
     }
 }
@@ -156,24 +155,13 @@ fn describe(
 fn since(root: &Path, pids: &BTreeSet<u32>) -> Option<String> {
     let uptime = fs::read_to_string(root.join("proc/uptime")).ok()?;
     let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    let start = pids.iter().filter_map(|pid| start(root, *pid)).min()?;
+    let starts = pids.iter().filter_map(|pid| started_ns(root, *pid));
+    let start = Duration::from_nanos(starts.min()?);
     let age = Duration::try_from_secs_f64(uptime)
         .ok()?
         .checked_sub(start)?;
     let since = SystemTime::now().checked_sub(age)?;
     Some(humantime::format_rfc3339_seconds(since).to_string())
-}
-
-/// Returns the time from boot to the start of a process: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
-fn start(root: &Path, pid: u32) -> Option<Duration> {
-    /// The kernel's USER_HZ, which is 100 on x86 and ARM.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // Field 2 is the name in parentheses, which may itself contain spaces and parentheses.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let ticks: u32 = rest.split_whitespace().nth(19)?.parse().ok()?;
-    TICK.checked_mul(ticks)
 }
 
 /// Prints the containers in `format`.

@@ -106,6 +106,11 @@ impl Pipeline {
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
             Note::Fact { when, fact } => self.resolver.learn(fact, *when == FactSource::Found),
+            Note::Process {
+                boot_ns,
+                cgroup,
+                process,
+            } => self.resolver.found_process(*boot_ns, *cgroup, process),
             Note::Clock { boot_ns, wall_ns } => {
                 self.resolver.clock.read(*boot_ns, *wall_ns);
                 self.add_clock(*boot_ns, *wall_ns);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::containers::facts::CgroupFact;
 use crate::containers::mounts::HostMount;
+use crate::containers::processes::RunningProcess;
 use crate::records::count::Count;
 use crate::records::loss::{Cause, Loss, Misses};
 
@@ -27,6 +28,13 @@ pub(crate) enum FactSource {
 pub(crate) enum Note {
     /// A cgroup is, or ceased to be, a container's, the host's or undecided.
     Fact { when: FactSource, fact: CgroupFact },
+    /// A process of a container that ran when the recording began, at `boot_ns`.
+    Process {
+        #[serde(rename = "boot")]
+        boot_ns: u64,
+        cgroup: u64,
+        process: RunningProcess,
+    },
     /// Simultaneous readings of CLOCK_BOOTTIME and of the wall clock, ns since 1970 UTC.
     Clock {
         #[serde(rename = "boot")]

@@ -23,12 +23,13 @@ mod uring;
 use std::sync::Arc;
 
 use ctrace_schema::syscalls::Class;
-use ctrace_schema::text::escape;
+use ctrace_schema::text::{escape, printable};
 use rustc_hash::FxHashMap;
 
 use crate::calls::Calls;
 use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::containers::mounts::HostMounts;
+use crate::containers::processes::RunningProcess;
 use crate::limits::memory::{Memory, with_huge_pages};
 use crate::records::count::Count;
 use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecord};
@@ -301,12 +302,17 @@ impl Resolver {
 
     /// Adds a row if a fact means that a container appeared or disappeared.
     fn push_container_change(&mut self, fact: &CgroupFact, is_found: bool) {
-        let (index, action) = match self.registry.learn(fact) {
+        // Only a cgroup that was created or removed has the time of the fact.
+        let (index, action, boot_ns) = match self.registry.learn(fact) {
             ContainerChange::None => return,
-            ContainerChange::Appeared(index) if is_found => (index, "found"),
-            ContainerChange::Appeared(index) => (index, "started"),
-            ContainerChange::Removed(index) => (index, "stopped"),
+            ContainerChange::Appeared(index) if is_found => (index, "found", fact.boot_ns),
+            ContainerChange::Appeared(index) => (index, "started", fact.boot_ns),
+            ContainerChange::Included(index) => (index, "found", self.clock.boot()),
+            ContainerChange::Changed(index) => (index, "changed", self.clock.boot()),
+            ContainerChange::Removed(index) => (index, "stopped", fact.boot_ns),
         };
+        let started_ns = self.registry.started_ns(index);
+        let started = started_ns.filter(|_| action == "found");
         let exit = match action {
             "stopped" => self.registry.exit(index),
             _ => Exit::default(),
@@ -316,10 +322,40 @@ impl Resolver {
             action,
             exit_code: exit.code,
             exit_signal: exit.signal,
-            description: Some(Box::new(self.registry.describe(index))),
+            reason: exit.reason(),
+            started: started.map(|started_ns| self.clock.wall(started_ns)),
             ..EventDetail::default()
         };
-        let row = Row::new(self.clock.wall(fact.boot_ns), EventKind::Container);
+        let row = Row::new(self.clock.wall(boot_ns), EventKind::Container);
+        self.batch.push_event(row, detail);
+    }
+
+    /// Adds the row of a process that ran when the recording began.
+    pub(crate) fn found_process(&mut self, boot_ns: u64, cgroup: u64, process: &RunningProcess) {
+        self.registry.enter(cgroup, process.comm.as_bytes());
+        let printed = |text: &String| printable(text).into_owned();
+        let mut identity = Identity {
+            cgroup,
+            pid: process.pid,
+            ppid: process.ppid,
+            ns_pid: process.ns_pid,
+            uid: process.uid,
+            comm: printed(&process.comm).into(),
+            exe: process.exe.as_ref().map(|exe| printed(exe).into()),
+            arrival: None,
+            batch_index: BatchIndex::default(),
+        };
+        let mut row = Row::new(self.clock.wall(boot_ns), EventKind::Process);
+        let (batch, registry) = (&mut self.batch, &mut self.registry);
+        row.task = identity.index(process.pid, self.generation, batch, registry);
+        let argv = process.argv.as_ref();
+        let detail = EventDetail {
+            action: "found",
+            class: "process",
+            started: Some(self.clock.wall(process.started_ns)),
+            argv: argv.map(|argv| batch.strings.intern(&printed(argv))),
+            ..EventDetail::default()
+        };
         self.batch.push_event(row, detail);
     }
 
@@ -470,12 +506,18 @@ impl Resolver {
             let exit = Exit {
                 code: (signal == 0).then_some(code),
                 signal: (signal != 0).then_some(signal),
+                out_of_memory: false,
             };
             self.set_task(&mut row, head.tid);
             if let Some(thread) = self.threads.get(head.tid.into()) {
-                let pid = thread.identity.pid;
-                if thread.identity.ns_pid == 1 {
-                    self.registry.set_exit(thread.identity.cgroup, exit);
+                let Identity {
+                    cgroup,
+                    pid,
+                    ns_pid,
+                    ..
+                } = thread.identity;
+                if ns_pid == 1 {
+                    self.registry.set_exit(cgroup, pid, exit);
                 }
                 self.end_questions_of(pid, head.time);
             }

@@ -4,6 +4,7 @@
 //! is learnt late still appears in earlier rows of the batch. Indices of removed cgroups are reused.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ctrace_schema::text::escape;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -21,7 +22,7 @@ enum ContainerStatus {
     },
     Excluded,
     Container {
-        facts: Box<ContainerFacts>,
+        facts: Arc<ContainerFacts>,
         /// Key of the container's own cgroup; 0 if this entry is a duplicate of another.
         own_cgroup: u64,
     },
@@ -34,6 +35,10 @@ pub(crate) enum ContainerChange {
     None,
     /// A new container, by index.
     Appeared(u32),
+    /// A container that the filters excluded before, by index.
+    Included(u32),
+    /// A container with other facts than before, by index.
+    Changed(u32),
     /// A container was removed, by index.
     Removed(u32),
 }
@@ -43,6 +48,25 @@ pub(crate) enum ContainerChange {
 pub(crate) struct Exit {
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
+    /// True if the kernel killed the process for lack of memory.
+    pub(crate) out_of_memory: bool,
+}
+
+impl Exit {
+    /// Returns the value of the column `reason`; empty: not known.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Exit {
+                out_of_memory: true,
+                ..
+            } => "out of memory",
+            Exit {
+                signal: Some(_), ..
+            } => "killed by a signal",
+            Exit { code: Some(_), .. } => "exited",
+            _ => "",
+        }
+    }
 }
 
 /// A removed cgroup is retained this long for late events and losses.
@@ -76,6 +100,8 @@ pub(crate) struct Registry {
     left_out: FxHashMap<u32, u64>,
     /// Exit of the first process of each container, by index, until the container is removed.
     exits: FxHashMap<u32, Exit>,
+    /// Process id of the latest process of each container, by index, that the kernel killed for lack of memory.
+    oom_victims: FxHashMap<u32, u32>,
     record_host: bool,
     running_containers: usize,
 }
@@ -92,6 +118,7 @@ impl Registry {
             free: vec![],
             left_out: FxHashMap::default(),
             exits: FxHashMap::default(),
+            oom_victims: FxHashMap::default(),
             record_host,
             running_containers: 0,
         }
@@ -129,19 +156,36 @@ impl Registry {
     }
 
     /// Gives a renamed container an index of its own, so that earlier rows keep the earlier name. The earlier index is
-    /// not reused.
-    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) {
+    /// not reused. Returns the new one.
+    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) -> u32 {
         let renamed = self.new_index();
         self.states[renamed as usize] = ContainerStatus::Container {
-            facts: Box::new(facts.clone()),
+            facts: Arc::new(facts.clone()),
             own_cgroup,
         };
         self.used[renamed as usize] = true;
+        self.replace_index(index, renamed);
+        if let Some(exit) = self.exits.remove(&index) {
+            self.exits.insert(renamed, exit);
+        }
+        self.by_container_id.insert(facts.id.clone(), renamed);
+        renamed
+    }
+
+    /// Gives the cgroups of a container that the filters exclude from now on another index, so that earlier rows stay.
+    fn exclude(&mut self, index: u32, id: &str) {
+        let excluded = self.new_index();
+        self.states[excluded as usize] = ContainerStatus::Excluded;
+        self.replace_index(index, excluded);
+        self.by_container_id.remove(id);
+        self.running_containers = self.running_containers.saturating_sub(1);
+    }
+
+    fn replace_index(&mut self, index: u32, new: u32) {
         let indices = self.by_cgroup.values_mut();
         indices
             .filter(|known| **known == index)
-            .for_each(|known| *known = renamed);
-        self.by_container_id.insert(facts.id.clone(), renamed);
+            .for_each(|known| *known = new);
     }
 
     /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns the indices that are
@@ -177,6 +221,7 @@ impl Registry {
             self.used[index as usize] = false;
             self.left_out.remove(&index);
             self.exits.remove(&index);
+            self.oom_victims.remove(&index);
         }
         self.free.extend(&dropped);
         dropped
@@ -217,11 +262,31 @@ impl Registry {
         events.unwrap_or(0)
     }
 
-    /// Stores how the first process of a container's pid namespace has ended. Of several namespaces, as of a container in
-    /// a container, that of the outermost ends last.
-    pub(crate) fn set_exit(&mut self, cgroup: u64, exit: Exit) {
+    /// Stores how the first process of a container's pid namespace, `pid`, has ended. Of several namespaces, as of a
+    /// container in a container, that of the outermost ends last.
+    pub(crate) fn set_exit(&mut self, cgroup: u64, pid: u32, exit: Exit) {
         if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            let out_of_memory = self.oom_victims.get(&index) == Some(&pid);
+            let exit = Exit {
+                out_of_memory,
+                ..exit
+            };
             self.exits.insert(index, exit);
+        }
+    }
+
+    /// Stores that the kernel has killed a process for lack of memory.
+    pub(crate) fn set_oom_victim(&mut self, cgroup: u64, pid: u32) {
+        if let Some(&index) = self.by_cgroup.get(&cgroup) {
+            self.oom_victims.insert(index, pid);
+        }
+    }
+
+    /// Returns the boot time of the start of a container that ran before the recording, ns.
+    pub(crate) fn started_ns(&self, index: u32) -> Option<u64> {
+        match self.states.get(index as usize) {
+            Some(ContainerStatus::Container { facts, .. }) => facts.started_ns,
+            _ => None,
         }
     }
 
@@ -233,14 +298,6 @@ impl Registry {
     /// Returns the number of containers that exist now.
     pub(crate) fn alive(&self) -> usize {
         self.running_containers
-    }
-
-    /// Returns the facts about a container, for its row.
-    pub(crate) fn describe(&self, index: u32) -> ContainerFacts {
-        match self.states.get(index as usize) {
-            Some(ContainerStatus::Container { facts, .. }) => (**facts).clone(),
-            _ => ContainerFacts::default(),
-        }
     }
 
     /// Applies a fact.
@@ -260,59 +317,77 @@ impl Registry {
             (_, None) => self.index_unmarked(fact.cgroup),
         };
         if let CgroupKind::Container(facts) = &fact.kind
-            && self.is_known_otherwise(fact.cgroup, facts, index)
+            && let Some(change) = self.change_of_known(fact.cgroup, facts, index)
         {
+            return change;
+        }
+        if fact.kind == CgroupKind::Excluded
+            && let ContainerStatus::Container { facts, .. } = &self.states[index as usize]
+        {
+            let id = facts.id.clone();
+            self.exclude(index, &id);
             return ContainerChange::None;
         }
         let state = &mut self.states[index as usize];
-        let known_cgroup = match state {
-            ContainerStatus::Container { own_cgroup, .. } => Some(*own_cgroup),
-            _ => None,
-        };
+        let was_excluded = matches!(state, ContainerStatus::Excluded);
         *state = match &fact.kind {
             CgroupKind::Host => ContainerStatus::Host,
             CgroupKind::Excluded => ContainerStatus::Excluded,
             CgroupKind::Container(facts) => ContainerStatus::Container {
-                facts: facts.clone(),
-                own_cgroup: known_cgroup.unwrap_or(fact.cgroup),
+                facts: Arc::new((**facts).clone()),
+                own_cgroup: fact.cgroup,
             },
             CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
         };
         let CgroupKind::Container(facts) = &fact.kind else {
             return ContainerChange::None;
         };
-        if known_cgroup.is_some() {
-            return ContainerChange::None;
-        }
         self.by_container_id.insert(facts.id.clone(), index);
         self.used[index as usize] = true;
         self.running_containers += 1;
-        ContainerChange::Appeared(index)
+        match was_excluded {
+            true => ContainerChange::Included(index),
+            false => ContainerChange::Appeared(index),
+        }
     }
 
-    /// Returns whether a container is known under another index or another name, and combines the two.
-    fn is_known_otherwise(&mut self, cgroup: u64, facts: &ContainerFacts, index: u32) -> bool {
+    /// Applies facts about a container that is known under this or another index. Returns `None` if it is new.
+    fn change_of_known(
+        &mut self,
+        cgroup: u64,
+        facts: &ContainerFacts,
+        index: u32,
+    ) -> Option<ContainerChange> {
         if let Some(&first_index) = self.by_container_id.get(&facts.id)
             && first_index != index
         {
             // The container was undecided in both hierarchies. Rows with the second index get the same name.
             self.states[index as usize] = ContainerStatus::Container {
-                facts: Box::new(facts.clone()),
+                facts: Arc::new(facts.clone()),
                 own_cgroup: 0,
             };
             self.by_cgroup.insert(cgroup, first_index);
-            return true;
+            return Some(ContainerChange::None);
         }
-        if let ContainerStatus::Container {
+        let ContainerStatus::Container {
             facts: known,
             own_cgroup,
-        } = &self.states[index as usize]
-            && is_renamed(known, facts)
-        {
-            self.rename(index, facts, *own_cgroup);
-            return true;
+        } = &mut self.states[index as usize]
+        else {
+            return None;
+        };
+        let renamed = is_renamed(known, facts);
+        let facts = facts.clone().completed_by(known);
+        if facts == **known {
+            return Some(ContainerChange::None);
         }
-        false
+        if renamed {
+            let own_cgroup = *own_cgroup;
+            let index = self.rename(index, &facts, own_cgroup);
+            return Some(ContainerChange::Changed(index));
+        }
+        *known = Arc::new(facts);
+        Some(ContainerChange::Changed(index))
     }
 
     /// Marks a cgroup as removed. The key is retained for late events and losses; the kernel does not reuse keys.
@@ -340,13 +415,14 @@ impl Registry {
         let name = |state: &ContainerStatus| match state {
             ContainerStatus::Host | ContainerStatus::Undecided { .. } => ContainerName {
                 name: Some("host".to_string()),
-                id: None,
                 recorded: self.record_host,
+                ..ContainerName::default()
             },
             ContainerStatus::Excluded => ContainerName::default(),
             ContainerStatus::Container { facts, .. } => ContainerName {
                 name: Some(facts.display_name()),
                 id: Some(escape(facts.id.as_bytes()).into_owned()),
+                facts: Some(facts.clone()),
                 recorded: true,
             },
         };
@@ -399,148 +475,4 @@ fn is_renamed(known: &ContainerFacts, facts: &ContainerFacts) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_renamed_container_keeps_its_name_in_earlier_rows() {
-        let mut registry = Registry::new(false);
-        registry.learn(&container(7, "abc", Some("first")));
-        let earlier = registry.index(7);
-        let again = registry.learn(&container(7, "abc", Some("second")));
-        assert_eq!(again, ContainerChange::None);
-        let later = registry.index(7);
-        let names = registry.names();
-        let name = |index: u32| names[index as usize].name.as_deref();
-        assert_eq!(
-            (name(earlier), name(later)),
-            (Some("first"), Some("second"))
-        );
-        assert_eq!(registry.alive(), 1);
-        let removed = CgroupFact {
-            kind: CgroupKind::Removed,
-            ..container(7, "abc", None)
-        };
-        assert_eq!(registry.learn(&removed), ContainerChange::Removed(later));
-    }
-
-    fn container(cgroup: u64, id: &str, name: Option<&str>) -> CgroupFact {
-        let facts = ContainerFacts {
-            id: id.into(),
-            name: name.map(Into::into),
-            ..ContainerFacts::default()
-        };
-        CgroupFact {
-            boot_ns: 0,
-            cgroup,
-            path: format!("/{id}"),
-            kind: CgroupKind::Container(Box::new(facts)),
-        }
-    }
-
-    #[test]
-    fn a_late_name_applies_to_earlier_rows() {
-        let mut r = Registry::new(false);
-        let row = r.index(5);
-        assert_eq!(r.entered_by(5), None);
-        r.enter(5, b"");
-        r.enter(5, b"runc:[2:INIT]");
-        r.enter(5, b"sh");
-        assert_eq!(r.entered_by(5), Some(&b"runc:[2:INIT]"[..]));
-        assert_eq!(
-            r.learn(&container(5, "abc", None)),
-            ContainerChange::Appeared(row)
-        );
-        assert_eq!(r.names()[row as usize].name.as_deref(), Some("abc"));
-        assert_eq!(
-            r.learn(&container(5, "abc", Some("web"))),
-            ContainerChange::None
-        );
-        assert_eq!(r.names()[row as usize].name.as_deref(), Some("web"));
-    }
-
-    #[test]
-    fn events_left_out_before_a_decision_are_counted() {
-        let mut r = Registry::new(false);
-        let row = r.index(5);
-        r.count_left_out(row, 7);
-        r.count_left_out(0, 9);
-        assert_eq!(
-            r.learn(&container(5, "abc", None)),
-            ContainerChange::Appeared(row)
-        );
-        r.count_left_out(row, 100);
-        assert_eq!([5, 5, 6].map(|cgroup| r.take_left_out(cgroup)), [7, 0, 0]);
-    }
-
-    #[test]
-    fn two_undecided_cgroups_of_a_container_become_one_container() {
-        let mut r = Registry::new(false);
-        let (first, second) = (r.index(5), r.index(6));
-        assert_eq!(
-            r.learn(&container(5, "abc", None)),
-            ContainerChange::Appeared(first)
-        );
-        assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
-        assert_eq!(r.names()[first as usize], r.names()[second as usize]);
-        assert_eq!(r.index(6), first);
-    }
-
-    #[test]
-    fn removed_cgroups_are_dropped_and_their_indices_are_reused() {
-        let mut r = Registry::new(false);
-        let removed = |cgroup: u64| CgroupFact {
-            boot_ns: cgroup,
-            cgroup,
-            path: String::new(),
-            kind: CgroupKind::Removed,
-        };
-        let end_batch = |r: &mut Registry, cgroup| r.forget(cgroup + RETENTION_NS, true);
-        for cgroup in 1..10_000 {
-            r.learn(&container(cgroup, &format!("c{cgroup}"), Some("name")));
-            let index = r.index(cgroup);
-            r.learn(&removed(cgroup));
-            // Earlier rows and their batch still find the name.
-            assert_eq!(r.index(cgroup), index);
-            let id = format!("c{cgroup}");
-            assert_eq!(r.names()[index as usize].id.as_deref(), Some(&*id));
-            end_batch(&mut r, cgroup);
-        }
-        assert!(r.states.len() < 20, "{}", r.states.len());
-        assert!(r.by_cgroup.len() < 20 && r.removed.len() < 20 && r.by_container_id.is_empty());
-        // Cgroups without rows are not retained for batches.
-        let host = |cgroup| CgroupFact {
-            kind: CgroupKind::Host,
-            ..removed(cgroup)
-        };
-        for cgroup in 10_000..20_000 {
-            r.learn(&host(cgroup));
-            r.learn(&removed(cgroup));
-        }
-        end_batch(&mut r, 20_000);
-        assert!(r.by_cgroup.len() < 20 && r.removed.len() < 20);
-    }
-
-    #[test]
-    fn a_container_in_two_hierarchies_is_one_and_a_reused_id_is_another() {
-        let mut r = Registry::new(false);
-        let ContainerChange::Appeared(first) = r.learn(&container(5, "abc", None)) else {
-            panic!("the container is new")
-        };
-        assert_eq!(r.learn(&container(6, "abc", None)), ContainerChange::None);
-        assert_eq!(r.index(6), first);
-        let removed = |cgroup| CgroupFact {
-            boot_ns: 0,
-            cgroup,
-            path: String::new(),
-            kind: CgroupKind::Removed,
-        };
-        assert_eq!(r.learn(&removed(5)), ContainerChange::Removed(first));
-        assert_eq!(r.learn(&removed(6)), ContainerChange::None);
-        let ContainerChange::Appeared(second) = r.learn(&container(7, "abc", None)) else {
-            panic!("the container is new")
-        };
-        assert_ne!(first, second);
-        assert_eq!(r.alive(), 1);
-    }
-}
+mod tests;

@@ -27,6 +27,9 @@ impl Resolver {
         // A process that lacked memory, without a record of its signal, may be one that is not recorded.
         let Some(mut receiver) = receiver else { return };
         let (batch, registry) = (&mut self.batch, &mut self.registry);
+        if is_oom {
+            registry.set_oom_victim(signal.cgroup, signal.pid);
+        }
         row.task = receiver.index(head.tid, self.generation, batch, registry);
         let sent = signal.sender_pid != 0;
         let sender_comm = sent.then(|| escape(signal.sender_comm));

@@ -118,7 +118,12 @@ pub(crate) struct EventDetail {
     pub(crate) class: &'static str,
     pub(crate) exit_code: Option<i32>,
     pub(crate) exit_signal: Option<i32>,
-    pub(crate) description: Option<Box<ContainerFacts>>,
+    /// Value of the column `reason`; empty: null.
+    pub(crate) reason: &'static str,
+    /// Start of a container or process that ran before the recording, ns since 1970 UTC.
+    pub(crate) started: Option<i64>,
+    /// Arguments of a process that ran before the recording; `None`: null.
+    pub(crate) argv: Option<StringIndex>,
     pub(crate) lost: Option<i64>,
     pub(crate) cpu: Option<i32>,
     pub(crate) counted: Option<Box<CallCounts>>,
@@ -330,13 +335,15 @@ impl Boot {
     }
 }
 
-/// The name of a container, and whether the container is recorded, at the time when a batch is encoded.
+/// The name of a container, its facts, and whether the container is recorded, at the time when a batch is encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerName {
     /// Value of the column `container`.
     pub(crate) name: Option<String>,
     /// Value of the column `container_id`.
     pub(crate) id: Option<String>,
+    /// The facts about the container; `None`: no container.
+    pub(crate) facts: Option<Arc<ContainerFacts>>,
     /// True if the container passes the filters: rows of others are dropped.
     pub(crate) recorded: bool,
 }

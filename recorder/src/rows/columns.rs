@@ -6,10 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::calls::{CallInfo, Calls};
+use crate::containers::facts::ContainerFacts;
 use crate::rows::batch::{
     Batch, Boot, CallCounts, CallDetail, ConnectionDetail, ContainerName, DnsDetail, EventDetail,
-    EventKind, NONE, Object, Row, StringIndex, Task,
+    EventKind, NONE, Object, Row, StringIndex, Strings, Task,
 };
 use crate::rows::buffers::ColumnBuffers;
 use crate::wire::types::sys_flag;
@@ -26,12 +29,39 @@ pub(crate) struct Columns {
     pub(super) objects: Vec<(u32, Span)>,
     pub(super) host: StringIndex,
     pub(super) boot_id: StringIndex,
-    /// Name and id of each container.
-    pub(super) containers: Vec<(StringIndex, StringIndex)>,
+    pub(super) containers: Vec<ContainerTexts>,
     /// Name of each errno.
     pub(super) errnos: Vec<StringIndex>,
     /// Value of the column `kind` for each [`EventKind`].
     pub(super) kinds: [StringIndex; 8],
+}
+
+/// A container, whose texts are the columns that all its rows have.
+pub(super) struct ContainerTexts {
+    pub(super) name: StringIndex,
+    pub(super) id: StringIndex,
+    pub(super) namespace: StringIndex,
+    pub(super) pod: StringIndex,
+    pub(super) pod_uid: StringIndex,
+    pub(super) pod_container: StringIndex,
+    /// The facts that only rows about the container have.
+    pub(super) facts: Option<Arc<ContainerFacts>>,
+}
+
+impl ContainerTexts {
+    fn new(container: &ContainerName, strings: &mut Strings) -> ContainerTexts {
+        let facts = container.facts.as_deref();
+        let mut intern = |text: Option<&str>| strings.intern_opt(text);
+        ContainerTexts {
+            name: intern(container.name.as_deref()),
+            id: intern(container.id.as_deref()),
+            namespace: intern(facts.and_then(|f| f.namespace.as_deref())),
+            pod: intern(facts.and_then(|f| f.pod.as_deref())),
+            pod_uid: intern(facts.and_then(|f| f.pod_uid.as_deref())),
+            pod_container: intern(facts.and_then(|f| f.pod_container.as_deref())),
+            facts: container.facts.clone(),
+        }
+    }
 }
 
 /// A range of rows. Smaller than `Range<usize>`, because there may be as many ranges as rows.
@@ -66,10 +96,7 @@ impl Columns {
         let boot_id = strings.intern_opt(boot.id.as_deref());
         let containers = containers
             .iter()
-            .map(|c| {
-                let name = strings.intern_opt(c.name.as_deref());
-                (name, strings.intern_opt(c.id.as_deref()))
-            })
+            .map(|c| ContainerTexts::new(c, strings))
             .collect();
         let kinds = [
             EventKind::Syscall,
@@ -119,6 +146,16 @@ impl Columns {
 
     pub(super) fn dns(&self, row: &Row) -> Option<&DnsDetail> {
         self.batch.event_detail(row)?.dns.as_deref()
+    }
+
+    pub(super) fn container(&self, row: &Row) -> Option<&ContainerTexts> {
+        self.containers.get(self.batch.container(row) as usize)
+    }
+
+    /// Returns the facts about a container, of a row about the container.
+    pub(super) fn facts(&self, row: &Row) -> Option<&ContainerFacts> {
+        let is_own = row.kind == EventKind::Container;
+        self.container(row).filter(|_| is_own)?.facts.as_deref()
     }
 
     pub(super) fn task(&self, row: &Row) -> Option<&Task> {
@@ -201,7 +238,7 @@ impl Columns {
         for EventDetail {
             action,
             class,
-            description,
+            reason,
             connection,
             ..
         } in event_details.iter()
@@ -211,10 +248,15 @@ impl Columns {
             if let Some(connection) = connection {
                 strings.intern(connection.direction);
             }
-            if let Some(d) = description {
-                for text in [&d.image, &d.runtime, &d.pod, &d.namespace, &d.labels] {
-                    strings.intern_opt(text.as_deref());
-                }
+            strings.intern(reason);
+        }
+        let about_containers = self.rows.iter().filter(|r| r.kind == EventKind::Container);
+        let indices: FxHashSet<u32> = about_containers.map(|r| self.batch.container(r)).collect();
+        for index in indices {
+            let container = self.containers.get(index as usize);
+            let facts = container.and_then(|c| c.facts.as_deref());
+            for text in facts.iter().flat_map(|f| f.texts()) {
+                self.batch.strings.intern_opt(text);
             }
         }
     }

@@ -7,13 +7,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calls::CallInfo;
-use crate::containers::facts::ContainerFacts;
+use crate::containers::facts::{ContainerFacts, TEXT_COLUMNS};
 use crate::rows::Events;
 use crate::rows::batch::{
     Arrival, CallDetail, ConnectionDetail, DnsDetail, Endpoints, EventDetail, EventKind, NONE,
-    Object, Row, SignalDetail, Task,
+    Object, Row, SignalDetail, StringIndex, Task,
 };
-use crate::rows::columns::{Columns, Span, ThreadRun, compat, duration, flag, ret, text_value};
+use crate::rows::columns::{
+    Columns, ContainerTexts, Span, ThreadRun, compat, duration, flag, ret, text_value,
+};
 use crate::rows::runs::Series;
 use crate::wire::types::sys_flag;
 
@@ -161,6 +163,7 @@ impl ColumnsView<'_> {
             "signal" => self.by_signal(|s| Some(s.number.into())),
             "sender_pid" => self.by_signal(|s| s.sender_pid.map(Into::into)),
             "memory_limit" => self.by_signal(|s| s.memory_limit),
+            "started" => self.by_event_detail(|n| n.started),
             "lost" => self.by_event_detail(|n| n.lost),
             "cpu" => self.by_event_detail(|n| n.cpu.map(Into::into)),
             "calls" => self.by_event_detail(|n| Some(n.counted.as_ref()?.calls)),
@@ -178,6 +181,8 @@ impl ColumnsView<'_> {
             "inode2" => self.by_call_detail(|n| Some(n.inode2? as i64)),
             "child_pid" => self.by_call_detail(|n| n.child_pid.map(Into::into)),
             "exit_code" => self.by_event_detail(|n| n.exit_code.map(Into::into)),
+            "privileged" => self.by_facts(|f| f.powers.privileged.map(Into::into)),
+            "restarts" => self.by_facts(|f| f.restarts),
             "exit_signal" => self.by_event_detail(|n| n.exit_signal.map(Into::into)),
             _ => return self.text(name),
         })
@@ -185,17 +190,13 @@ impl ColumnsView<'_> {
 
     /// Computes a text column. Returns `None` for an unknown name.
     fn text(&self, name: &str) -> Option<Series> {
-        let container = |r: &Row| {
-            let index = self.columns.batch.container(r) as usize;
-            self.columns
-                .containers
-                .get(index)
-                .copied()
-                .unwrap_or((NONE, NONE))
-        };
         Some(match name {
-            "container" => self.by_run(|r| text_value(container(r).0)),
-            "container_id" => self.by_run(|r| text_value(container(r).1)),
+            "container" => self.by_container(|c| c.name),
+            "container_id" => self.by_container(|c| c.id),
+            "namespace" => self.by_container(|c| c.namespace),
+            "pod" => self.by_container(|c| c.pod),
+            "pod_uid" => self.by_container(|c| c.pod_uid),
+            "pod_container" => self.by_container(|c| c.pod_container),
             "host" => self.by_run(|_| text_value(self.columns.host)),
             "boot_id" => self.by_run(|_| text_value(self.columns.boot_id)),
             "comm" => self.by_run(|r| match self.columns.task(r) {
@@ -231,14 +232,15 @@ impl ColumnsView<'_> {
             "dev2" => self.by_call_detail(|n| text_value(n.dev2)),
             "path_arg" => self.by_call_detail(|n| text_value(n.path_arg)),
             "path2" => self.by_call_detail(|n| text_value(n.path2)),
-            "argv" => self.by_call_detail(|n| text_value(n.argv)),
+            "argv" => self.by_row(|r| match self.columns.call_detail(r) {
+                Some(detail) => text_value(detail.argv),
+                None => text_value(self.columns.batch.event_detail(r)?.argv?),
+            }),
             "latency" => self.by_event_detail(|n| text_value(n.counted.as_ref()?.latency)),
             "dev" => self.by_object(|o| text_value(o.dev)),
             "sender_comm" => self.by_signal(|s| text_value(s.sender_comm)),
-            "sender_container" => self.by_signal(|s| {
-                let (name, _) = self.columns.containers.get(s.sender? as usize)?;
-                text_value(*name)
-            }),
+            "sender_container" => self
+                .by_signal(|s| text_value(self.columns.containers.get(s.sender? as usize)?.name)),
             "direction" => self.by_connection(|c| self.columns.interned(c.direction)),
             "socket_error" => self.by_call_detail(|n| text_value(n.socket_error)),
             "family" => self.by_endpoints(|e| text_value(e.family)),
@@ -250,12 +252,11 @@ impl ColumnsView<'_> {
             "dns_type" => self.by_dns(|d| text_value(d.ty)),
             "dns_code" => self.by_dns(|d| text_value(d.code)),
             "dns_answers" => self.by_dns(|d| text_value(d.answers)),
-            "image" => self.by_container_facts(|d| &d.image),
-            "runtime" => self.by_container_facts(|d| &d.runtime),
-            "pod" => self.by_container_facts(|d| &d.pod),
-            "namespace" => self.by_container_facts(|d| &d.namespace),
-            "labels" => self.by_container_facts(|d| &d.labels),
-            _ => return None,
+            "reason" => self.by_event_detail(|n| self.columns.interned(n.reason)),
+            _ => {
+                let i = TEXT_COLUMNS.iter().position(|column| *column == name)?;
+                self.by_facts(|facts| self.columns.interned(facts.texts()[i]?))
+            }
         })
     }
 
@@ -410,12 +411,14 @@ impl ColumnsView<'_> {
         })
     }
 
-    /// Computes a text column of the description of a container.
-    fn by_container_facts(&self, get: impl Fn(&ContainerFacts) -> &Option<String>) -> Series {
-        self.by_run(|r| {
-            let facts = self.columns.batch.event_detail(r)?.description.as_deref()?;
-            self.columns.interned(get(facts).as_deref()?)
-        })
+    /// Computes a text column that all rows of a container have.
+    fn by_container(&self, get: impl Fn(&ContainerTexts) -> StringIndex) -> Series {
+        self.by_run(|r| text_value(get(self.columns.container(r)?)))
+    }
+
+    /// Computes a column of rows about a container itself.
+    fn by_facts(&self, get: impl Fn(&ContainerFacts) -> Option<i64>) -> Series {
+        self.by_run(|r| get(self.columns.facts(r)?))
     }
 }
 

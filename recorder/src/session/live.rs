@@ -114,6 +114,12 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     live.begin(&hierarchies)?;
 
     report.begin();
+    // A command may start the container.
+    if plan.command.is_empty() {
+        for warning in live.watcher.unmatched_filters() {
+            report.print(&warning, true);
+        }
+    }
     let child = match start(&plan.command, descriptors) {
         Ok(child) => child,
         Err(e) => {
@@ -183,6 +189,14 @@ impl LiveRecording {
         self.kernel.attach()?;
         self.losses_read_ns = boot_now();
         self.kernel.set_begin_time(self.losses_read_ns);
+        // Read last: a process that is forked now is recorded by its fork.
+        for (cgroup, process) in self.watcher.processes() {
+            self.note(Note::Process {
+                boot_ns: boot_now(),
+                cgroup,
+                process,
+            })?;
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ pub(crate) mod clocks;
 pub(crate) mod command;
 pub(crate) mod live;
 mod mounts;
-pub(crate) mod renames;
 pub(crate) mod replay;
 pub(crate) mod rights;
+pub(crate) mod updates;
 pub(crate) mod watcher;

@@ -3,7 +3,7 @@
 //! The path decides most cgroups at once. For the others, the state that runtimes write after they create a cgroup is
 //! read again every 20 ms. A thread asks the runtimes' sockets for names that the state does not contain.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
 use crate::containers::classify::{Verdict, classify, creator, first_thread};
 use crate::containers::facts::{CgroupFact, CgroupKind, ContainerFacts};
+use crate::containers::processes;
+use crate::containers::processes::RunningProcess;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
 use crate::containers::state::description::ContainerInfo;
@@ -22,7 +24,7 @@ use crate::containers::state::users::rootless_uid;
 use crate::filters::Filters;
 use crate::pipeline::CgroupRecord;
 use crate::session::claims::Claims;
-use crate::session::renames::Renames;
+use crate::session::updates::{DescribedContainer, Updates};
 use crate::wire::types::{cgroup_flag, cgroup_key, cgroup_state};
 
 /// The bit that marks a key as that of a cgroup in the v1 hierarchy: `CGROUP_KEY_V1` of `bpf/wire.h`.
@@ -50,7 +52,7 @@ pub(crate) struct CgroupVerdict {
 /// The cgroups that are undecided, and the sources that can decide them.
 pub(crate) struct Watcher {
     runtimes: RuntimeState,
-    renames: Renames,
+    updates: Updates,
     claims: Claims,
     filters: Filters,
     undecided: Vec<Undecided>,
@@ -111,7 +113,7 @@ impl Watcher {
         });
         Watcher {
             runtimes: RuntimeState::new(Path::new("/"), hierarchies),
-            renames: Renames::new(),
+            updates: Updates::new(),
             claims: Claims::default(),
             filters,
             undecided: vec![],
@@ -140,7 +142,11 @@ impl Watcher {
             let fact = self.decide(record.head.time, cgroup, &path, record.comm);
             return vec![fact];
         }
-        self.renames.forget(cgroup);
+        let last_change = self.updates.forget(&mut self.runtimes, cgroup);
+        let last_change = last_change.map(|known| {
+            let kind = CgroupKind::Container(Box::new(known.facts));
+            self.fact(record.head.time, cgroup, &path, kind)
+        });
         self.claims.forget(cgroup);
         let index = self.undecided.iter().position(|u| u.cgroup == cgroup);
         let undecided = index.map(|i| self.undecided.swap_remove(i));
@@ -153,7 +159,8 @@ impl Watcher {
             path,
             kind: CgroupKind::Removed,
         };
-        by_creator.into_iter().chain([removed]).collect()
+        let before = by_creator.into_iter().chain(last_change);
+        before.chain([removed]).collect()
     }
 
     /// Decides a cgroup by its creator: a cgroup that a runtime created, or that a runtime entered first, and that a process
@@ -171,7 +178,7 @@ impl Watcher {
             runtime: Some(runtime.to_string()),
             ..known
         };
-        Some(self.known(u.boot_ns, u.cgroup, &u.path, known))
+        Some(self.filtered(u.boot_ns, u.cgroup, &u.path, known))
     }
 
     /// Returns new facts about cgroups that already exist, from answers of the runtimes and from repeated searches.
@@ -187,21 +194,23 @@ impl Watcher {
                 cgroup,
                 path,
                 known,
-                ..
+                hint,
             } = query;
-            facts.push(match description {
-                Some(description) => {
-                    self.renames
-                        .watch(&self.runtimes, (cgroup, boot_ns), &path, &description);
-                    self.container(boot_ns, cgroup, &path, description)
-                }
-                None => self.filtered(boot_ns, cgroup, &path, known),
+            let (runtime, known) = match description {
+                Some(description) => (
+                    Some(description.runtime),
+                    description.into_facts().completed_by(&known),
+                ),
+                None => (hint, known),
+            };
+            // A container that has been removed meanwhile is not watched any more.
+            facts.extend(match self.updates.answered(cgroup, runtime, &known) {
+                Some(container) => self.changed(container),
+                None => vec![self.filtered(boot_ns, cgroup, &path, known)],
             });
         }
-        // Filters are not applied to the new name: the container stays in the recording.
-        for (known, info) in self.renames.check(&mut self.runtimes) {
-            let kind = CgroupKind::Container(Box::new(facts_of(info)));
-            facts.push(self.fact(known.boot, known.cgroup, &known.path, kind));
+        for changed in self.updates.check(&mut self.runtimes) {
+            facts.extend(self.changed(changed));
         }
         let now = Instant::now();
         let (due, waiting) = std::mem::take(&mut self.undecided)
@@ -307,44 +316,77 @@ impl Watcher {
                 name: Some(own),
                 ..ContainerFacts::default()
             };
-            return self.known(boot_ns, cgroup, path, known);
+            return self.filtered(boot_ns, cgroup, path, known);
         }
         let description = self.runtimes.describe(id, hint, own);
-        let known = ContainerFacts {
-            id: id.to_string(),
-            runtime: hint.map(|h| h.to_string()),
-            ..ContainerFacts::default()
+        let complete = description.as_ref().is_some_and(|d| d.complete);
+        let runtime = description.as_ref().map(|d| d.runtime).or(hint);
+        let mut known = match description {
+            Some(description) => description.into_facts(),
+            None => ContainerFacts {
+                id: id.to_string(),
+                runtime: hint.map(|h| h.to_string()),
+                ..ContainerFacts::default()
+            },
         };
-        if description.as_ref().is_none_or(|d| !d.complete) && path == own {
-            let description = description.clone();
-            let known = description.map_or_else(|| known.clone(), facts_of);
-            let path = path.to_string();
-            let sent = self.queries.try_send(RuntimeQuery {
-                boot_ns,
-                cgroup,
-                path: path.clone(),
-                known: known.clone(),
-                hint,
-            });
-            // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
-            if sent.is_err() {
-                return self.filtered(boot_ns, cgroup, &path, known);
-            }
-        }
-        match description {
-            Some(description) => {
-                if path == own {
-                    self.renames
-                        .watch(&self.runtimes, (cgroup, boot_ns), path, &description);
+        if path != own {
+            let decided = match self.updates.add_child(id, cgroup, path) {
+                Some(container) => {
+                    known = known.completed_by(&container.facts);
+                    container.decided
                 }
-                self.container(boot_ns, cgroup, path, description)
-            }
-            None => self.known(boot_ns, cgroup, path, known),
+                None => complete,
+            };
+            return self.described(boot_ns, cgroup, path, (known, decided));
         }
+        // Of a container that has just been created, these find no process.
+        known.started_ns = self.runtimes.started_ns(own);
+        known.addresses = known.addresses.or_else(|| self.runtimes.addresses(own));
+        // If a runtime has not answered `MAX_QUERIES` queries, its containers are recorded with the known facts.
+        let decided = complete || !self.ask(boot_ns, cgroup, path, &known, hint);
+        let container = DescribedContainer::new(
+            (cgroup, boot_ns, path),
+            runtime,
+            known.clone(),
+            decided,
+            &self.runtimes,
+        );
+        self.updates.watch(container);
+        self.described(boot_ns, cgroup, path, (known, decided))
     }
 
-    fn container(&mut self, boot_ns: u64, cgroup: u64, path: &str, d: ContainerInfo) -> CgroupFact {
-        self.known(boot_ns, cgroup, path, facts_of(d))
+    /// Asks the runtime's socket about a container. Returns false if too many queries wait for an answer.
+    fn ask(
+        &mut self,
+        boot_ns: u64,
+        cgroup: u64,
+        path: &str,
+        known: &ContainerFacts,
+        hint: Option<Runtime>,
+    ) -> bool {
+        let query = RuntimeQuery {
+            boot_ns,
+            cgroup,
+            path: path.to_string(),
+            known: known.clone(),
+            hint,
+        };
+        self.queries.try_send(query).is_ok()
+    }
+
+    /// Applies the filters to the new description of a container, with all of its cgroups.
+    fn changed(&mut self, changed: DescribedContainer) -> Vec<CgroupFact> {
+        let DescribedContainer {
+            cgroup,
+            path,
+            boot_ns,
+            children,
+            facts,
+            ..
+        } = changed;
+        let all = [(cgroup, path)].into_iter().chain(children);
+        all.map(|(cgroup, path)| self.filtered(boot_ns, cgroup, &path, facts.clone()))
+            .collect()
     }
 
     /// Applies the filters to a container, with its name or without.
@@ -364,19 +406,49 @@ impl Watcher {
         self.fact(boot_ns, cgroup, path, kind)
     }
 
-    /// Applies the filters to a container. If they need a name that is not known, the cgroup stays undecided until the
-    /// runtime's socket has answered.
-    fn known(
+    /// Applies the filters to a container. If they need facts that are not known, the cgroup stays undecided until the
+    /// runtime's socket has answered; `decided`: no answer will come.
+    fn described(
         &mut self,
         boot_ns: u64,
         cgroup: u64,
         path: &str,
-        known: ContainerFacts,
+        (known, decided): (ContainerFacts, bool),
     ) -> CgroupFact {
-        if self.filters.needs_name(&known) {
+        if !decided && self.filters.needs_answer(&known) {
             return self.fact(boot_ns, cgroup, path, CgroupKind::Undecided);
         }
         self.filtered(boot_ns, cgroup, path, known)
+    }
+
+    /// Reads the processes of the containers that are recorded. Returns each with the key of its cgroup.
+    pub(crate) fn processes(&self) -> Vec<(u64, RunningProcess)> {
+        let containers = self.updates.containers();
+        let recorded = containers.filter(|c| self.filters.wants_container(&c.facts));
+        let cgroups = recorded.flat_map(|c| {
+            let own = (c.cgroup, c.path.as_str());
+            let children = c.children.iter().map(|(cgroup, path)| (*cgroup, &**path));
+            [own].into_iter().chain(children)
+        });
+        let root = Path::new("/");
+        let mut found = BTreeMap::new();
+        for (cgroup, path) in cgroups {
+            for pid in self.runtimes.pids(path) {
+                // A process is in a cgroup of each hierarchy.
+                if !found.contains_key(&pid)
+                    && let Some(process) = processes::read(root, pid)
+                {
+                    found.insert(pid, (cgroup, process));
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// Returns a warning for each filter that matches no container that runs now.
+    pub(crate) fn unmatched_filters(&self) -> Vec<String> {
+        let containers = self.updates.containers();
+        self.filters.unmatched(containers.map(|c| &c.facts))
     }
 
     fn fact(&mut self, boot_ns: u64, cgroup: u64, path: &str, kind: CgroupKind) -> CgroupFact {
@@ -394,22 +466,4 @@ impl Watcher {
             kind,
         }
     }
-}
-
-/// Converts a runtime's description to the facts of a recording, and escapes the texts.
-fn facts_of(d: ContainerInfo) -> ContainerFacts {
-    let text = |text: Option<String>| text.map(|t| escape(t.as_bytes()).into_owned());
-    let labels = (!d.labels.is_empty()).then(|| serde_json::json!(d.labels).to_string());
-    let mut known = ContainerFacts {
-        id: d.id,
-        name: text(d.name),
-        image: text(d.image),
-        runtime: Some(d.runtime.to_string()),
-        pod: text(d.pod),
-        namespace: text(d.namespace),
-        labels,
-    };
-    // JSON leaves some control characters in the labels unescaped.
-    known.escape_controls();
-    known
 }

@@ -53,8 +53,9 @@ struct AliveRow {
 enum Transition {
     /// The entity started: earlier rows with the same identity are dropped.
     Started,
-    /// The process executed another program: the row repositions the previous exec, not the fork.
-    Executed,
+    /// The process executed another program, or the description of the container changed: the row replaces the previous
+    /// exec or change, not the first row.
+    Changed,
     Ended,
 }
 
@@ -120,7 +121,7 @@ impl AliveRows {
         let replaced = match transition {
             Transition::Started | Transition::Ended => std::mem::take(known),
             // The first row is the fork, if the fork was recorded.
-            Transition::Executed => known.split_off(known.len().min(1)),
+            Transition::Changed => known.split_off(known.len().min(1)),
         };
         replaced.into_iter().for_each(|seq| self.remove(seq));
         if let Transition::Ended = transition {
@@ -262,16 +263,19 @@ fn rows_at(events: &dyn Events, positions: &[usize]) -> Vec<Vec<(usize, Value)>>
 fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, Transition)> {
     let is = |name: &str, value: &str| text(row, name) == Some(value);
     if is("kind", "container") {
-        let stopped = is("action", "stopped");
-        let transition = if stopped {
-            Transition::Ended
-        } else {
-            Transition::Started
+        let transition = match text(row, "action") {
+            Some("stopped") => Transition::Ended,
+            Some("changed") => Transition::Changed,
+            _ => Transition::Started,
         };
         return Some((Entity::Container(owner.clone()), transition));
     }
     if is("kind", "process") {
-        return Some((Entity::Process(number(row, "pid")?), Transition::Ended));
+        let transition = match text(row, "action") {
+            Some("found") => Transition::Started,
+            _ => Transition::Ended,
+        };
+        return Some((Entity::Process(number(row, "pid")?), transition));
     }
     let ret = number(row, "ret")?;
     if let Some(child) = number(row, "child_pid") {
@@ -280,7 +284,7 @@ fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, T
     }
     let only_checks = number(row, "flags").unwrap_or(0) & AT_EXECVE_CHECK != 0;
     let executed = ret == 0 && !only_checks;
-    executed.then_some((Entity::Process(number(row, "pid")?), Transition::Executed))
+    executed.then_some((Entity::Process(number(row, "pid")?), Transition::Changed))
 }
 
 fn value<'a>(row: &'a [(usize, Value)], name: &str) -> Option<&'a Value> {

@@ -115,6 +115,9 @@ impl<'a> BatchColumns<'a> {
         );
         let _ = match text("kind") {
             "syscall" => self.write_call(row, arch, out),
+            "process" if text("action") == "found" => {
+                write!(out, "--- process found {} ---", text("argv"))
+            }
             "process" => match (self.int("exit_code", row), self.int("exit_signal", row)) {
                 (_, Some(signal)) => write!(out, "+++ killed by signal {signal} +++"),
                 (code, None) => write!(out, "+++ exited with {} +++", code.unwrap_or(0)),

@@ -4,25 +4,32 @@ with life as (
     select host, boot_id, child_pid as pid, pid as parent, time, seq, container, container_id, cast(null as integer) as ns_pid,
         uid, comm, exe, cast(null as varchar) as argv, cast(null as integer) as exit_code,
         cast(null as integer) as exit_signal, 'fork' as evidence,
-        case when flags is null and syscall not in ('fork', 'vfork') then 5 else 4 end as priority
+        case when flags is null and syscall not in ('fork', 'vfork') then 5 else 4 end as priority,
+        -- A null of the type of a time.
+        case when 1 = 0 then time end as began
     from events
     where kind = 'syscall' and child_pid is not null and (ret > 0 or ret is null) and (coalesce(flags, 0) & 65536) = 0
     union all
     select host, boot_id, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, coalesce(path, exe), argv, null, null,
-        'exec', 1
+        'exec', 1, null
     from events
     -- 65536 is AT_EXECVE_CHECK: the program was not executed.
     where kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0
         and (syscall = 'execve' or (coalesce(flags, 0) & 65536) = 0)
     union all
     select host, boot_id, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, exe, null, exit_code, exit_signal,
-        'exit', 2
+        'exit', 2, null
     from events
     where kind = 'process' and action = 'exit'
     union all
+    -- Processes that ran when the recording began.
+    select host, boot_id, pid, ppid, time, seq, container, container_id, ns_pid, uid, comm, exe, argv, null, null, 'found', 1, started
+    from events
+    where kind = 'process' and action = 'found'
+    union all
     -- All pids that made calls. These rows matter for processes that started before the recording and neither exec nor exit.
     select host, boot_id, pid, min(ppid), min(time), min(seq), max(container), max(container_id), max(ns_pid), max(uid), max(comm),
-        max(exe), null, null, null, 'seen', 3
+        max(exe), null, null, null, 'seen', 3, null
     from events
     where kind = 'syscall' and pid is not null
     group by host, boot_id, pid
@@ -50,9 +57,10 @@ select max(case when rank = 1 then container end) as container,
     max(ns_pid) as ns_pid,
     max(case when rank = 1 then uid end) as uid,
     max(case when rank = 1 then comm end) as comm,
-    max(case when rank = 1 then exe end) as exe,
+    -- Without the right to trace processes, the recorder cannot read the executables of those that it finds.
+    coalesce(max(case when rank = 1 then exe end), max(case when evidence = 'seen' then exe end)) as exe,
     max(case when rank = 1 then argv end) as argv,
-    min(case when evidence = 'fork' then time end) as started,
+    coalesce(min(case when evidence = 'fork' then time end), min(began)) as started,
     min(time) as first_seen,
     max(case when evidence = 'exit' then time end) as exited,
     max(exit_code) as exit_code,

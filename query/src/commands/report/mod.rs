@@ -16,7 +16,7 @@ use datafusion::dataframe::DataFrame;
 
 use crate::cli::Scope;
 use crate::commands::answer::with_mode;
-use crate::commands::containers::{check_container, recording_contents};
+use crate::commands::containers::{check_container, check_descriptions, recording_contents};
 use crate::engine::{Engine, Losses, QueryError};
 use crate::output::AnswerDestination;
 use crate::questions::{
@@ -128,6 +128,8 @@ pub(crate) async fn report(
     for name in &scope.containers {
         check_container(engine, name).await?;
     }
+    let parsed = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
+    check_descriptions(engine, &parsed).await?;
     let queries = ReportQueries::new(engine, scope).await?;
     let to = with_mode(engine, to)?;
     let (summary, losses) = queries.summary().await?;
@@ -197,6 +199,8 @@ impl SectionTable {
 struct ReportQueries<'a> {
     engine: &'a Engine,
     scope: &'a Scope,
+    /// The condition that `--pod`, `--namespace` and `--label` select a container.
+    described: Option<String>,
     span: TimeSpan,
     window: TimeSpan,
     contents: RecordingContents,
@@ -219,6 +223,7 @@ impl<'a> ReportQueries<'a> {
         Ok(ReportQueries {
             engine,
             scope,
+            described: parsed.described("container_id"),
             span,
             window,
             contents: recording_contents(engine).await,
@@ -254,10 +259,16 @@ impl<'a> ReportQueries<'a> {
         let (start, end) = (clock::ns(self.window.start), clock::ns(self.window.end));
         let time =
             format!("time between to_timestamp_nanos({start}) and to_timestamp_nanos({end})");
-        match self.scope.containers.as_slice() {
-            [] => time,
-            names => format!("{time} and ({})", container_condition(names)),
-        }
+        let named = match self.scope.containers.as_slice() {
+            [] => None,
+            names => Some(format!("({})", container_condition(names))),
+        };
+        let conditions = [Some(time), named, self.described.clone()];
+        conditions
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" and ")
     }
 
     /// Computes the tables of all questions that the recordings can answer.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
-use crate::containers::state::{files, oci};
+use crate::containers::state::{files, oci, powers};
 
 /// A container in the structure that Docker's `config.v2.json` and the answer to `GET /containers/<id>/json` share.
 /// Podman's API answers with the same structure.
@@ -17,6 +17,36 @@ use crate::containers::state::{files, oci};
 pub(crate) struct Inspect {
     name: Option<String>,
     config: Option<Config>,
+    /// The id of the image, which is a digest.
+    image: Option<String>,
+    restart_count: Option<i64>,
+    network_settings: Option<NetworkSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    networks: Option<BTreeMap<String, Option<Network>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Network {
+    #[serde(rename = "IPAddress")]
+    ipv4: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6: Option<String>,
+}
+
+impl NetworkSettings {
+    fn addresses(self) -> Vec<String> {
+        let networks = self.networks.into_iter().flatten();
+        let of = |network: Network| [network.ipv4, network.ipv6];
+        let texts = networks.filter_map(|(_, network)| network).flat_map(of);
+        texts
+            .flatten()
+            .filter(|text| oci::is_address(text))
+            .collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,10 +67,18 @@ impl Inspect {
         let kubernetes = oci::kubernetes(&labels);
         let name = self.name.map(|n| n.trim_start_matches('/').to_string());
         ContainerInfo {
-            name: kubernetes.container.or(name),
+            name: kubernetes.name().or(name),
             image,
+            image_digest: self.image.map(oci::digest),
+            restarts: self.restart_count,
+            addresses: self
+                .network_settings
+                .map(NetworkSettings::addresses)
+                .unwrap_or_default(),
+            pod_container: kubernetes.container,
             pod: kubernetes.pod,
             namespace: kubernetes.namespace,
+            pod_uid: kubernetes.pod_uid,
             labels,
             complete: true,
             ..ContainerInfo::new(id, runtime)
@@ -129,11 +167,20 @@ pub(crate) fn name_files(roots: &[PathBuf], user: Option<&User>, id: &str) -> Ve
     places.iter().map(file).collect()
 }
 
-/// Describes the container `id` from Docker's state.
-pub(crate) fn describe(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+/// Describes the container `id` from Docker's state in `roots` and the bundle below `root`.
+pub(crate) fn describe(
+    root: &Path,
+    roots: &[PathBuf],
+    user: Option<&User>,
+    id: &str,
+) -> Option<ContainerInfo> {
     let candidates = name_files(roots, user, id);
     let inspect: Inspect = candidates.iter().find_map(|file| files::json(file))?;
-    Some(inspect.describe(id, Runtime::Docker))
+    let powers = oci::docker_config(root, user, id).map(|config| powers::read(root, &config, id));
+    Some(ContainerInfo {
+        powers: powers.unwrap_or_default(),
+        ..inspect.describe(id, Runtime::Docker)
+    })
 }
 
 #[cfg(test)]

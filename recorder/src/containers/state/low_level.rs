@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::users::User;
-use crate::containers::state::{files, oci};
+use crate::containers::state::{files, oci, powers};
 
 /// The state directories of runc and crun, by calling program: path, whether the path has a subdirectory for each
 /// containerd namespace, and the runtime that calls.
@@ -73,23 +73,46 @@ pub(crate) fn describe(
     id: &str,
     runtime: Runtime,
 ) -> Option<ContainerInfo> {
-    roots(root, user)
-        .iter()
-        .find_map(|(dir, _)| match runtime {
-            Runtime::Crun => files::json::<CrunStatus>(&dir.join(id).join("status"))
-                .and_then(|_| files::json::<oci::OciSpec>(&dir.join(id).join("config.json")))
-                .map(|spec| spec.annotations),
-            _ => files::json::<RuncState>(&dir.join(id).join("state.json")).map(annotations),
+    let dirs = roots(root, user);
+    dirs.iter().find_map(|(dir, _)| {
+        let (annotations, config) = match runtime {
+            Runtime::Crun => {
+                files::json::<CrunStatus>(&dir.join(id).join("status"))?;
+                // crun copies the bundle's file.
+                let config = dir.join(id).join("config.json");
+                let spec: oci::OciSpec = files::json(&config)?;
+                (spec.annotations, Some(config))
+            }
+            _ => {
+                let state: RuncState = files::json(&dir.join(id).join("state.json"))?;
+                let mut annotations = annotations(state);
+                let bundle = annotations.remove("bundle");
+                let config = bundle.and_then(|bundle| bundle_config(root, user, &bundle));
+                (annotations, config)
+            }
+        };
+        let powers = config.map(|config| powers::read(root, &config, id));
+        Some(ContainerInfo {
+            powers: powers.unwrap_or_default(),
+            ..oci::describe(id, runtime, &annotations)
         })
-        .map(|annotations| oci::describe(id, runtime, &annotations))
+    })
 }
 
+/// Returns the `config.json` in the directory `bundle` of runc's state. A user chooses the directory in the user's own
+/// state, so that the file must belong to the user.
+fn bundle_config(root: &Path, user: Option<&User>, bundle: &str) -> Option<PathBuf> {
+    let config = root.join(bundle.strip_prefix('/')?).join("config.json");
+    let owner = fs::symlink_metadata(&config).ok()?.uid();
+    user.is_none_or(|user| user.uid == owner).then_some(config)
+}
+
+/// Returns the annotations in a state, and the directory of the bundle as `bundle`.
 fn annotations(state: RuncState) -> oci::Labels {
     let labels = state.config.and_then(|c| c.labels).unwrap_or_default();
     labels
         .iter()
         .filter_map(|label| label.split_once('='))
-        .filter(|(key, _)| *key != "bundle")
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect()
 }

@@ -4,12 +4,14 @@
 //! name. No file is trusted: sizes are limited, malformed files count as missing, and an id never leads to a path
 //! outside its directory. State of a user is used only for cgroups below that user's slice.
 
+pub(crate) mod addresses;
 pub(crate) mod description;
 pub(crate) mod docker;
 pub(crate) mod files;
 pub(crate) mod low_level;
 pub(crate) mod machines;
 pub(crate) mod oci;
+pub(crate) mod powers;
 pub(crate) mod storage;
 pub(crate) mod users;
 
@@ -17,14 +19,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::containers::cgroups::Hierarchies;
+use crate::containers::processes::{pids_of, started_ns};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner};
 use crate::containers::state::users::User;
 
 /// The state of all known runtimes, below one root directory.
 ///
-/// A call of [`RuntimeState::describe`] opens a few small files, which takes about 50 µs, and longer with thousands of
-/// podman containers.
+/// A call of [`RuntimeState::describe`] opens a few small files, which takes about 500 µs, most of it for the seccomp
+/// filter in `config.json`, and longer with thousands of podman containers.
 #[derive(Debug)]
 pub(crate) struct RuntimeState {
     root: PathBuf,
@@ -59,7 +62,7 @@ impl RuntimeState {
             return None;
         }
         let user = users::find(&self.root, path);
-        let docker = || docker::describe(&self.docker_roots, user.as_ref(), id);
+        let docker = || docker::describe(&self.root, &self.docker_roots, user.as_ref(), id);
         let storage = || storage::describe(&self.root, user.as_ref(), id);
         let containerd = || oci::containerd(&self.root, id);
         let state = |runtime| low_level::describe(&self.root, user.as_ref(), id, runtime);
@@ -85,9 +88,9 @@ impl RuntimeState {
     /// Describes a container of Docker. If its state is in none of the known data directories, Docker may have been started
     /// with another one since they were found.
     fn describe_docker(&mut self, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
-        docker::describe(&self.docker_roots, user, id).or_else(|| {
+        docker::describe(&self.root, &self.docker_roots, user, id).or_else(|| {
             self.docker_roots = docker::data_roots(&self.root);
-            docker::describe(&self.docker_roots, user, id)
+            docker::describe(&self.root, &self.docker_roots, user, id)
         })
     }
 
@@ -109,6 +112,23 @@ impl RuntimeState {
         };
         let modified = |file: &PathBuf| file.metadata().ok()?.modified().ok();
         candidates.iter().filter_map(modified).max()
+    }
+
+    /// Returns the addresses of the container in the cgroup at `path`, separated by spaces; `None` if it has no process, no
+    /// address, or the machine's own network.
+    pub(crate) fn addresses(&self, path: &str) -> Option<String> {
+        addresses::of_cgroup(&self.root, &self.mounts, path)
+    }
+
+    /// Returns the ids of the processes in the cgroup at `path`.
+    pub(crate) fn pids(&self, path: &str) -> Vec<u32> {
+        pids_of(&self.root, &self.mounts, path)
+    }
+
+    /// Returns the time from boot to the start of the oldest process in the cgroup at `path`, ns; `None`: no process.
+    pub(crate) fn started_ns(&self, path: &str) -> Option<u64> {
+        let pids = self.pids(path).into_iter();
+        pids.filter_map(|pid| started_ns(&self.root, pid)).min()
     }
 
     /// Finds the container that owns the cgroup at `path`, for a path that [`classify`] left undecided.

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner, covers};
-use crate::containers::state::files;
+use crate::containers::state::users::User;
+use crate::containers::state::{files, powers};
 
 /// Annotations or labels by key.
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -29,10 +30,18 @@ struct Linux {
 /// The names of a container in Kubernetes.
 #[derive(Debug)]
 pub(crate) struct Kubernetes {
-    /// The name in the pod; `POD`, the kubelet's name, for the sandbox that holds the pod's namespaces.
+    /// The name in the pod; `None` for the sandbox, which holds the pod's namespaces.
     pub(crate) container: Option<String>,
     pub(crate) pod: Option<String>,
     pub(crate) namespace: Option<String>,
+    pub(crate) pod_uid: Option<String>,
+}
+
+impl Kubernetes {
+    /// Returns the name of the container: that in the pod, or the pod's for its sandbox.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.container.clone().or_else(|| self.pod.clone())
+    }
 }
 
 fn first(map: &Labels, keys: &[&str]) -> Option<String> {
@@ -42,34 +51,23 @@ fn first(map: &Labels, keys: &[&str]) -> Option<String> {
 /// Reads the names in Kubernetes from the kubelet's labels (`io.kubernetes.*`, in `pkg/kubelet/types/labels.go`) or
 /// from containerd's annotations (`io.kubernetes.cri.*`, in containerd's `pkg/cri/annotations`).
 pub(crate) fn kubernetes(map: &Labels) -> Kubernetes {
-    let kind = first(
-        map,
-        &[
-            "io.kubernetes.cri.container-type",
-            "io.kubernetes.cri-o.ContainerType",
-        ],
-    );
-    let sandbox = kind.as_deref() == Some("sandbox");
-    let name = first(
-        map,
-        &[
-            "io.kubernetes.container.name",
-            "io.kubernetes.cri.container-name",
-        ],
-    );
+    let container = &[
+        "io.kubernetes.container.name",
+        "io.kubernetes.cri.container-name",
+    ];
+    let pod = &["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"];
+    let namespace = &[
+        "io.kubernetes.pod.namespace",
+        "io.kubernetes.cri.sandbox-namespace",
+    ];
+    let uid = &["io.kubernetes.pod.uid", "io.kubernetes.cri.sandbox-uid"];
+    // The kubelet, cri-dockerd and CRI-O call the sandbox `POD`.
+    let container = first(map, container).filter(|name| name != "POD");
     Kubernetes {
-        container: name.or_else(|| sandbox.then(|| "POD".to_string())),
-        pod: first(
-            map,
-            &["io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name"],
-        ),
-        namespace: first(
-            map,
-            &[
-                "io.kubernetes.pod.namespace",
-                "io.kubernetes.cri.sandbox-namespace",
-            ],
-        ),
+        container,
+        pod: first(map, pod),
+        namespace: first(map, namespace),
+        pod_uid: first(map, uid),
     }
 }
 
@@ -77,7 +75,7 @@ pub(crate) fn kubernetes(map: &Labels) -> Kubernetes {
 pub(crate) fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> ContainerInfo {
     let kubernetes = kubernetes(annotations);
     let name = kubernetes
-        .container
+        .name()
         .or_else(|| first(annotations, &["nerdctl/name"]));
     ContainerInfo {
         // Users of ctr and runc choose the id themselves.
@@ -91,12 +89,51 @@ pub(crate) fn describe(id: &str, runtime: Runtime, annotations: &Labels) -> Cont
                 "org.opencontainers.image.ref.name",
             ],
         ),
+        image_digest: first(annotations, &["io.kubernetes.cri-o.ImageRef"]).map(digest),
+        restarts: restarts(annotations),
+        pod_container: kubernetes.container,
         pod: kubernetes.pod,
         namespace: kubernetes.namespace,
+        pod_uid: kubernetes.pod_uid,
+        addresses: addresses(annotations),
         labels: user_annotations(annotations),
         complete: true,
         ..ContainerInfo::new(id, runtime)
     }
+}
+
+/// Returns the digest in a reference of an image: what follows the `@` of `REPOSITORY@DIGEST`, or the id of an image in
+/// containers/storage with its algorithm.
+pub(crate) fn digest(reference: String) -> String {
+    match reference.rsplit_once('@') {
+        Some((_, digest)) => digest.to_string(),
+        None if reference.len() == 64 && reference.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            format!("sha256:{reference}")
+        }
+        None => reference,
+    }
+}
+
+/// Returns the number of restarts that the kubelet annotates, which CRI-O has in a JSON object of its own.
+fn restarts(annotations: &Labels) -> Option<i64> {
+    const KEY: &str = "io.kubernetes.container.restartCount";
+    let of_pod = || -> Option<String> {
+        let json = annotations.get("io.kubernetes.cri-o.Annotations")?;
+        serde_json::from_str::<Labels>(json).ok()?.remove(KEY)
+    };
+    first(annotations, &[KEY]).or_else(of_pod)?.parse().ok()
+}
+
+/// Returns the pod's addresses, which CRI-O annotates.
+fn addresses(annotations: &Labels) -> Vec<String> {
+    let keys = ["io.kubernetes.cri-o.IP.0", "io.kubernetes.cri-o.IP.1"];
+    let addresses = keys.iter().filter_map(|key| annotations.get(*key));
+    addresses.filter(|text| is_address(text)).cloned().collect()
+}
+
+/// Returns whether a text is an address of IPv4 or IPv6.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Returns the annotations that a user set. CRI-O has the pod's labels in a single annotation of its own; the other
@@ -134,20 +171,45 @@ const CONTAINERD: [&str; 5] = [
 /// Finds the bundle of the container `id` in any containerd and namespace. Returns the namespace and the path of the
 /// bundle's `config.json`.
 fn bundle(root: &Path, id: &str) -> Option<(String, PathBuf)> {
-    CONTAINERD
-        .iter()
-        .map(|dir| root.join(dir).join("io.containerd.runtime.v2.task"))
+    let dirs = CONTAINERD.iter().map(|dir| root.join(dir));
+    in_any(dirs, id)
+}
+
+fn in_any(dirs: impl Iterator<Item = PathBuf>, id: &str) -> Option<(String, PathBuf)> {
+    dirs.map(|dir| dir.join("io.containerd.runtime.v2.task"))
         .flat_map(|tasks| files::subdirs(&tasks).collect::<Vec<_>>())
         .map(|(namespace, dir)| (namespace, dir.join(id).join("config.json")))
         .find(|(_, config)| config.exists())
 }
 
+/// Returns the `config.json` of a container of Docker, whose containerd keeps its bundle.
+pub(crate) fn docker_config(root: &Path, user: Option<&User>, id: &str) -> Option<PathBuf> {
+    let found = match user {
+        None => bundle(root, id),
+        Some(user) => {
+            let daemon = user.runtime_dir.join("docker/containerd/daemon");
+            in_any([daemon].into_iter(), id)
+        }
+    };
+    found.map(|(_, config)| config)
+}
+
 /// Describes the container `id` from its bundle.
 pub(crate) fn containerd(root: &Path, id: &str) -> Option<ContainerInfo> {
-    let (_, config) = bundle(root, id)?;
+    let (namespace, config) = bundle(root, id)?;
     let spec: OciSpec = files::json(&config)?;
-    Some(describe(id, Runtime::Containerd, &spec.annotations))
+    let described = describe(id, Runtime::Containerd, &spec.annotations);
+    Some(ContainerInfo {
+        powers: powers::read(root, &config, id),
+        // The labels, the digest and the restarts of a container of Kubernetes are in containerd's database, which only
+        // its socket can read.
+        complete: namespace != CRI_NAMESPACE,
+        ..described
+    })
 }
+
+/// The namespace of containerd that Kubernetes uses.
+const CRI_NAMESPACE: &str = "k8s.io";
 
 /// Finds the container of containerd that owns the cgroup at `path`, if a component of the path is the container's id.
 /// containerd's default is `/<namespace>/<id>`.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
-use crate::containers::state::{files, oci};
+use crate::containers::state::{files, oci, powers};
 
 /// Storage drivers (containers-storage.conf(5)).
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
@@ -21,6 +21,9 @@ struct Entry {
     id: String,
     #[serde(default)]
     names: Vec<String>,
+    /// The id of the image.
+    #[serde(default)]
+    image: String,
     /// A JSON text, see [`Metadata`].
     #[serde(default)]
     metadata: String,
@@ -34,7 +37,7 @@ struct Metadata {
 
 /// Describes the container `id` from containers/storage.
 pub(crate) fn describe(root: &Path, user: Option<&User>, id: &str) -> Option<ContainerInfo> {
-    directories(root, user).find_map(|dir| in_storage(&dir, id))
+    directories(root, user).find_map(|dir| in_storage(root, &dir, id))
 }
 
 /// Returns the files that may contain the name of a container.
@@ -50,23 +53,33 @@ fn directories(root: &Path, user: Option<&User>) -> impl Iterator<Item = PathBuf
     roots(root, user).into_iter().flat_map(of_drivers)
 }
 
-fn in_storage(dir: &Path, id: &str) -> Option<ContainerInfo> {
-    let spec: oci::OciSpec = files::json(&dir.join(id).join("userdata/config.json"))?;
+fn in_storage(root: &Path, dir: &Path, id: &str) -> Option<ContainerInfo> {
+    let config = dir.join(id).join("userdata/config.json");
+    let spec: oci::OciSpec = files::json(&config)?;
+    let powers = powers::read(root, &config, id);
     // Podman also writes some of CRI-O's annotations, but never this one.
     if spec
         .annotations
         .contains_key("io.kubernetes.cri-o.ContainerType")
     {
-        return Some(oci::describe(id, Runtime::CriO, &spec.annotations));
+        return Some(ContainerInfo {
+            powers,
+            ..oci::describe(id, Runtime::CriO, &spec.annotations)
+        });
     }
     let listed = |list| files::json::<Vec<Entry>>(&dir.join(list)).unwrap_or_default();
     let Some(entry) = LISTS.into_iter().flat_map(listed).find(|e| e.id == id) else {
-        return Some(ContainerInfo::new(id, Runtime::Podman));
+        return Some(ContainerInfo {
+            powers,
+            ..ContainerInfo::new(id, Runtime::Podman)
+        });
     };
     let metadata: Metadata = serde_json::from_str(&entry.metadata).unwrap_or_default();
     Some(ContainerInfo {
         name: entry.names.into_iter().next(),
         image: metadata.image_name,
+        image_digest: Some(oci::digest(entry.image)),
+        powers,
         // Podman stores labels and pods in its database, which only its API can read.
         complete: false,
         ..ContainerInfo::new(id, Runtime::Podman)
