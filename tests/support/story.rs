@@ -18,15 +18,18 @@ pub(crate) const START: i64 = 1_795_230_720_000_000_000;
 /// The ready questions of `ctrace-query`.
 pub(crate) const QUESTIONS: &[&str] = &[
     "summary",
+    "why",
     "containers",
     "syscalls",
     "strace",
+    "stuck",
     "files",
     "peers",
     "links",
     "processes",
     "errors",
     "denied",
+    "drift",
     "gaps",
 ];
 
