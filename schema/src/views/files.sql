@@ -55,5 +55,5 @@ select time, duration, seq, container, container_id, host, boot_id, pid, tid, ui
     case when ret > 0 then bytes end as bytes,
     ret, error, denied
 from events
-where kind = 'syscall' and path2 like '/%'
+where kind = 'syscall' and path2 is not null and path2 like '/%'
     and syscall in ('sendfile', 'sendfile64', 'copy_file_range', 'splice', 'io_uring:splice', 'ioctl')
