@@ -3,8 +3,10 @@
 //! machine.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::CString;
 use std::io::{Cursor, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Bytes for the program itself, the stacks of its threads, and batches that pass through a query.
 const OTHER_BYTES: usize = 1 << 30;
@@ -43,18 +45,48 @@ pub(crate) fn bound(query_bytes: usize) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn bound(_: usize) {}
 
+/// The path of a file that is not complete, or null.
+static UNFINISHED: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Sets the file that is removed if the process ends at once, when memory or time is up; `None`: there is no such file.
+pub(crate) fn set_unfinished(path: Option<&Path>) {
+    let path = path.and_then(|path| CString::new(path.as_os_str().as_encoded_bytes()).ok());
+    let path = path.map_or(std::ptr::null_mut(), CString::into_raw);
+    let before = UNFINISHED.swap(path, Ordering::AcqRel);
+    if !before.is_null() {
+        // SAFETY: the pointer is from `CString::into_raw`, and the swap has given it to this thread alone.
+        drop(unsafe { CString::from_raw(before) });
+    }
+}
+
+/// Removes the file that is not complete, before the process ends without running destructors. Allocates nothing.
+pub(crate) fn remove_unfinished() {
+    let path = UNFINISHED.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    if !path.is_null() {
+        // SAFETY: the pointer is a text that ends with a zero byte, and no other thread has it.
+        unsafe { libc::unlink(path) };
+    }
+}
+
 /// Writes an error, and ends the process as errors do. Allocates nothing.
 fn exhausted(bytes: usize) -> ! {
     let mut text = [0; 256];
     let mut cursor = Cursor::new(&mut text[..]);
-    let limit_mb = LIMIT_BYTES.load(Ordering::Relaxed) / 1_000_000;
-    let _ = write!(
-        cursor,
-        "error: this needs more memory than the {limit_mb} MB that the program may use (it asked for {bytes} bytes more)\n\
-         Allow more with --memory, or select less.\n"
-    );
+    let _ = match LIMIT_BYTES.load(Ordering::Relaxed) / 1_000_000 {
+        0 => write!(
+            cursor,
+            "error: the system has no memory left (the program asked for {bytes} bytes more)\n\
+             Select less.\n"
+        ),
+        limit_mb => write!(
+            cursor,
+            "error: this needs more memory than the {limit_mb} MB that the program may use (it asked for {bytes} bytes more)\n\
+             Allow more with --memory, or select less.\n"
+        ),
+    };
     let written = cursor.position() as usize;
     let _ = std::io::stderr().write_all(&text[..written]);
+    remove_unfinished();
     // SAFETY: `_exit` ends the process, and runs no code of the program that could need memory.
     unsafe { libc::_exit(2) }
 }

@@ -25,7 +25,7 @@ pub const N: &str = "n";
 /// A group of key columns. Rollups contain either all columns of a facet or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Facet {
-    /// Machine and container.
+    /// Machine and container, and whether the row is set-up by the container runtime.
     Who,
     /// Kind of the row, and which call it is.
     Call,
@@ -68,7 +68,7 @@ impl Facet {
     /// Returns the columns of `events` in this facet.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
-            Facet::Who => &["host", "container", "container_id"],
+            Facet::Who => &["host", "container", "container_id", "setup"],
             Facet::Call => &["kind", "action", "class", "syscall", "compat"],
             Facet::Kind => &["kind"],
             Facet::Result => &["ret", "error", "denied"],

@@ -46,13 +46,13 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "files",
-        comment: "calls on files, one row each",
+        comment: "calls on files, one row for each call and file: a copy has a row for its source and one for its destination",
         entity: Entity::Event,
         sql: include_str!("views/files.sql"),
         own: &[
             (
                 "operation",
-                "open, read, write, copy, list, exec, map, create, delete, rename, truncate, stat, attributes, mount, \
+                "open, read, write, list, exec, map, create, delete, rename, truncate, stat, attributes, mount, \
                  close or other",
             ),
             ("bytes", "bytes that the call transferred; null: none"),
@@ -85,6 +85,10 @@ pub const VIEWS: &[View] = &[
             ("calls", "number of calls on the socket"),
             ("bytes_sent", "bytes that these calls sent"),
             ("bytes_received", "bytes that these calls received"),
+            (
+                "setup",
+                "true: all of these calls are set-up by the container runtime; null: not known, or outside of containers",
+            ),
             FIRST_SEEN,
             LAST_SEEN,
         ],
@@ -100,6 +104,15 @@ pub const VIEWS: &[View] = &[
             (
                 "argv",
                 "arguments of its last exec, quoted for a POSIX shell; null: no exec",
+            ),
+            (
+                "first_argv",
+                "arguments of its first exec, quoted for a POSIX shell; null: no exec",
+            ),
+            ("execs", "number of programs that the process executed"),
+            (
+                "setup",
+                "true: set-up by the container runtime, and nothing else; null: not known, or outside of containers",
             ),
             ("started", "when the process started, UTC; null: not known"),
             ("first_seen", "when the process was first seen, UTC"),

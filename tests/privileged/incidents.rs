@@ -4,7 +4,7 @@ use crate::support::command::run;
 use crate::support::containers::{Container, Runtime};
 use crate::support::name_server::NameServer;
 use crate::support::programs::ctrace_query;
-use crate::support::recorder::Recorder;
+use crate::support::recorder::{Recorder, Recording};
 use crate::support::root::require_root;
 
 /// An incident: what runs in the container, and what the answers say about it.
@@ -164,4 +164,89 @@ fn what_is_routine_is_one_line_at_the_end() {
         all.contains("/nowhere/calls") && !all.contains("routine"),
         "{all}"
     );
+}
+
+/// Returns the rows of a ready question, as CSV without the heading.
+fn rows(recording: &Recording, args: &[&str]) -> Vec<String> {
+    let mut command = ctrace_query();
+    command.arg("-r").arg(&recording.path).args(args);
+    let answer = run(command.args(["--format", "csv"]));
+    answer.lines().skip(1).map(String::from).collect()
+}
+
+#[test]
+fn a_start_that_fails_is_told_as_set_up() {
+    require_root();
+    for runtime in [Runtime::Docker, Runtime::Runc] {
+        let container = Container::new(runtime, "start");
+        let recorder = Recorder::start(&["--container", container.name()]);
+        assert_ne!(container.run(&["/no/such/program"]).code, 0);
+        let recording = recorder.stop();
+        let errors = rows(&recording, &["errors"]);
+        assert!(
+            errors[0].contains(",ENOENT,set-up failed: /no/such/program,"),
+            "{runtime:?}: {errors:#?}"
+        );
+        let summary = rows(&recording, &["summary"]);
+        assert!(summary[0].starts_with("set-up failed,"), "{summary:#?}");
+        let why = rows(&recording, &["why"]);
+        let told = why.iter().any(|row| row.starts_with("set-up failed,"));
+        assert!(told, "{why:#?}");
+    }
+}
+
+#[test]
+fn a_thread_name_hides_nothing() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "forged");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    let script = "printf 'runc:[2:INIT]' > /proc/self/comm; read secret < /nothing; echo > /made";
+    container.run(&["sh", "-c", script]);
+    let recording = recorder.stop();
+    assert!(rows(&recording, &["errors"])[0].contains("/nothing"));
+    let files = rows(&recording, &["files"]);
+    assert!(
+        files.iter().any(|row| row.contains(",/made,")),
+        "{files:#?}"
+    );
+    // What runc did is left out.
+    assert!(
+        !files.iter().any(|row| row.contains("exec.fifo")),
+        "{files:#?}"
+    );
+}
+
+#[test]
+fn a_program_that_hangs_tells_what_it_waits_for() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "hang");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    let mut running = container.start(&["sh", "-c", "mkfifo /fifo; echo made; exec cat /fifo"]);
+    assert_eq!(running.line(), "made");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let recording = recorder.stop();
+    running.kill();
+    let stuck = rows(&recording, &["stuck"]);
+    assert!(
+        stuck[0].contains(",cat,openat,/fifo,has not returned,1,"),
+        "{stuck:#?}"
+    );
+}
+
+#[test]
+fn a_program_that_a_container_wrote_is_drift() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "drift");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    let script = "cp /bin/calls /tmp/miner; /tmp/miner getppid=1; printf '#!/bin/sh\\nexit 3\\n' > /tmp/s; chmod +x /tmp/s; cd /tmp; ./s; exit 7";
+    assert_eq!(container.run(&["sh", "-c", script]).code, 7);
+    let recording = recorder.stop();
+    let drift = rows(&recording, &["drift"]);
+    let of = |path: &str| drift.iter().find(|row| row.contains(path)).cloned();
+    let miner = of(",/tmp/miner,").unwrap_or_else(|| panic!("{drift:#?}"));
+    assert!(miner.contains(",cp,"), "{drift:#?}");
+    let script = of(",/tmp/s,").unwrap_or_else(|| panic!("{drift:#?}"));
+    assert!(script.contains(",sh,"), "{drift:#?}");
+    let why = rows(&recording, &["why"]);
+    assert!(why[1].contains("exit code 7"), "{why:#?}");
 }

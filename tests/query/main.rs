@@ -22,6 +22,7 @@ mod headings;
 mod identity;
 mod joins;
 mod links;
+mod questions;
 mod refusals;
 mod replaced;
 mod safety;

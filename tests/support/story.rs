@@ -18,9 +18,11 @@ pub(crate) const START: i64 = 1_795_230_720_000_000_000;
 /// The ready questions of `ctrace-query`.
 pub(crate) const QUESTIONS: &[&str] = &[
     "summary",
+    "why",
     "containers",
     "syscalls",
     "strace",
+    "stuck",
     "files",
     "peers",
     "links",
@@ -28,6 +30,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "processes",
     "errors",
     "denied",
+    "drift",
     "powers",
     "gaps",
 ];

@@ -88,12 +88,16 @@ struct CommonFlags {
 enum CommandFlags {
     /// What is in this recording, and what stands out?
     Summary(ReadyFlags),
+    /// Why did a container end? Its last minute: how it ended, what failed, what it did last
+    Why(WhyFlags),
     /// Which containers ran, from which images, and how busy were they?
     Containers(ReadyFlags),
     /// Which calls were made, how many failed, how long did they take?
     Syscalls(ReadyFlags),
     /// What happened, call by call, as strace prints it?
     Strace(ReadyFlags),
+    /// Which calls have not returned, or took long, and what do they wait for?
+    Stuck(ReadyFlags),
     /// Which files were used, and how?
     Files(ReadyFlags),
     /// Which peers did containers connect to, and which connected to them?
@@ -104,10 +108,12 @@ enum CommandFlags {
     Dns(ReadyFlags),
     /// Which processes ran, who started them, how did they end?
     Processes(ReadyFlags),
-    /// Which calls failed, and on what? What matters most first. Without EAGAIN, calls that the kernel restarts, and calls of runc while it sets a container up
+    /// Which calls failed, and on what? What matters most first. Without EAGAIN and calls that the kernel restarts
     Errors(ErrorsFlags),
     /// Which calls did seccomp refuse?
     Denied(ReadyFlags),
+    /// Which programs ran that are not from the image, and who wrote them?
+    Drift(ReadyFlags),
     /// What may containers do and use on the machine? The most powerful first
     Powers(ReadyFlags),
     /// When were events lost, and how many?
@@ -172,6 +178,9 @@ struct ScopeFlags {
     /// At most this many rows
     #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
     limit: Option<u64>,
+    /// Also what the container runtime did to set a container, or a process in it, up
+    #[arg(long)]
+    setup: bool,
 }
 
 /// The least memory with which sorts can write to temporary files.
@@ -203,6 +212,15 @@ struct ErrorsFlags {
     /// List routine failures, such as searches that found the file elsewhere, like all others
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    ready: ReadyFlags,
+}
+
+#[derive(Args, Debug)]
+struct WhyFlags {
+    /// The container, as for --container [default: the one that ended badly last]
+    #[arg(value_name = "CONTAINER")]
+    wanted: Option<String>,
     #[command(flatten)]
     ready: ReadyFlags,
 }
@@ -357,9 +375,11 @@ impl CommandFlags {
         let command = |command| (CliTask::Command(command), CommonFlags::default());
         match self {
             CommandFlags::Summary(flags) => flags.lowered("summary"),
+            CommandFlags::Why(flags) => flags.lowered(),
             CommandFlags::Containers(flags) => flags.lowered("containers"),
             CommandFlags::Syscalls(flags) => flags.lowered("syscalls"),
             CommandFlags::Strace(flags) => flags.lowered("strace"),
+            CommandFlags::Stuck(flags) => flags.lowered("stuck"),
             CommandFlags::Files(flags) => flags.lowered("files"),
             CommandFlags::Peers(flags) => flags.lowered("peers"),
             CommandFlags::Links(flags) => flags.lowered("links"),
@@ -367,6 +387,7 @@ impl CommandFlags {
             CommandFlags::Processes(flags) => flags.lowered("processes"),
             CommandFlags::Errors(flags) => flags.lowered(),
             CommandFlags::Denied(flags) => flags.lowered("denied"),
+            CommandFlags::Drift(flags) => flags.lowered("drift"),
             CommandFlags::Powers(flags) => flags.lowered("powers"),
             CommandFlags::Gaps(flags) => flags.lowered("gaps"),
             CommandFlags::Seccomp(flags) => {
@@ -407,6 +428,13 @@ impl CommandFlags {
 impl ErrorsFlags {
     fn lowered(self) -> (CliTask, CommonFlags) {
         self.ready.lowered_with("errors", self.all)
+    }
+}
+
+impl WhyFlags {
+    fn lowered(mut self) -> (CliTask, CommonFlags) {
+        self.ready.scope.containers.extend(self.wanted);
+        self.ready.lowered("why")
     }
 }
 
@@ -475,6 +503,7 @@ impl From<ScopeFlags> for Scope {
             until: flags.until,
             limit: flags.limit,
             all: false,
+            setup: flags.setup,
         }
     }
 }

@@ -41,6 +41,7 @@ const GROUPS: &[ExampleGroup] = &[
         name: "What happened?",
         examples: &[
             ready("ctrace-query -r run.parquet summary"),
+            ready("ctrace-query why web"),
             ready("ctrace-query containers --since 10m"),
             ready("ctrace-query processes --container 4f5b8c9d"),
             ready("ctrace-query report --since 10m --output incident.html"),
@@ -91,6 +92,7 @@ const GROUPS: &[ExampleGroup] = &[
         name: "Security",
         examples: &[
             ready("ctrace-query denied"),
+            ready("ctrace-query drift"),
             ready("ctrace-query powers"),
             ready("ctrace-query seccomp --container web --output web.json"),
             example(
@@ -103,6 +105,7 @@ const GROUPS: &[ExampleGroup] = &[
         name: "Performance",
         examples: &[
             ready("ctrace-query syscalls --container web --limit 20"),
+            ready("ctrace-query stuck --since 1m"),
             example(
                 "Which calls took longest?",
                 "ctrace-query \"select human_duration(duration) as took, container, strace() from syscalls where duration is not null order by duration desc limit 10\"",
@@ -193,7 +196,7 @@ pub(crate) fn questions() -> String {
         }
         text.push('\n');
     }
-    text + "Each of the ready questions takes --container, --pod, --namespace, --label, --since, --until and --limit; --show-sql prints the SQL behind it.\n\
+    text + "Each of the ready questions takes --container, --pod, --namespace, --label, --since, --until, --limit and --setup; --show-sql prints the SQL behind it.\n\
             `ctrace-query help cookbook` has more examples, with SQL and answers."
 }
 

@@ -83,6 +83,8 @@ pub(crate) struct Scope {
     pub(crate) limit: Option<u64>,
     /// True if routine rows are listed one by one too.
     pub(crate) all: bool,
+    /// True if the set-up of containers by their runtime is part of the answer.
+    pub(crate) setup: bool,
 }
 
 /// Everything that is not a query.

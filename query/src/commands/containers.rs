@@ -6,6 +6,7 @@ use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
 use crate::questions::{ParsedScope, RecordingContents, container_condition};
+use crate::source::OpenFile;
 
 /// Checks that the recordings have events of a container.
 ///
@@ -76,8 +77,11 @@ pub(crate) async fn recording_contents(engine: &Engine) -> RecordingContents {
         return RecordingContents::default();
     };
     let several_hosts = engine.has_several_hosts().await.unwrap_or(false);
+    let only_counts = recordings.count_recordings() == recordings.files.len();
     RecordingContents {
-        only_counts: recordings.count_recordings() == recordings.files.len(),
+        only_counts,
         several_hosts,
+        same_names: engine.has_same_names().await.unwrap_or(false),
+        tells_setup: !only_counts && recordings.files.iter().all(OpenFile::tells_setup),
     }
 }

@@ -2,9 +2,11 @@
 
 mod answer;
 mod containers;
+mod filters;
 mod follow;
 mod given_sql;
 mod help;
+mod last_minute;
 mod query;
 mod report;
 mod run;

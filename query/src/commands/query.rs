@@ -2,14 +2,20 @@
 
 use std::time::Instant;
 
+use ctrace_schema::human;
+
 use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::{answer, check_replaceable};
 use crate::commands::containers::{check_container, check_descriptions, recording_contents};
+use crate::commands::filters::filter_warnings;
 use crate::commands::follow::follow;
+use crate::commands::last_minute::last_minute;
 use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError};
 use crate::messages;
 use crate::output::{AnswerDestination, AnswerFormat, PUBLIC_MODE};
-use crate::questions::{self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question};
+use crate::questions::{
+    self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question, setup_calls_sql,
+};
 use crate::source::TimeSpan;
 
 /// Creates an engine for the recordings of `options`.
@@ -104,7 +110,53 @@ pub(crate) async fn answer_query(
             messages::elapsed(start);
         }
     }
+    if let Query::Ready {
+        question, scope, ..
+    } = query
+    {
+        tell_setup(ready_question(question)?, scope, engine).await?;
+    }
     Ok(())
+}
+
+/// Prints the number of calls of set-up that the answer leaves out.
+async fn tell_setup(
+    question: &ReadyQuestion,
+    scope: &Scope,
+    engine: &Engine,
+) -> anyhow::Result<()> {
+    if !question.leaves_setup_out() {
+        return Ok(());
+    }
+    let (scope, span) = parsed_scope(question, scope, engine).await?;
+    if let Some(note) = setup_note(engine, &scope, span).await? {
+        messages::status("runtime set-up", &note);
+    }
+    Ok(())
+}
+
+/// Returns a note about the calls of set-up in a scope, unless they are part of the answer.
+///
+/// # Errors
+/// A recording cannot be read.
+pub(crate) async fn setup_note(
+    engine: &Engine,
+    scope: &ParsedScope,
+    span: TimeSpan,
+) -> anyhow::Result<Option<String>> {
+    if scope.setup {
+        return Ok(None);
+    }
+    let contents = recording_contents(engine).await;
+    let sql = setup_calls_sql(scope, span, contents);
+    let calls = engine.first_column(&sql).await?;
+    let calls = calls.first().and_then(|text| text.parse::<u64>().ok());
+    Ok(calls.filter(|calls| *calls > 0).map(|calls| {
+        format!(
+            "{} calls, not shown; `--setup` shows them",
+            human::count(calls)
+        )
+    }))
 }
 
 /// Returns the destination of an answer. `screen` is the destination if `options` names no file.
@@ -162,14 +214,30 @@ async fn ready_sql(
     scope: &Scope,
     engine: &Engine,
 ) -> anyhow::Result<String> {
-    let scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
+    let (scope, span) = parsed_scope(question, scope, engine).await?;
+    let contents = recording_contents(engine).await;
+    Ok(questions::sql(question, &scope, span, contents))
+}
+
+/// Parses the scope of a question. Returns it with the span of the recordings, if a time is relative to the span.
+///
+/// # Errors
+/// A time cannot be parsed, the time window is empty, or a recording cannot be read.
+async fn parsed_scope(
+    question: &ReadyQuestion,
+    scope: &Scope,
+    engine: &Engine,
+) -> anyhow::Result<(ParsedScope, TimeSpan)> {
+    let mut scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
     let span = match scope.needs_span() {
         true => engine.span().await?,
         false => TimeSpan::EPOCH,
     };
     scope.check_window(span).map_err(anyhow::Error::msg)?;
-    let contents = recording_contents(engine).await;
-    Ok(questions::sql(question, &scope, span, contents))
+    if question.name == "why" {
+        scope = last_minute(engine, scope).await?;
+    }
+    Ok((scope, span))
 }
 
 /// Checks the scope of a ready question, and warns if the recordings cannot answer the question.
@@ -190,6 +258,9 @@ async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyh
         }
     }
     let recordings = engine.recordings().await?;
+    for warning in filter_warnings(question.name, recordings) {
+        messages::warning(&warning);
+    }
     let (counts, all) = (recordings.count_recordings(), recordings.files.len());
     if counts == all && !question.supports_counts() {
         messages::warning(&only_counts_warning());

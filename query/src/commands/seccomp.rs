@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
-use ctrace_schema::{meta, syscalls};
+use ctrace_schema::syscalls;
 use serde_json::json;
 
 use crate::commands::answer::with_mode;
-use crate::commands::containers::check_container;
+use crate::commands::containers::{check_container, recording_contents};
+use crate::commands::filters::filter_warnings;
 use crate::engine::Engine;
 use crate::messages;
 use crate::output::AnswerDestination;
-use crate::questions::{container_condition, not_runtime_condition};
+use crate::questions::{RecordingContents, container_condition, not_setup};
 
 /// The calls of runc and crun between loading a profile and starting the program: the end of runc's `init`
 /// (standard_init_linux.go), and the calls of Go's scheduler meanwhile.
@@ -136,8 +137,13 @@ pub(crate) async fn seccomp(
 ) -> anyhow::Result<()> {
     check_containers(containers, engine).await?;
     let condition = condition(containers);
-    let own = engine.first_column(&calls_sql(&condition, false)).await?;
-    let compat = engine.first_column(&calls_sql(&condition, true)).await?;
+    let contents = recording_contents(engine).await;
+    let calls = async |compat| {
+        let sql = calls_sql(&condition, contents, compat);
+        engine.first_column(&sql).await
+    };
+    let own = calls(false).await?;
+    let compat = calls(true).await?;
     if own.is_empty() && compat.is_empty() {
         bail!(
             "the recording has no call of a container: record with `ctrace-rec --out run.parquet` while it runs"
@@ -156,7 +162,8 @@ pub(crate) async fn seccomp(
 /// The errors of [`seccomp`].
 pub(crate) async fn seccomp_sql(containers: &[String], engine: &Engine) -> anyhow::Result<String> {
     check_containers(containers, engine).await?;
-    Ok(calls_sql(&condition(containers), false))
+    let contents = recording_contents(engine).await;
+    Ok(calls_sql(&condition(containers), contents, false))
 }
 
 async fn check_containers(containers: &[String], engine: &Engine) -> anyhow::Result<()> {
@@ -173,13 +180,13 @@ fn condition(containers: &[String]) -> String {
     }
 }
 
-/// Creates the SQL for the names of the calls of programs in containers, without the calls of the container runtime
-/// before, and without calls that seccomp has denied.
-fn calls_sql(condition: &str, compat: bool) -> String {
-    let not_runtime = not_runtime_condition();
+/// Creates the SQL for the names of the calls of programs in containers, without set-up by the container runtime, and without
+/// calls that seccomp has denied.
+fn calls_sql(condition: &str, contents: RecordingContents, compat: bool) -> String {
+    let not_setup = not_setup(contents);
     format!(
         "select syscall\nfrom events\nwhere kind in ('syscall', 'counts') and ({condition})\n    and not \
-         coalesce(denied, false) and coalesce(compat, false) = {compat}\n    and {not_runtime}\ngroup by syscall\norder \
+         coalesce(denied, false) and coalesce(compat, false) = {compat}\n    and {not_setup}\ngroup by syscall\norder \
          by syscall"
     )
 }
@@ -245,31 +252,8 @@ async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Resu
             "calls from before the recording began are missing in this profile: {names} ran already"
         ));
     }
-    warn_of_filters(engine).await
-}
-
-/// Warns of recordings that were made with a filter for calls or programs.
-async fn warn_of_filters(engine: &Engine) -> anyhow::Result<()> {
-    let flags = [
-        "event",
-        "exclude-event",
-        "set",
-        "exclude-set",
-        "comm",
-        "exclude-comm",
-    ];
-    for file in &engine.recordings().await?.files {
-        let filters = file.meta.get(meta::KEY_FILTERS);
-        let filters = filters.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-        let used = flags
-            .iter()
-            .find(|flag| filters.as_ref().is_some_and(|f| f.get(flag).is_some()));
-        if let Some(flag) = used {
-            let path = file.path.display();
-            messages::warning(&format!(
-                "{path} was recorded with --{flag}: calls are missing in this profile"
-            ));
-        }
+    for warning in filter_warnings("seccomp", engine.recordings().await?) {
+        messages::warning(&warning);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::memory;
 use crate::messages;
 
 /// The time between the end of the limit and the end of the process, if the work does not react to the former: the planning
@@ -32,6 +33,7 @@ pub(crate) fn end_process_after(limit: Duration) {
     let end = move || {
         std::thread::sleep(limit.saturating_add(GRACE));
         messages::error(&message(limit));
+        memory::remove_unfinished();
         std::process::exit(2);
     };
     // Without the thread, the limit still applies to work that can be interrupted.

@@ -53,6 +53,7 @@ pub(crate) struct Engine {
     repeated: OnceCell<Repeated>,
     span: OnceCell<TimeSpan>,
     several_hosts: OnceCell<bool>,
+    same_names: OnceCell<bool>,
     notify: fn(RecordingNotice),
     /// True if `notify` is called with warnings.
     warn: bool,
@@ -113,6 +114,7 @@ impl Engine {
             repeated: OnceCell::new(),
             span: OnceCell::new(),
             several_hosts: OnceCell::new(),
+            same_names: OnceCell::new(),
             notify,
             warn: true,
         }
@@ -274,6 +276,17 @@ impl Engine {
             }
         };
         self.several_hosts.get_or_try_init(find).await.copied()
+    }
+
+    /// Returns whether two containers of a host have the same name, according to the rows about containers.
+    ///
+    /// # Errors
+    /// A recording cannot be read.
+    pub(crate) async fn has_same_names(&self) -> anyhow::Result<bool> {
+        let sql = "select 1 from events where kind = 'container' group by host, container \
+                   having count(distinct container_id) > 1 limit 1";
+        let find = async || Ok(!self.first_column(sql).await?.is_empty());
+        self.same_names.get_or_try_init(find).await.copied()
     }
 
     async fn find_span(&self) -> Result<TimeSpan, QueryError> {

@@ -17,6 +17,8 @@ pub(crate) const GAP: &str = "  ";
 const MIN_TEXT_WIDTH: usize = 16;
 /// Number of rows up to which a list is easier to read than a table with fewer columns.
 const FEW_ROWS: usize = 2;
+/// Columns that say what happened, and that are left out last.
+const ANSWERS: &[&str] = &["error", "dns_name", "subject", "waits_for"];
 /// The maximum width of a value above the table.
 const SHARED_WIDTH: usize = 40;
 
@@ -252,8 +254,8 @@ impl TableLayout {
         true
     }
 
-    /// Leaves out columns, times first and then text, from the right, but neither the first nor the widest text, and at
-    /// most half of all. Returns whether the others fit.
+    /// Leaves out columns, times first and then text and numbers, from the right, and [`ANSWERS`] last, but neither the first
+    /// nor the widest text, and at most half of all. Returns whether the others fit.
     fn drop_columns(&mut self, max_width: usize) -> bool {
         let texts = self.columns.iter().filter(|c| c.kind == CellKind::Text);
         let widest = texts
@@ -262,9 +264,15 @@ impl TableLayout {
         let first = self.columns.first().map(|c| c.index);
         let needed = |c: &TableColumn| Some(c.index) == first || Some(c.index) == widest;
         let (mut shown, mut dropped) = (self.columns.clone(), Vec::new());
-        for kind in [CellKind::Time, CellKind::Text, CellKind::Number] {
+        let kinds = [CellKind::Time, CellKind::Text, CellKind::Number];
+        let kinds = [false, true].map(|is_answer| kinds.map(|kind| (is_answer, kind)));
+        for (is_answer, kind) in kinds.into_iter().flatten() {
+            let can_go = |c: &TableColumn| {
+                let name = c.name.concat();
+                c.kind == kind && ANSWERS.contains(&name.as_str()) == is_answer && !needed(c)
+            };
             while min_table_width(&shown) > max_width
-                && let Some(i) = shown.iter().rposition(|c| c.kind == kind && !needed(c))
+                && let Some(i) = shown.iter().rposition(can_go)
             {
                 dropped.push(shown.remove(i));
             }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ctrace_format::names;
 
+use crate::memory;
+
 /// A file that is being written under the name `NAME.partial`. Dropped before [`PartialFile::finish`], the file is removed.
 pub(crate) struct PartialFile {
     temporary: PathBuf,
@@ -30,6 +32,7 @@ impl PartialFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
         let file = options.open(&temporary)?;
+        memory::set_unfinished(Some(&temporary));
         let partial = PartialFile {
             temporary,
             target: path.to_path_buf(),
@@ -61,6 +64,7 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
+        memory::set_unfinished(None);
         // After a rename there is nothing to remove.
         let _ = fs::remove_file(&self.temporary);
     }

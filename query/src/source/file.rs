@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use ctrace_schema::columns::{COLUMNS, Column, Type};
 use ctrace_schema::meta;
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::source::boot::FileBoot;
 use crate::source::error::SourceError;
@@ -72,6 +73,23 @@ impl OpenFile {
             FileContent::Parquet(file) | FileContent::Unclosed(file, _) => file.alive_groups > 0,
             FileContent::Sqlite(_) => false,
         }
+    }
+
+    /// Returns whether the column `setup` has a value, according to the statistics of a closed Parquet file. The column is null
+    /// in recordings before version 1.5, in replays of their captures, and outside of containers.
+    pub(crate) fn tells_setup(&self) -> bool {
+        let FileContent::Parquet(file) = &self.content else {
+            return false;
+        };
+        let footer = file.footer.metadata();
+        let columns = footer.file_metadata().schema_descr().columns();
+        let Some(at) = columns.iter().position(|c| c.name() == "setup") else {
+            return false;
+        };
+        let nulls = |group: &RowGroupMetaData| group.column(at).statistics()?.null_count_opt();
+        let has_value =
+            |group| nulls(group).is_some_and(|nulls| nulls < group.num_rows().unsigned_abs());
+        footer.row_groups().iter().any(has_value)
     }
 
     /// Returns the file if it has the columns of a recording, in a version that this build reads.

@@ -23,6 +23,7 @@ mod unclosed;
 mod union;
 
 pub(crate) use error::SourceError;
+pub(crate) use file::OpenFile;
 pub(crate) use find::Unreadable;
 pub(crate) use given_time::{
     GivenTime, WindowEnd, clamped_ns, parse_duration, parse_time, resolve_time,

@@ -10,18 +10,20 @@ select container, container_id, host, boot_id,
     family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path, dns_name, comm,
     first_seen, last_seen, accepted + connected as opened, failed,
     case when begun > connected + failed then begun - connected - failed else 0 end as unknown,
-    connect_error, calls, bytes_sent, bytes_received
+    connect_error, calls, bytes_sent, bytes_received, setup = 1 as setup
 from (
     -- A call, a row of kind connection, or both tell of a connection. The greater number counts, because rows may be lost.
     select container, container_id, host, boot_id, family, protocol, local_addr, local_port, peer_addr, peer_port, peer_path,
         dns_name, comm, first_seen, last_seen, connect_error, calls, sent_first, received_first, bytes_sent, bytes_received,
-        begun,
+        setup,
+        -- A second connect on a socket that waits is the same attempt.
+        case when waiting > connect_calls + failed_calls then waiting else connect_calls + failed_calls end as begun,
         case when accept_calls > accepted_rows then accept_calls else accepted_rows end as accepted,
         case
             when connect_calls > connected_rows then connect_calls
             when connected_rows > 0 then connected_rows
             -- A connect that did not wait: a socket that has transferred bytes is connected.
-            when begun > failed_calls + failed_rows and bytes_sent + bytes_received > 0 then 1
+            when waiting > failed_calls + failed_rows and bytes_sent + bytes_received > 0 then 1
             else 0
         end as connected,
         case when failed_calls > failed_rows then failed_calls else failed_rows end as failed
@@ -32,12 +34,12 @@ from (
             max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm,
             min(time) as first_seen, max(time) as last_seen,
             count(syscall) as calls,
+            min(case when setup then 1 when not setup then 0 end) as setup,
             count(case when operation = 'accept' and error is null then 1 end) as accept_calls,
             count(case when operation = 'established' and direction = 'in' then 1 end) as accepted_rows,
             count(case when operation = 'connect' and error is null then 1 end) as connect_calls,
             count(case when operation = 'established' and direction = 'out' then 1 end) as connected_rows,
-            count(case when operation = 'connect' and (error is null or is_failure or error in ('EINPROGRESS', 'EINTR'))
-                then 1 end) as begun,
+            count(case when operation = 'connect' and error in ('EINPROGRESS', 'EINTR') then 1 end) as waiting,
             count(case when operation = 'connect' and is_failure then 1 end) as failed_calls,
             count(case when operation = 'failure' then 1 end) as failed_rows,
             max(case when is_failure then coalesce(error, action) end) as connect_error,

@@ -1,3 +1,3 @@
-select time, duration, container, container_id, host, boot_id, comm, class, syscall, compat, calls, errors, bytes, latency
+select time, duration, container, container_id, host, boot_id, comm, setup, class, syscall, compat, calls, errors, bytes, latency
 from events
 where kind = 'counts'

@@ -4,6 +4,7 @@ with ends as (
         peer_path, first_seen, last_seen, opened, failed, bytes_sent, bytes_received,
         replace(local_addr, '::ffff:', '') as local_addr, replace(peer_addr, '::ffff:', '') as peer_addr
     from connections
+    where setup is not true
 ),
 lives as (
     select container, container_id, host, coalesce(boot_id, '') as boot, min(time) as first_seen, max(time) as last_seen
@@ -34,7 +35,8 @@ places as (
 ),
 shared as (
     -- Devices and kernel files are excluded: each container has its own under the same names. (`like` would ignore case in
-    -- SQLite, and exclude `/Proc` too.) So are the files of runc, which sets containers up in their control groups.
+    -- SQLite, and exclude `/Proc` too.) So is the set-up of containers by their runtime, which recordings before
+    -- version 1.5 tell by the name of runc's threads.
     select container, container_id, host, coalesce(boot_id, '') as boot, dev, inode, operation, path,
         substr(path, length(rtrim(path, replace(path, '/', ''))) + 1) as name,
         min(time) as first_seen, max(time) as last_seen, cast(sum(bytes) as bigint) as bytes
@@ -42,7 +44,7 @@ shared as (
     where operation in ('read', 'write') and bytes > 0 and dev is not null and inode is not null
         and substr(path, 1, 6) <> '/proc/' and substr(path, 1, 5) <> '/sys/'
         and (substr(path, 1, 5) <> '/dev/' or substr(path, 1, 9) = '/dev/shm/')
-        and substr(coalesce(comm, ''), 1, 6) <> 'runc:['
+        and not coalesce(setup, substr(comm, 1, 6) = 'runc:[', false)
     group by container, container_id, host, boot_id, dev, inode, operation, path
 ),
 deleted as (

@@ -17,6 +17,8 @@ use datafusion::dataframe::DataFrame;
 use crate::cli::Scope;
 use crate::commands::answer::with_mode;
 use crate::commands::containers::{check_container, check_descriptions, recording_contents};
+use crate::commands::filters::filter_warnings;
+use crate::commands::query::setup_note;
 use crate::engine::{Engine, Losses, QueryError};
 use crate::output::AnswerDestination;
 use crate::questions::{
@@ -69,13 +71,25 @@ const SECTIONS: &[ReportSection] = &[
         "Failures",
         "errors",
         table::ERRORS,
-        "Failed calls: those of disks, connections and rights first, then missing files, and routine failures at the end. Without EAGAIN and EINPROGRESS of non-blocking I/O, and without calls that the kernel restarts after a signal.",
+        "Failed calls: those at which the set-up of a container failed, then those of disks, connections and rights first, then missing files, and routine failures at the end. Without EAGAIN and EINPROGRESS of non-blocking I/O, and without calls that the kernel restarts after a signal.",
     ),
     section(
         "Refused by seccomp",
         "denied",
         table::DENIED,
         "Calls that seccomp did not allow.",
+    ),
+    section(
+        "Programs from outside of the image",
+        "drift",
+        table::DRIFT,
+        "Programs that containers had written, or that were on a mount or in memory.",
+    ),
+    section(
+        "Calls that wait",
+        "stuck",
+        table::STUCK,
+        "Calls that have not returned, or took 100 ms or more; waits for work, for time and for children come last.",
     ),
     section("Files", "files", table::FILES, "The most used first."),
     section(
@@ -133,7 +147,7 @@ pub(crate) async fn report(
     let queries = ReportQueries::new(engine, scope).await?;
     let to = with_mode(engine, to)?;
     let (summary, losses) = queries.summary().await?;
-    let timeline = timeline::timeline(engine, queries.window, &queries.event_condition()).await?;
+    let timeline = queries.timeline().await?;
     let limit = scope.limit.unwrap_or(DEFAULT_ROWS);
     let tables = queries.tables(limit).await?;
     let title = match scope.containers.as_slice() {
@@ -146,8 +160,10 @@ pub(crate) async fn report(
         &queries.facts(&summary, &tables).await?,
         &numbers(&summary, &timeline),
     );
-    if let Some(losses) = losses {
-        page.lost(&losses.to_string());
+    let incomplete = filter_warnings("report", engine.recordings().await?);
+    let losses = losses.map(|losses| losses.to_string());
+    for text in losses.iter().chain(&incomplete) {
+        page.warning(text);
     }
     page.contents(&contents(&tables, limit));
     page.section("summary", "What stands out", "", &summary.cards());
@@ -199,8 +215,7 @@ impl SectionTable {
 struct ReportQueries<'a> {
     engine: &'a Engine,
     scope: &'a Scope,
-    /// The condition that `--pod`, `--namespace` and `--label` select a container.
-    described: Option<String>,
+    parsed: ParsedScope,
     span: TimeSpan,
     window: TimeSpan,
     contents: RecordingContents,
@@ -223,7 +238,7 @@ impl<'a> ReportQueries<'a> {
         Ok(ReportQueries {
             engine,
             scope,
-            described: parsed.described("container_id"),
+            parsed,
             span,
             window,
             contents: recording_contents(engine).await,
@@ -256,6 +271,7 @@ impl<'a> ReportQueries<'a> {
 
     /// Returns the condition for the events of the page.
     fn event_condition(&self) -> String {
+        let not_setup = self.parsed.not_setup(self.contents);
         let (start, end) = (clock::ns(self.window.start), clock::ns(self.window.end));
         let time =
             format!("time between to_timestamp_nanos({start}) and to_timestamp_nanos({end})");
@@ -263,12 +279,15 @@ impl<'a> ReportQueries<'a> {
             [] => None,
             names => Some(format!("({})", container_condition(names))),
         };
-        let conditions = [Some(time), named, self.described.clone()];
-        conditions
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" and ")
+        let described = self.parsed.described("container_id");
+        let conditions = [Some(not_setup.to_string()), Some(time), named, described];
+        let conditions: Vec<_> = conditions.into_iter().flatten().collect();
+        conditions.join(" and ")
+    }
+
+    /// Charts the calls of the page.
+    async fn timeline(&self) -> anyhow::Result<Timeline> {
+        timeline::timeline(self.engine, self.window, &self.event_condition()).await
     }
 
     /// Computes the tables of all questions that the recordings can answer.
@@ -336,6 +355,13 @@ impl<'a> ReportQueries<'a> {
         ] {
             facts.extend(summary.fact(item).map(|fact| (name, fact.to_string())));
         }
+        facts.extend(
+            summary
+                .fact("filters")
+                .map(|text| ("Recorded with", text.to_string())),
+        );
+        let setup = setup_note(self.engine, &self.parsed, self.span).await?;
+        facts.extend(setup.map(|note| ("Runtime set-up", note)));
         facts.push(("Recording", recordings));
         Ok(facts)
     }

@@ -31,8 +31,8 @@ impl HtmlPage {
         self.0 += "</dl>\n";
     }
 
-    /// Adds a warning of lost events.
-    pub(crate) fn lost(&mut self, text: &str) {
+    /// Adds a warning of events that the page lacks.
+    pub(crate) fn warning(&mut self, text: &str) {
         self.0 += &format!("<p class=\"lost\">{}</p>\n", escape(text));
     }
 

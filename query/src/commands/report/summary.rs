@@ -7,10 +7,13 @@ use crate::commands::report::table::{AnswerRows, thousands};
 
 /// Section of the summary, title on the page, and whether the section lists failures.
 const SECTIONS: &[(&str, &str, bool)] = &[
+    ("events lost", "Events lost", true),
+    ("set-up failed", "Set-up failed", true),
+    ("out of memory", "Out of memory", true),
     ("killed by a signal", "Killed by a signal", true),
-    ("ended badly", "Ended with an error", true),
-    ("denied by seccomp", "Refused by seccomp", true),
     ("top failures", "Failed", true),
+    ("denied by seccomp", "Refused by seccomp", true),
+    ("ended badly", "Ended with an error", true),
     ("failed calls", "Failed most often", true),
     ("calls of container", "Busiest containers", false),
     ("top calls", "Most frequent calls", false),

@@ -26,6 +26,7 @@ enum CellFormat {
     Bytes(&'static str),
     /// A duration, from microseconds.
     Duration(&'static str),
+    Time(&'static str),
     /// A span between two times.
     Span(&'static str, &'static str),
     /// The end of a process: the signal, else the exit code.
@@ -37,6 +38,8 @@ const fn column(heading: &'static str, format: CellFormat) -> PageColumn {
 }
 
 const CONTAINER: PageColumn = column("Container", CellFormat::Joined(&["host", "container"], "/"));
+/// The id, where two containers have the same name.
+const ID: PageColumn = column("Id", CellFormat::Text("id"));
 const COMMAND: PageColumn = column("Command", CellFormat::Text("comm"));
 const SEEN: PageColumn = column("When", CellFormat::Span("first_seen", "last_seen"));
 const CALLS: PageColumn = column("Calls", CellFormat::Number("calls"));
@@ -48,7 +51,7 @@ const CONNECTIONS: PageColumn = column("Connections", CellFormat::Number("connec
 
 pub(crate) const CONTAINERS: &[PageColumn] = &[
     CONTAINER,
-    column("Id", CellFormat::Text("id")),
+    ID,
     column("Image", CellFormat::Text("image")),
     column("Runtime", CellFormat::Text("runtime")),
     column("Pod", CellFormat::Joined(&["namespace", "pod"], "/")),
@@ -61,6 +64,7 @@ pub(crate) const CONTAINERS: &[PageColumn] = &[
 ];
 pub(crate) const ERRORS: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column("Call", CellFormat::Text("syscall")),
     column("Error", CellFormat::Text("error")),
     column("On", CellFormat::Text("subject")),
@@ -70,6 +74,7 @@ pub(crate) const ERRORS: &[PageColumn] = &[
 ];
 pub(crate) const DENIED: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column("Call", CellFormat::Text("syscall")),
     column("Error", CellFormat::Text("error")),
     column("Times", CellFormat::Number("calls")),
@@ -79,6 +84,7 @@ pub(crate) const DENIED: &[PageColumn] = &[
 ];
 pub(crate) const FILES: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column("Path", CellFormat::Text("path")),
     CALLS,
     column("Opened", CellFormat::Number("opens")),
@@ -92,6 +98,7 @@ pub(crate) const FILES: &[PageColumn] = &[
 ];
 pub(crate) const PEERS: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column(
         "Direction",
         CellFormat::Joined(&["direction", "protocol"], ", "),
@@ -108,8 +115,8 @@ pub(crate) const PEERS: &[PageColumn] = &[
     SEEN,
 ];
 pub(crate) const LINKS: &[PageColumn] = &[
-    column("From", CellFormat::Text("source")),
-    column("To", CellFormat::Text("target")),
+    column("From", CellFormat::Joined(&["source", "source_id"], " ")),
+    column("To", CellFormat::Joined(&["target", "target_id"], " ")),
     column("By", CellFormat::Text("protocol")),
     column("Address", CellFormat::Text("address")),
     CONNECTIONS,
@@ -133,6 +140,7 @@ pub(crate) const DNS: &[PageColumn] = &[
 ];
 pub(crate) const SYSCALLS: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column("Call", CellFormat::Text("syscall")),
     column("Times", CellFormat::Number("calls")),
     column("Errors", CellFormat::Number("errors")),
@@ -145,17 +153,42 @@ pub(crate) const SYSCALLS: &[PageColumn] = &[
 ];
 pub(crate) const PROCESSES: &[PageColumn] = &[
     CONTAINER,
+    ID,
     column("Process", CellFormat::Text("process")),
     column("Pid", CellFormat::Text("pid")),
     column("Parent", CellFormat::Text("ppid")),
     column("User", CellFormat::Text("uid")),
     column("Began – ended", CellFormat::Span("started", "exited")),
     column("End", CellFormat::End("exit_code", "exit_signal")),
+    column("From outside", CellFormat::Text("entered")),
+    column("Restarts", CellFormat::Text("restarts")),
+];
+pub(crate) const STUCK: &[PageColumn] = &[
+    CONTAINER,
+    ID,
+    COMMAND,
+    column("Call", CellFormat::Text("syscall")),
+    column("Waits for", CellFormat::Text("waits_for")),
+    column("State", CellFormat::Text("state")),
+    column("Times", CellFormat::Number("calls")),
+    column("Longest", CellFormat::Text("longest")),
+    column("Since", CellFormat::Time("since")),
+];
+pub(crate) const DRIFT: &[PageColumn] = &[
+    CONTAINER,
+    ID,
+    column("Program", CellFormat::Text("path")),
+    column("From", CellFormat::Text("origin")),
+    column("Arguments", CellFormat::Text("argv")),
+    column("Runs", CellFormat::Number("runs")),
+    column("Written by", CellFormat::Text("written_by")),
+    column("When", CellFormat::Span("first_run", "last_run")),
 ];
 pub(crate) const GAPS: &[PageColumn] = &[
     column("When", CellFormat::Span("from_time", "to_time")),
     column("Host", CellFormat::Text("host")),
     CONTAINER,
+    ID,
     column("Class", CellFormat::Text("class")),
     column("Lost", CellFormat::Number("lost")),
     column("Why", CellFormat::Text("reason")),
@@ -221,6 +254,7 @@ impl PageColumn {
                 let us = rows.number::<f64>(name, row);
                 us.map(|us| human::duration((us * 1e3) as i64))
             }
+            CellFormat::Time(name) => rows.number(name, row).map(|ns| clock.time(ns)),
             CellFormat::Span(first, last) => {
                 clock.between(rows.number(first, row), rows.number(last, row))
             }
@@ -237,7 +271,7 @@ impl PageColumn {
             CellFormat::Number(_) | CellFormat::Bytes(_) | CellFormat::Duration(_) => {
                 " class=\"n\""
             }
-            CellFormat::Span(..) | CellFormat::End(..) => " class=\"w\"",
+            CellFormat::Time(_) | CellFormat::Span(..) | CellFormat::End(..) => " class=\"w\"",
             CellFormat::Text(
                 "container" | "syscall" | "error" | "id" | "pid" | "ppid" | "comm" | "source"
                 | "target",

@@ -13,6 +13,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+/// The most columns of a row. The comparison that replaces `<` is as deep as the row is long.
+const MAX_COLUMNS: usize = 100;
+
 /// Replaces the comparisons of rows in a statement.
 ///
 /// # Errors
@@ -58,6 +61,10 @@ fn row(expr: &Expr) -> Option<&[Expr]> {
 
 fn pairs<'a>(left: &'a Expr, right: &'a Expr) -> Result<Option<Vec<(&'a Expr, &'a Expr)>>, String> {
     match (row(left), row(right)) {
+        (Some(left), _) | (_, Some(left)) if left.len() > MAX_COLUMNS => Err(format!(
+            "a row of {} columns cannot be compared: at most {MAX_COLUMNS} are possible",
+            left.len()
+        )),
         (Some(left), Some(right)) if left.len() == right.len() => {
             Ok(Some(left.iter().zip(right).collect()))
         }
@@ -165,10 +172,21 @@ fn of_pairs(pairs: &[(&Expr, &Expr)], op: &BinaryOperator) -> Expr {
     nested(binary_of(binary(left, strict, right), Or, nested(same)))
 }
 
-/// Returns the conjunction or the disjunction of conditions.
+/// Returns the conjunction or the disjunction of conditions, as a balanced tree: plans are visited recursively.
 fn all(conditions: impl Iterator<Item = Expr>, op: BinaryOperator) -> Expr {
-    let joined = conditions.reduce(|left, right| binary_of(left, op.clone(), right));
-    nested(joined.unwrap_or_else(true_value))
+    let mut conditions: Vec<Expr> = conditions.collect();
+    while conditions.len() > 1 {
+        let mut rest = conditions.into_iter();
+        let mut joined = Vec::new();
+        while let Some(left) = rest.next() {
+            joined.push(match rest.next() {
+                Some(right) => binary_of(left, op.clone(), right),
+                None => left,
+            });
+        }
+        conditions = joined;
+    }
+    nested(conditions.pop().unwrap_or_else(true_value))
 }
 
 fn true_value() -> Expr {
@@ -214,6 +232,18 @@ fn replace_tests(condition: &mut Expr) -> ControlFlow<String> {
             replace_tests(left)?;
             replace_tests(right)
         }
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr,
+        } => {
+            let mut test = without_parentheses(expr).clone();
+            if let Expr::InSubquery { negated, .. } = &mut test {
+                *negated = !*negated;
+                replace_tests(&mut test)?;
+                *condition = test;
+            }
+            ControlFlow::Continue(())
+        }
         Expr::InSubquery {
             expr,
             subquery,
@@ -234,6 +264,13 @@ fn replace_tests(condition: &mut Expr) -> ControlFlow<String> {
             ControlFlow::Continue(())
         }
         _ => ControlFlow::Continue(()),
+    }
+}
+
+fn without_parentheses(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => without_parentheses(inner),
+        other => other,
     }
 }
 

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, LimitClause, PipeOperator, Query,
     Select, SelectItem, Statement as Sql, TableFactor, Value, VisitMut, VisitorMut,
+    visit_expressions,
 };
 
 use crate::engine::statement::joins::{Kind, is_merging, kind};
@@ -147,11 +148,11 @@ fn check_query(query: &Query) -> ControlFlow<Refusal> {
 }
 
 fn has_subquery(expr: &Expr) -> bool {
-    match expr {
-        Expr::Subquery(_) => true,
-        Expr::Nested(inner) => has_subquery(inner),
-        _ => false,
-    }
+    let is_subquery = |expr: &Expr| match expr {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    visit_expressions(expr, is_subquery).is_break()
 }
 
 fn check_select(select: &Select) -> ControlFlow<Refusal> {

@@ -169,3 +169,23 @@ fn numbers_and_times_of_later_rows_are_not_cut() {
     let later = &rows(&[&["2026-11-22 03:12:05.100000000", "12345678"]])[0];
     assert_eq!(layout.row(later), "2026-11-22 03:12:05.100  12345678");
 }
+
+#[test]
+fn columns_that_answer_the_question_are_left_out_last() {
+    let row = |i: usize| {
+        let text = |name: &str| format!("{name}-with-a-long-text-{i}");
+        ["container", "error", "comm", "exe"].map(text).to_vec()
+    };
+    let rows: Vec<TextRow> = (10..30).map(row).collect();
+    let columns = ["container", "error", "comm", "exe"].map(|name| (name, CellKind::Text));
+    let table = shown(&columns, &rows, 60).unwrap();
+    assert!(
+        table.contains("left out to fit the terminal: exe "),
+        "{table}"
+    );
+    let table = shown(&columns, &rows, 40).unwrap();
+    assert!(
+        table.contains("comm, exe") && table.contains("error-w"),
+        "{table}"
+    );
+}

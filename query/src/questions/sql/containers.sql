@@ -2,10 +2,10 @@
 with boots as (
     -- After a boot, a pid belongs to another process.
     select coalesce(container_id, container) as container_key, host, boot_id,
-        count(case when kind = 'syscall' then 1 end) as calls,
-        count(case when kind = 'syscall' then error end) as errors,
-        count(case when denied then 1 end) as denied,
-        count(distinct pid) as processes,
+        count(case when kind = 'syscall' and {not_setup} then 1 end) as calls,
+        count(case when kind = 'syscall' and {not_setup} then error end) as errors,
+        count(case when denied and {not_setup} then 1 end) as denied,
+        count(distinct case when {not_setup} then pid end) as processes,
         coalesce(sum(lost), 0) as lost
     from events
     where container is not null

@@ -1,13 +1,13 @@
-/* Files by container, the most used first; without the files that runc uses while it sets a container up. */
-select container, path, count(*) as calls,
+/* Files by container, the most used first. */
+select container{id}, path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,
     coalesce(sum(case when operation = 'read' then bytes end), 0) as bytes_read,
     coalesce(sum(case when operation = 'write' then bytes end), 0) as bytes_written,
     count(error) as failed, max(error) as error, max(comm) as comm, min(time) as first_seen, max(time) as last_seen{host}
 from files
-where {not_runc}
+where {not_setup}
     {events}
-group by container, path{host}
-order by calls desc, container, path{host}
+group by container, container_id, path{host}
+order by calls desc, container, container_id, path{host}
 {limit}

@@ -2,9 +2,8 @@ asked as (
     select time, duration, host, coalesce(container_id, '') as owner, container, container_id, comm, action, dns_name as name,
         dns_type as type, peer_addr || ':' || cast(peer_port as varchar) as server, coalesce(dns_code, error, 'no answer') as code,
         dns_answers as answers
-    from events
+    from scope
     where kind = 'dns'
-        {events}
 ),
 names as (
     select host, owner, comm, name, split_part(name, '.', 1) as label,

@@ -1,5 +1,5 @@
 /* Peers by container, the busiest first. The local port of a client changes with each connection and is left out. */
-select container, direction, protocol, coalesce(case when direction = 'in' then local_addr else peer_addr end, peer_path)
+select container{id}, direction, protocol, coalesce(case when direction = 'in' then local_addr else peer_addr end, peer_path)
         as address,
     case when direction = 'in' then local_port else peer_port end as port,
     case when direction = 'in' then peer_addr end as client,
@@ -7,8 +7,8 @@ select container, direction, protocol, coalesce(case when direction = 'in' then 
     sum(bytes_sent) as bytes_sent, sum(bytes_received) as bytes_received, max(comm) as comm,
     min(first_seen) as first_seen, max(last_seen) as last_seen{host}
 from connections
-where true
+where {not_setup}
     {spans}
-group by 1, 2, 3, 4, 5, 6{host}
-order by sum(calls) desc, 1, 2, 3, 4, 5, 6{host}
+group by container, container_id, direction, protocol, address, port, client{host}
+order by sum(calls) desc, container, container_id, direction, protocol, address, port, client{host}
 {limit}

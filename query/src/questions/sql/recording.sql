@@ -1,10 +1,13 @@
 origins as (
     -- The metadata of the recordings, each value once.
-    select replace(key, 'ctrace.', '') as item, value, count(*) as recordings,
-        row_number() over (partition by key order by count(*) desc, value) as number
+    select replace(key, 'ctrace.', '') as item,
+        -- Without the quotes and brackets of JSON.
+        case key when 'ctrace.filters' then translate(value, '{}[]"', '') else value end as value, count(*) as recordings,
+        row_number() over (partition by key order by count(*) desc, max(value)) as number
     from meta
     where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
-    group by key, value
+        or key = 'ctrace.filters' and value <> '{}'
+    group by 1, 2, key
 ),
 facts as (
     select 0 as part, 'recording' as section, 'recordings' as item, cast(count(distinct recording) as varchar) as value, 0 as rank

@@ -1,9 +1,9 @@
 /* Calls one by one, in the order in which they began, as strace prints them. */
-select time, container, comm, tid, strace(calls) as call, human_duration(duration) as took{host}
+select time, container{id}{host}, comm, tid, human_duration(duration) as took, strace(calls) as call
 from (
     select *
     from syscalls
-    where true
+    where {not_setup}
         {events}
     order by time, seq
     {limit}

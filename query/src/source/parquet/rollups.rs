@@ -7,13 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 use ctrace_format::ipc;
 use ctrace_format::rollups::{Place, places};
 use ctrace_schema::rollups::{EventCondition, Facet, N, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::ColumnDescPtr;
 
 /// Limits of the compressed bytes of a frame, and of the uncompressed bytes of all frames of a rollup. The recorder's are far
 /// smaller.
@@ -79,7 +80,7 @@ impl FileRollups {
         for place in &places {
             let stream = decompress(&self.frame(place)?, place.size.min(remaining))?;
             remaining -= stream.len() as u64;
-            decode(stream, rollup, &mut batches)?;
+            decode(stream, rollup, self.columns(), &mut batches)?;
         }
         let rows = RollupRows {
             batches,
@@ -90,6 +91,11 @@ impl FileRollups {
         };
         let expected = self.expected_events(rollup)?;
         (total_events(&rows.batches)? == expected).then_some(rows)
+    }
+
+    /// Returns the columns of the events.
+    fn columns(&self) -> &[ColumnDescPtr] {
+        self.footer.file_metadata().schema_descr().columns()
     }
 
     /// Reads the compressed frame at a place.
@@ -111,8 +117,7 @@ impl FileRollups {
         match rollup.condition {
             EventCondition::All => Some(all),
             EventCondition::Present(column) => {
-                let columns = self.footer.file_metadata().schema_descr().columns();
-                let at = columns.iter().position(|c| c.name() == column)?;
+                let at = self.columns().iter().position(|c| c.name() == column)?;
                 let nulls = groups().map(|g| g.column(at).statistics()?.null_count_opt());
                 let nulls: Option<u64> = nulls.sum();
                 all.checked_sub_unsigned(nulls?)
@@ -140,38 +145,47 @@ fn decompress(frame: &[u8], limit: u64) -> Option<Vec<u8>> {
     (stream.len() as u64 <= limit).then_some(stream)
 }
 
-/// Adds the batches of a stream to `batches`, if they have the columns of `rollup`.
-fn decode(stream: Vec<u8>, rollup: &Rollup, batches: &mut Vec<RecordBatch>) -> Option<()> {
+/// Adds the batches of a stream to `batches`, if they have the columns of `rollup`, except those that the events lack: the file
+/// is of an older version of the format, and the column is null.
+fn decode(
+    stream: Vec<u8>,
+    rollup: &Rollup,
+    events: &[ColumnDescPtr],
+    batches: &mut Vec<RecordBatch>,
+) -> Option<()> {
     let schema = Arc::new(rollup.schema(&DataType::Utf8View));
+    let lacks = |key: &&str| events.iter().all(|column| column.name() != *key);
+    let missing: Vec<&str> = rollup.keys().filter(lacks).collect();
     for batch in ipc::batches(stream) {
         if batches.len() == MAX_BATCHES {
             return None;
         }
-        batches.push(typed(&batch.ok()?, &schema)?);
+        batches.push(typed(&batch.ok()?, &schema, &missing)?);
     }
     Some(())
 }
 
-/// Returns the batch with the types of `schema`, if it has the same columns.
-fn typed(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
+/// Returns the batch with the types of `schema`, if it has the same columns in the same order. Columns in `missing` are null.
+fn typed(batch: &RecordBatch, schema: &SchemaRef, missing: &[&str]) -> Option<RecordBatch> {
     let found = batch.schema();
-    let names = |schema: &Schema| {
-        schema
-            .fields()
-            .iter()
-            .map(|f| f.name().clone())
-            .collect::<Vec<_>>()
+    let mut found = found.fields().iter().zip(batch.columns()).peekable();
+    let mut next = |field: &Arc<Field>| {
+        let Some((_, column)) = found.next_if(|(f, _)| f.name() == field.name()) else {
+            let is_missing = missing.contains(&field.name().as_str());
+            return is_missing.then(|| new_null_array(field.data_type(), batch.num_rows()));
+        };
+        match column.data_type() {
+            found if found == field.data_type() => Some(column.clone()),
+            DataType::Dictionary(_, _) => cast(column, field.data_type()).ok(),
+            _ => None,
+        }
     };
-    if names(schema) != names(&found) {
+    let columns = schema.fields().iter().map(&mut next);
+    let columns = columns.collect::<Option<Vec<_>>>()?;
+    if found.next().is_some() {
         return None;
     }
-    let columns = schema.fields().iter().zip(batch.columns());
-    let columns = columns.map(|(field, column)| match column.data_type() {
-        found if found == field.data_type() => Some(column.clone()),
-        DataType::Dictionary(_, _) => cast(column, field.data_type()).ok(),
-        _ => None,
-    });
-    RecordBatch::try_new(schema.clone(), columns.collect::<Option<Vec<_>>>()?).ok()
+    RecordBatch::try_new(schema.clone(), columns).ok()
 }
 
 /// Returns the longest slice, if it is a multiple of all others.

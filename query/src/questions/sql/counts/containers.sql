@@ -1,7 +1,8 @@
 /* Containers and how busy they were, in a recording of counts. */
 with activity as (
-    select coalesce(container_id, container) as container_key, host, coalesce(sum(calls), 0) as calls, coalesce(sum(errors), 0) as errors,
-        coalesce(sum(lost), 0) as lost
+    select coalesce(container_id, container) as container_key, host,
+        coalesce(sum(case when {not_setup} then calls end), 0) as calls,
+        coalesce(sum(case when {not_setup} then errors end), 0) as errors, coalesce(sum(lost), 0) as lost
     from events
     where container is not null
         {events}

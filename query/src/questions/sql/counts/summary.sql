@@ -8,7 +8,7 @@ with scope as (
 calls as (
     select {name} as container, syscall, calls, errors, duration
     from scope
-    where kind = 'counts'
+    where kind = 'counts' and {not_setup}
 ),
 {recording}
 parts as (

@@ -1,0 +1,44 @@
+/* Programs that were executed and are not from the image of the container: `origin` is `container` (written or changed since the
+   container was created), `mount` (a bind mount or a volume) or `memory` (memfd_create(2)), or null if the recording tells that the
+   container had written the file but not where the file lies. `written_by` is the thread that wrote, renamed or opened the file for
+   writing last before the first run. The newest first. */
+with runs as (
+    select host, container, container_id, path, path_arg, exe_origin, argv, comm, time, seq
+    from events
+    -- 65536 is AT_EXECVE_CHECK: the program was not executed.
+    where kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0 and (syscall = 'execve' or (coalesce(flags, 0) & 65536) = 0)
+        and path is not null and container_id is not null and {not_setup}
+        {events}
+),
+programs as (
+    -- A script has the path of its interpreter; `script` is its own. The text of a relative path is compared by its end.
+    select host, container, container_id, path, exe_origin, case when path_arg like '%/%' then ltrim(path_arg, '.') end as script,
+        count(*) as runs, min(time) as first_run, max(time) as last_run,
+        first_value(argv order by time, seq) as argv
+    from runs
+    group by 1, 2, 3, 4, 5, 6
+),
+written as (
+    select host, container_id, time, seq, comm, case when operation = 'rename' then path2 else path end as path
+    from files
+    -- The two lowest bits of the flags of open(2): O_WRONLY, O_RDWR.
+    where error is null and container_id is not null
+        and (operation in ('write', 'rename', 'create') or operation = 'open' and (flags & 3) > 0)
+),
+writers as (
+    select p.host, p.container_id, p.path, p.script, w.path as file, w.time as written, w.comm as written_by,
+        row_number() over (partition by p.host, p.container_id, p.path, p.script order by w.time desc, w.seq desc) as number
+    from programs as p
+    join written as w on w.host = p.host and w.container_id = p.container_id
+        and split_part(w.path, '/', -1) in (split_part(p.path, '/', -1), split_part(p.script, '/', -1))
+    where w.time <= p.first_run and (w.path = p.path or ends_with(w.path, p.script))
+)
+select p.container{p.id}, coalesce(w.file, p.path) as path, p.exe_origin as origin, p.argv, p.runs,
+    w.written_by, w.written, p.first_run, p.last_run{p.host}
+from programs as p
+left join writers as w
+    on w.number = 1 and w.host = p.host and w.container_id = p.container_id and w.path = p.path
+        and coalesce(w.script, '') = coalesce(p.script, '')
+where p.exe_origin in ('container', 'mount', 'memory') or w.written_by is not null
+order by p.first_run desc, p.container, p.container_id, p.path, p.script, p.exe_origin{p.host}
+{limit}
