@@ -6,6 +6,8 @@ use crate::support::name_server::NameServer;
 use crate::support::programs::ctrace_query;
 use crate::support::recorder::{Recorder, Recording};
 use crate::support::root::require_root;
+use crate::support::wait::wait_for;
+use std::process::Command;
 
 /// An incident: what runs in the container, and what the answers say about it.
 struct Incident {
@@ -249,4 +251,86 @@ fn a_program_that_a_container_wrote_is_drift() {
     assert!(script.contains(",sh,"), "{drift:#?}");
     let why = rows(&recording, &["why"]);
     assert!(why[1].contains("exit code 7"), "{why:#?}");
+}
+
+#[test]
+fn secrets_that_are_read_from_outside_tell_who_came_in() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "secrets");
+    let name = container.name().to_owned();
+    let recorder = Recorder::start(&["--container", &name]);
+    let mut running = container.start(&["sh", "-c", "echo started; read line"]);
+    assert_eq!(running.line(), "started");
+    run(Command::new("docker").args(["exec", &name, "cat", "/etc/passwd"]));
+    running.write("end");
+    running.finish();
+    let recording = recorder.stop();
+    let processes = rows(&recording, &["processes"]);
+    let intruder = processes
+        .iter()
+        .take(5)
+        .find(|row| row.contains("cat /etc/passwd"));
+    assert!(
+        intruder.is_some_and(|row| row.contains(",true,")),
+        "{processes:#?}"
+    );
+    let files = rows(&recording, &["files"]);
+    // The file of the container's own layers has no path on the machine.
+    let read = files.iter().find(|row| row.contains(",/etc/passwd,,"));
+    assert!(read.is_some_and(|row| row.contains(",cat,")), "{files:#?}");
+}
+
+#[test]
+fn a_file_of_the_machine_is_told_by_its_path_there() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "escape").option("--volume=/:/h");
+    let recorder = Recorder::start(&["--container", container.name()]);
+    container.run(&["cat", "/h/etc/shadow"]);
+    let recording = recorder.stop();
+    let files = rows(&recording, &["files"]);
+    let read = files
+        .iter()
+        .take(5)
+        .find(|row| row.contains(",/h/etc/shadow,/etc/shadow,"));
+    assert!(read.is_some(), "{files:#?}");
+    let powers = rows(&recording, &["powers"]);
+    assert!(powers[0].contains(",/,"), "{powers:#?}");
+}
+
+#[test]
+fn a_container_that_restarts_tells_how_often_and_why() {
+    require_root();
+    let image = Container::new(Runtime::Docker, "restarts");
+    let name = image.name().to_owned();
+    let recorder = Recorder::start(&["--container", &name]);
+    let image = image.image();
+    let script = "cat /etc/app/config.yaml; exit 3";
+    run(Command::new("docker")
+        .args([
+            "run",
+            "--detach",
+            "--restart=on-failure:2",
+            "--network=none",
+            "--name",
+            &name,
+        ])
+        .args([&image, "sh", "-c", script]));
+    let state = [
+        "inspect",
+        "--format={{.State.Running}} {{.RestartCount}}",
+        &name,
+    ];
+    wait_for("the container has given up", || {
+        let state = run(Command::new("docker").args(state));
+        (state.trim() == "false 2").then_some(())
+    });
+    let recording = recorder.stop();
+    run(Command::new("docker").args(["rm", &name]));
+    let why = rows(&recording, &["why", &name]);
+    assert!(why[0].contains("restarted 2 times"), "{why:#?}");
+    assert!(why[1].contains("exit code 3"), "{why:#?}");
+    assert!(
+        why[2].contains("openat ENOENT /etc/app/config.yaml"),
+        "{why:#?}"
+    );
 }

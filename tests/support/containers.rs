@@ -127,6 +127,11 @@ impl Container {
         self
     }
 
+    /// Returns the name of the container's image, which Docker or podman has.
+    pub(crate) fn image(&self) -> String {
+        image_name(self.runtime)
+    }
+
     /// Runs a command in the container to its end.
     pub(crate) fn run(self, args: &[&str]) -> Ended {
         self.start(args).finish()

@@ -18,6 +18,7 @@ const SUBJECTS: &[(&str, &[Class], &str)] = &[
         &[Class::File, Class::Network],
         "calls on files and sockets",
     ),
+    ("dns", &[Class::Network], "calls on sockets"),
     ("processes", &[Class::Process], "calls of processes"),
     (
         "drift",

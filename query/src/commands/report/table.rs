@@ -86,6 +86,7 @@ pub(crate) const FILES: &[PageColumn] = &[
     CONTAINER,
     ID,
     column("Path", CellFormat::Text("path")),
+    column("On the machine", CellFormat::Text("host_path")),
     CALLS,
     column("Opened", CellFormat::Number("opens")),
     column("Executed", CellFormat::Number("execs")),

@@ -1,5 +1,5 @@
-/* Files by container, the most used first. */
-select container{id}, path, count(*) as calls,
+/* Files by container, the most used first; those on bind mounts and volumes with their path on the machine. */
+select container{id}, path, max(host_path) as host_path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,
     coalesce(sum(case when operation = 'read' then bytes end), 0) as bytes_read,
