@@ -342,7 +342,11 @@ impl Resolver {
             uid: process.uid,
             comm: printed(&process.comm).into(),
             exe: process.exe.as_ref().map(|exe| printed(exe).into()),
-            arrival: None,
+            arrival: process.mount_ns.map(|mount_ns| Arrival {
+                mount_ns,
+                setup: false,
+                entered: false,
+            }),
             batch_index: BatchIndex::default(),
         };
         let mut row = Row::new(self.clock.wall(boot_ns), EventKind::Process);
