@@ -6,7 +6,7 @@ use ctrace_schema::text::{escape, shell_join};
 
 use crate::records::decode::{self, Head};
 use crate::resolve::addresses::Address;
-use crate::resolve::dns::DnsMessage;
+use crate::resolve::dns::message::DnsMessage;
 use crate::resolve::objects::arg;
 use crate::resolve::threads::{Pending, Thread};
 use crate::resolve::{Resolver, addresses, paths};

@@ -14,6 +14,7 @@ mod in_flight;
 mod objects;
 mod paths;
 mod peers;
+mod questions;
 pub(crate) mod registry;
 mod signals;
 mod sockets;
@@ -36,7 +37,9 @@ use crate::records::decode::{Args, Body, FileRecord, Head, SockRecord, TaskRecor
 use crate::records::loss::{Cause, Faults, Loss};
 use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{BatchIndex, Definitions};
-use crate::resolve::dns::{DnsMessage, Questions, ResolvedNames};
+use crate::resolve::dns::ResolvedNames;
+use crate::resolve::dns::message::DnsMessage;
+use crate::resolve::dns::waiting::Questions;
 use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::records::decode::StructFlags;
 use crate::resolve::addresses::Address;
 use crate::resolve::definitions::BatchIndex;
-use crate::resolve::dns::DnsMessage;
+use crate::resolve::dns::message::DnsMessage;
 use crate::resolve::registry::Registry;
 use crate::rows::batch::{Arrival, Batch, NONE, Task};
 

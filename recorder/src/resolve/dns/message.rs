@@ -11,32 +11,32 @@ use ctrace_schema::text::escape;
 /// A message to or from a name server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::resolve) struct DnsMessage {
-    pub(super) id: u16,
+    pub(in crate::resolve) id: u16,
     /// The question; `None` in an answer that does not repeat it.
-    pub(super) question: Option<DnsQuestion>,
+    pub(in crate::resolve) question: Option<DnsQuestion>,
     /// None: the message is a question.
-    pub(super) answer: Option<DnsAnswer>,
+    pub(in crate::resolve) answer: Option<DnsAnswer>,
 }
 
 /// A name and the type of the records that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DnsQuestion {
+pub(in crate::resolve) struct DnsQuestion {
     /// The name: lower case, escaped, without the final dot. The root is `.`.
-    pub(super) name: Arc<str>,
-    pub(super) ty: u16,
+    pub(in crate::resolve) name: Arc<str>,
+    pub(in crate::resolve) ty: u16,
 }
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DnsAnswer {
+pub(in crate::resolve) struct DnsAnswer {
     /// The response code, with the upper bits of EDNS (RFC 6891).
-    pub(super) code: u16,
+    pub(in crate::resolve) code: u16,
     /// True if the answer was too long for a datagram: the flag TC.
-    pub(super) is_truncated: bool,
+    pub(in crate::resolve) is_truncated: bool,
     /// The first [`MAX_RECORDS`] records of the answer, as text.
-    pub(super) records: Vec<String>,
+    pub(in crate::resolve) records: Vec<String>,
     /// The addresses of the name in the question, found through its aliases.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(in crate::resolve) addresses: Vec<IpAddr>,
 }
 
 /// The number of records of an answer that are stored as text.
@@ -91,7 +91,7 @@ const OTHER_TYPES: &[(u16, &str)] = &[
 ];
 
 /// Returns the value of the column `dns_type`: the name of a type, or `TYPE` and its number (RFC 3597).
-pub(super) fn type_name(ty: u16) -> String {
+pub(in crate::resolve) fn type_name(ty: u16) -> String {
     let name = match ty {
         ty::A => "A",
         ty::NS => "NS",
@@ -115,12 +115,12 @@ pub(super) fn type_name(ty: u16) -> String {
 }
 
 /// The response codes without and with an answer to the question: RFC 1035, 4.1.1.
-pub(super) const NOERROR: u16 = 0;
-pub(super) const NXDOMAIN: u16 = 3;
+pub(in crate::resolve) const NOERROR: u16 = 0;
+pub(in crate::resolve) const NXDOMAIN: u16 = 3;
 
 /// Returns the value of the column `dns_code`: the name of a response code (IANA, DNS parameters), or `RCODE` and its
 /// number.
-pub(super) fn code_name(code: u16) -> String {
+pub(in crate::resolve) fn code_name(code: u16) -> String {
     let name = match code {
         NOERROR => "NOERROR",
         1 => "FORMERR",

@@ -1,16 +1,15 @@
-//! DNS: the messages ([`message`]), the questions that wait for their answers ([`questions`]), and the names under which
+//! DNS: the messages ([`message`]), the questions that wait for their answers ([`waiting`]), and the names under which
 //! containers learnt addresses: connections to an address show its name.
 
-mod message;
-mod questions;
+pub(super) mod message;
+pub(super) mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-pub(super) use message::DnsMessage;
-pub(super) use questions::Questions;
+use crate::resolve::dns::message::DnsMessage;
 
 /// Names in a generation. Two generations are retained, because the number of a container's queries is unlimited.
 const GENERATION_NAMES: usize = 32_768;
