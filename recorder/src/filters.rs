@@ -389,11 +389,16 @@ mod tests {
         };
         for (pod, namespace, label) in [
             (&["pay-*"][..], &["shop"][..], &["tier=web"][..]),
-            (&["x", "pay-0"], &[], &["tier", "team=a=b"]),
+            (&["pay-0"], &[], &["tier", "team=a=b"]),
         ] {
             let expected = (true, vec![]);
             assert_eq!(wants(pod, namespace, label), expected, "{pod:?}");
         }
+        let (is_wanted, warnings) = wants(&["x", "pay-0"], &[], &[]);
+        assert!(
+            is_wanted && warnings[0].contains("`--pod x`"),
+            "{warnings:?}"
+        );
         for (pod, namespace, label, warning) in [
             (
                 &["pay-1"][..],

@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(offset_of!(head, flags), 15);
         assert_eq!(offset_of!(rec_syscall, args), 40);
         assert_eq!(size_of::<rec_syscall>(), 88);
-        assert_eq!(size_of::<rec_task>(), 72);
+        assert_eq!(size_of::<rec_task>(), 80);
         assert_eq!(offset_of!(rec_task, comm), 56);
         assert_eq!(offset_of!(rec_file, names), 48);
         assert_eq!(offset_of!(rec_sock, ends.local), 48);

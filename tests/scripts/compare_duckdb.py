@@ -80,6 +80,7 @@ def ready(query, recording, views):
     stored = table(query, recording, "select recording, key, value from meta")
     db.execute("create table meta as from stored")
     db.execute("create macro signal_name(n) as case n when 9 then 'SIGKILL' end")
+    db.execute("create macro human_bytes(n) as cast(n as varchar)")
     for name in READY:
         sql = ctrace(query, "-r", recording, name, "--show-sql").decode()
         for pattern, replacement in SPELLING:

@@ -259,8 +259,13 @@ fn read_answer(stream: &mut Socket, deadline: Instant) -> Result<Vec<u8>> {
         read_exact(stream, &mut content, deadline)?;
         match kind {
             DATA if flags & PADDED == 0 => answer.extend(content),
-            SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[]))?,
-            PING if flags & ACK == 0 => stream.write_all(&frame(PING, ACK, 0, &content))?,
+            // A peer that has sent the whole answer may have closed the connection already.
+            SETTINGS if flags & ACK == 0 => {
+                let _ = stream.write_all(&frame(SETTINGS, ACK, 0, &[]));
+            }
+            PING if flags & ACK == 0 => {
+                let _ = stream.write_all(&frame(PING, ACK, 0, &content));
+            }
             DATA | RST_STREAM | GOAWAY => return Err(Error::other("no answer")),
             _ => {}
         }
