@@ -12,7 +12,7 @@ with runs as (
 ),
 programs as (
     -- A script has the path of its interpreter; `script` is its own. The text of a relative path is compared by its end.
-    select host, container, container_id, path, exe_origin, case when path_arg like '%/%' then ltrim(path_arg, '.') end as script,
+    select host, container, container_id, path as program, exe_origin, case when path_arg like '%/%' then ltrim(path_arg, '.') end as script,
         count(*) as runs, min(time) as first_run, max(time) as last_run,
         first_value(argv order by time, seq) as argv
     from runs
@@ -26,19 +26,19 @@ written as (
         and (operation in ('write', 'rename', 'create') or operation = 'open' and (flags & 3) > 0)
 ),
 writers as (
-    select p.host, p.container_id, p.path, p.script, w.path as file, w.time as written, w.comm as written_by,
-        row_number() over (partition by p.host, p.container_id, p.path, p.script order by w.time desc, w.seq desc) as number
+    select p.host, p.container_id, p.program, p.script, w.path as file, w.time as written, w.comm as written_by,
+        row_number() over (partition by p.host, p.container_id, p.program, p.script order by w.time desc, w.seq desc) as number
     from programs as p
     join written as w on w.host = p.host and w.container_id = p.container_id
-        and split_part(w.path, '/', -1) in (split_part(p.path, '/', -1), split_part(p.script, '/', -1))
-    where w.time <= p.first_run and (w.path = p.path or ends_with(w.path, p.script))
+        and split_part(w.path, '/', -1) in (split_part(p.program, '/', -1), split_part(p.script, '/', -1))
+    where w.time <= p.first_run and (w.path = p.program or ends_with(w.path, p.script))
 )
-select p.container{p.id}, coalesce(w.file, p.path) as path, p.exe_origin as origin, p.argv, p.runs,
+select p.container{p.id}, coalesce(w.file, p.program) as path, p.exe_origin as origin, p.argv, p.runs,
     w.written_by, w.written, p.first_run, p.last_run{p.host}
 from programs as p
 left join writers as w
-    on w.number = 1 and w.host = p.host and w.container_id = p.container_id and w.path = p.path
+    on w.number = 1 and w.host = p.host and w.container_id = p.container_id and w.program = p.program
         and coalesce(w.script, '') = coalesce(p.script, '')
 where p.exe_origin in ('container', 'mount', 'memory') or w.written_by is not null
-order by p.first_run desc, p.container, p.container_id, p.path, p.script, p.exe_origin{p.host}
+order by p.first_run desc, p.container, p.container_id, p.program, p.script, p.exe_origin{p.host}
 {limit}
