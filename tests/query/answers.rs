@@ -280,15 +280,15 @@ fn the_summary_reports_how_processes_ended() {
     story.write(dir.path(), "run.parquet");
     let summary = ask(dir.path(), &["--format", "csv", "summary"]);
     assert!(
-        summary.contains("\nkilled by a signal,web /bin/job2,1 with SIGSEGV\n"),
+        summary.contains("\nkilled by a signal,web job2,1 with SIGSEGV\n"),
         "{summary}"
     );
     assert!(
-        summary.contains("\nkilled by a signal,client /bin/sleep,1 with SIGKILL\n"),
+        summary.contains("\nkilled by a signal,client sleep,1 with SIGKILL\n"),
         "{summary}"
     );
     assert!(
-        summary.contains("\nended badly,web /bin/job0,10 with exit code 1\n"),
+        summary.contains("\nended badly,web job0,10 with exit code 1\n"),
         "{summary}"
     );
 }

@@ -33,7 +33,9 @@ writers as (
         and split_part(w.path, '/', -1) in (split_part(p.program, '/', -1), split_part(p.script, '/', -1))
     where w.time <= p.first_run and (w.path = p.program or ends_with(w.path, p.script))
 )
-select p.container{p.id}, coalesce(w.file, p.program) as path, p.exe_origin as origin, p.argv, p.runs,
+select p.container{p.id}, coalesce(w.file, p.program) as path,
+    -- The origin of a script is not recorded, only that of its interpreter.
+    case when coalesce(w.file, p.program) = p.program then p.exe_origin end as origin, p.argv, p.runs,
     w.written_by, w.written, p.first_run, p.last_run{p.host}
 from programs as p
 left join writers as w

@@ -12,7 +12,7 @@ found as (
 failed as (
     -- A call, a row of kind connection, or both tell of a failed connection. The greater number counts.
     select host, coalesce(container_id, '') as owner, container, container_id, class, coalesce(syscall, 'connect') as syscall,
-        coalesce(error, action) as error, comm,
+        coalesce(error, action) as error, comm, coalesce(denied, false) as denied,
         coalesce(path, peer_addr || ':' || case
             -- Each connection of a client has another port.
             when peer_port >= 32768 and syscall <> 'connect' and not {all} then '*'
@@ -23,7 +23,7 @@ failed as (
     from scope
     -- The end of an established connection has no duration.
     where {not_setup} and ({failed} or kind = 'connection' and action <> 'established' and duration is not null)
-    group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 ),
 failures as (
     select failed.*,

@@ -22,7 +22,7 @@ ends as (
 named_failures as (
     select {name} || ' ' || syscall || ' ' || error || coalesce(' ' || subject, '') as item, rank, sum(calls) as calls
     from failures
-    where routine is null
+    where routine is null and not denied
     group by 1, 2
 ),
 {lookups}
