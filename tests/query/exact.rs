@@ -281,9 +281,9 @@ fn an_answer_without_rows_has_columns() {
 #[test]
 fn an_unknown_column_of_a_view_names_its_columns() {
     let dir = calls();
-    let said = ask(dir.path(), &["select nonsense from containers"]);
-    assert!(said.contains("`containers` has "), "{said}");
-    assert!(said.contains("started"), "{said}");
+    let said = ask(dir.path(), &["select nonsense from gaps"]);
+    assert!(said.contains("`gaps` has "), "{said}");
+    assert!(said.contains("reason"), "{said}");
     let said = ask(dir.path(), &["select nonsense from events"]);
     assert!(
         said.contains("`ctrace-query describe events` lists the columns"),

@@ -138,7 +138,7 @@ fn set_up_is_left_out_by_one_rule_and_its_share_is_told() {
         let answer = ask(dir.path(), &[question]);
         assert!(answer.starts_with("exit code 0"), "{answer}");
         assert!(!answer.contains("/proc/self/status"), "{answer}");
-        let tells = !["links", "gaps", "why"].contains(question);
+        let tells = !["links", "gaps", "powers", "why"].contains(question);
         assert_eq!(answer.contains(NOTE), tells, "{question}: {answer}");
         let all = ask(dir.path(), &[question, "--setup"]);
         assert!(!all.contains("not shown"), "{question}: {all}");

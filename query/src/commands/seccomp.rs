@@ -242,8 +242,9 @@ async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Resu
         ));
     }
     let earlier = format!(
-        "select max(container) from events where ({condition}) group by coalesce(container_id, container) \
-         having count(case when kind = 'container' and action = 'started' then 1 end) = 0 order by 1"
+        "select distinct name from (select max(container) as name from events where ({condition}) \
+         group by coalesce(container_id, container) \
+         having count(case when kind = 'container' and action = 'started' then 1 end) = 0) order by name"
     );
     let earlier = engine.first_column(&earlier).await?;
     if !earlier.is_empty() {

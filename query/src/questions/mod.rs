@@ -103,7 +103,7 @@ impl ReadyQuestion {
 
     /// Returns whether the answer leaves the set-up of containers out.
     pub(crate) fn leaves_setup_out(&self) -> bool {
-        ["{not_setup}", "{failures}"]
+        ["{not_setup}", "{failures}", "{lookups}"]
             .iter()
             .any(|rule| self.template.contains(rule))
     }

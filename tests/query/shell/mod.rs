@@ -103,7 +103,7 @@ fn tab_completes_what_the_context_allows() {
     shell.expect(PROMPT);
     for (keys, line) in [
         ("sel", "select "),
-        ("select dns", "select dns_name"),
+        ("select dns_n", "select dns_name"),
         ("select * from conn", "select * from connections"),
         (
             "select * from connections where dns",

@@ -3,7 +3,7 @@ asked as (
         dns_type as type, peer_addr || ':' || cast(peer_port as varchar) as server, coalesce(dns_code, error, 'no answer') as code,
         dns_answers as answers
     from scope
-    where kind = 'dns'
+    where kind = 'dns' and {not_setup}
 ),
 names as (
     select host, owner, comm, name, split_part(name, '.', 1) as label,
