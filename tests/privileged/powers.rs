@@ -287,7 +287,7 @@ fn containers_of_two_pods_with_one_name_are_two() {
     );
     assert_eq!(
         names(&["--pod", &second, "--label", "tier=app"]),
-        [second.clone()]
+        std::slice::from_ref(&second)
     );
 }
 
