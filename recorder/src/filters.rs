@@ -179,7 +179,7 @@ impl Filters {
                 warnings.push(no_match(flag, flag, pattern, &all));
             }
         }
-        if !is_running(&|known| self.wants_labels(known)) {
+        if !self.labels.is_empty() && !is_running(&|known| self.wants_labels(known)) {
             let all = BTreeSet::new();
             warnings.push(no_match("container", "label", &self.label_text(), &all));
         }

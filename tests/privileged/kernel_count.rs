@@ -217,7 +217,9 @@ fn recorded(recording: &Recording, container: &str) -> (Counts, Counts) {
             .collect()
     };
     (
-        counts("count(*) as n from events where kind in ('syscall', 'process')"),
+        counts(
+            "count(*) as n from events where kind in ('syscall', 'process') and action is distinct from 'found'",
+        ),
         counts("sum(lost) as n from events where kind = 'gap'"),
     )
 }

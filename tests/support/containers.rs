@@ -175,8 +175,11 @@ impl Container {
         let mut command = Command::new(self.runtime.program());
         if self.runtime == Runtime::Docker {
             docker::daemon();
+            command.arg("run");
             // Docker disables IPv6 in a container without an IPv6 network.
-            command.args(["run", "--sysctl=net.ipv6.conf.all.disable_ipv6=0"]);
+            if self.network != "host" {
+                command.arg("--sysctl=net.ipv6.conf.all.disable_ipv6=0");
+            }
         } else {
             // A test machine may not grant the default limits.
             command.args(["--runtime=runc", "run"]);

@@ -80,7 +80,7 @@ impl Containerd {
         run(Command::new("docker").args([
             "commit",
             "--change",
-            "CMD [\"sleep\", \"1000\"]",
+            "CMD [\"/bin/sleep\", \"1000\"]",
             id.trim(),
             pause,
         ]));
