@@ -68,6 +68,12 @@ const SECTIONS: &[ReportSection] = &[
         "The containers that ran, and how busy they were. Errors are all errnos, including EAGAIN and others that are not failures.",
     ),
     section(
+        "Powers",
+        "powers",
+        table::POWERS,
+        "What containers may do and use on the machine, the most powerful first.",
+    ),
+    section(
         "Failures",
         "errors",
         table::ERRORS,

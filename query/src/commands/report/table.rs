@@ -62,6 +62,22 @@ pub(crate) const CONTAINERS: &[PageColumn] = &[
     REFUSED,
     column("Lost", CellFormat::Number("lost")),
 ];
+pub(crate) const POWERS: &[PageColumn] = &[
+    CONTAINER,
+    ID,
+    column("Pod", CellFormat::Text("pod")),
+    column("Privileged", CellFormat::Text("privileged")),
+    column("Added capabilities", CellFormat::Text("added_capabilities")),
+    column(
+        "Namespaces of the machine",
+        CellFormat::Text("host_namespaces"),
+    ),
+    column("Can write to", CellFormat::Text("writable_host_paths")),
+    column("Seccomp", CellFormat::Text("seccomp")),
+    column("AppArmor", CellFormat::Text("apparmor")),
+    column("User", CellFormat::Text("run_as")),
+    column("Limits", CellFormat::Text("limits")),
+];
 pub(crate) const ERRORS: &[PageColumn] = &[
     CONTAINER,
     ID,
