@@ -64,5 +64,5 @@ fn duckdb_gives_the_same_rows() {
     command.arg(env!("CARGO_BIN_EXE_ctrace-query"));
     command.arg(env!("CARGO_BIN_EXE_ctrace-rec"));
     command.arg(recording(dir.path())).arg(dir.path());
-    assert_eq!(run(&mut command).trim(), "20 questions");
+    assert_eq!(run(&mut command).trim(), "21 questions");
 }
