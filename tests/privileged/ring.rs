@@ -118,6 +118,24 @@ fn a_trigger_dumps_events_before_and_after_it_and_names_live_processes() {
 }
 
 #[test]
+fn set_up_meets_a_trigger_only_if_it_is_asked_for() {
+    require_root();
+    for (condition, fires) in [
+        ("syscall = 'pivot_root' and container like 'set-%'", false),
+        (
+            "setup and syscall = 'pivot_root' and container like 'set-%'",
+            true,
+        ),
+    ] {
+        let recorder = Recorder::start(&["--ring", "1m", "--after", "0s", "--trigger", condition]);
+        Container::new(Runtime::Runc, "set").run(&["sleep", "2"]);
+        let recording = recorder.stop();
+        let fired = recording.stderr.contains(": --trigger");
+        assert_eq!(fired, fires, "{condition}: {}", recording.stderr);
+    }
+}
+
+#[test]
 fn a_killed_recorder_with_a_ring_leaves_no_file() {
     require_root();
     let recorder = Recorder::start(&["--ring", "1m"]);

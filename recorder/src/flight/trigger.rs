@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use ctrace_common::nearest::suggest;
-use ctrace_schema::columns::{COLUMNS, Type};
+use ctrace_schema::columns::{self, COLUMNS, Type};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Null;
 use rusqlite::vtab::{
@@ -35,6 +35,8 @@ const MAX_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Trigger {
     db: Connection,
     condition: String,
+    /// True if the condition does not use the column `setup`: set-up by container runtimes does not meet it.
+    leaves_setup_out: bool,
     table: SharedTable,
 }
 
@@ -64,19 +66,26 @@ impl Trigger {
         const MODULE: Module<'_, TriggerTable> = Module::eponymous_only_module();
         db.create_module("events", &MODULE, Some(table.clone()))?;
         let condition = condition.to_string();
-        let trigger = Trigger {
+        let mut trigger = Trigger {
             db,
             condition,
+            leaves_setup_out: false,
             table,
         };
         let prepared = trigger.db.prepare(&trigger.sql()).map(drop);
         prepared.map_err(|e| trigger.error(&e))?;
+        let setup = columns::index("setup").map_or(0, |i| 1 << i);
+        trigger.leaves_setup_out = trigger.rows().used_columns & setup == 0;
         Ok(trigger)
     }
 
     fn sql(&self) -> String {
+        let rest = match self.leaves_setup_out {
+            true => " and setup is not true",
+            false => "",
+        };
         // The parenthesis is on a line of its own, because the condition may end with a comment.
-        format!("{QUERY_START}{}\n) limit 1", self.condition)
+        format!("{QUERY_START}{}\n){rest} limit 1", self.condition)
     }
 
     pub(crate) fn condition(&self) -> &str {
