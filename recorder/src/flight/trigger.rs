@@ -172,7 +172,7 @@ impl Trigger {
 
 impl TableRows {
     fn new(events: &dyn Events, used_columns: u64) -> TableRows {
-        let column = |(i, column): (usize, &ctrace_schema::columns::Column)| {
+        let column = |(i, column): (usize, &columns::Column)| {
             let (mut ends, mut values, mut end) = (vec![], vec![], 0);
             if used_columns & 1 << i.min(63) != 0 {
                 for run in events.column(column.name).runs() {
@@ -223,7 +223,7 @@ unsafe impl<'table> VTab<'table> for TriggerTable {
         _: &[u8],
         _: &[&[u8]],
     ) -> rusqlite::Result<(Cow<'static, CStr>, TriggerTable)> {
-        let column = |column: &ctrace_schema::columns::Column| match column.ty {
+        let column = |column: &columns::Column| match column.ty {
             Type::Text => format!("{} text", column.name),
             _ => format!("{} integer", column.name),
         };

@@ -40,7 +40,7 @@ ranked as (
 )
 select container, substr(container_id, 1, 12) as id, case when pod is not null then coalesce(namespace, '?') || '/' || pod end as pod,
     privileged, added_capabilities, shared_namespaces as host_namespaces, host_paths as writable_host_paths,
-    seccomp_profile as seccomp, apparmor_profile as apparmor, run_as, coalesce(limits, 'none') as limits, image{host}
+    seccomp_profile as seccomp, apparmor_profile as apparmor, run_as, coalesce(limits, case when run_as is not null then 'none' end) as limits, image{host}
 from ranked
 order by rank desc, limits is not null, container, container_id, host
 {limit}
