@@ -22,6 +22,8 @@
  *   (iterator at the end)    end_tasks            calls.h      plans                      tasks seen counts
  *   (iterator at the end)    end_requests         uring.h      uring_plans requests
  *
+ * Whoever looks up the container of a thread also reads `started` and `mount_namespaces`. The first program of a container
+ * that is executed, or found, writes them; on_cgroup_rmdir deletes from them.
  * All programs but on_fork write records into `rings`. Events and data that are missing are counted in `losses` and
  * `misses`. `plans` and `uring_plans` are variables in .rodata, not maps of their own.
  *
@@ -35,6 +37,7 @@
  *                     |    <--> connections  TCP connections and their owners
  *                     |    <--> seen      keys that have been defined
  *                     |    <--> shares    bytes in the ring by container
+ *                     |    <--> started, mount_namespaces  containers whose set-up is over
  *                     |
  *                     |  builds a record in `tasks`, on the stack or in a scratch map
  *                     |  (file_, sock_, data_, exec_, cgroup_, request_, state_scratch)
