@@ -11,8 +11,11 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// The default socket of containerd, whose state the recorder reads beside it.
-const SOCKET: &str = "/run/containerd/containerd.sock";
+/// The socket of a Kubernetes distribution's containerd, whose state the recorder reads beside it. A daemon of Docker that
+/// starts meanwhile would use a containerd at the default socket.
+const SOCKET: &str = "/run/k3s/containerd/containerd.sock";
+/// The directory of the state.
+const STATE: &str = "/run/k3s/containerd";
 
 /// The ids of a container and of the sandbox of its pod.
 #[derive(Clone, Debug)]
@@ -47,7 +50,7 @@ impl Containerd {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config.toml");
         let text = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"/run/containerd\"\n[grpc]\naddress = \"{SOCKET}\"\n\
+            "version = 2\nroot = \"{}\"\nstate = \"{STATE}\"\n[grpc]\naddress = \"{SOCKET}\"\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"localhost/ctrace-pause:1\"\n\
              restrict_oom_score_adj = true\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
             dir.path().join("root").display()
