@@ -4,7 +4,9 @@
 /// The first and the last bytes of a Parquet file.
 pub const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 
+pub mod digest;
 pub mod ipc;
+pub mod manifest;
 pub mod names;
 pub mod rollups;
 pub mod row_groups;

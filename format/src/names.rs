@@ -166,12 +166,16 @@ pub fn is_recording(path: &Path) -> bool {
 
 /// The suffix of a recording's journal: see [`crate::unclosed::journal`].
 pub const JOURNAL: &str = ".journal";
+/// Suffix of the signature of a file, in the format of minisign.
+pub const SIGNATURE: &str = ".minisig";
 /// The suffix of a database's write-ahead log, which holds its newest rows.
 pub const SQLITE_WAL: &str = "-wal";
 /// The suffix of the index of a write-ahead log.
 pub const SQLITE_SHM: &str = "-shm";
+/// The suffix of a database's rollback journal, with which a reader undoes a transaction that was not completed.
+pub const SQLITE_JOURNAL: &str = "-journal";
 /// The suffixes of all files that SQLite keeps beside a database (<https://sqlite.org/tempfiles.html>).
-pub const SQLITE_COMPANIONS: [&str; 3] = [SQLITE_WAL, SQLITE_SHM, "-journal"];
+pub const SQLITE_COMPANIONS: [&str; 3] = [SQLITE_WAL, SQLITE_SHM, SQLITE_JOURNAL];
 
 /// Returns the name of a file beside `path`: its name with a suffix.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -6,10 +6,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use ctrace_schema::meta::KEY_DIGEST;
 use rusqlite::{Connection, ErrorCode, Statement};
 use rustc_hash::FxHashMap;
 
 use super::{EVENT_COLUMNS, SIDES, Side};
+use crate::digest::Digest;
 
 /// The reason why events could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,8 @@ impl Writer {
         // A commit is in the file when it returns, even if this process is killed afterwards.
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "normal")?;
+        // A process that is confined may have no directory for temporary files.
+        db.pragma_update(None, "temp_store", "memory")?;
         db.execute_batch(&format!("begin;\n{}commit;", super::ddl()))?;
         let writer = Writer {
             db,
@@ -104,15 +108,21 @@ impl Writer {
     }
 
     /// Ends the recording with the final metadata. The write-ahead log is moved into the database, so that the recording is a
-    /// single file.
+    /// single file. Returns the placeholder of its digest, which the caller replaces ([`crate::digest::seal`]); `None` while
+    /// another program reads the database.
     ///
     /// # Errors
     /// The file cannot be written. Rows that were written before are not lost.
-    pub fn finish(self, meta: &[(&str, String)]) -> Result<(), WriteError> {
+    pub fn finish(self, meta: &[(&str, String)]) -> Result<Option<Digest>, WriteError> {
         self.write_meta(meta)?;
         // This fails while another program reads the database. SQLite then moves the log when the last reader closes it.
-        let _ = self.db.pragma_update(None, "journal_mode", "delete");
-        self.db.close().map_err(|(_, e)| e.into())
+        let set = |mode: &rusqlite::Row<'_>| mode.get::<_, String>(0);
+        let mode = (self.db).pragma_update_and_check(None, "journal_mode", "delete", set);
+        let placeholder = Digest::placeholder();
+        let digest = [(KEY_DIGEST, placeholder.to_string())];
+        let has_place = mode.is_ok_and(|mode| mode == "delete") && self.write_meta(&digest).is_ok();
+        self.db.close().map_err(|(_, e)| e)?;
+        Ok(has_place.then_some(placeholder))
     }
 
     fn write_meta(&self, meta: &[(&str, String)]) -> Result<(), WriteError> {

@@ -168,8 +168,34 @@ fn unexpected(ty: &DataType) -> ArrowError {
     ArrowError::IpcError(format!("a column of {ty}"))
 }
 
-/// Reads the content of the next frame. Returns `None` if the frame is incomplete.
+/// Returns the offset of the first frame of a journal that is there as a whole and does not have its checksum. An incomplete
+/// frame at the end is the trace of a killed recorder.
+pub(super) fn wrong_frame(mut journal: impl Read) -> io::Result<Option<u64>> {
+    let mut offset = 0;
+    while let Some(frame) = next_frame(&mut journal)? {
+        if crc32fast::hash(&frame.content) != frame.crc {
+            return Ok(Some(offset));
+        }
+        offset += (HEADER_BYTES + frame.content.len()) as u64;
+    }
+    Ok(None)
+}
+
+/// Reads the content of the next frame. Returns `None` if the frame is incomplete or has another checksum.
 fn next_content(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let frame = next_frame(journal)?;
+    let right = frame.filter(|frame| crc32fast::hash(&frame.content) == frame.crc);
+    Ok(right.map(|frame| frame.content))
+}
+
+/// A frame, whose checksum may be wrong.
+struct Frame {
+    crc: u32,
+    content: Vec<u8>,
+}
+
+/// Reads the next frame. Returns `None` if the frame is incomplete, or longer than all rows may be.
+fn next_frame(journal: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut header = vec![];
     let limit = HEADER_BYTES as u64;
     journal.by_ref().take(limit).read_to_end(&mut header)?;
@@ -180,10 +206,13 @@ fn next_content(journal: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         return Ok(None);
     };
     let [len, crc] = [len, crc].map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes));
+    if u64::from(len) > MAX_BYTES {
+        return Ok(None);
+    }
     let mut content = vec![];
     journal.take(len.into()).read_to_end(&mut content)?;
-    let complete = len > 0 && content.len() == len as usize && crc32fast::hash(&content) == crc;
-    Ok(complete.then_some(content))
+    let complete = len > 0 && content.len() == len as usize;
+    Ok(complete.then_some(Frame { crc, content }))
 }
 
 /// Reads the bytes of a recording's journal. A missing journal is empty.
@@ -232,6 +261,15 @@ mod tests {
             let read = read(&journal[..len]).unwrap();
             assert_eq!(read, batches[..complete], "{len}");
         }
+    }
+
+    #[test]
+    fn a_frame_that_claims_four_gigabytes_is_not_read() {
+        let header = [u32::MAX.to_le_bytes(), [0; 4]].concat();
+        let mut zeros = io::repeat(0).take(1 << 33);
+        let read = batches(header.as_slice().chain(&mut zeros)).next();
+        assert!(read.is_none());
+        assert_eq!(zeros.limit(), 1 << 33);
     }
 
     #[test]

@@ -42,6 +42,9 @@ use block::{Block, FIRST_START, Located, MAX_METADATA_BYTES};
 /// Uncompressed bytes of the metadata of a row group, of which a file may have any number. The recorder's are smaller.
 const BLOCK_BYTES: u64 = 64 << 10;
 
+/// The number of times that each byte of a file may be read in the search for blocks.
+const SEARCH_PASSES: u64 = 4;
+
 /// The reason why an unclosed recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -109,13 +112,56 @@ pub fn block(
 ) -> Result<Vec<u8>, ParquetError> {
     let mut bytes = vec![];
     ParquetMetaDataWriter::new(&mut bytes, metadata).finish()?;
+    Ok(block_of(&bytes, data_start, synced_to, data_crc)?)
+}
+
+fn block_of(
+    metadata: &[u8],
+    data_start: u64,
+    synced_to: u64,
+    data_crc: u32,
+) -> io::Result<Vec<u8>> {
     let block = Block {
         data_start,
         synced_to,
         data_crc,
-        compressed: block::compress(&bytes)?,
+        compressed: block::compress(metadata)?,
     };
     Ok(block.encode())
+}
+
+/// Returns a file of two blocks, which have the encoded metadata of the recording and of the row group `data`, for the fuzz targets
+/// in `fuzz/`.
+///
+/// # Errors
+/// zstd has no memory.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn file_of(recording: &[u8], data: &[u8], row_group: &[u8]) -> io::Result<Vec<u8>> {
+    let mut file = b"PAR1".to_vec();
+    file.extend(block_of(recording, FIRST_START, 0, crc32fast::hash(&[]))?);
+    let start = file.len() as u64;
+    file.extend(data);
+    file.extend(block_of(row_group, start, 0, crc32fast::hash(data))?);
+    Ok(file)
+}
+
+/// Returns the parts of which [`file_of`] makes a file: those of the first row group of `file`.
+///
+/// # Errors
+/// The file cannot be read.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn parts_of(file: &mut File) -> io::Result<Option<[Vec<u8>; 3]>> {
+    let chain = chain(file)?.unwrap_or_default();
+    let [recording, row_group, ..] = &chain[..] else {
+        return Ok(None);
+    };
+    let metadata = |at: &Located| block::decompress(&at.block.compressed, MAX_METADATA_BYTES);
+    let mut data = vec![0; (row_group.start - recording.end) as usize];
+    io::Seek::seek(file, io::SeekFrom::Start(recording.end))?;
+    file.read_exact(&mut data)?;
+    Ok(Some([metadata(recording)?, data, metadata(row_group)?]))
 }
 
 /// Writes the end of a file whose data are `len` bytes long: column indexes, offset indexes and the footer with `metadata`.
@@ -236,10 +282,8 @@ pub fn rows<R: Read>(
 /// Returns the blocks of a file in order, up to the last block whose data are complete on the disk: a power failure may
 /// preserve a block and lose the row group before it.
 fn chain(file: &mut File) -> io::Result<Option<Vec<Located>>> {
-    // How often each byte of a file may be read in the search for blocks.
-    const PASSES: u64 = 4;
     let mut len = file.metadata()?.len();
-    let mut budget = len.saturating_mul(PASSES);
+    let mut budget = len.saturating_mul(SEARCH_PASSES);
     while let Some(last) = block::last(file, len, &mut budget)? {
         let synced_to = last.block.synced_to;
         let mut chain = vec![last];
@@ -264,6 +308,55 @@ fn chain(file: &mut File) -> io::Result<Option<Vec<Located>>> {
         return Ok((!chain.is_empty()).then_some(chain));
     }
     Ok(None)
+}
+
+/// The checksums of the row groups of a file, and of the rows in its journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// The file has none: another program wrote it.
+    Absent,
+    /// All of them are right.
+    Right,
+    /// One of them is wrong; the text says where.
+    Wrong(String),
+}
+
+/// Compares the checksums of the file at `path`, closed or not, with its bytes. Bytes after the last complete row group,
+/// such as those of a footer, have no checksum.
+///
+/// # Errors
+/// The file or its journal cannot be read.
+pub fn checksums(path: &Path) -> io::Result<Checksums> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let Some(last) = block::last(&mut file, len, &mut len.saturating_mul(SEARCH_PASSES))? else {
+        return Ok(Checksums::Absent);
+    };
+    let mut located = last;
+    loop {
+        let Located { block, start, .. } = &located;
+        let data_start = block.data_start;
+        if block::crc(&mut file, data_start, *start)? != block.data_crc {
+            let wrong =
+                format!("the bytes from {data_start} to {start} do not have their checksum");
+            return Ok(Checksums::Wrong(wrong));
+        }
+        if data_start <= FIRST_START {
+            break;
+        }
+        let Some(previous) = block::ending_at(&mut file, data_start)? else {
+            let wrong =
+                format!("the block that ends at byte {data_start} does not have its checksum");
+            return Ok(Checksums::Wrong(wrong));
+        };
+        located = previous;
+    }
+    let wrong = journal::wrong_frame(journal::bytes(path)?.as_slice())?;
+    Ok(wrong.map_or(Checksums::Right, |offset| {
+        Checksums::Wrong(format!(
+            "the frame at byte {offset} of its journal does not have its checksum"
+        ))
+    }))
 }
 
 /// Parses the metadata in a block. A `schema` that is known is shared instead of parsed again.
