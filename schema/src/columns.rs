@@ -73,7 +73,7 @@ pub const COLUMNS: &[Column] = &[
     optional("duration", Type::Int64, "how long the call took, or a connection took to be established or to fail, or an answer took to come, ns; null: the call was refused, began before the recording, or never returned"),
     required("seq", Type::Int64, "position in the order in which events finished, over the whole recording, from 0"),
     // who
-    optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers"),
+    optional("container", Type::Text, "name of the container, or its short id if the name is not known; `host`: outside of containers; `unknown`: in a cgroup of which it is not known whose it is, because there are too many"),
     optional("container_id", Type::Text, "id that the runtime gave the container; null: outside of containers"),
     optional("namespace", Type::Text, "Kubernetes namespace of the container"),
     optional("pod", Type::Text, "Kubernetes pod of the container"),
@@ -93,7 +93,7 @@ pub const COLUMNS: &[Column] = &[
     optional("entered", Type::Bool, "true: the process, or an ancestor, came in from outside after the container had started (docker exec, kubectl exec, nsenter); null: outside of containers"),
     // what
     required("kind", Type::Text, "syscall, process, connection, dns, signal, container, gap or counts"),
-    optional("action", Type::Text, "process: exit, or found when the recording began; connection: established, or how it failed or ended; dns: answered, failed, unanswered or abandoned; signal: sent, ignored or out of memory; container: found, started, changed or stopped; gap: why events were lost"),
+    optional("action", Type::Text, "process: exit, or found when the recording began; connection: established, or how it failed or ended; dns: answered, failed, unanswered or abandoned; signal: sent, ignored or out of memory; container: found, started, changed or stopped, left or entered; gap: why events were lost"),
     optional("class", Type::Text, "class of the call: file, network, process, memory, ipc, signal, time, ..."),
     optional("syscall", Type::Text, "name of the call, as in its man page"),
     optional("compat", Type::Bool, "true: the call used the 32-bit ABI"),
@@ -111,7 +111,7 @@ pub const COLUMNS: &[Column] = &[
     optional("path_arg", Type::Text, "path as the caller passed it, before it was resolved"),
     optional("host_path", Type::Text, "path on the machine of the file that the call used, if the file lies on a bind mount or a volume"),
     optional("exe_origin", Type::Text, "exec: where the executable came from: `image`, `container` (written or changed since the container was created), `mount` (a bind mount or volume), `memory` (memfd_create(2)); null: not known"),
-    optional("path2", Type::Text, "second path of rename, link, symlink, mount, sendfile, ..."),
+    optional("path2", Type::Text, "second path of rename, link, symlink, mount, sendfile, ...; prctl(PR_SET_NAME): the new name of the thread"),
     optional("dev2", Type::Text, "device of the file at `path2`, as in `dev`, where `path2` is that of a second fd, as in copies"),
     optional("inode2", Type::Int64, "inode number of the file at `path2`, where `path2` is that of a second fd"),
     optional("fd", Type::Int32, "file descriptor that the call used or returned"),
@@ -153,6 +153,8 @@ pub const COLUMNS: &[Column] = &[
     optional("sender_container", Type::Text, "signal rows: name of the sender's container; `host`: outside of containers"),
     optional("memory_limit", Type::Int64, "signal rows, out of memory: memory limit of the process's cgroup or a cgroup above it, bytes; null: none"),
     // container
+    optional("from_cgroup", Type::Text, "container rows, left and entered: cgroup from which the process came, a path below the hierarchy's mount point; null: not known"),
+    optional("to_cgroup", Type::Text, "container rows, left and entered: cgroup to which the process went"),
     optional("image", Type::Text, "container rows: image of the container"),
     optional("runtime", Type::Text, "container rows: docker, containerd, cri-o, podman, runc, crun, lxc, systemd-nspawn, buildkit, garden"),
     optional("image_digest", Type::Text, "container rows: digest of the image, such as sha256:...; Docker and podman: the id of the image"),

@@ -130,6 +130,22 @@ impl Histogram {
     pub fn percentile(&self, percent: u8) -> Option<f64> {
         let total: u128 = self.buckets().map(|(_, count)| u128::from(count)).sum();
         let rank = (total * u128::from(percent)).div_ceil(100).max(1);
+        self.of_rank(rank)
+    }
+
+    /// Returns the number of numbers.
+    pub fn total(&self) -> u64 {
+        let counts = self.buckets().map(|(_, count)| count);
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// Returns the number that has this rank if the numbers are sorted, counted from 1, as [`Histogram::percentile`] does; `None`:
+    /// there are not so many.
+    pub fn at_rank(&self, rank: u64) -> Option<f64> {
+        self.of_rank(u128::from(rank))
+    }
+
+    fn of_rank(&self, rank: u128) -> Option<f64> {
         let mut cumulative = 0;
         let mut buckets = self.buckets();
         let found = buckets.find(|(_, count)| {
@@ -258,6 +274,15 @@ mod tests {
             histogram_of([f64::INFINITY]).percentile(50),
             Some(f64::INFINITY)
         );
+    }
+
+    #[test]
+    fn a_rank_is_a_place_in_the_order_of_the_numbers() {
+        let histogram = histogram_of([5.0, 1.0, 3.0, 3.0]);
+        assert_eq!(histogram.total(), 4);
+        let ranks = [1, 2, 3, 4, 5].map(|rank| histogram.at_rank(rank));
+        assert_eq!(ranks, [Some(1.0), Some(3.0), Some(3.0), Some(5.0), None]);
+        assert_eq!(histogram_of([]).at_rank(1), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// Major and minor version of the format. Readers reject recordings with a newer major version. `docs/schema-changes.md` has a
 /// line for each version.
-pub const SCHEMA_VERSION: (u32, u32) = (1, 5);
+pub const SCHEMA_VERSION: (u32, u32) = (1, 8);
 
 /// Version of the format, `MAJOR.MINOR`.
 pub const KEY_SCHEMA: &str = "ctrace.schema";
@@ -44,12 +44,28 @@ pub const KEY_RUN: &str = "ctrace.run";
 /// processes that were alive when the file began. These rows are in row groups of their own and in no rollup. The key
 /// is missing if there are none.
 pub const KEY_ALIVE: &str = "ctrace.alive";
-/// JSON object, only in parts that `ctrace-query` cut out: the names of the recordings (`from`) and the query (`sql`).
+/// JSON object, only in parts that `ctrace-query` cut out: the recordings (`from`: objects with `name` and `sha256`), and how: the
+/// query (`sql`), or the conditions of `ctrace-query cut` (`conditions`) and when it ran (`time`, ns since 1970 UTC).
 pub const KEY_CUT: &str = "ctrace.cut";
+/// JSON object, only in recordings that `ctrace-query merge` made: the recordings (`from`: objects with `name`, `sha256`, and `meta`,
+/// an object with the pairs in which recordings may differ), and when they were merged (`time`, ns since 1970 UTC).
+pub const KEY_MERGED: &str = "ctrace.merged";
+
+/// JSON array, only in recordings of which texts were replaced: an object for each time, with the rules that ran (`rules`: an
+/// object with the number of replaced values of each, or null in files of the recorder), the fingerprint of the key (`key`) and
+/// whether the key was thrown away (`random`), the SHA-256 of the rules (`sha256`), and the program (`producer`).
+pub const KEY_REDACTED: &str = "ctrace.redacted";
 
 /// JSON object, only in dumps of `--ring`: the reason of the dump (`reason`, with `condition` for a trigger) and its time (`time`,
 /// ns since 1970 UTC).
 pub const KEY_DUMP: &str = "ctrace.dump";
+
+/// The digest of a finished recording: SHA-256 of all bytes of the file, 64 hexadecimal digits in lower case, which count as
+/// zeros while they are computed.
+pub const KEY_DIGEST: &str = "ctrace.digest";
+/// The digest of the segment of this directory that was finished before this one. The key is missing in the first segment,
+/// and in files that are not segments.
+pub const KEY_PREVIOUS: &str = "ctrace.previous";
 
 /// Checks that this build can read recordings of format version `version` (`MAJOR.MINOR`).
 ///

@@ -103,21 +103,37 @@ pub fn shell_join(argv: &[u8]) -> String {
         if i > 0 {
             out.push(' ');
         }
-        let text = escape(arg);
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&b);
-        if !text.is_empty() && text.bytes().all(plain) {
-            out.push_str(&text);
-        } else {
-            out.push('\'');
-            out.push_str(&text.replace('\'', "'\\''"));
-            out.push('\'');
-        }
+        quote(&mut out, &escape(arg));
     }
     out
 }
 
+/// Quotes arguments that are escaped already, as [`shell_join`] does.
+pub fn shell_join_escaped<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut out = String::new();
+    for (i, word) in words.enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        quote(&mut out, word);
+    }
+    out
+}
+
+/// Appends an escaped argument, in quotes if a shell needs them.
+fn quote(out: &mut String, text: &str) {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&b);
+    if !text.is_empty() && text.bytes().all(plain) {
+        out.push_str(text);
+    } else {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "'\\''"));
+        out.push('\'');
+    }
+}
+
 /// Splits a text from [`shell_join`] into the arguments, each escaped as by [`escape`].
-pub(crate) fn shell_split(argv: &str) -> Vec<String> {
+pub fn shell_split(argv: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;
@@ -194,6 +210,8 @@ mod tests {
                 .map(|w| escape(w).into_owned())
                 .collect();
             assert_eq!(shell_split(&shell_join(argv)), want);
+            let words = want.iter().map(String::as_str);
+            assert_eq!(shell_join_escaped(words), shell_join(argv));
         }
     }
 

@@ -87,7 +87,11 @@ fn every_metadata_key_is_described() {
         meta::KEY_DUMP,
         meta::KEY_RUN,
         meta::KEY_ALIVE,
+        meta::KEY_DIGEST,
+        meta::KEY_PREVIOUS,
         meta::KEY_CUT,
+        meta::KEY_MERGED,
+        meta::KEY_REDACTED,
         meta::KEY_MISSED,
     ];
     assert_eq!(keys, expected);

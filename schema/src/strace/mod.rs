@@ -1,8 +1,10 @@
 //! Formats calls as strace does.
 
+mod line;
 mod names;
 mod socket;
 
+pub use line::Event;
 pub use names::signal;
 pub use socket::{End, Socket};
 
@@ -13,7 +15,7 @@ use linux_raw_sys::{general, prctl};
 
 use crate::errno;
 use crate::syscalls::{self, Abi, Arg, Names, Ret, Spec};
-use crate::text::shell_split;
+use crate::text::{printable, shell_split};
 
 /// A call, which is displayed as a line in the format of strace(1):
 /// `openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3</etc/hosts>`.
@@ -326,8 +328,9 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Display for Call<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+impl Call<'_> {
+    /// Writes the line, with texts as they are.
+    fn line(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.name)?;
         let shown = |&(i, arg): &(usize, Arg)| !matches!(arg, Arg::High | Arg::Pad) && self.uses(i);
         let args = self.spec.args.iter().map(|a| a.1).enumerate();
@@ -344,6 +347,14 @@ impl Display for Call<'_> {
             f.write_str(" (refused by seccomp)")?;
         }
         Ok(())
+    }
+}
+
+impl Display for Call<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // A recording from anyone may have texts that nobody has escaped.
+        let line = fmt::from_fn(|f| self.line(f)).to_string();
+        f.write_str(&printable(&line))
     }
 }
 

@@ -44,6 +44,28 @@ const CWD: i64 = -100;
 const ENOENT: i64 = -2;
 
 #[test]
+fn texts_that_nobody_has_escaped_do_not_control_the_terminal() {
+    let forged = Call {
+        argv: Some("\u{1b}[2J"),
+        ..call("\u{1a}exec\n", &[], 0)
+    };
+    let line = forged.to_string();
+    assert!(
+        line.starts_with(r"\x1aexec\n(") || line.starts_with(r"\x1aexec\x0a("),
+        "{line}"
+    );
+    let forged = Call {
+        path: Some("/\u{1b}[2J"),
+        path_arg: Some("\u{202e}txt"),
+        ..call("openat", &[CWD, 0, 0, 0], 3)
+    };
+    assert!(
+        !forged.to_string().chars().any(crate::text::is_control),
+        "{forged}"
+    );
+}
+
+#[test]
 fn open_shows_paths_and_flags() {
     let open = Call {
         path_arg: Some("/etc/hosts"),

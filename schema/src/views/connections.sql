@@ -28,8 +28,9 @@ from (
         end as connected,
         case when failed_calls > failed_rows then failed_calls else failed_rows end as failed
     from (
-        select container, container_id, host, boot_id, family, protocol, local_addr, local_port, peer_addr, peer_port,
-            peer_path,
+        select container, container_id, host, boot_id, family, protocol, local_port, peer_addr, peer_port, peer_path,
+            -- The kernel clears the local address of a socket whose connect fails before the call returns, and not the port.
+            max(local_addr) as local_addr,
             -- For a socket to a name server, dns_name is the name that was looked up, not the server's name.
             max(case when peer_port <> 53 then dns_name end) as dns_name, max(comm) as comm,
             min(time) as first_seen, max(time) as last_seen,
@@ -83,7 +84,6 @@ from (
                         or coalesce(protocol, '') not in ('tcp', 'udp', 'udplite', 'mptcp', 'dccp', 'sctp'))
             ) as operations
         ) as calls
-        group by container, container_id, host, boot_id, family, protocol, local_addr, local_port, peer_addr, peer_port,
-            peer_path
+        group by container, container_id, host, boot_id, family, protocol, local_port, peer_addr, peer_port, peer_path
     ) as sums
 ) as sockets
