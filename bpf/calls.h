@@ -82,7 +82,7 @@ VERIFIED_ONCE int send_slot(struct task_state *t, u32 slot, u32 last)
 			send_data(rec, 0);
 		}
 	} else if (slot == DATA_STAT) {
-		send_stat(task, t->call_count, call_arg(t, plan->stat), plan->stat_how);
+		send_statx(task, t->call_count, call_arg(t, plan->stat));
 	} else if (slot == DATA_ARGV) {
 		send_argv(task, t->call_count, call_arg(t, plan->argv), compat);
 	}
@@ -103,6 +103,7 @@ __inline_always void begin_call(struct task_state *t, u32 nr, u8 flags)
 {
 	t->call_state = CALL_ACTIVE;
 	t->call_rec.head.nr = nr;
+	t->call_rec.head.kind = REC_SYSCALL;
 	t->call_rec.head.flags = flags;
 	t->call_rec.key = 0;
 	t->retry_slots = 0;
@@ -157,7 +158,7 @@ VERIFIED_ONCE int remember_bases(struct task_state *t)
 __inline_always void read_at_entry_only(struct task_state *t, bool compat, const volatile struct plan *plan)
 {
 	u8 how = plan->addr_how, command = plan->command;
-	if (is_filled_in(how))
+	if (is_filled_in(how) && call_arg(t, plan->addr))
 		t->address_room = read_address_room(call_arg(t, plan->addr), call_arg(t, plan->addr + 1), how, compat);
 	if (command)
 		send_ioctl_fd(call_arg(t, command), call_arg(t, command + 1), t->call_count);
@@ -173,9 +174,11 @@ __inline_always void skip_call(struct task_state *t, u8 why)
 		t->entered_ns = begin_time; /* see handle_missed_return() */
 }
 
-__inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, u32 nr)
+__inline_always void enter_call(struct pt_regs *regs, u32 nr)
 {
-	struct task_state *t = refreshed_state(task, find_task_state(task));
+	struct task_struct *task;
+	struct task_state *t = find_caller_state(regs, &task);
+	t = refreshed_state(task, t);
 	if (!t)
 		return;
 	if (config.preemptible && t->call_state)
@@ -200,7 +203,7 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	}
 	begin_call(t, nr, compat ? SYS_COMPAT : 0);
 	if (config.counts) {
-		t->entered_ns = bpf_ktime_get_boot_ns();
+		t->entered_ns = boot_time();
 		return;
 	}
 	u8 fd = plan->fd, slots = plan->slots, rank = plan->rank;
@@ -208,11 +211,13 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 		skip_call(t, CALL_OVER_SHARE);
 		return;
 	}
+	if (slots)
+		raise_ring_time(t->call_rec.head.time + 1); /* later than that call, which may be in another ring */
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS))
 		t->unread_args = !read_entry_args(t, regs, compat, plan);
 	if ((fd || slots) && !t->unread_args) {
 		if (fd)
-			t->call_rec.key = fd_key(call_arg(t, fd));
+			t->call_rec.key = task_fd_key(task, call_arg(t, fd)); /* inline, unlike fd_key() */
 		bool sends = plan->payload && plan->addr && !is_filled_in(plan->addr_how);
 		if (sends && send_pending_address(call_arg(t, fd), t->call_count))
 			slots &= ~(1 << DATA_ADDR);
@@ -226,7 +231,24 @@ __inline_always void enter_call(struct task_struct *task, struct pt_regs *regs, 
 	}
 	if (t->ring_pressed)
 		charge_share(t, rank);
-	t->entered_ns = bpf_ktime_get_boot_ns();
+	t->entered_ns = boot_time();
+}
+
+/* The most arguments in a record that has a struct data_stat behind them. */
+#define STAT_ARGS 4
+
+/*
+ * Puts the device and inode that a stat(2) has written behind the `nargs` arguments of its record, and makes the record a
+ * REC_STAT.
+ */
+__inline_always void add_stat(struct task_state *t, const volatile struct plan *plan)
+{
+	struct data_stat stat;
+	u32 nargs = plan->nargs;
+	if (nargs > STAT_ARGS || !read_stat(&stat, call_arg(t, plan->stat)))
+		return;
+	*(struct data_stat *)&t->call_rec.args[nargs] = stat;
+	t->call_rec.head.kind = REC_STAT;
 }
 
 /* Sends the record of a call with `nargs` arguments. */
@@ -234,13 +256,14 @@ __inline_always void send_call(struct task_state *t, u32 tid, s64 ret, const vol
 {
 	struct rec_syscall *rec = &t->call_rec;
 	u64 bytes = __builtin_offsetof(struct rec_syscall, args) + nargs * 8;
+	if (rec->head.kind == REC_STAT)
+		bytes += sizeof(struct data_stat);
 	if (bytes > sizeof(*rec))
 		bytes = sizeof(*rec);
 	rec->head.tid = tid;
-	rec->head.kind = REC_SYSCALL;
 	rec->ret = ret;
 	rec->head.nr |= t->call_count << NR_BITS;
-	if (!t->defined || !send_record(rec, bytes)) {
+	if (!t->defined || !send_copied(rec, bytes, sizeof(*rec))) {
 		t->ring_pressed = true;
 		count_ring_loss(t->cgroup, plan->class);
 	}
@@ -251,7 +274,7 @@ __inline_always void set_duration(struct task_state *t)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	u64 from = rec->head.flags & (SYS_DENIED | SYS_NO_ENTRY) ? rec->head.time : t->entered_ns;
-	rec->head.time = bpf_ktime_get_boot_ns();
+	rec->head.time = boot_time();
 	rec->duration = rec->head.time - from;
 }
 
@@ -298,11 +321,29 @@ __inline_always void send_socket_error(struct task_state *t, u32 option)
 	send_data(rec, sizeof(error));
 }
 
+/* include/uapi/linux/prctl.h */
+#define PR_SET_NAME 15
+
+/* Sends the name that the thread has given itself by prctl(2). `op`: number of the argument with the operation. */
+__inline_always void send_new_name(struct task_state *t, u32 op)
+{
+	u64 comm[2];
+	if ((u32)call_arg(t, op) != PR_SET_NAME)
+		return;
+	struct rec_data *rec = begin_data(get_current_task(), t->call_count, DATA_TEXT);
+	if (!rec)
+		return;
+	read_comm(get_current_task(), comm);
+	long n = bpf_probe_read_kernel_str(rec->bytes, sizeof(comm), comm);
+	if (n > 0)
+		send_data(rec, n);
+}
+
 /*
  * Looks up everything that is known only at the return: the fd that was created, the addresses that were set, memory
  * that can be read by now.
  */
-__inline_always void finish_call(struct task_state *t, s64 ret, const volatile struct plan *plan)
+__inline_always void finish_call(struct task_state *t, s64 ret, const volatile struct plan *plan, u32 nargs)
 {
 	struct rec_syscall *rec = &t->call_rec;
 	u8 how = plan->addr_how, slots = t->retry_slots;
@@ -324,9 +365,10 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 	}
 	if (t->unread_args)
 		return;
-	if (is_filled_in(how) && ret >= 0)
+	if (is_filled_in(how) && ret >= 0 && call_arg(t, plan->addr))
 		slots |= 1 << DATA_ADDR;
-	if (plan->stat && ret == 0 && !rec->key)
+	bool has_stat = plan->stat && ret == 0 && !rec->key;
+	if (has_stat && plan->stat_how == STAT_X)
 		slots |= 1 << DATA_STAT;
 	if (plan->argv && ret < 0)
 		slots |= 1 << DATA_ARGV;
@@ -338,8 +380,13 @@ __inline_always void finish_call(struct task_state *t, s64 ret, const volatile s
 		send_slots(t, slots, true);
 	if (plan->option && ret == 0)
 		send_socket_error(t, plan->option);
+	if (plan->task_op && ret == 0)
+		send_new_name(t, plan->task_op);
 	if (plan->payload && ret > 0)
 		finish_payload(t, ret, plan);
+	/* Last, because what is added overwrites arguments that are not part of the record. */
+	if (has_stat && plan->stat_how == STAT_OWN && nargs == plan->nargs)
+		add_stat(t, plan);
 }
 
 /* Returns whether seccomp may refuse the task's calls. */
@@ -352,8 +399,10 @@ __inline_always bool has_seccomp(struct task_struct *task)
 __inline_always void send_return(struct task_state *t, struct task_struct *task, s64 ret,
 				 const volatile struct plan *plan, u32 nargs)
 {
-	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->address == ADDRESS_DNS || (t->call_rec.key & KEY_DNS))
-		finish_call(t, ret, plan);
+	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->address == ADDRESS_DNS || (t->call_rec.key & KEY_DNS)) {
+		raise_ring_time(t->call_rec.head.time);
+		finish_call(t, ret, plan, nargs);
+	}
 	if (!t->defined)
 		define_current_task(t);
 	bool pressed = t->ring_pressed;
@@ -402,9 +451,10 @@ __inline_always u64 counted_bytes(struct task_state *t, struct pt_regs *regs, bo
 	return room < ret ? room : ret;
 }
 
-__inline_always void exit_call(struct task_struct *task, struct pt_regs *regs, s64 ret)
+__inline_always void exit_call(struct pt_regs *regs, s64 ret)
 {
-	struct task_state *t = find_task_state(task);
+	struct task_struct *task;
+	struct task_state *t = find_caller_state(regs, &task);
 	bool seen = t != 0; /* a thread without a state was in this call already */
 	t = state_at_exit(task, t);
 	if (!t)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Configuration, maps, counters and the functions that write into a ring: the part that all other headers use. */
+/* Configuration, maps, counters and hashes: the part that all other headers use. */
 #ifndef CTRACE_COMMON_H
 #define CTRACE_COMMON_H
 
@@ -15,6 +15,8 @@
 #define __inline_always static __always_inline
 /* include/linux/err.h */
 #define MAX_ERRNO 4095
+/* include/uapi/asm-generic/errno-base.h */
+#define EEXIST 17
 
 const volatile struct config config = {};
 #include "compat.h"
@@ -35,6 +37,12 @@ __u32 shed_level SEC(".data") = 0;
  * been missed.
  */
 __u64 begin_time SEC(".data") = 0;
+
+/*
+ * Boot time minus monotonic time, ns: the time that the machine has been suspended. Set by user space. The helper for
+ * monotonic time takes 10 ns less than that for boot time (bpf_ktime_get_boot_ns()).
+ */
+__u64 suspended_ns SEC(".data") = 0;
 
 /*
  * Boot time, ns, at which the recording ends; set by user space before it detaches the programs. Calls that begin later
@@ -74,9 +82,10 @@ struct task_state {
 	u8 origin; /* enum origin */
 	u8 entered; /* came into the container after a program of the container had started, or descends from such a thread */
 	u8 undecided; /* user space has not decided yet whether `cgroup` is a container */
+	u8 unknown; /* the thread takes no slots for `cgroup`: CGROUP_UNKNOWN */
 };
 
-/* Where a thread comes from. */
+/* Origin of a thread. */
 enum origin {
 	ORIGIN_OUTSIDE, /* has executed no program of a container: sets one up if it is in one */
 	ORIGIN_UNDECIDED, /* has executed a program in a cgroup that may be a container, or lived before the recording */
@@ -92,24 +101,39 @@ enum call_state {
 	CALL_NEW_THREAD, /* new thread: its first return is that of its parent's call */
 };
 
-/* One ring per CPU, and one for cgroups, which a flood of calls cannot fill. User space creates and inserts them. */
-struct ring {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__array(values, struct ring);
-} rings SEC(".maps");
-
+/*
+ * Cgroups about which user space has decided: those of containers. A cgroup without an entry belongs to whom the nearest
+ * cgroup above it belongs to, and at the root to the host. So the cgroups of the host and those below a container's need no
+ * slot. An entry of the host is that of a cgroup below a container's; its owner is that container.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64);
 	__type(value, struct cgroup_info);
 } cgroups SEC(".maps");
+
+/* Cgroups about which user space has not decided yet. The value means nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 12288);
+	__type(key, u64);
+	__type(value, u8);
+} undecided SEC(".maps");
+
+/* As `undecided`, of cgroups that were made by other users than root or by containers: they take no other slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u8);
+} foreign SEC(".maps");
+
+/*
+ * By hierarchy, v2 first: the lowest id of a cgroup for which there was no slot. Later cgroups have higher ids, so those
+ * that have no entry may be the host's or not, and their threads are recorded. User space increases the ids again.
+ */
+__u64 no_slot_from[2] = {~0ULL, ~0ULL};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -168,24 +192,15 @@ __inline_always void count_ring_loss(u64 cgroup, u32 class)
 	count_loss(cgroup, class, LOSS_RING);
 }
 
-/*
- * Copies `bytes` bytes of `rec` into a ring without waking the consumer, which polls: a wake-up costs more than the
- * call.
- */
-__inline_always bool send_to_ring(u32 index, void *rec, u64 bytes)
+/* Returns the boot time, ns. */
+__inline_always u64 boot_time(void)
 {
-	void *ring = bpf_map_lookup_elem(&rings, &index);
-	return ring && bpf_ringbuf_output(ring, rec, bytes, BPF_RB_NO_WAKEUP) == 0;
-}
-
-__inline_always bool send_record(void *rec, u64 bytes)
-{
-	return send_to_ring(bpf_get_smp_processor_id(), rec, bytes);
+	return bpf_ktime_get_ns() + suspended_ns;
 }
 
 __inline_always void fill_head(struct head *head, u32 tid, u8 kind)
 {
-	head->time = bpf_ktime_get_boot_ns();
+	head->time = boot_time();
 	head->tid = tid;
 	head->nr = 0;
 	head->kind = kind;

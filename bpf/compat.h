@@ -8,9 +8,13 @@
 #define CTRACE_COMPAT_H
 
 #ifdef LEGACY
+#define HAS_CPU_RINGS false
+#define HAS_SLOTS false
 #define HAS_RDONLY_CAST false
 #define RDONLY_CAST(pointer, type) ((type *)(pointer))
 #else
+#define HAS_CPU_RINGS config.cpu_rings
+#define HAS_SLOTS config.slots
 #define HAS_RDONLY_CAST config.can_cast
 
 /* Converts a pointer that was read as a number into one whose fields can be loaded: bpf_rdonly_cast(), Linux 6.2. */

@@ -62,7 +62,7 @@ __inline_always void fill_connection(struct rec_connection *rec, struct connecti
  */
 __inline_always bool send_connection(struct rec_connection *rec, u64 bytes)
 {
-	return query_ring(BPF_RB_AVAIL_DATA) < config.usual_bytes && send_record(rec, bytes);
+	return has_usual_room() && send_record(rec, bytes);
 }
 
 /* Sends an event of a connection with its ends, in the record `rec`. `sk` is the address of the struct sock. */
@@ -97,7 +97,7 @@ __inline_always void set_owner(struct connection *c, u64 sk, struct task_state *
 {
 	c->tid = BTF_READ(get_current_task(), pid);
 	c->cgroup = t->cgroup;
-	c->key = key_of_hash(mix_hash(sk, bpf_ktime_get_boot_ns()), false);
+	c->key = key_of_hash(mix_hash(sk, boot_time()), false);
 }
 
 /* Announces the owner of a connection, in the record `rec`. */
@@ -119,7 +119,7 @@ VERIFIED_ONCE int begin_connection(u64 sk)
 {
 	struct task_struct *task = get_current_task();
 	struct task_state *t = find_task_state(task);
-	struct connection c = {.since = bpf_ktime_get_boot_ns(), .flags = CONNECTION_OUT};
+	struct connection c = {.since = boot_time(), .flags = CONNECTION_OUT};
 	u32 zero = 0;
 	struct rec_connection *rec = bpf_map_lookup_elem(&connection_scratch, &zero);
 	if (!t)
@@ -171,7 +171,7 @@ __noinline int own_connection(u64 sk, u32 tid)
 __inline_always void establish_connection(struct rec_connection *rec, u64 sk, u8 old_state)
 {
 	struct connection *c = bpf_map_lookup_elem(&connections, &sk);
-	u64 now = bpf_ktime_get_boot_ns();
+	u64 now = boot_time();
 	if (c && c->key) {
 		c->flags |= CONNECTION_WAS_ESTABLISHED;
 		send_connection_ends(rec, sk, c, CONNECTION_ESTABLISHED, old_state);

@@ -12,8 +12,9 @@
  *   inet_sock_set_state      on_sock_state        connections.h                           connections seen
  *   signal_generate          on_signal            signals.h    cgroups comms               last_killed
  *   oom mark_victim          on_oom_victim        signals.h    last_killed
- *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups                    cgroups
- *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups shares
+ *   cgroup_mkdir             on_cgroup_mkdir      cgroups.h    cgroups undecided foreign  undecided foreign
+ *   cgroup_rmdir             on_cgroup_rmdir      cgroups.h                               cgroups undecided foreign shares
+ *   cgroup_attach_task       on_cgroup_attach     moves.h      cgroups started tasks      shares
  *   io_uring_submit_req      on_uring_submit_req  uring.h      uring_plans cgroups comms  requests tasks seen shares
  *   io_uring_submit_sqe      on_uring_submit_sqe  uring.h      uring_plans cgroups comms  requests tasks seen shares
  *   io_uring_req_failed      on_uring_req_failed  uring.h      uring_plans cgroups comms  requests tasks seen shares
@@ -22,16 +23,17 @@
  *   (iterator at the end)    end_tasks            calls.h      plans                      tasks seen counts
  *   (iterator at the end)    end_requests         uring.h      uring_plans requests
  *
- * Whoever looks up the container of a thread also reads `started` and `mount_namespaces`. The first program of a container
+ * `tasks` stands for `slots` too.
+ * Whoever looks up the container of a thread also reads `undecided`, `foreign`, `started` and `mount_namespaces`. The first program of a container
  * that is executed, or found, writes them; on_cgroup_rmdir deletes from them.
- * All programs but on_fork write records into `rings`. Events and data that are missing are counted in `losses` and
+ * All programs but on_fork write records into `cpu_rings` and `rings`. Events and data that are missing are counted in `losses` and
  * `misses`. `plans` and `uring_plans` are variables in .rodata, not maps of their own.
  *
  * The data flow between the kernel side and user space:
  *
  *        kernel side                                                             user space
  *
- *   tracepoint --> program <--> tasks     state of each thread, with its
+ *   tracepoint --> program <--> slots, tasks  state of each thread, with its
  *                     |                   current call
  *                     |    <--> requests  io_uring requests in flight
  *                     |    <--> connections  TCP connections and their owners
@@ -42,29 +44,33 @@
  *                     |  builds a record in `tasks`, on the stack or in a scratch map
  *                     |  (file_, sock_, data_, exec_, cgroup_, request_, state_scratch)
  *                     v
- *                   rings[cpu]        one ring per CPU  ------------------------> maps the rings, polls them and
- *                   rings[number      records of cgroups, a ring of their own --> merges the records by time
+ *                   cpu_rings[cpu]    one ring per CPU  ------------------------> maps the rings, polls them and
+ *                   rings[cpu]        ring buffer of interrupts ----------------> merges the records by time
+ *                   rings[number      records of cgroups, a ring of their own -->
  *                         of CPUs]
  *
  *                   losses, misses    counters of what is missing --------------> reads the counters
  *                   counts            counters of calls, in count mode ---------> reads the counters
- *                   cgroups           undecided, container, host, excluded <---> decides about each cgroup
+ *                   cgroups,          containers that are recorded or excluded  <- decides about each cgroup
+ *                   undecided,        cgroups that are not decided yet <---------> removes those that it has decided
+ *                   foreign
  *                   comms             the comm filter <-------------------------- fills the map after the load
  *                   config, plans,    configuration, .rodata <------------------- sets the variables before the load
  *                   uring_plans
  *                   cgroup_epoch,     control variables, .data <----------------- sets the variables while it records
  *                   definition_epoch,
- *                   shed_level, begin_time, end_time
+ *                   shed_level, begin_time, end_time, no_slot_from
  *
  * The headers, each after those that it needs:
  *
  *   kernel_types.h  types of the kernel, reduced to the fields that are used
  *   wire.h          records, configuration and map values that user space shares
  *   compat.h        differences between kernel versions
- *   common.h        configuration, maps, counters, output into a ring, hashes
+ *   common.h        configuration, maps, counters, hashes
+ *   rings.h         rings, and output into them; maps cpu_rings, rings
  *   files.h         keys and definitions of files; map file_scratch
  *   sockets.h       keys and definitions of sockets; map sock_scratch
- *   task_storage.h  storage of the state of threads; map tasks
+ *   task_storage.h  storage of the state of threads; maps slots, tasks
  *   containers.h    the container of a task, and whether it has started; maps started, mount_namespaces
  *   tasks.h         identity of threads: process, container, whether they are recorded; map state_scratch
  *   user_memory.h   paths, addresses and arguments in user memory; maps data_scratch, exec_scratch
@@ -80,6 +86,8 @@
  *   uring.h         submission and completion of io_uring requests
  *   lifecycle.h     fork, exec and exit of threads
  *   cgroups.h       creation and removal of cgroups; map cgroup_scratch
+ *   namespaces.h    containers without a cgroup
+ *   moves.h         processes that leave their container's cgroup, or come into one; map move_scratch
  */
 #include "calls.h"
 #include "connections.h"
@@ -87,6 +95,8 @@
 #include "uring.h"
 #include "lifecycle.h"
 #include "cgroups.h"
+#include "namespaces.h"
+#include "moves.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -110,6 +120,8 @@ struct wire_types {
 	enum sock_flag sock_flag;
 	struct rec_signal signal;
 	enum signal_flag signal_flag;
+	struct rec_move move;
+	enum move_flag move_flag;
 	enum connection_event connection_event;
 	enum connection_flag connection_flag;
 	enum cgroup_flag cgroup_flag;
@@ -131,31 +143,38 @@ struct wire_types {
 };
 const volatile struct wire_types wire_types = {};
 
+/*
+ * The arguments of the next programs differ between kernel versions, so they are read as numbers. All programs of
+ * tracepoints are nevertheless of the type tp_btf: of a raw_tp program, Linux 5.10 to 6.0 warns that its hash maps
+ * allocate memory at run time, taints itself, and panics with `panic_on_warn` (check_map_prog_compatibility() in
+ * kernel/bpf/verifier.c).
+ */
+
 /* Since Linux 6.4. */
-SEC("raw_tp/io_uring_submit_req")
-int BPF_PROG(on_uring_submit_req, u64 req)
+SEC("tp_btf/io_uring_submit_req")
+int on_uring_submit_req(u64 *args)
 {
 	disable_preemption();
-	submit_request(req, 0);
+	submit_request(READ_U64(&args[0]), 0);
 	enable_preemption();
 	return 0;
 }
 
 /* Before Linux 6.4. Until 5.19 the ring comes before the request. */
-SEC("raw_tp/io_uring_submit_sqe")
-int BPF_PROG(on_uring_submit_sqe, u64 first, u64 second)
+SEC("tp_btf/io_uring_submit_sqe")
+int on_uring_submit_sqe(u64 *args)
 {
 	disable_preemption();
-	submit_request(config.uring_ring_first ? second : first, 0);
+	submit_request(READ_U64(&args[config.uring_ring_first ? 1 : 0]), 0);
 	enable_preemption();
 	return 0;
 }
 
-SEC("raw_tp/io_uring_req_failed")
-int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
+SEC("tp_btf/io_uring_req_failed")
+int on_uring_req_failed(u64 *args)
 {
 	disable_preemption();
-	submit_request(config.uring_ring_first ? second : first, sqe);
+	submit_request(READ_U64(&args[config.uring_ring_first ? 2 : 1]), READ_U64(&args[0]));
 	enable_preemption();
 	return 0;
 }
@@ -164,17 +183,17 @@ int BPF_PROG(on_uring_req_failed, u64 sqe, u64 first, u64 second)
  * Arguments: ring, request, entry of the completion queue. Until Linux 6.10 the fields of the entry come instead: user
  * data, result.
  */
-SEC("raw_tp/io_uring_complete")
+SEC("tp_btf/io_uring_complete")
 int on_uring_complete(u64 *args)
 {
-	u64 req = args[1];
+	u64 req = READ_U64(&args[1]);
 	s32 res;
 	disable_preemption();
 	if (config.uring_has_cqe) {
-		struct io_uring_cqe *cqe = RDONLY_CAST((void *)args[2], struct io_uring_cqe);
+		struct io_uring_cqe *cqe = RDONLY_CAST((void *)READ_U64(&args[2]), struct io_uring_cqe);
 		res = CAST_READ(cqe, res);
 	} else {
-		res = args[3];
+		res = READ_U64(&args[3]);
 	}
 	if (req)
 		complete_request(req, res);
@@ -195,7 +214,7 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	disable_preemption();
-	enter_call(get_current_task(), regs, nr);
+	enter_call(regs, nr);
 	enable_preemption();
 	return 0;
 }
@@ -204,7 +223,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	disable_preemption();
-	exit_call(get_current_task(), regs, ret);
+	exit_call(regs, ret);
 	enable_preemption();
 	return 0;
 }
@@ -237,11 +256,11 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(on_sock_state, u64 sk, u32 old_state, u32 new_state)
+SEC("tp_btf/inet_sock_set_state")
+int on_sock_state(u64 *args)
 {
 	disable_preemption();
-	change_state(sk, old_state, new_state);
+	change_state(READ_U64(&args[0]), READ_U64(&args[1]), READ_U64(&args[2]));
 	enable_preemption();
 	return 0;
 }
@@ -256,9 +275,10 @@ int BPF_PROG(on_signal, int number, u64 info, struct task_struct *task, int grou
 }
 
 /* The argument is a task since Linux 6.9, and before a thread's id. */
-SEC("raw_tp/mark_victim")
-int BPF_PROG(on_oom_victim, u64 victim)
+SEC("tp_btf/mark_victim")
+int on_oom_victim(u64 *args)
 {
+	u64 victim = READ_U64(&args[0]);
 	disable_preemption();
 	mark_victim(victim >> 32 ? CAST_READ(RDONLY_CAST((void *)victim, struct task_struct), pid) : victim);
 	enable_preemption();
@@ -283,6 +303,15 @@ int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 	return 0;
 }
 
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+	disable_preemption();
+	move_task(cgroup, path, task);
+	enable_preemption();
+	return 0;
+}
+
 /*
  * At the beginning of the recording: remembers the calls that are in progress, so that their returns do not look like
  * calls that seccomp refused, and defines the threads that are in no call.
@@ -293,6 +322,7 @@ int begin_tasks(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	if (!task || (task->flags & PF_KTHREAD) || find_task_state(task))
 		return 0;
+	begin_container(task, CGROUP_FOUND);
 	struct pt_regs *regs = task_regs(task);
 	if (!is_in_call(task, regs) || is_stopped(task)) {
 		define_running_task(task);

@@ -3,7 +3,7 @@
 #ifndef CTRACE_FILES_H
 #define CTRACE_FILES_H
 
-#include "common.h"
+#include "rings.h"
 
 /* statfs(2), linux/magic.h */
 #define S_IFMT 0170000
@@ -327,7 +327,21 @@ __inline_always bool is_exe_unseen(struct file *file)
 	return is_detached(RDONLY_CAST(w.mount, struct mount));
 }
 
-/* Returns where the executable of a task comes from: an EXEC_* flag, or 0 if that is not known. */
+/*
+ * Returns whether a mount lies in a directory of another mount. pivot_root(2), and MS_MOVE onto `/`, attach the root of a
+ * container to the root of the mount below it.
+ */
+__inline_always bool is_mounted_below_root(struct vfsmount *mnt)
+{
+	struct mount *mount = RDONLY_CAST((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	struct mount *parent = RDONLY_CAST(CAST_READ(mount, mnt_parent), struct mount);
+	return CAST_READ(mount, mnt_mountpoint) != CAST_READ(parent, mnt.mnt_root);
+}
+
+/*
+ * Returns where the executable of a task comes from: an EXEC_* flag, or 0 if that is not known. After chroot(2) to a bind
+ * mount, the root of the task is not that of the container.
+ */
 __inline_always u8 exe_origin(struct task_struct *task)
 {
 	task = UNTRUSTED(task);
@@ -337,7 +351,7 @@ __inline_always u8 exe_origin(struct task_struct *task)
 	if (is_exe_unseen(file))
 		return EXEC_MEMORY;
 	struct vfsmount *mnt = CAST_READ(file, f_path.mnt);
-	if (mnt != BTF_READ(BTF_READ(task, fs), root.mnt))
+	if (mnt != BTF_READ(BTF_READ(task, fs), root.mnt) || is_mounted_below_root(mnt))
 		return EXEC_MOUNT;
 	struct inode *inode = CAST_READ(file, f_inode);
 	struct super_block *sb = CAST_READ(inode, i_sb);

@@ -82,7 +82,7 @@ struct inode {
 	void *i_private;
 };
 
-/* Of overlayfs; missing if the kernel has it as a module that is not loaded. */
+/* An inode of overlayfs; missing if the kernel has it as a module that is not loaded. */
 struct ovl_inode {
 	struct inode vfs_inode;
 	struct dentry *__upperdentry; /* null: the file is in a lower layer only */
@@ -110,10 +110,12 @@ struct proc_ns_operations {
 struct ns_common {
 	const struct proc_ns_operations *ops;
 	unsigned int inum;
+	u64 ns_id; /* Linux 6.18 */
 };
 
 struct mnt_namespace {
 	struct ns_common ns;
+	u64 seq; /* before Linux 6.18 */
 };
 
 struct nsproxy {
@@ -248,8 +250,15 @@ typedef struct {
 	u32 val;
 } kuid_t;
 
+struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
+};
+
 struct cred {
 	kuid_t euid;
+	struct user_namespace *user_ns;
 };
 
 typedef struct {

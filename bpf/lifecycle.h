@@ -4,12 +4,17 @@
 #define CTRACE_LIFECYCLE_H
 
 #include "calls.h"
+#include "namespaces.h"
 
 __inline_always void fork_task(struct task_struct *parent, struct task_struct *child)
 {
 	struct task_state *t = create_task_state(child);
-	if (t)
+	if (t) {
+		/* A thread that was found after its exit has left its state to the next thread with its stack. */
+		__builtin_memset(t, 0, sizeof(*t));
 		skip_call(t, CALL_NEW_THREAD);
+		t->call_rec.head.time = boot_time(); /* later than the end of an earlier thread with its id */
+	}
 	struct task_state *p = find_task_state(parent);
 	if (p)
 		p->child = child->pid;
@@ -31,6 +36,10 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	t = refreshed_state(task, t);
 	if (!t)
 		return;
+	if (!t->cgroup && begin_container(task, 0)) {
+		t->origin = ORIGIN_UNDECIDED;
+		refresh_current_state(t);
+	}
 	follow_exec(t, UNTRUSTED(task));
 	if (!seen)
 		t->call_state = CALL_ENTERED_UNRECORDED; /* the thread was in this call when the recording began */
@@ -45,6 +54,7 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	if (t->ring_pressed)
 		is_over_share(t, RANK_LAST);
 	bool pressed = t->ring_pressed;
+	raise_ring_time(boot_time());
 	if (t->retry_slots & (1 << DATA_PATH)) {
 		const volatile struct plan *plan = find_plan(t->call_rec.head.flags & SYS_COMPAT, t->call_rec.head.nr);
 		send_exec_path(t, task, bprm, plan ? call_dirfd(t, plan, DATA_PATH) : AT_FDCWD);
@@ -111,21 +121,14 @@ __inline_always bool ends_process(struct task_struct *task)
 		return false;
 	struct process_key key = {.start_time = task->group_leader->start_boottime, .pid = task->tgid};
 	u8 yes = 1;
-	enum { EEXIST = 17 }; /* include/uapi/asm-generic/errno-base.h */
 	return bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) != -EEXIST;
 }
 
-__inline_always void exit_task(struct task_struct *task)
+/* Sends what is missing about a thread that exits, and its end. `ends`: so does its process. */
+__inline_always void end_task(struct task_state *t, struct task_struct *task, bool ends)
 {
-	struct task_state *t = find_task_state(task);
-	/* A thread that ran without a call since the recording began is unknown until its end. */
-	if (!t && no_thread_lives(task) && !(task->flags & PF_KTHREAD))
-		t = refreshed_state(task, 0);
-	if (!t || !t->recorded)
-		return;
 	if (t->definition_epoch != definition_epoch)
 		t->defined = 0;
-	bool ends = ends_process(task);
 	u32 rank = ends ? RANK_LAST : RANK_CHEAP;
 	bool over_share = !config.counts && is_over_share(t, rank), pressed = t->ring_pressed;
 	if (must_define(t) && !over_share)
@@ -137,6 +140,24 @@ __inline_always void exit_task(struct task_struct *task)
 		count_ring_loss(t->cgroup, config.exit_class);
 	if (pressed)
 		charge_share(t, rank);
+}
+
+__inline_always void exit_task(struct task_struct *task)
+{
+	struct task_state *t = find_task_state(task);
+	/* A thread that ran without a call since the recording began is unknown until its end. */
+	if (!t && no_thread_lives(task) && !(task->flags & PF_KTHREAD))
+		t = refreshed_state(task, 0);
+	if (!t)
+		return;
+	bool in_namespace = t->cgroup & CGROUP_KEY_NS;
+	if (!t->recorded && !in_namespace)
+		return;
+	bool ends = ends_process(task);
+	if (t->recorded)
+		end_task(t, task, ends);
+	if (in_namespace && ends)
+		end_container(t->cgroup, task);
 }
 
 #endif

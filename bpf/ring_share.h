@@ -9,7 +9,7 @@
 #ifndef CTRACE_RING_SHARE_H
 #define CTRACE_RING_SHARE_H
 
-#include "common.h"
+#include "rings.h"
 
 /*
  * Quarters of the free space that a container may hold: with calls of RANK_CHEAP, and with all other calls. RANK_LAST
@@ -34,7 +34,7 @@ struct ring_share {
 	struct ring_use last; /* RANK_LAST */
 };
 
-/* Indexed by the key of the container's cgroup. */
+/* Indexed by the key of the container's cgroup; 0: the host, and cgroups of which it is not known whose they are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 16384);
@@ -45,17 +45,10 @@ struct {
 
 static const struct ring_share no_ring_share = {};
 
-__inline_always u64 query_ring(u64 what)
-{
-	u32 cpu = bpf_get_smp_processor_id();
-	void *ring = bpf_map_lookup_elem(&rings, &cpu);
-	return ring ? bpf_ringbuf_query(ring, what) : 0;
-}
-
 /* Returns the use that the thread's container makes of this CPU's ring, or null if the map is full. */
 __inline_always struct ring_use *find_ring_use(struct task_state *t, u32 rank)
 {
-	u64 key = t->cgroup;
+	u64 key = t->unknown ? 0 : t->cgroup;
 	struct ring_share *share = bpf_map_lookup_elem(&shares, &key);
 	if (!share) {
 		bpf_map_update_elem(&shares, &key, &no_ring_share, BPF_NOEXIST);
@@ -87,13 +80,13 @@ VERIFIED_ONCE int is_over_share(struct task_state *t, u32 rank)
 {
 	if (!t)
 		return 0;
-	u64 used = query_ring(BPF_RB_AVAIL_DATA);
+	u64 written, used = unread_in_ring(&written);
 	t->ring_pressed = used > config.ring_bytes / 2;
 	if (!t->ring_pressed)
 		return 0;
 	u64 most = rank == RANK_LAST ? config.ring_bytes : config.usual_bytes;
 	u64 quarters = rank == RANK_CHEAP ? CHEAP_QUARTERS : USUAL_QUARTERS;
-	t->ring_position = query_ring(BPF_RB_PROD_POS);
+	t->ring_position = written;
 	struct ring_use *use = find_ring_use(t, rank);
 	return used >= most || (use && unread_bytes(use, t->ring_position - used) > (most - used) * quarters / 4);
 }
@@ -103,7 +96,7 @@ VERIFIED_ONCE int charge_share(struct task_state *t, u32 rank)
 {
 	struct ring_use *use = t ? find_ring_use(t, rank) : 0;
 	if (use) {
-		use->end = query_ring(BPF_RB_PROD_POS);
+		unread_in_ring(&use->end);
 		use->since += use->end - t->ring_position;
 	}
 	return 0;

@@ -108,14 +108,16 @@ __inline_always u64 memory_limit(struct task_struct *task)
 /* Sends a record. The part of the ring that is reserved for other records stays free. */
 __inline_always void send_signal(struct rec_signal *rec)
 {
-	if (query_ring(BPF_RB_AVAIL_DATA) >= config.usual_bytes || !send_record(rec, sizeof(*rec)))
+	if (!has_usual_room() || !send_record(rec, sizeof(*rec)))
 		count_ring_loss(rec->cgroup, config.signal_class);
 }
 
-/* Fills the receiver of a signal. Returns false if it is not recorded. */
-__inline_always bool fill_receiver(struct rec_signal *rec, struct task_struct *task)
+/* Fills the receiver of a signal, whose state is `t`. Returns false if it is not recorded. */
+__inline_always bool fill_receiver(struct rec_signal *rec, struct task_struct *task, struct task_state *t)
 {
 	struct cgroup_info info = find_container(task);
+	if (t)
+		keep_container(t, &info);
 	rec->pid = BTF_READ(task, tgid);
 	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host) ||
 	    rec->pid == config.recorder)
@@ -130,9 +132,11 @@ __inline_always bool fill_receiver(struct rec_signal *rec, struct task_struct *t
 	return true;
 }
 
-__inline_always void fill_sender(struct rec_signal *rec, struct task_struct *task)
+__inline_always void fill_sender(struct rec_signal *rec, struct task_struct *task, struct task_state *t)
 {
 	struct cgroup_info info = find_container(task);
+	if (t)
+		keep_container(t, &info);
 	rec->sender_pid = BTF_READ(task, tgid);
 	rec->sender_cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
 	read_comm(task, (u64 *)rec->sender_comm);
@@ -142,15 +146,16 @@ __inline_always void fill_sender(struct rec_signal *rec, struct task_struct *tas
 __inline_always void generate_signal(struct task_struct *task, u32 number, u64 info, int result)
 {
 	struct rec_signal rec = {};
+	struct task_state *t = find_task_state(task), *sender = find_task_state(get_current_task());
 	task = UNTRUSTED(task);
-	if (!is_signal_wanted(task, number, result) || !fill_receiver(&rec, task))
+	if (!is_signal_wanted(task, number, result) || !fill_receiver(&rec, task, t))
 		return;
 	fill_head(&rec.head, BTF_READ(task, pid), REC_SIGNAL);
 	if (result == TRACE_SIGNAL_IGNORED)
 		rec.head.flags = SIGNAL_IGNORED;
 	rec.number = number;
 	if (is_sent_by_task(info))
-		fill_sender(&rec, UNTRUSTED(get_current_task()));
+		fill_sender(&rec, UNTRUSTED(get_current_task()), sender);
 	send_signal(&rec);
 	if (number == SIGKILL && info == SEND_SIG_PRIV) {
 		u32 zero = 0;

@@ -62,6 +62,28 @@ __inline_always u8 own_origin(struct task_state *t)
 }
 
 /*
+ * Changes the container that was found by the cgroups of a thread to the one that the thread belongs to: a thread that has
+ * executed a program of a container belongs to that container for good, whatever cgroup it goes to, and so do its children.
+ */
+__inline_always void keep_container(struct task_state *t, struct cgroup_info *info)
+{
+	u64 own = t->cgroup; /* on the stack: before Linux 6.2 a key cannot be elsewhere */
+	struct cgroup_info known = {};
+	if (!own || !t->origin || info->owner == own)
+		return;
+	if (lookup_cgroup(&own, &known)) {
+		*info = known;
+	} else if (t->origin == ORIGIN_CONTAINER) {
+		/* The cgroup has been removed, or there was no slot for it. */
+		info->owner = own;
+		info->state = CGROUP_CONTAINER;
+	} else if (may_lack_slot(own)) {
+		info->owner = own;
+		info->state = CGROUP_UNKNOWN;
+	}
+}
+
+/*
  * Follows a thread into a container, or out of it. `before` is the container at the last refresh. A thread that has
  * executed a program of a container never again counts as one that sets a container up, also after it has left.
  */
@@ -76,10 +98,12 @@ __inline_always void follow_container(struct task_state *t, struct task_struct *
 	}
 	if (t->origin)
 		t->origin = own_origin(t);
-	bool has_started = bpf_map_lookup_elem(&started, &owner) != 0;
+	bool is_marked = bpf_map_lookup_elem(&started, &owner) != 0;
+	barrier_var(is_marked); /* otherwise the compiler calculates with the pointer */
+	/* A container without a cgroup begins with its first program. */
 	if (owner != before && !t->origin)
-		t->entered = has_started;
-	if (t->origin && !has_started)
+		t->entered = is_marked || owner & CGROUP_KEY_NS;
+	if (t->origin && !is_marked && !t->unknown)
 		mark_started(owner, task);
 }
 
@@ -104,7 +128,7 @@ __inline_always void follow_exec(struct task_state *t, struct task_struct *task)
 	if (!owner || t->origin || executes_itself(task))
 		return;
 	t->origin = own_origin(t);
-	if (!bpf_map_lookup_elem(&started, &owner))
+	if (!t->unknown)
 		mark_started(owner, task);
 }
 
@@ -124,8 +148,10 @@ __inline_always void refresh_state_as(struct task_state *t, struct task_struct *
 		return;
 	struct cgroup_info info = find_container(task);
 	u64 before = t->cgroup;
+	keep_container(t, &info);
 	t->cgroup = info.state == CGROUP_HOST ? 0 : info.owner;
-	t->undecided = info.state == CGROUP_UNDECIDED;
+	t->unknown = info.state == CGROUP_UNKNOWN;
+	t->undecided = info.state == CGROUP_UNDECIDED || t->unknown;
 	follow_container(t, task, before);
 	if (info.state == CGROUP_EXCLUDED || (info.state == CGROUP_HOST && !config.record_host))
 		return;
@@ -177,7 +203,7 @@ __inline_always struct task_state *refreshed_state(struct task_struct *task, str
 {
 	bool is_old = !t; /* on_fork has created the states of all threads since the recording began */
 	if (is_old)
-		t = create_task_state(task);
+		t = create_task_state(get_current_task());
 	if (!t)
 		return 0;
 	if (is_old)

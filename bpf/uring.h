@@ -43,7 +43,7 @@ __inline_always void send_complete(struct request *request)
 /* Ends a request without a completion: the caller wanted none (IOSQE_CQE_SKIP_SUCCESS), or the recording has ended. */
 __inline_always void abandon_request(struct request *request)
 {
-	request->rec.head.time = bpf_ktime_get_boot_ns();
+	request->rec.head.time = boot_time();
 	request->rec.head.flags |= SYS_NO_RETURN;
 	send_complete(request);
 }
@@ -87,13 +87,14 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 		return;
 	struct rec_request *rec = &submission->rec;
 	struct request *request = &submission->request;
-	u64 now = bpf_ktime_get_boot_ns();
+	u64 now = boot_time();
 	bool check_due = t->ring_pressed || (now & (CHECK_EVERY - 1)) == 1;
 	if (check_due && is_over_share(t, plan->rank)) {
 		count_ring_loss(t->cgroup, plan->class);
 		return;
 	}
 	bool pressed = t->ring_pressed;
+	raise_ring_time(now);
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
@@ -166,7 +167,7 @@ __inline_always void complete_request(u64 req, s32 ret)
 		if (key)
 			rec->key = key;
 	}
-	rec->head.time = bpf_ktime_get_boot_ns();
+	rec->head.time = boot_time();
 	send_complete(request);
 	bpf_map_delete_elem(&requests, &req);
 }

@@ -30,7 +30,10 @@ __inline_always struct rec_data *begin_data(struct task_struct *task, u16 count,
 	u32 zero = 0;
 	struct rec_data *rec = bpf_map_lookup_elem(&data_scratch, &zero);
 	if (rec) {
-		fill_head(&rec->head, BTF_READ(task, pid), REC_DATA);
+		rec->head.time = ring_time();
+		rec->head.tid = BTF_READ(task, pid);
+		rec->head.kind = REC_DATA;
+		rec->head.flags = 0;
 		rec->head.nr = slot | count << SLOT_BITS;
 		rec->base = 0;
 	}
@@ -43,6 +46,19 @@ __inline_always void send_data(struct rec_data *rec, u64 bytes)
 	if (bytes > PATH_MAX_BYTES)
 		bytes = PATH_MAX_BYTES;
 	if (!send_record(rec, __builtin_offsetof(struct rec_data, bytes) + bytes))
+		count_miss(MISS_DEFINITION);
+}
+
+/* A record of this size is copied in place: most paths are short. */
+#define SHORT_DATA_BYTES 128
+
+/* Sends a path of `bytes` bytes. */
+__inline_always void send_path_data(struct rec_data *rec, u64 bytes)
+{
+	u64 all = __builtin_offsetof(struct rec_data, bytes) + bytes;
+	if (all > SHORT_DATA_BYTES)
+		send_data(rec, bytes);
+	else if (!send_copied(rec, all, SHORT_DATA_BYTES))
 		count_miss(MISS_DEFINITION);
 }
 
@@ -131,7 +147,7 @@ __inline_always bool send_path(struct task_state *t, struct task_struct *task, u
 	if (n < 0)
 		return report_fault(rec, last);
 	rec->base = base_at_entry(t, get_current_task(), slot, rec->bytes[0], dirfd);
-	send_data(rec, n);
+	send_path_data(rec, n);
 	return true;
 }
 
@@ -353,31 +369,30 @@ __noinline int send_ioctl_fd(u32 command, u64 arg, u16 count)
 	return 0;
 }
 
-/* Sends the device and inode that a stat(2) or statx(2) has written. */
-__inline_always void send_stat(struct task_struct *task, u16 count, u64 pointer, u8 how)
+/* Reads the device and inode that a stat(2) has written. Returns false if they cannot be read. */
+__inline_always bool read_stat(struct data_stat *stat, u64 pointer)
+{
+	u64 own[2]; /* st_dev, st_ino */
+	if (bpf_probe_read_user(own, sizeof(own), (void *)pointer))
+		return false;
+	/* new_decode_dev() of linux/kdev_t.h */
+	u32 major = (own[0] & 0xfff00) >> 8, minor = (own[0] & 0xff) | ((own[0] >> 12) & 0xfff00);
+	*stat = (struct data_stat){.inode = own[1], .dev = major << 20 | minor};
+	return true;
+}
+
+/* Sends the device and inode that a statx(2) has written. */
+__inline_always void send_statx(struct task_struct *task, u16 count, u64 pointer)
 {
 	struct rec_data *rec = begin_data(task, count, DATA_STAT);
-	struct data_stat *stat = rec ? (struct data_stat *)rec->bytes : 0;
-	u64 own[2] = {}; /* st_dev, st_ino */
-	u32 x[2] = {}; /* stx_dev_major, stx_dev_minor */
-	if (!stat)
+	u64 inode = 0;
+	u32 dev[2] = {}; /* stx_dev_major, stx_dev_minor */
+	/* include/uapi/linux/stat.h: stx_ino has offset 32, stx_dev_major 136. */
+	if (!rec || bpf_probe_read_user(&inode, sizeof(inode), (void *)pointer + 32) ||
+	    bpf_probe_read_user(dev, sizeof(dev), (void *)pointer + 136))
 		return;
-	if (how == STAT_X) {
-		/* include/uapi/linux/stat.h: stx_ino has offset 32, stx_dev_major 136. */
-		if (bpf_probe_read_user(&own[1], sizeof(own[1]), (void *)pointer + 32) ||
-		    bpf_probe_read_user(x, sizeof(x), (void *)pointer + 136))
-			return;
-	} else {
-		if (bpf_probe_read_user(own, sizeof(own), (void *)pointer))
-			return;
-		/* new_decode_dev() of linux/kdev_t.h */
-		x[0] = (own[0] & 0xfff00) >> 8;
-		x[1] = (own[0] & 0xff) | ((own[0] >> 12) & 0xfff00);
-	}
-	stat->inode = own[1];
-	stat->dev = x[0] << 20 | x[1];
-	stat->pad = 0;
-	send_data(rec, sizeof(*stat));
+	*(struct data_stat *)rec->bytes = (struct data_stat){.inode = inode, .dev = dev[0] << 20 | dev[1]};
+	send_data(rec, sizeof(struct data_stat));
 }
 
 /*

@@ -6,9 +6,10 @@
  * All numbers have the byte order of the machine, which is little-endian. Times are CLOCK_BOOTTIME in ns. Keys are
  * 64-bit hashes that name a definition sent earlier.
  *
- * Records leave through one ring per CPU, those of cgroups through a ring of their own. Each ring has its records in
- * the order in which they happened. The records of a thread, read from all rings in order of time, are in the order in
- * which they happened too. A definition (task, file, sock) always precedes its first use.
+ * Records leave through one ring per CPU, those of interrupts and of cgroups through rings of their own. Each ring has its
+ * records in the order in which they happened. The records of a thread, read from all rings in order of time, are in the
+ * order in which they happened too. A definition (task, file, sock) always precedes its first use. A REC_DATA has the time
+ * of an earlier record, which spares a reading of the clock.
  */
 #ifndef CTRACE_WIRE_H
 #define CTRACE_WIRE_H
@@ -30,8 +31,11 @@ enum limits {
 	COUNT_BUCKETS = 32, /* of a latency histogram: each is twice as wide as the one before */
 	COUNTS_MAX = 65536, /* combinations of container, comm and call with counters of their own */
 	SEEN_SLOTS = 4096, /* per CPU, a power of two */
+	TASK_SLOT_BITS = 14,
+	TASK_SLOTS = 1 << TASK_SLOT_BITS, /* threads whose state is found without the help of the kernel */
 	URING_OPS = 128, /* io_uring operations, a power of two; the last is invalid; a row has MAX_SYSCALLS + op */
 	REQUEST_COUNT = 0x800, /* set in the number of a request, which has the lowest bits of its time below */
+	CGROUP_LEVELS = 32, /* levels above a cgroup that are searched for the container that the cgroup belongs to */
 };
 
 enum rec_kind {
@@ -47,6 +51,8 @@ enum rec_kind {
 	REC_COMPLETE, /* a request has completed */
 	REC_CONNECTION, /* a TCP connection has an owner, was established, or has ended */
 	REC_SIGNAL, /* a signal was sent to a process, or the kernel has killed a process for lack of memory */
+	REC_MOVE, /* a process has left its container's cgroup, or come into that of a container */
+	REC_STAT, /* a REC_SYSCALL with a struct data_stat behind its arguments */
 };
 
 /* Flags of a REC_SYSCALL, a REC_REQUEST and a REC_COMPLETE. */
@@ -67,7 +73,7 @@ enum data_slot {
 	DATA_PATH2,
 	DATA_TEXT, /* becomes path2; not joined to a directory */
 	DATA_ADDR, /* a sockaddr */
-	DATA_STAT, /* struct data_stat: device and inode that a stat(2) returned */
+	DATA_STAT, /* struct data_stat: device and inode that a statx(2) returned */
 	DATA_FLAGS, /* struct data_flags: what openat2(2), clone3(2) and io_uring_setup(2) read from a struct */
 	DATA_FD2, /* no memory: `base` is the key of a second fd, perhaps of one behind the pointer of an ioctl(2) */
 	DATA_ARGV, /* sent as a REC_EXEC without `exe`, not as a REC_DATA: the arguments of a failed exec */
@@ -119,6 +125,9 @@ enum sock_flag {
 enum cgroup_flag {
 	CGROUP_V1 = 1,
 	CGROUP_REMOVED = 2,
+	CGROUP_FOREIGN = 4, /* made by another user than root, or by a container */
+	CGROUP_NO_SLOT = 8, /* no slot was left for it in `undecided` or `foreign` */
+	CGROUP_FOUND = 16, /* existed when the recording began: of CGROUP_KEY_NS */
 };
 
 struct head {
@@ -204,7 +213,7 @@ struct rec_data {
 	char bytes[PATH_MAX_BYTES];
 };
 
-/* The bytes of a DATA_STAT. */
+/* Device and inode of a file that were returned to the caller: the bytes of a DATA_STAT, and the end of a REC_STAT. */
 struct data_stat {
 	__u64 inode;
 	__u32 dev; /* as in struct rec_file */
@@ -233,13 +242,14 @@ struct rec_exit {
 	__u32 code; /* as in wait(2): code << 8 | signal */
 };
 
-/* Sent up to the end of the path. */
+/* Sent up to the end of the path. Of CGROUP_KEY_NS, the thread is the first process of the container. */
 struct rec_cgroup {
 	struct head head;
 	__u64 cgroup; /* key */
-	__u64 parent; /* key */
+	__u32 owner; /* of CGROUP_KEY_NS: uid of the user in whose namespace the container's user namespace is */
+	__u32 mount_ns; /* of CGROUP_KEY_NS: inode number of the mount namespace */
 	char comm[COMM_BYTES]; /* of the task that created or removed the cgroup, for example a runtime */
-	char path[PATH_MAX_BYTES]; /* below the mount point of the hierarchy */
+	char path[PATH_MAX_BYTES]; /* below the mount point of the hierarchy; of CGROUP_KEY_NS: empty */
 };
 
 /*
@@ -314,17 +324,42 @@ enum signal_flag {
 	SIGNAL_OOM = 2, /* the kernel has killed the process for lack of memory; only `head.tid` may be known */
 };
 
-/* A cgroup's key is its kernfs id, plus this bit in the v1 hierarchy: ids repeat between hierarchies. */
+/* A move of a process, or of the thread `head.tid`, to another cgroup. Sent up to the end of the path. */
+struct rec_move {
+	struct head head;
+	__u64 from; /* key of the process's container; 0: the host */
+	__u64 to; /* key of the container to which the cgroup belongs; 0: the host */
+	__u32 pid; /* as in struct rec_task, like the following */
+	__u32 ppid;
+	__u32 ns_pid;
+	__u32 uid;
+	char comm[COMM_BYTES];
+	char path[PATH_MAX_BYTES]; /* of the cgroup, below the mount point of the hierarchy */
+};
+
+/* Flags of a REC_MOVE. */
+enum move_flag {
+	MOVE_LEFT = 1, /* a process of the container `from` went to a cgroup that is not that container's */
+	MOVE_ENTERED = 2, /* a process from outside came into the container `to`, which had started */
+};
+
+/*
+ * A cgroup's key is its kernfs id, plus the first bit in the v1 hierarchy: ids repeat between hierarchies. A container
+ * without a cgroup has the second bit and the number of its mount namespace, which the kernel does not use again.
+ */
 enum cgroup_key {
 	CGROUP_KEY_V1_BIT = 63,
+	CGROUP_KEY_NS_BIT = 62,
 };
 #define CGROUP_KEY_V1 (1ULL << CGROUP_KEY_V1_BIT)
+#define CGROUP_KEY_NS (1ULL << CGROUP_KEY_NS_BIT)
 
 enum cgroup_state {
 	CGROUP_UNDECIDED, /* new: recorded until user space has decided */
 	CGROUP_CONTAINER,
 	CGROUP_HOST,
 	CGROUP_EXCLUDED, /* by a filter */
+	CGROUP_UNKNOWN, /* like CGROUP_UNDECIDED, but takes no slot in other maps: foreign, or without a slot */
 };
 
 struct cgroup_info {
@@ -359,6 +394,7 @@ struct plan {
 	__u8 msg_flags; /* argument with the MSG_* flags of a call that receives */
 	__u8 command; /* argument that is the command of an ioctl(2), whose argument follows */
 	__u8 option; /* argument that is the level of a getsockopt(2), whose option and pointer to the value follow */
+	__u8 task_op; /* argument that is the operation of a prctl(2) */
 };
 
 /* The order in which calls are dropped when a ring fills up. */
@@ -410,7 +446,8 @@ enum miss {
 	MISS_PATH_DEPTH, /* a path was cut */
 	MISS_ARGV, /* an argument list was cut */
 	MISS_STORAGE, /* no task storage: the thread's events are lost and cannot be counted by class */
-	MISS_CGROUP, /* the map of cgroups was full */
+	MISS_CGROUP, /* no slot was left for a cgroup in `undecided` or `foreign` */
+	MISS_STARTED, /* no slot was left for a container in `started` or `mount_namespaces` */
 	MISS_RETURN, /* the return of a call was not seen; detected at the thread's next call */
 	MISS_CONNECTION, /* the map of connections was full */
 	MISS_COUNT,
@@ -466,6 +503,8 @@ struct config {
 	__u8 signal_class; /* index of the losses' class for signals */
 	__u32 page_bytes; /* size of a page of memory */
 	__u32 mount_ns; /* inode number of the host's mount namespace; 0: not known */
+	__u8 cpu_rings; /* the CPUs have rings of their own: see rings.h */
+	__u8 slots; /* the states of threads are in slots: see task_storage.h */
 };
 
 enum v1_controller {
