@@ -7,15 +7,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Seek};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use ctrace_format::names;
 use ctrace_format::unclosed::journal;
-use rustix::fs::{AtFlags, CWD, linkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, linkat};
 
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -43,9 +44,12 @@ pub(crate) fn create(path: &Path) -> Result<File> {
         _ => Error::new(e).context(format!("cannot write {name}")),
     })?;
     // The umask may have taken rights away.
-    file.set_permissions(Permissions::from_mode(FILE_MODE))
-        .with_context(|| format!("cannot write {name}"))?;
-    lock(&file, path)?;
+    let mode = file.set_permissions(Permissions::from_mode(FILE_MODE));
+    let ready = mode.with_context(|| format!("cannot write {name}"));
+    if let Err(e) = ready.and_then(|()| lock(&file, path)) {
+        let _ = fs::remove_file(path);
+        return Err(e);
+    }
     Ok(file)
 }
 
@@ -162,6 +166,13 @@ pub(crate) fn lock_directory(directory: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Returns whether a file system is mounted at the directory `path`, so that the directory cannot be removed.
+pub(crate) fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    let own = device(path);
+    own.is_some() && own != device(&path.join(".."))
+}
+
 /// Makes the directory `path` unless there is one. Its parent must exist.
 ///
 /// # Errors
@@ -241,20 +252,28 @@ pub(crate) fn danger_of(directory: &Path) -> Option<String> {
 /// Returns all files below the `date=YYYY-MM-DD` directories of a host that belong to the recorder's own user. Links and
 /// directories of others are passed over.
 pub(crate) fn files_of_node(directory: &Path) -> Vec<PathBuf> {
-    let entries = |directory: &Path| {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path())
-    };
     if !is_own_directory(directory) {
         return vec![];
     }
-    let days = entries(directory).filter(|day| is_own_directory(day));
-    let files = days.flat_map(|day| entries(&day).collect::<Vec<_>>());
+    let days = entries(directory)
+        .into_iter()
+        .filter(|day| is_own_directory(day));
+    let files = days.flat_map(|day| entries(&day));
     let is_own_file = |path: &PathBuf| {
         let metadata = path.symlink_metadata();
         metadata.is_ok_and(|metadata| metadata.is_file() && is_own(&metadata))
     };
     files.filter(is_own_file).collect()
+}
+
+/// Returns the paths of what a directory holds, as far as it can be read. std's `read_dir` panics if closedir(3) fails.
+pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(directory, flags, Mode::empty());
+    let entries = opened.and_then(Dir::new).into_iter().flatten().flatten();
+    let names = entries.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_os_string());
+    let names = names.filter(|name| name != "." && name != "..");
+    names.map(|name| directory.join(name)).collect()
 }
 
 /// Returns `path`, or if a file with this name exists, a name in the same directory with the time `time_ns` (since 1970
@@ -277,10 +296,10 @@ pub(crate) fn unused_name(path: &Path, time_ns: i64) -> Result<PathBuf> {
     names.find(is_unused).context("no name is left")
 }
 
-/// The files that `--force` replaces. They have hidden names until the recording has begun, and get their names back if it
-/// does not begin.
+/// The files that a recording replaces and creates. Those that `--force` replaces have hidden names until the recording has
+/// begun. If it does not begin, they get their names back, and the created files are removed.
 #[derive(Debug, Default)]
-pub(crate) struct Replaced(Vec<(PathBuf, PathBuf)>);
+pub(crate) struct Replaced(Vec<(PathBuf, Option<PathBuf>)>);
 
 impl Replaced {
     /// Gives the file at `path`, and the files beside it that belong to it, hidden names.
@@ -288,9 +307,7 @@ impl Replaced {
     /// # Errors
     /// A file cannot be renamed.
     pub(crate) fn set_aside(&mut self, path: &Path) -> Result<()> {
-        let companions = names::SQLITE_COMPANIONS.iter().chain([&names::JOURNAL]);
-        let companions = companions.map(|suffix| names::with_suffix(path, suffix));
-        for name in [path.to_path_buf()].into_iter().chain(companions) {
+        for name in with_companions(path) {
             let aside = hidden(&name);
             match fs::rename(&name, &aside) {
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -299,14 +316,22 @@ impl Replaced {
                 }
             }
             // Names without a file are noted too: what has such a name later belongs to the new recording.
-            self.0.push((name, aside));
+            self.0.push((name, Some(aside)));
         }
         Ok(())
     }
 
+    /// Notes that the recording has created the file at `path`, and perhaps files beside it that belong to it.
+    pub(crate) fn add_created(&mut self, path: &Path) {
+        if self.0.iter().all(|(name, _)| name != path) {
+            self.0
+                .extend(with_companions(path).map(|name| (name, None)));
+        }
+    }
+
     /// Removes the replaced files: the new recording has begun.
     pub(crate) fn remove(mut self) {
-        for (_, aside) in self.0.drain(..) {
+        for aside in self.0.drain(..).filter_map(|(_, aside)| aside) {
             let _ = fs::remove_file(aside);
         }
     }
@@ -316,9 +341,27 @@ impl Drop for Replaced {
     fn drop(&mut self) {
         for (name, aside) in self.0.drain(..) {
             let _ = fs::remove_file(&name);
-            let _ = fs::rename(aside, name);
+            let Some(aside) = aside else {
+                continue;
+            };
+            match fs::rename(&aside, &name) {
+                Err(e) if e.kind() != ErrorKind::NotFound => say!(
+                    "warning: {} keeps the name {}: {e}; rename it",
+                    name.display(),
+                    aside.display()
+                ),
+                _ => {}
+            }
         }
     }
+}
+
+/// Returns the names of a recording and of the files beside it that belong to it.
+fn with_companions(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let others = [&names::JOURNAL, &names::SIGNATURE];
+    let companions = names::SQLITE_COMPANIONS.iter().chain(others);
+    let companions = companions.map(|suffix| names::with_suffix(path, suffix));
+    [path.to_path_buf()].into_iter().chain(companions)
 }
 
 /// Returns the name of a file that is about to be replaced: `.NAME.replaced`.
@@ -358,6 +401,11 @@ impl NamedFile {
             path: path.to_path_buf(),
             reported: NameState::Kept,
         }
+    }
+
+    /// Returns the descriptor of the file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// Returns the size of the file in bytes, whatever its name is now.
@@ -410,12 +458,12 @@ impl NamedFile {
         })
     }
 
-    /// Gives the complete file of `len` bytes its name again, or another one if the name is taken. Returns a warning for
-    /// the user if that was necessary.
+    /// Gives the complete file of `len` bytes its name again, or another one if the name is taken. If that was necessary,
+    /// returns the name and a warning for the user.
     ///
     /// # Errors
     /// The file was truncated, or cannot be written again.
-    pub(crate) fn put_back(&self, len: u64) -> Result<Option<String>> {
+    pub(crate) fn put_back(&self, len: u64) -> Result<Option<(PathBuf, String)>> {
         let name = self.path.display();
         match self.state(len) {
             NameState::Kept => Ok(None),
@@ -428,13 +476,14 @@ impl NamedFile {
                 let to = self.restore().with_context(|| {
                     format!("{name} was removed by another program, and cannot be written again")
                 })?;
-                Ok(Some(match to == self.path {
+                let warning = match to == self.path {
                     true => format!("{name} was removed by another program, and is written again"),
                     false => format!(
                         "another program has put a file at {name}: the recording is {}",
                         to.display()
                     ),
-                }))
+                };
+                Ok(Some((to, warning)))
             }
         }
     }
@@ -458,8 +507,10 @@ impl NamedFile {
         }
         let partial = names::partial(&to);
         let mut copy = create_anew(&partial)?;
-        // Another open file description begins at the start of the file.
-        let mut content = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
+        // The file cannot be opened again if another program has moved it out of the directories of the output. Nothing is
+        // written to it any more, so its offset, which its descriptors share, may change.
+        let mut content = &self.file;
+        content.rewind()?;
         let copied = io::copy(&mut content, &mut copy).and_then(|_| copy.sync_all());
         let named = copied.and_then(|()| names::rename_new(&partial, &to));
         if named.is_err() {

@@ -106,6 +106,16 @@ impl Filters {
             || ((all || self.sets.contains(&class)) && !self.sets_excluded.contains(&class))
     }
 
+    /// Returns whether the events of a thread with the name `comm` are recorded, as the kernel side decides (`is_comm_wanted`).
+    pub(crate) fn wants_comm(&self, comm: &[u8]) -> bool {
+        // TASK_COMM_LEN of the kernel, without the NUL.
+        const MAX_COMM_BYTES: usize = 15;
+        let cut = |name: &String| name.len().min(MAX_COMM_BYTES);
+        let mut names = self.comms.iter();
+        let is_named = names.any(|name| name.as_bytes()[..cut(name)] == *comm);
+        self.comms.is_empty() || is_named != self.comms_excluded
+    }
+
     /// Returns whether the answer of a runtime's socket may decide whether a container is recorded: the filters depend on
     /// facts that are not known.
     pub(crate) fn needs_answer(&self, known: &ContainerFacts) -> bool {
@@ -151,11 +161,15 @@ impl Filters {
     }
 
     /// Returns a warning for each pattern of `--container`, `--pod` and `--namespace`, and each label, that no container
-    /// of `running` has. A container that starts later may have it.
+    /// of `running` has. A container that starts later may have it, unless the recording `has_ended`.
     pub(crate) fn unmatched<'a>(
         &self,
         running: impl Iterator<Item = &'a ContainerFacts> + Clone,
+        has_ended: bool,
     ) -> Vec<String> {
+        let no_match = |what: &str, flag: &str, pattern: &str, all: &BTreeSet<String>| {
+            no_match(what, (flag, pattern), all, has_ended)
+        };
         let names = |of: fn(&ContainerFacts) -> Option<String>| -> BTreeSet<String> {
             running.clone().filter_map(of).collect()
         };
@@ -248,8 +262,22 @@ fn matches_container(pattern: &str, known: &ContainerFacts) -> bool {
 /// The most names that a warning lists.
 const MAX_LISTED: usize = 10;
 
-/// Returns the warning that no `what` that runs now matches the value of a flag, with the similar name, and all names.
-fn no_match(what: &str, flag: &str, pattern: &str, all: &BTreeSet<String>) -> String {
+/// Returns the warning that no `what` matches the value of a flag, with the similar name, and all names. `has_ended`: no
+/// other can start.
+fn no_match(
+    what: &str,
+    (flag, pattern): (&str, &str),
+    all: &BTreeSet<String>,
+    has_ended: bool,
+) -> String {
+    let (ran, that_runs, later) = match has_ended {
+        true => ("ran", "that ran", ""),
+        false => (
+            "running",
+            "that runs now",
+            "; one that starts later is recorded",
+        ),
+    };
     let lower: BTreeMap<String, &String> = all.iter().map(|n| (n.to_lowercase(), n)).collect();
     let near = nearest(pattern, lower.keys().map(String::as_str));
     let near = near.and_then(|near| lower.get(near));
@@ -258,12 +286,10 @@ fn no_match(what: &str, flag: &str, pattern: &str, all: &BTreeSet<String>) -> St
     let more = all.len().saturating_sub(MAX_LISTED);
     let running = match (listed.as_slice(), more) {
         ([], _) => String::new(),
-        (names, 0) => format!("; running: {}", names.join(", ")),
-        (names, more) => format!("; running: {} and {more} more", names.join(", ")),
+        (names, 0) => format!("; {ran}: {}", names.join(", ")),
+        (names, more) => format!("; {ran}: {} and {more} more", names.join(", ")),
     };
-    format!(
-        "no {what} that runs now matches `--{flag} {pattern}`{near}{running}; one that starts later is recorded"
-    )
+    format!("no {what} {that_runs} matches `--{flag} {pattern}`{near}{running}{later}")
 }
 
 /// Parses `KEY=VALUE`, or `KEY` for any value.
@@ -317,6 +343,24 @@ mod tests {
 
     fn list(names: &[&str]) -> Vec<String> {
         names.iter().map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn threads_are_selected_by_name() {
+        let names = list(&["sh", "a-name-of-more-than-15-bytes"]);
+        let flags = |comm, exclude_comm| {
+            let flags = FilterFlags {
+                comm,
+                exclude_comm,
+                ..FilterFlags::default()
+            };
+            Filters::new(&flags).expect("is valid")
+        };
+        let comms = [&b"sh"[..], b"a-name-of-more-", b"s"];
+        let wanted = |f: Filters| comms.map(|comm| f.wants_comm(comm));
+        assert_eq!(wanted(flags(&names, &[])), [true, true, false]);
+        assert_eq!(wanted(flags(&[], &names)), [false, false, true]);
+        assert_eq!(wanted(flags(&[], &[])), [true; 3]);
     }
 
     #[test]
@@ -385,7 +429,8 @@ mod tests {
                 ..FilterFlags::default()
             })
             .expect("is valid");
-            (f.wants_container(&known), f.unmatched([&known].into_iter()))
+            let running = [&known].into_iter();
+            (f.wants_container(&known), f.unmatched(running, false))
         };
         for (pod, namespace, label) in [
             (&["pay-*"][..], &["shop"][..], &["tier=web"][..]),
@@ -425,6 +470,23 @@ mod tests {
             ..FilterFlags::default()
         };
         assert!(Filters::new(&flags).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_matched_nothing_is_told_at_the_end() {
+        let web = ContainerFacts {
+            name: Some("web".into()),
+            ..ContainerFacts::default()
+        };
+        let container = list(&["wbe"]);
+        let flags = FilterFlags {
+            container: &container,
+            ..FilterFlags::default()
+        };
+        let filters = Filters::new(&flags).expect("is valid");
+        let warning =
+            "no container that ran matches `--container wbe`: did you mean `web`?; ran: web";
+        assert_eq!(filters.unmatched([&web].into_iter(), true), [warning]);
     }
 
     #[test]

@@ -26,10 +26,14 @@ macro_rules! say {
 
 mod calls;
 mod cli;
+mod confine;
 mod containers;
 mod files;
 mod filters;
 mod flight;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 mod limits;
 mod output;

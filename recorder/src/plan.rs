@@ -5,7 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use ctrace_redact::Redactor;
+use ctrace_rules::RuleSet;
 
 use crate::filters::Filters;
 use crate::limits::cpu::CpuLimit;
@@ -17,6 +21,8 @@ use crate::limits::memory::Memory;
 pub(crate) struct Plan {
     /// The raw capture that is replayed; `None` records this machine.
     pub(crate) from_raw: Option<PathBuf>,
+    /// The name of this machine, if it is not the host name.
+    pub(crate) node: Option<String>,
     pub(crate) filters: Filters,
     pub(crate) destination: Destination,
     pub(crate) files: FileOptions,
@@ -25,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) ring: Option<RingOptions>,
     /// The file for a raw capture of this recording.
     pub(crate) raw: Option<PathBuf>,
+    /// The rules and the key by which texts are replaced.
+    pub(crate) redactor: Option<Arc<Redactor>>,
     pub(crate) max_cpu: Option<CpuLimit>,
     pub(crate) duration: Option<Duration>,
     /// The command to run during the recording, with its arguments. Empty if there is none.
@@ -76,7 +84,7 @@ impl Destination {
 }
 
 /// Options of the files of a recording.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FileOptions {
     /// True if an existing file is overwritten.
     pub(crate) force: bool,
@@ -86,6 +94,8 @@ pub(crate) struct FileOptions {
     pub(crate) rotate: Option<SizeAndAge>,
     /// The size and age up to which segments are retained.
     pub(crate) keep: Option<SizeAndAge>,
+    /// The secret key that signs finished files.
+    pub(crate) sign: Option<PathBuf>,
 }
 
 /// The ring of the flight recorder.
@@ -95,6 +105,8 @@ pub(crate) struct RingOptions {
     pub(crate) limits: SizeAndAge,
     /// The SQL condition that starts a dump.
     pub(crate) trigger: Option<String>,
+    /// The rules that start a dump.
+    pub(crate) trigger_rules: RuleSet,
     /// The time for which a dump continues after its start.
     pub(crate) after: Duration,
 }

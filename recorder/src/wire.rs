@@ -109,5 +109,6 @@ mod tests {
         assert_eq!(size_of::<rec_connection>(), 128);
         assert_eq!(offset_of!(rec_signal, comm), 64);
         assert_eq!(size_of::<rec_signal>(), 96);
+        assert_eq!(offset_of!(rec_move, path), 64);
     }
 }

@@ -1,9 +1,12 @@
 //! Turns the flags into the plan of a recording, so that no other module depends on the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use ctrace_format::names::FileFormat;
+use ctrace_redact::{Redactor, Switches};
+use ctrace_rules::{Choice, RuleSet};
 
 use crate::cli::{Format, Mode, Record};
 use crate::filters::{FilterFlags, Filters};
@@ -32,10 +35,23 @@ impl Record {
             namespace: &self.namespace,
             label: &self.label,
         })?;
+        // clap does not check what a flag requires if another flag excludes it, as --force excludes --ring.
+        if self.trigger.is_some() && self.ring.is_none() {
+            bail!(
+                "--trigger writes out a ring: add --ring, such as `--ring 15m`, and omit --force"
+            );
+        }
+        let redactor = self.redactor()?;
+        if !self.trigger_rules.is_empty() && self.ring.is_none() {
+            bail!(
+                "--trigger-rules writes out a ring: add --ring, such as `--ring 15m`, and omit --force"
+            );
+        }
         let destination = self.destination()?;
         let (memory, ring) = self.memory_and_ring()?;
         Ok(Plan {
             from_raw: self.from_raw,
+            node: self.node,
             filters,
             destination,
             files: FileOptions {
@@ -43,16 +59,34 @@ impl Record {
                 sync: self.sync,
                 rotate: self.rotate,
                 keep: self.keep,
+                sign: self.sign,
             },
             memory,
             ring,
             raw: self.raw,
+            redactor,
             max_cpu: self.max_cpu,
             duration: self.duration,
             command: self.run,
             quiet: self.quiet,
             metrics: self.metrics,
         })
+    }
+
+    /// Reads the rules and the key by which texts are replaced.
+    fn redactor(&self) -> Result<Option<Arc<Redactor>>> {
+        let Some(path) = &self.redact else {
+            return Ok(None);
+        };
+        if self.raw.is_some() {
+            bail!(
+                "--raw and --redact do not go together: a raw capture has what the kernel said, which --redact must not write; \
+                 omit --raw, or redact the replay with `ctrace-rec --from-raw`"
+            );
+        }
+        let key = self.redact_key.as_deref();
+        let redactor = Redactor::read(Some(path), key, &Switches::default())?;
+        Ok(Some(Arc::new(redactor)))
     }
 
     /// Divides the memory between the ring and the rest of the recorder.
@@ -70,9 +104,28 @@ impl Record {
         let ring = RingOptions {
             limits: SizeAndAge { bytes, ..limits },
             trigger: self.trigger.clone(),
+            trigger_rules: self.trigger_rules()?,
             after: self.after,
         };
         Ok((memory, Some(ring)))
+    }
+
+    /// Reads the files of `--trigger-rules`.
+    fn trigger_rules(&self) -> Result<RuleSet> {
+        let (default, files): (Vec<_>, Vec<_>) = self
+            .trigger_rules
+            .iter()
+            .cloned()
+            .partition(|file| file == Path::new("default"));
+        if default.is_empty() && files.is_empty() {
+            return Ok(RuleSet::default());
+        }
+        let choice = Choice {
+            files,
+            without_default: default.is_empty(),
+            ..Choice::default()
+        };
+        RuleSet::choose(&choice).context("--trigger-rules")
     }
 
     fn destination(&self) -> Result<Destination> {
@@ -137,4 +190,19 @@ fn format_of(out: &Path) -> Option<Format> {
         FileFormat::Parquet => Format::Parquet,
         FileFormat::Sqlite => Format::Sqlite,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_trigger_needs_a_ring() {
+        let args = "ctrace-rec --out x.parquet --force --trigger denied";
+        let cli = Cli::try_parse_from(args.split(' ')).expect("clap accepts the flags");
+        let error = cli.record.plan().expect_err("there is no ring");
+        assert!(error.to_string().contains("add --ring"), "{error}");
+    }
 }

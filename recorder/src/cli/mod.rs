@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ctrace_common::man;
+use ctrace_redact::DEFAULT_NAME;
 
 use crate::containers::list;
 use crate::limits::cpu::CpuLimit;
@@ -144,8 +145,28 @@ pub(crate) struct Record {
     #[arg(long, value_name = "SIZE,TIME")]
     pub(crate) keep: Option<SizeAndAge>,
 
+    /// Sign each finished file with this secret key of minisign, which has no password: FILE.minisig is written beside it.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<PathBuf>,
+
+    /// Replace secrets in arguments, paths and other texts by hashes before anything is written. RULES: a TOML file of rules in
+    /// addition to the default ones, which are `default`.
+    #[arg(
+        long,
+        value_name = "RULES",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_NAME
+    )]
+    pub(crate) redact: Option<PathBuf>,
+
+    /// With --redact: the file of the key of the hashes. Equal texts of recordings with the same key have equal hashes. By
+    /// default, the key is random and thrown away.
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pub(crate) redact_key: Option<PathBuf>,
+
     /// Keep the most recent events in memory, such as the last 15m,40MB, and write them to a new file on each
-    /// `ctrace-rec dump`, SIGUSR1 or --trigger. The ring is part of --memory.
+    /// `ctrace-rec dump`, SIGUSR1, --trigger or --trigger-rules. The ring is part of --memory.
     #[arg(
         long,
         value_name = "TIME,SIZE",
@@ -164,10 +185,20 @@ pub(crate) struct Record {
     )]
     pub(crate) trigger: Option<String>,
 
+    /// Write the ring to a file when one of the rules in this file fires, as described in docs/rules.md; `default` stands for
+    /// the rules that ctrace-query has.
+    #[arg(long, value_name = "FILE", help_heading = "Flight recorder")]
+    pub(crate) trigger_rules: Vec<PathBuf>,
+
     /// Continue to write to the same file for this long after the ring has been written. A trigger can fire again when
     /// its condition has not been met for this long.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Flight recorder")]
     pub(crate) after: Duration,
+
+    /// Name of this machine in the recording; by default, its host name. In a pod, whose host name is its own, the name of
+    /// the node.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
 
     /// Stop after this long, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -272,7 +303,8 @@ pub(crate) struct Record {
     )]
     pub(crate) namespace: Vec<String>,
 
-    /// Record only containers that have all of these labels, such as tier=web; a key alone stands for any value.
+    /// Record only containers that have all of these labels, such as tier=web,team=shop; a key alone stands for any value,
+    /// also for one with a comma.
     #[arg(
         long,
         value_name = "KEY=VALUE",
@@ -308,7 +340,7 @@ pub(crate) struct Record {
 
     /// Replay a raw capture instead of recording. Needs no privileges; filters apply only when a capture is made.
     #[arg(long, value_name = "FILE", help_heading = "Raw captures", conflicts_with_all = [
-        "raw", "duration", "run", "host", "max_cpu", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
+        "raw", "node", "duration", "run", "host", "max_cpu", "event", "exclude_event", "set", "exclude_set", "comm", "exclude_comm",
         "container", "exclude_container", "pod", "namespace", "label",
     ])]
     pub(crate) from_raw: Option<PathBuf>,

@@ -3,13 +3,14 @@
 //! The client blocks for up to two seconds, so it runs in a thread of its own.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::containers::cri;
+use crate::containers::name_service::NameService;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
@@ -19,9 +20,13 @@ use crate::containers::state::{docker, storage, users};
 /// The longest time for a complete answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for which a socket is not asked again after it did not answer.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// The largest answer that is read. An inspection is about 10 KiB.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
+
+/// A socket has not answered in time, or has broken the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered;
 
 /// A client of the APIs of Docker, podman and containerd.
 #[derive(Debug)]
@@ -29,60 +34,76 @@ pub(crate) struct Api {
     root: PathBuf,
     /// Sockets that did not answer, with the time of the failure.
     failed: HashMap<PathBuf, Instant>,
+    name_service: Option<NameService>,
     /// The home directories that the name service gave for users.
     homes: HashMap<u32, Option<PathBuf>>,
 }
 
 impl Api {
-    /// Creates a client for the runtimes of the machine whose root directory is `root`.
-    pub(crate) fn new(root: &Path) -> Api {
+    /// Creates a client for the runtimes of the machine whose root directory is `root`, whose users `name_service` knows.
+    pub(crate) fn new(root: &Path, name_service: Option<NameService>) -> Api {
         Api {
             root: root.to_path_buf(),
             failed: HashMap::new(),
+            name_service,
             homes: HashMap::new(),
         }
     }
 
-    /// Asks the runtime for the container `id` in the cgroup at `path`. Returns `None` if no such runtime runs here, if
-    /// the runtime does not know the container, or if no answer came within two seconds.
+    /// Asks the runtime for the container `id` in the cgroup at `path`. Returns `None` if no such runtime runs here, or if
+    /// the runtime does not know the container.
+    ///
+    /// # Errors
+    /// A runtime that may know the container did not answer within two seconds, now or less than [`RETRY_AFTER`] ago.
     pub(crate) fn describe(
         &mut self,
         id: &str,
         hint: Option<Runtime>,
         path: &str,
-    ) -> Option<ContainerInfo> {
+    ) -> Result<Option<ContainerInfo>, Unanswered> {
         // Only characters that a URL can contain unescaped. All ids of Docker and podman consist of them.
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return None;
+            return Ok(None);
         }
-        if hint.is_none_or(|hint| hint == Runtime::Containerd)
-            && rootless_uid(path).is_none()
-            && let Some(info) = self.ask_containerd(id)
-        {
-            return Some(info);
+        let mut unanswered = false;
+        let mut described = |answer: Result<Option<ContainerInfo>, Unanswered>| {
+            unanswered |= answer.is_err();
+            answer.ok().flatten()
+        };
+        let by_containerd =
+            hint.is_none_or(|hint| hint == Runtime::Containerd) && rootless_uid(path).is_none();
+        let found = by_containerd
+            .then(|| cri::SOCKETS.map(|socket| self.root.join(socket)))
+            .into_iter()
+            .flatten()
+            .find_map(|socket| described(self.ask_containerd(&socket, id)))
+            .or_else(|| {
+                let mut sockets = self.sockets(hint, path).into_iter();
+                sockets.find_map(|(runtime, socket)| described(self.ask(&socket, id, runtime)))
+            })
+            .or_else(|| self.describe_in_home(id, path));
+        match found {
+            None if unanswered => Err(Unanswered),
+            found => Ok(found.map(ContainerInfo::tidy)),
         }
-        let sockets = self.sockets(hint, path);
-        let answered = sockets.into_iter().find_map(|(runtime, socket)| {
-            let body = self.ask(&socket, id)?;
-            let inspect: Inspect = serde_json::from_slice(&body).ok()?;
-            Some(inspect.describe(id, runtime))
-        });
-        answered.or_else(|| self.describe_in_home(id, path))
     }
 
     /// Describes a container from the state in the home directory of a user whom only the name service knows.
     fn describe_in_home(&mut self, id: &str, path: &str) -> Option<ContainerInfo> {
         let user = users::find(&self.root, path).filter(|user| user.home.is_none())?;
-        let home = self
-            .homes
-            .entry(user.uid)
-            .or_insert_with(|| users::home_by_name_service(user.uid, TIMEOUT));
+        let name_service = &mut self.name_service;
+        let home = self.homes.entry(user.uid).or_insert_with(|| {
+            let name_service = name_service.as_mut()?;
+            name_service.home(user.uid, TIMEOUT)
+        });
         let user = Some(User {
             home: Some(home.clone()?),
             ..user
         });
-        docker::describe(&self.root, &[], user.as_ref(), id)
-            .or_else(|| storage::describe(&self.root, user.as_ref(), id))
+        docker::describe(&self.root, &[], user.as_ref(), id).or_else(|| {
+            let lists = &mut storage::Lists::default();
+            storage::describe(&self.root, lists, user.as_ref(), id)
+        })
     }
 
     /// Returns the sockets to ask: those of the user's own runtimes for cgroups of a user, else those of the machine.
@@ -102,38 +123,54 @@ impl Api {
             .collect()
     }
 
-    fn ask_containerd(&mut self, id: &str) -> Option<ContainerInfo> {
-        let sockets = cri::SOCKETS.map(|socket| self.root.join(socket));
-        sockets.into_iter().find_map(|socket| {
-            let ask = || cri::describe(&socket, id, TIMEOUT);
-            self.unless_failed(&socket, ask)?
-        })
+    fn ask_containerd(
+        &mut self,
+        socket: &Path,
+        id: &str,
+    ) -> Result<Option<ContainerInfo>, Unanswered> {
+        self.unless_failed(socket, || cri::describe(socket, id, TIMEOUT))
     }
 
-    fn ask(&mut self, socket: &Path, id: &str) -> Option<Vec<u8>> {
+    fn ask(
+        &mut self,
+        socket: &Path,
+        id: &str,
+        runtime: Runtime,
+    ) -> Result<Option<ContainerInfo>, Unanswered> {
         let ask = || get(socket, &format!("/containers/{id}/json"));
-        self.unless_failed(socket, ask)?
+        let body = self.unless_failed(socket, ask)?;
+        let inspect = body.and_then(|body| serde_json::from_slice::<Inspect>(&body).ok());
+        Ok(inspect.map(|inspect| inspect.describe(id, runtime)))
     }
 
-    /// Returns the answer of a socket, which is not asked again for a while if it fails.
+    /// Returns the answer of a socket, which is not asked again for a while if it fails. Without a socket, or without a
+    /// program that listens, no runtime knows the container.
     fn unless_failed<T>(
         &mut self,
         socket: &Path,
-        ask: impl FnOnce() -> std::io::Result<T>,
-    ) -> Option<T> {
+        ask: impl FnOnce() -> std::io::Result<Option<T>>,
+    ) -> Result<Option<T>, Unanswered> {
         let recently = |failed: &Instant| failed.elapsed() < RETRY_AFTER;
         if self.failed.get(socket).is_some_and(recently) {
-            return None;
+            return Err(Unanswered);
         }
-        let answer = ask();
-        if answer.is_err() {
-            self.failed.insert(socket.to_path_buf(), Instant::now());
+        match ask() {
+            Ok(answer) => Ok(answer),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(_) => {
+                self.failed.insert(socket.to_path_buf(), Instant::now());
+                Err(Unanswered)
+            }
         }
-        answer.ok()
     }
 }
 
 /// Sends an HTTP GET request over a unix socket, and returns the body if the status is 200.
+///
+/// # Errors
+/// Nothing listens, or no answer of HTTP came in time.
 ///
 /// The request is HTTP/1.0, so the answer ends with the connection and is never chunked. No other part of HTTP is
 /// needed, and a client library would add a TLS stack or an async runtime.
@@ -150,7 +187,7 @@ fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
     loop {
         let remaining = deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() || answer.len() as u64 > MAX_ANSWER_BYTES {
-            return Err(std::io::ErrorKind::TimedOut.into());
+            return Err(ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(remaining))?;
         match stream.read(&mut buffer)? {
@@ -158,15 +195,11 @@ fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
             read => answer.extend_from_slice(&buffer[..read]),
         }
     }
-    Ok(body(&answer).map(<[u8]>::to_vec))
-}
-
-/// Returns the body of an HTTP answer with the status 200.
-fn body(answer: &[u8]) -> Option<&[u8]> {
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
-    let status = answer[..end].split(|b| *b == b'\r').next()?;
-    let ok = status.starts_with(b"HTTP/1.") && status.get(8..12) == Some(b" 200");
-    ok.then_some(&answer[end + 4..])
+    let head = answer.windows(4).position(|w| w == b"\r\n\r\n");
+    let head = head.filter(|_| answer.starts_with(b"HTTP/1."));
+    let head = head.ok_or(ErrorKind::InvalidData)?;
+    let is_ok = answer.get(8..12) == Some(b" 200");
+    Ok(is_ok.then(|| answer.split_off(head + 4)))
 }
 
 #[cfg(test)]
@@ -197,9 +230,10 @@ mod tests {
             b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n\
               {\"Id\":\"abc\",\"Name\":\"/web\",\"Config\":{\"Image\":\"nginx\",\"Labels\":{\"a\":\"b\"}}}",
         );
-        let mut api = Api::new(root.path());
+        let mut api = Api::new(root.path(), None);
         let found = api
             .describe("abc", Some(Runtime::Docker), "/docker/abc")
+            .unwrap()
             .unwrap();
         assert_eq!(found.name.as_deref(), Some("web"));
         assert_eq!(found.image.as_deref(), Some("nginx"));
@@ -214,17 +248,18 @@ mod tests {
     }
 
     #[test]
-    fn not_found_and_malformed_answers_are_none() {
-        for answer in [
-            b"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}".as_slice(),
-            b"HTTP/1.0 200 OK\r\n\r\n{\"Name\":",
-            b"\xff\xff",
-            b"",
+    fn an_answer_without_a_description_is_told_from_none() {
+        let not_found = b"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}";
+        for (answer, expected) in [
+            (not_found.as_slice(), Ok(None)),
+            (b"HTTP/1.0 200 OK\r\n\r\n{\"Name\":", Ok(None)),
+            (b"\xff\xff", Err(Unanswered)),
+            (b"", Err(Unanswered)),
         ] {
             let root = tempfile::tempdir().unwrap();
             let server = serve(root.path(), answer);
-            let mut api = Api::new(root.path());
-            assert_eq!(api.describe("abc", None, "/abc"), None);
+            let mut api = Api::new(root.path(), None);
+            assert_eq!(api.describe("abc", None, "/abc"), expected);
             server.join().unwrap();
         }
     }
@@ -234,20 +269,22 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("run")).unwrap();
         let _listener = UnixListener::bind(root.path().join("run/docker.sock")).unwrap();
-        let mut api = Api::new(root.path());
+        let mut api = Api::new(root.path(), None);
         let begin = Instant::now();
-        assert_eq!(api.describe("abc", Some(Runtime::Docker), "/"), None);
+        let docker = Some(Runtime::Docker);
+        assert_eq!(api.describe("abc", docker, "/"), Err(Unanswered));
         assert!(begin.elapsed() >= TIMEOUT);
         let again = Instant::now();
-        assert_eq!(api.describe("abc", Some(Runtime::Docker), "/"), None);
+        assert_eq!(api.describe("abc", docker, "/"), Err(Unanswered));
         assert!(again.elapsed() < TIMEOUT / 2);
+        assert_eq!(api.describe("abc", Some(Runtime::Podman), "/"), Ok(None));
     }
 
     #[test]
     fn an_id_cannot_change_the_request() {
-        let mut api = Api::new(Path::new("/nonexistent"));
+        let mut api = Api::new(Path::new("/nonexistent"), None);
         for id in ["", "../images", "a b", "a\r\nX: y", "a?x=1"] {
-            assert_eq!(api.describe(id, None, "/"), None);
+            assert_eq!(api.describe(id, None, "/"), Ok(None));
         }
     }
 }

@@ -236,6 +236,28 @@ fn call(socket: &Path, method: &str, request: &[u8], deadline: Instant) -> Resul
     }
 }
 
+/// Reads what a server has sent before it has closed the connection: a ContainerStatusResponse or a
+/// PodSandboxStatusResponse.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_sent(bytes: &[u8]) {
+    let mut info = ContainerInfo::new("fuzzed", Runtime::Containerd);
+    read_container(bytes, &mut info);
+    read_sandbox(bytes, &mut info);
+    let Ok((stream, mut server)) = std::os::unix::net::UnixStream::pair() else {
+        return;
+    };
+    let mut stream = Socket::from(std::os::fd::OwnedFd::from(stream));
+    let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
+    if server.write_all(bytes).is_ok() && server.shutdown(std::net::Shutdown::Write).is_ok() {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        if let Ok(answer) = read_answer(&mut stream, deadline) {
+            read_container(&answer, &mut info);
+            read_sandbox(&answer, &mut info);
+        }
+    }
+    info.into_facts();
+}
+
 fn remaining(deadline: Instant) -> Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     match remaining.is_zero() {

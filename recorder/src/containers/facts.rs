@@ -38,6 +38,8 @@ pub(crate) enum CgroupKind {
     Excluded,
     /// A cgroup of a container that is recorded.
     Container(Box<ContainerFacts>),
+    /// A cgroup of which it stays unknown whose it is, because there are too many.
+    Unknown,
     /// A cgroup that has been removed.
     Removed,
 }
@@ -92,50 +94,43 @@ pub(crate) struct Powers {
     pub(crate) limits: Option<String>,
 }
 
-/// The columns of [`ContainerFacts::texts`], in the same order.
-pub(crate) const TEXT_COLUMNS: [&str; 13] = [
-    "image",
-    "runtime",
-    "labels",
-    "image_digest",
-    "addresses",
-    "command",
-    "run_as",
-    "capabilities",
-    "mounts",
-    "host_namespaces",
-    "seccomp_profile",
-    "apparmor_profile",
-    "limits",
-];
+/// Lists the texts that only rows about the container itself have. The fields have the names of their columns.
+macro_rules! text_columns {
+    ($($own:ident)*; powers: $($power:ident)*) => {
+        /// The columns of [`ContainerFacts::texts`], in the same order.
+        pub(crate) const TEXT_COLUMNS: &[&str] = &[$(stringify!($own),)* $(stringify!($power),)*];
+
+        impl ContainerFacts {
+            /// Returns the texts that only rows about the container itself have, in the order of [`TEXT_COLUMNS`].
+            pub(crate) fn texts(&self) -> [Option<&str>; TEXT_COLUMNS.len()] {
+                [$(self.$own.as_deref(),)* $(self.powers.$power.as_deref(),)*]
+            }
+
+            fn texts_mut(&mut self) -> [&mut Option<String>; TEXT_COLUMNS.len()] {
+                [$(&mut self.$own,)* $(&mut self.powers.$power,)*]
+            }
+        }
+    };
+}
+
+text_columns! {
+    image runtime labels image_digest addresses;
+    powers: command run_as capabilities mounts host_namespaces seccomp_profile apparmor_profile limits
+}
 
 impl ContainerFacts {
     /// Escapes the remaining control characters. Text that is already escaped does not change.
     pub(crate) fn escape_controls(&mut self) {
-        let powers = &mut self.powers;
-        let texts = [
+        let names = [
             &mut self.name,
             &mut self.pod,
             &mut self.namespace,
             &mut self.pod_uid,
             &mut self.pod_container,
-            &mut self.image,
-            &mut self.runtime,
-            &mut self.labels,
-            &mut self.image_digest,
-            &mut self.addresses,
-            &mut powers.command,
-            &mut powers.run_as,
-            &mut powers.capabilities,
-            &mut powers.mounts,
-            &mut powers.host_namespaces,
-            &mut powers.seccomp_profile,
-            &mut powers.apparmor_profile,
-            &mut powers.limits,
         ];
-        for text in texts.into_iter().flatten() {
-            *text = printable(text).into_owned();
-        }
+        let escape = |text: &mut String| *text = printable(text).into_owned();
+        names.into_iter().flatten().for_each(escape);
+        self.texts_mut().into_iter().flatten().for_each(escape);
     }
 
     /// Takes what is missing from earlier facts about the same container: neither the state on disk nor the runtime's socket
@@ -166,30 +161,35 @@ impl ContainerFacts {
         self
     }
 
-    /// Returns the texts that only rows about the container itself have, in the order of [`TEXT_COLUMNS`].
-    pub(crate) fn texts(&self) -> [Option<&str>; TEXT_COLUMNS.len()] {
-        let powers = &self.powers;
-        [
-            &self.image,
-            &self.runtime,
-            &self.labels,
-            &self.image_digest,
-            &self.addresses,
-            &powers.command,
-            &powers.run_as,
-            &powers.capabilities,
-            &powers.mounts,
-            &powers.host_namespaces,
-            &powers.seccomp_profile,
-            &powers.apparmor_profile,
-            &powers.limits,
-        ]
-        .map(Option::as_deref)
-    }
-
     /// Returns the value of the column `container`: the name, or the id shortened as in `docker ps`.
     pub(crate) fn display_name(&self) -> String {
         let short = || escape(short_id(&self.id).as_bytes()).into_owned();
         self.name.clone().unwrap_or_else(short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ctrace_schema::rollups::Facet;
+
+    use super::*;
+
+    #[test]
+    fn every_text_has_its_column_and_is_escaped() {
+        let state = Facet::State.columns();
+        for column in TEXT_COLUMNS {
+            assert!(state.contains(column), "{column} is in no rollup");
+        }
+        let mut facts = ContainerFacts::default();
+        for (text, column) in facts.texts_mut().into_iter().zip(TEXT_COLUMNS) {
+            *text = Some(format!("{column}\u{1b}"));
+        }
+        facts.escape_controls();
+        let json = serde_json::to_value(&facts).unwrap_or_default();
+        for (text, column) in facts.texts().into_iter().zip(TEXT_COLUMNS) {
+            let escaped = format!("{column}\\x1b");
+            assert_eq!(text, Some(&*escaped));
+            assert_eq!(json[column], escaped, "the field has another name");
+        }
     }
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::containers::api::Api;
 use crate::containers::cgroups::{Cgroup, CgroupError, probe, scan};
 use crate::containers::classify::{Verdict, classify};
+use crate::containers::name_service::NameService;
+use crate::containers::namespaces;
 use crate::containers::processes::started_ns;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
@@ -76,7 +78,14 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Running>, CgroupError> {
         });
         container.pids.extend(processes(&cgroup));
     }
-    let mut api = Api::new(root);
+    for container in namespaces::scan(root) {
+        let is_known = |found: &Found| found.pids.contains(&container.first);
+        if !found.values().any(is_known) {
+            let (id, container) = without_cgroup(&mut resolver, container);
+            found.insert(id, container);
+        }
+    }
+    let mut api = Api::new(root, NameService::start());
     let mut running: Vec<Running> = found
         .into_iter()
         .filter(|(_, container)| !container.pids.is_empty())
@@ -104,6 +113,22 @@ fn identify(
     }
 }
 
+/// Returns the id of a container without a cgroup; that of a container that no runtime knows is its mount namespace.
+fn without_cgroup(resolver: &mut RuntimeState, container: namespaces::Found) -> (String, Found) {
+    let namespaces::Found { path, first, pids } = container;
+    resolver.begin(&path, first);
+    let id = match resolver.find_undecided(&path) {
+        Some(owner) => owner.id,
+        None => path.rsplit('/').next().unwrap_or_default().to_string(),
+    };
+    let container = Found {
+        hint: None,
+        cgroup: path,
+        pids: pids.into_iter().collect(),
+    };
+    (id, container)
+}
+
 /// Lists the processes of the cgroup itself. A threaded cgroup of v2 does not list processes; its parent does.
 fn processes(cgroup: &Cgroup) -> Vec<u32> {
     let list = fs::read_to_string(cgroup.dir.join("cgroup.procs")).unwrap_or_default();
@@ -124,7 +149,10 @@ fn describe(
     let known = resolver.describe(id, container.hint, &container.cgroup);
     let answer = match &known {
         Some(known) if known.complete => None,
-        _ => api.describe(id, container.hint, &container.cgroup),
+        _ => {
+            let answer = api.describe(id, container.hint, &container.cgroup);
+            answer.ok().flatten()
+        }
     };
     let runtime = known.as_ref().or(answer.as_ref()).map(|k| k.runtime);
     let known = known.map(ContainerInfo::into_facts).unwrap_or_default();

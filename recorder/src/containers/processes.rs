@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use ctrace_schema::text::{escape, shell_join};
 use serde::{Deserialize, Serialize};
@@ -49,26 +50,58 @@ pub(crate) fn pids_of(root: &Path, mounts: &[String], path: &str) -> Vec<u32> {
     pids
 }
 
-/// Returns device and inode number of a namespace file, which identify the namespace (namespaces(7)).
-pub(crate) fn namespace(file: &Path) -> Option<(u64, u64)> {
+/// The names of namespaces in `/proc/PID/ns` (namespaces(7)).
+const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+
+/// The namespaces of this machine, by the order of [`NAMESPACES`]. They are read once: a recorder that is confined cannot read
+/// the links of other processes.
+static MACHINE_NAMESPACES: OnceLock<[Option<(u64, u64)>; 7]> = OnceLock::new();
+
+/// Returns device and inode number of a file, which identify the file and, of a file in `/proc/PID/ns`, the namespace
+/// (namespaces(7)).
+pub(crate) fn identity(file: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Returns the namespace `name` of the machine: that of its first process or, if that cannot be read, of the recorder.
+/// Returns the namespace `name` of the machine: that of its first process or, if the first process has more rights than the
+/// recorder, that of kthreadd.
 pub(crate) fn machine_namespace(root: &Path, name: &str) -> Option<(u64, u64)> {
-    let of = |process: &str| namespace(&root.join("proc").join(process).join("ns").join(name));
-    of("1").or_else(|| of("self"))
+    let of = |process: &str, name: &str| {
+        identity(&root.join("proc").join(process).join("ns").join(name))
+    };
+    let read = |name: &str| of("1", name).or_else(|| of("2", name));
+    if root != Path::new("/") {
+        return read(name);
+    }
+    let known = MACHINE_NAMESPACES.get_or_init(|| NAMESPACES.map(read));
+    let number = NAMESPACES.iter().position(|known| *known == name)?;
+    known[number]
+}
+
+/// Returns the identity of the network namespace of a process: device and inode number of one of the files that each network
+/// namespace has in proc(5). Unlike the links in `/proc/PID/ns`, everybody may look it up.
+pub(crate) fn network_of(root: &Path, process: &str) -> Option<(u64, u64)> {
+    identity(&root.join("proc").join(process).join("net/dev"))
 }
 
 /// Returns the time from boot to the start of a process in ns: field 22 of `/proc/PID/stat`.
 pub(crate) fn started_ns(root: &Path, pid: u32) -> Option<u64> {
+    stat_field(root, pid, 22)?.checked_mul(TICK_NS)
+}
+
+/// Returns the parent of a process: field 4 of `/proc/PID/stat`.
+pub(crate) fn parent(root: &Path, pid: u32) -> Option<u32> {
+    stat_field(root, pid, 4)?.try_into().ok()
+}
+
+/// Returns a field of `/proc/PID/stat` from the third on, by the numbers of proc_pid_stat(5).
+fn stat_field(root: &Path, pid: u32, number: usize) -> Option<u64> {
     let stat = fs::read(root.join(format!("proc/{pid}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // Field 2 is the name in parentheses, which may itself contain spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
-    let ticks: u64 = rest.split_whitespace().nth(19)?.parse().ok()?;
-    ticks.checked_mul(TICK_NS)
+    rest.split_whitespace().nth(number - 3)?.parse().ok()
 }
 
 /// Reads a process. Returns `None` if it has ended.
@@ -87,15 +120,12 @@ pub(crate) fn read(root: &Path, pid: u32) -> Option<RunningProcess> {
     let mut argv = vec![];
     let file = fs::File::open(process.join("cmdline")).ok()?;
     file.take(MAX_ARGV_BYTES).read_to_end(&mut argv).ok()?;
-    let link = |name: &str| fs::read_link(process.join(name)).ok();
-    let exe = link("exe").map(|exe| {
+    let exe = fs::read_link(process.join("exe")).ok();
+    let exe = exe.map(|exe| {
         let exe = exe.as_os_str().as_encoded_bytes();
         escape(exe.strip_suffix(b" (deleted)").unwrap_or(exe)).into_owned()
     });
-    let namespace = link("ns/mnt").and_then(|text| {
-        let text = text.to_str()?;
-        text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
-    });
+    let mount_ns = identity(&process.join("ns/mnt"));
     let comm = fs::read(process.join("comm")).ok()?;
     Some(RunningProcess {
         pid,
@@ -107,7 +137,7 @@ pub(crate) fn read(root: &Path, pid: u32) -> Option<RunningProcess> {
         comm: escape(comm.trim_ascii_end()).into_owned(),
         exe,
         argv: (!argv.is_empty()).then(|| shell_join(&argv)),
-        mount_ns: namespace,
+        mount_ns: mount_ns.and_then(|(_, inode)| inode.try_into().ok()),
         started_ns: started_ns(root, pid)?,
     })
 }

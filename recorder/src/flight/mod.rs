@@ -1,7 +1,7 @@
 //! The flight recorder (`--ring`): a sink that keeps recent events in a ring, and dumps them to a file on request.
 //!
 //! A dump is requested with `ctrace-rec dump` ([`socket`]), SIGUSR1, or an event that meets the condition of
-//! `--trigger` ([`trigger`]). The file begins with the rows of live containers and processes ([`crate::sink::alive`]),
+//! `--trigger` or of a rule of `--trigger-rules` ([`trigger`]). The file begins with the rows of live containers and processes ([`crate::sink::alive`]),
 //! contains the ring, and receives new events for the time `--after`. A thread writes the file ([`dump`]) while the
 //! recording continues.
 
@@ -29,12 +29,12 @@ use crate::rows::Events;
 use crate::rows::batch::Boot;
 use crate::rows::single::SingleRows;
 use crate::sink::alive::AliveRows;
-use crate::sink::summary::{DumpReason, DumpRequest, Summary};
+use crate::sink::summary::{DumpRequest, Summary};
 use crate::sink::{BatchPolicy, Sink, SinkCommand, WRITE_AFTER};
 
 /// Rows of live containers and processes may use 1/16 of the ring.
 const ALIVE_SHARE: u64 = 16;
-/// Minimum time without an event that meets the condition, before the trigger is armed again.
+/// Minimum time without an event that meets a condition, before the condition is armed again.
 const MIN_QUIET: Duration = Duration::from_secs(1);
 /// Minimum and maximum time after which a batch ends: events of a batch are compressed together and removed together.
 const BATCH_TIME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -56,8 +56,8 @@ pub(crate) struct Flight {
     next_gap_seq: i64,
     /// Sequence number of the last row that the trigger has checked.
     last_checked_seq: i64,
-    /// `time` of the last event that met the condition, ns since 1970 UTC.
-    last_met_ns: Option<i64>,
+    /// For each condition of the trigger, the `time` of the last event that met it, ns since 1970 UTC.
+    last_met_ns: Vec<Option<i64>>,
     batch_time: Duration,
     /// Memory for decompressed rows of a dump.
     max_unpacked_bytes: usize,
@@ -82,6 +82,7 @@ impl Flight {
             bytes: Some(bytes - alive_bytes),
             ..limits
         })?;
+        let conditions = trigger.as_ref().map_or(0, Trigger::conditions);
         let batch_time = limits.age.map_or(BATCH_TIME.1, |age| age / 60);
         Ok(Flight {
             ring,
@@ -95,7 +96,7 @@ impl Flight {
             boot: Boot::new(&machine.host, &machine.boot_id),
             next_gap_seq: -1,
             last_checked_seq: -1,
-            last_met_ns: None,
+            last_met_ns: vec![None; conditions],
             batch_time: batch_time.clamp(BATCH_TIME.0, BATCH_TIME.1),
             max_unpacked_bytes: memory.batches_bytes(),
         })
@@ -105,7 +106,7 @@ impl Flight {
         self.shared.clone()
     }
 
-    /// Requests a dump if an event meets the trigger's condition and the trigger is armed.
+    /// Requests a dump if an event meets a condition of the trigger for the first time for a while.
     fn check_trigger(&mut self, events: &dyn Events) {
         let Some(trigger) = &self.trigger else {
             return;
@@ -118,9 +119,8 @@ impl Flight {
             .filter_map(|run| run.value())
             .max();
         self.last_checked_seq = self.last_checked_seq.max(last.unwrap_or(-1));
-        let time = match found {
-            Ok(Some(time)) => time,
-            Ok(None) => return,
+        let found = match found {
+            Ok(found) => found,
             Err(e) => {
                 // Warn once; the recording continues without the trigger.
                 self.shared
@@ -130,15 +130,22 @@ impl Flight {
             }
         };
         let quiet_ns = self.after.max(MIN_QUIET).as_nanos() as i64;
-        let armed = self
-            .last_met_ns
-            .is_none_or(|met| time.saturating_sub(met) >= quiet_ns);
-        self.last_met_ns = Some(self.last_met_ns.unwrap_or(time).max(time));
-        if armed && self.dump.as_ref().is_none_or(|dump| !dump.is_running()) {
-            let reason = DumpReason::Trigger(trigger.condition().to_string());
-            self.shared.with_messages(|messages| {
-                messages.trigger_request = Some(DumpRequest { reason, time })
-            });
+        let mut armed = vec![];
+        for (condition, time) in found {
+            let last_met_ns = &mut self.last_met_ns[condition];
+            if last_met_ns.is_none_or(|met| time.saturating_sub(met) >= quiet_ns) {
+                armed.push((time, condition));
+            }
+            *last_met_ns = Some(last_met_ns.unwrap_or(time).max(time));
+        }
+        let first = armed.into_iter().min();
+        let request = first.and_then(|(time, condition)| {
+            let reason = trigger.reason(condition)?.clone();
+            Some(DumpRequest { reason, time })
+        });
+        if request.is_some() && self.dump.as_ref().is_none_or(|dump| !dump.is_running()) {
+            self.shared
+                .with_messages(|messages| messages.trigger_request = request);
         }
     }
 

@@ -45,7 +45,7 @@ enum DumpReply {
 }
 
 /// Returns the directory of the sockets of this user's recorders.
-fn directory() -> Result<PathBuf> {
+pub(crate) fn directory() -> Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(ROOT_DIRECTORY.into());
     }
@@ -214,9 +214,8 @@ fn running_recorders(directory: &Path) -> Vec<u32> {
 
 /// Returns the process ids in the names of all sockets.
 fn sockets(directory: &Path) -> impl Iterator<Item = u32> + use<> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let path = entry.path();
+    let entries = files::entries(directory).into_iter();
+    entries.filter_map(|path| {
         let is_socket = path.extension() == Some(OsStr::new(EXTENSION));
         path.file_stem()?
             .to_str()?

@@ -19,9 +19,13 @@ const NUMBERS: usize = 4 + BUCKETS;
 pub(super) struct LastCounts(FxHashMap<Vec<u8>, [u64; NUMBERS]>);
 
 impl LastCounts {
-    /// Returns the differences to the previous reading. Entries of removed containers (those not in `cgroups`) are
+    /// Returns the differences to the previous reading. Entries of removed containers (not `is_known`) are
     /// deleted from `map` once they no longer change: no process remains that could add to them.
-    pub(super) fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Count> {
+    pub(super) fn read(
+        &mut self,
+        map: &impl MapCore,
+        is_known: impl Fn(u64) -> bool,
+    ) -> Vec<Count> {
         let mut counts = vec![];
         for (key, values) in entries(map) {
             let now = sum_cpus(&values);
@@ -33,7 +37,7 @@ impl LastCounts {
                     .collect();
                 *before = now;
                 counts.extend(parse_count(&key, &differences));
-            } else if is_removed(&key, cgroups) && map.delete(&key).is_ok() {
+            } else if is_removed(&key, &is_known) && map.delete(&key).is_ok() {
                 self.0.remove(&key);
             }
         }
@@ -50,13 +54,11 @@ pub(super) fn entries(map: &impl MapCore) -> impl Iterator<Item = (Vec<u8>, Vec<
     })
 }
 
-/// Returns whether the container of a `struct count_key` or `struct loss_key` is no longer in `cgroups`. The host,
-/// cgroup 0, is never removed.
-pub(super) fn is_removed(key: &[u8], cgroups: &impl MapCore) -> bool {
-    let Some(cgroup) = key.first_chunk::<8>().filter(|cgroup| **cgroup != [0; 8]) else {
-        return false;
-    };
-    matches!(cgroups.lookup(cgroup, MapFlags::ANY), Ok(None))
+/// Returns whether the container of a `struct count_key` or `struct loss_key` has been removed. The host, cgroup 0, is never
+/// removed.
+pub(super) fn is_removed(key: &[u8], is_known: impl Fn(u64) -> bool) -> bool {
+    let cgroup = key.first_chunk::<8>().map(|key| u64::from_ne_bytes(*key));
+    cgroup.is_some_and(|cgroup| cgroup != 0 && !is_known(cgroup))
 }
 
 fn sum_cpus(values: &[Vec<u8>]) -> [u64; NUMBERS] {

@@ -15,6 +15,8 @@ pub(super) struct CpuRings {
     pub(super) ring_of: Vec<usize>,
     /// The number of rings.
     pub(super) rings: usize,
+    /// The number of CPUs with a ring that is indexed by the CPU, if each CPU that is online has one.
+    pub(super) own: usize,
 }
 
 impl CpuRings {
@@ -28,6 +30,16 @@ impl CpuRings {
         Ok(CpuRings::new(possible, &parse_list(&online)))
     }
 
+    /// Returns whether each CPU that may come online has a ring of its own.
+    pub(super) fn all_have_own(&self) -> bool {
+        self.own == self.ring_of.len()
+    }
+
+    /// Returns the number of rings among which the memory is divided: CPUs that come online later need one more.
+    pub(super) fn most_rings(&self) -> usize {
+        self.rings.max(self.own + usize::from(!self.all_have_own()))
+    }
+
     /// Returns a ring for each CPU of `online`; without any, for each of the `possible` CPUs.
     fn new(possible: usize, online: &[usize]) -> CpuRings {
         let is_online = |cpu: &usize| online.contains(cpu);
@@ -36,6 +48,7 @@ impl CpuRings {
             return CpuRings {
                 ring_of: (0..possible).collect(),
                 rings: possible,
+                own: possible,
             };
         }
         let mut own = 0..rings;
@@ -46,6 +59,7 @@ impl CpuRings {
         CpuRings {
             ring_of: ring_of.collect(),
             rings,
+            own: online.iter().max().map_or(0, |last| last + 1).min(possible),
         }
     }
 }
@@ -76,6 +90,8 @@ mod tests {
         let rings = CpuRings::new(6, &[0, 2]);
         assert_eq!(rings.ring_of, [0, 1, 1, 1, 0, 1]);
         assert_eq!(rings.rings, 2);
+        // CPU 1 has a ring of its own that is empty, and the last three share one.
+        assert_eq!((rings.own, rings.most_rings()), (3, 4));
         assert_eq!(CpuRings::new(2, &[]), CpuRings::new(2, &[0, 1]));
         // A machine with 2 of 64 CPUs has rings as large as one with 2 CPUs.
         let online = CpuRings::new(64, &[0, 1]).rings;

@@ -16,9 +16,9 @@ use crate::wire::types::loss;
 pub(super) struct LastLosses(FxHashMap<Vec<u8>, FxHashMap<u16, u64>>);
 
 impl LastLosses {
-    /// Returns the differences to the previous reading. Entries of removed containers (those not in `cgroups`) are
+    /// Returns the differences to the previous reading. Entries of removed containers (not `is_known`) are
     /// deleted from `map` once they no longer change: no process remains that could lose more events.
-    pub(super) fn read(&mut self, map: &impl MapCore, cgroups: &impl MapCore) -> Vec<Loss> {
+    pub(super) fn read(&mut self, map: &impl MapCore, is_known: impl Fn(u64) -> bool) -> Vec<Loss> {
         let mut losses = vec![];
         for (key, values) in entries(map) {
             let losses_before = losses.len();
@@ -32,7 +32,7 @@ impl LastLosses {
                 }
             }
             let has_changed = losses.len() > losses_before;
-            if !has_changed && is_removed(&key, cgroups) && map.delete(&key).is_ok() {
+            if !has_changed && is_removed(&key, &is_known) && map.delete(&key).is_ok() {
                 self.0.remove(&key);
             }
         }

@@ -3,36 +3,44 @@
 //! A recording uses [`Kernel`] in this order: `load`, `attach_cgroups`, a scan of the existing cgroups, `attach`, then
 //! `update_rings`, `losses` and `counts` periodically, and `detach` at the end. Only this module and `wire` use libbpf.
 
+mod cgroups;
 mod counts;
 mod cpus;
 mod losses;
 mod plans;
 pub(crate) mod probe;
+mod ring_maps;
 mod rings;
 mod skips;
+pub(crate) mod slots;
 mod uring;
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use ctrace_schema::syscalls::Class;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel, libbpf_sys};
 
 use crate::containers::cgroups::Hierarchies;
+use crate::containers::processes::machine_namespace;
 use crate::filters::Filters;
 use crate::kernel::counts::LastCounts;
 use crate::kernel::cpus::CpuRings;
 use crate::kernel::losses::LastLosses;
-use crate::kernel::probe::{can_cast, has_loop, walk_tasks};
-use crate::kernel::rings::KernelRing;
+use crate::kernel::probe::{can_cast, has_exchange, has_loop, walk_tasks};
+use crate::kernel::ring_maps::OwnRings;
+pub(crate) use crate::kernel::rings::KernelRing;
+use crate::kernel::slots::Slots;
 use crate::limits::memory::Memory;
 use crate::records::count::Count;
 use crate::records::loss::{Loss, Misses};
-use crate::wire::types::{cgroup_state, comm_mode, limits, miss, v1_controller};
+use crate::wire::types::{comm_mode, limits, miss, v1_controller};
 use crate::wire::{self, CtraceSkel, CtraceSkelBuilder, OpenCtraceSkel};
 
 pub(crate) struct Kernel {
@@ -43,20 +51,37 @@ pub(crate) struct Kernel {
     uring: uring::Tracepoints,
     last_losses: LastLosses,
     last_counts: LastCounts,
-    /// Cgroups that did not fit into the kernel side's map.
-    unmapped_cgroups: u64,
+    slots: Slots,
     skips: Skips,
 }
 
+/// A larger difference between two readings of the time that the machine has been suspended means that it was suspended
+/// in between. Smaller ones come from the readings, and following them would disorder the times of records.
+const CLOCK_ERROR_NS: u64 = 1_000_000;
+
 /// Counters of `enum miss` that are reported, with their names in the recording's metadata.
-const MISSES: [(miss, &str); 7] = [
+const MISSES: [(miss, &str); 6] = [
     (miss::MISS_DEFINITION, "definitions"),
     (miss::MISS_USER_MEMORY, "user_memory"),
     (miss::MISS_PATH_DEPTH, "path_depth"),
     (miss::MISS_ARGV, "argv"),
     (miss::MISS_STORAGE, "threads"),
-    (miss::MISS_CGROUP, "cgroups"),
     (miss::MISS_CONNECTION, "connections"),
+];
+
+/// The commands of bpf(2) that recording needs once the programs are attached, with those of the iterators at the end.
+pub(crate) const COMMANDS: [u64; 11] = [
+    libbpf_sys::BPF_MAP_LOOKUP_ELEM as u64,
+    libbpf_sys::BPF_MAP_UPDATE_ELEM as u64,
+    libbpf_sys::BPF_MAP_DELETE_ELEM as u64,
+    libbpf_sys::BPF_MAP_GET_NEXT_KEY as u64,
+    libbpf_sys::BPF_MAP_LOOKUP_BATCH as u64,
+    libbpf_sys::BPF_MAP_LOOKUP_AND_DELETE_BATCH as u64,
+    libbpf_sys::BPF_MAP_DELETE_BATCH as u64,
+    libbpf_sys::BPF_OBJ_GET_INFO_BY_FD as u64,
+    libbpf_sys::BPF_LINK_CREATE as u64,
+    libbpf_sys::BPF_LINK_DETACH as u64,
+    libbpf_sys::BPF_ITER_CREATE as u64,
 ];
 
 impl Kernel {
@@ -90,8 +115,17 @@ impl Kernel {
             false => uring::Tracepoints::detect(&btf),
         };
         configure(&mut open, cpus.ring_of.len(), filters, hierarchies, machine)?;
-        let ring_bytes = rings::ring_bytes(cpus.rings, memory.rings_bytes());
+        let ring_bytes = ring_maps::ring_bytes(cpus.most_rings(), memory.rings_bytes());
+        let has_exchange = has_exchange(legacy);
+        let own = match has_exchange {
+            true => OwnRings::create(cpus.own, ring_bytes),
+            false => None,
+        };
         adapt(&mut open, &btf, uring, ring_bytes)?;
+        use_slots(&mut open, has_exchange)?;
+        if let Some(own) = &own {
+            use_own_rings(&mut open, own)?;
+        }
         uring.set_autoload(&mut open)?;
         open.progs
             .on_sock_state
@@ -106,7 +140,7 @@ impl Kernel {
         let skel = open
             .load()
             .with_context(|| format!("the kernel refuses the BPF programs{}", last_messages()))?;
-        let rings = rings::create_rings(&skel.maps.rings, &cpus, ring_bytes)?;
+        let rings = ring_maps::create_rings(&skel.maps.rings, &cpus, own.as_ref(), ring_bytes)?;
         set_comms(&skel, &filters.comms)?;
         Ok(Kernel {
             skel,
@@ -115,7 +149,7 @@ impl Kernel {
             uring,
             last_losses: LastLosses::default(),
             last_counts: LastCounts::default(),
-            unmapped_cgroups: 0,
+            slots: Slots::default(),
             skips: Skips::default(),
         })
     }
@@ -149,6 +183,7 @@ impl Kernel {
             (&mut progs.on_fork, "sched_process_fork"),
             (&mut progs.on_exit, "sched_process_exit"),
             (&mut progs.on_exec, "sched_process_exec"),
+            (&mut progs.on_cgroup_attach, "cgroup_attach_task"),
             (&mut progs.on_sys_enter, "sys_enter"),
         ] {
             self.links.push(
@@ -186,6 +221,16 @@ impl Kernel {
         }
     }
 
+    /// Sets the time, in ns, that the machine has been suspended: the difference of the clocks that programs and recordings
+    /// have.
+    pub(crate) fn set_suspended(&mut self, ns: u64) {
+        if let Some(data) = &mut self.skel.maps.data_data
+            && data.suspended_ns.abs_diff(ns) > CLOCK_ERROR_NS
+        {
+            data.suspended_ns = ns;
+        }
+    }
+
     /// Detaches everything at `boot_ns` (boot time), and makes the kernel side send the calls and requests that are in
     /// progress.
     ///
@@ -207,32 +252,6 @@ impl Kernel {
     /// Reads the write position of each ring. Records that arrive later stay for the next call.
     pub(crate) fn update_rings(&mut self) {
         self.rings.iter_mut().for_each(KernelRing::update);
-    }
-
-    /// Sets the state of a cgroup on the kernel side. In the first scan, only cgroups that the kernel side does not
-    /// know yet are added; later, only cgroups that it still knows are changed. If the map is full, the cgroup counts
-    /// as the host's: the failure is counted (`MISS_CGROUP`), and the recording continues.
-    pub(crate) fn set_cgroup(&mut self, cgroup: u64, state: cgroup_state, is_first_scan: bool) {
-        // struct cgroup_info: owner, state, padding.
-        let mut value = [0u8; 16];
-        value[..8].copy_from_slice(&cgroup.to_ne_bytes());
-        value[8..12].copy_from_slice(&state.0.to_ne_bytes());
-        let flags = if is_first_scan {
-            MapFlags::NO_EXIST
-        } else {
-            MapFlags::EXIST
-        };
-        let updated = self
-            .skel
-            .maps
-            .cgroups
-            .update(&cgroup.to_ne_bytes(), &value, flags);
-        if let Err(e) = updated
-            && is_first_scan
-            && e.kind() != libbpf_rs::ErrorKind::AlreadyExists
-        {
-            self.unmapped_cgroups += 1;
-        }
     }
 
     /// Makes the kernel side determine the container of every task again.
@@ -258,26 +277,43 @@ impl Kernel {
 
     /// Returns the events lost since the previous reading.
     pub(crate) fn losses(&mut self) -> Vec<Loss> {
-        let maps = &self.skel.maps;
-        self.last_losses.read(&maps.losses, &maps.cgroups)
+        let mut last = std::mem::take(&mut self.last_losses);
+        let losses = last.read(&self.skel.maps.losses, |cgroup| {
+            self.is_cgroup_known(cgroup)
+        });
+        self.last_losses = last;
+        losses
     }
 
     /// Returns the calls counted since the previous reading; empty unless the recording counts calls.
     pub(crate) fn counts(&mut self) -> Vec<Count> {
-        let maps = &self.skel.maps;
-        self.last_counts.read(&maps.counts, &maps.cgroups)
+        let mut last = std::mem::take(&mut self.last_counts);
+        let counts = last.read(&self.skel.maps.counts, |cgroup| {
+            self.is_cgroup_known(cgroup)
+        });
+        self.last_counts = last;
+        counts
+    }
+
+    /// Returns whether the kernel lets this thread read the maps.
+    pub(crate) fn reads_maps(&self) -> bool {
+        let key = miss::MISS_DEFINITION.0.to_ne_bytes();
+        let values = self.skel.maps.misses.lookup_percpu(&key, MapFlags::ANY);
+        values.is_ok()
     }
 
     /// Returns the counters of incomplete data since the recording began, without those that are zero.
     pub(crate) fn misses(&self) -> Misses {
-        let unmapped = |counter| match counter {
-            miss::MISS_CGROUP => self.unmapped_cgroups,
-            _ => 0,
-        };
         let counts = MISSES
             .iter()
-            .map(|&(counter, name)| (name.to_string(), self.missed(counter) + unmapped(counter)))
-            .chain([("programs".to_string(), self.skipped())]);
+            .map(|&(counter, name)| (name.to_string(), self.missed(counter)))
+            .chain([
+                (
+                    "cgroups".to_string(),
+                    self.cgroups_without_slot() + self.missed(miss::MISS_STARTED),
+                ),
+                ("programs".to_string(), self.skipped()),
+            ]);
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -290,15 +326,6 @@ impl Kernel {
             .filter_map(|v| Some(u64::from_ne_bytes(*v.first_chunk()?)))
             .sum()
     }
-}
-
-/// Returns the inode number of the host's mount namespace (namespaces(7)): that of the first process, or of kthreadd if
-/// the first process has more rights than the recorder.
-fn host_mount_ns() -> Option<u32> {
-    let link = |pid| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let link = link(1).or_else(|| link(2))?;
-    let number = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
-    number.parse().ok()
 }
 
 /// Sets the configuration and the plans of all calls, as far as the filters and the machine determine them.
@@ -321,7 +348,8 @@ fn configure(
     rodata.config.network_class = Class::Network as u8;
     rodata.config.signal_class = Class::Signal as u8;
     rodata.config.page_bytes = rustix::param::page_size() as u32;
-    rodata.config.mount_ns = host_mount_ns().unwrap_or(0);
+    let mount_ns = machine_namespace(Path::new("/"), "mnt");
+    rodata.config.mount_ns = mount_ns.map_or(0, |(_, inode)| inode as u32);
     rodata.config.connections = u8::from(records_connections(filters));
     rodata.config.counts = u8::from(filters.counts);
     rodata.config.exec_wanted = u8::from(filters.wants("execve", Class::Process));
@@ -374,9 +402,41 @@ fn adapt(
     config.uring_ring_first = u8::from(uring.ring_first);
     config.uring_has_cqe = u8::from(uring.has_cqe);
     config.ring_bytes = ring_bytes as u32;
-    config.usual_bytes = rings::usual_bytes(ring_bytes) as u32;
+    config.usual_bytes = ring_maps::usual_bytes(ring_bytes) as u32;
     config.can_cast = u8::from(can_cast(btf));
     config.preemptible = u8::from(probe::is_preemptible(btf));
+    Ok(())
+}
+
+/// Makes the programs keep the states of threads in slots, or leaves the map of slots without memory.
+fn use_slots(open: &mut OpenCtraceSkel<'static>, has_exchange: bool) -> Result<()> {
+    let uses = has_exchange && std::env::var_os("CTRACE_NO_SLOTS").is_none();
+    let rodata = open.maps.rodata_data.as_deref_mut();
+    let config = &mut rodata
+        .context("the BPF object has no configuration")?
+        .config;
+    config.slots = u8::from(uses);
+    if !uses {
+        let slots = &mut open.maps.slots;
+        slots
+            .set_max_entries(1)
+            .context("cannot size the map of slots")?;
+    }
+    Ok(())
+}
+
+/// Makes the programs write into the CPUs' own rings.
+fn use_own_rings(open: &mut OpenCtraceSkel<'static>, own: &OwnRings) -> Result<()> {
+    let map = own.map.as_fd();
+    let rings = &mut open.maps.cpu_rings;
+    rings
+        .reuse_fd(map)
+        .context("cannot set the rings of CPUs")?;
+    let rodata = open.maps.rodata_data.as_deref_mut();
+    rodata
+        .context("the BPF object has no configuration")?
+        .config
+        .cpu_rings = 1;
     Ok(())
 }
 

@@ -132,6 +132,10 @@ fn set_structs(plan: &mut plan, spec: &Spec, compat: bool) {
         "getsockopt" => named("level"),
         _ => 0,
     };
+    plan.task_op = match spec.name {
+        "prctl" => named("op"),
+        _ => 0,
+    };
     plan.command = match spec.name {
         "ioctl" => named("op"),
         _ => 0,
@@ -148,6 +152,7 @@ fn flags(plan: &plan, spec: &Spec, is_wanted: bool) -> u8 {
     let forks = is_one_of(&["fork", "vfork", "clone", "clone3"]);
     let needs_finish = spec.ret == Ret::Fd
         || plan.option != 0
+        || plan.task_op != 0
         || sets_address
         || forks
         || ADDRESS_AT_RETURN.contains(&addr_how(plan.addr_how.into()))

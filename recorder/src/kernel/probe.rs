@@ -20,6 +20,9 @@ const OLDEST: (u32, u32) = (5, 10);
 /// Linux 6.18 runs the programs of a tracepoint with preemption off (include/trace/bpf_probe.h), 7.2 does not.
 const PREEMPTIBLE: (u32, u32) = (6, 19);
 
+/// Linux 5.18 compiles atomic operations that return a value for arm64: arch/arm64/net/bpf_jit_comp.c.
+const EXCHANGING: (u32, u32) = (5, 18);
+
 /// Returns the effective capabilities of this process, as bits: `CapEff` of /proc/self/status, proc(5).
 fn effective_capabilities() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -105,6 +108,12 @@ pub(super) fn has_loop(btf: &Btf<'_>) -> bool {
     let helpers = btf.type_by_name::<Enum<'_>>("bpf_func_id");
     let has = helpers.is_some_and(|e| e.iter().any(|m| m.name == Some("BPF_FUNC_loop".as_ref())));
     has && std::env::var_os("CTRACE_LEGACY").is_none()
+}
+
+/// Returns whether the programs can exchange values atomically. They take slots of threads so, and on arm64, whose stores
+/// have no order, publish what they have written into memory that they share with the recorder.
+pub(super) fn has_exchange(legacy: bool) -> bool {
+    !legacy && (cfg!(target_arch = "x86_64") || kernel_version() >= EXCHANGING)
 }
 
 /// Returns whether the kernel runs the programs with preemption on.

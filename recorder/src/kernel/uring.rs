@@ -100,7 +100,7 @@ impl Tracepoints {
             ),
         ] {
             if self.can_record() && used {
-                let link = prog.attach_raw_tracepoint(name);
+                let link = prog.attach();
                 links
                     .push(link.with_context(|| format!("cannot attach to the tracepoint {name}"))?);
             }

@@ -26,8 +26,13 @@ const MIN_BYTES: usize = 80_000_000;
 /// The memory of the program itself: its code and the data of libbpf.
 const PROGRAM_BYTES: usize = 26 << 20;
 
-/// The memory that a batch may always use.
-const MIN_BATCH_BYTES: usize = 1 << 20;
+/// The memory that a batch may always use. Each batch becomes a row group, whose 60 kB in the footer are in memory several times
+/// when the file ends: with 1 MiB, a recording of half a minute had 128 row groups, and its end took 25 MB.
+const MIN_BATCH_BYTES: usize = 4 << 20;
+
+/// The least memory that is left to what grows between two readings of the available memory. With four containers that make
+/// calls on both CPUs, the growth was 2 to 8 MB.
+const MIN_RESERVED_BYTES: usize = 8 << 20;
 
 /// The smallest useful ring.
 const MIN_RING_BYTES: u64 = 1_000_000;
@@ -124,10 +129,10 @@ impl Memory {
         }
     }
 
-    /// Returns the bytes that are available now. A sixteenth of the limit is left to what grows between two readings:
-    /// a file's metadata, the state of containers, pages of the program's code.
+    /// Returns the bytes that are available now. A sixteenth of the limit, and at least [`MIN_RESERVED_BYTES`], is left to
+    /// what grows between two readings: a file's metadata, the state of containers, pages of the program's code.
     pub(crate) fn available_bytes(self) -> usize {
-        let watched_bytes = self.max_bytes - self.max_bytes / 16;
+        let watched_bytes = self.max_bytes - (self.max_bytes / 16).max(MIN_RESERVED_BYTES);
         match self.watched {
             true => watched_bytes.saturating_sub(resident_bytes().unwrap_or(0)),
             false => usize::MAX,
@@ -168,8 +173,8 @@ impl Memory {
         self.shared_bytes / 32
     }
 
-    /// Returns the share of the questions to name servers that wait for an answer.
-    pub(crate) fn questions_bytes(self) -> usize {
+    /// Returns the share of the queries to name servers that wait for an answer.
+    pub(crate) fn dns_queries_bytes(self) -> usize {
         self.shared_bytes / 64
     }
 

@@ -9,10 +9,10 @@ use ctrace_format::unclosed::journal;
 
 use crate::files::{self, Replaced};
 use crate::limits::memory::Memory;
-use crate::progress::Warnings;
 use crate::rows::Events;
 use crate::rows::arrow::encoded_schema;
 use crate::sink::parquet::Parquet;
+use crate::sink::proof::Proof;
 use crate::sink::sqlite::Sqlite;
 use crate::sink::summary::Summary;
 use crate::sink::{BatchPolicy, Sink};
@@ -23,7 +23,7 @@ pub(crate) struct ParquetOptions {
     /// The longest time between two calls of fdatasync(2).
     pub(crate) sync: Duration,
     pub(crate) memory: Memory,
-    pub(crate) warnings: Warnings,
+    pub(crate) proof: Proof,
 }
 
 /// Makes sure that a file can be created at `path`. An existing file is refused or, with `force`, set aside until the
@@ -80,7 +80,7 @@ pub(crate) fn parquet(
     let ParquetOptions {
         sync,
         memory,
-        warnings,
+        proof,
     } = options;
     let journal = journal::path(path);
     let partial = names::partial(path);
@@ -89,18 +89,20 @@ pub(crate) fn parquet(
         true => files::open_special(path)?,
         false => files::create_anew(&partial)?,
     };
+    let journal_file = match files::create_anew(&journal) {
+        Ok(file) => file,
+        // The journal that is there may be that of another recorder.
+        Err(e) => {
+            if !special {
+                let _ = std::fs::remove_file(&partial);
+            }
+            return Err(e);
+        }
+    };
     let created = || {
-        let files = (file, files::create_anew(&journal)?);
+        let files = (file, journal_file);
         let schema = encoded_schema();
-        let sink = Parquet::new(
-            files,
-            path,
-            &schema,
-            origin,
-            *sync,
-            *memory,
-            warnings.clone(),
-        )?;
+        let sink = Parquet::new(files, path, &schema, origin, *sync, *memory, proof.clone())?;
         if !special {
             names::rename_new(&partial, path)
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -119,17 +121,23 @@ pub(crate) fn parquet(
 ///
 /// # Errors
 /// The name exists, or the file cannot be written.
-pub(crate) fn sqlite(
-    path: &Path,
-    origin: &[(&str, String)],
-    warnings: &Warnings,
-) -> Result<Sqlite> {
+pub(crate) fn sqlite(path: &Path, origin: &[(&str, String)], proof: &Proof) -> Result<Sqlite> {
     let file = files::create(path)?;
     // SQLite would read the companion files of a recorder whose database is gone as part of this database.
+    remove_companions(path);
+    let sink = Sqlite::new(file, path, origin, proof.clone());
+    if sink.is_err() {
+        remove_companions(path);
+        let _ = std::fs::remove_file(path);
+    }
+    sink
+}
+
+/// Removes the files that SQLite keeps beside the database `path`.
+fn remove_companions(path: &Path) {
     for suffix in names::SQLITE_COMPANIONS {
         let _ = std::fs::remove_file(names::with_suffix(path, suffix));
     }
-    Sqlite::new(file, path, origin, warnings.clone())
 }
 
 /// A sink that drops all rows, for a recording that only writes a raw capture.

@@ -197,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::calls::Calls;
+    use crate::containers::facts::{CgroupFact, CgroupKind};
     use crate::limits::memory::Memory;
     use crate::records::loss::{Cause, Loss};
     use crate::resolve::registry::Registry;
@@ -214,7 +215,13 @@ mod tests {
             events,
         };
         resolver.gap(&loss(0, Class::File, Cause::Ring, 7), (1, 2));
-        resolver.registry.enter(5, b"");
+        let host = CgroupFact {
+            boot_ns: 0,
+            cgroup: 5,
+            path: "/a.service".to_string(),
+            kind: CgroupKind::Host,
+        };
+        resolver.registry.learn(&host);
         resolver.gap(&loss(5, Class::Network, Cause::Shed, 3), (1, 2));
         let mut cutter = Cutter::new(BatchPolicy::batches(1, None));
         let pending = cutter.cut(&mut resolver, Duration::ZERO, true);

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use ctrace_schema::syscalls::Class;
 
 use crate::calls::Calls;
+use crate::confine::{self, Needs};
 use crate::containers::facts::CgroupFact;
 use crate::containers::mounts::HostMounts;
 use crate::limits::memory::Memory;
@@ -46,8 +47,14 @@ const MAX_PENDING_BATCHES: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CgroupRecord<'a> {
     pub(crate) head: Head,
-    /// Key of the cgroup.
+    /// Key of the cgroup, or of a container without a cgroup.
     pub(crate) cgroup: u64,
+    /// True if the container existed when the recording began.
+    pub(crate) is_found: bool,
+    /// The user in whose namespace the user namespace of a container without a cgroup is; without meaning for a cgroup.
+    pub(crate) owner: u32,
+    /// The inode number of the mount namespace of a container without a cgroup; without meaning for a cgroup.
+    pub(crate) mount_ns: u32,
     /// Comm of the task that created or removed the cgroup.
     pub(crate) comm: &'a [u8],
     pub(crate) path: &'a [u8],
@@ -82,13 +89,11 @@ impl Pipeline {
         let boot = Boot::new(&machine.host, &machine.boot_id);
         let calls = Arc::new(Calls::new(&machine.arch)?);
         let in_flight = Arc::new(InFlight::default());
-        let thread = std::thread::Builder::new()
-            .name("encoder".to_string())
-            .spawn({
-                let (calls, in_flight) = (calls.clone(), in_flight.clone());
-                move || encode(&received, &boot, &calls, sink, &in_flight)
-            })
-            .context("cannot start a thread")?;
+        let thread = confine::spawn("encoder", Needs::Output, {
+            let (calls, in_flight) = (calls.clone(), in_flight.clone());
+            move || encode(&received, &boot, &calls, sink, &in_flight)
+        });
+        let thread = thread.context("cannot start a thread")?;
         Ok(Pipeline {
             resolver: Resolver::new(calls, Registry::new(machine.record_host), memory),
             encoder: Some(EncoderThread { messages, thread }),
@@ -190,17 +195,30 @@ impl Pipeline {
             pending.push_back(cutter.cut(resolver, MAX_HOLD, true));
         }
         merge::drain(sources, boot_ns, |bytes| match decode::decode(bytes) {
-            Some((head, Body::Cgroup { cgroup, comm, path })) => {
+            Some((
+                head,
+                Body::Cgroup {
+                    cgroup,
+                    is_found,
+                    owner,
+                    mount_ns,
+                    comm,
+                    path,
+                },
+            )) => {
                 let entered_by = resolver.registry.entered_by(cgroup).map(<[u8]>::to_vec);
                 let record = CgroupRecord {
                     head,
                     cgroup,
+                    is_found,
+                    owner,
+                    mount_ns,
                     comm,
                     path,
                     entered_by: entered_by.as_deref(),
                 };
                 for fact in on_cgroup(record) {
-                    resolver.learn(&fact, false);
+                    resolver.learn(&fact, is_found);
                 }
             }
             Some((head, body)) => {
@@ -211,7 +229,7 @@ impl Pipeline {
             }
             None => resolver.faults.broken += 1,
         });
-        resolver.end_old_questions();
+        resolver.end_old_queries();
         pending.extend(cutter.cut_if_due(resolver, MAX_HOLD, undecided));
         self.send_pending()
     }
@@ -355,7 +373,7 @@ impl Pipeline {
     /// # Errors
     /// The sink has failed.
     pub(crate) fn finish(mut self) -> Result<(Summary, u64)> {
-        self.resolver.end_questions();
+        self.resolver.end_queries();
         if self.has_command() {
             self.pending
                 .extend(self.cutter.cut_if_due(&mut self.resolver, MAX_HOLD, false));

@@ -22,7 +22,9 @@ use crate::containers::mounts::HostMount;
 use crate::records::machine::Machine;
 use crate::records::note::Note;
 
-const MAGIC: &[u8] = b"ctrace-raw-1\n";
+/// Version 2 has records of the kind `REC_STAT`, which readers of version 1 do not know.
+const MAGIC: &[u8] = b"ctrace-raw-2\n";
+const OLDER_MAGIC: &[u8] = b"ctrace-raw-1\n";
 /// A longer frame ends the capture: its length is damaged.
 const LARGEST_FRAME_BYTES: u32 = 256 << 20;
 /// The most that is allocated for a frame before its payload is read.
@@ -93,6 +95,8 @@ pub(crate) struct CaptureReader {
     pub(crate) machine: Machine,
     /// True if the capture is truncated or damaged. Valid at the end of the iteration.
     pub(crate) torn: bool,
+    /// The error of the system that ended the iteration.
+    pub(crate) fault: Option<io::Error>,
 }
 
 impl CaptureReader {
@@ -105,7 +109,7 @@ impl CaptureReader {
         let mut file =
             BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
         let mut magic = [0; MAGIC.len()];
-        if file.read_exact(&mut magic).is_err() || magic != MAGIC {
+        if file.read_exact(&mut magic).is_err() || ![MAGIC, OLDER_MAGIC].contains(&&magic[..]) {
             bail!("{name} is not a raw capture: `ctrace-rec --raw FILE` writes one");
         }
         let input = zstd::Decoder::new(file).with_context(|| format!("cannot read {name}"))?;
@@ -117,11 +121,13 @@ impl CaptureReader {
             filters: serde_json::Value::Null,
             record_host: false,
             run: None,
+            redaction: None,
         };
         let mut reader = CaptureReader {
             input,
             machine,
             torn: false,
+            fault: None,
         };
         let Some((MACHINE_TAG, payload)) = reader.read_frame() else {
             bail!("{name} is truncated before its header ends")
@@ -133,33 +139,36 @@ impl CaptureReader {
     }
 
     fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.next_frame().unwrap_or_else(|error| {
+            self.torn = true;
+            // Other errors are those of the decompression of a capture that is cut or damaged.
+            self.fault = Some(error).filter(|error| error.raw_os_error().is_some());
+            None
+        })
+    }
+
+    fn next_frame(&mut self) -> io::Result<Option<(u8, Vec<u8>)>> {
         let mut header = [0; 5];
-        match self.input.read(&mut header[..1]) {
-            Ok(0) => return None,
-            Ok(_) => {}
-            Err(_) => {
-                self.torn = true;
-                return None;
-            }
+        if self.input.read(&mut header[..1])? == 0 {
+            return Ok(None);
         }
         self.torn = true; // until the frame is complete
-        self.input.read_exact(&mut header[1..]).ok()?;
+        self.input.read_exact(&mut header[1..])?;
         let len = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
         if len > LARGEST_FRAME_BYTES {
-            return None;
+            return Ok(None);
         }
         let mut payload = Vec::with_capacity(len.min(LARGEST_PREALLOCATION_BYTES) as usize);
         let read = self
             .input
             .by_ref()
             .take(u64::from(len))
-            .read_to_end(&mut payload)
-            .ok()?;
+            .read_to_end(&mut payload)?;
         if read < len as usize {
-            return None;
+            return Ok(None);
         }
         self.torn = false;
-        Some((header[0], payload))
+        Ok(Some((header[0], payload)))
     }
 }
 

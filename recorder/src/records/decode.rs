@@ -4,9 +4,9 @@
 use std::mem::offset_of;
 
 use crate::wire::types::{
-    connection_event, data_flags, data_stat, file_flag, head, limits, rec_cgroup, rec_complete,
-    rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_request, rec_signal,
-    rec_sock, rec_syscall, rec_task, sock_ends,
+    cgroup_flag, connection_event, data_flags, data_stat, file_flag, head, limits, rec_cgroup,
+    rec_complete, rec_connection, rec_data, rec_exec, rec_exit, rec_file, rec_kind, rec_move,
+    rec_request, rec_signal, rec_sock, rec_syscall, rec_task, sock_ends,
 };
 
 /// The header of every record.
@@ -32,6 +32,8 @@ pub(crate) enum Body<'a> {
         ret: i64,
         key: u64,
         args: Args<'a>,
+        /// Inode and device of the file, which the call has returned.
+        stat: Option<(u64, u32)>,
     },
     Task(TaskRecord<'a>),
     File(FileRecord<'a>),
@@ -50,6 +52,9 @@ pub(crate) enum Body<'a> {
     },
     Cgroup {
         cgroup: u64,
+        is_found: bool,
+        owner: u32,
+        mount_ns: u32,
         comm: &'a [u8],
         path: &'a [u8],
     },
@@ -64,6 +69,7 @@ pub(crate) enum Body<'a> {
     },
     Connection(ConnectionRecord),
     Signal(SignalRecord<'a>),
+    Move(MoveRecord<'a>),
 }
 
 /// Up to six arguments of a call.
@@ -99,7 +105,7 @@ pub(crate) struct FileRecord<'a> {
     pub(crate) dev: u32,
     pub(crate) magic: u32,
     pub(crate) names: &'a [u8],
-    /// Of `names`, the part below the root of the file's mount, and the components from there up to the root of the
+    /// The part of `names` below the root of the file's mount, and the components from there up to the root of the
     /// filesystem. `None`: not known.
     pub(crate) mount_names: Option<(&'a [u8], &'a [u8])>,
 }
@@ -151,6 +157,22 @@ pub(crate) struct ConnectionEnds {
     pub(crate) error: u16,
     /// State before the end: `TCP_*` of net/tcp_states.h.
     pub(crate) state: u8,
+}
+
+/// A move of a process, or of one of its threads, to another cgroup.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct MoveRecord<'a> {
+    /// Key of the cgroup of the process's container; 0: the host.
+    pub(crate) from: u64,
+    /// Key of the cgroup of the container to which the other cgroup belongs; 0: the host.
+    pub(crate) to: u64,
+    pub(crate) pid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) comm: &'a [u8],
+    /// Path of the other cgroup, below the mount point of the hierarchy.
+    pub(crate) path: &'a [u8],
 }
 
 /// A signal to a thread or to a process.
@@ -209,11 +231,21 @@ pub(crate) fn time(bytes: &[u8]) -> Option<u64> {
     u64_at(bytes, offset_of!(head, time))
 }
 
+/// Returns whether a record is about user memory.
+pub(crate) fn is_data(bytes: &[u8]) -> bool {
+    let kind = bytes.get(offset_of!(head, kind));
+    kind.is_some_and(|kind| u32::from(*kind) == rec_kind::REC_DATA.0)
+}
+
 /// Decodes one record. None: the kind is unknown, or the record is shorter than its kind requires.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
     let kind = rec_kind(u32::from(*bytes.get(offset_of!(head, kind))?));
     let body = match kind {
-        rec_kind::REC_SYSCALL => syscall(bytes)?,
+        rec_kind::REC_SYSCALL => syscall(bytes, None)?,
+        rec_kind::REC_STAT => {
+            let (call, end) = bytes.split_at_checked(bytes.len().checked_sub(STAT_BYTES)?)?;
+            syscall(call, stat(end))?
+        }
         rec_kind::REC_TASK => Body::Task(task(bytes)?),
         rec_kind::REC_FILE => Body::File(file(bytes)?),
         rec_kind::REC_SOCK => Body::Sock(sock(bytes)?),
@@ -230,6 +262,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Head, Body<'_>)> {
         rec_kind::REC_COMPLETE => complete(bytes)?,
         rec_kind::REC_CONNECTION => Body::Connection(connection(bytes)?),
         rec_kind::REC_SIGNAL => Body::Signal(signal(bytes)?),
+        rec_kind::REC_MOVE => Body::Move(moved(bytes)?),
         _ => return None,
     };
     Some((head_of(bytes, kind)?, body))
@@ -250,12 +283,16 @@ fn head_of(bytes: &[u8], kind: rec_kind) -> Option<Head> {
     })
 }
 
-fn syscall(bytes: &[u8]) -> Option<Body<'_>> {
+/// Bytes of the device and inode at the end of a `REC_STAT`.
+const STAT_BYTES: usize = size_of::<data_stat>();
+
+fn syscall(bytes: &[u8], stat: Option<(u64, u32)>) -> Option<Body<'_>> {
     Some(Body::Syscall {
         duration: u64_at(bytes, offset_of!(rec_syscall, duration))?,
         ret: u64_at(bytes, offset_of!(rec_syscall, ret))? as i64,
         key: u64_at(bytes, offset_of!(rec_syscall, key))?,
         args: Args(bytes.get(offset_of!(rec_syscall, args)..)?),
+        stat,
     })
 }
 
@@ -345,6 +382,23 @@ fn connection(bytes: &[u8]) -> Option<ConnectionRecord> {
     })
 }
 
+fn moved(bytes: &[u8]) -> Option<MoveRecord<'_>> {
+    Some(MoveRecord {
+        from: u64_at(bytes, offset_of!(rec_move, from))?,
+        to: u64_at(bytes, offset_of!(rec_move, to))?,
+        pid: u32_at(bytes, offset_of!(rec_move, pid))?,
+        ppid: u32_at(bytes, offset_of!(rec_move, ppid))?,
+        ns_pid: u32_at(bytes, offset_of!(rec_move, ns_pid))?,
+        uid: u32_at(bytes, offset_of!(rec_move, uid))?,
+        comm: until_nul(slice_at(
+            bytes,
+            offset_of!(rec_move, comm),
+            limits::COMM_BYTES.0,
+        )?),
+        path: until_nul(bytes.get(offset_of!(rec_move, path)..)?),
+    })
+}
+
 fn signal(bytes: &[u8]) -> Option<SignalRecord<'_>> {
     let comm = |at| slice_at(bytes, at, limits::COMM_BYTES.0).map(until_nul);
     Some(SignalRecord {
@@ -391,9 +445,13 @@ fn exec(bytes: &[u8]) -> Option<Body<'_>> {
 }
 
 fn cgroup(bytes: &[u8]) -> Option<Body<'_>> {
+    let flags = *bytes.get(offset_of!(head, flags))?;
     let comm = slice_at(bytes, offset_of!(rec_cgroup, comm), limits::COMM_BYTES.0)?;
     Some(Body::Cgroup {
         cgroup: u64_at(bytes, offset_of!(rec_cgroup, cgroup))?,
+        is_found: u32::from(flags) & cgroup_flag::CGROUP_FOUND.0 != 0,
+        owner: u32_at(bytes, offset_of!(rec_cgroup, owner))?,
+        mount_ns: u32_at(bytes, offset_of!(rec_cgroup, mount_ns))?,
         comm: until_nul(comm),
         path: until_nul(bytes.get(offset_of!(rec_cgroup, path)..)?),
     })
@@ -411,7 +469,7 @@ fn slice_at(bytes: &[u8], at: usize, len: u32) -> Option<&[u8]> {
     bytes.get(at..)?.get(..len as usize)
 }
 
-/// Decodes the inode and the device of a `DATA_STAT`.
+/// Decodes a struct `data_stat`: the inode and the device.
 pub(crate) fn stat(bytes: &[u8]) -> Option<(u64, u32)> {
     let inode = u64_at(bytes, offset_of!(data_stat, inode))?;
     Some((inode, u32_at(bytes, offset_of!(data_stat, dev))?))
@@ -447,4 +505,27 @@ pub(crate) fn flags(bytes: &[u8]) -> Option<StructFlags> {
 /// Returns the bytes before the first NUL, or all bytes if there is none.
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|b| *b == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_stat_is_behind_the_arguments() {
+        let mut bytes = vec![0; offset_of!(rec_syscall, args)];
+        bytes[offset_of!(head, kind)] = rec_kind::REC_STAT.0 as u8;
+        for word in [7_u64, 328_621, 0xfe] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        let Some((_, Body::Syscall { args, stat, .. })) = decode(&bytes) else {
+            panic!("the record is not decoded")
+        };
+        assert_eq!(args.0, 7_u64.to_ne_bytes());
+        assert_eq!(stat, Some((328_621, 0xfe)));
+        bytes.truncate(offset_of!(rec_syscall, args));
+        assert_eq!(decode(&bytes), None);
+    }
 }

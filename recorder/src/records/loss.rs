@@ -34,6 +34,8 @@ pub(crate) enum Cause {
     DiskFull,
     /// The ring of the flight recorder (`--ring`) was full.
     Evicted,
+    /// The kernel side had no slot for a cgroup: its events are recorded, perhaps without their container.
+    NoSlot,
 }
 
 impl Cause {
@@ -45,6 +47,7 @@ impl Cause {
             Cause::NotRun => "program not run",
             Cause::DiskFull => "disk full",
             Cause::Evicted => "evicted",
+            Cause::NoSlot => "too many cgroups",
         }
     }
 }

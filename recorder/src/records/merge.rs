@@ -69,9 +69,11 @@ impl Source for FramedRecords {
     }
 }
 
-/// Returns the time of the earliest unread record of all sources.
+/// Returns the time of the earliest unread record of all sources. Records of user memory have an earlier time than that
+/// at which they were written, so a source that begins with one does not count.
 pub(crate) fn oldest(sources: &[impl Source]) -> Option<u64> {
-    sources.iter().filter_map(time).min()
+    let timed = |source: &&_| !Source::peek(*source).is_some_and(decode::is_data);
+    sources.iter().filter(timed).filter_map(time).min()
 }
 
 /// Passes every record up to `watermark_ns` (boot time) to `emit`, in order of time.

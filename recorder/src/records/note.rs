@@ -14,11 +14,11 @@ use crate::records::loss::{Cause, Loss, Misses};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FactSource {
-    /// The scan of existing cgroups, before the recording began.
+    /// The scan of existing cgroups, before the recording began, or a later decision about one of them.
     Found,
     /// A cgroup record. A replay applies the fact when it reads that record.
     Record,
-    /// A decision without a record of its own, about a cgroup that was known before.
+    /// A decision without a record of its own, about a cgroup that was created during the recording.
     Late,
 }
 

@@ -253,6 +253,20 @@ fn answer_to(head: &[u8], new: usize, answer: &impl Fn(&str) -> Answer) -> Optio
     })
 }
 
+/// Answers a request that comes in two parts.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_request(bytes: &[u8], first: usize) {
+    let bytes = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
+    let first = &bytes[..first.min(bytes.len())];
+    let answer = |path: &str| Answer::text("200 OK", path);
+    let answered = answer_to(first, first.len(), &answer)
+        .or_else(|| answer_to(bytes, bytes.len() - first.len(), &answer));
+    if let Some(answer) = answered {
+        let length = answer.bytes().len();
+        assert!(length <= bytes.len() + 300, "an answer of {length} bytes");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

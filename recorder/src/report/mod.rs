@@ -6,6 +6,7 @@ pub(crate) mod systemd;
 pub(crate) mod terminal;
 pub(crate) mod warnings;
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -29,15 +30,16 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Creates the receivers that the plan and the environment name, for a recording to `target`.
+    /// Creates the receivers that the plan and the environment name, for a recording to `target`. `metrics` listens at the
+    /// address of `--metrics`.
     ///
     /// # Errors
-    /// The address of `--metrics` cannot be used.
-    pub(crate) fn new(plan: &Plan, target: &str) -> Result<Report> {
+    /// No thread can be started.
+    pub(crate) fn new(plan: &Plan, target: &str, metrics: Option<TcpListener>) -> Result<Report> {
         Ok(Report {
             line: ProgressLine::new(plan.quiet, target),
             manager: ServiceManager::from_env(),
-            metrics: plan.metrics.map(Metrics::serve).transpose()?,
+            metrics: metrics.map(Metrics::serve).transpose()?,
             last_report: Instant::now(),
         })
     }

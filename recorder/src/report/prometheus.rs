@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::confine::{self, Needs};
 use crate::limits::memory;
 use crate::progress::Progress;
 use crate::report::http::{Answer, serve};
@@ -23,26 +24,33 @@ use crate::report::http::{Answer, serve};
 #[derive(Debug)]
 pub(crate) struct Metrics(Arc<Numbers>);
 
+/// Binds the address of a server of metrics. A port below 1024 needs a capability that the recorder drops.
+///
+/// # Errors
+/// The address cannot be used.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).map_err(|e| {
+        anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
+    })
+}
+
 /// The progress at the last update.
 #[derive(Debug, Default)]
 struct Numbers(Mutex<Progress>);
 
 impl Metrics {
-    /// Starts a server at `address`.
+    /// Starts a server.
     ///
     /// # Errors
-    /// The address cannot be used.
-    pub(crate) fn serve(address: SocketAddr) -> Result<Metrics> {
-        let listener = TcpListener::bind(address).map_err(|e| {
-            anyhow!("cannot serve metrics at {address}: {e}; choose another address with --metrics")
-        })?;
+    /// No thread can be started.
+    pub(crate) fn serve(listener: TcpListener) -> Result<Metrics> {
         let numbers = Arc::new(Numbers::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(numbers.clone()));
         // The thread is never joined: it ends with the program.
-        std::thread::Builder::new()
-            .name("metrics".to_string())
-            .spawn(move || serve(&listener, |path| answer(path, &registry)))?;
+        confine::spawn("metrics", Needs::Nothing, move || {
+            serve(&listener, |path| answer(path, &registry))
+        })?;
         Ok(Metrics(numbers))
     }
 

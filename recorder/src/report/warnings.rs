@@ -31,7 +31,7 @@ pub(crate) fn warn(summary: &Summary) {
     warn_of_lost(&summary.shed, "to keep within --max-cpu");
     warn_of_lost(&summary.unwritten, "because the disk was full");
     let missed = |part: &str| summary.missed.get(part).copied().unwrap_or(0);
-    let (definitions, threads) = (missed("definitions"), missed("threads") + missed("cgroups"));
+    let (definitions, threads) = (missed("definitions"), missed("threads"));
     if definitions > 0 {
         say!(
             "warning: {} paths and addresses of recorded events were lost",
@@ -40,8 +40,14 @@ pub(crate) fn warn(summary: &Summary) {
     }
     if threads > 0 {
         say!(
-            "warning: {} threads or cgroups could not be watched because the kernel had no memory",
+            "warning: {} threads could not be watched because the kernel had no memory",
             count(threads)
+        );
+    }
+    if missed("cgroups") > 0 {
+        say!(
+            "warning: there was no slot for {} cgroups: what ran in them is recorded, perhaps as container `unknown`",
+            count(missed("cgroups"))
         );
     }
     if missed("programs") > 0 {

@@ -144,14 +144,13 @@ impl Resolver {
         Some(address)
     }
 
-    /// Learns the names in messages to or from a name server, and sets the name in the row of the call.
+    /// Sets the name in the row of a call by its messages to or from a name server, and stores the messages until the row is
+    /// complete.
     fn read_messages(&mut self, row: &mut Row, messages: Vec<DnsMessage>) {
         if self.discards_bytes(row) {
             return;
         }
-        let container = self.batch.container(row);
         for message in messages {
-            self.dns_names.learn(container, &message, row.time);
             if let Some(name) = message.name() {
                 self.set_dns_name(row, name);
             }

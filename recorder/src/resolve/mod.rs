@@ -11,10 +11,10 @@ mod constants;
 mod definitions;
 mod dns;
 mod in_flight;
+mod moves;
 mod objects;
 mod paths;
 mod peers;
-mod questions;
 pub(crate) mod registry;
 mod signals;
 mod sockets;
@@ -39,7 +39,7 @@ use crate::resolve::clock::Clock;
 use crate::resolve::definitions::{BatchIndex, Definitions};
 use crate::resolve::dns::ResolvedNames;
 use crate::resolve::dns::message::DnsMessage;
-use crate::resolve::dns::waiting::Questions;
+use crate::resolve::dns::waiting::DnsQueries;
 use crate::resolve::in_flight::Requests;
 use crate::resolve::registry::{ContainerChange, Exit, Registry};
 use crate::resolve::sockets::{SocketDefinition, socket_definition};
@@ -61,6 +61,12 @@ struct FileDefinition {
     batch_index: BatchIndex,
 }
 
+/// Reads the bytes of a call as DNS messages, and returns their number.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn dns_messages(bytes: &[u8]) -> usize {
+    DnsMessage::parse(bytes).len()
+}
+
 /// The definitions so far, and the batch that is being filled.
 #[derive(Debug)]
 pub(crate) struct Resolver {
@@ -71,10 +77,14 @@ pub(crate) struct Resolver {
     /// Owners of TCP connections.
     connections: Definitions<Owner>,
     dns_names: ResolvedNames,
-    questions: Questions,
+    queries: DnsQueries,
     pub(crate) host_mounts: HostMounts,
     calls: Arc<Calls>,
     pub(crate) registry: Registry,
+    /// Boot time of the last call of [`Resolver::drop_removed`], ns.
+    dropped_ns: u64,
+    /// The cgroup to which each process has gone that has left its container's, by process id.
+    moved_to: FxHashMap<u32, String>,
     /// Converts boot time to the wall clock of rows.
     pub(crate) clock: Clock,
     /// Boot time until which entries of calls may have been missed, ns.
@@ -117,10 +127,12 @@ impl Resolver {
             requests: Requests::new(memory.requests_bytes()),
             connections: Definitions::new(memory.connections_bytes()),
             dns_names: ResolvedNames::default(),
-            questions: Questions::new(memory.questions_bytes()),
+            queries: DnsQueries::new(memory.dns_queries_bytes()),
             host_mounts: HostMounts::default(),
             calls,
             registry,
+            dropped_ns: 0,
+            moved_to: FxHashMap::default(),
             clock: Clock::default(),
             entries_missed_until_ns: 0,
             faults: Faults::default(),
@@ -154,7 +166,14 @@ impl Resolver {
         }
     }
 
+    /// Drops what is known about cgroups that were removed long ago, at the end of a batch or once a second: a user can remove
+    /// thousands at once.
     fn drop_removed(&mut self, batch_ended: bool) {
+        let now = self.clock.boot();
+        if !batch_ended && now.saturating_sub(self.dropped_ns) < 1_000_000_000 {
+            return;
+        }
+        self.dropped_ns = now;
         let dropped = self.registry.forget(self.clock.boot(), batch_ended);
         if !dropped.is_empty() {
             self.dns_names.forget(&dropped);
@@ -189,7 +208,13 @@ impl Resolver {
                 ret,
                 key,
                 args,
-            } => self.syscall(head, duration, ret, key, args),
+                stat,
+            } => {
+                if let Some((inode, dev)) = stat {
+                    self.announce(head.tid, head.call_count, Pending::Stat { inode, dev });
+                }
+                self.syscall(head, duration, ret, key, args);
+            }
             Body::Task(task) => self.define_thread(head, &task),
             Body::File(file) => self.define_file(head, &file),
             Body::Sock(sock) => self.define_socket(head, &sock),
@@ -213,6 +238,7 @@ impl Resolver {
             } => self.complete(head, submitted, ret, key),
             Body::Connection(connection) => self.connection(head, &connection),
             Body::Signal(signal) => self.signal(head, &signal),
+            Body::Move(moved) => self.moved(head, &moved),
         }
     }
 
@@ -306,7 +332,8 @@ impl Resolver {
     /// Adds a row if a fact means that a container appeared or disappeared.
     fn push_container_change(&mut self, fact: &CgroupFact, is_found: bool) {
         // Only a cgroup that was created or removed has the time of the fact.
-        let (index, action, boot_ns) = match self.registry.learn(fact) {
+        let change = self.registry.learn(fact);
+        let (index, action, boot_ns) = match change {
             ContainerChange::None => return,
             ContainerChange::Appeared(index) if is_found => (index, "found", fact.boot_ns),
             ContainerChange::Appeared(index) => (index, "started", fact.boot_ns),
@@ -314,7 +341,12 @@ impl Resolver {
             ContainerChange::Changed(index) => (index, "changed", self.clock.boot()),
             ContainerChange::Removed(index) => (index, "stopped", fact.boot_ns),
         };
-        let started_ns = self.registry.started_ns(index);
+        // A container that comes into the recording by another name may have started during the recording.
+        let created_ns = match change {
+            ContainerChange::Included(_) if !is_found => Some(fact.boot_ns),
+            _ => None,
+        };
+        let started_ns = self.registry.started_ns(index).or(created_ns);
         let started = started_ns.filter(|_| action == "found");
         let exit = match action {
             "stopped" => self.registry.exit(index),
@@ -452,7 +484,7 @@ impl Resolver {
             .filter(|(call_count, _)| *call_count == head.call_count);
         self.push_call(row, detail, of_call.map(|(_, pending)| pending));
         self.announced = announced;
-        self.follow_questions(head.tid, head.time - elapsed, head.time);
+        self.follow_queries(head.tid, head.time - elapsed, head.time);
     }
 
     /// Adds the row of a call with its announcements.
@@ -526,7 +558,8 @@ impl Resolver {
                 if ns_pid == 1 {
                     self.registry.set_exit(cgroup, pid, exit);
                 }
-                self.end_questions_of(pid, head.time);
+                self.moved_to.remove(&pid);
+                self.end_queries_of(pid, head.time);
             }
             let detail = EventDetail {
                 container: 0,

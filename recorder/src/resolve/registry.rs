@@ -1,7 +1,7 @@
 //! The containers of a recording, built from facts about cgroups that may arrive late.
 //!
 //! Rows refer to a container by its index in the registry and get its name when their batch is encoded, so a name that
-//! is learnt late still appears in earlier rows of the batch. Indices of removed cgroups are reused.
+//! is learnt late still appears in earlier rows of the batch. Indices that no row refers to any more are reused.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::rows::batch::{ContainerName, NONE};
 #[derive(Clone, Debug)]
 enum ContainerStatus {
     Host,
+    /// No fact about the cgroup has arrived: there are too many cgroups, or the record of its creation was lost.
+    Unknown,
     Undecided {
         /// Comm of the first thread that is known to have been in the cgroup; empty if no thread is known. `None`: no
         /// process has been in the cgroup.
@@ -25,6 +27,8 @@ enum ContainerStatus {
         facts: Arc<ContainerFacts>,
         /// Key of the container's own cgroup; 0 if this entry is a duplicate of another.
         own_cgroup: u64,
+        /// Path of the own cgroup.
+        path: Arc<str>,
     },
 }
 
@@ -71,8 +75,8 @@ impl Exit {
 
 /// A removed cgroup is retained this long for late events and losses.
 const RETENTION_NS: u64 = 60_000_000_000;
-/// After that, a removed cgroup is retained for this many batches: a pending part and those in the encoder may refer to
-/// it.
+/// After that, a removed cgroup is retained for this many batches after the last one with rows of it: a pending part and those
+/// in the encoder may refer to it. A process that has left a container's cgroup may live longer than the cgroup.
 const RETENTION_BATCHES: u8 = 4;
 
 #[derive(Debug)]
@@ -80,7 +84,23 @@ struct RemovedCgroup {
     cgroup: u64,
     /// Boot time of the removal.
     removed_ns: u64,
-    /// Batches that ended since `RETENTION_NS` passed.
+    /// The number of batches for which it is still retained.
+    batches_left: u8,
+}
+
+/// The most processes of a container that the kernel has killed for lack of memory and that have not ended yet.
+const MAX_OOM_VICTIMS: usize = 16;
+
+/// The most retired indices with which a rename or an exclusion retires another one. Their facts take up to 64 KiB each, and a
+/// user can rename a rootless container every second.
+const MAX_RETIRED: usize = 256;
+
+/// An index that no cgroup has any more, with rows from before a rename or an exclusion, or from before a second cgroup of the
+/// same container was decided.
+#[derive(Debug)]
+struct RetiredIndex {
+    index: u32,
+    /// Batches that ended since.
     batches: u8,
 }
 
@@ -88,20 +108,23 @@ struct RemovedCgroup {
 #[derive(Debug)]
 pub(crate) struct Registry {
     states: Vec<ContainerStatus>,
-    /// True if rows refer to the index.
+    /// True if rows refer to the index; of a removed cgroup, rows of the batch that is being filled.
     used: Vec<bool>,
     by_cgroup: FxHashMap<u64, u32>,
     by_container_id: FxHashMap<String, u32>,
     /// Removed cgroups in order of removal.
     removed: VecDeque<RemovedCgroup>,
+    /// Indices that no cgroup has any more, in the order in which they lost their cgroups.
+    retired: VecDeque<RetiredIndex>,
     /// Indices for reuse.
     free: Vec<u32>,
     /// Events by index that were left out of the recording, because their batch was sent before the cgroup was decided.
     left_out: FxHashMap<u32, u64>,
     /// Exit of the first process of each container, by index, until the container is removed.
     exits: FxHashMap<u32, Exit>,
-    /// Process id of the latest process of each container, by index, that the kernel killed for lack of memory.
-    oom_victims: FxHashMap<u32, u32>,
+    /// Process ids, by index of the container, of the first processes of pid namespaces that the kernel killed for lack of
+    /// memory and that have not ended yet. With `memory.oom.group` the kernel kills all processes of a container.
+    oom_victims: FxHashMap<u32, VecDeque<u32>>,
     record_host: bool,
     running_containers: usize,
 }
@@ -115,6 +138,7 @@ impl Registry {
             by_cgroup: FxHashMap::default(),
             by_container_id: FxHashMap::default(),
             removed: VecDeque::new(),
+            retired: VecDeque::new(),
             free: vec![],
             left_out: FxHashMap::default(),
             exits: FxHashMap::default(),
@@ -134,7 +158,7 @@ impl Registry {
         index
     }
 
-    /// Returns the index of `cgroup` without marking it as used. A new cgroup is undecided.
+    /// Returns the index of `cgroup` without marking it as used. A new cgroup is unknown.
     fn index_unmarked(&mut self, cgroup: u64) -> u32 {
         if let Some(&index) = self.by_cgroup.get(&cgroup) {
             return index;
@@ -144,36 +168,52 @@ impl Registry {
         index
     }
 
-    /// Returns an index that no cgroup has; its state is undecided.
+    /// Returns an index that no cgroup has; its state is unknown.
     fn new_index(&mut self) -> u32 {
         let index = self.free.pop().unwrap_or(self.states.len() as u32);
         if index as usize == self.states.len() {
-            self.states
-                .push(ContainerStatus::Undecided { entered_by: None });
+            self.states.push(ContainerStatus::Unknown);
             self.used.push(false);
         }
         index
     }
 
-    /// Gives a renamed container an index of its own, so that earlier rows keep the earlier name. The earlier index is
-    /// not reused. Returns the new one.
-    fn rename(&mut self, index: u32, facts: &ContainerFacts, own_cgroup: u64) -> u32 {
-        let renamed = self.new_index();
+    /// Gives a renamed container another index, so that earlier rows keep the earlier name, and returns it. If too many
+    /// indices are retired, the rows of the current batch get the new name.
+    fn rename(
+        &mut self,
+        index: u32,
+        facts: &ContainerFacts,
+        own_cgroup: u64,
+        path: Arc<str>,
+    ) -> u32 {
+        let renamed = match self.retired.len() < MAX_RETIRED {
+            true => self.new_index(),
+            false => index,
+        };
         self.states[renamed as usize] = ContainerStatus::Container {
             facts: Arc::new(facts.clone()),
             own_cgroup,
+            path,
         };
         self.used[renamed as usize] = true;
         self.replace_index(index, renamed);
         if let Some(exit) = self.exits.remove(&index) {
             self.exits.insert(renamed, exit);
         }
+        if let Some(victims) = self.oom_victims.remove(&index) {
+            self.oom_victims.insert(renamed, victims);
+        }
         self.by_container_id.insert(facts.id.clone(), renamed);
         renamed
     }
 
-    /// Gives the cgroups of a container that the filters exclude from now on another index, so that earlier rows stay.
+    /// Gives the cgroups of a container that the filters exclude from now on another index, so that earlier rows stay. If
+    /// too many indices are retired, the container remains: the kernel side sends no more of its events.
     fn exclude(&mut self, index: u32, id: &str) {
+        if self.retired.len() >= MAX_RETIRED {
+            return;
+        }
         let excluded = self.new_index();
         self.states[excluded as usize] = ContainerStatus::Excluded;
         self.replace_index(index, excluded);
@@ -181,34 +221,37 @@ impl Registry {
         self.running_containers = self.running_containers.saturating_sub(1);
     }
 
+    /// Gives the cgroups of a container that the filters select from now on another index, so that earlier rows stay out, and
+    /// returns it. An excluded index takes no memory, so that the number of those that are retired needs no limit.
+    fn include(&mut self, index: u32) -> u32 {
+        let included = self.new_index();
+        self.replace_index(index, included);
+        included
+    }
+
+    /// Gives all cgroups of an index another one, and retires the index.
     fn replace_index(&mut self, index: u32, new: u32) {
+        if index == new {
+            return;
+        }
         let indices = self.by_cgroup.values_mut();
         indices
             .filter(|known| **known == index)
             .for_each(|known| *known = new);
+        self.retired.push_back(RetiredIndex { index, batches: 0 });
     }
 
-    /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns the indices that are
-    /// reused from now on. `batch_ended`: a batch has ended since the previous call.
+    /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and retired indices, and returns the
+    /// indices that are reused from now on. `batch_ended`: a batch has ended since the previous call.
     pub(crate) fn forget(&mut self, boot_ns: u64, batch_ended: bool) -> Vec<u32> {
-        let expired = self
-            .removed
-            .iter_mut()
-            .take_while(|removed| removed.removed_ns.saturating_add(RETENTION_NS) < boot_ns);
-        let mut dropped = vec![];
-        for removed in expired {
-            removed.batches += u8::from(batch_ended);
-            let index = self.by_cgroup.get(&removed.cgroup).copied();
-            let is_used = index.is_some_and(|index| self.used[index as usize]);
-            if is_used && removed.batches <= RETENTION_BATCHES {
-                continue;
-            }
-            dropped.extend(index);
-            self.by_cgroup.remove(&removed.cgroup);
+        let mut dropped = self.expired(boot_ns, batch_ended);
+        for retired in &mut self.retired {
+            retired.batches += u8::from(batch_ended);
         }
-        let by_cgroup = &self.by_cgroup;
-        self.removed
-            .retain(|removed| by_cgroup.contains_key(&removed.cgroup));
+        let is_over = |retired: &RetiredIndex| retired.batches > RETENTION_BATCHES;
+        while self.retired.front().is_some_and(is_over) {
+            dropped.extend(self.retired.pop_front().map(|retired| retired.index));
+        }
         if !dropped.is_empty() {
             // Another cgroup of the same container may still exist.
             let referenced: FxHashSet<u32> = self.by_cgroup.values().copied().collect();
@@ -217,13 +260,44 @@ impl Registry {
             dropped.dedup();
         }
         for &index in &dropped {
-            self.states[index as usize] = ContainerStatus::Undecided { entered_by: None };
+            self.states[index as usize] = ContainerStatus::Unknown;
             self.used[index as usize] = false;
             self.left_out.remove(&index);
             self.exits.remove(&index);
             self.oom_victims.remove(&index);
         }
         self.free.extend(&dropped);
+        dropped
+    }
+
+    /// Drops cgroups that were removed more than `RETENTION_NS` before `boot_ns`, and returns their indices, which other
+    /// cgroups may have too.
+    fn expired(&mut self, boot_ns: u64, batch_ended: bool) -> Vec<u32> {
+        let expired = self
+            .removed
+            .iter_mut()
+            .take_while(|removed| removed.removed_ns.saturating_add(RETENTION_NS) < boot_ns);
+        let (mut dropped, mut seen) = (vec![], vec![]);
+        for removed in expired {
+            let index = self.by_cgroup.get(&removed.cgroup).copied();
+            if index.is_some_and(|index| self.used[index as usize]) {
+                removed.batches_left = RETENTION_BATCHES + 1;
+                seen.extend(index);
+            }
+            removed.batches_left = removed.batches_left.saturating_sub(batch_ended.into());
+            if removed.batches_left > 0 {
+                continue;
+            }
+            dropped.extend(index);
+            self.by_cgroup.remove(&removed.cgroup);
+        }
+        if batch_ended {
+            seen.iter()
+                .for_each(|index| self.used[*index as usize] = false);
+        }
+        let by_cgroup = &self.by_cgroup;
+        self.removed
+            .retain(|removed| by_cgroup.contains_key(&removed.cgroup));
         dropped
     }
 
@@ -266,7 +340,11 @@ impl Registry {
     /// container in a container, that of the outermost ends last.
     pub(crate) fn set_exit(&mut self, cgroup: u64, pid: u32, exit: Exit) {
         if let Some(&index) = self.by_cgroup.get(&cgroup) {
-            let out_of_memory = self.oom_victims.get(&index) == Some(&pid);
+            let victims = self.oom_victims.get_mut(&index);
+            let out_of_memory = victims.is_some_and(|victims| {
+                let position = victims.iter().position(|victim| *victim == pid);
+                position.is_some_and(|position| victims.remove(position).is_some())
+            });
             let exit = Exit {
                 out_of_memory,
                 ..exit
@@ -275,10 +353,14 @@ impl Registry {
         }
     }
 
-    /// Stores that the kernel has killed a process for lack of memory.
-    pub(crate) fn set_oom_victim(&mut self, cgroup: u64, pid: u32) {
+    /// Stores that the kernel has killed the first process of a pid namespace, `pid`, for lack of memory.
+    pub(crate) fn add_oom_victim(&mut self, cgroup: u64, pid: u32) {
         if let Some(&index) = self.by_cgroup.get(&cgroup) {
-            self.oom_victims.insert(index, pid);
+            let victims = self.oom_victims.entry(index).or_default();
+            if victims.len() >= MAX_OOM_VICTIMS {
+                victims.pop_front();
+            }
+            victims.push_back(pid);
         }
     }
 
@@ -286,6 +368,20 @@ impl Registry {
     pub(crate) fn started_ns(&self, index: u32) -> Option<u64> {
         match self.states.get(index as usize) {
             Some(ContainerStatus::Container { facts, .. }) => facts.started_ns,
+            _ => None,
+        }
+    }
+
+    /// Returns whether two cgroups belong to the same container.
+    pub(crate) fn is_same(&self, a: u64, b: u64) -> bool {
+        let [a, b] = [a, b].map(|cgroup| self.by_cgroup.get(&cgroup));
+        a.is_some() && a == b
+    }
+
+    /// Returns the path of the own cgroup of the container to which a cgroup belongs.
+    pub(crate) fn path(&self, cgroup: u64) -> Option<&str> {
+        match &self.states[*self.by_cgroup.get(&cgroup)? as usize] {
+            ContainerStatus::Container { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -303,6 +399,7 @@ impl Registry {
     /// Applies a fact.
     pub(crate) fn learn(&mut self, fact: &CgroupFact) -> ContainerChange {
         let index = match (&fact.kind, self.by_cgroup.get(&fact.cgroup)) {
+            (CgroupKind::Unknown, _) => return ContainerChange::None,
             (CgroupKind::Removed, None) => return ContainerChange::None,
             (CgroupKind::Removed, Some(&index)) => return self.remove(fact, index),
             (_, Some(&index)) => index,
@@ -328,18 +425,30 @@ impl Registry {
             self.exclude(index, &id);
             return ContainerChange::None;
         }
+        let was_excluded = matches!(self.states[index as usize], ContainerStatus::Excluded);
+        let index = match &fact.kind {
+            CgroupKind::Container(_) if was_excluded => self.include(index),
+            _ => index,
+        };
         let state = &mut self.states[index as usize];
-        let was_excluded = matches!(state, ContainerStatus::Excluded);
         *state = match &fact.kind {
             CgroupKind::Host => ContainerStatus::Host,
             CgroupKind::Excluded => ContainerStatus::Excluded,
             CgroupKind::Container(facts) => ContainerStatus::Container {
                 facts: Arc::new((**facts).clone()),
                 own_cgroup: fact.cgroup,
+                path: fact.path.as_str().into(),
             },
-            CgroupKind::Undecided | CgroupKind::Removed => return ContainerChange::None,
+            CgroupKind::Undecided if matches!(state, ContainerStatus::Unknown) => {
+                ContainerStatus::Undecided { entered_by: None }
+            }
+            CgroupKind::Undecided | CgroupKind::Unknown | CgroupKind::Removed => {
+                return ContainerChange::None;
+            }
         };
         let CgroupKind::Container(facts) = &fact.kind else {
+            // Nothing is missing of what the filters leave out.
+            self.left_out.remove(&index);
             return ContainerChange::None;
         };
         self.by_container_id.insert(facts.id.clone(), index);
@@ -361,29 +470,46 @@ impl Registry {
         if let Some(&first_index) = self.by_container_id.get(&facts.id)
             && first_index != index
         {
-            // The container was undecided in both hierarchies. Rows with the second index get the same name.
-            self.states[index as usize] = ContainerStatus::Container {
-                facts: Arc::new(facts.clone()),
-                own_cgroup: 0,
-            };
+            // The container was undecided in both hierarchies. Rows with the second index get the same name, unless the filters
+            // excluded the container.
+            if !matches!(self.states[index as usize], ContainerStatus::Excluded) {
+                self.states[index as usize] = ContainerStatus::Container {
+                    facts: Arc::new(facts.clone()),
+                    own_cgroup: 0,
+                    path: "".into(),
+                };
+            }
             self.by_cgroup.insert(cgroup, first_index);
+            if !self.by_cgroup.values().any(|known| *known == index) {
+                self.retired.push_back(RetiredIndex { index, batches: 0 });
+            }
             return Some(ContainerChange::None);
         }
         let ContainerStatus::Container {
             facts: known,
             own_cgroup,
+            path,
         } = &mut self.states[index as usize]
         else {
             return None;
         };
         let renamed = is_renamed(known, facts);
         let facts = facts.clone().completed_by(known);
-        if facts == **known {
+        // The time of the start is in the row of a container that was found, and in no other.
+        let is_same = facts
+            == ContainerFacts {
+                started_ns: facts.started_ns,
+                ..(**known).clone()
+            };
+        // The runtime may describe a container that has been removed: earlier rows of the batch get the description.
+        let is_removed = !self.by_container_id.contains_key(&facts.id);
+        if is_same || is_removed {
+            *known = Arc::new(facts);
             return Some(ContainerChange::None);
         }
         if renamed {
-            let own_cgroup = *own_cgroup;
-            let index = self.rename(index, &facts, own_cgroup);
+            let (own_cgroup, path) = (*own_cgroup, path.clone());
+            let index = self.rename(index, &facts, own_cgroup, path);
             return Some(ContainerChange::Changed(index));
         }
         *known = Arc::new(facts);
@@ -395,9 +521,12 @@ impl Registry {
         self.removed.push_back(RemovedCgroup {
             cgroup: fact.cgroup,
             removed_ns: fact.boot_ns,
-            batches: 0,
+            batches_left: 0,
         });
-        let ContainerStatus::Container { facts, own_cgroup } = &self.states[index as usize] else {
+        let ContainerStatus::Container {
+            facts, own_cgroup, ..
+        } = &self.states[index as usize]
+        else {
             return ContainerChange::None;
         };
         // A cgroup below the own one can be removed while the container continues to run.
@@ -416,6 +545,11 @@ impl Registry {
             ContainerStatus::Host | ContainerStatus::Undecided { .. } => ContainerName {
                 name: Some("host".to_string()),
                 recorded: self.record_host,
+                ..ContainerName::default()
+            },
+            ContainerStatus::Unknown => ContainerName {
+                name: Some("unknown".to_string()),
+                recorded: true,
                 ..ContainerName::default()
             },
             ContainerStatus::Excluded => ContainerName::default(),

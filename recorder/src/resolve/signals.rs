@@ -27,8 +27,9 @@ impl Resolver {
         // A process that lacked memory, without a record of its signal, may be one that is not recorded.
         let Some(mut receiver) = receiver else { return };
         let (batch, registry) = (&mut self.batch, &mut self.registry);
-        if is_oom {
-            registry.set_oom_victim(signal.cgroup, signal.pid);
+        // Only the exit of the first process of a pid namespace is that of a container.
+        if is_oom && receiver.ns_pid == 1 {
+            registry.add_oom_victim(receiver.cgroup, receiver.pid);
         }
         row.task = receiver.index(head.tid, self.generation, batch, registry);
         let sent = signal.sender_pid != 0;
@@ -69,5 +70,73 @@ fn identity(signal: &SignalRecord<'_>, known: Option<&Identity>) -> Identity {
         exe: known.and_then(|known| known.exe.clone()),
         arrival: known.and_then(|known| known.arrival),
         batch_index: BatchIndex::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::calls::Calls;
+    use crate::containers::facts::{CgroupFact, CgroupKind};
+    use crate::limits::memory::Memory;
+    use crate::records::decode::{Body, TaskRecord};
+    use crate::resolve::registry::Registry;
+    use crate::wire::types::exit_flag;
+
+    fn head(flags: u32) -> Head {
+        Head {
+            time: 1,
+            tid: 100,
+            nr: 0,
+            flags: flags as u8,
+            call_count: 0,
+        }
+    }
+
+    #[test]
+    fn a_process_that_lacked_memory_is_found_without_the_record_of_its_signal() {
+        let calls = Arc::new(Calls::new("x86_64").unwrap());
+        let mut resolver = Resolver::new(calls, Registry::new(false), Memory::for_tests());
+        let container = CgroupFact {
+            boot_ns: 0,
+            cgroup: 7,
+            path: "/abc".to_string(),
+            kind: CgroupKind::Container(Box::default()),
+        };
+        resolver.learn(&container, false);
+        let task = TaskRecord {
+            pid: 100,
+            ppid: 1,
+            ns_pid: 1,
+            uid: 0,
+            cgroup: 7,
+            exe: 0,
+            comm: b"sh",
+            mount_ns: None,
+        };
+        resolver.record(head(0), Body::Task(task));
+        // The kernel side knows only the number of the thread.
+        let signal = SignalRecord {
+            cgroup: 0,
+            sender_cgroup: 0,
+            memory_limit: 0,
+            pid: 0,
+            ppid: 0,
+            ns_pid: 0,
+            uid: 0,
+            sender_pid: 0,
+            number: 9,
+            comm: b"",
+            sender_comm: b"",
+        };
+        resolver.record(head(signal_flag::SIGNAL_OOM.0), Body::Signal(signal));
+        let exit = head(exit_flag::EXIT_PROCESS.0);
+        resolver.record(exit, Body::Exit { code: 9 });
+        let index = resolver.registry.index(7);
+        assert_eq!(resolver.registry.exit(index).reason(), "out of memory");
     }
 }

@@ -77,6 +77,6 @@ impl Resolver {
         };
         let announced = request.announced.into_iter().map(|(_, pending)| pending);
         self.push_call(row, detail, announced.chain(how.map(Pending::Flags)));
-        self.follow_questions(head.tid, submitted, head.time);
+        self.follow_queries(head.tid, submitted, head.time);
     }
 }

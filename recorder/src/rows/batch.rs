@@ -129,6 +129,7 @@ pub(crate) struct EventDetail {
     pub(crate) counted: Option<Box<CallCounts>>,
     pub(crate) connection: Option<Box<ConnectionDetail>>,
     pub(crate) signal: Option<Box<SignalDetail>>,
+    pub(crate) moved: Option<Box<MoveDetail>>,
     pub(crate) dns: Option<Box<DnsDetail>>,
 }
 
@@ -155,7 +156,7 @@ pub(crate) struct ConnectionDetail {
     pub(crate) retransmits: Option<i64>,
 }
 
-/// Columns of a row about a question to a name server.
+/// Columns of a row about a query to a name server.
 #[derive(Clone, Debug)]
 pub(crate) struct DnsDetail {
     pub(crate) ty: StringIndex,
@@ -163,6 +164,13 @@ pub(crate) struct DnsDetail {
     pub(crate) answers: StringIndex,
     /// Error of the call with which the wait for the answer ended.
     pub(crate) error: StringIndex,
+}
+
+/// Columns of a row about a process that has gone to another cgroup.
+#[derive(Clone, Debug)]
+pub(crate) struct MoveDetail {
+    pub(crate) from: StringIndex,
+    pub(crate) to: StringIndex,
 }
 
 /// Columns of a row about a signal.
@@ -193,7 +201,7 @@ pub(crate) enum EventKind {
     Connection,
     /// A signal was sent.
     Signal,
-    /// A question to a name server was answered, or not.
+    /// A query to a name server was answered, or not.
     Dns,
 }
 

@@ -21,6 +21,7 @@
 //! - [`runs`]: [`Series`], the values of a column as runs of equal values. Most columns are equal or null over many rows.
 //! - [`stored`]: rows that were written in the journal's form, and are read again: frames of the ring, segments of a
 //!   killed recorder.
+//! - [`redacted`]: rows of which texts are replaced (`--redact`).
 //! - [`single`]: rows that are created one at a time, from values.
 //! - [`arrow`]: Arrow arrays and schemas of the columns.
 //!
@@ -31,6 +32,7 @@ pub(crate) mod batch;
 pub(crate) mod buffers;
 pub(crate) mod columns;
 pub(crate) mod order;
+pub(crate) mod redacted;
 pub(crate) mod runs;
 pub(crate) mod single;
 pub(crate) mod stored;

@@ -213,16 +213,7 @@ impl ColumnsView<'_> {
                     .interned(self.columns.batch.event_detail(r)?.class),
             }),
             "syscall" => self.by_run(|r| self.columns.interned(&self.columns.call(r)?.name)),
-            "error" => self.by_row(|r| {
-                if let Some(connection) = self.columns.connection(r) {
-                    return text_value(connection.error);
-                }
-                if let Some(dns) = self.columns.dns(r) {
-                    return text_value(dns.error);
-                }
-                let number = ret(r).filter(|ret| *ret < 0)?.checked_neg()?;
-                text_value(*self.columns.errnos.get(usize::try_from(number).ok()?)?)
-            }),
+            "error" => self.by_row(|r| self.error(r)),
             "path" => self.by_row(|r| match self.columns.object(r) {
                 Some(object) if object.path != NONE => text_value(object.path),
                 _ => text_value(self.columns.call_detail(r)?.path),
@@ -241,8 +232,18 @@ impl ColumnsView<'_> {
             "sender_comm" => self.by_signal(|s| text_value(s.sender_comm)),
             "sender_container" => self
                 .by_signal(|s| text_value(self.columns.containers.get(s.sender? as usize)?.name)),
+            "from_cgroup" => self.by_event_detail(|n| text_value(n.moved.as_ref()?.from)),
+            "to_cgroup" => self.by_event_detail(|n| text_value(n.moved.as_ref()?.to)),
             "direction" => self.by_connection(|c| self.columns.interned(c.direction)),
             "socket_error" => self.by_call_detail(|n| text_value(n.socket_error)),
+            "reason" => self.by_event_detail(|n| self.columns.interned(n.reason)),
+            _ => return self.text_of_peer(name),
+        })
+    }
+
+    /// Computes a text column of addresses or DNS queries. Returns `None` for an unknown name.
+    fn text_of_peer(&self, name: &str) -> Option<Series> {
+        Some(match name {
             "family" => self.by_endpoints(|e| text_value(e.family)),
             "protocol" => self.by_endpoints(|e| text_value(e.protocol)),
             "local_addr" => self.by_endpoints(|e| text_value(e.local_addr)),
@@ -252,12 +253,26 @@ impl ColumnsView<'_> {
             "dns_type" => self.by_dns(|d| text_value(d.ty)),
             "dns_code" => self.by_dns(|d| text_value(d.code)),
             "dns_answers" => self.by_dns(|d| text_value(d.answers)),
-            "reason" => self.by_event_detail(|n| self.columns.interned(n.reason)),
-            _ => {
-                let i = TEXT_COLUMNS.iter().position(|column| *column == name)?;
-                self.by_facts(|facts| self.columns.interned(facts.texts()[i]?))
-            }
+            _ => return self.text_of_container(name),
         })
+    }
+
+    /// Computes a column of [`TEXT_COLUMNS`]. Returns `None` for an unknown name.
+    fn text_of_container(&self, name: &str) -> Option<Series> {
+        let i = TEXT_COLUMNS.iter().position(|column| *column == name)?;
+        Some(self.by_facts(|facts| self.columns.interned(facts.texts()[i]?)))
+    }
+
+    /// Computes the column `error` of a row.
+    fn error(&self, row: &Row) -> Option<i64> {
+        if let Some(connection) = self.columns.connection(row) {
+            return text_value(connection.error);
+        }
+        if let Some(dns) = self.columns.dns(row) {
+            return text_value(dns.error);
+        }
+        let number = ret(row).filter(|ret| *ret < 0)?.checked_neg()?;
+        text_value(*self.columns.errnos.get(usize::try_from(number).ok()?)?)
     }
 
     /// Returns the rows of a run that are in the view.

@@ -43,14 +43,20 @@ impl Claims {
         if is_of_root && rootless_uid(own).is_some() {
             return false;
         }
+        if let Some(claim) = self.by_id.get(id)
+            && claim.own != own
+        {
+            return false;
+        }
+        // Only the container's own cgroup claims its id: the removal of those below says nothing about the container.
+        if path != own {
+            return true;
+        }
         let claim = self.by_id.entry(id.to_string()).or_insert_with(|| Claim {
             own: own.to_string(),
             cgroups: vec![],
         });
-        if claim.own != own {
-            return false;
-        }
-        if path == own && !claim.cgroups.contains(&cgroup) {
+        if !claim.cgroups.contains(&cgroup) {
             claim.cgroups.push(cgroup);
             self.by_cgroup.insert(cgroup, id.to_string());
         }
@@ -89,6 +95,11 @@ mod tests {
         assert!(!claims.is_owner("a", None, own, (4, own)));
         claims.forget(2);
         assert!(claims.is_owner("a", None, own, (5, own)));
+        // A cgroup below claims nothing that its removal would not give back.
+        assert!(claims.is_owner("c", None, "/docker/c", (7, "/docker/c/below")));
+        claims.forget(7);
+        let own = "/foo/docker-c.scope";
+        assert!(claims.is_owner("c", None, own, (8, own)));
         let own = "/user.slice/user-1000.slice/machine-b.scope";
         assert!(!claims.is_owner("b", Some(Runtime::Nspawn), own, (6, own)));
     }

@@ -14,6 +14,18 @@ pub(crate) fn boot_now() -> u64 {
     nanoseconds(ClockId::Boottime) as u64
 }
 
+/// Returns the time, in ns, that the machine has been suspended since its start: CLOCK_BOOTTIME minus CLOCK_MONOTONIC.
+/// The difference is exact if it is zero.
+pub(crate) fn suspended_ns() -> u64 {
+    let before = nanoseconds(ClockId::Monotonic);
+    let boot = nanoseconds(ClockId::Boottime);
+    let after = nanoseconds(ClockId::Monotonic);
+    match boot <= after {
+        true => 0,
+        false => (boot - before - (after - before) / 2).max(0) as u64,
+    }
+}
+
 /// Reads boot time and wall clock at the same instant. Of three attempts the one with the shortest interval is used,
 /// because the thread may be preempted between the readings.
 pub(crate) fn read_clocks() -> Note {

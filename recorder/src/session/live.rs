@@ -12,27 +12,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::confine::{self, rights};
 use crate::containers::cgroups;
 use crate::containers::cgroups::Hierarchies;
-use crate::filters::Filters;
 use crate::kernel::{Kernel, probe};
-use crate::limits::cpu::{CallShedder, CpuLimit};
+use crate::limits::cpu::CallShedder;
 use crate::limits::descriptors;
 use crate::output::upkeep::Upkeep;
 use crate::output::{OpenOutput, Output, create_capture};
 use crate::pipeline::{MAX_HOLD, Pipeline};
 use crate::plan::{Destination, Plan};
 use crate::progress::Progress;
-use crate::records::capture::CaptureWriter;
 use crate::records::loss::{Cause, Loss};
 use crate::records::machine::Machine;
 use crate::records::merge;
 use crate::records::note::{FactSource, Note, gap};
-use crate::report::Report;
-use crate::session::clocks::{boot_now, read_clocks};
+use crate::report::{Report, prometheus};
+use crate::session::clocks::{boot_now, read_clocks, suspended_ns};
 use crate::session::command::{exit_code, start, terminate};
+use crate::session::confinement::{confine_main, reach};
 use crate::session::mounts::MountReader;
-use crate::session::rights;
+use crate::session::raw_capture::RawCapture;
 use crate::session::watcher::Watcher;
 use crate::sink::SinkCommand;
 use crate::sink::stdout::closed_pipe_is_success;
@@ -45,22 +45,28 @@ const POLL: Duration = Duration::from_millis(10);
 const LOSSES: Duration = Duration::from_secs(1);
 
 /// Describes this machine for the metadata of the recording.
-fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
+fn this_machine(plan: &Plan) -> Machine {
+    let filters = &plan.filters;
     let uname = rustix::system::uname();
-    let text = |s: &std::ffi::CStr| ctrace_schema::text::escape(s.to_bytes()).into_owned();
+    let escape = |bytes: &[u8]| ctrace_schema::text::escape(bytes).into_owned();
+    let text = |s: &std::ffi::CStr| escape(s.to_bytes());
     let mut filters_json = filters.to_json();
-    if let Some(limit) = max_cpu {
+    if let Some(limit) = plan.max_cpu {
         filters_json["max-cpu"] = limit.to_string().into();
     }
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     Machine {
-        host: text(uname.nodename()),
+        host: match &plan.node {
+            Some(name) => escape(name.as_bytes()),
+            None => text(uname.nodename()),
+        },
         boot_id: boot_id.trim().to_string(),
         kernel: text(uname.release()),
         arch: text(uname.machine()),
         filters: filters_json,
         record_host: filters.host,
         run: Some(boot_now()),
+        redaction: None,
     }
 }
 
@@ -70,23 +76,22 @@ fn this_machine(filters: &Filters, max_cpu: Option<CpuLimit>) -> Machine {
 /// This machine cannot be recorded, or the output cannot be written.
 pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     let descriptors = descriptors::raise_limit();
+    let metrics = plan.metrics.map(prometheus::bind).transpose()?;
     // Before any thread is started: each thread has rights of its own.
     if plan.command.is_empty() {
         rights::keep_least();
     }
     let output = Output::new(&plan)?;
-    let mut report = Report::new(&plan, &output.name())?;
+    confine::set_reach(reach(&output));
+    let mut report = Report::new(&plan, &output.name(), metrics)?;
     probe::check()?;
-    let machine = this_machine(&plan.filters, plan.max_cpu);
+    let machine = this_machine(&plan);
+    let machine = machine.redacted(plan.redactor.as_ref());
     let hierarchies = cgroups::probe(Path::new("/"))?;
     let kernel = Kernel::load(&plan.filters, &hierarchies, &machine.arch, plan.memory)?;
     // The output is created last, so that a recording that cannot start leaves no file behind.
     let stop = stop_on_signals()?;
-    let rotate = Arc::new(AtomicBool::new(false));
-    if matches!(plan.destination, Destination::Segments(_)) {
-        signal_hook::flag::register(signal_hook::consts::SIGHUP, rotate.clone())
-            .context("cannot watch for signals")?;
-    }
+    let rotate = rotate_on_signal(&plan)?;
     let OpenOutput {
         sink,
         upkeep,
@@ -100,8 +105,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         watcher,
         pipeline,
         mounts: MountReader::default(),
-        raw,
-        capture_buffer: vec![],
+        raw: RawCapture::new(raw),
         losses_read_ns: boot_now(),
         counts: plan.filters.counts,
         max_lag_ns: 0,
@@ -110,16 +114,15 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
         shedder: plan.max_cpu.map(CallShedder::new),
         skipped_span: None,
         unseen_events: 0,
+        without_slot: 0,
+        warning: None,
+        begin_ns: 0,
+        // A command may start the container.
+        are_filters_unchecked: plan.command.is_empty(),
     };
     live.begin(&hierarchies)?;
 
     report.begin();
-    // A command may start the container.
-    if plan.command.is_empty() {
-        for warning in live.watcher.unmatched_filters() {
-            report.print(&warning, true);
-        }
-    }
     let child = match start(&plan.command, descriptors) {
         Ok(child) => child,
         Err(e) => {
@@ -134,6 +137,7 @@ pub(crate) fn record(plan: Plan) -> Result<ExitCode> {
     };
     replaced.remove();
     rights::hide_memory();
+    confine_main(&live.kernel, &report, child.as_ref());
     let code = live.run(&plan, report, child, &stop)?;
     Ok(code)
 }
@@ -147,14 +151,22 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// Returns a flag that SIGHUP sets, if the recording has segments.
+fn rotate_on_signal(plan: &Plan) -> Result<Arc<AtomicBool>> {
+    let rotate = Arc::new(AtomicBool::new(false));
+    if matches!(plan.destination, Destination::Segments(_)) {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, rotate.clone())
+            .context("cannot watch for signals")?;
+    }
+    Ok(rotate)
+}
+
 struct LiveRecording {
     kernel: Kernel,
     watcher: Watcher,
     pipeline: Pipeline,
     mounts: MountReader,
-    raw: Option<CaptureWriter>,
-    /// A copy of the records of one ring, for the raw capture.
-    capture_buffer: Vec<u8>,
+    raw: RawCapture,
     /// The boot time up to which losses have been read.
     losses_read_ns: u64,
     /// True if calls are counted instead of recorded one by one.
@@ -169,59 +181,69 @@ struct LiveRecording {
     skipped_span: Option<(u64, u64)>,
     /// The number of events that left no trace because programs were not run.
     unseen_events: u64,
+    /// The number of cgroups for which the kernel side had no slot when this was last read.
+    without_slot: u64,
+    /// A warning that has not been printed yet.
+    warning: Option<String>,
+    /// The boot time, in ns, from which calls are recorded.
+    begin_ns: u64,
+    /// True if it has not been checked yet whether the filters match containers that run.
+    are_filters_unchecked: bool,
 }
 
 impl LiveRecording {
     /// Attaches the programs. The programs for cgroups come first: so no new cgroup is missed during the scan of the
     /// existing ones, and all are known before the first event.
     fn begin(&mut self, hierarchies: &Hierarchies) -> Result<()> {
+        self.kernel.set_suspended(suspended_ns());
         self.kernel.attach_cgroups()?;
         let boot_ns = boot_now();
-        self.note(read_clocks())?;
-        self.note_mounts(boot_ns)?;
+        self.note(read_clocks());
+        self.note_mounts(boot_ns);
         for fact in self.watcher.scan(boot_ns, hierarchies) {
             self.note(Note::Fact {
                 when: FactSource::Found,
                 fact,
-            })?;
+            });
         }
-        self.send_verdicts(true);
+        self.send_verdicts();
         self.kernel.attach()?;
         self.losses_read_ns = boot_now();
-        self.kernel.set_begin_time(self.losses_read_ns);
-        // Read last: a process that is forked now is recorded by its fork.
-        for (cgroup, process) in self.watcher.processes() {
+        self.begin_ns = self.losses_read_ns;
+        self.kernel.set_begin_time(self.begin_ns);
+        self.note_processes();
+        Ok(())
+    }
+
+    /// Notes the processes of containers that ran before the recording, as far as it is decided that they are recorded. A
+    /// process that is forked since is recorded by its fork.
+    fn note_processes(&mut self) {
+        for (cgroup, process) in self.watcher.processes(self.begin_ns) {
             self.note(Note::Process {
                 boot_ns: boot_now(),
                 cgroup,
                 process,
-            })?;
+            });
         }
-        Ok(())
     }
 
-    fn note(&mut self, note: Note) -> Result<()> {
-        if let Some(raw) = &mut self.raw {
-            raw.note(&note).context("cannot write the raw capture")?;
-        }
+    fn note(&mut self, note: Note) {
+        self.raw.note(&note);
         self.pipeline.note(&note);
-        Ok(())
     }
 
-    fn note_mounts(&mut self, boot_ns: u64) -> Result<()> {
-        match self.mounts.note(boot_ns) {
-            Some(note) => self.note(note),
-            None => Ok(()),
+    fn note_mounts(&mut self, boot_ns: u64) {
+        if let Some(note) = self.mounts.note(boot_ns) {
+            self.note(note);
         }
     }
 
-    /// Sends the new verdicts of the watcher to the kernel side. `first_scan`: the cgroups existed before the recording.
-    fn send_verdicts(&mut self, first_scan: bool) {
+    /// Sends the new verdicts of the watcher to the kernel side.
+    fn send_verdicts(&mut self) {
         let mut changed = false;
-        for v in self.watcher.verdicts() {
-            self.kernel.set_cgroup(v.cgroup, v.state, first_scan);
+        for verdict in self.watcher.verdicts() {
+            changed |= self.kernel.set_cgroup(&verdict);
             self.mounts.set_due();
-            changed = true;
         }
         if changed {
             self.kernel.cgroups_changed();
@@ -237,21 +259,22 @@ impl LiveRecording {
         let due = ending || now.saturating_sub(self.losses_read_ns) >= LOSSES.as_nanos() as u64;
         let losses = if due { self.read_losses(now) } else { vec![] };
         let boot_ns = boot_now();
-        self.note(read_clocks())?;
+        self.kernel.set_suspended(suspended_ns());
+        self.note(read_clocks());
         if self.kernel.entries_missed() {
             self.note(Note::EntriesMissed {
                 until_ns: boot_now(),
-            })?;
+            });
         }
-        self.decide_cgroups()?;
-        self.note_mounts(boot_ns)?;
+        self.decide_cgroups();
+        self.note_mounts(boot_ns);
         self.read_rings(boot_ns)?;
-        self.send_verdicts(false);
+        self.send_verdicts();
         for note in losses {
-            self.note(note)?;
+            self.note(note);
         }
         if let Some(forget) = self.pipeline.note_to_forget() {
-            self.note(forget)?;
+            self.note(forget);
             self.kernel.forget_definitions();
         }
         Ok(now)
@@ -264,25 +287,17 @@ impl LiveRecording {
             watcher,
             pipeline,
             raw,
-            capture_buffer,
             ..
         } = self;
         kernel.update_rings();
-        if let Some(raw) = raw {
-            for (cpu, ring) in (0u16..).zip(&mut kernel.rings) {
-                capture_buffer.clear();
-                ring.append_unread(capture_buffer);
-                if !capture_buffer.is_empty() {
-                    raw.ring(cpu, capture_buffer)
-                        .context("cannot write the raw capture")?;
-                }
-            }
-        }
+        raw.rings(&mut kernel.rings);
         if let Some(oldest) = merge::oldest(&kernel.rings) {
             self.max_lag_ns = self.max_lag_ns.max(boot_ns.saturating_sub(oldest));
         }
         let mut new_facts = vec![];
+        let mut are_found = false;
         pipeline.advance(&mut kernel.rings, boot_ns, |record| {
+            are_found |= record.is_found;
             let facts = watcher.on_cgroup(&record);
             for (i, fact) in facts.iter().enumerate() {
                 let when = if i + 1 == facts.len() {
@@ -297,27 +312,30 @@ impl LiveRecording {
             }
             facts
         })?;
-        if let Some(raw) = raw {
-            for note in new_facts {
-                raw.note(&note)?;
-            }
-            raw.note(&Note::Advance { boot_ns })?;
+        for note in new_facts {
+            raw.note(&note);
+        }
+        raw.note(&Note::Advance { boot_ns });
+        if are_found {
+            self.note_processes();
         }
         Ok(())
     }
 
     /// Tries to decide the undecided cgroups, before events are read: a runtime writes a container's state before it
     /// runs a program in the container, so the owner of the program's events is known when they are read.
-    fn decide_cgroups(&mut self) -> Result<()> {
+    fn decide_cgroups(&mut self) {
         let entered_by = |cgroup| self.pipeline.entered_by(cgroup);
+        let mut are_found = false;
         for fact in self.watcher.late_facts(entered_by) {
-            self.note(Note::Fact {
-                when: FactSource::Late,
-                fact,
-            })?;
+            let when = self.watcher.source(&fact);
+            are_found |= when == FactSource::Found;
+            self.note(Note::Fact { when, fact });
         }
-        self.send_verdicts(false);
-        Ok(())
+        self.send_verdicts();
+        if are_found {
+            self.note_processes();
+        }
     }
 
     /// Reads losses and counts from the last reading to the boot time `until_ns`. Also updates the shed level.
@@ -335,13 +353,37 @@ impl LiveRecording {
             counts: self.kernel.counts(),
         });
         let losses = self.kernel.losses();
-        let gaps = losses.iter().map(|loss| gap(loss, (since_ns, until_ns)));
+        let unknown = self.read_slots();
+        let losses = losses.iter().chain(&unknown);
+        let gaps = losses.map(|loss| gap(loss, (since_ns, until_ns)));
         counts.into_iter().chain(gaps).collect()
     }
 
-    fn note_losses(&mut self) -> Result<()> {
+    /// Returns a loss of no events if there were cgroups without a slot since the last reading, and warns of the first.
+    fn read_slots(&mut self) -> Option<Loss> {
+        self.kernel.retry_cgroups();
+        let now = self.kernel.cgroups_without_slot();
+        let before = std::mem::replace(&mut self.without_slot, now);
+        if before == 0 && now > 0 {
+            let path = self.watcher.path_without_slot().unwrap_or("?");
+            self.warning = Some(format!(
+                "too many cgroups: there is no slot for new ones, such as {}. Nothing is lost: what runs in them is \
+                 recorded, as container `unknown` if it stays unknown whose it is. Find out who makes them",
+                ctrace_schema::text::escape(path.as_bytes())
+            ));
+        }
+        (now > before).then_some(Loss {
+            cgroup: 0,
+            class: None,
+            cause: Cause::NoSlot,
+            cpu: None,
+            events: 0,
+        })
+    }
+
+    fn note_losses(&mut self) {
         let losses = self.read_losses(boot_now());
-        losses.into_iter().try_for_each(|note| self.note(note))
+        losses.into_iter().for_each(|note| self.note(note));
     }
 
     /// Records until the recording ends, and reports the summary.
@@ -356,6 +398,12 @@ impl LiveRecording {
         let file = plan.destination.file().filter(|_| !ring);
         let code = self.poll_until_stopped(plan, &mut report, file, child, stop);
         report.stopping();
+        // The last poll reads the records of the containers that the command started last.
+        if !plan.command.is_empty() && self.poll().is_ok() {
+            for warning in self.watcher.unmatched_to_the_end() {
+                report.print(&warning, true);
+            }
+        }
         // Recorded events are written even if an error ended the recording.
         let mut upkeep = self.upkeep.take();
         let written = self.end();
@@ -403,10 +451,19 @@ impl LiveRecording {
                 self.pipeline.command(SinkCommand::Next);
             }
             let now = self.poll()?;
+            if self.are_filters_unchecked && !self.watcher.is_asking() {
+                self.are_filters_unchecked = false;
+                for warning in self.watcher.unmatched_filters() {
+                    report.print(&warning, true);
+                }
+            }
             if let Some(upkeep) = &mut self.upkeep {
                 for notice in upkeep.poll(now, &mut self.pipeline) {
                     report.print(&notice.text, notice.is_warning);
                 }
+            }
+            for warning in [self.warning.take(), self.raw.take_warning()] {
+                warning.iter().for_each(|text| report.print(text, true));
             }
             if report.is_due() {
                 let bytes = file.and_then(|path| Some(path.metadata().ok()?.len()));
@@ -428,29 +485,14 @@ impl LiveRecording {
     /// error is returned.
     fn end(mut self) -> Result<(Summary, u64)> {
         self.unseen_events = self.kernel.unseen();
-        let mut failed = self.kernel.detach(boot_now()).err();
-        for step in [
-            LiveRecording::settle,
-            LiveRecording::note_losses,
-            LiveRecording::note_unseen,
-            LiveRecording::note_misses,
-        ] {
-            // An error of the raw capture must not prevent the recording, which continues without the capture.
-            if let Err(e) = step(&mut self) {
-                failed.get_or_insert(e);
-                self.raw = None;
-            }
-        }
-        let captured = self
-            .raw
-            .take()
-            .map_or(Ok(()), CaptureWriter::finish)
-            .context("cannot write the raw capture");
+        let detached = self.kernel.detach(boot_now());
+        let settled = self.settle();
+        self.note_losses();
+        self.note_unseen();
+        self.note(Note::Missed(self.kernel.misses()));
+        let captured = self.raw.finish();
         let written = self.pipeline.finish();
-        match failed {
-            Some(e) => Err(e),
-            None => captured.and(written),
-        }
+        detached.and(settled).and(captured).and(written)
     }
 
     /// Processes the remaining events until their owners are known: a container that has just started has no state yet.
@@ -466,23 +508,16 @@ impl LiveRecording {
     }
 
     /// Records events that left no trace as a gap without a container: their owner is unknown.
-    fn note_unseen(&mut self) -> Result<()> {
-        match (self.unseen_events, self.skipped_span) {
-            (events @ 1.., Some(span)) => {
-                let loss = Loss {
-                    cgroup: 0,
-                    class: None,
-                    cause: Cause::NotRun,
-                    cpu: None,
-                    events,
-                };
-                self.note(gap(&loss, span))
-            }
-            _ => Ok(()),
+    fn note_unseen(&mut self) {
+        if let (events @ 1.., Some(span)) = (self.unseen_events, self.skipped_span) {
+            let loss = Loss {
+                cgroup: 0,
+                class: None,
+                cause: Cause::NotRun,
+                cpu: None,
+                events,
+            };
+            self.note(gap(&loss, span));
         }
-    }
-
-    fn note_misses(&mut self) -> Result<()> {
-        self.note(Note::Missed(self.kernel.misses()))
     }
 }

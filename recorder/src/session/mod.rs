@@ -6,9 +6,12 @@
 pub(crate) mod claims;
 pub(crate) mod clocks;
 pub(crate) mod command;
+mod confinement;
 pub(crate) mod live;
 mod mounts;
+mod queries;
+mod raw_capture;
 pub(crate) mod replay;
-pub(crate) mod rights;
-pub(crate) mod updates;
+pub(crate) mod undecided;
+mod updates;
 pub(crate) mod watcher;

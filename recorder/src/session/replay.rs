@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use crate::confine::{self, Reach};
 use crate::containers::facts::{CgroupFact, CgroupKind};
 use crate::output::upkeep::Upkeep;
 use crate::output::{OpenOutput, Output};
@@ -15,8 +16,9 @@ use crate::progress::Notice;
 use crate::records::capture::{CaptureFrame, CaptureReader};
 use crate::records::merge::FramedRecords;
 use crate::records::note::{FactSource, Note};
-use crate::report::Report;
 use crate::report::warnings::warn;
+use crate::report::{Report, prometheus};
+use crate::session::confinement::confine_replay;
 use crate::sink::stdout::closed_pipe_is_success;
 use crate::sink::summary::Summary;
 
@@ -27,21 +29,29 @@ use crate::sink::summary::Summary;
 pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
     let output = Output::new(plan)?;
     let name = output.name();
-    let report = Report::new(plan, &name)?;
+    confine::set_reach(Reach {
+        output: output.directories(),
+        sockets: output.socket_directories(),
+        ..Reach::default()
+    });
+    let report = Report::new(plan, &name, plan.metrics.map(prometheus::bind).transpose()?)?;
     let mut reader = CaptureReader::open(path)?;
+    let machine = reader.machine.clone();
+    let machine = machine.redacted(plan.redactor.as_ref());
     let OpenOutput {
         sink,
         upkeep,
         replaced,
-    } = output.open(&reader.machine)?;
+    } = output.open(&machine)?;
     replaced.remove();
     let mut replay = Replay {
-        pipeline: Pipeline::new(&reader.machine, plan.memory, sink)?,
+        pipeline: Pipeline::new(&machine, plan.memory, sink)?,
         upkeep,
         report,
         rings: vec![],
         facts: VecDeque::new(),
     };
+    confine_replay(&replay.report);
     for frame in reader.by_ref() {
         if let Err(e) = replay.add(frame) {
             return closed_pipe_is_success(e);
@@ -62,6 +72,10 @@ pub(crate) fn replay(plan: &Plan, path: &Path) -> Result<ExitCode> {
         }
         Ok(_) => {}
         Err(e) => return closed_pipe_is_success(e),
+    }
+    if let Some(fault) = reader.fault {
+        let path = path.display();
+        bail!("cannot read {path}: {fault}; everything before was replayed");
     }
     if reader.torn && !plan.quiet {
         say!(

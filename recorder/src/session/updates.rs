@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashSet;
+
 use crate::containers::facts::ContainerFacts;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::RuntimeState;
-use crate::containers::state::description::ContainerInfo;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The number of times that the addresses of a container are looked for.
@@ -29,8 +30,10 @@ pub(super) struct DescribedContainer {
     pub(super) facts: ContainerFacts,
     /// True if no answer of the runtime's socket is awaited.
     pub(super) decided: bool,
+    /// True if the processes have not been read that ran before the recording.
+    is_unread: bool,
     runtime: Option<Runtime>,
-    /// The time of the last change of the file that contains the name.
+    /// The time of the last change of the file of Docker that contains the name.
     modified: Option<SystemTime>,
     /// The remaining number of times that addresses are looked for.
     address_tries: u8,
@@ -43,7 +46,7 @@ impl DescribedContainer {
         runtime: Option<Runtime>,
         facts: ContainerFacts,
         decided: bool,
-        state: &RuntimeState,
+        state: &mut RuntimeState,
     ) -> DescribedContainer {
         DescribedContainer {
             cgroup,
@@ -53,23 +56,30 @@ impl DescribedContainer {
             modified: runtime.and_then(|runtime| state.name_modified(&facts.id, runtime, path)),
             facts,
             decided,
+            is_unread: true,
             runtime,
             address_tries: ADDRESS_TRIES,
         }
     }
 
+    /// Returns the description from the file with the name, unless the file of Docker has not changed. A file that cannot be
+    /// read now is read at the next check.
+    fn named(&mut self, runtime: Runtime, state: &mut RuntimeState) -> Option<ContainerFacts> {
+        let (id, path) = (&self.facts.id, &self.path);
+        let modified = state.name_modified(id, runtime, path);
+        if runtime == Runtime::Docker && modified == self.modified {
+            return None;
+        }
+        let info = state.named(id, runtime, path)?;
+        self.modified = modified;
+        info.name.is_some().then(|| info.into_facts())
+    }
+
     /// Returns whether the description has changed, and stores the new one.
     fn update(&mut self, state: &mut RuntimeState) -> bool {
         let mut facts = self.facts.clone();
-        if let Some(runtime) = self.runtime {
-            let modified = state.name_modified(&facts.id, runtime, &self.path);
-            if modified != self.modified {
-                self.modified = modified;
-                let info = state.describe(&facts.id, self.runtime, &self.path);
-                let info = info.filter(|info| info.name.is_some());
-                let described = info.map(ContainerInfo::into_facts);
-                facts = described.map_or(facts, |new| new.completed_by(&self.facts));
-            }
+        if let Some(new) = self.runtime.and_then(|runtime| self.named(runtime, state)) {
+            facts = new.completed_by(&self.facts);
         }
         if facts.addresses.is_none() && self.address_tries > 0 {
             self.address_tries -= 1;
@@ -79,6 +89,16 @@ impl DescribedContainer {
         self.facts = facts;
         changed
     }
+}
+
+/// A container with a new description.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) container: DescribedContainer,
+    /// The facts of the description before.
+    pub(super) before: ContainerFacts,
+    /// True if the runtime's socket has answered with this description, which was awaited.
+    pub(super) is_awaited: bool,
 }
 
 /// The running containers, with their latest descriptions.
@@ -109,17 +129,42 @@ impl Updates {
         cgroup: u64,
         runtime: Option<Runtime>,
         facts: &ContainerFacts,
-    ) -> Option<DescribedContainer> {
+    ) -> Option<Change> {
         let known = self.containers.iter_mut().find(|c| c.cgroup == cgroup)?;
-        known.facts = facts.clone().completed_by(&known.facts);
+        let facts = facts.clone().completed_by(&known.facts);
+        let before = std::mem::replace(&mut known.facts, facts);
         known.runtime = known.runtime.or(runtime);
-        known.decided = true;
-        Some(known.clone())
+        let was_decided = std::mem::replace(&mut known.decided, true);
+        Some(Change {
+            container: known.clone(),
+            before,
+            is_awaited: !was_decided,
+        })
     }
 
     /// Returns all containers, recorded or not.
     pub(super) fn containers(&self) -> impl Iterator<Item = &DescribedContainer> + Clone {
         self.containers.iter()
+    }
+
+    /// Returns key and path of each cgroup of the `wanted` containers that this function has not returned before.
+    pub(super) fn take_unread(
+        &mut self,
+        wanted: impl Fn(&ContainerFacts) -> bool,
+    ) -> Vec<(u64, String)> {
+        let mut cgroups = vec![];
+        let mut taken = FxHashSet::default();
+        for c in &self.containers {
+            // A container may have a cgroup in each of two hierarchies, with the same processes.
+            if c.is_unread && wanted(&c.facts) && taken.insert(c.facts.id.clone()) {
+                cgroups.push((c.cgroup, c.path.clone()));
+                cgroups.extend(c.children.iter().cloned());
+            }
+        }
+        for c in &mut self.containers {
+            c.is_unread &= !taken.contains(&c.facts.id);
+        }
+        cgroups
     }
 
     /// Adds a cgroup below that of the container `id`, and returns the container.
@@ -149,18 +194,27 @@ impl Updates {
             }
             return None;
         };
+        state.expire_names();
         let mut removed = self.containers.swap_remove(index);
         removed.update(state).then_some(removed)
     }
 
     /// Returns the containers whose description has changed.
-    pub(super) fn check(&mut self, state: &mut RuntimeState) -> Vec<DescribedContainer> {
+    pub(super) fn check(&mut self, state: &mut RuntimeState) -> Vec<Change> {
         if self.last_check.elapsed() < INTERVAL {
             return vec![];
         }
         self.last_check = Instant::now();
+        state.expire_names();
         let containers = self.containers.iter_mut();
-        let changed = containers.filter_map(|c| c.update(state).then(|| c.clone()));
+        let changed = containers.filter_map(|c| {
+            let before = c.facts.clone();
+            c.update(state).then(|| Change {
+                container: c.clone(),
+                before,
+                is_awaited: false,
+            })
+        });
         changed.collect()
     }
 }
@@ -194,13 +248,14 @@ mod tests {
         let facts = info.into_facts();
         let place = (7, 0, path.as_str());
         let runtime = Some(Runtime::Docker);
-        updates.watch(DescribedContainer::new(place, runtime, facts, true, &state));
+        let container = DescribedContainer::new(place, runtime, facts, true, &mut state);
+        updates.watch(container);
         let mut check = || {
             updates.last_check = Instant::now() - INTERVAL;
             let found = updates.check(&mut state);
             found
                 .into_iter()
-                .map(|known| known.facts.name)
+                .map(|change| change.container.facts.name)
                 .collect::<Vec<_>>()
         };
         let none: Vec<Option<String>> = vec![];

@@ -266,6 +266,8 @@ fn transition(owner: &ContainerRef, row: &[(usize, Value)]) -> Option<(Entity, T
         let transition = match text(row, "action") {
             Some("stopped") => Transition::Ended,
             Some("changed") => Transition::Changed,
+            // A process has left the container, or come in.
+            Some("left" | "entered") => return None,
             _ => Transition::Started,
         };
         return Some((Entity::Container(owner.clone()), transition));

@@ -8,6 +8,8 @@ pub(crate) mod alive;
 pub(crate) mod full;
 pub(crate) mod json;
 pub(crate) mod parquet;
+pub(crate) mod proof;
+pub(crate) mod redacting;
 pub(crate) mod segments;
 pub(crate) mod spill;
 pub(crate) mod sqlite;

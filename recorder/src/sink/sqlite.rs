@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ctrace_format::digest;
 use ctrace_format::sqlite::Writer;
 
 use crate::files::NamedFile;
-use crate::progress::Warnings;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
+use crate::sink::proof::Proof;
 use crate::sink::{BatchPolicy, Sink, Summary, WRITE_AFTER};
 
 pub(crate) struct Sqlite {
@@ -20,12 +21,12 @@ pub(crate) struct Sqlite {
     named: NamedFile,
     /// The greatest size of the file that was seen, in bytes.
     seen_bytes: u64,
-    warnings: Warnings,
+    proof: Proof,
 }
 
 impl Sqlite {
     /// Creates the database in the empty, locked `file` at `path`. `origin` is the metadata that the file has until
-    /// [`Sink::finish`] adds the rest. If another program removes or truncates the file, `warnings` says so.
+    /// [`Sink::finish`] adds the rest. If another program removes or truncates the file, the warnings of `proof` say so.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -33,7 +34,7 @@ impl Sqlite {
         file: File,
         path: &Path,
         origin: &[(&str, String)],
-        warnings: Warnings,
+        proof: Proof,
     ) -> Result<Sqlite> {
         let writer = Writer::create(path, origin)
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -42,7 +43,7 @@ impl Sqlite {
             writer,
             named: NamedFile::new(file, path),
             seen_bytes: 0,
-            warnings,
+            proof,
         })
     }
 
@@ -63,19 +64,32 @@ impl Sink for Sqlite {
             .with_context(|| self.failed())
             .map_err(DiskFull::detect)?;
         let warning = self.named.check(self.seen_bytes);
-        warning.into_iter().for_each(|text| self.warnings.add(text));
+        let warnings = &self.proof.warnings;
+        warning.into_iter().for_each(|text| warnings.add(text));
         self.seen_bytes = self.seen_bytes.max(self.named.len());
         Ok(())
     }
 
     fn finish(self: Box<Self>, summary: &Summary) -> Result<u64> {
         let failed = self.failed();
-        self.writer.finish(&summary.metadata()).context(failed)?;
+        let finished = self.writer.finish(&summary.metadata());
+        let placeholder = finished.context(failed.clone())?;
+        if let Some(placeholder) = &placeholder {
+            digest::seal(self.named.file(), placeholder).context(failed)?;
+        }
         let bytes = self.named.len();
-        let put_back = self.named.put_back(bytes.max(self.seen_bytes))?;
-        put_back
-            .into_iter()
-            .for_each(|text| self.warnings.add(text));
+        let mut path = self.path;
+        if let Some((name, warning)) = self.named.put_back(bytes.max(self.seen_bytes))? {
+            self.proof.warnings.add(warning);
+            path = name;
+        }
+        match placeholder {
+            Some(_) => self.proof.sign(self.named.file(), &path),
+            None => self.proof.warnings.add(format!(
+                "{} has no digest, because another program reads it: `ctrace-query verify` cannot prove it",
+                path.display()
+            )),
+        }
         Ok(bytes)
     }
 }

@@ -6,8 +6,8 @@ use std::io::{BufWriter, Stdout, Write};
 use anyhow::Result;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampNanosecondType, UInt32Type};
-use ctrace_schema::strace::{Call, End, Socket};
-use ctrace_schema::{columns, human};
+use ctrace_schema::columns;
+use ctrace_schema::strace::{End, Event, Socket};
 
 use crate::rows::Events;
 use crate::sink::stdout::detect_closed_pipe;
@@ -41,7 +41,8 @@ impl Sink for StraceLines {
         let rows = BatchColumns { batch };
         let mut lines = String::new();
         for row in 0..batch.num_rows() {
-            rows.write_line(row, &self.arch, &mut lines);
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "{}", rows.event(row, &self.arch));
         }
         self.bytes += lines.len() as u64;
         detect_closed_pipe(
@@ -94,91 +95,42 @@ impl<'a> BatchColumns<'a> {
         column.is_valid(row).then(|| column.value(row))
     }
 
-    fn write_line(&self, row: usize, arch: &str, out: &mut String) {
-        let time = self
-            .long("time", row)
-            .map(chrono::DateTime::from_timestamp_nanos);
-        let clock = time
-            .map(|t| t.format("%H:%M:%S%.6f").to_string())
-            .unwrap_or_default();
-        let text = |name| self.text(name, row).unwrap_or_default();
-        let tid = self
-            .int("tid", row)
-            .map(|tid| tid.to_string())
-            .unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            out,
-            "{clock} {:<15} {:<15} {tid:>7} ",
-            text("container"),
-            text("comm")
-        );
-        let _ = match text("kind") {
-            "syscall" => self.write_call(row, arch, out),
-            "process" if text("action") == "found" => {
-                write!(out, "--- process found {} ---", text("argv"))
-            }
-            "process" => match (self.int("exit_code", row), self.int("exit_signal", row)) {
-                (_, Some(signal)) => write!(out, "+++ killed by signal {signal} +++"),
-                (code, None) => write!(out, "+++ exited with {} +++", code.unwrap_or(0)),
-            },
-            "gap" => write!(
-                out,
-                "--- {} {} events lost ---",
-                self.long("lost", row).unwrap_or(0),
-                text("class")
-            ),
-            "dns" => self.write_question(row, out),
-            kind => write!(out, "--- {kind} {} {} ---", text("action"), text("image")),
-        };
-        out.push('\n');
-    }
-
-    fn write_call(&self, row: usize, arch: &str, out: &mut String) -> std::fmt::Result {
-        let name = self.text("syscall", row).unwrap_or_default();
-        let compat = self.bool("compat", row).unwrap_or(false);
-        let mut call = Call::of_machine(name, arch, compat);
-        for (i, name) in ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"]
-            .iter()
-            .enumerate()
-        {
-            call.args[i] = self.long(name, row);
-        }
-        call.ret = self.long("ret", row);
-        call.path = self.text("path", row);
-        call.path_arg = self.text("path_arg", row);
-        call.path2 = self.text("path2", row);
-        call.socket = self.socket(row);
-        call.argv = self.text("argv", row);
-        call.denied = self.bool("denied", row).unwrap_or(false);
-        write!(out, "{call}")?;
-        match self.long("duration", row) {
-            Some(ns) => write!(out, " <{}>", human::duration(ns)),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes a question to a name server: `--- dns db.test A 10.0.0.1:53: NXDOMAIN [] --- <2.1ms>`.
-    fn write_question(&self, row: usize, out: &mut String) -> std::fmt::Result {
+    /// Returns the values of a row that stand in its line.
+    fn event(&self, row: usize, arch: &'a str) -> Event<'a> {
         let text = |name| self.text(name, row);
-        let server = self.socket(row).peer;
-        write!(
-            out,
-            "--- dns {} {} {}:{}: ",
-            text("dns_name").unwrap_or("?"),
-            text("dns_type").unwrap_or("?"),
-            server.addr.unwrap_or("?"),
-            server.port.unwrap_or(0)
-        )?;
-        match (text("dns_code"), text("dns_answers")) {
-            (Some(code), answers) => write!(out, "{code} {}", answers.unwrap_or_default())?,
-            (None, _) => out.push_str(text("action").unwrap_or_default()),
+        let int = |name| self.int(name, row).map(i64::from);
+        let flag = |name| self.bool(name, row).unwrap_or(false);
+        let args = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
+        Event {
+            time: self.long("time", row),
+            duration: self.long("duration", row),
+            container: text("container"),
+            comm: text("comm"),
+            tid: int("tid"),
+            kind: text("kind").unwrap_or_default(),
+            action: text("action"),
+            class: text("class"),
+            syscall: text("syscall"),
+            compat: flag("compat"),
+            ret: self.long("ret", row),
+            error: text("error"),
+            denied: flag("denied"),
+            args: args.map(|name| self.long(name, row)),
+            path: text("path"),
+            path_arg: text("path_arg"),
+            path2: text("path2"),
+            socket: self.socket(row),
+            dns_name: text("dns_name"),
+            dns_type: text("dns_type"),
+            dns_code: text("dns_code"),
+            dns_answers: text("dns_answers"),
+            argv: text("argv"),
+            exit_code: int("exit_code"),
+            exit_signal: int("exit_signal"),
+            image: text("image"),
+            lost: self.long("lost", row),
+            arch,
         }
-        if let Some(error) = text("error") {
-            write!(out, " {error}")?;
-        }
-        let took = self.long("duration", row).unwrap_or(0);
-        write!(out, " --- <{}>", human::duration(took))
     }
 
     fn socket(&self, row: usize) -> Socket<'a> {

@@ -115,6 +115,11 @@ impl Summary {
         });
     }
 
+    /// Returns the first and the last time, ns since 1970 UTC.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        self.span
+    }
+
     /// Extends the span of the recording to `time`, ns since 1970 UTC.
     pub(crate) fn extend_to(&mut self, time: i64) {
         let (start, end) = self.span.get_or_insert((time, time));
@@ -166,7 +171,10 @@ impl Summary {
         if let Some(dump) = &self.dump_json {
             all.push((meta::KEY_DUMP, dump.clone()));
         }
-        all
+        match self.machine.as_ref().and_then(|m| m.redaction.as_ref()) {
+            Some(redaction) => redaction.pairs(all),
+            None => all,
+        }
     }
 
     /// Returns the metadata that can be counted from the rows of a file.
@@ -204,6 +212,8 @@ pub(crate) enum DumpReason {
     Signal,
     /// An event met this condition.
     Trigger(String),
+    /// An event met the condition of the rule with this name.
+    Rule(String),
 }
 
 /// The process that called `ctrace-rec dump`.
@@ -228,6 +238,7 @@ impl fmt::Display for DumpRequest {
             DumpReason::Command(_) => f.write_str("ctrace-rec dump"),
             DumpReason::Signal => f.write_str("SIGUSR1"),
             DumpReason::Trigger(condition) => write!(f, "--trigger {condition}"),
+            DumpReason::Rule(name) => write!(f, "rule {name}"),
         }
     }
 }
@@ -235,18 +246,13 @@ impl fmt::Display for DumpRequest {
 impl DumpRequest {
     /// Returns the value of [`meta::KEY_DUMP`].
     pub(crate) fn to_json(&self) -> String {
-        let (reason, condition) = match &self.reason {
-            DumpReason::Command(_) => ("dump", None),
-            DumpReason::Signal => ("SIGUSR1", None),
-            DumpReason::Trigger(condition) => ("trigger", Some(condition)),
+        let mut dump = match &self.reason {
+            DumpReason::Command(by) => json!({"reason": "dump", "uid": by.uid, "pid": by.pid}),
+            DumpReason::Signal => json!({"reason": "SIGUSR1"}),
+            DumpReason::Trigger(condition) => json!({"reason": "trigger", "condition": condition}),
+            DumpReason::Rule(name) => json!({"reason": "rule", "rule": name}),
         };
-        let mut dump = json!({"reason": reason, "time": self.time});
-        if let Some(condition) = condition {
-            dump["condition"] = json!(condition);
-        }
-        if let DumpReason::Command(by) = &self.reason {
-            (dump["uid"], dump["pid"]) = (json!(by.uid), json!(by.pid));
-        }
+        dump["time"] = json!(self.time);
         dump.to_string()
     }
 }

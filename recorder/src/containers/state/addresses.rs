@@ -1,33 +1,44 @@
 //! The addresses in the network namespace of a container, which has them whatever runtime configured the network.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use crate::containers::processes::{machine_namespace, namespace, pids_of};
+use crate::containers::processes::network_of;
+use crate::containers::state::description::MAX_ADDRESSES;
 
-/// The largest list of routes or addresses that is read, bytes.
-const MAX_LIST_BYTES: usize = 1 << 20;
-/// The most addresses of a container that are listed.
-const MAX_ADDRESSES: usize = 16;
+/// The largest list of routes or addresses, bytes: that of some hundred addresses. A user's own network namespace can have
+/// millions, of which the kernel prepares only what is read.
+const MAX_LIST_BYTES: u64 = 1 << 16;
 
-/// Returns the addresses in the network namespace of a process of the cgroup at `path`, below one of the hierarchies'
-/// `mounts`, separated by spaces. Loopback and link-local addresses are left out.
-pub(super) fn of_cgroup(root: &Path, mounts: &[String], path: &str) -> Option<String> {
-    let pid = *pids_of(root, mounts, path).first()?;
-    let process = root.join("proc").join(pid.to_string());
-    if namespace(&process.join("ns/net"))? == machine_namespace(root, "net")? {
+/// Returns the addresses in the network namespace of a process, separated by spaces; `None`: there are none, or they are the
+/// machine's. Loopback and link-local addresses are left out.
+pub(super) fn of_process(root: &Path, pid: u32) -> Option<String> {
+    let pid = pid.to_string();
+    if network_of(root, &pid)? == network_of(root, "1")? {
         return None;
     }
-    let read = |name: &str| fs::read_to_string(process.join("net").join(name)).unwrap_or_default();
-    let is_short = |text: &String| text.len() <= MAX_LIST_BYTES;
-    let [routes, v6] = ["fib_trie", "if_inet6"].map(|name| Some(read(name)).filter(is_short));
-    let v4 = local_v4(&routes.unwrap_or_default());
-    let v6 = global_v6(&v6.unwrap_or_default());
+    let process = root.join("proc").join(pid);
+    let read = |name: &str| read_list(&process.join("net").join(name)).unwrap_or_default();
+    let [v4, v6] = ["fib_trie", "if_inet6"].map(read);
+    let (v4, v6) = (local_v4(&v4), global_v6(&v6));
     let v4 = v4.iter().map(Ipv4Addr::to_string);
     let all = v4.chain(v6.iter().map(Ipv6Addr::to_string));
     let all: Vec<String> = all.take(MAX_ADDRESSES).collect();
     (!all.is_empty()).then(|| all.join(" "))
+}
+
+/// Reads a list. A longer one is empty: part of it would be taken for the whole.
+fn read_list(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_LIST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_LIST_BYTES {
+        text.clear();
+    }
+    Ok(text)
 }
 
 /// Returns the local addresses of `/proc/PID/net/fib_trie`: an address is on the line before `/32 host LOCAL` (fib_trie.c
@@ -63,6 +74,13 @@ fn global_v6(list: &str) -> Vec<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_without_an_end_is_not_read_to_its_end() {
+        // /dev/zero has valid UTF-8 without an end.
+        let text = read_list(Path::new("/dev/zero")).expect("can be read");
+        assert_eq!(text, "");
+    }
 
     #[test]
     fn addresses_of_a_namespace_are_listed() {

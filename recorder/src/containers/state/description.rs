@@ -12,8 +12,11 @@ use crate::containers::runtime::Runtime;
 /// The longest name, image, pod or namespace that is stored: every row contains them.
 pub(crate) const MAX_NAME_BYTES: usize = 255;
 
+/// The most addresses of a container that are stored.
+pub(super) const MAX_ADDRESSES: usize = 16;
+
 /// The longest JSON text of labels or mounts that is stored, bytes. Entries beyond it are left out.
-const MAX_JSON_BYTES: usize = 32 << 10;
+pub(super) const MAX_JSON_BYTES: usize = 32 << 10;
 
 /// A container as its runtime describes it. Texts are unescaped: escape them before they are stored or shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,8 +77,9 @@ impl ContainerInfo {
         }
     }
 
-    /// Removes empty texts, and truncates the others to [`MAX_NAME_BYTES`].
+    /// Removes empty texts, truncates the others to [`MAX_NAME_BYTES`], and leaves [`MAX_ADDRESSES`] addresses.
     pub(crate) fn tidy(mut self) -> ContainerInfo {
+        self.addresses.truncate(MAX_ADDRESSES);
         for text in [
             &mut self.name,
             &mut self.image,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::users::User;
-use crate::containers::state::{files, oci, powers};
+use crate::containers::state::{bounded, config, files, oci, powers};
 
 /// A container in the structure that Docker's `config.v2.json` and the answer to `GET /containers/<id>/json` share.
 /// Podman's API answers with the same structure.
@@ -26,7 +26,11 @@ pub(crate) struct Inspect {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkSettings {
-    networks: Option<BTreeMap<String, Option<Network>>>,
+    #[serde(
+        default,
+        deserialize_with = "bounded::map::<{ bounded::OBJECTS }, _, _>"
+    )]
+    networks: BTreeMap<String, Option<Network>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +43,7 @@ struct Network {
 
 impl NetworkSettings {
     fn addresses(self) -> Vec<String> {
-        let networks = self.networks.into_iter().flatten();
+        let networks = self.networks.into_iter();
         let of = |network: Network| [network.ipv4, network.ipv6];
         let texts = networks.filter_map(|(_, network)| network).flat_map(of);
         texts
@@ -53,14 +57,15 @@ impl NetworkSettings {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     image: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "bounded::map::<{ bounded::TEXTS }, _, _>")]
+    labels: BTreeMap<String, String>,
 }
 
 impl Inspect {
     /// Converts the inspection into the description of the container `id`.
     pub(crate) fn describe(self, id: &str, runtime: Runtime) -> ContainerInfo {
         let (image, labels) = match self.config {
-            Some(config) => (config.image, config.labels.unwrap_or_default()),
+            Some(config) => (config.image, config.labels),
             None => (None, BTreeMap::new()),
         };
         // cri-dockerd names a container k8s_NAME_POD_..., and has the parts of the name in labels.
@@ -83,7 +88,6 @@ impl Inspect {
             complete: true,
             ..ContainerInfo::new(id, runtime)
         }
-        .tidy()
     }
 }
 
@@ -98,7 +102,7 @@ struct Daemon {
 /// Returns Docker's data directories: those of running daemons, the configured directory, the default, and that of the
 /// snap; and below each of them the directories of remapped user namespaces.
 pub(crate) fn data_roots(root: &Path) -> Vec<PathBuf> {
-    let daemon: Option<Daemon> = files::json(&root.join("etc/docker/daemon.json"));
+    let daemon: Option<Daemon> = files::json(&root.join("etc/docker/daemon.json"), None);
     let configured = daemon.and_then(|d| d.data_root.or(d.graph));
     let known = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
     let mut roots: Vec<PathBuf> = vec![];
@@ -128,13 +132,13 @@ fn remapped_roots(data_root: &Path) -> impl Iterator<Item = PathBuf> {
 /// Returns the data directories on the command lines of running daemons.
 fn running_data_roots(root: &Path) -> Vec<String> {
     let is_daemon = |process: &PathBuf| {
-        files::text(&process.join("comm")).is_some_and(|comm| comm.trim_end() == "dockerd")
+        files::text(&process.join("comm"), None).is_some_and(|comm| comm.trim_end() == "dockerd")
     };
     files::subdirs(&root.join("proc"))
         .filter(|(name, _)| name.bytes().all(|b| b.is_ascii_digit()))
         .map(|(_, process)| process)
         .filter(is_daemon)
-        .filter_map(|process| data_root_of(&files::text(&process.join("cmdline"))?))
+        .filter_map(|process| data_root_of(&files::text(&process.join("cmdline"), None)?))
         .collect()
 }
 
@@ -167,6 +171,15 @@ pub(crate) fn name_files(roots: &[PathBuf], user: Option<&User>, id: &str) -> Ve
     places.iter().map(file).collect()
 }
 
+/// Describes the container `id` from Docker's state in `roots`, without its powers.
+pub(crate) fn inspect(roots: &[PathBuf], user: Option<&User>, id: &str) -> Option<ContainerInfo> {
+    let candidates = name_files(roots, user, id);
+    let budget = user.map(|user| &user.budget);
+    let read = |file: &PathBuf| files::json::<Inspect>(file, budget);
+    let inspect = candidates.iter().find_map(read)?;
+    Some(inspect.describe(id, Runtime::Docker))
+}
+
 /// Describes the container `id` from Docker's state in `roots` and the bundle below `root`.
 pub(crate) fn describe(
     root: &Path,
@@ -174,12 +187,13 @@ pub(crate) fn describe(
     user: Option<&User>,
     id: &str,
 ) -> Option<ContainerInfo> {
-    let candidates = name_files(roots, user, id);
-    let inspect: Inspect = candidates.iter().find_map(|file| files::json(file))?;
-    let powers = oci::docker_config(root, user, id).map(|config| powers::read(root, &config, id));
+    let info = inspect(roots, user, id)?;
+    let config = oci::docker_config(root, user, id);
+    let config = config.and_then(|file| config::read(&file, user));
+    let powers = config.map(|config| powers::read(root, &config, user, id));
     Some(ContainerInfo {
         powers: powers.unwrap_or_default(),
-        ..inspect.describe(id, Runtime::Docker)
+        ..info
     })
 }
 

@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner, covers};
+use crate::containers::state::files::Budget;
 use crate::containers::state::users::User;
-use crate::containers::state::{files, oci, powers};
+use crate::containers::state::{bounded, config, files, oci, powers};
 
 /// The state directories of runc and crun, by calling program: path, whether the path has a subdirectory for each
 /// containerd namespace, and the runtime that calls.
@@ -26,8 +27,12 @@ const SYSTEM: [(&str, bool, Runtime); 5] = [
 /// The fields of runc's `state.json` (libcontainer.State) that are needed here.
 #[derive(Deserialize)]
 struct RuncState {
+    init_process_pid: Option<u32>,
     /// The cgroup directory of each controller. The empty name is cgroup v2.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "bounded::map::<{ bounded::OBJECTS }, _, _>"
+    )]
     cgroup_paths: BTreeMap<String, String>,
     config: Option<RuncConfig>,
 }
@@ -35,12 +40,16 @@ struct RuncState {
 #[derive(Deserialize)]
 struct RuncConfig {
     /// The annotations as `key=value`, and `bundle=<dir>`.
-    labels: Option<Vec<String>>,
+    labels: Option<Texts>,
 }
+
+#[derive(Deserialize)]
+struct Texts(#[serde(deserialize_with = "bounded::list::<{ bounded::TEXTS }, _, _>")] Vec<String>);
 
 /// The fields of crun's `status` (libcrun_container_status_t) that are needed here.
 #[derive(Deserialize)]
 struct CrunStatus {
+    pid: Option<u32>,
     /// The path below the mount, the same in every hierarchy.
     #[serde(rename = "cgroup-path")]
     cgroup_path: String,
@@ -49,10 +58,15 @@ struct CrunStatus {
 /// Returns the directories that contain one directory per container, with the runtime that calls.
 fn roots(root: &Path, user: Option<&User>) -> Vec<(PathBuf, Runtime)> {
     if let Some(user) = user {
-        return vec![
+        let docker = user.runtime_dir.join("docker/runtime-runc");
+        let own = [
             (user.runtime_dir.join("runc"), Runtime::Runc),
             (user.runtime_dir.join("crun"), Runtime::Crun),
         ];
+        return own
+            .into_iter()
+            .chain(files::subdirs(&docker).map(|(_, path)| (path, Runtime::Docker)))
+            .collect();
     }
     let mut out = Vec::new();
     for (dir, namespaces, runtime) in SYSTEM {
@@ -73,25 +87,25 @@ pub(crate) fn describe(
     id: &str,
     runtime: Runtime,
 ) -> Option<ContainerInfo> {
+    let budget = user.map(|user| &user.budget);
     let dirs = roots(root, user);
     dirs.iter().find_map(|(dir, _)| {
         let (annotations, config) = match runtime {
             Runtime::Crun => {
-                files::json::<CrunStatus>(&dir.join(id).join("status"))?;
+                files::json::<CrunStatus>(&dir.join(id).join("status"), budget)?;
                 // crun copies the bundle's file.
-                let config = dir.join(id).join("config.json");
-                let spec: oci::OciSpec = files::json(&config)?;
-                (spec.annotations, Some(config))
+                let mut config = config::read(&dir.join(id).join("config.json"), user)?;
+                (std::mem::take(&mut config.annotations), Some(config))
             }
             _ => {
-                let state: RuncState = files::json(&dir.join(id).join("state.json"))?;
-                let mut annotations = annotations(state);
+                let file = dir.join(id).join("state.json");
+                let mut annotations = annotations(files::json(&file, budget)?);
                 let bundle = annotations.remove("bundle");
-                let config = bundle.and_then(|bundle| bundle_config(root, user, &bundle));
-                (annotations, config)
+                let file = bundle.and_then(|bundle| bundle_config(root, user, &bundle));
+                (annotations, file.and_then(|file| config::read(&file, user)))
             }
         };
-        let powers = config.map(|config| powers::read(root, &config, id));
+        let powers = config.map(|config| powers::read(root, &config, user, id));
         Some(ContainerInfo {
             powers: powers.unwrap_or_default(),
             ..oci::describe(id, runtime, &annotations)
@@ -108,18 +122,16 @@ fn bundle_config(root: &Path, user: Option<&User>, bundle: &str) -> Option<PathB
 }
 
 /// Returns the annotations in a state, and the directory of the bundle as `bundle`.
-fn annotations(state: RuncState) -> oci::Labels {
-    let labels = state.config.and_then(|c| c.labels).unwrap_or_default();
+fn annotations(state: RuncState) -> config::Labels {
+    let labels = state.config.and_then(|c| c.labels);
+    let labels = labels.iter().flat_map(|Texts(labels)| labels);
     labels
-        .iter()
         .filter_map(|label| label.split_once('='))
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect()
 }
 
-/// The most bytes of a user's state that one search reads, and the most containers of a user that it looks at: what a user
-/// writes must not occupy the recorder.
-const MAX_USER_BYTES: u64 = 1 << 20;
+/// The most containers of a user that one search looks at: what a user writes must not occupy the recorder.
 const MAX_USER_CONTAINERS: usize = 256;
 
 /// A cache of the containers' cgroups by state file, so that each undecided cgroup does not read all files again.
@@ -136,44 +148,56 @@ type Files = HashMap<PathBuf, CachedFile>;
 struct CachedFile {
     modified: SystemTime,
     size: u64,
+    state: State,
+}
+
+/// The content of a state file about a container.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
     /// The container's cgroups, below the mounts.
     cgroups: Vec<String>,
+    /// The container's first process, in the runtime's pid namespace.
+    pub(crate) pid: Option<u32>,
+}
+
+impl State {
+    /// Returns the container's cgroup that is the one at `path` or above it.
+    pub(crate) fn own(&self, path: &str) -> Option<String> {
+        let own = self.cgroups.iter().filter(|c| covers(c, path));
+        own.min_by_key(|c| c.len()).cloned()
+    }
 }
 
 impl Cache {
-    /// Finds the container that owns the cgroup at `path`; of nested containers, the outermost.
+    /// Finds the container for whose state `own` returns the path of its cgroup; of nested containers, the outermost.
     pub(crate) fn find(
         &mut self,
         root: &Path,
         mounts: &[String],
         user: Option<&User>,
-        path: &str,
+        own: impl Fn(&State) -> Option<String>,
     ) -> Option<Owner> {
         let uid = user.map(|user| user.uid);
         let old = self.files.remove(&uid).unwrap_or_default();
         let mut current = Files::new();
         let mut best: Option<Owner> = None;
-        let (mut left_bytes, most) = match user {
-            Some(_) => (MAX_USER_BYTES, MAX_USER_CONTAINERS),
-            None => (u64::MAX, usize::MAX),
-        };
+        let most = user.map_or(usize::MAX, |_| MAX_USER_CONTAINERS);
         for (dir, runtime) in roots(root, user) {
             for (id, container) in files::subdirs(&dir).take(most) {
-                let read = read(&old, &container, mounts, uid, &mut left_bytes);
-                let Some((file, state)) = read else {
+                let read = read(&old, &container, mounts, user);
+                let Some((file, cached)) = read else {
                     continue;
                 };
-                let own = state.cgroups.iter().filter(|c| covers(c, path));
-                if let Some(cgroup) = own.min_by_key(|c| c.len())
+                if let Some(cgroup) = own(&cached.state)
                     && best.as_ref().is_none_or(|b| cgroup.len() < b.cgroup.len())
                 {
                     best = Some(Owner {
                         id,
                         runtime,
-                        cgroup: cgroup.clone(),
+                        cgroup,
                     });
                 }
-                current.insert(file, state);
+                current.insert(file, cached);
             }
         }
         // Removed files leave the cache. A user without state takes no place in it.
@@ -185,13 +209,12 @@ impl Cache {
 }
 
 /// Returns the state file of a container, from the files `old` if size and modification time are the same. The file of a
-/// user must belong to that user or to the recorder's, and is read while `left_bytes` suffice.
+/// user must belong to that user or to the recorder's, and is read if the user's budget allows.
 fn read(
     old: &Files,
     container: &Path,
     mounts: &[String],
-    uid: Option<u32>,
-    left_bytes: &mut u64,
+    user: Option<&User>,
 ) -> Option<(PathBuf, CachedFile)> {
     let names = ["state.json", "status"].map(|name| container.join(name));
     let (file, meta) = names
@@ -200,7 +223,7 @@ fn read(
         .map(|(meta, file)| (file, meta))?;
     // The recorder's own user, which is root as a rule, may write into the directories of others.
     let own = rustix::process::geteuid().as_raw();
-    if uid.is_some_and(|uid| ![uid, own].contains(&meta.uid())) {
+    if user.is_some_and(|user| ![user.uid, own].contains(&meta.uid())) {
         return None;
     }
     let modified = meta.modified().ok()?;
@@ -210,26 +233,30 @@ fn read(
     {
         return Some((file, old.clone()));
     }
-    *left_bytes = left_bytes.checked_sub(size)?;
+    let budget = user.map(|user| &user.budget);
+    if budget.is_some_and(|budget| !budget.allows(size)) {
+        return None;
+    }
     // A file that is no state is kept too, so that it is read once.
-    let state = CachedFile {
+    let cached = CachedFile {
         modified,
         size,
-        cgroups: cgroups(&file, mounts).unwrap_or_default(),
+        state: state(&file, mounts, budget).unwrap_or_default(),
     };
-    Some((file, state))
+    Some((file, cached))
 }
 
-/// Reads the container's cgroups from a state file, as paths below the hierarchies' mounts.
-fn cgroups(file: &Path, mounts: &[String]) -> Option<Vec<String>> {
+/// Reads a state file, with cgroups as paths below the hierarchies' mounts.
+fn state(file: &Path, mounts: &[String], budget: Option<&Budget>) -> Option<State> {
     if file.ends_with("status") {
-        let status: CrunStatus = files::json(file)?;
-        return Some(vec![format!(
-            "/{}",
-            status.cgroup_path.trim_start_matches('/')
-        )]);
+        let status: CrunStatus = files::json(file, budget)?;
+        let path = status.cgroup_path.trim_start_matches('/');
+        return Some(State {
+            cgroups: vec![format!("/{path}")],
+            pid: status.pid,
+        });
     }
-    let state: RuncState = files::json(file)?;
+    let state: RuncState = files::json(file, budget)?;
     let below = |path: &String| {
         mounts
             .iter()
@@ -237,5 +264,8 @@ fn cgroups(file: &Path, mounts: &[String]) -> Option<Vec<String>> {
             .find(|rest| rest.starts_with('/'))
             .map(str::to_string)
     };
-    Some(state.cgroup_paths.values().filter_map(below).collect())
+    Some(State {
+        cgroups: state.cgroup_paths.values().filter_map(below).collect(),
+        pid: state.init_process_pid,
+    })
 }

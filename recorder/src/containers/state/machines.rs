@@ -9,7 +9,7 @@ use crate::containers::state::files;
 /// Describes an LXC container. The comments in LXC's own configuration name the template; LXD and Incus have no such
 /// file.
 pub(crate) fn lxc(root: &Path, name: &str) -> ContainerInfo {
-    let config = files::text(&root.join("var/lib/lxc").join(name).join("config"));
+    let config = files::text(&root.join("var/lib/lxc").join(name).join("config"), None);
     ContainerInfo {
         image: config.as_deref().and_then(lxc_image),
         ..ContainerInfo::named(name, Runtime::Lxc)
@@ -46,7 +46,7 @@ fn lxc_image(config: &str) -> Option<String> {
 /// Describes a container that systemd-machined has registered or that nspawn's own unit runs. The image is the
 /// container's root directory.
 pub(crate) fn nspawn(root: &Path, name: &str) -> ContainerInfo {
-    let machine = files::text(&root.join("run/systemd/machines").join(name));
+    let machine = files::text(&root.join("run/systemd/machines").join(name), None);
     let directory = machine
         .as_deref()
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix("ROOT=")));

@@ -5,6 +5,8 @@
 //! outside its directory. State of a user is used only for cgroups below that user's slice.
 
 pub(crate) mod addresses;
+mod bounded;
+pub(crate) mod config;
 pub(crate) mod description;
 pub(crate) mod docker;
 pub(crate) mod files;
@@ -15,14 +17,16 @@ pub(crate) mod powers;
 pub(crate) mod storage;
 pub(crate) mod users;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::containers::cgroups::Hierarchies;
+use crate::containers::namespaces;
 use crate::containers::processes::{pids_of, started_ns};
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::{ContainerInfo, Owner};
-use crate::containers::state::users::User;
+use crate::containers::state::users::{User, Users};
 
 /// The state of all known runtimes, below one root directory.
 ///
@@ -35,6 +39,10 @@ pub(crate) struct RuntimeState {
     mounts: Vec<String>,
     docker_roots: Vec<PathBuf>,
     state: low_level::Cache,
+    lists: storage::Lists,
+    users: Users,
+    /// The first processes of the containers without a cgroup, by path: see [`crate::containers::namespaces::path`].
+    first_processes: HashMap<String, u32>,
 }
 
 impl RuntimeState {
@@ -47,7 +55,20 @@ impl RuntimeState {
             mounts: mounts.filter_map(|m| below(root, m)).collect(),
             docker_roots: docker::data_roots(root),
             state: low_level::Cache::default(),
+            lists: storage::Lists::default(),
+            users: Users::default(),
+            first_processes: HashMap::new(),
         }
+    }
+
+    /// Remembers the first process of a container without a cgroup, until [`RuntimeState::end`].
+    pub(crate) fn begin(&mut self, path: &str, pid: u32) {
+        self.first_processes.insert(path.to_string(), pid);
+    }
+
+    /// Forgets the container at `path`, which has ended.
+    pub(crate) fn end(&mut self, path: &str) {
+        self.first_processes.remove(path);
     }
 
     /// Describes the container `id` in the cgroup at `path`. Reads the state of the runtime `hint`, or of all runtimes
@@ -61,13 +82,15 @@ impl RuntimeState {
         if !files::is_component(id) {
             return None;
         }
-        let user = users::find(&self.root, path);
-        let docker = || docker::describe(&self.root, &self.docker_roots, user.as_ref(), id);
-        let storage = || storage::describe(&self.root, user.as_ref(), id);
+        self.lists.expire();
+        let user = self.users.find(&self.root, path);
+        let user = user.as_deref();
+        let docker = || docker::describe(&self.root, &self.docker_roots, user, id);
+        let mut storage = || storage::describe(&self.root, &mut self.lists, user, id);
         let containerd = || oci::containerd(&self.root, id);
-        let state = |runtime| low_level::describe(&self.root, user.as_ref(), id, runtime);
+        let state = |runtime| low_level::describe(&self.root, user, id, runtime);
         let found = match hint {
-            Some(Runtime::Docker) => self.describe_docker(user.as_ref(), id),
+            Some(Runtime::Docker) => self.describe_docker(user, id),
             Some(Runtime::Podman | Runtime::CriO) => storage(),
             Some(Runtime::Containerd) => containerd().or_else(docker),
             Some(runtime @ (Runtime::Runc | Runtime::Crun)) => state(runtime),
@@ -94,35 +117,69 @@ impl RuntimeState {
         })
     }
 
-    /// Returns the time of the last change of the file that contains the name of a container of Docker or podman.
+    /// Reads the files with names again that have changed: see [`RuntimeState::named`].
+    pub(crate) fn expire_names(&mut self) {
+        self.lists.expire();
+    }
+
+    /// Returns the time of the last change of the file of Docker that contains the name of the container `id`.
     pub(crate) fn name_modified(
-        &self,
+        &mut self,
         id: &str,
         runtime: Runtime,
         path: &str,
     ) -> Option<SystemTime> {
+        if runtime != Runtime::Docker || !files::is_component(id) {
+            return None;
+        }
+        let user = self.users.find(&self.root, path);
+        let candidates = docker::name_files(&self.docker_roots, user.as_deref(), id);
+        let modified = |file: &PathBuf| file.symlink_metadata().ok()?.modified().ok();
+        candidates.iter().filter_map(modified).max()
+    }
+
+    /// Describes a container of Docker or podman from the file with its name, without its powers, which do not change. A list
+    /// of podman's is read once after [`RuntimeState::expire_names`], for all containers.
+    pub(crate) fn named(
+        &mut self,
+        id: &str,
+        runtime: Runtime,
+        path: &str,
+    ) -> Option<ContainerInfo> {
         if !files::is_component(id) {
             return None;
         }
-        let user = users::find(&self.root, path);
-        let candidates = match runtime {
-            Runtime::Docker => docker::name_files(&self.docker_roots, user.as_ref(), id),
-            Runtime::Podman => storage::name_files(&self.root, user.as_ref()),
-            _ => vec![],
+        let user = self.users.find(&self.root, path);
+        let user = user.as_deref();
+        let info = match runtime {
+            Runtime::Docker => docker::inspect(&self.docker_roots, user, id),
+            Runtime::Podman => self.lists.describe(&self.root, user, id),
+            _ => None,
         };
-        let modified = |file: &PathBuf| file.metadata().ok()?.modified().ok();
-        candidates.iter().filter_map(modified).max()
+        info.map(ContainerInfo::tidy)
     }
 
     /// Returns the addresses of the container in the cgroup at `path`, separated by spaces; `None` if it has no process, no
     /// address, or the machine's own network.
     pub(crate) fn addresses(&self, path: &str) -> Option<String> {
-        addresses::of_cgroup(&self.root, &self.mounts, path)
+        let pid = *self.pids(path).first()?;
+        addresses::of_process(&self.root, pid)
     }
 
-    /// Returns the ids of the processes in the cgroup at `path`.
+    /// Returns the ids of the processes in the cgroup at `path`, or the first process of the container without a cgroup.
     pub(crate) fn pids(&self, path: &str) -> Vec<u32> {
-        pids_of(&self.root, &self.mounts, path)
+        match self.first_processes.get(path) {
+            Some(pid) => vec![*pid],
+            None => pids_of(&self.root, &self.mounts, path),
+        }
+    }
+
+    /// Returns the ids of the processes in the cgroup at `path`, or of all processes of the container without a cgroup.
+    pub(crate) fn processes(&self, path: &str) -> Vec<u32> {
+        match self.first_processes.get(path) {
+            Some(first) => namespaces::with_descendants(&self.root, *first),
+            None => self.pids(path),
+        }
     }
 
     /// Returns the time from boot to the start of the oldest process in the cgroup at `path`, ns; `None`: no process.
@@ -139,10 +196,15 @@ impl RuntimeState {
     ///
     /// [`classify`]: crate::containers::classify::classify
     pub(crate) fn find_undecided(&mut self, path: &str) -> Option<Owner> {
-        let user = users::find(&self.root, path);
-        let mounts = &self.mounts;
-        oci::find_containerd(&self.root, path)
-            .or_else(|| self.state.find(&self.root, mounts, user.as_ref(), path))
+        let user = self.users.find(&self.root, path);
+        let (root, mounts) = (&self.root, &self.mounts);
+        let user = user.as_deref();
+        if let Some(&pid) = self.first_processes.get(path) {
+            let own = |state: &low_level::State| (state.pid == Some(pid)).then(|| path.to_string());
+            return self.state.find(root, mounts, user, own);
+        }
+        let own = |state: &low_level::State| state.own(path);
+        oci::find_containerd(root, path).or_else(|| self.state.find(root, mounts, user, own))
     }
 }
 

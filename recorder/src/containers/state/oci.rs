@@ -1,31 +1,14 @@
 //! OCI annotations, in which CRI runtimes describe a container, and the bundles of containerd that contain them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::containers::runtime::Runtime;
+use crate::containers::state::config::Labels;
 use crate::containers::state::description::{ContainerInfo, Owner, covers};
 use crate::containers::state::users::User;
-use crate::containers::state::{files, powers};
-
-/// Annotations or labels by key.
-pub(crate) type Labels = BTreeMap<String, String>;
-
-/// The fields of an OCI runtime configuration (`config.json`, OCI runtime-spec) that are needed here.
-#[derive(Debug, Deserialize)]
-pub(crate) struct OciSpec {
-    #[serde(default)]
-    pub(crate) annotations: Labels,
-    linux: Option<Linux>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Linux {
-    cgroups_path: Option<String>,
-}
+use crate::containers::state::{bounded, config, files, powers};
 
 /// The names of a container in Kubernetes.
 #[derive(Debug)]
@@ -114,12 +97,19 @@ pub(crate) fn digest(reference: String) -> String {
     }
 }
 
+/// Parses the JSON object in an annotation of CRI-O.
+fn texts(json: &str) -> Option<Labels> {
+    #[derive(Deserialize)]
+    struct Texts(#[serde(deserialize_with = "bounded::map::<{ bounded::TEXTS }, _, _>")] Labels);
+    serde_json::from_str(json).ok().map(|Texts(texts)| texts)
+}
+
 /// Returns the number of restarts that the kubelet annotates, which CRI-O has in a JSON object of its own.
 fn restarts(annotations: &Labels) -> Option<i64> {
     const KEY: &str = "io.kubernetes.container.restartCount";
     let of_pod = || -> Option<String> {
         let json = annotations.get("io.kubernetes.cri-o.Annotations")?;
-        serde_json::from_str::<Labels>(json).ok()?.remove(KEY)
+        texts(json)?.remove(KEY)
     };
     first(annotations, &[KEY]).or_else(of_pod)?.parse().ok()
 }
@@ -147,9 +137,8 @@ fn user_annotations(annotations: &Labels) -> Labels {
         "org.opencontainers.image.stopSignal",
         "org.systemd.property.",
     ];
-    let pod: Option<Labels> = annotations
-        .get("io.kubernetes.cri-o.Labels")
-        .and_then(|json| serde_json::from_str(json).ok());
+    let pod = annotations.get("io.kubernetes.cri-o.Labels");
+    let pod = pod.and_then(|json| texts(json));
     pod.unwrap_or_else(|| {
         annotations
             .iter()
@@ -196,11 +185,11 @@ pub(crate) fn docker_config(root: &Path, user: Option<&User>, id: &str) -> Optio
 
 /// Describes the container `id` from its bundle.
 pub(crate) fn containerd(root: &Path, id: &str) -> Option<ContainerInfo> {
-    let (namespace, config) = bundle(root, id)?;
-    let spec: OciSpec = files::json(&config)?;
-    let described = describe(id, Runtime::Containerd, &spec.annotations);
+    let (namespace, file) = bundle(root, id)?;
+    let config = config::read(&file, None)?;
+    let described = describe(id, Runtime::Containerd, &config.annotations);
     Some(ContainerInfo {
-        powers: powers::read(root, &config, id),
+        powers: powers::read(root, &config, None, id),
         // The labels, the digest and the restarts of a container of Kubernetes are in containerd's database, which only
         // its socket can read.
         complete: namespace != CRI_NAMESPACE,
@@ -216,8 +205,8 @@ const CRI_NAMESPACE: &str = "k8s.io";
 pub(crate) fn find_containerd(root: &Path, path: &str) -> Option<Owner> {
     let parts = path.split('/').filter(|part| files::is_component(part));
     parts.into_iter().find_map(|id| {
-        let (namespace, config) = bundle(root, id)?;
-        let cgroup = files::json::<OciSpec>(&config)?.linux?.cgroups_path?;
+        let (namespace, file) = bundle(root, id)?;
+        let cgroup = config::read(&file, None)?.linux.cgroups_path?;
         // The namespace of Docker's containers.
         let runtime = match namespace.as_str() {
             "moby" => Runtime::Docker,

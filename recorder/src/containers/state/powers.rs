@@ -1,21 +1,21 @@
-//! The command and the powers of a container, from its OCI runtime configuration: `config.json`, in which every runtime
-//! tells runc or crun what to start (OCI runtime-spec, `config.md` and `config-linux.md`).
+//! The command and the powers of a container, from its OCI runtime configuration.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use ctrace_schema::text::{escape, shell_join};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::containers::facts::Powers;
-use crate::containers::processes::{machine_namespace, namespace};
-use crate::containers::state::files;
+use crate::containers::processes::{identity, machine_namespace, network_of};
+use crate::containers::state::config::{
+    Cpu, DeviceRule, Mount, Namespace, OciConfig, Process, Resources,
+};
+use crate::containers::state::description::MAX_JSON_BYTES;
+use crate::containers::state::users::User;
 
 /// The longest command that is stored, bytes.
 const MAX_COMMAND_BYTES: usize = 4096;
-/// The longest JSON text of mounts that is stored, bytes. Mounts beyond it are left out.
-const MAX_MOUNTS_BYTES: usize = 32 << 10;
 
 /// The namespaces of an OCI runtime configuration, and their names in `/proc/PID/ns` (namespaces(7)).
 const NAMESPACES: [(&str, &str); 7] = [
@@ -38,109 +38,6 @@ const OF_RUNTIME: [&str; 7] = [
     "/run/.containerenv",
     "/run/secrets",
 ];
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    process: Process,
-    mounts: Vec<Mount>,
-    linux: Linux,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Process {
-    args: Vec<String>,
-    user: User,
-    capabilities: Capabilities,
-    apparmor_profile: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct User {
-    uid: u32,
-    gid: u32,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Capabilities {
-    bounding: BTreeSet<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mount {
-    destination: String,
-    #[serde(rename = "type")]
-    kind: String,
-    source: String,
-    options: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Linux {
-    namespaces: Vec<Namespace>,
-    seccomp: Option<Seccomp>,
-    resources: Resources,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Namespace {
-    #[serde(rename = "type")]
-    kind: String,
-    /// An existing namespace that the container joins; empty: a new one.
-    path: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Seccomp {
-    default_action: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Resources {
-    devices: Vec<DeviceRule>,
-    memory: Memory,
-    cpu: Cpu,
-    pids: Pids,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct DeviceRule {
-    allow: bool,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    major: Option<i64>,
-    minor: Option<i64>,
-    access: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Memory {
-    limit: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Cpu {
-    quota: Option<i64>,
-    period: Option<u64>,
-    cpus: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Pids {
-    limit: Option<i64>,
-}
 
 /// An element of the column `mounts`. The first option is `ro` or `rw`.
 #[derive(Serialize)]
@@ -167,15 +64,15 @@ struct StoredLimits {
     pids: Option<i64>,
 }
 
-/// Reads the command and the powers of the container `id` from its configuration in the file `config`. `root` is the
-/// machine's root directory. A missing or malformed file tells nothing.
-pub(crate) fn read(root: &Path, config: &Path, id: &str) -> Powers {
-    let Some(config) = files::json::<Config>(config) else {
+/// Reads the command and the powers of the container `id`, which `user` or root has configured. `root` is the machine's root
+/// directory. A malformed configuration tells nothing.
+pub(crate) fn read(root: &Path, config: &OciConfig, user: Option<&User>, id: &str) -> Powers {
+    if config.is_partial {
         return Powers::default();
-    };
+    }
     let Process {
         args,
-        user,
+        user: run_as,
         capabilities,
         apparmor_profile,
     } = &config.process;
@@ -187,14 +84,14 @@ pub(crate) fn read(root: &Path, config: &Path, id: &str) -> Powers {
     let seccomp = config.linux.seccomp.as_ref();
     Powers {
         command: (!args.is_empty()).then_some(command),
-        run_as: Some(format!("{}:{}", user.uid, user.gid)),
-        privileged: Some(is_privileged(root, &config)),
+        run_as: Some(format!("{}:{}", run_as.uid, run_as.gid)),
+        privileged: Some(is_privileged(root, config)),
         capabilities: Some(match names.as_slice() {
             [] => "none".to_string(),
             names => text(&names.join(" ")),
         }),
         mounts: mounts(&config.mounts, id),
-        host_namespaces: host_namespaces(root, &config.linux.namespaces),
+        host_namespaces: host_namespaces(root, &config.linux.namespaces, user),
         seccomp_profile: Some(match seccomp {
             Some(seccomp) => text(&seccomp.default_action),
             None => "unconfined".to_string(),
@@ -208,8 +105,8 @@ pub(crate) fn read(root: &Path, config: &Path, id: &str) -> Powers {
 }
 
 /// Returns whether nothing is withheld from root in the container: it has all capabilities that the machine's first process
-/// can give, all devices, and no seccomp filter.
-fn is_privileged(root: &Path, config: &Config) -> bool {
+/// can give, all devices, and no seccomp filter. Runtimes that do not know the capabilities of [`SPLIT_OFF`] do not give them.
+fn is_privileged(root: &Path, config: &OciConfig) -> bool {
     let bounding = &config.process.capabilities.bounding;
     let is_everything = |rule: &&DeviceRule| {
         matches!(rule.kind.as_deref(), None | Some("a" | ""))
@@ -224,7 +121,8 @@ fn is_privileged(root: &Path, config: &Config) -> bool {
     });
     let unconfined = config.linux.seccomp.is_none();
     let all = machine_capabilities(root);
-    has_devices && unconfined && all.iter().all(|name| bounding.contains(*name))
+    let is_given = |name: &&str| SPLIT_OFF.contains(name) || bounding.contains(*name);
+    has_devices && unconfined && all.iter().all(is_given)
 }
 
 /// Names of the capabilities, by number: include/uapi/linux/capability.h.
@@ -272,6 +170,9 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
+/// The capabilities that CAP_SYS_ADMIN contains, from which Linux 5.8 and 5.9 split them off: see capabilities(7).
+const SPLIT_OFF: [&str; 3] = ["CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"];
+
 /// Returns the capabilities that processes of the machine can have: the bounding set of its first process (`CapBnd` in
 /// proc_pid_status(5)), or, if it cannot be read, all.
 fn machine_capabilities(root: &Path) -> Vec<&'static str> {
@@ -296,7 +197,7 @@ fn mounts(mounts: &[Mount], id: &str) -> Option<String> {
         OF_RUNTIME.contains(&mount.destination.as_str())
             && marks.iter().any(|mark| source.contains(mark))
     };
-    let mut left = MAX_MOUNTS_BYTES;
+    let mut left = MAX_JSON_BYTES;
     let mut stored = vec![];
     for mount in mounts.iter().filter(|m| is_bind(m) && !of_runtime(m)) {
         let is_access = |option: &&String| *option == "ro" || *option == "rw";
@@ -321,8 +222,9 @@ fn mounts(mounts: &[Mount], id: &str) -> Option<String> {
 }
 
 /// Returns the namespaces that a container shares with the machine's first process: those that the configuration does not
-/// mention, and those that it joins by a path.
-fn host_namespaces(root: &Path, namespaces: &[Namespace]) -> Option<String> {
+/// mention, and those that it joins by a path. A path that a user has chosen may lead to a file system that does not answer,
+/// so that only paths of procfs are followed, and others are taken for namespaces of the user.
+fn host_namespaces(root: &Path, namespaces: &[Namespace], user: Option<&User>) -> Option<String> {
     let is_shared = |(kind, name): &&(&str, &str)| {
         let Some(own) = namespaces.iter().find(|own| own.kind == *kind) else {
             return true;
@@ -330,12 +232,36 @@ fn host_namespaces(root: &Path, namespaces: &[Namespace]) -> Option<String> {
         let Some(path) = own.path.strip_prefix('/') else {
             return false;
         };
-        let joined = namespace(&root.join(path));
-        joined.is_some() && joined == machine_namespace(root, name)
+        if user.is_some() && process_in(path).is_none() {
+            return false;
+        }
+        match process_in(path) {
+            // A recorder that is confined cannot follow the links of other processes.
+            Some(pid) if *name == "net" => {
+                let joined = network_of(root, pid);
+                joined.is_some() && joined == network_of(root, "1")
+            }
+            _ => {
+                let joined = identity(&root.join(path));
+                joined.is_some() && joined == machine_namespace(root, name)
+            }
+        }
     };
     let shared = NAMESPACES.iter().filter(is_shared).map(|(kind, _)| *kind);
     let shared: Vec<&str> = shared.collect();
     (!shared.is_empty()).then(|| shared.join(" "))
+}
+
+/// Returns the PID in a path without its first slash, if it is `proc/PID/ns/NAME`.
+fn process_in(path: &str) -> Option<&str> {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["proc", pid, "ns", name] => {
+            let is_namespace = NAMESPACES.iter().any(|(_, known)| *known == name);
+            (pid.parse::<u32>().is_ok() && is_namespace).then_some(pid)
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether the kernel enforces AppArmor profiles.
@@ -371,19 +297,27 @@ fn limits(resources: &Resources) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::*;
     use serde_json::{Value, json};
+
+    use super::*;
+    use crate::containers::state::{config, users};
 
     /// Returns the powers by a configuration, on a machine whose first process has two capabilities.
     fn powers(config: &Value) -> Powers {
+        powers_of(config, None)
+    }
+
+    /// Returns the powers by a configuration of `user`.
+    fn powers_of(config: &Value, user: Option<&User>) -> Powers {
         let root = tempfile::tempdir().unwrap();
         let file = |path: &str, text: &str| {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        file("proc/1/status", "Name:\tinit\nCapBnd:\t0000000000000021\n");
+        file("proc/1/status", "Name:\tinit\nCapBnd:\t000001c000000021\n");
         file("proc/1/ns/net", "");
+        file("proc/1/net/dev", "");
         file("other/net", "");
         fs::hard_link(
             root.path().join("proc/1/ns/net"),
@@ -391,7 +325,11 @@ mod tests {
         )
         .unwrap();
         file("config.json", &config.to_string());
-        read(root.path(), &root.path().join("config.json"), "c0ffee")
+        let file = root.path().join("config.json");
+        match config::read(&file, user) {
+            Some(config) => read(root.path(), &config, user, "c0ffee"),
+            None => Powers::default(),
+        }
     }
 
     /// Returns the configuration of a container of Docker with few rights.
@@ -455,7 +393,7 @@ mod tests {
             }
             powers(&config).privileged
         };
-        // The bits 0 and 5 of the first process.
+        // The bits 0 and 5 of the first process; Docker 20.10 does not know 38 to 40.
         let capabilities = json!(["CAP_CHOWN", "CAP_KILL"]);
         let every = json!([{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]);
         let read_only = json!([{"allow": true, "type": "a", "access": "r"}]);
@@ -474,6 +412,36 @@ mod tests {
         ]);
         let shared = powers(&config).host_namespaces;
         assert_eq!(shared.as_deref(), Some("network pid ipc uts"));
+        // The path of a user is not followed, unless it is one of the kernel's own.
+        let user = users::find(Path::new("/nonexistent"), "/user.slice/user-1000.slice");
+        let shared = powers_of(&config, user.as_ref()).host_namespaces;
+        assert_eq!(shared.as_deref(), Some("pid ipc uts"));
+        config["linux"]["namespaces"][1]["path"] = json!("/proc/1/ns/net");
+        let shared = powers_of(&config, user.as_ref()).host_namespaces;
+        assert_eq!(shared.as_deref(), Some("network pid ipc uts"));
+        for path in [
+            "proc/1/root/x",
+            "proc/x/ns/net",
+            "proc/1/ns/../root",
+            "run/proc/1/ns/net",
+        ] {
+            assert_eq!(process_in(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn powers_in_an_unexpected_form_leave_the_name() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("config.json");
+        let text = r#"{"annotations": {"a": "b"}, "mounts": null, "linux": {"cgroupsPath": "/x"}}"#;
+        fs::write(&file, text).unwrap();
+        let config = config::read(&file, None).unwrap();
+        assert_eq!(config.annotations["a"], "b");
+        assert_eq!(config.linux.cgroups_path.as_deref(), Some("/x"));
+        assert_eq!(
+            read(root.path(), &config, None, "c0ffee"),
+            Powers::default()
+        );
     }
 
     #[test]
@@ -484,7 +452,7 @@ mod tests {
         let read = powers(&hostile);
         assert_eq!(read.command.unwrap().len(), MAX_COMMAND_BYTES);
         let mounts = read.mounts.unwrap();
-        assert!(mounts.len() < MAX_MOUNTS_BYTES);
+        assert!(mounts.len() < MAX_JSON_BYTES);
         assert!(serde_json::from_str::<Value>(&mounts).is_ok());
     }
 }

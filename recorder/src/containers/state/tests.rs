@@ -316,3 +316,142 @@ fn a_fifo_in_place_of_a_file_does_not_block() {
     assert_eq!(resolver.find_undecided("/a"), None);
     assert_eq!(resolver.describe("a", None, "/a"), None);
 }
+
+/// Writes podman's list of the containers with the numbers below `count`, with 40 KB of names, and their configurations.
+fn write_list(storage: &Path, count: usize, name: &str) -> Vec<String> {
+    let ids: Vec<String> = (0..count).map(|n| format!("{n:064x}")).collect();
+    let padding = "x".repeat(40_000 / count);
+    let entries = ids.iter().map(|id| {
+        let names = [format!("{name}-{id}"), padding.clone()];
+        serde_json::json!({ "id": id, "names": names, "image": "i" })
+    });
+    let json = serde_json::Value::from_iter(entries).to_string();
+    for id in &ids {
+        let dir = storage.join(id).join("userdata");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("config.json"), "{}").unwrap();
+    }
+    // As podman replaces its lists.
+    let new = storage.join("new");
+    std::fs::write(&new, json).unwrap();
+    std::fs::rename(&new, storage.join("containers.json")).unwrap();
+    ids
+}
+
+#[test]
+fn a_list_of_podmans_is_read_once_after_a_change() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = "home/ada/.local/share/containers/storage/overlay-containers";
+    let storage = root.path().join(storage);
+    std::fs::create_dir_all(root.path().join("etc")).unwrap();
+    let passwd = "ada:x:1234:1234::/home/ada:/bin/sh\n";
+    std::fs::write(root.path().join("etc/passwd"), passwd).unwrap();
+    let mut state = RuntimeState::new(root.path(), &Hierarchies::default());
+    let path = "/user.slice/user-1234.slice/x";
+    let count = 1000;
+    let ids = write_list(&storage, count, "first");
+    // With the configurations, less than what may be read of a user in a second; not, if the list is read for each.
+    for id in &ids {
+        let name = state.describe(id, Some(Podman), path).unwrap().name;
+        assert_eq!(name, Some(format!("first-{id}")));
+    }
+    write_list(&storage, count, "second");
+    let mut names = |prefix: &str| {
+        let is_named = |id: &&String| {
+            let name = state.named(id, Podman, path).unwrap().name;
+            name == Some(format!("{prefix}-{id}"))
+        };
+        let named = ids.iter().filter(is_named).count();
+        state.expire_names();
+        named
+    };
+    assert_eq!(names("first"), count);
+    assert_eq!(names("second"), count);
+    // A list that is larger than a user's may be.
+    let large = [b" ".repeat(2 << 20), b"[]".to_vec()].concat();
+    std::fs::write(storage.join("containers.json"), large).unwrap();
+    state.expire_names();
+    assert_eq!(state.named(&ids[0], Podman, path), None);
+}
+
+#[test]
+fn what_a_user_keeps_is_read_within_a_budget() {
+    let root = tempfile::tempdir().unwrap();
+    let state_dir = root.path().join("run/user/1234/crun");
+    let describe = |state: &mut RuntimeState, id: &str| {
+        state.describe(id, Some(Crun), "/user.slice/user-1234.slice/x")
+    };
+    let config = [b" ".repeat(3 << 20), b"{}".to_vec()].concat();
+    for id in ["a", "b", "c", "d"] {
+        let dir = state_dir.join(id);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("status"), r#"{"cgroup-path":"/x"}"#).unwrap();
+        std::fs::write(dir.join("config.json"), &config).unwrap();
+    }
+    let mut state = RuntimeState::new(root.path(), &Hierarchies::default());
+    let begin = std::time::Instant::now();
+    let all = ["a", "b", "c", "d"].map(|id| describe(&mut state, id).is_some());
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
+    assert_eq!(all, [true, true, false, false]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(describe(&mut state, "c").is_some());
+}
+
+/// Creates a container of crun with a `config.json`, and describes it.
+fn described(config: &str) -> Option<ContainerInfo> {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("run/crun/hostile");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("status"), r#"{"cgroup-path":"/x"}"#).unwrap();
+    std::fs::write(dir.join("config.json"), config).unwrap();
+    let mut state = RuntimeState::new(root.path(), &Hierarchies::default());
+    state.describe("hostile", Some(Crun), "/x")
+}
+
+#[test]
+fn a_list_longer_than_any_runtime_writes_is_malformed() {
+    let of = |item: &str, count: usize| vec![item; count].join(",");
+    let named = r#""annotations":{"org.opencontainers.image.ref.name":"busybox"}"#;
+    let command = r#""process":{"args":["sleep"]}"#;
+    // Each of these would take many times the memory of the file.
+    for (list, fits) in [
+        (format!(r#""mounts":[{}]"#, of("{}", 4096)), true),
+        (format!(r#""mounts":[{}]"#, of("{}", 1_000_000)), false),
+        (
+            format!(r#""mounts":[{{"options":[{}]}}]"#, of(r#""""#, 64)),
+            true,
+        ),
+        (
+            format!(r#""mounts":[{{"options":[{}]}}]"#, of(r#""""#, 1_000_000)),
+            false,
+        ),
+        (
+            format!(r#""linux":{{"namespaces":[{}]}}"#, of("{}", 1_000_000)),
+            false,
+        ),
+        (
+            format!(
+                r#""linux":{{"resources":{{"devices":[{}]}}}}"#,
+                of("{}", 1_000_000)
+            ),
+            false,
+        ),
+    ] {
+        let config = format!("{{{named},{command},{list}}}");
+        let info = described(&config).unwrap();
+        assert_eq!(info.image.as_deref(), Some("busybox"));
+        assert_eq!(info.powers.command.is_some(), fits, "{:.40}", list);
+    }
+}
+
+#[test]
+fn a_million_labels_are_none() {
+    let labels = |count: usize| {
+        let entries: Vec<_> = (0..count).map(|n| format!(r#""{n}":"""#)).collect();
+        format!(r#"{{"annotations":{{{}}}}}"#, entries.join(","))
+    };
+    assert_eq!(described(&labels(65_536)).unwrap().labels.len(), 65_536);
+    assert_eq!(described(&labels(65_537)), None);
+    // A file of this size is not read at all.
+    assert_eq!(described(&labels(1_000_000)), None);
+}

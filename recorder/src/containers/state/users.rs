@@ -1,23 +1,47 @@
 //! Users of rootless containers.
 
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::containers::state::files;
+use crate::containers::state::files::Budget;
 
-/// The largest answer of the name service that is read.
-const MAX_ENTRY_BYTES: u64 = 64 << 10;
+/// The most bytes of a user's files that are read in [`USER_INTERVAL`]: those of about a hundred containers.
+const MAX_USER_BYTES: u64 = 8 << 20;
+/// The time after which a user's directories are looked up again, and as much of the user's files may be read again.
+const USER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The user whose slice contains a cgroup.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct User {
     pub(crate) uid: u32,
     /// The home directory, from `/etc/passwd`.
     pub(crate) home: Option<PathBuf>,
     /// `/run/user/UID`, the directory for the state of rootless runtimes.
     pub(crate) runtime_dir: PathBuf,
+    /// The limit of reading the user's files.
+    pub(crate) budget: Budget,
+}
+
+/// The users that were looked up in the last [`USER_INTERVAL`].
+#[derive(Debug, Default)]
+pub(crate) struct Users(HashMap<u32, (Instant, Rc<User>)>);
+
+impl Users {
+    /// Returns the user of [`rootless_uid`].
+    pub(crate) fn find(&mut self, root: &Path, path: &str) -> Option<Rc<User>> {
+        let uid = rootless_uid(path)?;
+        self.0
+            .retain(|_, (since, _)| since.elapsed() < USER_INTERVAL);
+        if let Some((_, user)) = self.0.get(&uid) {
+            return Some(user.clone());
+        }
+        let user = Rc::new(find(root, path)?);
+        self.0.insert(uid, (Instant::now(), user.clone()));
+        Some(user)
+    }
 }
 
 /// Returns the user whose container the cgroup at `path` would be: systemd places a user's processes below
@@ -36,39 +60,12 @@ pub(crate) fn find(root: &Path, path: &str) -> Option<User> {
         uid,
         home: home(root, uid),
         runtime_dir: root.join(format!("run/user/{uid}")),
+        budget: Budget::new(MAX_USER_BYTES),
     })
 }
 
-/// Asks the name service for the home directory of a user who is not in `/etc/passwd`, by getent(1), because LDAP and other
-/// services need the C library's modules. Waits for the answer for up to `timeout`.
-pub(crate) fn home_by_name_service(uid: u32, timeout: Duration) -> Option<PathBuf> {
-    let mut child = Command::new("getent")
-        .args(["passwd", &uid.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let started = Instant::now();
-    while child.try_wait().ok()?.is_none() {
-        if started.elapsed() > timeout {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut entry = String::new();
-    let stdout = child.stdout.take()?;
-    stdout
-        .take(MAX_ENTRY_BYTES)
-        .read_to_string(&mut entry)
-        .ok()?;
-    Some(PathBuf::from(home_of_entry(&entry, &uid.to_string())?))
-}
-
 /// Returns the home directory in a line of `/etc/passwd` (passwd(5)), if it is the line of the user `uid`.
-fn home_of_entry<'a>(line: &'a str, uid: &str) -> Option<&'a str> {
+pub(crate) fn home_of_entry<'a>(line: &'a str, uid: &str) -> Option<&'a str> {
     let mut fields = line.trim_end().split(':').skip(2);
     let is_user = fields.next() == Some(uid);
     fields
@@ -77,7 +74,7 @@ fn home_of_entry<'a>(line: &'a str, uid: &str) -> Option<&'a str> {
 }
 
 fn home(root: &Path, uid: u32) -> Option<PathBuf> {
-    let passwd = files::text(&root.join("etc/passwd"))?;
+    let passwd = files::text(&root.join("etc/passwd"), None)?;
     let uid = uid.to_string();
     let home = passwd.lines().find_map(|line| home_of_entry(line, &uid))?;
     Some(root.join(home.trim_start_matches('/')))
@@ -94,15 +91,5 @@ mod tests {
         assert_eq!(home_of_entry(line, "123"), None);
         assert_eq!(home_of_entry("ada:x:1234:1234::relative:", "1234"), None);
         assert_eq!(home_of_entry("", ""), None);
-    }
-
-    #[test]
-    fn the_name_service_knows_root() {
-        let home = home_by_name_service(0, Duration::from_secs(10));
-        assert_eq!(home, Some(PathBuf::from("/root")));
-        assert_eq!(
-            home_by_name_service(4_294_967_294, Duration::from_secs(10)),
-            None
-        );
     }
 }

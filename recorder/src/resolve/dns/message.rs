@@ -14,7 +14,7 @@ pub(in crate::resolve) struct DnsMessage {
     pub(in crate::resolve) id: u16,
     /// The question; `None` in an answer that does not repeat it.
     pub(in crate::resolve) question: Option<DnsQuestion>,
-    /// None: the message is a question.
+    /// None: the message is a query.
     pub(in crate::resolve) answer: Option<DnsAnswer>,
 }
 
@@ -26,7 +26,7 @@ pub(in crate::resolve) struct DnsQuestion {
     pub(in crate::resolve) ty: u16,
 }
 
-/// The answer to a question.
+/// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::resolve) struct DnsAnswer {
     /// The response code, with the upper bits of EDNS (RFC 6891).
@@ -150,7 +150,8 @@ impl DnsMessage {
     }
 
     /// Decodes the messages in the bytes of a call: one message, or, over TCP, any number, each after its length.
-    /// Bytes that are not a DNS message with exactly one question give none.
+    /// Bytes that are not a DNS message with a question give none; of several questions, which RFC 9619 forbids, the first
+    /// counts.
     pub(in crate::resolve) fn parse(mut bytes: &[u8]) -> Vec<DnsMessage> {
         if let Some(message) = DnsMessage::parse_one(bytes) {
             return vec![message];
@@ -193,14 +194,12 @@ impl DnsMessage {
                 answer: Some(answer),
             });
         }
-        if questions != 1 {
+        if questions == 0 {
             return None;
         }
-        let name = reader.name()?;
-        let ty = reader.u16()?;
-        // IN, CH, HS, NONE and ANY.
-        if ![1, 3, 4, 254, 255].contains(&reader.u16()?) {
-            return None;
+        let (name, ty) = reader.question()?;
+        for _ in 1..questions {
+            reader.question()?;
         }
         let answer = is_answer.then(|| reader.records(answer, &name, answers, others));
         let name = name.into();
@@ -230,6 +229,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Reads a question: RFC 1035, 4.1.2.
+    fn question(&mut self) -> Option<(String, u16)> {
+        let (name, ty) = (self.name()?, self.u16()?);
+        // IN, CH, HS, NONE and ANY.
+        let is_class = [1, 3, 4, 254, 255].contains(&self.u16()?);
+        is_class.then_some((name, ty))
+    }
+
     fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let taken = self.bytes.get(self.at..self.at.checked_add(len)?)?;
         self.at += len;
@@ -429,6 +436,15 @@ pub(super) mod tests {
         m.push(data.len() as u8);
         m.extend(data);
         m
+    }
+
+    #[test]
+    fn the_first_of_several_questions_counts() {
+        let mut m = vec![0, 1, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+        m.extend(b"\x01a\0\0\x01\0\x01\x01b\0\0\x1c\0\x01");
+        let question = one(&m).unwrap().question.unwrap();
+        assert_eq!((&*question.name, question.ty), ("a", 1));
+        assert_eq!(one(&m[..m.len() - 1]), None);
     }
 
     #[test]

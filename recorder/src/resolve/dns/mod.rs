@@ -1,7 +1,8 @@
-//! DNS: the messages ([`message`]), the questions that wait for their answers ([`waiting`]), and the names under which
-//! containers learnt addresses: connections to an address show its name.
+//! DNS: the messages ([`message`]), the queries that wait for their answers ([`waiting`]) and become rows ([`queries`]), and
+//! the names under which containers learnt addresses: connections to an address show its name.
 
 pub(super) mod message;
+mod queries;
 pub(super) mod waiting;
 
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub(super) struct ResolvedNames {
 }
 
 impl ResolvedNames {
-    /// Adds the addresses of an answer that a container received at `wall_ns`.
+    /// Adds the addresses of an answer to a question of a container, which received the answer at `wall_ns`.
     pub(super) fn learn(&mut self, container: u32, message: &DnsMessage, wall_ns: i64) {
         let (Some(question), Some(answer)) = (&message.question, &message.answer) else {
             return;

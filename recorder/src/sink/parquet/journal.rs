@@ -13,7 +13,7 @@ use zstd::bulk::Compressor;
 
 use crate::rows::Events;
 use crate::rows::arrow::{field, runs};
-use crate::sink::parquet::medium::{AtomicFile, Medium};
+use crate::sink::parquet::medium::{AtomicFile, FileEnd, Medium};
 
 /// Columns whose runs have at least this many rows on average are written as run-end encoded arrays. Most columns are,
 /// and then have almost no size.
@@ -67,7 +67,7 @@ impl Journal {
     /// The journal cannot be truncated.
     pub(crate) fn empty_if_covered(&mut self) -> Result<()> {
         if self.covered && self.len() > 0 {
-            self.out.truncate(0)?;
+            self.out.truncate(FileEnd::default())?;
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
+use ctrace_format::digest::RunningHash;
+
 /// A file that can be truncated.
 pub(crate) trait Medium: Write + Send {
     /// Truncates the file to `len` bytes; the next write continues there.
@@ -39,25 +41,51 @@ impl Durable for File {
 /// A file that is cut back to its last complete write when a write fails.
 pub(crate) struct AtomicFile {
     medium: Box<dyn Medium>,
-    /// Bytes of all complete writes.
-    len: u64,
+    /// The end of all complete writes.
+    end: FileEnd,
     /// True if truncation after a failed write has failed too, so that bytes may follow the last complete write.
     torn: bool,
 }
 
+/// An end to which a file can be truncated.
+#[derive(Clone, Default)]
+pub(crate) struct FileEnd {
+    /// The bytes before the end.
+    pub(crate) len: u64,
+    /// The hash of these bytes; `None` in files without a digest.
+    pub(crate) hash: Option<RunningHash>,
+}
+
 impl AtomicFile {
-    /// Begins at the start of the empty file `medium`.
+    /// Begins at the start of the empty file `medium`, which has no digest.
     pub(crate) fn new(medium: Box<dyn Medium>) -> AtomicFile {
         AtomicFile {
             medium,
-            len: 0,
+            end: FileEnd::default(),
             torn: false,
+        }
+    }
+
+    /// Begins at the start of the empty file `medium`, and hashes its bytes.
+    pub(crate) fn hashed(medium: Box<dyn Medium>) -> AtomicFile {
+        let end = FileEnd {
+            len: 0,
+            hash: Some(RunningHash::default()),
+        };
+        AtomicFile {
+            end,
+            ..AtomicFile::new(medium)
         }
     }
 
     /// Returns the bytes of all complete writes.
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        self.end.len
+    }
+
+    /// Returns the end of all complete writes.
+    pub(crate) fn end(&self) -> &FileEnd {
+        &self.end
     }
 
     /// Calls `write`, and keeps all of its bytes or none.
@@ -69,28 +97,28 @@ impl AtomicFile {
         write: impl FnOnce(&mut Append<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         if self.torn {
-            self.truncate(self.len)?;
+            self.truncate(self.end.clone())?;
         }
         let mut append = Append {
             medium: &mut *self.medium,
-            offset: self.len,
+            end: self.end.clone(),
         };
         let written = write(&mut append);
         match written {
-            Ok(_) => self.len = append.offset,
+            Ok(_) => self.end = append.end,
             // Truncating at once frees the space on the disk. If that fails, the next write tries again.
-            Err(_) => self.torn = self.medium.truncate(self.len).is_err(),
+            Err(_) => self.torn = self.medium.truncate(self.end.len).is_err(),
         }
         written
     }
 
-    /// Truncates the file to `len` bytes.
+    /// Truncates the file to an earlier `end`.
     ///
     /// # Errors
     /// The file cannot be truncated.
-    pub(crate) fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.medium.truncate(len)?;
-        (self.len, self.torn) = (len, false);
+    pub(crate) fn truncate(&mut self, end: FileEnd) -> io::Result<()> {
+        self.medium.truncate(end.len)?;
+        (self.end, self.torn) = (end, false);
         Ok(())
     }
 }
@@ -98,20 +126,23 @@ impl AtomicFile {
 /// A write in progress: a writer that knows its offset in the file.
 pub(crate) struct Append<'a> {
     medium: &'a mut dyn Medium,
-    offset: u64,
+    end: FileEnd,
 }
 
 impl Append<'_> {
     /// Returns the offset of the next byte in the file.
     pub(crate) fn offset(&self) -> u64 {
-        self.offset
+        self.end.len
     }
 }
 
 impl Write for Append<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.medium.write(bytes)?;
-        self.offset += written as u64;
+        self.end.len += written as u64;
+        if let Some(hash) = &mut self.end.hash {
+            hash.update(&bytes[..written]);
+        }
         Ok(written)
     }
 

@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::datatypes::Schema;
-use ctrace_format::unclosed;
+use ctrace_format::{names, unclosed};
 
 use crate::files::{NameState, NamedFile};
 use crate::limits::memory::Memory;
-use crate::progress::Warnings;
 use crate::rollups::Rollups;
 use crate::rows::Events;
 use crate::sink::full::DiskFull;
@@ -37,6 +36,7 @@ use crate::sink::parquet::journal::Journal;
 use crate::sink::parquet::medium::{Durable, Medium};
 use crate::sink::parquet::row_groups::{RowGroups, pairs};
 use crate::sink::parquet::sync::Syncer;
+use crate::sink::proof::{Closed, Proof};
 use crate::sink::{BatchPolicy, Sink, Summary};
 
 /// The size in bytes from which on a journal is synced before the interval has passed, so that it can be emptied.
@@ -52,13 +52,14 @@ pub(crate) struct Parquet {
     file: Box<dyn Durable>,
     /// The file's name, which other programs may remove; `None` in tests without files.
     named: Option<NamedFile>,
-    warnings: Warnings,
+    proof: Proof,
     rollups: Rollups,
 }
 
 impl Parquet {
     /// Begins a recording in the empty `file` at `path`, with its `journal`. `origin` is the metadata that the file has
-    /// until it is closed. `memory` limits the rollups. If another program removes or truncates the file, `warnings` says so.
+    /// until it is closed. `memory` limits the rollups. If another program removes or truncates the file, the warnings of
+    /// `proof` say so.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -69,7 +70,7 @@ impl Parquet {
         origin: Vec<(&'static str, String)>,
         sync_interval: Duration,
         memory: Memory,
-        warnings: Warnings,
+        proof: Proof,
     ) -> Result<Parquet> {
         let failed = || format!("cannot write {}", path.display());
         let clones = || -> io::Result<_> {
@@ -90,7 +91,7 @@ impl Parquet {
         let parquet = Parquet::with_mediums(mediums, (second, sync, rollups), path, schema, origin);
         Ok(Parquet {
             named: Some(named),
-            warnings,
+            proof,
             ..parquet.with_context(failed)?
         })
     }
@@ -109,7 +110,7 @@ impl Parquet {
             sync,
             file,
             named: None,
-            warnings: Warnings::default(),
+            proof: Proof::default(),
             rollups,
         })
     }
@@ -151,7 +152,8 @@ impl Parquet {
                 .named
                 .as_mut()
                 .and_then(|named| named.check(self.out.len()));
-            warning.into_iter().for_each(|text| self.warnings.add(text));
+            let warnings = &self.proof.warnings;
+            warning.into_iter().for_each(|text| warnings.add(text));
         }
     }
 
@@ -182,22 +184,29 @@ impl Parquet {
         }
     }
 
-    /// Writes the rollups and the footer, syncs, and removes the journal. Returns the size of the file in bytes. If another
-    /// program has removed the file, it is written again.
+    /// Writes the rollups and the footer, syncs, signs, and removes the journal. Returns the size of the file in bytes. If
+    /// another program has removed the file, it is written again.
     ///
     /// # Errors
     /// The file cannot be written and is left as it was, or another program has truncated it. After [`DiskFull`] the call
     /// can be repeated.
     pub(crate) fn close(&mut self, summary: &Summary) -> Result<u64> {
         self.check_len()?;
-        let pairs = pairs(summary.metadata());
-        let closed = self.out.close(pairs, Some(&self.rollups), &*self.file);
+        let mut path = names::finished(&self.path);
+        let (out, rollups, file) = (&mut self.out, &self.rollups, &*self.file);
+        let closed = self.proof.close(&path, summary, |chain| {
+            let pairs = pairs(summary.metadata().into_iter().chain(chain).collect());
+            let digest = out.close(pairs, Some(rollups), file)?;
+            let bytes = out.len();
+            Ok(Closed { digest, bytes })
+        });
         closed.map_err(|e| self.write_error(e))?;
         if let Some(named) = &self.named {
-            let put_back = named.put_back(self.out.len())?;
-            put_back
-                .into_iter()
-                .for_each(|text| self.warnings.add(text));
+            if let Some((name, warning)) = named.put_back(self.out.len())? {
+                self.proof.warnings.add(warning);
+                path = names::finished(&name);
+            }
+            self.proof.sign(named.file(), &path);
         }
         // All rows of the journal are in the file.
         let _ = std::fs::remove_file(unclosed::journal::path(&self.path));

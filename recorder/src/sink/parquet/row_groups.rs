@@ -1,16 +1,19 @@
 //! Writes the row groups of a Parquet file, the block after each row group that describes it
 //! ([`ctrace_format::unclosed`]), and at the end the rollups and the footer.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use arrow::datatypes::Schema;
 use crc32fast::Hasher;
 use ctrace_format::PARQUET_MAGIC;
+use ctrace_format::digest::{Digest, RunningHash};
 use ctrace_format::rollups::{Place, footer_entry};
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group};
+use ctrace_schema::meta;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
@@ -19,7 +22,7 @@ use parquet::schema::types::SchemaDescPtr;
 use crate::rollups::Rollups;
 use crate::rows::Events;
 use crate::sink::parquet::column_chunk::ColumnEncoder;
-use crate::sink::parquet::medium::{Append, AtomicFile, Durable, Medium};
+use crate::sink::parquet::medium::{Append, AtomicFile, Durable, FileEnd, Medium};
 
 /// A Parquet file that is being written.
 pub(crate) struct RowGroups {
@@ -49,7 +52,7 @@ impl RowGroups {
         origin: Vec<(&'static str, String)>,
     ) -> Result<RowGroups> {
         let schema = Arc::new(ArrowSchemaConverter::new().convert(schema)?);
-        let mut out = AtomicFile::new(medium);
+        let mut out = AtomicFile::hashed(medium);
         let first = unclosed::metadata(&schema, pairs(origin), []);
         let first = unclosed::block(&first, PARQUET_MAGIC.len() as u64, 0, crc32fast::hash(&[]))?;
         out.append(|append| {
@@ -65,18 +68,15 @@ impl RowGroups {
         })
     }
 
-    /// Continues a file that was not closed. `metadata` describes its complete row groups, which end at the offset
-    /// `end`; the rest is truncated.
+    /// Continues a `file` that was not closed. `metadata` describes its complete row groups, which end at the offset
+    /// `len`; the rest is truncated.
     ///
     /// # Errors
-    /// The file cannot be truncated.
-    pub(crate) fn resume(
-        medium: Box<dyn Medium>,
-        metadata: ParquetMetaData,
-        end: u64,
-    ) -> Result<RowGroups> {
-        let mut out = AtomicFile::new(medium);
-        out.truncate(end)?;
+    /// The file cannot be read or truncated.
+    pub(crate) fn resume(mut file: File, metadata: ParquetMetaData, len: u64) -> Result<RowGroups> {
+        let hash = Some(RunningHash::of_start(&mut file, len)?);
+        let mut out = AtomicFile::new(Box::new(file));
+        out.truncate(FileEnd { len, hash })?;
         let schema = metadata.file_metadata().schema_descr_ptr();
         let rows = metadata.file_metadata().num_rows() as u64;
         let blocks = unclosed::groups(metadata).into_iter().map(|group| {
@@ -133,7 +133,7 @@ impl RowGroups {
     }
 
     /// Writes the rollups and a footer with the metadata `pairs`, and syncs the file, of which `file` is a second
-    /// descriptor.
+    /// descriptor. Returns the digest of the file.
     ///
     /// # Errors
     /// The file cannot be written, and is left as it was.
@@ -142,18 +142,21 @@ impl RowGroups {
         pairs: Vec<KeyValue>,
         rollups: Option<&Rollups>,
         file: &dyn Durable,
-    ) -> Result<()> {
-        let start = self.out.len();
+    ) -> Result<Digest> {
+        let end = self.out.end().clone();
         let closed = self.write_end(pairs, rollups);
-        let closed = closed.and_then(|()| Ok(file.sync()?));
-        if closed.is_err() && self.out.len() > start {
+        let closed = closed.and_then(|digest| {
+            file.sync()?;
+            Ok(digest)
+        });
+        if closed.is_err() && self.out.len() > end.len {
             // Truncating at once frees the space on the disk.
-            let _ = self.out.truncate(start);
+            let _ = self.out.truncate(end);
         }
         closed
     }
 
-    fn write_end(&mut self, mut pairs: Vec<KeyValue>, rollups: Option<&Rollups>) -> Result<()> {
+    fn write_end(&mut self, mut pairs: Vec<KeyValue>, rollups: Option<&Rollups>) -> Result<Digest> {
         if let Some(rollups) = rollups {
             pairs.push(write_rollups(rollups, &mut self.out)?);
         }
@@ -161,10 +164,17 @@ impl RowGroups {
         for block in &self.blocks {
             groups.extend(unclosed::row_groups_of_block(block, &self.schema)?);
         }
+        let placeholder = Digest::placeholder();
+        let digest = KeyValue::new(meta::KEY_DIGEST.to_string(), placeholder.to_string());
+        pairs.push(digest);
         let metadata = unclosed::metadata(&self.schema, pairs, groups);
-        let len = self.out.len();
-        self.out
-            .append(|append| Ok(unclosed::write_footer(&metadata, len, append)?))
+        let FileEnd { len, hash } = self.out.end().clone();
+        let mut footer = vec![];
+        unclosed::write_footer(&metadata, len, &mut footer)?;
+        let sealed = hash.and_then(|hash| hash.seal(&mut footer, &placeholder));
+        let digest = sealed.context("the footer has no place for the digest")?;
+        self.out.append(|append| append.write_all(&footer))?;
+        Ok(digest)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::confine::{self, Needs};
 use crate::sink::parquet::medium::Durable;
 
 /// Calls fdatasync(2) on the files of a recording in its own thread.
@@ -43,16 +44,14 @@ impl Syncer {
     ) -> io::Result<Syncer> {
         let state = Arc::new(SyncState::default());
         let (requests, receiver) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("sync".to_string())
-            .spawn({
-                let state = state.clone();
-                move || {
-                    // Some file systems cannot sync directories.
-                    let _ = directory.map(|directory| directory.sync_all());
-                    run(&receiver, &files, &state);
-                }
-            })?;
+        let thread = confine::spawn("sync", Needs::Nothing, {
+            let state = state.clone();
+            move || {
+                // Some file systems cannot sync directories.
+                let _ = directory.map(|directory| directory.sync_all());
+                run(&receiver, &files, &state);
+            }
+        })?;
         Ok(Syncer {
             interval,
             last_request: Instant::now(),

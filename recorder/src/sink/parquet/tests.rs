@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use ctrace_format::digest::{self, Digest};
 use ctrace_format::unclosed;
+use ctrace_schema::meta;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
@@ -125,7 +127,10 @@ fn read_seqs(path: &Path) -> (Vec<i64>, bool) {
     let closed = ParquetMetaDataReader::new().parse_and_finish(&file);
     let has_footer = closed.is_ok();
     let (metadata, journal) = match closed {
-        Ok(metadata) => (metadata, vec![]),
+        Ok(metadata) => {
+            check_digest(path, &metadata);
+            (metadata, vec![])
+        }
         Err(_) => {
             let unclosed = unclosed::read(path).unwrap().unwrap();
             (unclosed.metadata, unclosed.rows)
@@ -147,6 +152,17 @@ fn read_seqs(path: &Path) -> (Vec<i64>, bool) {
     all.extend(journal.iter().flat_map(seq));
     all.sort_unstable();
     (all, has_footer)
+}
+
+/// Checks that a closed file contains its digest.
+fn check_digest(path: &Path, metadata: &ParquetMetaData) {
+    let pairs = metadata.file_metadata().key_value_metadata().unwrap();
+    let pair = pairs.iter().find(|pair| pair.key == meta::KEY_DIGEST);
+    let digest = Digest::parse(pair.unwrap().value.as_ref().unwrap()).unwrap();
+    let mut file = File::open(path).unwrap();
+    let content = digest::read(&mut file, &digest, |_| Ok(())).unwrap();
+    assert_eq!(content.digest, digest);
+    assert!(content.place.is_some());
 }
 
 /// Writes a recording whose operation `fail_at` fails. Returns how many rows were written without an error, and whether
@@ -324,7 +340,7 @@ fn a_segment_of_an_older_recorder_is_finished_with_its_own_columns() {
     }
     drop(sink);
     // With a limit of one byte each frame of the journal becomes a row group.
-    let finished = finish(&open, 1).unwrap().unwrap();
+    let finished = finish(&open, 1, &Proof::default()).unwrap().unwrap();
     assert_eq!(finished.events, 150);
     assert_eq!(read_seqs(&finished.path), ((0..150).collect(), true));
     let file = File::open(&finished.path).unwrap();

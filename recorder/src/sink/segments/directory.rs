@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -15,6 +16,8 @@ use ctrace_format::unclosed::journal;
 use crate::files::{self, exists};
 use crate::limits::files::SizeAndAge;
 use crate::records::machine::Machine;
+use crate::sink::proof::manifest::Manifest;
+use crate::sink::proof::sign::signature_path;
 
 /// The segments of one host in a directory.
 pub(crate) struct Directory {
@@ -23,17 +26,19 @@ pub(crate) struct Directory {
     /// The first 8 hexadecimal digits of the boot id.
     boot: String,
     retention: SizeAndAge,
+    manifest: Arc<Manifest>,
     /// Locks that keep other recorders from writing segments of this host to the directories.
     _locks: Vec<File>,
 }
 
 impl Directory {
     /// Uses the directories `paths` of `machine`, which `locks` protect. [`Directory::remove_oldest`] removes finished
-    /// segments beyond the limits of `retention`.
+    /// segments beyond the limits of `retention`, and notes them in the `manifest`.
     pub(crate) fn new(
         paths: [PathBuf; 2],
         machine: &Machine,
         retention: SizeAndAge,
+        manifest: Arc<Manifest>,
         locks: Vec<File>,
     ) -> Directory {
         let boot = machine.boot_id.chars().filter(char::is_ascii_hexdigit);
@@ -41,6 +46,7 @@ impl Directory {
             paths,
             boot: boot.take(8).collect(),
             retention,
+            manifest,
             _locks: locks,
         }
     }
@@ -73,18 +79,24 @@ impl Directory {
         let mut bytes: u64 = segments.iter().map(|(_, bytes, _)| bytes).sum();
         segments.sort_by_key(|(path, ..)| age_key(path));
         let now = SystemTime::now();
+        let mut removed = vec![];
         for (path, size, modified) in segments {
             let age = now.duration_since(modified).unwrap_or_default();
             let old = self.retention.age.is_some_and(|max| age > max);
             if !old && self.retention.bytes.is_none_or(|max| bytes <= max) {
                 break;
             }
-            if path == newest {
-                continue;
-            }
-            if fs::remove_file(&path).is_ok() {
+            if path != newest {
                 bytes -= size;
+                removed.push(path);
+            }
+        }
+        // The manifest is written first, so that no segment is missing without a reason at any time.
+        self.manifest.set_removed(&removed);
+        for path in removed {
+            if fs::remove_file(&path).is_ok() {
                 let _ = fs::remove_file(journal::path(&path));
+                let _ = fs::remove_file(signature_path(&path));
                 // Succeeds after the last segment of a day: the directory is empty.
                 let _ = path.parent().map(fs::remove_dir);
             }

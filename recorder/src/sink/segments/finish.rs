@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use ctrace_format::digest::Digest;
 use ctrace_format::names;
 use ctrace_format::unclosed::{self, journal};
 use ctrace_schema::syscalls::Class;
@@ -21,6 +22,7 @@ use parquet::file::statistics::Statistics;
 use crate::files;
 use crate::rows::stored::StoredRows;
 use crate::sink::parquet::row_groups::{RowGroups, pairs};
+use crate::sink::proof::{Closed, Proof};
 use crate::sink::summary::Summary;
 
 /// A finished segment.
@@ -29,12 +31,12 @@ pub(crate) struct Finished {
     pub(crate) events: u64,
 }
 
-/// Finishes the segment at `open`, with about `max_row_bytes` of rows in memory. Returns `None` if another recorder
+/// Finishes the segment at `open`, with about `max_row_bytes` of rows in memory, and gives it its `proof`. Returns `None` if another recorder
 /// writes the segment, if the file is gone, or if the file was only begun (`.partial`) and is removed.
 ///
 /// # Errors
 /// The file has no complete block, or cannot be written. The complete part of the file stays.
-pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finished>> {
+pub(crate) fn finish(open: &Path, max_row_bytes: usize, proof: &Proof) -> Result<Option<Finished>> {
     let file = match files::open_own(open) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -48,12 +50,13 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
         let _ = fs::remove_file(journal::path(&open.with_extension("")));
         return Ok(None);
     }
+    let path = names::finished(open);
     let events = match ParquetMetaDataReader::new().parse_and_finish(&file) {
         // The recorder was killed after writing the footer and before renaming the file.
-        Ok(closed) => closed.file_metadata().num_rows() as u64,
-        Err(_) => close(&file, open, max_row_bytes)?,
+        Ok(closed) if is_proved(&closed, &path, proof) => closed.file_metadata().num_rows() as u64,
+        _ => close(&file, open, max_row_bytes, proof)?,
     };
-    let path = names::finished(open);
+    proof.sign(&file, &path);
     names::rename_new(open, &path)
         .with_context(|| format!("cannot rename it to {}", path.display()))?;
     // All rows of the journal are in the file.
@@ -62,7 +65,7 @@ pub(crate) fn finish(open: &Path, max_row_bytes: usize) -> Result<Option<Finishe
 }
 
 /// Writes the rows of the journal and the footer, and returns the number of events in the file.
-fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
+fn close(file: &File, open: &Path, max_row_bytes: usize, proof: &Proof) -> Result<u64> {
     let complete = unclosed::complete_metadata(&mut file.try_clone()?)?;
     let (metadata, end) = complete.context("it has no complete block")?;
     let mut summary = summary(&Arc::new(file.try_clone()?), &metadata)?;
@@ -72,7 +75,7 @@ fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
         other => Box::new(BufReader::new(other?)),
     };
     let rows = unclosed::rows(journal, &metadata);
-    let mut groups = RowGroups::resume(Box::new(file.try_clone()?), metadata, end)?;
+    let mut groups = RowGroups::resume(file.try_clone()?, metadata, end)?;
     let (mut group, mut bytes) = (StoredRows::default(), 0);
     let mut write = |group: StoredRows| {
         summary.count(&group, true);
@@ -91,10 +94,29 @@ fn close(file: &File, open: &Path, max_row_bytes: usize) -> Result<u64> {
         write(group)?;
     }
     summary.events = groups.rows();
-    let mut metadata = origin.unwrap_or_default();
-    metadata.extend(pairs(summary.counted_metadata()));
-    groups.close(metadata, None, file)?;
+    proof.close(&names::finished(open), &summary, |chain| {
+        let mut metadata = origin.unwrap_or_default();
+        metadata.extend(pairs(summary.counted_metadata()));
+        metadata.extend(pairs(chain));
+        let digest = groups.close(metadata, None, file)?;
+        let bytes = groups.len();
+        Ok(Closed { digest, bytes })
+    })?;
     Ok(summary.events)
+}
+
+/// Returns whether a closed file is in the manifest, or belongs to none. Otherwise the recorder was killed between the
+/// footer and the manifest, and the footer is written again: its file may have another place in the chain now.
+fn is_proved(closed: &ParquetMetaData, path: &Path, proof: &Proof) -> bool {
+    let manifest = proof.manifest.as_ref();
+    let Some(manifest) = manifest.filter(|manifest| manifest.name_of(path).is_some()) else {
+        return true;
+    };
+    let pairs = closed.file_metadata().key_value_metadata();
+    let mut pairs = pairs.into_iter().flatten();
+    let digest = pairs.find(|pair| pair.key == meta::KEY_DIGEST);
+    let digest = digest.and_then(|pair| Digest::parse(pair.value.as_ref()?));
+    digest.is_some_and(|digest| manifest.lock().contains(&digest))
 }
 
 /// Returns the span and the losses of the complete row groups, from their statistics where these suffice.

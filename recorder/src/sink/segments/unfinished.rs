@@ -8,8 +8,10 @@ use std::thread::JoinHandle;
 use anyhow::anyhow;
 use ctrace_schema::human::count;
 
+use crate::confine::{self, Needs};
 use crate::progress::Notice;
 use crate::sink::full::DiskFull;
+use crate::sink::proof::Proof;
 use crate::sink::segments::directory::{self, set_damaged};
 use crate::sink::segments::finish::finish;
 
@@ -18,6 +20,7 @@ pub(crate) struct UnfinishedSegments {
     /// The files, until the thread is started.
     files: Vec<PathBuf>,
     max_row_bytes: usize,
+    proof: Proof,
     thread: Option<JoinHandle<()>>,
     sender: Sender<Notice>,
     notices: Receiver<Notice>,
@@ -25,12 +28,17 @@ pub(crate) struct UnfinishedSegments {
 
 impl UnfinishedSegments {
     /// Lists the unfinished segments in the directories of this host, before this recorder writes there. Finishing them
-    /// keeps about `max_row_bytes` of rows in memory.
-    pub(crate) fn new(directories: &[PathBuf], max_row_bytes: usize) -> UnfinishedSegments {
+    /// keeps about `max_row_bytes` of rows in memory, and gives them their `proof`.
+    pub(crate) fn new(
+        directories: &[PathBuf],
+        max_row_bytes: usize,
+        proof: Proof,
+    ) -> UnfinishedSegments {
         let (sender, notices) = channel();
         UnfinishedSegments {
             files: directory::unfinished(directories),
             max_row_bytes,
+            proof,
             thread: None,
             sender,
             notices,
@@ -43,10 +51,10 @@ impl UnfinishedSegments {
         if !self.files.is_empty() {
             let files = std::mem::take(&mut self.files);
             let (max_row_bytes, sender) = (self.max_row_bytes, self.sender.clone());
-            let thread = std::thread::Builder::new().name("finish".to_string());
+            let proof = self.proof.clone();
             // If the thread cannot be started, the segments stay for the next recorder.
-            let run = move || finish_all(&files, max_row_bytes, &sender);
-            self.thread = thread.spawn(run).ok();
+            let run = move || finish_all(&files, max_row_bytes, &proof, &sender);
+            self.thread = confine::spawn("finish", Needs::Output, run).ok();
         }
         self.notices.try_iter()
     }
@@ -58,10 +66,10 @@ impl UnfinishedSegments {
     }
 }
 
-fn finish_all(files: &[PathBuf], max_row_bytes: usize, sender: &Sender<Notice>) {
+fn finish_all(files: &[PathBuf], max_row_bytes: usize, proof: &Proof, sender: &Sender<Notice>) {
     for open in files {
         // The Thrift decoder of the parquet crate panics on metadata with wrong lengths.
-        let finished = catch_unwind(AssertUnwindSafe(|| finish(open, max_row_bytes)));
+        let finished = catch_unwind(AssertUnwindSafe(|| finish(open, max_row_bytes, proof)));
         let notice = match finished.unwrap_or_else(|_| Err(anyhow!("its blocks are damaged"))) {
             Ok(None) => continue,
             Ok(Some(finished)) => Notice {

@@ -33,6 +33,8 @@ pub(crate) struct Spill {
     evicted: Vec<Evicted>,
     boot: Boot,
     disk: Arc<DiskStatus>,
+    /// The error of the last write that failed.
+    failed: String,
 }
 
 impl Spill {
@@ -62,6 +64,7 @@ impl Spill {
             evicted: vec![],
             boot: boot.clone(),
             disk: Arc::default(),
+            failed: String::new(),
         })
     }
 
@@ -73,7 +76,7 @@ impl Spill {
     ///
     /// # Errors
     /// Every other error.
-    fn check_disk(&self, result: Result<()>) -> Result<bool> {
+    fn check_disk(&mut self, result: Result<()>) -> Result<bool> {
         let full = match result {
             Ok(()) => return Ok(true),
             Err(e) => e.downcast::<DiskFull>()?,
@@ -87,6 +90,7 @@ impl Spill {
                 ),
             );
         }
+        self.failed = full.to_string();
         Ok(false)
     }
 
@@ -195,10 +199,11 @@ impl Sink for Spill {
         self.disk.correct(&mut summary);
         let finished = self.sink.finish(&summary);
         if unreported > 0 {
-            let cause = finished.err().map_or(String::new(), |e| format!(": {e:#}"));
+            let cause = finished.err().map_or(String::new(), |e| format!("; {e:#}"));
             bail!(
-                "the disk is full: {} events in memory are lost, and the disk had no space for gap rows that report \
-                 them{cause}; all events written earlier are safe",
+                "{}: {} events in memory are lost, and gap rows that report them could not be written{cause}; all events \
+                 written earlier are safe",
+                self.failed,
                 count(unreported)
             );
         }

@@ -1,17 +1,18 @@
-//! Follows questions to name servers: each becomes a row when it is answered, or when no answer can be expected any more. See
+//! Follows queries to name servers: each becomes a row when it is answered, or when no answer can be expected any more. See
 //! `docs/schema.md`.
 
 use crate::resolve::Resolver;
-use crate::resolve::dns::message::{self, DnsAnswer, DnsMessage, NOERROR};
-use crate::resolve::dns::waiting::{Question, Socket, SocketKey};
+use crate::resolve::dns::message::{self, DnsAnswer, NOERROR};
+use crate::resolve::dns::waiting::{DnsQuery, Socket};
 use crate::rows::batch::{DnsDetail, EventDetail, EventKind, NONE, Row};
 use crate::wire::types::sys_flag;
 
-/// Time in ns after which a question counts as unanswered: twice as long as glibc, musl and Go wait for a server by
+/// Time in ns after which a query counts as unanswered: twice as long as glibc, musl and Go wait for a server by
 /// default.
 const MAX_WAIT_NS: u64 = 10_000_000_000;
-/// Interval in ns at which the time of all questions is checked.
+/// Interval in ns at which the time of all queries is checked.
 const CHECK_NS: u64 = 500_000_000;
+
 /// The end of the wait for an answer.
 enum Outcome<'a> {
     Answered(&'a DnsAnswer),
@@ -36,11 +37,11 @@ fn is_network_error(errno: i64) -> bool {
 }
 
 impl Resolver {
-    /// Follows questions and answers in the call of thread `tid` that lasted from `began_ns` to `ended_ns` (boot time)
+    /// Follows queries and answers in the call of thread `tid` that lasted from `began_ns` to `ended_ns` (boot time)
     /// and whose row was added last: its messages, its error, or the close of its socket.
-    pub(in crate::resolve) fn follow_questions(&mut self, tid: u32, began_ns: u64, ended_ns: u64) {
+    pub(in crate::resolve) fn follow_queries(&mut self, tid: u32, began_ns: u64, ended_ns: u64) {
         let messages = std::mem::take(&mut self.messages);
-        if messages.is_empty() && self.questions.len == 0 {
+        if messages.is_empty() && self.queries.len == 0 {
             return;
         }
         let Some(row) = self.batch.rows.last().copied() else {
@@ -51,6 +52,8 @@ impl Resolver {
             return;
         };
         let (sends, receives) = (call.sends, call.receives);
+        // Of several messages, only the source of the first is known.
+        let is_source_known = !call.name.starts_with("recvmmsg") || row.ret == 1;
         let closes = matches!(&*call.name, "close" | "io_uring:close");
         let errno = row.ret.saturating_neg();
         let fails = (sends || receives) && is_network_error(errno);
@@ -65,7 +68,7 @@ impl Resolver {
         };
         let key = (thread.identity.pid, object.inode.unwrap_or(0));
         if closes || fails {
-            let ended = self.questions.remove_from(key, |_| true);
+            let ended = self.queries.remove_from(key, |_| true);
             self.push_unanswered(ended, ended_ns, fails.then_some(errno as i32));
             return;
         }
@@ -76,7 +79,7 @@ impl Resolver {
         for message in messages {
             match (&message.question, &message.answer) {
                 (Some(question), None) if sends => {
-                    let asked = Question {
+                    let asked = DnsQuery {
                         tid,
                         identity: identity.clone(),
                         wall_ns: row.time,
@@ -86,82 +89,82 @@ impl Resolver {
                         question: question.clone(),
                         is_superseded: false,
                     };
-                    let ended = self.questions.ask(asked);
+                    let ended = self.queries.ask(asked);
                     self.push_unanswered(ended, ended_ns, None);
                 }
                 (_, Some(answer)) if receives => {
-                    self.end_by_answer(key, &message, answer, &socket, ended_ns);
+                    let from = is_source_known.then_some(&socket.peer);
+                    if let Some(query) = self.queries.answered(key, &message, answer, from) {
+                        let container = self.batch.container(&row);
+                        self.dns_names.learn(container, &message, row.time);
+                        self.end_by_answer(query, answer, &socket, ended_ns);
+                    }
                 }
                 _ => {}
             }
         }
     }
 
-    /// Adds the row of the question that a message has answered over `socket` at a boot time.
+    /// Adds the row of a query that was answered over `socket` at a boot time.
     fn end_by_answer(
         &mut self,
-        key: SocketKey,
-        message: &DnsMessage,
+        mut query: DnsQuery,
         answer: &DnsAnswer,
         socket: &Socket,
         ended_ns: u64,
     ) {
-        let question = self.questions.answered(key, message, answer, &socket.peer);
-        let Some(mut question) = question else {
-            return;
-        };
         // The first message of a socket binds it to a port.
-        if question.socket.local.1.is_none() {
-            question.socket.local = socket.local.clone();
+        if query.socket.local.1.is_none() {
+            query.socket.local = socket.local.clone();
         }
-        self.push_question(question, ended_ns, &Outcome::Answered(answer));
+        self.push_query(query, ended_ns, &Outcome::Answered(answer));
     }
 
-    /// Adds the rows of the questions of a process that has ended at a boot time.
-    pub(in crate::resolve) fn end_questions_of(&mut self, pid: u32, ended_ns: u64) {
-        if self.questions.len > 0 {
-            let ended = self.questions.remove(|q| q.identity.pid == pid);
+    /// Adds the rows of the queries of a process that has ended at a boot time.
+    pub(in crate::resolve) fn end_queries_of(&mut self, pid: u32, ended_ns: u64) {
+        if self.queries.len > 0 {
+            let ended = self.queries.remove(|q| q.identity.pid == pid);
             self.push_unanswered(ended, ended_ns, None);
         }
     }
 
-    /// Adds the rows of the questions that have waited too long.
-    pub(crate) fn end_old_questions(&mut self) {
+    /// Adds the rows of the queries that have waited too long.
+    pub(crate) fn end_old_queries(&mut self) {
         let now_ns = self.clock.boot();
-        if self.questions.len > 0 && now_ns.saturating_sub(self.questions.checked_ns) >= CHECK_NS {
-            self.questions.checked_ns = now_ns;
+        if self.queries.len > 0 && now_ns.saturating_sub(self.queries.checked_ns) >= CHECK_NS {
+            self.queries.checked_ns = now_ns;
             let ended = self
-                .questions
+                .queries
                 .remove(|q| now_ns.saturating_sub(q.asked_ns) >= MAX_WAIT_NS);
-            for question in ended {
-                let until_ns = question.asked_ns + MAX_WAIT_NS;
-                self.push_question(question, until_ns, &Outcome::Unanswered(None));
+            for query in ended {
+                let until_ns = query.asked_ns + MAX_WAIT_NS;
+                self.push_query(query, until_ns, &Outcome::Unanswered(None));
             }
         }
     }
 
-    /// Adds the rows of all questions, at the end of the recording.
-    pub(crate) fn end_questions(&mut self) {
-        let ended = self.questions.remove(|_| true);
+    /// Adds the rows of all queries, at the end of the recording.
+    pub(crate) fn end_queries(&mut self) {
+        let ended = self.queries.remove(|_| true);
         self.push_unanswered(ended, self.clock.boot(), None);
     }
 
-    fn push_unanswered(&mut self, questions: Vec<Question>, until_ns: u64, error: Option<i32>) {
-        for question in questions {
-            self.push_question(question, until_ns, &Outcome::Unanswered(error));
+    fn push_unanswered(&mut self, queries: Vec<DnsQuery>, until_ns: u64, error: Option<i32>) {
+        for query in queries {
+            self.push_query(query, until_ns, &Outcome::Unanswered(error));
         }
     }
 
-    /// Adds the row of a question whose wait ended at a boot time.
-    fn push_question(&mut self, question: Question, until_ns: u64, outcome: &Outcome<'_>) {
-        let mut row = Row::new(question.wall_ns, EventKind::Dns);
-        row.duration = until_ns.saturating_sub(question.asked_ns);
+    /// Adds the row of a query whose wait ended at a boot time.
+    fn push_query(&mut self, query: DnsQuery, until_ns: u64, outcome: &Outcome<'_>) {
+        let mut row = Row::new(query.wall_ns, EventKind::Dns);
+        row.duration = until_ns.saturating_sub(query.asked_ns);
         let (batch, registry) = (&mut self.batch, &mut self.registry);
-        let (tid, mut identity) = (question.tid, question.identity);
+        let (tid, mut identity) = (query.tid, query.identity);
         row.task = identity.index(tid, self.generation, batch, registry);
-        row.object = question.socket.push_to(&question.question.name, batch);
+        row.object = query.socket.push_to(&query.question.name, batch);
         let strings = &mut batch.strings;
-        let ty = strings.intern(&message::type_name(question.question.ty));
+        let ty = strings.intern(&message::type_name(query.question.ty));
         let (action, code, answers, error) = match outcome {
             Outcome::Answered(answer) => (
                 match answer.code {
@@ -176,7 +179,7 @@ impl Resolver {
                 NONE,
             ),
             Outcome::Unanswered(errno) => (
-                match question.is_superseded {
+                match query.is_superseded {
                     true => "abandoned",
                     false => "unanswered",
                 },
