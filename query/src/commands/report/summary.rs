@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::commands::report::page::escape;
-use crate::commands::report::table::{AnswerRows, thousands};
+use crate::commands::report::markup::escape;
+use crate::commands::report::rows::AnswerRows;
+use crate::commands::report::table::thousands;
 
 /// Section of the summary, title on the page, and whether the section lists failures.
 const SECTIONS: &[(&str, &str, bool)] = &[
+    ("rule fired", "Rules that fired", true),
     ("events lost", "Events lost", true),
     ("set-up failed", "Set-up failed", true),
     ("out of memory", "Out of memory", true),
@@ -69,7 +71,11 @@ impl RecordingSummary {
                     escape(item),
                     escape(&thousands(value)),
                     match number(value).filter(|_| max > 0.0) {
-                        Some(n) => format!("<i style=\"width:{:.1}%\"></i>", n / max * 100.0),
+                        Some(n) => format!(
+                            "<svg class=\"share\" viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                             <rect width=\"{:.1}\" height=\"1\"/></svg>",
+                            n / max * 100.0
+                        ),
                         None => String::new(),
                     }
                 );

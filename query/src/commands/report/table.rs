@@ -1,330 +1,157 @@
-//! The tables of the page: their columns, headings and cell formats.
+//! A table of the page: as HTML with its first rows, and as JSON with all of them, from which the page's script sorts and filters.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use ctrace_schema::text::printable;
 use ctrace_schema::{human, strace};
+use serde_json::{Value, json};
 
 use crate::commands::report::clock::PageClock;
-use crate::commands::report::page::escape;
+use crate::commands::report::counts::{Counts, span};
+use crate::commands::report::markup::escape;
+use crate::commands::report::rows::AnswerRows;
+use crate::commands::report::sections::{CellFormat, PageColumn, ReportSection};
+use crate::questions::TimeBuckets;
 
-/// A column of a table, computed from the columns of an answer. A column without values is left out.
-pub(crate) struct PageColumn {
-    heading: &'static str,
-    format: CellFormat,
+/// Rows of a table that are shown at first.
+pub(crate) const FIRST_ROWS: usize = 25;
+/// Characters of a cell.
+const MAX_CELL: usize = 400;
+const MS_NS: f64 = 1e6;
+
+/// A section with the rows of its table.
+pub(crate) struct SectionTable {
+    pub(crate) section: &'static ReportSection,
+    pub(crate) rows: AnswerRows,
+    /// True if the answer has more rows.
+    pub(crate) is_cut: bool,
+    /// The counts by time of each row, one for each counted column; empty if the rows are not counted by time.
+    pub(crate) counts: Vec<Vec<Counts>>,
 }
 
-/// The format of the cells of a column, and the names of the answer's columns.
-enum CellFormat {
-    Text(&'static str),
-    /// The values that are not null, with a separator.
-    Joined(&'static [&'static str], &'static str),
-    Number(&'static str),
-    Bytes(&'static str),
-    /// A duration, from microseconds.
-    Duration(&'static str),
-    Time(&'static str),
-    /// A span between two times.
-    Span(&'static str, &'static str),
-    /// The end of a process: the signal, else the exit code.
-    End(&'static str, &'static str),
+/// A cell: its text, and the number by which it is sorted.
+struct Cell {
+    text: String,
+    number: Option<f64>,
 }
 
-const fn column(heading: &'static str, format: CellFormat) -> PageColumn {
-    PageColumn { heading, format }
-}
-
-const CONTAINER: PageColumn = column("Container", CellFormat::Joined(&["host", "container"], "/"));
-/// The id, where two containers have the same name.
-const ID: PageColumn = column("Id", CellFormat::Text("id"));
-const COMMAND: PageColumn = column("Command", CellFormat::Text("comm"));
-const SEEN: PageColumn = column("When", CellFormat::Span("first_seen", "last_seen"));
-const CALLS: PageColumn = column("Calls", CellFormat::Number("calls"));
-const REFUSED: PageColumn = column("Refused", CellFormat::Number("denied"));
-const SENT: PageColumn = column("Sent", CellFormat::Bytes("bytes_sent"));
-const RECEIVED: PageColumn = column("Received", CellFormat::Bytes("bytes_received"));
-const FAILED: PageColumn = column("Failed", CellFormat::Number("failed"));
-const CONNECTIONS: PageColumn = column("Connections", CellFormat::Number("connections"));
-
-pub(crate) const CONTAINERS: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Image", CellFormat::Text("image")),
-    column("Runtime", CellFormat::Text("runtime")),
-    column("Pod", CellFormat::Joined(&["namespace", "pod"], "/")),
-    column("Began – ended", CellFormat::Span("started", "stopped")),
-    column("Processes", CellFormat::Number("processes")),
-    CALLS,
-    column("Errors", CellFormat::Number("errors")),
-    REFUSED,
-    column("Lost", CellFormat::Number("lost")),
-];
-pub(crate) const POWERS: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Pod", CellFormat::Text("pod")),
-    column("Privileged", CellFormat::Text("privileged")),
-    column("Added capabilities", CellFormat::Text("added_capabilities")),
-    column(
-        "Namespaces of the machine",
-        CellFormat::Text("host_namespaces"),
-    ),
-    column("Can write to", CellFormat::Text("writable_host_paths")),
-    column("Seccomp", CellFormat::Text("seccomp")),
-    column("AppArmor", CellFormat::Text("apparmor")),
-    column("User", CellFormat::Text("run_as")),
-    column("Limits", CellFormat::Text("limits")),
-];
-pub(crate) const ERRORS: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Call", CellFormat::Text("syscall")),
-    column("Error", CellFormat::Text("error")),
-    column("On", CellFormat::Text("subject")),
-    column("Times", CellFormat::Number("calls")),
-    COMMAND,
-    SEEN,
-];
-pub(crate) const DENIED: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Call", CellFormat::Text("syscall")),
-    column("Error", CellFormat::Text("error")),
-    column("Times", CellFormat::Number("calls")),
-    column("Program", CellFormat::Text("exe")),
-    column("Such as", CellFormat::Text("example")),
-    SEEN,
-];
-pub(crate) const FILES: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Path", CellFormat::Text("path")),
-    column("On the machine", CellFormat::Text("host_path")),
-    CALLS,
-    column("Opened", CellFormat::Number("opens")),
-    column("Executed", CellFormat::Number("execs")),
-    column("Read", CellFormat::Bytes("bytes_read")),
-    column("Written", CellFormat::Bytes("bytes_written")),
-    FAILED,
-    column("Error", CellFormat::Text("error")),
-    COMMAND,
-    SEEN,
-];
-pub(crate) const PEERS: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column(
-        "Direction",
-        CellFormat::Joined(&["direction", "protocol"], ", "),
-    ),
-    column("Address", CellFormat::Joined(&["address", "port"], ":")),
-    column("Client", CellFormat::Text("client")),
-    column("Name", CellFormat::Text("dns_name")),
-    CONNECTIONS,
-    FAILED,
-    column("Error", CellFormat::Text("error")),
-    SENT,
-    RECEIVED,
-    COMMAND,
-    SEEN,
-];
-pub(crate) const LINKS: &[PageColumn] = &[
-    column("From", CellFormat::Joined(&["source", "source_id"], " ")),
-    column("To", CellFormat::Joined(&["target", "target_id"], " ")),
-    column("By", CellFormat::Text("protocol")),
-    column("Address", CellFormat::Text("address")),
-    CONNECTIONS,
-    FAILED,
-    SENT,
-    RECEIVED,
-    SEEN,
-];
-pub(crate) const DNS: &[PageColumn] = &[
-    CONTAINER,
-    column("Name", CellFormat::Text("name")),
-    column("Type", CellFormat::Text("type")),
-    column("Answer", CellFormat::Text("code")),
-    column("Server", CellFormat::Text("server")),
-    column("Times", CellFormat::Number("questions")),
-    column("Median", CellFormat::Duration("median_us")),
-    column("Slowest", CellFormat::Duration("max_us")),
-    column("Records", CellFormat::Text("answers")),
-    COMMAND,
-    SEEN,
-];
-pub(crate) const SYSCALLS: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Call", CellFormat::Text("syscall")),
-    column("Times", CellFormat::Number("calls")),
-    column("Errors", CellFormat::Number("errors")),
-    REFUSED,
-    column("Bytes", CellFormat::Bytes("bytes")),
-    column("Took in all", CellFormat::Duration("total_us")),
-    column("On average", CellFormat::Duration("mean_us")),
-    column("99 of 100 below", CellFormat::Duration("p99_us")),
-    column("At most", CellFormat::Duration("max_us")),
-];
-pub(crate) const PROCESSES: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Process", CellFormat::Text("process")),
-    column("Pid", CellFormat::Text("pid")),
-    column("Parent", CellFormat::Text("ppid")),
-    column("User", CellFormat::Text("uid")),
-    column("Began – ended", CellFormat::Span("started", "exited")),
-    column("End", CellFormat::End("exit_code", "exit_signal")),
-    column("From outside", CellFormat::Text("entered")),
-    column("Restarts", CellFormat::Text("restarts")),
-];
-pub(crate) const STUCK: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    COMMAND,
-    column("Call", CellFormat::Text("syscall")),
-    column("Waits for", CellFormat::Text("waits_for")),
-    column("State", CellFormat::Text("state")),
-    column("Times", CellFormat::Number("calls")),
-    column("Longest", CellFormat::Text("longest")),
-    column("Since", CellFormat::Time("since")),
-];
-pub(crate) const DRIFT: &[PageColumn] = &[
-    CONTAINER,
-    ID,
-    column("Program", CellFormat::Text("path")),
-    column("From", CellFormat::Text("origin")),
-    column("Arguments", CellFormat::Text("argv")),
-    column("Runs", CellFormat::Number("runs")),
-    column("Written by", CellFormat::Text("written_by")),
-    column("When", CellFormat::Span("first_run", "last_run")),
-];
-pub(crate) const GAPS: &[PageColumn] = &[
-    column("When", CellFormat::Span("from_time", "to_time")),
-    column("Host", CellFormat::Text("host")),
-    CONTAINER,
-    ID,
-    column("Class", CellFormat::Text("class")),
-    column("Lost", CellFormat::Number("lost")),
-    column("Why", CellFormat::Text("reason")),
-];
-
-/// Rows of an answer as text; times are ns since 1970.
-pub(crate) struct AnswerRows {
-    columns: HashMap<String, StringArray>,
-    pub(crate) count: usize,
-}
-
-impl AnswerRows {
-    /// Takes the first `limit` rows of `batches`.
-    ///
-    /// # Errors
-    /// A value cannot be cast to text.
-    pub(crate) fn new(batches: &[RecordBatch], limit: usize) -> anyhow::Result<AnswerRows> {
-        let Some(first) = batches.first() else {
-            let columns = HashMap::new();
-            return Ok(AnswerRows { columns, count: 0 });
-        };
-        let all = arrow::compute::concat_batches(&first.schema(), batches)?;
-        let all = all.slice(0, all.num_rows().min(limit));
-        let mut columns = HashMap::new();
-        for (field, column) in all.schema().fields().iter().zip(all.columns()) {
-            let column = match column.data_type() {
-                DataType::Timestamp(..) => cast(column, &DataType::Int64)?,
-                _ => column.clone(),
-            };
-            let text = cast(&column, &DataType::Utf8)?;
-            columns.insert(field.name().clone(), text.as_string().clone());
-        }
-        let count = all.num_rows();
-        Ok(AnswerRows { columns, count })
-    }
-
-    /// Returns a value, if not null.
-    pub(crate) fn text(&self, column: &str, row: usize) -> Option<&str> {
-        let column = self.columns.get(column)?;
-        column.is_valid(row).then(|| column.value(row))
-    }
-
-    fn number<T: std::str::FromStr>(&self, column: &str, row: usize) -> Option<T> {
-        self.text(column, row)?.parse().ok()
+impl Cell {
+    fn text(text: String) -> Cell {
+        Cell { text, number: None }
     }
 }
 
 impl PageColumn {
-    fn cell(&self, rows: &AnswerRows, row: usize, clock: PageClock) -> Option<String> {
-        match self.format {
-            CellFormat::Text(name) => rows.text(name, row).map(String::from),
+    fn cell(&self, rows: &AnswerRows, row: usize, clock: PageClock) -> Option<Cell> {
+        let number = |name| rows.number::<f64>(name, row);
+        let cell = match self.format {
+            CellFormat::Text(name) => Cell::text(rows.text(name, row)?.to_string()),
             CellFormat::Joined(names, between) => {
                 let parts = names.iter().filter_map(|name| rows.text(name, row));
                 let text = parts.collect::<Vec<_>>().join(between);
-                (!text.is_empty()).then_some(text)
+                Cell::text(Some(text).filter(|text| !text.is_empty())?)
             }
-            CellFormat::Number(name) => rows.text(name, row).map(thousands),
-            CellFormat::Bytes(name) => rows.number::<i64>(name, row).map(|n| match n {
-                0 => "0".to_string(),
-                n => human::bytes(n.unsigned_abs()),
-            }),
+            CellFormat::Number(name) => Cell {
+                text: thousands(rows.text(name, row)?),
+                number: number(name),
+            },
+            CellFormat::Bytes(name) => {
+                let bytes: i64 = rows.number(name, row)?;
+                let text = match bytes {
+                    0 => "0".to_string(),
+                    n => human::bytes(n.unsigned_abs()),
+                };
+                let number = Some(bytes as f64);
+                Cell { text, number }
+            }
             CellFormat::Duration(name) => {
-                let us = rows.number::<f64>(name, row);
-                us.map(|us| human::duration((us * 1e3) as i64))
+                let us = number(name)?;
+                let text = human::duration((us * 1e3) as i64);
+                let number = Some(us);
+                Cell { text, number }
             }
-            CellFormat::Time(name) => rows.number(name, row).map(|ns| clock.time(ns)),
-            CellFormat::Span(first, last) => {
-                clock.between(rows.number(first, row), rows.number(last, row))
-            }
+            CellFormat::Time(name) => Cell {
+                text: clock.time(rows.number(name, row)?),
+                number: number(name).map(|ns| ns / MS_NS),
+            },
+            CellFormat::Span(first, last) => Cell {
+                text: clock.between(rows.number(first, row), rows.number(last, row))?,
+                number: number(first).or(number(last)).map(|ns| ns / MS_NS),
+            },
             CellFormat::End(code, signal) => {
                 let signal = rows.number::<i64>(signal, row).map(strace::signal);
                 let code = rows.text(code, row).map(|code| format!("exit code {code}"));
-                signal.or(code)
+                Cell::text(signal.or(code)?)
             }
-        }
+        };
+        let text = clipped(&cell.text);
+        Some(Cell { text, ..cell })
     }
 
+    /// Returns whether the cells are numbers, times, or names that are not broken across lines: the class of the cells.
     fn class(&self) -> &'static str {
         match self.format {
-            CellFormat::Number(_) | CellFormat::Bytes(_) | CellFormat::Duration(_) => {
-                " class=\"n\""
-            }
-            CellFormat::Time(_) | CellFormat::Span(..) | CellFormat::End(..) => " class=\"w\"",
+            CellFormat::Number(_) | CellFormat::Bytes(_) | CellFormat::Duration(_) => "n",
+            CellFormat::Time(_) | CellFormat::Span(..) | CellFormat::End(..) => "w",
             CellFormat::Text(
                 "container" | "syscall" | "error" | "id" | "pid" | "ppid" | "comm" | "source"
                 | "target",
-            ) => " class=\"k\"",
+            ) => "k",
             _ => "",
         }
     }
+
+    /// Returns the place of the column among the counted columns of its section.
+    fn count(&self, section: &ReportSection) -> Option<usize> {
+        let CellFormat::Number(name) = self.format else {
+            return None;
+        };
+        let counts = section.counted.as_ref()?.counts;
+        counts.iter().position(|count| *count == name)
+    }
 }
 
-/// Formats a table as HTML.
-pub(crate) fn html_table(rows: &AnswerRows, columns: &[PageColumn], clock: PageClock) -> String {
-    let cells = |column: &PageColumn| -> Vec<Option<String>> {
+/// Returns the columns that have a value, with their cells.
+fn shown<'a>(
+    rows: &AnswerRows,
+    columns: &'a [PageColumn],
+    clock: PageClock,
+) -> Vec<(&'a PageColumn, Vec<Option<Cell>>)> {
+    let cells = |column: &PageColumn| -> Vec<_> {
         (0..rows.count)
             .map(|row| column.cell(rows, row, clock))
             .collect()
     };
-    let shown = columns.iter().map(|column| (column, cells(column)));
-    let shown: Vec<_> = shown
-        .filter(|(_, cells)| cells.iter().any(Option::is_some))
-        .collect();
+    let all = columns.iter().map(|column| (column, cells(column)));
+    all.filter(|(_, cells)| cells.iter().any(Option::is_some))
+        .collect()
+}
+
+/// Formats the first rows of a table as HTML.
+pub(crate) fn html_table(
+    rows: &AnswerRows,
+    columns: &[PageColumn],
+    clock: PageClock,
+    limit: usize,
+) -> String {
+    let shown = shown(rows, columns, clock);
     let mut out = String::from("<table>\n<thead><tr>");
     // Writing to a String cannot fail.
     for (column, _) in &shown {
-        let _ = write!(out, "<th{}>{}</th>", column.class(), column.heading);
+        let (class, heading) = (column.class(), column.heading);
+        let _ = write!(out, "<th scope=\"col\" class=\"{class}\">{heading}</th>");
     }
     out += "</tr></thead>\n<tbody>\n";
-    for row in 0..rows.count {
+    for row in 0..rows.count.min(limit) {
         out += "<tr>";
         for (column, cells) in &shown {
             let _ = match &cells[row] {
-                Some(text) => write!(
+                Some(cell) => write!(
                     out,
-                    "<td{} data-h=\"{}\">{}</td>",
+                    "<td class=\"{}\" data-h=\"{}\">{}</td>",
                     column.class(),
                     column.heading,
-                    escape(text)
+                    escape(&cell.text)
                 ),
                 None => write!(out, "<td></td>"),
             };
@@ -332,6 +159,94 @@ pub(crate) fn html_table(rows: &AnswerRows, columns: &[PageColumn], clock: PageC
         out += "</tr>\n";
     }
     out + "</tbody>\n</table>\n"
+}
+
+impl SectionTable {
+    /// Formats the first rows as HTML.
+    pub(crate) fn html(&self, clock: PageClock) -> String {
+        match self.rows.count {
+            0 => "<p>None.</p>\n".to_string(),
+            _ => html_table(&self.rows, self.section.columns, clock, FIRST_ROWS),
+        }
+    }
+
+    /// Returns the table for the page's script. `names` are the containers of the page.
+    pub(crate) fn json(&self, clock: PageClock, buckets: TimeBuckets, names: &[String]) -> Value {
+        let shown = shown(&self.rows, self.section.columns, clock);
+        let is_counted = !self.counts.is_empty();
+        let columns = shown.iter().map(|(column, _)| {
+            json!({
+                "heading": column.heading,
+                "class": column.class(),
+                "count": column.count(self.section).filter(|_| is_counted),
+                "failure": column.is_failure,
+            })
+        });
+        let columns: Vec<_> = columns.collect();
+        let row = |row: usize| -> Vec<Value> {
+            let cells = shown.iter().map(|(_, cells)| cells[row].as_ref());
+            cells.map(json_cell).collect()
+        };
+        let rows = 0..self.rows.count;
+        let mut table = json!({
+            "question": self.section.question,
+            "columns": columns,
+            "rows": rows.clone().map(row).collect::<Vec<_>>(),
+            "containers": rows.clone().map(|row| self.containers(row, names)).collect::<Vec<_>>(),
+        });
+        if is_counted {
+            let runs = |counts: &Vec<Counts>| counts.iter().map(Counts::runs).collect::<Vec<_>>();
+            table["counts"] = self.counts.iter().map(runs).collect();
+        }
+        let lasts = self
+            .section
+            .counted
+            .as_ref()
+            .is_some_and(|counted| counted.lasts);
+        if let Some((first, last)) = self.section.span.filter(|_| lasts || !is_counted) {
+            let time = |column, row| self.rows.number::<i64>(column, row);
+            table["spans"] = rows
+                .map(|row| json!(span(buckets, time(first, row), time(last, row))))
+                .collect();
+        }
+        table
+    }
+
+    /// Returns the places of the containers of a row among the `names`.
+    fn containers(&self, row: usize, names: &[String]) -> Vec<usize> {
+        let columns = self.section.containers.iter();
+        let names = columns.filter_map(|(host, name)| {
+            let name = self.rows.container(host, name, row)?;
+            names.iter().position(|other| *other == name)
+        });
+        names.collect()
+    }
+}
+
+/// Returns a number, or text, or text and the number by which it is sorted.
+fn json_cell(cell: Option<&Cell>) -> Value {
+    let Some(cell) = cell else {
+        return Value::Null;
+    };
+    let text = printable(&cell.text);
+    match cell.number {
+        None => json!(text),
+        // Whole numbers of this size are exact in the page's script.
+        Some(n)
+            if n.fract() == 0.0 && n.abs() < 9e15 && thousands(&(n as i64).to_string()) == text =>
+        {
+            json!(n as i64)
+        }
+        Some(n) => json!([text, n]),
+    }
+}
+
+/// Returns at most [`MAX_CELL`] characters of a text.
+fn clipped(text: &str) -> String {
+    match text.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
 }
 
 /// Separates the thousands of a whole number; returns other text unchanged.
@@ -345,17 +260,20 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
     use super::*;
+    use crate::commands::report::sections::SECTIONS;
     use crate::source::TimeSpan;
 
     #[test]
     fn columns_without_values_are_left_out() {
         let text = |text: Option<&str>| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let long = "é".repeat(500);
         let batch = RecordBatch::try_from_iter_with_nullable([
             ("container", text(Some("<web>")), true),
             ("image", text(None), true),
+            ("runtime", text(Some(&long)), true),
             ("namespace", text(Some("shop")), true),
             ("pod", text(Some("web-1")), true),
             (
@@ -366,13 +284,31 @@ mod tests {
         ])
         .unwrap();
         let rows = AnswerRows::new(&[batch], 25).unwrap();
-        let html = html_table(&rows, CONTAINERS, PageClock::new(TimeSpan::EPOCH));
+        let clock = PageClock::new(TimeSpan::EPOCH);
+        let is_wanted = |section: &&ReportSection| section.question == "containers";
+        let section = SECTIONS.iter().find(is_wanted).unwrap();
+        let html = html_table(&rows, section.columns, clock, 25);
         assert!(
             html.contains(">&lt;web&gt;</td>") && html.contains(">shop/web-1</td>"),
             "{html}"
         );
         assert!(html.contains(">1,234,567</td>"), "{html}");
+        assert!(
+            html.contains(&format!(">{}…</td>", "é".repeat(400))),
+            "{html}"
+        );
         assert!(!html.contains("Image") && !html.contains("Began"), "{html}");
         assert_eq!(thousands("2.50s"), "2.50s");
+        let table = SectionTable {
+            section,
+            rows,
+            is_cut: false,
+            counts: vec![],
+        };
+        let buckets = TimeBuckets::new(TimeSpan::EPOCH, 240);
+        let json = table.json(clock, buckets, &["<web>".to_string()]);
+        assert_eq!(json["rows"][0][0], "<web>");
+        assert_eq!(json["rows"][0][3], 1_234_567);
+        assert_eq!(json["containers"], json!([[0]]));
     }
 }
