@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use ctrace_format::digest::{self, Digest};
 use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed};
@@ -180,13 +183,22 @@ async fn complete(
     let write = |frame: &[u8]| bytes.write_all(frame);
     let places = rollups::write_rollups(events, count as usize, at, write).await?;
     pairs.push(places);
+    let placeholder = Digest::placeholder();
+    let digest = KeyValue::new(meta::KEY_DIGEST.to_string(), placeholder.to_string());
+    pairs.push(digest);
     let metadata = unclosed::metadata(&schema, pairs, groups);
     unclosed::write_footer(&metadata, end + bytes.len() as u64, &mut bytes)?;
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    // The file behind a link is not the one that was named.
+    #[cfg(unix)]
+    options.custom_flags(libc::O_NOFOLLOW);
+    let mut file = options.open(path)?;
     let write = |file: &mut File| -> std::io::Result<()> {
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         file.write_all(&bytes)?;
+        digest::seal(file, &placeholder)?;
         file.sync_all()
     };
     if let Err(e) = write(&mut file) {

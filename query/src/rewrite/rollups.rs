@@ -25,6 +25,7 @@ use datafusion::prelude::{SessionContext, col};
 use parquet::file::metadata::KeyValue;
 
 use crate::engine::{exact_sum, histograms, session_with_functions};
+use crate::output::SumProgress;
 
 /// Limit of the rows of a rollup with time slices. The slices are made longer until the rollup has fewer rows. The
 /// recorder's limit is half of it, because a recorder has all rollups in memory at once; here they are computed one by
@@ -47,9 +48,10 @@ pub(crate) async fn write_rollups(
     mut write: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<KeyValue> {
     let mut places = vec![];
-    for rollup in ROLLUPS {
-        let Some((batch, slice)) = smallest(rollup, events, count / MIN_EVENTS_PER_ROW).await?
-        else {
+    let progress = SumProgress::new(ROLLUPS.len());
+    for (done, rollup) in ROLLUPS.iter().enumerate() {
+        let computing = smallest(rollup, events, count / MIN_EVENTS_PER_ROW);
+        let Some((batch, slice)) = progress.during(done, computing).await? else {
             continue;
         };
         let mut stream = StreamWriter::try_new(vec![], &batch.schema())?;
