@@ -4,12 +4,29 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CString;
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Bytes for the program itself, the stacks of its threads, and batches that pass through a query.
 const OTHER_BYTES: usize = 1 << 30;
+
+/// Bytes of the stack of a thread that parses and plans statements.
+const DEEP_STACK_BYTES: usize = 256 << 20;
+
+/// Does `work` in a thread with a deep stack: syntax trees and plans are as deep as a statement's chains of operators are long,
+/// and are dropped recursively. The inner result is an error if `work` panics.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn on_deep_stack<T: Send>(
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<std::thread::Result<T>> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(DEEP_STACK_BYTES);
+        Ok(thread.spawn_scoped(scope, work)?.join())
+    })
+}
 
 /// The limit in bytes; 0: there is no limit.
 static LIMIT_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -68,7 +85,26 @@ pub(crate) fn remove_unfinished() {
     }
 }
 
-/// Writes an error, and ends the process as errors do. Allocates nothing.
+/// A function that puts the terminal in order before the process ends at once, or null.
+static BEFORE_END: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Sets what is done before the process ends at once, when memory is up; `None`: nothing. `work` should need little memory.
+pub(crate) fn set_before_end(work: Option<fn()>) {
+    let work = work.map_or(std::ptr::null_mut(), |work| work as *mut ());
+    BEFORE_END.store(work, Ordering::Release);
+}
+
+/// Does what [`set_before_end`] has set, once.
+fn before_end() {
+    let work = BEFORE_END.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    if !work.is_null() {
+        // SAFETY: the pointer is from a `fn()` of `set_before_end`, the only place that stores one.
+        let work = unsafe { std::mem::transmute::<*mut (), fn()>(work) };
+        work();
+    }
+}
+
+/// Writes an error, and ends the process as errors do. Allocates nothing, unless a program has the whole terminal.
 fn exhausted(bytes: usize) -> ! {
     let mut text = [0; 256];
     let mut cursor = Cursor::new(&mut text[..]);
@@ -85,7 +121,8 @@ fn exhausted(bytes: usize) -> ! {
         ),
     };
     let written = cursor.position() as usize;
-    let _ = std::io::stderr().write_all(&text[..written]);
+    before_end();
+    let _ = io::stderr().write_all(&text[..written]);
     remove_unfinished();
     // SAFETY: `_exit` ends the process, and runs no code of the program that could need memory.
     unsafe { libc::_exit(2) }

@@ -1,22 +1,20 @@
 //! The flags as clap parses them. Help, man page and completions come from these definitions.
 
-use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
-use clap::error::ErrorKind;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use ctrace_common::sizes::parse_bytes;
+use ctrace_redact::DEFAULT_NAME;
+use ctrace_schema::syscalls::Class;
 
-use crate::cli::task::{
-    AnswerOptions, CliCommand, CliTask, Conversion, Invocation, Query, Recovery, Scope,
-};
+use crate::cli::task::{CapabilityForm, FindingsFormat, Speed, TopLevel};
 use crate::output::AnswerFormat;
 
-const PROGRAM: &str = "ctrace-query";
+pub(super) const PROGRAM: &str = "ctrace-query";
 
 /// Ask a recording of ctrace-rec with SQL, or with one of the ready questions.
 #[derive(Debug, Parser)]
@@ -31,61 +29,69 @@ const PROGRAM: &str = "ctrace-query";
                       [--until TIME] [--limit N] [--show-sql]",
     after_help = "Examples:\n  ctrace-query summary\n  \
                   ctrace-query files --container web --since 03:10 --until 03:20\n  \
+                  ctrace-query replay --container web --since 03:12 --idle 2s\n  \
                   ctrace-query -r run.parquet \"select container, syscall, count(*) from events group by 1, 2\"\n\n\
                   Tables: events, and the views that `ctrace-query describe` lists. Functions: `ctrace-query help \
                   functions`. Times are UTC. Without a question, a terminal gets an interactive shell."
 )]
-pub(crate) struct QueryFlags {
+pub(super) struct QueryFlags {
     #[command(flatten)]
-    common: CommonFlags,
+    pub(super) common: CommonFlags,
     /// Read the SQL from a file
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "sql")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// One SQL statement, or `-` to read it from stdin
     #[arg(value_name = "SQL")]
-    sql: Option<String>,
+    pub(super) sql: Option<String>,
     #[command(subcommand)]
-    command: Option<CommandFlags>,
+    pub(super) command: Option<CommandFlags>,
 }
 
 /// The options of SQL and of ready questions alike.
 #[derive(Args, Clone, Debug, Default)]
-struct CommonFlags {
-    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are read as one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
-    #[arg(short, long = "recording", value_name = "RECORDING")]
-    recordings: Vec<PathBuf>,
+pub(super) struct CommonFlags {
     /// Format of the answer [default: table]
     #[arg(long, value_name = "FORMAT")]
-    format: Option<AnswerFormat>,
+    pub(super) format: Option<AnswerFormat>,
+    #[command(flatten)]
+    pub(super) reading: ReadingFlags,
+}
+
+/// The options of everything that answers from recordings, whatever its formats.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct ReadingFlags {
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are read as one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    pub(super) recordings: Vec<PathBuf>,
     /// Write the answer to a file
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Repeat the answer as the recording grows, until Ctrl-C; if it lists events, add only the new ones
     #[arg(short = 'F', long)]
-    follow: bool,
+    pub(super) follow: bool,
     /// Read every event instead of the precomputed rollups of the recording
     #[arg(long)]
-    no_rollups: bool,
+    pub(super) no_rollups: bool,
     /// Refuse to answer if a file of a directory cannot be read; by default a warning names it
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
     /// Memory for sorting, joining and grouping, such as 500MB or 4GiB; larger sorts and groups use temporary files [default: half of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
-    memory: Option<usize>,
+    pub(super) memory: Option<usize>,
     /// Give up after this many seconds, such as 30 or 0.5
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "follow")]
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     /// Let --output replace a recording
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     /// Answer N times, and print the time of each answer to stderr
     #[arg(long, value_name = "N", hide = true)]
-    times: Option<u32>,
+    pub(super) times: Option<u32>,
 }
 
 /// The ready questions and the other subcommands.
 #[derive(Debug, Subcommand)]
-enum CommandFlags {
+pub(super) enum CommandFlags {
     /// What is in this recording, and what stands out?
     Summary(ReadyFlags),
     /// Why did a container end? Its last minute: how it ended, what failed, what it did last
@@ -116,14 +122,32 @@ enum CommandFlags {
     Drift(ReadyFlags),
     /// What may containers do and use on the machine? The most powerful first
     Powers(ReadyFlags),
+    /// Which capabilities did containers use, and which were refused? Also as options of Docker or for Kubernetes
+    Capabilities(CapabilitiesFlags),
     /// When were events lost, and how many?
     Gaps(ReadyFlags),
+    /// Did something suspicious happen? What rules find, alerts first; exit code 1 if there is an alert
+    Rules(RulesFlags),
     /// Which calls does a container need? As a seccomp profile for Docker, podman and Kubernetes
     Seccomp(SeccompFlags),
+    /// What changed between a good run and a bad one, two times, or two containers? Exit code 1 if something is new
+    Diff(DiffFlags),
     /// What happened? As one page of HTML that can be passed on
     Report(ReportFlags),
     /// Which tables are there, which columns do they have, what do they mean?
     Describe(DescribeFlags),
+    /// Is this what was recorded? Digests, signatures, the chain of segments, gaps and overlaps
+    Verify(VerifyFlags),
+    /// Play the events back in their rhythm, as ctrace-rec prints them live
+    Replay(ReplayFlags),
+    /// Show what containers do, as the recording grows, or as it happened: calls, errors, latency, bytes
+    Top(TopFlags),
+    /// Cut some minutes, or some containers, out: a smaller recording, complete in itself
+    Cut(CutFlags),
+    /// Replace secrets, and what else rules find, by hashes, to pass a recording on
+    Redact(RedactFlags),
+    /// Make one recording of several, with each event once
+    Merge(MergeFlags),
     /// Convert a recording from Parquet to SQLite or back, without loss
     Convert(ConvertFlags),
     /// Complete a recording that was not closed because the recorder was killed or the machine crashed
@@ -145,42 +169,246 @@ enum CommandFlags {
 }
 
 #[derive(Args, Debug)]
-struct ReadyFlags {
+pub(super) struct ReadyFlags {
     #[command(flatten)]
-    scope: ScopeFlags,
+    pub(super) scope: ScopeFlags,
     /// Print the SQL instead of running it
     #[arg(long)]
-    show_sql: bool,
+    pub(super) show_sql: bool,
     #[command(flatten)]
-    common: CommonFlags,
+    pub(super) common: CommonFlags,
 }
 
 #[derive(Args, Clone, Debug, Default)]
-struct ScopeFlags {
-    /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
-    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
-    containers: Vec<String>,
-    /// Only containers of these Kubernetes pods: name, or a pattern with * and ?
-    #[arg(long = "pod", value_name = "POD", value_delimiter = ',')]
-    pods: Vec<String>,
-    /// Only containers of pods in these Kubernetes namespaces: name, or a pattern with * and ?
-    #[arg(long = "namespace", value_name = "NAMESPACE", value_delimiter = ',')]
-    namespaces: Vec<String>,
-    /// Only containers that have all of these labels, such as tier=web; a key alone stands for any value
-    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',')]
-    labels: Vec<String>,
-    /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    since: Option<String>,
-    /// Up to this time, in the same formats
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
+pub(super) struct ScopeFlags {
+    #[command(flatten)]
+    pub(super) window: WindowFlags,
     /// At most this many rows
     #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true, value_parser = limit)]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Also what the container runtime did to set a container, or a process in it, up
     #[arg(long)]
-    setup: bool,
+    pub(super) setup: bool,
+}
+
+/// Containers, and a time window.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct WindowFlags {
+    /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
+    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
+    pub(super) containers: Vec<String>,
+    /// Only containers of these Kubernetes pods: name, or a pattern with * and ?
+    #[arg(long = "pod", value_name = "POD", value_delimiter = ',')]
+    pub(super) pods: Vec<String>,
+    /// Only containers of pods in these Kubernetes namespaces: name, or a pattern with * and ?
+    #[arg(long = "namespace", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub(super) namespaces: Vec<String>,
+    /// Only containers that have all of these labels, such as tier=web,team=shop; a key alone stands for any value, also for
+    /// one with a comma
+    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub(super) labels: Vec<String>,
+    /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) since: Option<String>,
+    /// Up to this time, in the same formats
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) until: Option<String>,
+}
+
+/// Conditions for events.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct EventFlags {
+    /// Only calls of these classes: file, network, process, memory, ipc, signal, time, poll, credential, system, other
+    #[arg(long = "set", value_name = "CLASS", value_delimiter = ',', value_parser = class)]
+    pub(super) sets: Vec<Class>,
+    /// Only events that pass this condition of SQL, such as "error is not null"
+    #[arg(long = "where", value_name = "SQL")]
+    pub(super) condition: Option<String>,
+}
+
+fn class(name: &str) -> Result<Class, String> {
+    Class::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        format!("write one of: {}", names.join(", "))
+    })
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayFlags {
+    /// Recording to play: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are merged in the order of time [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    pub(super) recordings: Vec<PathBuf>,
+    /// Speed: `realtime`, a factor such as 2x or 0.5x, or `max`
+    #[arg(long, value_name = "SPEED", default_value = "realtime", value_parser = speed)]
+    pub(super) speed: Speed,
+    /// Shorten longer pauses to this, such as 2s, and say so on stderr
+    #[arg(long, value_name = "DURATION")]
+    pub(super) idle: Option<String>,
+    /// Format of the events
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: ReplayFormat,
+    /// Print lines on a terminal too, where otherwise a player has the whole screen
+    #[arg(long)]
+    pub(super) lines: bool,
+    /// Stop at the first event that passes this condition, in SQL, such as "error = 'ECONNREFUSED'"
+    #[arg(long, value_name = "CONDITION")]
+    pub(super) until_condition: Option<String>,
+    #[command(flatten)]
+    pub(super) scope: ScopeFlags,
+    #[command(flatten)]
+    pub(super) events: EventFlags,
+    /// Refuse if a file of a directory cannot be read; by default a warning names it
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Memory for sorting, such as 500MB or 4GiB; more is sorted in temporary files [default: half of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(super) memory: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TopFlags {
+    /// Play the recording back, and show what happened at each time
+    #[arg(long)]
+    pub(super) replay: bool,
+    /// Speed of --replay: `realtime`, a factor such as 2x or 0.5x, or `max`
+    #[arg(long, value_name = "SPEED", default_value = "realtime", value_parser = speed, requires = "replay")]
+    pub(super) speed: Speed,
+    /// Seconds between two tables
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(super) delay: Duration,
+    /// Print this many tables instead of using the whole screen; without a terminal, one is printed
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) iterations: Option<u64>,
+    /// A row for each container, process or call
+    #[arg(long, value_name = "WHAT", default_value = "container")]
+    pub(super) by: TopLevel,
+    #[command(flatten)]
+    pub(super) window: WindowFlags,
+    /// Also what the container runtime did to set a container, or a process in it, up
+    #[arg(long)]
+    pub(super) setup: bool,
+    /// Also what programs do with their terminal: ioctl, read, write, poll
+    #[arg(long)]
+    pub(super) terminal: bool,
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are read as one table [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    pub(super) recordings: Vec<PathBuf>,
+    /// Format of tables that are printed [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<AnswerFormat>,
+    /// Refuse if a file of a directory cannot be read; by default a warning names it
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Memory for sorting and grouping, such as 500MB or 4GiB [default: half of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(super) memory: Option<usize>,
+}
+
+/// The formats of replayed events, named as those of ctrace-rec.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ReplayFormat {
+    /// Lines in the style of strace
+    Table,
+    /// JSON lines, one object for each event
+    Json,
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    match text {
+        "max" => return Ok(Speed::Max),
+        "realtime" => return Ok(Speed::Times(1.0)),
+        _ => {}
+    }
+    let factor = text.strip_suffix('x').unwrap_or(text).parse::<f64>();
+    let factor = factor
+        .ok()
+        .filter(|factor| factor.is_finite() && *factor > 0.0);
+    let factor = factor.map(Speed::Times);
+    factor.ok_or_else(|| "write realtime, max, or a factor such as 2x or 0.5x".into())
+}
+
+/// The formats of recordings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RecordingFormat {
+    /// A Parquet file
+    Parquet,
+    /// An SQLite database
+    Sqlite,
+}
+
+/// The recording that `cut`, `redact` and `merge` write.
+#[derive(Args, Debug)]
+pub(super) struct RewriteFlags {
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// Format of the file [default: as its extension says: .parquet, .sqlite]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<RecordingFormat>,
+    /// Overwrite FILE if it exists
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Do not verify the recordings first
+    #[arg(long)]
+    pub(super) no_verify: bool,
+    /// Refuse if a file of a directory cannot be read; by default a warning names it
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Memory for sorting, such as 500MB or 4GiB; more is sorted in temporary files [default: half of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(super) memory: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CutFlags {
+    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet' [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    pub(super) recordings: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) window: WindowFlags,
+    #[command(flatten)]
+    pub(super) events: EventFlags,
+    /// Replace secrets by hashes, as `redact` does; RULES: a file of rules in addition to the default ones
+    #[arg(long, value_name = "RULES", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_NAME)]
+    pub(super) redact: Option<PathBuf>,
+    /// With --redact: file of the key of the hashes [default: a random key, which is thrown away]
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pub(super) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) rewrite: RewriteFlags,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RedactFlags {
+    /// Recordings to read: files, directories, or patterns such as 'runs/*.parquet'; several are merged [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
+    #[arg(short, long = "recording", value_name = "RECORDING")]
+    pub(super) recordings: Vec<PathBuf>,
+    /// File of rules, in addition to the default ones
+    #[arg(long, value_name = "FILE")]
+    pub(super) rules: Option<PathBuf>,
+    /// Run these rules too, such as peers,names,users
+    #[arg(long, value_name = "RULES", value_delimiter = ',')]
+    pub(super) on: Vec<String>,
+    /// Do not run these rules
+    #[arg(long, value_name = "RULES", value_delimiter = ',')]
+    pub(super) off: Vec<String>,
+    /// File of the key of the hashes: equal texts of recordings with the same key have equal hashes [default: a random key, which is thrown away]
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
+    /// Print the default rules
+    #[arg(long, exclusive = true, required_unless_present = "output")]
+    pub(super) show_rules: bool,
+    #[command(flatten)]
+    pub(super) rewrite: Option<RewriteFlags>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct MergeFlags {
+    /// Recordings to read: files, directories, or patterns such as 'runs/*.parquet'
+    #[arg(value_name = "RECORDING", required = true)]
+    pub(super) recordings: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) rewrite: RewriteFlags,
 }
 
 /// The least memory with which sorts can write to temporary files.
@@ -208,119 +436,205 @@ fn limit(text: &str) -> Result<u64, String> {
 }
 
 #[derive(Args, Debug)]
-struct ErrorsFlags {
+pub(super) struct ErrorsFlags {
     /// List routine failures, such as searches that found the file elsewhere, like all others
     #[arg(long)]
-    all: bool,
+    pub(super) all: bool,
     #[command(flatten)]
-    ready: ReadyFlags,
+    pub(super) ready: ReadyFlags,
 }
 
 #[derive(Args, Debug)]
-struct WhyFlags {
+pub(super) struct WhyFlags {
     /// The container, as for --container [default: the one that ended badly last]
     #[arg(value_name = "CONTAINER")]
-    wanted: Option<String>,
+    pub(super) wanted: Option<String>,
     #[command(flatten)]
-    ready: ReadyFlags,
+    pub(super) ready: ReadyFlags,
 }
 
 #[derive(Args, Debug)]
-struct SeccompFlags {
+pub(super) struct CapabilitiesFlags {
+    /// Print the least set that the containers need, in this form
+    #[arg(long = "as", value_name = "FORM")]
+    pub(super) form: Option<CapabilityForm>,
+    #[command(flatten)]
+    pub(super) ready: ReadyFlags,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SeccompFlags {
     /// Only the calls of these containers: name, at least 4 digits of the id, or a pattern with * and ?
     #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
-    containers: Vec<String>,
+    pub(super) containers: Vec<String>,
     /// Print the SQL that finds the calls
     #[arg(long)]
-    show_sql: bool,
+    pub(super) show_sql: bool,
     #[command(flatten)]
-    common: CommonFlags,
+    pub(super) common: CommonFlags,
 }
 
 #[derive(Args, Debug)]
-struct ReportFlags {
+pub(super) struct ReportFlags {
     #[command(flatten)]
-    scope: ScopeFlags,
-    #[command(flatten)]
-    common: CommonFlags,
-}
-
-#[derive(Args, Debug)]
-struct ConvertFlags {
-    /// Recording to read
-    #[arg(value_name = "FROM")]
-    from: PathBuf,
-    /// File to write; its extension selects the format (.parquet, .sqlite)
-    #[arg(value_name = "TO")]
-    to: PathBuf,
-    /// Overwrite the file if it exists
+    pub(super) scope: ScopeFlags,
+    /// Do not verify the recordings first
     #[arg(long)]
-    force: bool,
+    pub(super) no_verify: bool,
+    #[command(flatten)]
+    pub(super) common: CommonFlags,
 }
 
 #[derive(Args, Debug)]
-struct RecoverFlags {
-    /// Recording that was not closed
-    #[arg(value_name = "RECORDING")]
-    recording: PathBuf,
-    /// Write the completed recording to this file, and leave the original unchanged
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Overwrite FILE if it exists
+pub(super) struct RulesFlags {
+    /// Add the rules of this file; a rule replaces the one of the same name
+    #[arg(long = "rules", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Leave the rules that come with the program out
     #[arg(long)]
-    force: bool,
-}
-
-#[derive(Args, Debug)]
-struct DescribeFlags {
-    /// Table or view; without one, all of them are listed
-    table: Option<String>,
+    pub(super) no_default_rules: bool,
+    /// Only these rules
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+    /// Leave these rules out
+    #[arg(long = "disable", value_name = "NAME", value_delimiter = ',')]
+    pub(super) disabled: Vec<String>,
+    /// List the rules instead
+    #[arg(long, conflicts_with_all = ["show_sql", "follow"])]
+    pub(super) list: bool,
+    #[command(flatten)]
+    pub(super) scope: ScopeFlags,
     /// Print the SQL instead of running it
     #[arg(long)]
-    show_sql: bool,
+    pub(super) show_sql: bool,
+    /// Format of the findings: one of those of answers, or `sarif` [default: table]
+    #[arg(long, value_name = "FORMAT", value_parser = findings_format())]
+    pub(super) format: Option<FindingsFormat>,
     #[command(flatten)]
-    common: CommonFlags,
+    pub(super) reading: ReadingFlags,
 }
 
-/// Parses the arguments of the process. On errors, and after help, clap exits the process.
-pub(crate) fn parse() -> Invocation {
-    lowered(QueryFlags::parse_from(
-        std::env::args_os().map(without_comment),
-    ))
+/// Returns the parser of the formats of findings.
+fn findings_format() -> impl TypedValueParser<Value = FindingsFormat> {
+    let answers = AnswerFormat::ALL.iter();
+    let answers = answers.map(|format| PossibleValue::new(format.name()).help(format.about()));
+    let sarif = PossibleValue::new("sarif").help("SARIF 2.1.0, for tools that collect findings");
+    PossibleValuesParser::new(answers.chain([sarif])).map(|name| {
+        AnswerFormat::from_name(&name).map_or(FindingsFormat::Sarif, FindingsFormat::Answer)
+    })
 }
 
-/// Returns an argument that begins with a comment of SQL, `-- ...`, with a space before it, so that it is no option.
-fn without_comment(argument: OsString) -> OsString {
-    let comment = argument.to_str().and_then(|text| text.strip_prefix("--"));
-    match comment.is_some_and(|text| text.starts_with(char::is_whitespace)) {
-        true => [OsStr::new(" "), &argument].into_iter().collect(),
-        false => argument,
+#[derive(Args, Debug)]
+pub(super) struct DiffFlags {
+    /// Recording of a good run: a file, a directory, or a pattern [default: both sides are in that of --recording]
+    #[arg(value_name = "GOOD", requires = "bad_recording")]
+    pub(super) good_recording: Option<PathBuf>,
+    /// Recording of a bad run
+    #[arg(value_name = "BAD")]
+    pub(super) bad_recording: Option<PathBuf>,
+    /// Time of the good side, such as 02:00,02:10; a time that is left out is that of --since or --until [default: in one recording, until the bad side begins]
+    #[arg(long, value_name = "FROM,TO", allow_hyphen_values = true, value_parser = window)]
+    pub(super) good: Option<Window>,
+    /// Time of the bad side
+    #[arg(long, value_name = "FROM,TO", allow_hyphen_values = true, value_parser = window)]
+    pub(super) bad: Option<Window>,
+    /// Containers of the good side, which count as one, as for --container
+    #[arg(
+        long = "good-container",
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "bad_containers",
+        conflicts_with = "containers"
+    )]
+    pub(super) good_containers: Vec<String>,
+    /// Containers of the bad side, which count as one
+    #[arg(
+        long = "bad-container",
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "good_containers"
+    )]
+    pub(super) bad_containers: Vec<String>,
+    /// Also routine failures, calls that wait for others, and what vanished although it was rare
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) scope: ScopeFlags,
+    #[command(flatten)]
+    pub(super) events: EventFlags,
+    #[command(flatten)]
+    pub(super) common: CommonFlags,
+}
+
+/// A span of time, as it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
+fn window(text: &str) -> Result<Window, String> {
+    let time = |text: &str| Some(text.trim().to_string()).filter(|text| !text.is_empty());
+    let Some((from, to)) = text.split_once(',') else {
+        return Err("write two times with a comma between them, such as 02:00,02:10".into());
+    };
+    let window = Window {
+        from: time(from),
+        to: time(to),
+    };
+    match window.from.is_none() && window.to.is_none() {
+        true => Err("write at least one time, such as 02:00,".into()),
+        false => Ok(window),
     }
 }
 
-/// The reason why a line of the shell is not an invocation.
-#[derive(Debug)]
-pub(crate) enum LineError {
-    /// The line asks for help, which is this text.
-    Help(String),
-    /// The line is wrong; the text says how.
-    Wrong(String),
+#[derive(Args, Debug)]
+pub(super) struct VerifyFlags {
+    /// Recordings, as for --recording
+    #[arg(value_name = "RECORDING")]
+    pub(super) files: Vec<PathBuf>,
+    /// Check the signatures too: each finished file must be signed with this public key of minisign
+    #[arg(long, value_name = "KEY")]
+    pub(super) public_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: CommonFlags,
 }
 
-/// Parses a line of the shell, without SQL.
-pub(crate) fn parse_line(words: &[String]) -> Result<Invocation, LineError> {
-    let program = [PROGRAM.to_string()];
-    match QueryFlags::try_parse_from(program.iter().chain(words)) {
-        Ok(flags) => Ok(lowered(flags)),
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            Err(LineError::Help(error.to_string().trim_end().to_string()))
-        }
-        Err(error) => {
-            let text = error.to_string();
-            let text = text.trim_start_matches("error: ").trim_end();
-            Err(LineError::Wrong(text.to_string()))
-        }
-    }
+#[derive(Args, Debug)]
+pub(super) struct ConvertFlags {
+    /// Recording to read
+    #[arg(value_name = "FROM")]
+    pub(super) from: PathBuf,
+    /// File to write; its extension selects the format (.parquet, .sqlite)
+    #[arg(value_name = "TO")]
+    pub(super) to: PathBuf,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RecoverFlags {
+    /// Recording that was not closed
+    #[arg(value_name = "RECORDING")]
+    pub(super) recording: PathBuf,
+    /// Write the completed recording to this file, and leave the original unchanged
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Overwrite FILE if it exists
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DescribeFlags {
+    /// Table or view; without one, all of them are listed
+    pub(super) table: Option<String>,
+    /// Print the SQL instead of running it
+    #[arg(long)]
+    pub(super) show_sql: bool,
+    #[command(flatten)]
+    pub(super) common: CommonFlags,
 }
 
 /// Returns the names of the subcommands that the help lists.
@@ -347,165 +661,6 @@ pub(crate) fn long_options(subcommand: &str) -> Vec<String> {
 /// Writes the completions for a shell.
 pub(crate) fn write_completions(shell: clap_complete::Shell, out: &mut dyn Write) {
     clap_complete::generate(shell, &mut QueryFlags::command(), PROGRAM, out);
-}
-
-fn lowered(flags: QueryFlags) -> Invocation {
-    let QueryFlags {
-        common,
-        file,
-        sql,
-        command,
-    } = flags;
-    let Some(command) = command else {
-        return Invocation {
-            task: CliTask::Sql { sql, file },
-            options: common.into(),
-        };
-    };
-    let (task, after) = command.lowered();
-    Invocation {
-        task,
-        options: common.merge(after).into(),
-    }
-}
-
-impl CommandFlags {
-    /// Returns the task, and the common options that follow the name of the subcommand.
-    fn lowered(self) -> (CliTask, CommonFlags) {
-        let command = |command| (CliTask::Command(command), CommonFlags::default());
-        match self {
-            CommandFlags::Summary(flags) => flags.lowered("summary"),
-            CommandFlags::Why(flags) => flags.lowered(),
-            CommandFlags::Containers(flags) => flags.lowered("containers"),
-            CommandFlags::Syscalls(flags) => flags.lowered("syscalls"),
-            CommandFlags::Strace(flags) => flags.lowered("strace"),
-            CommandFlags::Stuck(flags) => flags.lowered("stuck"),
-            CommandFlags::Files(flags) => flags.lowered("files"),
-            CommandFlags::Peers(flags) => flags.lowered("peers"),
-            CommandFlags::Links(flags) => flags.lowered("links"),
-            CommandFlags::Dns(flags) => flags.lowered("dns"),
-            CommandFlags::Processes(flags) => flags.lowered("processes"),
-            CommandFlags::Errors(flags) => flags.lowered(),
-            CommandFlags::Denied(flags) => flags.lowered("denied"),
-            CommandFlags::Drift(flags) => flags.lowered("drift"),
-            CommandFlags::Powers(flags) => flags.lowered("powers"),
-            CommandFlags::Gaps(flags) => flags.lowered("gaps"),
-            CommandFlags::Seccomp(flags) => {
-                let task = CliTask::Command(CliCommand::Seccomp {
-                    containers: flags.containers,
-                    show_sql: flags.show_sql,
-                });
-                (task, flags.common)
-            }
-            CommandFlags::Report(flags) => {
-                let task = CliTask::Command(CliCommand::Report(flags.scope.into()));
-                (task, flags.common)
-            }
-            CommandFlags::Describe(flags) => {
-                let task = CliTask::Query(Query::Describe {
-                    table: flags.table,
-                    show_sql: flags.show_sql,
-                });
-                (task, flags.common)
-            }
-            CommandFlags::Convert(flags) => command(CliCommand::Convert(Conversion {
-                from: flags.from,
-                to: flags.to,
-                overwrite: flags.force,
-            })),
-            CommandFlags::Recover(flags) => command(CliCommand::Recover(Recovery {
-                recording: flags.recording,
-                output: flags.output,
-                overwrite: flags.force,
-            })),
-            CommandFlags::Help { topic } => command(CliCommand::Help { topic }),
-            CommandFlags::Man => command(CliCommand::Man),
-            CommandFlags::Completions { shell } => command(CliCommand::Completions(shell)),
-        }
-    }
-}
-
-impl ErrorsFlags {
-    fn lowered(self) -> (CliTask, CommonFlags) {
-        self.ready.lowered_with("errors", self.all)
-    }
-}
-
-impl WhyFlags {
-    fn lowered(mut self) -> (CliTask, CommonFlags) {
-        self.ready.scope.containers.extend(self.wanted);
-        self.ready.lowered("why")
-    }
-}
-
-impl ReadyFlags {
-    fn lowered(self, question: &'static str) -> (CliTask, CommonFlags) {
-        self.lowered_with(question, false)
-    }
-
-    fn lowered_with(self, question: &'static str, all: bool) -> (CliTask, CommonFlags) {
-        let query = Query::Ready {
-            question,
-            scope: Scope {
-                all,
-                ..self.scope.into()
-            },
-            show_sql: self.show_sql,
-        };
-        (CliTask::Query(query), self.common)
-    }
-}
-
-impl CommonFlags {
-    /// Adds the options that follow a subcommand: they win over those before it, and recordings are added.
-    fn merge(mut self, after: CommonFlags) -> CommonFlags {
-        self.recordings.extend(after.recordings);
-        CommonFlags {
-            recordings: self.recordings,
-            format: after.format.or(self.format),
-            output: after.output.or(self.output),
-            follow: after.follow || self.follow,
-            no_rollups: after.no_rollups || self.no_rollups,
-            strict: after.strict || self.strict,
-            memory: after.memory.or(self.memory),
-            timeout: after.timeout.or(self.timeout),
-            force: after.force || self.force,
-            times: after.times.or(self.times),
-        }
-    }
-}
-
-impl From<CommonFlags> for AnswerOptions {
-    fn from(flags: CommonFlags) -> Self {
-        AnswerOptions {
-            recordings: flags.recordings,
-            format: flags.format,
-            output: flags.output,
-            follow: flags.follow,
-            no_rollups: flags.no_rollups,
-            strict: flags.strict,
-            memory_bytes: flags.memory,
-            timeout: flags.timeout,
-            force: flags.force,
-            times: flags.times,
-        }
-    }
-}
-
-impl From<ScopeFlags> for Scope {
-    fn from(flags: ScopeFlags) -> Self {
-        Scope {
-            containers: flags.containers,
-            pods: flags.pods,
-            namespaces: flags.namespaces,
-            labels: flags.labels,
-            since: flags.since,
-            until: flags.until,
-            limit: flags.limit,
-            all: false,
-            setup: flags.setup,
-        }
-    }
 }
 
 impl ValueEnum for AnswerFormat {

@@ -38,6 +38,40 @@ const fn example(question: &'static str, command: &'static str) -> Example {
 
 const GROUPS: &[ExampleGroup] = &[
     ExampleGroup {
+        name: "Watch it again, and pass it on",
+        examples: &[
+            ready("ctrace-query -r run.parquet replay --container web --since 03:12 --idle 2s"),
+            example(
+                "What failed, ten times as fast?",
+                "ctrace-query replay --speed 10x --where \"error is not null\"",
+            ),
+            example(
+                "What happened up to the first refused connection?",
+                "ctrace-query replay --lines --speed max --until-condition \"error = 'ECONNREFUSED'\"",
+            ),
+            ready("ctrace-query -r run.parquet top"),
+            example(
+                "What did each process do in these minutes?",
+                "ctrace-query top --by process --since 03:10 --until 03:20 --format json",
+            ),
+            ready(
+                "ctrace-query cut -o incident.parquet --container web --since 03:10 --until 03:20",
+            ),
+            ready("ctrace-query redact -o for-the-vendor.parquet --on peers,users"),
+            ready("ctrace-query merge -o all.parquet node1.parquet node2.parquet"),
+        ],
+    },
+    ExampleGroup {
+        name: "What changed?",
+        examples: &[
+            ready("ctrace-query diff good.parquet bad.parquet"),
+            example(
+                "What is different since 03:10?",
+                "ctrace-query -r run.parquet diff --bad 03:10,",
+            ),
+        ],
+    },
+    ExampleGroup {
         name: "What happened?",
         examples: &[
             ready("ctrace-query -r run.parquet summary"),
@@ -54,7 +88,7 @@ const GROUPS: &[ExampleGroup] = &[
             ready("ctrace-query files --container web --since 03:10 --until 03:20"),
             example(
                 "Who touched this file?",
-                "ctrace-query \"select distinct container, comm, operation, error from files where path = '/etc/shadow'\"",
+                "ctrace-query \"select distinct container, comm, operation, error from files where '/etc/shadow' in (path, host_path)\"",
             ),
             example(
                 "What was changed below this directory?",
@@ -91,9 +125,15 @@ const GROUPS: &[ExampleGroup] = &[
     ExampleGroup {
         name: "Security",
         examples: &[
+            ready("ctrace-query -r run.parquet rules"),
+            example(
+                "Tell me of alerts while it records",
+                "ctrace-query -r run.parquet rules --follow --rules mine.toml",
+            ),
             ready("ctrace-query denied"),
             ready("ctrace-query drift"),
             ready("ctrace-query powers"),
+            ready("ctrace-query capabilities --container web --as docker"),
             ready("ctrace-query seccomp --container web --output web.json"),
             example(
                 "What was executed?",
@@ -131,6 +171,10 @@ const MAN: &[man::Section] = &[
         "Exit status",
         &[
             ("0", "success, also if the reader of a pipe closed it"),
+            (
+                "1",
+                "`rules`: a rule of the level `alert` fired; `diff`: something is new; `verify` and `report`: a recording is not proved",
+            ),
             (
                 "2",
                 "an error; its message is on stderr, with the position in the SQL if there is one",
@@ -202,7 +246,18 @@ pub(crate) fn questions() -> String {
 
 /// Returns the text of `help cookbook`.
 pub(crate) fn cookbook() -> &'static str {
-    include_str!("../../../docs/cookbook.md").trim_end()
+    concat!(
+        include_str!("../../../docs/cookbook/README.md"),
+        "\n",
+        include_str!("../../../docs/cookbook/processes.md"),
+        "\n",
+        include_str!("../../../docs/cookbook/files.md"),
+        "\n",
+        include_str!("../../../docs/cookbook/network.md"),
+        "\n",
+        include_str!("../../../docs/cookbook/calls.md"),
+    )
+    .trim_end()
 }
 
 /// Prints the help of the program.

@@ -1,14 +1,18 @@
 //! Answers one statement: plans it, writes the answer to its destination, and warns of lost events.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
 use arrow::array::RecordBatch;
 use ctrace_schema::meta;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, QueryError};
 use crate::messages;
 use crate::output::{
     self, AnswerDestination, AnswerFormat, OutputError, ScanProgress, common_mode,
@@ -54,6 +58,27 @@ pub(crate) async fn answer(
     })
 }
 
+/// Returns the plan and the rows of the answer to one statement, and shows the progress meanwhile.
+///
+/// # Errors
+/// The statement is wrong, or a recording cannot be read.
+pub(super) async fn collect(
+    engine: &Engine,
+    sql: &str,
+) -> Result<(DataFrame, Vec<RecordBatch>), QueryError> {
+    let frame = engine.plan(sql).await?;
+    let explained = |error: DataFusionError| QueryError::from(engine.explain(sql, &error));
+    let plan = frame.clone().create_physical_plan().await;
+    let plan = plan.map_err(explained)?;
+    let progress = ScanProgress::new(plan.clone());
+    let rows = physical_plan::collect(plan, Arc::new(frame.task_ctx()));
+    let rows = match progress {
+        Some(progress) => progress.during(rows).await,
+        None => rows.await,
+    };
+    Ok((frame, rows.map_err(explained)?))
+}
+
 /// Returns the destination with the permissions that a file with contents of the recordings gets.
 ///
 /// # Errors
@@ -93,7 +118,7 @@ pub(crate) async fn check_replaceable(
 }
 
 /// Checks that an output file is not one of the recordings that are read.
-fn check_not_read(engine: &Engine, output: &Path) -> anyhow::Result<()> {
+pub(super) fn check_not_read(engine: &Engine, output: &Path) -> anyhow::Result<()> {
     let Ok(target) = output.canonicalize() else {
         return Ok(());
     };

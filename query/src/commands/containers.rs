@@ -6,7 +6,7 @@ use ctrace_schema::text::printable;
 
 use crate::engine::Engine;
 use crate::questions::{ParsedScope, RecordingContents, container_condition};
-use crate::source::OpenFile;
+use crate::source::{OpenFile, Recordings};
 
 /// Checks that the recordings have events of a container.
 ///
@@ -82,6 +82,12 @@ pub(crate) async fn recording_contents(engine: &Engine) -> RecordingContents {
         only_counts,
         several_hosts,
         same_names: engine.has_same_names().await.unwrap_or(false),
-        tells_setup: !only_counts && recordings.files.iter().all(OpenFile::tells_setup),
+        pods: engine.pods().await.unwrap_or_default(),
+        tells_setup: !only_counts && tells_setup(recordings),
     }
+}
+
+/// Returns whether the column `setup` tells the set-up of containers in all recordings.
+pub(super) fn tells_setup(recordings: &Recordings) -> bool {
+    recordings.files.iter().all(OpenFile::tells_setup)
 }

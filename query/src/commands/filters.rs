@@ -1,7 +1,8 @@
 //! The filters with which recordings were made, and what an answer lacks because of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ctrace_rules::{Rule, RuleSet};
 use ctrace_schema::meta;
 use ctrace_schema::syscalls::{self, Class};
 use serde_json::Value;
@@ -41,8 +42,8 @@ const FLAGS: [&str; 6] = [
 struct CallFilters(BTreeMap<&'static str, Vec<String>>);
 
 impl CallFilters {
-    fn of(file: &OpenFile) -> CallFilters {
-        let filters = file.meta.get(meta::KEY_FILTERS);
+    fn of(pairs: &BTreeMap<String, String>) -> CallFilters {
+        let filters = pairs.get(meta::KEY_FILTERS);
         let filters = filters.and_then(|text| serde_json::from_str::<Value>(text).ok());
         let values = |flag: &str| {
             let values = filters.as_ref()?.get(flag)?.as_array()?.iter();
@@ -71,11 +72,82 @@ impl CallFilters {
         (all, !is_selected && !has_call("event"))
     }
 
+    /// Returns whether the filters pass all calls of a name.
+    fn passes_call(&self, name: &str) -> bool {
+        let has = |flag: &str, value: &str| self.values(flag).iter().any(|given| given == value);
+        let class = syscalls::spec(name).class.as_str();
+        let selects = !self.values("set").is_empty() || !self.values("event").is_empty();
+        let is_selected = !selects || has("set", class) || has("event", name);
+        is_selected && !has("exclude-set", class) && !has("exclude-event", name)
+    }
+
+    /// Returns whether a rule can fire: the filters pass at least one of the calls at which the rule looks.
+    fn passes_rule(&self, rule: &Rule) -> bool {
+        let calls = rule.call_names();
+        match rule.kind.as_deref() {
+            // What the kernel tells about connections and names is recorded with the calls of this class.
+            Some("connection" | "dns") => !self.passes(Class::Network).1,
+            _ => calls.is_empty() || calls.into_iter().any(|name| self.passes_call(name)),
+        }
+    }
+
     /// Returns the filters as they are written on the command line.
     fn command_line(&self) -> String {
         let flags = self.0.iter();
         let flags = flags.map(|(flag, values)| format!("--{flag} {}", values.join(",")));
         flags.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Returns a warning for each combination of filters that leaves out the calls at which rules look.
+pub(super) fn rule_warnings(rules: &RuleSet, recordings: &Recordings) -> Vec<String> {
+    let mut warnings = BTreeMap::new();
+    for file in &recordings.files {
+        for pairs in file.origins() {
+            let filters = CallFilters::of(&pairs);
+            let silent = rules
+                .rules()
+                .iter()
+                .filter(|rule| !filters.passes_rule(rule));
+            let silent: Vec<_> = silent.map(|rule| rule.name.as_str()).collect();
+            if !silent.is_empty() {
+                let first = warnings.entry((filters.command_line(), silent));
+                first.or_insert_with(|| file.path.display().to_string());
+            }
+        }
+    }
+    let text = |((flags, silent), first): (&(String, Vec<&str>), &String)| {
+        let silent = silent.join(", ");
+        format!("these rules cannot fire, because {first} was made with {flags}: {silent}")
+    };
+    warnings.iter().map(text).collect()
+}
+
+/// The filters for calls of some recordings.
+pub(super) struct RecordedCalls(Vec<CallFilters>);
+
+impl RecordedCalls {
+    pub(super) fn of(recordings: &Recordings) -> RecordedCalls {
+        let origins = recordings.files.iter().flat_map(OpenFile::origins);
+        RecordedCalls(origins.map(|pairs| CallFilters::of(&pairs)).collect())
+    }
+
+    /// Returns whether the recordings have all calls of a name, as far as the threads that were recorded made them.
+    pub(super) fn has(&self, call: &str) -> bool {
+        self.0.iter().all(|filters| filters.passes_call(call))
+    }
+
+    /// Returns the filters as they are written on the command line.
+    pub(super) fn command_line(&self) -> String {
+        let each: BTreeSet<String> = self.0.iter().map(CallFilters::command_line).collect();
+        let text = each
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>();
+        match text.is_empty() {
+            true => "no filter".into(),
+            false => text.join("; "),
+        }
     }
 }
 
@@ -87,8 +159,11 @@ pub(crate) fn filter_warnings(question: &str, recordings: &Recordings) -> Vec<St
         None => (&Class::ALL[..], "calls"),
     };
     let mut warnings: BTreeMap<(String, bool), Vec<&OpenFile>> = BTreeMap::new();
-    for file in &recordings.files {
-        let filters = CallFilters::of(file);
+    let origins = recordings.files.iter();
+    let origins =
+        origins.flat_map(|file| file.origins().into_iter().map(move |pairs| (file, pairs)));
+    for (file, pairs) in origins {
+        let filters = CallFilters::of(&pairs);
         let passes: Vec<_> = classes.iter().map(|class| filters.passes(*class)).collect();
         if passes.iter().all(|(all, _)| *all) {
             continue;

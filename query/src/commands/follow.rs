@@ -1,9 +1,7 @@
 //! `--follow`: answers a query again whenever a recording grows, until Ctrl-C.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -15,21 +13,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::col;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use ctrace_format::names;
-
 use crate::commands::answer::answer;
-use crate::engine::{Engine, QueryError};
+use crate::engine::{CHECK_INTERVAL, Engine, QueryError, RecordingWatcher};
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat, AnswerWriter};
 use crate::source::{EVENTS, SeenFiles};
-
-/// Interval between checks of the files.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Number of checks during which a recording may be missing, because it is being moved or rotated.
-const MAX_FAILED_CHECKS: u32 = 10;
-
-/// The size and the modification time of the files of the recordings, which change when a recording grows.
-type FileStates = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
 
 /// Answers a query until Ctrl-C. If each row of the answer is an event, only new events follow. Otherwise the whole answer
 /// is written again; on a terminal it replaces the previous one.
@@ -47,7 +35,7 @@ pub(crate) async fn follow(
     if let (AnswerDestination::Stdout, true) = (to, has_a_row_per_event(&engine, &frame)?) {
         return follow_events(engine, first_sql, frame, format).await;
     }
-    let mut watcher = RecordingWatcher::new(engine);
+    let mut watcher = RecordingWatcher::new(engine, CHECK_INTERVAL);
     let mut is_first = true;
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
@@ -69,7 +57,7 @@ pub(crate) async fn follow(
 }
 
 /// Separates an answer from the previous one: clears a terminal, or writes an empty line in formats that consist of lines.
-fn begin_answer(format: AnswerFormat, is_first: bool) {
+pub(super) fn begin_answer(format: AnswerFormat, is_first: bool) {
     use AnswerFormat::{Csv, Markdown, Table, Tsv, Vertical};
     if stdout().is_terminal() {
         print!("\x1b[H\x1b[2J");
@@ -87,14 +75,14 @@ async fn follow_events(
     format: AnswerFormat,
 ) -> anyhow::Result<()> {
     let schema: SchemaRef = frame.schema().inner().clone();
-    let watcher = RecordingWatcher::new(engine);
+    let watcher = RecordingWatcher::new(engine, CHECK_INTERVAL);
     let rounds = stream::try_unfold(
         (watcher, SeenFiles::default()),
         move |(mut watcher, mut seen)| {
             let sql = sql.clone();
             async move {
                 let failed = |e: anyhow::Error| DataFusionError::External(e.into());
-                let engine = watcher.changed().await.map_err(failed)?;
+                let engine = watcher.changed().await.map_err(|e| failed(e.into()))?;
                 let new_events = engine
                     .with_news(&mut seen)
                     .await
@@ -149,50 +137,4 @@ fn has_a_row_per_event(engine: &Engine, frame: &DataFrame) -> Result<bool, Query
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(is_row_wise && scans > 0)
-}
-
-/// Waits for recordings to grow.
-struct RecordingWatcher {
-    engine: Engine,
-    seen: Option<FileStates>,
-}
-
-impl RecordingWatcher {
-    fn new(engine: Engine) -> Self {
-        RecordingWatcher { engine, seen: None }
-    }
-
-    /// Waits until the files differ from the last call, and returns an engine with the present recordings. The recordings
-    /// are opened after the check, so growth in between is noticed by the next call.
-    async fn changed(&mut self) -> anyhow::Result<Engine> {
-        let mut failures = 0;
-        loop {
-            match file_states(&self.engine.reopened()).await {
-                Ok(states) if self.seen.as_ref() != Some(&states) => {
-                    self.seen = Some(states);
-                    return Ok(self.engine.reopened());
-                }
-                Ok(_) => failures = 0,
-                Err(_) if self.seen.is_some() && failures < MAX_FAILED_CHECKS => failures += 1,
-                Err(error) => return Err(error.into()),
-            }
-            tokio::time::sleep(CHECK_INTERVAL).await;
-        }
-    }
-}
-
-/// The suffixes of a recording and of the files with its newest events: SQLite's write-ahead log, or a journal.
-const SUFFIXES: [&str; 3] = ["", names::SQLITE_WAL, names::JOURNAL];
-
-async fn file_states(engine: &Engine) -> Result<FileStates, QueryError> {
-    let mut states = FileStates::new();
-    for file in &engine.recordings().await?.files {
-        for suffix in SUFFIXES {
-            let path = names::with_suffix(&file.path, suffix);
-            let state = path.metadata().ok();
-            let state = state.and_then(|m| Some((m.len(), m.modified().ok()?)));
-            states.push((path, state));
-        }
-    }
-    Ok(states)
 }

@@ -1,11 +1,36 @@
 //! The SQL from the command line, a file or stdin.
 
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use ctrace_common::nearest::suggest;
 
+use crate::cli::{CliTask, Invocation, Query};
 use crate::questions::QUESTIONS;
+
+/// Returns the invocation with the SQL from the command line, a file or stdin as its query. A shell has none yet.
+///
+/// # Errors
+/// The errors of [`given_sql`].
+pub(crate) fn with_given_sql(invocation: Invocation) -> anyhow::Result<Invocation> {
+    let CliTask::Sql { sql, file } = &invocation.task else {
+        return Ok(invocation);
+    };
+    if sql.is_none() && file.is_none() && is_terminal() {
+        return Ok(invocation);
+    }
+    let query = Query::Sql(given_sql(sql.as_deref(), file.as_deref())?);
+    Ok(Invocation {
+        task: CliTask::Query(query),
+        ..invocation
+    })
+}
+
+/// Returns whether stdin and stdout are a terminal, so that the user can type.
+pub(crate) fn is_terminal() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
 
 /// Returns the SQL of the user.
 ///
@@ -17,8 +42,7 @@ pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Resul
             .with_context(|| format!("cannot read {}", path.display()));
     }
     let Some(sql) = sql.filter(|sql| *sql != "-") else {
-        let sql =
-            std::io::read_to_string(std::io::stdin()).context("cannot read SQL from stdin")?;
+        let sql = std::io::read_to_string(stdin()).context("cannot read SQL from stdin")?;
         if sql.trim().is_empty() {
             bail!(
                 "there is no question: write SQL, or one of: {}. See `ctrace-query --help`",

@@ -1,39 +1,76 @@
 //! The scope of the ready question `why`: the last minute of one container.
 
-use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::Engine;
 use crate::questions::{ParsedScope, container_condition};
 
-/// Restricts a scope to one container, and to the minute before its end unless the scope has a time window. The container is one
-/// of those that the scope names. Of several, it is the one that ended badly last; without one, the one that ended last, and
-/// without one, the one that was seen last.
+/// The last minute of a container.
+pub(crate) struct LastMinute {
+    pub(crate) container_id: String,
+    /// The time at which the container ended, or else was seen last.
+    end: DateTime<Utc>,
+}
+
+impl LastMinute {
+    /// Restricts a scope to the container, and to the minute before its end unless the scope has a time window.
+    pub(crate) fn scope(&self, scope: ParsedScope) -> ParsedScope {
+        scope.of_container(
+            &self.container_id,
+            self.end - TimeDelta::minutes(1),
+            self.end,
+        )
+    }
+}
+
+/// Restricts a scope to the first of [`last_minutes`]. Returns `None` if there is no container.
 ///
 /// # Errors
-/// A recording cannot be read, or has no container.
+/// A recording cannot be read.
 pub(crate) async fn last_minute(
     engine: &Engine,
     scope: ParsedScope,
-) -> anyhow::Result<ParsedScope> {
-    let condition = match scope.containers() {
+) -> anyhow::Result<Option<ParsedScope>> {
+    let found = last_minutes(engine, &scope, 1).await?;
+    Ok(found.first().map(|minute| minute.scope(scope)))
+}
+
+/// Returns the last minutes of at most `limit` of the containers that the scope names: first of those that ended badly, then of
+/// those that ended, and then of the others, the last one first.
+///
+/// # Errors
+/// A recording cannot be read.
+pub(crate) async fn last_minutes(
+    engine: &Engine,
+    scope: &ParsedScope,
+    limit: u64,
+) -> anyhow::Result<Vec<LastMinute>> {
+    let named = match scope.containers() {
         [] => "true".to_string(),
-        names => container_condition(names),
+        // A container that was renamed is in the view with its last name only.
+        names => format!(
+            "container_id in (select container_id from events where {})",
+            container_condition(names)
+        ),
     };
+    let described = scope.described("container_id");
+    let described = described.as_deref().unwrap_or("true");
     // SIGINT and SIGTERM, also as exit codes of a shell, are requests to end.
     let sql = format!(
         "select container_id || ' ' || cast(cast(coalesce(stopped, last_seen) as bigint) as varchar)
         from containers
-        where container_id is not null and ({condition})
+        where container_id is not null and ({named}) and {described}
         order by coalesce(exit_code, 0) not in (0, 130, 143) or coalesce(exit_signal, 15) not in (2, 15) desc,
             stopped desc nulls last, last_seen desc, container_id
-        limit 1"
+        limit {limit}"
     );
     let found = engine.first_column(&sql).await?;
-    let found = found.first().and_then(|text| text.rsplit_once(' '));
-    let Some((id, end)) = found.and_then(|(id, end)| Some((id, end.parse().ok()?))) else {
-        bail!("the recording has no container: `ctrace-query summary` tells what it has");
-    };
-    let end: DateTime<Utc> = DateTime::from_timestamp_nanos(end);
-    Ok(scope.of_container(id, end - TimeDelta::minutes(1), end))
+    let minutes = found.iter().filter_map(|text| {
+        let (id, end) = text.rsplit_once(' ')?;
+        Some(LastMinute {
+            container_id: id.to_string(),
+            end: DateTime::from_timestamp_nanos(end.parse().ok()?),
+        })
+    });
+    Ok(minutes.collect())
 }

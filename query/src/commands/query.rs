@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::bail;
 use ctrace_schema::human;
 
 use crate::cli::{AnswerOptions, Query, Scope};
@@ -14,7 +15,7 @@ use crate::engine::{Engine, EngineLimits, QueryError, RecordingNotice, SqlError}
 use crate::messages;
 use crate::output::{AnswerDestination, AnswerFormat, PUBLIC_MODE};
 use crate::questions::{
-    self, ParsedScope, QUESTIONS, ReadyQuestion, ready_question, setup_calls_sql,
+    self, ParsedScope, QUESTIONS, ReadyQuestion, RecordingContents, ready_question, setup_calls_sql,
 };
 use crate::source::TimeSpan;
 
@@ -89,6 +90,14 @@ pub(crate) async fn answer_query(
     let to = destination(engine, options, screen).await?;
     let format = options.format.unwrap_or(AnswerFormat::Table);
     if options.follow {
+        if let Query::Ready {
+            question, scope, ..
+        } = query
+        {
+            let question = ready_question(question)?;
+            warn_of_filters(question, engine).await?;
+            tell_setup(question, scope, engine).await?;
+        }
         let sql = async |engine: &Engine| query_sql(query, engine).await;
         return follow(engine.reopened(), sql, format, to).await;
     }
@@ -120,7 +129,7 @@ pub(crate) async fn answer_query(
 }
 
 /// Prints the number of calls of set-up that the answer leaves out.
-async fn tell_setup(
+pub(super) async fn tell_setup(
     question: &ReadyQuestion,
     scope: &Scope,
     engine: &Engine,
@@ -129,7 +138,8 @@ async fn tell_setup(
         return Ok(());
     }
     let (scope, span) = parsed_scope(question, scope, engine).await?;
-    if let Some(note) = setup_note(engine, &scope, span).await? {
+    let contents = recording_contents(engine).await;
+    if let Some(note) = setup_note(engine, &scope, span, &contents).await? {
         messages::status("runtime set-up", &note);
     }
     Ok(())
@@ -143,11 +153,11 @@ pub(crate) async fn setup_note(
     engine: &Engine,
     scope: &ParsedScope,
     span: TimeSpan,
+    contents: &RecordingContents,
 ) -> anyhow::Result<Option<String>> {
     if scope.setup {
         return Ok(None);
     }
-    let contents = recording_contents(engine).await;
     let sql = setup_calls_sql(scope, span, contents);
     let calls = engine.first_column(&sql).await?;
     let calls = calls.first().and_then(|text| text.parse::<u64>().ok());
@@ -209,14 +219,18 @@ async fn query_sql(query: &Query, engine: &Engine) -> anyhow::Result<String> {
     }
 }
 
-async fn ready_sql(
+/// Returns the SQL of a ready question.
+///
+/// # Errors
+/// A time cannot be parsed, or a recording cannot be read.
+pub(crate) async fn ready_sql(
     question: &ReadyQuestion,
     scope: &Scope,
     engine: &Engine,
 ) -> anyhow::Result<String> {
     let (scope, span) = parsed_scope(question, scope, engine).await?;
     let contents = recording_contents(engine).await;
-    Ok(questions::sql(question, &scope, span, contents))
+    Ok(questions::sql(question, &scope, span, &contents))
 }
 
 /// Parses the scope of a question. Returns it with the span of the recordings, if a time is relative to the span.
@@ -228,15 +242,30 @@ async fn parsed_scope(
     scope: &Scope,
     engine: &Engine,
 ) -> anyhow::Result<(ParsedScope, TimeSpan)> {
-    let mut scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
+    let (mut scope, span) = window(scope, engine).await?;
+    if question.name == "why" {
+        let Some(of_one) = last_minute(engine, scope).await? else {
+            bail!("the recording has no such container: `ctrace-query summary` tells what it has");
+        };
+        scope = of_one;
+    }
+    Ok((scope, span))
+}
+
+/// Parses a scope. Returns it with the span of the recordings, if a time is relative to the span.
+///
+/// # Errors
+/// A time cannot be parsed, the time window is empty, or a recording cannot be read.
+pub(super) async fn window(
+    scope: &Scope,
+    engine: &Engine,
+) -> anyhow::Result<(ParsedScope, TimeSpan)> {
+    let scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
     let span = match scope.needs_span() {
         true => engine.span().await?,
         false => TimeSpan::EPOCH,
     };
     scope.check_window(span).map_err(anyhow::Error::msg)?;
-    if question.name == "why" {
-        scope = last_minute(engine, scope).await?;
-    }
     Ok((scope, span))
 }
 
@@ -244,7 +273,11 @@ async fn parsed_scope(
 ///
 /// # Errors
 /// There is no such container, or the time window is empty.
-async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyhow::Result<()> {
+pub(crate) async fn check(
+    question: &ReadyQuestion,
+    scope: &Scope,
+    engine: &Engine,
+) -> anyhow::Result<()> {
     let scope = ParsedScope::parse(scope).map_err(anyhow::Error::msg)?;
     for wanted in scope.containers() {
         check_container(engine, wanted).await?;
@@ -257,15 +290,24 @@ async fn check(question: &ReadyQuestion, scope: &Scope, engine: &Engine) -> anyh
             messages::warning(&warning);
         }
     }
+    warn_of_filters(question, engine).await?;
     let recordings = engine.recordings().await?;
-    for warning in filter_warnings(question.name, recordings) {
-        messages::warning(&warning);
-    }
     let (counts, all) = (recordings.count_recordings(), recordings.files.len());
     if counts == all && !question.supports_counts() {
         messages::warning(&only_counts_warning());
     } else if counts > 0 && counts < all {
         messages::warning(&some_counts_warning(counts, all));
+    }
+    Ok(())
+}
+
+/// Warns of filters of the recordings that make the answer incomplete.
+///
+/// # Errors
+/// A recording cannot be read.
+async fn warn_of_filters(question: &ReadyQuestion, engine: &Engine) -> anyhow::Result<()> {
+    for warning in filter_warnings(question.name, engine.recordings().await?) {
+        messages::warning(&warning);
     }
     Ok(())
 }

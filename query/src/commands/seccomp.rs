@@ -139,7 +139,7 @@ pub(crate) async fn seccomp(
     let condition = condition(containers);
     let contents = recording_contents(engine).await;
     let calls = async |compat| {
-        let sql = calls_sql(&condition, contents, compat);
+        let sql = calls_sql(&condition, &contents, compat);
         engine.first_column(&sql).await
     };
     let own = calls(false).await?;
@@ -149,9 +149,12 @@ pub(crate) async fn seccomp(
             "the recording has no call of a container: record with `ctrace-rec --out run.parquet` while it runs"
         );
     }
-    warn_of_missing_calls(engine, &condition).await?;
+    warn_of_missing_calls(engine, &condition, "profile").await?;
+    for warning in filter_warnings("seccomp", engine.recordings().await?) {
+        messages::warning(&warning);
+    }
     let architectures = engine.recordings().await?.architectures();
-    let profile = profile(&own, &compat, architectures.into_values())?;
+    let profile = profile(&own, &compat, architectures.values().map(String::as_str))?;
     let to = with_mode(engine, to)?;
     to.print(&serde_json::to_string_pretty(&profile)?)
 }
@@ -163,7 +166,7 @@ pub(crate) async fn seccomp(
 pub(crate) async fn seccomp_sql(containers: &[String], engine: &Engine) -> anyhow::Result<String> {
     check_containers(containers, engine).await?;
     let contents = recording_contents(engine).await;
-    Ok(calls_sql(&condition(containers), contents, false))
+    Ok(calls_sql(&condition(containers), &contents, false))
 }
 
 async fn check_containers(containers: &[String], engine: &Engine) -> anyhow::Result<()> {
@@ -173,7 +176,8 @@ async fn check_containers(containers: &[String], engine: &Engine) -> anyhow::Res
     Ok(())
 }
 
-fn condition(containers: &[String]) -> String {
+/// Returns the condition for the events of containers: of the named ones or, if none is named, of all.
+pub(crate) fn condition(containers: &[String]) -> String {
     match containers.is_empty() {
         true => "container is not null and container <> 'host'".to_string(),
         false => container_condition(containers),
@@ -182,7 +186,7 @@ fn condition(containers: &[String]) -> String {
 
 /// Creates the SQL for the names of the calls of programs in containers, without set-up by the container runtime, and without
 /// calls that seccomp has denied.
-fn calls_sql(condition: &str, contents: RecordingContents, compat: bool) -> String {
+fn calls_sql(condition: &str, contents: &RecordingContents, compat: bool) -> String {
     let not_setup = not_setup(contents);
     format!(
         "select syscall\nfrom events\nwhere kind in ('syscall', 'counts') and ({condition})\n    and not \
@@ -231,14 +235,21 @@ fn profile<'a>(
     Ok(json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": scmp_names, "syscalls": rules }))
 }
 
-/// Warns of reasons why the profile may lack calls.
-async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Result<()> {
+/// Warns of reasons why the `result`, a profile or a set, may lack calls of the containers that fulfil a condition.
+///
+/// # Errors
+/// A recording cannot be read.
+pub(crate) async fn warn_of_missing_calls(
+    engine: &Engine,
+    condition: &str,
+    result: &str,
+) -> anyhow::Result<()> {
     let lost = format!(
         "select sum(lost) from gaps where (container is null or {condition}) having sum(lost) > 0"
     );
     if let Some(lost) = engine.first_column(&lost).await?.first() {
         messages::warning(&format!(
-            "{lost} events were lost: calls may be missing in this profile"
+            "{lost} events were lost: calls may be missing in this {result}"
         ));
     }
     let earlier = format!(
@@ -250,11 +261,8 @@ async fn warn_of_missing_calls(engine: &Engine, condition: &str) -> anyhow::Resu
     if !earlier.is_empty() {
         let names = earlier.join(", ");
         messages::warning(&format!(
-            "calls from before the recording began are missing in this profile: {names} ran already"
+            "calls from before the recording began are missing in this {result}: {names} ran already"
         ));
-    }
-    for warning in filter_warnings("seccomp", engine.recordings().await?) {
-        messages::warning(&warning);
     }
     Ok(())
 }

@@ -18,10 +18,10 @@ use crate::engine::session::Engine;
 use crate::source::EVENTS;
 
 /// Query for the last row about each container and process that is alive at `{start}` or begins up to `{end}`, ns since
-/// 1970 UTC. 65536 is CLONE_THREAD: the call created a thread.
+/// 1970 UTC, among the rows that pass `{containers}`. 65536 is CLONE_THREAD: the call created a thread.
 const LIVES: &str = "
 with lives as (
-    select host, boot_id, seq, time, container, container_id,
+    select host, boot_id, seq, time, container, container_id, pid,
         case when kind = 'container' then case when action = 'changed' then 'changed' else 'container' end
             when kind = 'process' then case when action = 'found' then 'fork' else 'exit' end
             when child_pid is not null then 'fork' else 'exec' end as what,
@@ -31,7 +31,7 @@ with lives as (
         coalesce(action, '') in ('exit', 'stopped') as is_end,
         cast(time as bigint) < {start} as is_before
     from events
-    where time <= to_timestamp_nanos({end}) and (kind = 'container'
+    where time <= to_timestamp_nanos({end}) and ({containers}) and ((kind = 'container' and action not in ('left', 'entered'))
         or (kind = 'process' and action in ('exit', 'found'))
         or (kind = 'syscall' and child_pid is not null and ret > 0 and (coalesce(flags, 0) & 65536) = 0)
         or (kind = 'syscall' and syscall in ('execve', 'execveat') and ret = 0))
@@ -42,14 +42,23 @@ ranked as (
         row_number() over (partition by host, boot_id, what, who, is_before, is_end order by time desc, seq desc) as rank
     from lives
 )
-select host, container, container_id, seq, cast(time as bigint)
+select host, container, container_id, seq, cast(time as bigint), boot_id, what, who, pid
 from ranked
 where rank = 1 and not is_end and (not is_before or ended is null or time > ended)";
 
 /// The host, the number and the time of an event.
-type EventKey = (String, i64, i64);
+pub(super) type EventKey = (String, i64, i64);
 /// The host, the name and the id of a container.
 type ContainerKey = (String, Option<String>, Option<String>);
+
+/// Returns the query for the last rows about containers and processes that are alive in a span of time. `containers` is a
+/// condition in SQL. The columns are those of a container, `seq`, `time` in ns, and `boot_id`, `what`, `who` and `pid`.
+pub(super) fn lives((start, end): (i64, i64), containers: &str) -> String {
+    LIVES
+        .replace("{start}", &start.to_string())
+        .replace("{end}", &end.to_string())
+        .replace("{containers}", containers)
+}
 
 impl Engine {
     /// Returns the rows about the containers and processes of the events in `part`, without the rows that are in
@@ -64,10 +73,8 @@ impl Engine {
         let Some((start, end)) = span(part).await? else {
             return Ok(vec![]);
         };
-        let sql = LIVES
-            .replace("{start}", &start.to_string())
-            .replace("{end}", &end.to_string());
-        let lives = self.plan(&sql).await?.collect().await?;
+        let lives = self.plan(&lives((start, end), "true")).await?;
+        let lives = lives.collect().await?;
         let containers = containers(part).await?;
         let mut wanted = HashSet::new();
         for batch in &lives {
@@ -97,7 +104,7 @@ impl Engine {
     }
 
     /// Returns the events that have one of the keys `wanted` and pass `filter`, with the columns of `part`.
-    async fn events(
+    pub(super) async fn events(
         &self,
         part: &DataFrame,
         wanted: &HashSet<EventKey>,

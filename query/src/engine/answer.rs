@@ -119,40 +119,16 @@ impl Answer<'_> {
         let Some(recordings) = opened.filter(|_| columns::COLUMNS.iter().all(has)) else {
             return Vec::new();
         };
-        let (major, minor) = meta::SCHEMA_VERSION;
-        let mut pairs = vec![
-            (meta::KEY_SCHEMA.to_string(), format!("{major}.{minor}")),
-            (
-                meta::KEY_PRODUCER.to_string(),
-                concat!("ctrace-query ", env!("CARGO_PKG_VERSION")).to_string(),
-            ),
-        ];
-        let keys = [
-            meta::KEY_HOST,
-            meta::KEY_BOOT_ID,
-            meta::KEY_KERNEL,
-            meta::KEY_ARCH,
+        let mut pairs = recordings.part_metadata();
+        pairs.extend(recordings.common_pairs(&[
             meta::KEY_FILTERS,
             meta::KEY_CLOCKS,
-            meta::KEY_RUN,
             meta::KEY_DUMP,
-        ];
-        for key in keys {
-            let mut values = recordings.files.iter().map(|f| f.meta.get(key));
-            // Recordings of several hosts have no common value.
-            if let Some(Some(first)) = values.next()
-                && values.all(|v| v == Some(first))
-            {
-                pairs.push((key.to_string(), first.clone()));
-            }
-        }
-        let missed = recordings.missed();
-        pairs.extend(missed.map(|missed| (meta::KEY_MISSED.to_string(), missed)));
-        let names = recordings
-            .files
-            .iter()
-            .map(|file| file.path.display().to_string());
-        let cut = json!({ "from": names.collect::<Vec<_>>(), "sql": self.sql });
+        ]));
+        let from = recordings.files.iter().map(|file| {
+            json!({ "name": file.path.display().to_string(), "sha256": file.meta.get(meta::KEY_DIGEST) })
+        });
+        let cut = json!({ "from": from.collect::<Vec<_>>(), "sql": self.sql });
         pairs.push((meta::KEY_CUT.to_string(), cut.to_string()));
         pairs
     }

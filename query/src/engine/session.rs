@@ -29,6 +29,9 @@ use crate::engine::sql_error::SqlError;
 use crate::engine::statement::{self, ChangedNames};
 use crate::source::{News, Recordings, Repeated, SeenFiles, SourceError, TimeSpan, Unreadable};
 
+/// The maximum number of containers whose pods stand in the SQL of ready questions.
+const MAX_POD_CONTAINERS: usize = 500;
+
 /// A fact about recordings that an engine has just opened.
 #[derive(Debug)]
 pub(crate) enum RecordingNotice {
@@ -54,6 +57,7 @@ pub(crate) struct Engine {
     span: OnceCell<TimeSpan>,
     several_hosts: OnceCell<bool>,
     same_names: OnceCell<bool>,
+    pods: OnceCell<Vec<(String, String)>>,
     notify: fn(RecordingNotice),
     /// True if `notify` is called with warnings.
     warn: bool,
@@ -115,6 +119,7 @@ impl Engine {
             span: OnceCell::new(),
             several_hosts: OnceCell::new(),
             same_names: OnceCell::new(),
+            pods: OnceCell::new(),
             notify,
             warn: true,
         }
@@ -143,6 +148,14 @@ impl Engine {
         match self.rollups {
             true => engine,
             false => engine.without_rollups(),
+        }
+    }
+
+    /// Creates an engine with the same settings for some of the files of the recordings. Warnings are not repeated.
+    pub(crate) fn restricted(&self, files: Vec<PathBuf>) -> Self {
+        Engine {
+            warn: false,
+            ..self.with_recordings(files)
         }
     }
 
@@ -278,15 +291,34 @@ impl Engine {
         self.several_hosts.get_or_try_init(find).await.copied()
     }
 
-    /// Returns whether two containers of a host have the same name, according to the rows about containers.
+    /// Returns whether two containers of a host, or of a pod, have the same name, according to the rows about containers.
     ///
     /// # Errors
     /// A recording cannot be read.
     pub(crate) async fn has_same_names(&self) -> anyhow::Result<bool> {
-        let sql = "select 1 from events where kind = 'container' group by host, container \
+        let sql = "select 1 from events where kind = 'container' group by host, namespace, pod, container \
                    having count(distinct container_id) > 1 limit 1";
         let find = async || Ok(!self.first_column(sql).await?.is_empty());
         self.same_names.get_or_try_init(find).await.copied()
+    }
+
+    /// Returns the containers in pods, by the rows about containers: their ids, and `NAMESPACE/POD`. Of more than
+    /// [`MAX_POD_CONTAINERS`], there are only the last ones.
+    ///
+    /// # Errors
+    /// A recording cannot be read.
+    pub(crate) async fn pods(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let sql = format!(
+            "select container_id || ' ' || coalesce(namespace, '?') || '/' || pod from events \
+             where kind = 'container' and pod is not null and container_id is not null \
+             group by container_id, namespace, pod order by max(time) desc limit {MAX_POD_CONTAINERS}"
+        );
+        let find = async || {
+            let rows = self.first_column(&sql).await?;
+            let pair = |row: &String| row.split_once(' ').map(|(id, pod)| (id.into(), pod.into()));
+            Ok(rows.iter().filter_map(pair).collect())
+        };
+        self.pods.get_or_try_init(find).await.cloned()
     }
 
     async fn find_span(&self) -> Result<TimeSpan, QueryError> {

@@ -208,7 +208,7 @@ const META_COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// Returns whether a name that is not a table names a file.
-fn is_file_name(name: &str) -> bool {
+pub(crate) fn is_file_name(name: &str) -> bool {
     name.contains(['/', '.']) || Path::new(name).exists()
 }
 

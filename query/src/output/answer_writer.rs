@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use ctrace_format::digest::Digest;
 use ctrace_schema::text::printable;
 
 use crate::output::error::OutputError;
@@ -38,6 +39,8 @@ pub(crate) struct AnswerWriter {
     pub(crate) width: Option<usize>,
     /// True if a reader waits for each row, so that rows must not be held back.
     pub(crate) live: bool,
+    /// The placeholder of the digest of a recording.
+    placeholder: Option<Digest>,
 }
 
 enum OutputMedium {
@@ -81,6 +84,7 @@ impl AnswerWriter {
             fault: Arc::default(),
             width: None,
             live: false,
+            placeholder: None,
         }
     }
 
@@ -124,6 +128,15 @@ impl AnswerWriter {
         self
     }
 
+    /// Returns the placeholder that the metadata of a recording contain, which is replaced by the digest when the file is
+    /// complete; `None`: the output is not a file.
+    pub(crate) fn digest_placeholder(&mut self) -> Option<Digest> {
+        if let OutputMedium::Partial(..) = self.medium {
+            self.placeholder = Some(Digest::placeholder());
+        }
+        self.placeholder
+    }
+
     /// Returns the place where the first I/O error will be stored.
     pub(crate) fn fault(&self) -> Arc<OnceLock<String>> {
         self.fault.clone()
@@ -137,7 +150,12 @@ impl AnswerWriter {
         self.flush()?;
         let finished = match &mut self.medium {
             OutputMedium::Terminal(terminal) => terminal.finish(),
-            OutputMedium::Partial(_, partial) => partial.finish(),
+            OutputMedium::Partial(_, partial) => {
+                let sealed = self
+                    .placeholder
+                    .map_or(Ok(()), |placeholder| partial.seal(&placeholder));
+                sealed.and_then(|()| partial.finish())
+            }
             OutputMedium::Pipe(_) | OutputMedium::File(_) => Ok(()),
         };
         self.note(finished)

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::messages;
 use crate::output::answer_writer::AnswerWriter;
 use crate::output::error::OutputError;
+use crate::output::escape::JsonEscaper;
 use crate::output::format::AnswerFormat;
 
 /// The destination of an answer: stdout, stdout through a pager, or a file.
@@ -43,5 +44,15 @@ impl AnswerDestination<'_> {
             messages::status("wrote", &path.display().to_string());
         }
         Ok(())
+    }
+
+    /// Writes JSON that is not an answer, with control characters escaped.
+    ///
+    /// # Errors
+    /// The destination cannot be written.
+    pub(crate) fn print_json(self, json: &serde_json::Value) -> anyhow::Result<()> {
+        let mut escaped = JsonEscaper::new(vec![]);
+        serde_json::to_writer(&mut escaped, json)?;
+        self.print(&String::from_utf8(escaped.into_inner())?)
     }
 }

@@ -11,7 +11,6 @@ use arrow::error::ArrowError;
 use arrow::util::display::ArrayFormatter;
 use ctrace_schema::text::{is_control, printable};
 
-use crate::output::answer_writer::AnswerWriter;
 use crate::output::batch_writer::CELL_OPTIONS;
 
 /// Returns the schema with printable column names, and the text type that [`batch`] produces. Lists and other nested
@@ -65,19 +64,19 @@ fn column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// Escapes every control character in JSON. JSON's grammar requires that only for ASCII below 0x20.
-pub(crate) struct JsonEscaper {
-    to: AnswerWriter,
+pub(crate) struct JsonEscaper<W> {
+    to: W,
     /// The first bytes of a character that continues in the next write.
     incomplete: Vec<u8>,
 }
 
-impl JsonEscaper {
-    pub(crate) fn new(to: AnswerWriter) -> Self {
+impl<W: Write> JsonEscaper<W> {
+    pub(crate) fn new(to: W) -> Self {
         let incomplete = Vec::new();
         JsonEscaper { to, incomplete }
     }
 
-    pub(crate) fn into_inner(self) -> AnswerWriter {
+    pub(crate) fn into_inner(self) -> W {
         self.to
     }
 
@@ -97,7 +96,7 @@ impl JsonEscaper {
     }
 }
 
-impl Write for JsonEscaper {
+impl<W: Write> Write for JsonEscaper<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.incomplete.is_empty() && bytes.iter().all(|b| *b < 0x7f) {
             self.to.write_all(bytes)?;

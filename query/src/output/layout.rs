@@ -18,7 +18,18 @@ const MIN_TEXT_WIDTH: usize = 16;
 /// Number of rows up to which a list is easier to read than a table with fewer columns.
 const FEW_ROWS: usize = 2;
 /// Columns that say what happened, and that are left out last.
-const ANSWERS: &[&str] = &["error", "dns_name", "subject", "waits_for"];
+const ANSWERS: &[&str] = &[
+    "error",
+    "dns_name",
+    "subject",
+    "waits_for",
+    "state",
+    "longest",
+    "name",
+    "code",
+    "path",
+    "address",
+];
 /// The maximum width of a value above the table.
 const SHARED_WIDTH: usize = 40;
 

@@ -1,10 +1,14 @@
 //! The pager for answers that are longer than the terminal.
 
-use std::io::{self, BufWriter, Stdout, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufWriter, PipeReader, PipeWriter, Stdout, Write};
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use unicode_width::UnicodeWidthStr;
+
+use crate::output::pager_command::pager_command;
+#[cfg(target_os = "linux")]
+use crate::output::pager_starter;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
@@ -81,30 +85,42 @@ impl Write for PagedScreen {
 
 /// Starts $PAGER, or less if it is not set. If neither can be started, returns stdout.
 fn start_pager() -> Box<dyn Write + Send> {
-    let pager = std::env::var("PAGER")
-        .ok()
-        .filter(|pager| !pager.trim().is_empty());
-    let mut command = Command::new(if pager.is_some() { "sh" } else { "less" });
-    if let Some(pager) = &pager {
-        command.args(["-c", pager]);
+    match Pager::start() {
+        Ok(pager) => Box::new(pager),
+        Err(_) => Box::new(BufWriter::new(io::stdout())),
     }
-    if std::env::var_os("LESS").is_none() {
-        // F: exit if the text fits on a screen. X: leave the text on the screen. git sets the same.
-        command.env("LESS", "FX");
-    }
-    let mut child = match command.stdin(Stdio::piped()).spawn() {
-        Ok(child) => child,
-        Err(_) => return Box::new(BufWriter::new(io::stdout())),
-    };
-    RUNNING.store(true, Ordering::Relaxed);
-    let stdin = child.stdin.take().map(BufWriter::new);
-    Box::new(Pager { stdin, child })
 }
 
 /// A running pager. Dropping it closes its stdin, and waits until the user leaves it.
 struct Pager {
-    stdin: Option<BufWriter<std::process::ChildStdin>>,
-    child: Child,
+    stdin: Option<BufWriter<PipeWriter>>,
+    /// Waits for the end of the pager.
+    wait: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Pager {
+    fn start() -> io::Result<Pager> {
+        let (reader, writer) = io::pipe()?;
+        let wait = start_process(reader)?;
+        RUNNING.store(true, Ordering::Relaxed);
+        Ok(Pager {
+            stdin: Some(BufWriter::new(writer)),
+            wait: Some(wait),
+        })
+    }
+}
+
+/// Starts the pager, which reads from `stdin`. Returns the function that waits for its end.
+fn start_process(stdin: PipeReader) -> io::Result<Box<dyn FnOnce() + Send>> {
+    #[cfg(target_os = "linux")]
+    if let Some(starter) = pager_starter::starter() {
+        return starter?.start(stdin);
+    }
+    let mut child = pager_command().stdin(stdin).spawn()?;
+    Ok(Box::new(move || {
+        // The pager itself has printed its errors.
+        let _ = child.wait();
+    }))
 }
 
 impl Write for Pager {
@@ -121,8 +137,9 @@ impl Write for Pager {
 impl Drop for Pager {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        // The pager itself has printed its errors.
-        let _ = self.child.wait();
+        if let Some(wait) = self.wait.take() {
+            wait();
+        }
         RUNNING.store(false, Ordering::Relaxed);
     }
 }

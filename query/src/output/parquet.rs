@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use ctrace_schema::meta;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
@@ -26,16 +27,19 @@ pub(super) fn check_types(schema: &Schema) -> Result<(), OutputError> {
     }
 }
 
-/// Starts a Parquet file with these key-value pairs in the footer.
+/// Starts a Parquet file with these key-value pairs in the footer. With any, the file is a recording, and gets a digest.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(crate) fn parquet_writer(
     schema: &SchemaRef,
-    writer: AnswerWriter,
-    metadata: Vec<(String, String)>,
+    mut writer: AnswerWriter,
+    mut metadata: Vec<(String, String)>,
 ) -> Result<ArrowWriter<AnswerWriter>, ArrowError> {
     let is_recording = !metadata.is_empty();
+    if is_recording && let Some(placeholder) = writer.digest_placeholder() {
+        metadata.push((meta::KEY_DIGEST.to_string(), placeholder.to_string()));
+    }
     let options = recording_options(metadata).with_skip_arrow_metadata(is_recording);
     Ok(ArrowWriter::try_new_with_options(
         writer,

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ctrace_format::digest::{self, Digest};
 use ctrace_format::names;
 
 use crate::memory;
@@ -28,7 +29,7 @@ impl PartialFile {
         }
         let mut options = File::options();
         // O_EXCL, which follows no link.
-        options.read(true).write(true).create_new(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
         let file = options.open(&temporary)?;
@@ -43,6 +44,20 @@ impl PartialFile {
     /// Returns the path to write to.
     pub(crate) fn path(&self) -> &Path {
         &self.temporary
+    }
+
+    /// Replaces the `placeholder` in the recording that was written by its digest. The file is opened once more, because that
+    /// of other answers may only be written to.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or does not contain the placeholder.
+    pub(crate) fn seal(&self, placeholder: &Digest) -> io::Result<()> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&self.temporary)?;
+        digest::seal(&file, placeholder)?;
+        Ok(())
     }
 
     /// Gives the file its name, and replaces a file of that name.

@@ -51,8 +51,11 @@ impl TableWriter {
         let sample = std::mem::take(&mut self.sample);
         let (names, kinds) = (&self.names, &self.kinds);
         let layout = match self.writer.width {
-            Some(max_width) => TableLayout::fitted(names, kinds, &sample, complete, max_width),
-            None => Some(TableLayout::full(names, kinds, &sample)),
+            // Without rows, there is nothing to list.
+            Some(max_width) if !sample.is_empty() => {
+                TableLayout::fitted(names, kinds, &sample, complete, max_width)
+            }
+            _ => Some(TableLayout::full(names, kinds, &sample)),
         };
         let shape = match layout {
             Some(layout) => {

@@ -46,7 +46,7 @@ impl BatchWriter for DelimitedWriter {
 }
 
 /// Writes one JSON array.
-pub(crate) struct JsonWriter(json::Writer<JsonEscaper, json::writer::JsonArray>);
+pub(crate) struct JsonWriter(json::Writer<JsonEscaper<AnswerWriter>, json::writer::JsonArray>);
 
 impl JsonWriter {
     pub(crate) fn new(writer: AnswerWriter) -> Self {
@@ -67,7 +67,9 @@ impl BatchWriter for JsonWriter {
 }
 
 /// Writes one JSON object per line.
-pub(crate) struct NdjsonWriter(json::Writer<JsonEscaper, json::writer::LineDelimited>);
+pub(crate) struct NdjsonWriter(
+    json::Writer<JsonEscaper<AnswerWriter>, json::writer::LineDelimited>,
+);
 
 impl NdjsonWriter {
     pub(crate) fn new(writer: AnswerWriter) -> Self {

@@ -3,23 +3,30 @@
 use chrono::{DateTime, Utc};
 
 use crate::cli::Scope;
-use crate::questions::rules::{RecordingContents, not_setup};
+use crate::questions::buckets::TimeBuckets;
+use crate::questions::conditions::{RecordingContents, literal, not_setup};
 use crate::source::{GivenTime, TimeSpan, WindowEnd, clamped_ns, parse_time, resolve_time};
 
 /// A [`Scope`] with parsed times.
 #[derive(Debug)]
 pub(crate) struct ParsedScope {
     containers: Vec<String>,
+    /// The id of the only container; `None`: as `containers` says.
+    container_id: Option<String>,
     pods: Vec<String>,
     namespaces: Vec<String>,
     labels: Vec<String>,
     pub(crate) since: Option<GivenTime>,
     pub(crate) until: Option<GivenTime>,
+    /// A condition in SQL for the events.
+    rows: Option<String>,
     pub(super) limit: Option<u64>,
     /// True if routine rows are listed one by one too.
     pub(super) all: bool,
     /// True if the set-up of containers by their runtime is part of the answer.
     pub(crate) setup: bool,
+    /// The buckets by which the answer counts, in a column `bucket`; `None`: the answer has no such column.
+    pub(crate) buckets: Option<TimeBuckets>,
 }
 
 impl ParsedScope {
@@ -31,14 +38,17 @@ impl ParsedScope {
         let time = |text: &Option<String>| text.as_deref().map(parse_time).transpose();
         Ok(ParsedScope {
             containers: scope.containers.clone(),
+            container_id: None,
             pods: scope.pods.clone(),
             namespaces: scope.namespaces.clone(),
             labels: scope.labels.clone(),
             since: time(&scope.since).map_err(|e| format!("--since: {e}"))?,
             until: time(&scope.until).map_err(|e| format!("--until: {e}"))?,
+            rows: None,
             limit: scope.limit,
             all: scope.all,
             setup: scope.setup,
+            buckets: None,
         })
     }
 
@@ -78,7 +88,7 @@ impl ParsedScope {
         &self.containers
     }
 
-    /// Returns the scope of one container, by its id, from `since` to `until` unless the scope has a time window.
+    /// Returns the scope of the container whose id is `id`, from `since` to `until` unless the scope has a time window.
     pub(crate) fn of_container(
         self,
         id: &str,
@@ -88,15 +98,21 @@ impl ParsedScope {
         let has_window = self.since.or(self.until).is_some();
         let window = |time| Some(GivenTime::Instant(time)).filter(|_| !has_window);
         ParsedScope {
-            containers: vec![id.to_string()],
+            containers: vec![],
+            container_id: Some(id.to_string()),
             since: self.since.or(window(since)),
             until: self.until.or(window(until)),
             ..self
         }
     }
 
+    /// Returns the scope of those of the events that pass a condition in SQL.
+    pub(crate) fn with_rows(self, rows: Option<String>) -> ParsedScope {
+        ParsedScope { rows, ..self }
+    }
+
     /// Returns the condition for the rows of the answer: without set-up by the container runtime, unless it is wanted.
-    pub(crate) fn not_setup(&self, contents: RecordingContents) -> &'static str {
+    pub(crate) fn not_setup(&self, contents: &RecordingContents) -> &'static str {
         match self.setup {
             true => "true",
             false => not_setup(contents),
@@ -139,6 +155,40 @@ impl ParsedScope {
         let all = conditions.join(" and ");
         let select = format!("{id} in (select container_id from containers where {all})");
         (!conditions.is_empty()).then_some(select)
+    }
+
+    /// Returns the condition for the rows of the containers of the scope, at any time; `None`: of all rows. `described` are the
+    /// ids of the containers that have what `--pod`, `--namespace` and `--label` say, if these options are given.
+    pub(crate) fn containers_condition(&self, described: Option<&[String]>) -> Option<String> {
+        let mut conditions = vec![];
+        if !self.containers.is_empty() {
+            conditions.push(format!("({})", container_condition(&self.containers)));
+        }
+        if let Some(ids) = described {
+            let ids: Vec<_> = ids.iter().map(|id| literal(id)).collect();
+            conditions.push(format!("container_id in ({})", ids.join(", ")));
+        }
+        (!conditions.is_empty()).then(|| conditions.join(" and "))
+    }
+
+    /// Returns the first and the last instant of the scope in the recordings, ns since 1970 UTC.
+    pub(crate) fn window(&self, span: TimeSpan) -> (i64, i64) {
+        let (start, end) = (clamped_ns(span.start), clamped_ns(span.end));
+        let resolved = |time: Option<GivenTime>, end| {
+            time.map(|time| clamped_ns(resolve_time(time, end, span)))
+        };
+        let since = resolved(self.since, WindowEnd::Since);
+        let until = resolved(self.until, WindowEnd::Until);
+        (
+            since.map_or(start, |since| since.max(start)),
+            until.map_or(end, |until| until.min(end)),
+        )
+    }
+
+    /// Returns the conditions for the events of the scope in the recordings.
+    pub(super) fn event_conditions(&self, span: TimeSpan) -> Vec<String> {
+        let events = PLACEHOLDERS.iter().filter(|p| p.text == "{events}");
+        events.flat_map(|p| conditions(p, self, span)).collect()
     }
 
     /// Returns whether a time is relative to the span of the recordings.
@@ -234,12 +284,17 @@ pub(super) fn conditions(
     for (name, id) in placeholder.containers {
         let containers = scope.containers.iter();
         any.extend(containers.flat_map(|wanted| container_conditions(wanted, name, id)));
+        let exact = scope.container_id.as_ref();
+        any.extend(exact.map(|wanted| format!("{id} = {}", literal(wanted))));
     }
     if !any.is_empty() && placeholder.text == "{gaps}" {
         any.push("container is null".into());
     }
     if !any.is_empty() {
         conditions.push(format!("({})", any.join(" or ")));
+    }
+    if let (Some(rows), "{events}") = (&scope.rows, placeholder.text) {
+        conditions.push(format!("({rows})"));
     }
     let ids = placeholder.containers.iter().map(|(_, id)| *id);
     let mut any: Vec<_> = ids.filter_map(|id| scope.described(id)).collect();
@@ -319,17 +374,14 @@ pub(crate) fn container_condition(wanted: &[String]) -> String {
     conditions.collect::<Vec<_>>().join(" or ")
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     // A test that cannot unwrap its own constants should fail there.
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    fn scope(containers: &[&str]) -> ParsedScope {
+    /// Creates a scope of containers with a time window and a limit.
+    pub(in crate::questions) fn scope(containers: &[&str]) -> ParsedScope {
         ParsedScope::parse(&Scope {
             containers: containers.iter().map(|c| c.to_string()).collect(),
             since: Some("2026-11-21 03:10".into()),

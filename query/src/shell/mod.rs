@@ -9,7 +9,7 @@ mod lex;
 mod words;
 
 use std::future::Future;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{Write, stderr, stdout};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +26,10 @@ use tokio::signal::ctrl_c;
 use tokio::sync::Notify;
 
 use crate::cli::{self, AnswerOptions, CliCommand, CliTask, LineError, Query};
-use crate::commands::{answer_query, given_sql, other_engine, print_help, run_command, within};
+use crate::commands::{
+    SomethingNew, answer_query, given_sql, is_terminal, other_engine, print_help, run_command,
+    within,
+};
 use crate::engine::Engine;
 use crate::messages;
 use crate::output::{self, AnswerDestination, AnswerFormat};
@@ -40,12 +43,20 @@ use words::CompletionWords;
 const PROMPT: &str = "ctrace> ";
 /// The words that begin a line without SQL, beside the ready questions.
 const OTHER_WORDS: &[&str] = &[
-    "seccomp", "report", "describe", "convert", "recover", "help", "quit", "exit",
+    "diff", "replay", "top", "cut", "redact", "merge", "seccomp", "report", "describe", "convert",
+    "recover", "verify", "help", "quit", "exit",
 ];
 
-/// Returns whether stdin and stdout are a terminal, so that the user can type.
-pub(crate) fn is_wanted() -> bool {
-    stdin().is_terminal() && stdout().is_terminal()
+/// Returns whether a shell is wanted: the command line has no query, and the user can type.
+pub(crate) fn is_wanted(task: &CliTask) -> bool {
+    let is_empty = matches!(
+        task,
+        CliTask::Sql {
+            sql: None,
+            file: None
+        }
+    );
+    is_empty && is_terminal()
 }
 
 /// Runs the shell until Ctrl-D or `\q`. Errors of a query are printed, and the next one is read.
@@ -160,6 +171,7 @@ impl<'a> Shell<'a> {
                 Ok(Flow::Exit) => return Flow::Exit,
                 // The user left the pager before the end of the answer.
                 Err(_) if output::is_closed_pipe() => {}
+                Err(error) if error.is::<SomethingNew>() => {}
                 Err(error) => {
                     messages::error(&format!("{error:#}"));
                     return Flow::Continue;

@@ -31,7 +31,7 @@ pub(crate) struct FoundFile {
     pub(crate) path: PathBuf,
     pub(crate) origin: Origin,
     /// True if the path contains a symbolic link below the directory that was named.
-    is_linked: bool,
+    pub(crate) is_linked: bool,
 }
 
 /// The identity of a file with several names: device and inode, or the canonical path where these do not exist.
@@ -279,6 +279,12 @@ impl Found {
             source,
         });
     }
+}
+
+/// Returns the directory in which the files that match a pattern are searched; `None`: it is no pattern.
+pub(crate) fn pattern_base(pattern: &Path) -> Option<PathBuf> {
+    let (base, parts) = parsed(pattern).ok()?;
+    (!parts.is_empty()).then_some(base)
 }
 
 /// Splits a pattern into the directory before its first special character, and the parts after it.

@@ -49,6 +49,13 @@ impl OpenFile {
         metadata.into_iter().chain(events).reduce(covering)
     }
 
+    /// Returns the metadata of the recordings that the file was merged from; if it was not, its own.
+    pub(crate) fn origins(&self) -> Vec<BTreeMap<String, String>> {
+        let mut origins = vec![];
+        add_origins(&self.meta, MAX_MERGES, &mut origins);
+        origins
+    }
+
     /// Returns the boot of the events.
     pub(crate) fn boot(&self) -> &FileBoot {
         match &self.content {
@@ -118,6 +125,29 @@ impl OpenFile {
             }
         }
         Ok(self)
+    }
+}
+
+/// The number of merges of merged recordings that are followed.
+const MAX_MERGES: usize = 16;
+
+/// Adds the metadata of the recordings that a recording with the metadata `pairs` was merged from, or `pairs`.
+fn add_origins(
+    pairs: &BTreeMap<String, String>,
+    depth: usize,
+    origins: &mut Vec<BTreeMap<String, String>>,
+) {
+    let merged = pairs.get(meta::KEY_MERGED).filter(|_| depth > 0);
+    let merged = merged.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let Some(from) = merged.as_ref().and_then(|merged| merged["from"].as_array()) else {
+        origins.push(pairs.clone());
+        return;
+    };
+    for origin in from {
+        let pairs = origin["meta"].as_object().into_iter().flatten();
+        let pairs =
+            pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string())));
+        add_origins(&pairs.collect(), depth - 1, origins);
     }
 }
 

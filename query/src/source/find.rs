@@ -146,26 +146,31 @@ async fn open_or_renamed(ctx: &SessionContext, path: &Path) -> Result<OpenFile, 
 /// # Errors
 /// The newest recording cannot be read, or there is none.
 pub(crate) async fn open_newest(ctx: &SessionContext) -> Result<OpenFile, SourceError> {
-    let io = |source| SourceError::Io {
+    let found = by_age().map_err(|source| SourceError::Io {
         path: ".".into(),
         source,
-    };
-    let mut candidates = Vec::new();
-    for entry in std::fs::read_dir(".").map_err(io)?.flatten() {
-        let path = PathBuf::from(entry.file_name());
-        let Ok(file) = std::fs::metadata(&path) else {
-            continue;
-        };
-        if names::is_recording(&path) && !names::is_hidden(&path) && file.is_file() {
-            candidates.push((file.modified().map_err(io)?, path));
-        }
-    }
-    candidates.sort();
-    for (_, path) in candidates.into_iter().rev() {
+    })?;
+    for path in found {
         match open_recording(ctx, &path).await {
             Err(e) if e.is_other_file() => {}
             other => return other,
         }
     }
     Err(SourceError::NoneHere)
+}
+
+/// Returns the files in the working directory that may be recordings, the newest first.
+pub(crate) fn by_age() -> std::io::Result<Vec<PathBuf>> {
+    let mut candidates = Vec::new();
+    for entry in std::fs::read_dir(".")?.flatten() {
+        let path = PathBuf::from(entry.file_name());
+        let Ok(file) = std::fs::metadata(&path) else {
+            continue;
+        };
+        if names::is_recording(&path) && !names::is_hidden(&path) && file.is_file() {
+            candidates.push((file.modified()?, path));
+        }
+    }
+    candidates.sort();
+    Ok(candidates.into_iter().rev().map(|(_, path)| path).collect())
 }

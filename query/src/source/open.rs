@@ -41,9 +41,21 @@ pub(crate) async fn open_recording(
 pub(crate) async fn open(ctx: &SessionContext, path: &Path) -> Result<OpenFile, SourceError> {
     match file_kind(path)? {
         FileKind::Parquet => open_parquet(ctx, path, None).await,
-        FileKind::Unclosed => open_parquet(ctx, path, Some(read_unclosed(path)?)).await,
+        FileKind::Unclosed => open_unclosed(ctx, path, read_unclosed(path)?).await,
         FileKind::Sqlite => open_sqlite(path),
     }
+}
+
+/// Opens a Parquet file without a footer, whose metadata are known.
+///
+/// # Errors
+/// The file cannot be found.
+pub(crate) async fn open_unclosed(
+    ctx: &SessionContext,
+    path: &Path,
+    unclosed: Unclosed,
+) -> Result<OpenFile, SourceError> {
+    open_parquet(ctx, path, Some(unclosed)).await
 }
 
 /// Returns whether a file is a recording, or looks like one that is damaged or of another version.

@@ -3,6 +3,7 @@
 mod calls;
 mod exact;
 mod expand;
+mod generalize;
 mod glob;
 mod human;
 mod names;
@@ -101,6 +102,12 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         about: "whether a text matches a pattern: ?, [a-z], {a,b}, * up to the next /, ** over directories; \\* is the character",
         example: "select distinct path from files where glob(path, '/srv/**/*.{html,json}') order by path",
         implementation: Implementation::Scalar(glob::glob),
+    },
+    Function {
+        signature: "generalize(text text) -> text",
+        about: "a path or a name with * in place of what differs from run to run: pids, ids, times, parts of temporary names",
+        example: "select generalize(path) as files, count(*) as calls from files group by 1 order by 2 desc, 1 limit 5",
+        implementation: Implementation::Scalar(generalize::generalize),
     },
     Function {
         signature: "human_bytes(n number) -> text",

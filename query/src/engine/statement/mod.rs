@@ -10,6 +10,7 @@ mod names;
 mod precedence;
 mod repeated_names;
 mod rows;
+mod tables;
 mod unsupported;
 mod wildcards;
 
@@ -20,6 +21,7 @@ pub(crate) use joins::merge_columns;
 pub(crate) use repeated_names::{
     ChangedNames, expand, first_select, is_column, next_wildcard, rename, sort_by_aliases,
 };
+pub(crate) use tables::named_tables;
 
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;

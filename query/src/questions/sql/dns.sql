@@ -13,8 +13,8 @@ ranked as (
 )
 select container{id}, name, type, code, server, count(*) as questions, round(median(duration) / 1e3, 1) as median_us,
     round(max(duration) / 1e3, 1) as max_us, min(answers) as answers, max(comm) as comm, min(time) as first_seen,
-    max(time) as last_seen{host}
+    max(time) as last_seen{bucket}{host}
 from ranked
-group by rank, host, container, container_id, name, type, code, server
+group by rank, host, container, container_id, name, type, code, server{by_bucket}
 order by rank, questions desc, container, container_id, name, type, code, server{host}
 {limit}

@@ -12,27 +12,21 @@ with scope as (
 {setup_failures}
 {lookups}
 lines as (
-    select 0 as rank, host, container, container_id, syscall, error, 'set-up failed' || coalesce(': ' || subject, '') as subject, 1 as calls,
-        comm, time as first_seen, time as last_seen
+    select 0 as rank, host, container, container_id, syscall, error, case when entered then 'set-up of an exec failed' else 'set-up failed' end || coalesce(': ' || subject, '') as subject, 1 as calls,
+        comm, time as first_seen, time as last_seen{bucket}
     from setup_failures
     union all
-    select rank, host, container, container_id, syscall, error, subject, calls, comm, first_seen, last_seen
-    from failures where routine is null
+    select case when routine is null then rank else 4 end, host, container, container_id, case when routine is null then syscall end,
+        error, coalesce('routine: ' || routine, subject), calls, comm, first_seen, last_seen{by_bucket}
+    from failures
     union all
-    select 4, host, container, container_id, null, error, 'routine: ' || routine, calls, comm, first_seen, last_seen
-    from failures where routine is not null
-    union all
-    select 1, host, container, container_id, 'dns', code, name || ' at ' || server, count(*), comm, min(time), max(time)
-    from lookups where action <> 'answered' and (routine is null or {all})
-    group by host, container, container_id, code, name, server, comm
-    union all
-    select 4, host, container, container_id, null, code, 'routine: ' || routine, count(*), comm, min(time), max(time)
-    from lookups where routine is not null and not {all}
-    group by host, container, container_id, code, routine, comm
+    select case when routine is null or {all} then 1 else 4 end, host, container, container_id, case when routine is null or {all} then 'dns' end,
+        code, case when routine is null or {all} then name || ' at ' || server else 'routine: ' || routine end, 1, comm, time, time{bucket}
+    from lookups where action <> 'answered'
 )
 select container{id}, syscall, error, subject, sum(calls) as calls, max(comm) as comm, min(first_seen) as first_seen,
-    max(last_seen) as last_seen{host}
+    max(last_seen) as last_seen{by_bucket}{host}
 from lines
-group by rank, host, container, container_id, syscall, error, subject
+group by rank, host, container, container_id, syscall, error, subject{by_bucket}
 order by rank, calls desc, container, container_id, syscall, error, subject{host}
 {limit}

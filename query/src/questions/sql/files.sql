@@ -1,5 +1,5 @@
 /* Files by container, the most used first; those on bind mounts and volumes with their path on the machine. */
-select container{id}, path, max(host_path) as host_path, count(*) as calls,
+select container{id}, path{bucket}, max(host_path) as host_path, count(*) as calls,
     count(case when operation = 'open' then 1 end) as opens,
     count(case when operation = 'exec' then 1 end) as execs,
     coalesce(sum(case when operation = 'read' then bytes end), 0) as bytes_read,
@@ -8,6 +8,6 @@ select container{id}, path, max(host_path) as host_path, count(*) as calls,
 from files
 where {not_setup}
     {events}
-group by container, container_id, path{host}
+group by container, container_id, path{by_bucket}{host}
 order by calls desc, container, container_id, path{host}
 {limit}

@@ -1,32 +1,29 @@
 asked as (
-    select time, duration, host, coalesce(container_id, '') as owner, container, container_id, comm, action, dns_name as name,
-        dns_type as type, peer_addr || ':' || cast(peer_port as varchar) as server, coalesce(dns_code, error, 'no answer') as code,
-        dns_answers as answers
+    select time, duration, host, container, container_id, comm, action, dns_name as name, dns_type as type,
+        peer_addr || ':' || cast(peer_port as varchar) as server, coalesce(dns_code, error, 'no answer') as code, dns_answers as answers,
+        -- The shortest name that the process asked for within five seconds with the same first label.
+        min(lpad(cast(length(dns_name) as varchar), 4, '0') || dns_name) over (
+            partition by host, container_id, pid, split_part(dns_name, '.', 1) order by cast(time as bigint)
+            range between 5000000000 preceding and 5000000000 following) as shortest,
+        -- The next answer of the process to a name with the same first label: 19 digits of time, and the name.
+        min(case when dns_answers <> '[]' then lpad(cast(cast(time as bigint) as varchar), 19, '0') || dns_name end) over (
+            partition by host, container_id, pid, split_part(dns_name, '.', 1) order by time desc
+            rows between unbounded preceding and current row) as next
     from scope
     where kind = 'dns' and {not_setup}
 ),
-names as (
-    select host, owner, comm, name, split_part(name, '.', 1) as label,
-        split_part(name, '.', -2) || '.' || split_part(name, '.', -1) as top,
-        count(case when code = 'NXDOMAIN' then 1 end) > 0 as missing, count(case when answers <> '[]' then 1 end) > 0 as found
-    from asked
-    group by 1, 2, 3, 4
-),
-searched as (
-    -- Names to which a resolver has added a domain of its search list: without the domain, the name was asked for too, or it was
-    -- found in another domain of the same parent.
-    select distinct a.host, a.owner, a.comm, a.name
-    from names as a
-    join names as b on b.host = a.host and b.owner = a.owner and b.comm = a.comm and b.label = a.label
-    where a.missing and a.name <> b.name and (starts_with(a.name, b.name || '.') or b.found and b.top = a.top)
-),
 lookups as (
-    -- Questions to name servers, with the name of what is routine.
-    select asked.*, case
+    -- Questions to name servers, with the name of what is routine: a name to which a resolver has added a domain of its search list,
+    -- if the name without the domain was asked for too, or found with a shorter domain of the list.
+    select *, case
         when action = 'abandoned' then 'answered by another server'
-        when code = 'NXDOMAIN' and searched.name is not null then 'search domain'
+        when code = 'NXDOMAIN' and (starts_with(name, substr(shortest, 5) || '.')
+            or cast(substr(next, 1, 19) as bigint) - cast(time as bigint) <= 5000000000 and length(next) - 19 < length(name)
+                and (ends_with(name, substr(next, 20 + length(substr_index(name, '.', 1)))) and starts_with(substr(next, 20), substr_index(name, '.', 1))
+                    or ends_with(name, substr(next, 20 + length(substr_index(name, '.', 2)))) and starts_with(substr(next, 20), substr_index(name, '.', 2))
+                    or ends_with(name, substr(next, 20 + length(substr_index(name, '.', 3)))) and starts_with(substr(next, 20), substr_index(name, '.', 3))
+                    or ends_with(name, substr(next, 20 + length(substr_index(name, '.', 4)))) and starts_with(substr(next, 20), substr_index(name, '.', 4))))
+            then 'search domain'
         end as routine
     from asked
-    left join searched on searched.host = asked.host and searched.owner = asked.owner and searched.comm = asked.comm
-        and searched.name = asked.name
 ),

@@ -7,8 +7,9 @@ with known as (
                 || '|SETUID|SYS_CHROOT)\b ?', '', 'g') end), '') as added_capabilities,
         -- Nearly all containers share the others.
         nullif(trim(regexp_replace(host_namespaces, ' ?\b(cgroup|user)\b', '', 'g')), '') as shared_namespaces,
-        -- A socket that is mounted read-only can be connected to all the same. 7b and 7d are braces.
-        regexp_replace(mounts, '([.]sock","target":"(?:[^"\\]|\\.)*","options":")ro', '$1', 'g') as used
+        -- A socket that is mounted read-only can be connected to all the same, and those of runtimes are in /run. 7b and 7d are braces.
+        regexp_replace(regexp_replace(mounts, '([.]sock","target":"(?:[^"\\]|\\.)*","options":")ro', '$1', 'g'),
+            '"source":"(/|/run|/var|/var/run)"(,"target":"(?:[^"\\]|\\.)*","options":")ro', '"source":"$1 (sockets)"$2', 'g') as used
     from containers
     where container_id is not null
         {spans}
@@ -26,7 +27,7 @@ paths as (
 ranked as (
     select *,
         case when privileged then 128 else 0 end
-        + case when regexp_like(' ' || host_paths || ' ', ' /(?:proc|sys|etc|root|var|boot|dev)? | [^ ]*(?:docker|containerd|crio|podman)[.]sock ')
+        + case when regexp_like(' ' || host_paths || ' ', ' /(?:proc|sys|etc|root|var|boot|dev|usr|lib|run|var/run)? | /etc/(?:cron|sudoers|shadow|passwd|ssh|systemd)[^ ]* | /var/lib/(?:docker|containerd|kubelet)[^ ]* | [^ ]*(?:docker|containerd|crio|podman)[.]sock ')
             then 64 else 0 end
         + case when regexp_like(added_capabilities, 'all|CAP_(?:BPF|DAC_READ_SEARCH|SYS_ADMIN|SYS_MODULE|SYS_PTRACE|SYS_RAWIO)')
             then 32 else 0 end

@@ -2,11 +2,16 @@ origins as (
     -- The metadata of the recordings, each value once.
     select replace(key, 'ctrace.', '') as item,
         -- Without the quotes and brackets of JSON.
-        case key when 'ctrace.filters' then translate(value, '{}[]"', '') else value end as value, count(*) as recordings,
+        case key when 'ctrace.filters' then translate(value, '{}[]"', '')
+            -- The rules that ran, with the number of values that each replaced where it is known.
+            when 'ctrace.redacted' then trim(translate(replace(
+                regexp_replace(value, '.*?"rules":[{]([^}]*)[}][^{]*', '\1 ', 'g'), ':null', ''), '"', ''))
+            else value end as value, count(*) as recordings,
         row_number() over (partition by key order by count(*) desc, max(value)) as number
     from meta
     where key in ('ctrace.host', 'ctrace.kernel', 'ctrace.arch', 'ctrace.producer')
         or key = 'ctrace.filters' and value <> '{}'
+        or key = 'ctrace.redacted'
     group by 1, 2, key
 ),
 facts as (

@@ -62,6 +62,13 @@ impl FileRollups {
         }
     }
 
+    /// Returns the length of the time slices of a rollup, ns; `None`: the file has no such rollup. Reads nothing.
+    pub(crate) fn slice_ns(&self, rollup: &Rollup) -> Option<i64> {
+        let places = self.places.iter().filter(|place| place.name == rollup.name);
+        let slices: Vec<_> = places.map(|place| place.slice).collect();
+        common_slice(slices.into_iter()).filter(|slice| *slice > 0)
+    }
+
     /// Returns the rows of a rollup of [`ROLLUPS`], read on first use.
     pub(crate) fn rows(&self, rollup: &Rollup) -> Option<Arc<RollupRows>> {
         let at = ROLLUPS.iter().position(|r| r.name == rollup.name)?;
@@ -132,6 +139,20 @@ impl FileRollups {
                 });
                 total_events(&selected.collect::<Option<Vec<_>>>()?)
             }
+        }
+    }
+}
+
+/// Reads `stream` as the decompressed stream of each rollup.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_rollups(stream: &[u8]) {
+    for rollup in ROLLUPS {
+        let mut batches = vec![];
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            decode(stream.to_vec(), rollup, &[], &mut batches)
+        }));
+        if read.ok().flatten().is_some() {
+            total_events(&batches);
         }
     }
 }

@@ -194,7 +194,8 @@ fn correct_nulls(file: &mut PartitionedFile) {
 }
 
 /// Columns of which one value occurs in few rows, or in rows that follow each other.
-const SELECTIVE: [&str; 12] = [
+const SELECTIVE: [&str; 13] = [
+    "seq",
     "container",
     "container_id",
     "comm",
@@ -209,9 +210,10 @@ const SELECTIVE: [&str; 12] = [
     "dns_name",
 ];
 
-/// Returns the reader options. If a filter is selective, rows are skipped before the other columns are decoded;
-/// otherwise that costs more than it saves.
-fn options(filters: &[Expr]) -> TableParquetOptions {
+/// Returns the reader options. If a filter is selective, or the session says that it is, rows are skipped before the other
+/// columns are decoded; otherwise that costs more than it saves.
+fn options(filters: &[Expr], session: &dyn Session) -> TableParquetOptions {
+    let given = session.config_options().execution.parquet.pushdown_filters;
     let is_selective = |filter: &Expr| {
         let column = match filter {
             Expr::BinaryExpr(filter) if filter.op == Operator::Eq => &filter.left,
@@ -221,7 +223,8 @@ fn options(filters: &[Expr]) -> TableParquetOptions {
         matches!(&**column, Expr::Column(column) if SELECTIVE.contains(&column.name.as_str()))
     };
     let mut options = TableParquetOptions::default();
-    options.global.pushdown_filters = filters.iter().flat_map(split_conjunction).any(is_selective);
+    let mut filters = filters.iter().flat_map(split_conjunction);
+    options.global.pushdown_filters = given || filters.any(is_selective);
     options
 }
 
@@ -266,7 +269,7 @@ impl TableProvider for ParquetTable {
             .with_table_partition_cols(table.constants.clone())
             .build();
         let source = ParquetSource::new(scanned)
-            .with_table_parquet_options(options(filters))
+            .with_table_parquet_options(options(filters, session))
             .with_parquet_file_reader_factory(footers);
         let projection = match projection {
             Some(projection) => projection.iter().map(|at| table.positions[*at]).collect(),

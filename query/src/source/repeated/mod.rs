@@ -18,8 +18,8 @@ use crate::source::file::OpenFile;
 use decide::Decision;
 use keys::Contents;
 pub(crate) use left_out::Repeated;
-pub(crate) use parts::newest_seq;
 use parts::{Overlaps, parts};
+pub(crate) use parts::{newest_seq, time_ranges};
 
 /// Number of rows up to which all columns of events with the same key are compared. Above it, only times are compared.
 const MAX_COMPARED_ROWS: u64 = 2_000_000;

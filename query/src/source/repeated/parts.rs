@@ -113,6 +113,23 @@ pub(crate) fn newest_seq(file: &OpenFile) -> Option<i64> {
     last.filter(|last| *last != ANY.1)
 }
 
+/// Returns the number of rows, and the least and the greatest `time` in ns since 1970 UTC, of each part of a file, without the
+/// rows that are older than the file. The ends are those of `i64` if they are not known.
+pub(crate) fn time_ranges(file: &OpenFile) -> Vec<(u64, (i64, i64))> {
+    if let FileContent::Sqlite(database) = &file.content {
+        let all = u64::try_from(database.last_id).unwrap_or(0);
+        return database.time_ranges().unwrap_or(vec![(all, ANY)]);
+    }
+    let own = parts_of(0, file).into_iter().filter(|part| !part.is_alive);
+    let range = |part: Part| {
+        let (first, last) = part.micros;
+        // The last ns of the µs.
+        let last = last.saturating_mul(1000).saturating_add(999);
+        (part.rows, (first.saturating_mul(1000), last))
+    };
+    own.map(range).collect()
+}
+
 fn parts_of(number: usize, file: &OpenFile) -> Vec<Part> {
     let boot = match file.boot() {
         FileBoot::One(id) => id.clone(),

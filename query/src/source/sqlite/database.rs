@@ -107,6 +107,19 @@ impl Database {
         EVENT_COLUMNS.contains(&name) || columns.any(|column| column == name)
     }
 
+    /// Returns the number of rows, and the least and the greatest `time`, of each range of rows that was written at once;
+    /// `None`: they cannot be read.
+    pub(crate) fn time_ranges(&self) -> Option<Vec<(u64, (i64, i64))>> {
+        let sql = "select last - first + 1, start, \"end\" from span where first <= ?";
+        let db = connect(&self.path).ok()?;
+        let mut ranges = db.prepare(sql).ok()?;
+        let ranges = ranges.query_map([self.last_id], |row| {
+            let rows: i64 = row.get(0)?;
+            Ok((u64::try_from(rows).unwrap_or(0), (row.get(1)?, row.get(2)?)))
+        });
+        ranges.ok()?.collect::<Result<_, _>>().ok()
+    }
+
     /// Returns the least and the greatest `seq`, and the least and the greatest `time`; `None`: there are no events, or
     /// they cannot be read.
     pub(crate) fn key_ranges(&self) -> Option<((i64, i64), (i64, i64))> {
@@ -118,6 +131,16 @@ impl Database {
         });
         ranges.ok()
     }
+}
+
+/// Checks that the pages of a database are in order, which finds some damage and not all. Returns the first fault.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn damage(path: &Path) -> Result<Option<String>, ReadError> {
+    let db = connect(path)?;
+    let first: String = db.query_one("pragma integrity_check(1)", [], |row| row.get(0))?;
+    Ok((first != "ok").then_some(first))
 }
 
 /// Determines the boot of the events: the only value of `boot_id`, or that of the metadata if the column has no value.
@@ -239,6 +262,8 @@ fn hardened(db: Connection) -> rusqlite::Result<Connection> {
     }
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
     db.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    // SQLite has a directory of its own for temporary files, which a process that is confined cannot write to.
+    db.pragma_update(None, "temp_store", "memory")?;
     db.pragma_update(None, "query_only", true)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.query_one("select count(*) from sqlite_schema", [], |_| Ok(()))?;

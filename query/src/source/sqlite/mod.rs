@@ -6,5 +6,5 @@ mod filter;
 mod read;
 mod table;
 
-pub(crate) use database::{Database, MAGIC, ReadError};
+pub(crate) use database::{Database, MAGIC, ReadError, damage};
 pub(crate) use table::SqliteTable;
