@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts two containers, a web server and a client, records them, and answers three typical on-call questions. Keeps the
+# Starts two containers, a web server and a client, records them, and answers four typical on-call questions. Keeps the
 # recording in target/demo.parquet. Passes its arguments to ctrace-rec. Without root or sudo, replays a raw capture of an
 # earlier run instead. With --containers, only runs the two containers.
 set -euo pipefail
@@ -8,7 +8,7 @@ rootfs() { # DIR: create a root filesystem of busybox, with a page to serve and 
 	local root=$1 applet
 	mkdir -p "$root"/{bin,dev,etc,proc,sys,tmp,srv}
 	cp "$(command -v busybox)" "$root/bin/busybox"
-	for applet in cat httpd sh wget; do ln -s busybox "$root/bin/$applet"; done
+	for applet in cat cp httpd nslookup sh wget; do ln -s busybox "$root/bin/$applet"; done
 	echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 	echo 'root:*:20000:0:99999:7:::' >"$root/etc/shadow"
 	# With runc, the client shares the server's network. Docker and podman replace this file with their own.
@@ -19,8 +19,10 @@ rootfs() { # DIR: create a root filesystem of busybox, with a page to serve and 
 		wget -q -O /tmp/page http://web:8080/
 		wget -q -O /tmp/report http://web:8080/report.csv
 		wget -q -O /tmp/orders http://web:5432/orders
+		nslookup payment.internal web
 		cat /etc/payment.conf
-		cat /etc/shadow
+		cp /bin/busybox /tmp/cat
+		/tmp/cat /etc/shadow
 	CLIENT
 	chmod +x "$root/bin/client"
 }
@@ -50,6 +52,7 @@ with_engine() ( # docker|podman
 	address=$(engine inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' demo-web)
 	# Some commands of the client fail on purpose: the demo queries these failures.
 	engine run "${options[@]}" --name demo-client --add-host "web:$address" "$image" client || true
+	engine exec demo-web cat /etc/shadow
 )
 
 bundle() { # NAME NETWORK-NAMESPACE ARGS...: create a bundle for runc on the shared root
@@ -73,6 +76,7 @@ with_runc() (
 	listening "$pid" || exit
 	bundle demo-client "/proc/$pid/ns/net" client || exit
 	runc run --bundle "$dir/demo-client" demo-client || true
+	runc exec demo-web cat /etc/shadow
 )
 
 containers() { # run both containers, with the first runtime that works
@@ -90,9 +94,9 @@ show() { # COMMAND...: print a command as it would be typed
 	printf '%s$ %s%s\n' "$colour" "$*" "$plain"
 }
 
-ask() { # SQL: print and run a query
-	show "ctrace-query \"$1\""
-	"$bin/ctrace-query" "$1"
+ask() { # SQL, or QUESTION OPTION...: print and run a query
+	if [ $# -eq 1 ] && [[ $1 = *' '* ]]; then show "ctrace-query \"$1\""; else show "ctrace-query $*"; fi
+	"$bin/ctrace-query" "$@"
 }
 
 here=$(realpath "$0")
@@ -137,15 +141,15 @@ fi
 show "export CTRACE_RECORDING=$CTRACE_RECORDING PATH=$bin:\$PATH"
 
 say "Who opened /etc/shadow?"
-ask "select time, container, comm, pid, operation, error from files
-    where path = '/etc/shadow' order by time"
+ask "select time, container, comm, exe, operation, bytes from files
+    where path = '/etc/shadow' and operation in ('open', 'read') and not setup order by time"
 say "Which containers talked to each other?"
 ask "select source, target, address, connections, failed, bytes_sent as sent, bytes_received as received
     from links"
-say "Which calls failed in the client, and why?"
-ask "select comm, syscall, error, coalesce(path, peer_path, peer_addr || ':' || peer_port) as subject,
-    count(*) as calls from events where container = 'demo-client' and error is not null and comm not like 'runc%'
-    group by 1, 2, 3, 4 order by min(time)"
+say "What failed in the client?"
+ask errors --container demo-client
+say "Which programs are not from the image of their container?"
+ask drift
 
 say "The recording is kept. Try next:"
 show "ctrace-query summary"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs missing packages for building, the demo or the tests (Debian, Ubuntu).
-# Usage: packaging/setup.sh build|demo|test
+# Installs missing packages for building, packaging, the demo or the tests (Debian, Ubuntu).
+# Usage: packaging/setup.sh build|packages|demo|test
 set -euo pipefail
 
 level=${1:-build}
@@ -19,16 +19,32 @@ demo_needs=(
 	"command -v runc:runc"
 	"command -v jq:jq"
 )
+package_needs=(
+	"command -v buildah:buildah"
+	"command -v envsubst:gettext-base"
+	"command -v git:git"
+	"command -v readelf:binutils"
+	"command -v unzip:unzip"
+	"command -v minisign:minisign"
+	"test -e /usr/bin/python3:python3"
+	"python3 -c 'import ensurepip':python3-venv"
+)
 test_needs=(
+	"${package_needs[@]}"
+	"command -v mmdebstrap:mmdebstrap"
+	"command -v lintian:lintian"
+	"command -v rpm:rpm"
+	"command -v rpmlint:rpmlint"
+	"command -v skopeo:skopeo"
+	"command -v cpio:cpio"
 	"command -v clang-format:clang-format"
 	"command -v dockerd:docker.io"
 	"command -v containerd:containerd"
 	"command -v docker:docker-cli"
 	"command -v podman:podman"
-	"command -v git:git"
+	"command -v newuidmap:uidmap"
 	"command -v sqlite3:sqlite3"
-	"test -e /usr/bin/python3:python3"
-	"python3 -c 'import ensurepip':python3-venv"
+	"command -v less:less"
 	"test -e /usr/bin/strace:strace"
 	"command -v bpftrace:bpftrace"
 	"command -v systemd-analyze:systemd"
@@ -37,13 +53,13 @@ test_needs=(
 	"test -e /usr/bin/redis-server:redis-server"
 	"test -e /usr/bin/redis-benchmark:redis-tools"
 	"command -v setpriv && command -v flock:util-linux"
+	"command -v chromium:chromium"
+	"test -e /usr/bin/chromedriver:chromium-driver"
 )
 # On x86-64, other kernels are tested in a virtual machine.
 if [ "$(uname -m)" = x86_64 ]; then
 	test_needs+=(
 		"command -v qemu-system-x86_64:qemu-system-x86"
-		"command -v cpio:cpio"
-		"command -v strip:binutils"
 		"test -e /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 	)
 fi
@@ -54,10 +70,11 @@ fi
 
 case $level in
 build) ;;
+packages) needs+=("${package_needs[@]}") ;;
 demo) needs+=("${demo_needs[@]}") ;;
 test) needs+=("${demo_needs[@]}" "${test_needs[@]}") ;;
 *)
-	echo "usage: $0 build|demo|test" >&2
+	echo "usage: $0 build|packages|demo|test" >&2
 	exit 2
 	;;
 esac
@@ -78,6 +95,37 @@ python_packages() {
 	cp "$wanted" "$have/requirements.txt"
 }
 
+# Installs the programs of packaging/requirements.txt into a virtual environment.
+packaging_tools() {
+	[ "$level" = packages ] || [ "$level" = test ] || return 0
+	local wanted=${0%/*}/requirements.txt have=${CARGO_TARGET_DIR:-target}/packaging layer
+	cmp -s "$wanted" "$have/requirements.txt" && return 0
+	echo "setup: installing the tools of packaging into $have" >&2
+	rm -rf "$have"
+	python3 -m venv "$have"
+	# What the layer of helm and kubectl is for needs more, which is not installed.
+	grep -v '^#\|^aws-cdk' "$wanted" >"$have/tools.txt"
+	"$have/bin/pip" install -q --disable-pip-version-check -r "$have/tools.txt"
+	layer=$have/layer
+	"$have/bin/pip" download -q --disable-pip-version-check --no-deps --dest "$layer" "$(grep '^aws-cdk' "$wanted")"
+	unzip -qo "$layer"/*.whl '*.jsii.tgz' -d "$layer"
+	find "$layer" -name '*.jsii.tgz' -exec tar -C "$layer" -xzf {} package/lib/layer.zip \;
+	unzip -qoj "$layer/package/lib/layer.zip" helm/helm kubectl/kubectl -d "$have/bin"
+	rm -r "$layer" "$have/tools.txt"
+	cp "$wanted" "$have/requirements.txt"
+}
+
+# Installs the cargo programs of the tests and of packaging beside the build results.
+cargo_packages() {
+	[ "$level" = packages ] || [ "$level" = test ] || return 0
+	local tools=(cargo-deny@0.20.2 cargo-cyclonedx@0.5.9) have=${CARGO_TARGET_DIR:-target}/tools
+	[ "$(cat "$have/installed" 2>/dev/null)" != "${tools[*]}" ] || return 0
+	echo "setup: installing ${tools[*]} into $have" >&2
+	# Not optimised: they are compiled for longer than they run. In a directory for temporary files, which is removed.
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root "$have" "${tools[@]}"
+	echo "${tools[*]}" >"$have/installed"
+}
+
 # Some programs are in directories that only root has in PATH.
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
@@ -86,6 +134,8 @@ for need in "${needs[@]}"; do
 done
 if [ ${#missing[@]} -eq 0 ]; then
 	python_packages
+	packaging_tools
+	cargo_packages
 	exit 0
 fi
 
@@ -114,3 +164,5 @@ echo "setup: installing ${missing[*]}" >&2
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 python_packages
+packaging_tools
+cargo_packages
