@@ -13,6 +13,9 @@ from table import commands, header, row, spread
 
 # Calls of getppid. loop_files makes a fifth of that, in rounds of five calls.
 CALLS = 2_000_000
+# The kinds of loop_calls.c, and the number of calls of each.
+KINDS = ["getppid", "recv", "stat", "open", "fstat", "pread", "writev", "write"]
+CALLS_OF_KIND = 100_000
 # strace is so slow that it gets fewer calls.
 STRACE_CALLS = 20_000
 
@@ -26,6 +29,11 @@ def loads(options, calls):
 
 def in_box(load):
     return tracers.container("load", *load)
+
+
+def with_own_mnt(load):
+    """Returns the command that runs a load in no container, with an empty /mnt as in one."""
+    return ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /mnt && exec "$@"', "sh", *load]
 
 
 def cost(options):
@@ -59,6 +67,39 @@ def cost(options):
     named += [(f"load `{name}`", in_box(load)) for name, load in loads(options, CALLS).items()]
     named.append(("`strace -f`", [*strace, *loads(options, STRACE_CALLS)["getppid"]]))
     commands(named, options.directory)
+
+
+def calls(options):
+    """Measures the CPU time that the recorder adds to each call of an nginx request, beside programs that do less."""
+    out = options.directory / "calls.parquet"
+    ours = tracers.recorder(options.recorder, out)
+    kept = [(tracer, tracer.title, True) for tracer in tracers.floor(options.directory)]
+    kept += [(ours, ours.title, True), (ours, "`ctrace-rec`, a program that is in no container", False)]
+    counting = tracers.counts(options.recorder, out)
+    kept.append((counting, counting.title, True))
+
+    def load(kind):
+        return [options.directory / "loop_calls", kind, CALLS_OF_KIND]
+
+    def times(contained):
+        """Returns the CPU time of a call of each kind. Minima of short runs, which other processes disturb least."""
+        place = in_box if contained else with_own_mnt
+        return [min(tracers.loop(place(load(kind)))[0] for _ in range(3)) for kind in KINDS]
+
+    bare = {contained: [] for contained in (True, False)}
+    traced = {title: [] for _, title, _ in kept}
+    for _ in range(options.rounds):
+        for contained, rounds in bare.items():
+            rounds.append(times(contained))
+        for tracer, title, contained in kept:
+            with tracer.running():
+                traced[title].append([a - b for a, b in zip(times(contained), bare[contained][-1])])
+    header("added to a call, ns", *KINDS, "all of a request")
+    row("bare: a call takes", *(spread(kind, 0) for kind in zip(*bare[True])), spread([sum(r[1:]) for r in bare[True]], 0))
+    for title, rounds in traced.items():
+        row(title, *(spread(kind, 0) for kind in zip(*rounds)), spread([sum(added[1:]) for added in rounds], 0))
+    named = [(title, tracer.command) for tracer, title, _ in kept]
+    commands([*named, *((f"load `{kind}`", in_box(load(kind))) for kind in KINDS)], options.directory)
 
 
 def flood(options):

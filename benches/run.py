@@ -21,6 +21,7 @@ NEEDED = "bpftrace cc clang curl git jq make nginx perf python3 redis-benchmark 
 
 TABLES = {
     "cost": ("Time that tracing adds to a call", overhead.cost),
+    "calls": ("Time that tracing adds to each call of an nginx request", overhead.calls),
     "services": ("Throughput of a recorded service", overhead.services),
     "flood": ("Recording rate without loss", overhead.flood),
     "replay": ("Cost of recording in user space", user_space.replay),

@@ -102,7 +102,7 @@ def build(directory):
     arch = {"x86_64": "x86", "aarch64": "arm64"}[os.uname().machine]
     bpf = ["clang", "-O2", "-g", "-mcpu=v3", "-target", "bpf", f"-D__TARGET_ARCH_{arch}"]
     for command in [
-        *(["cc", "-O2", "-static", f"{HERE}/{name}.c", "-o", f"{directory}/{name}"] for name in ["loop_getppid", "loop_files"]),
+        *(["cc", "-O2", "-static", f"{HERE}/{name}.c", "-o", f"{directory}/{name}"] for name in ["loop_getppid", "loop_files", "loop_calls"]),
         ["cc", "-O2", f"{HERE}/floor.c", "-o", f"{directory}/floor", "-lbpf"],
         [*bpf, "-c", f"{HERE}/floor.bpf.c", "-o", f"{directory}/floor.bpf.o"],
     ]:
