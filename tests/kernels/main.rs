@@ -112,6 +112,8 @@ fn on(series: &str) {
     assert!(kernel.starts_with(&format!("{series}.")), "{kernel}");
     let recorder = outcome.text("recorder");
     assert_eq!(outcome.text("code"), "0\n", "{recorder}");
+    check_rights(series, &outcome.text("rights"), &recorder);
+    check_harmless(&outcome);
     let skipped = skipped(&recorder);
     let may_skip = series.starts_with('7');
     assert!(may_skip || skipped == 0, "{recorder}");
@@ -137,6 +139,34 @@ fn on(series: &str) {
     }
     assert!(half <= skipped, "{half} calls are half seen: {recorder}");
     println!("{half} calls are half seen, {skipped} programs were skipped");
+}
+
+/// Checks that the main thread of the recorder has kept only what it needs on this kernel, and says what the kernel lacks.
+fn check_rights(series: &str, status: &str, recorder: &str) {
+    let value = |name: &str| {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name));
+        rest.unwrap().trim()
+    };
+    // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH; CAP_BPF is needed for open maps before Linux 5.19.
+    let is_old = series == "5.10";
+    let kept: u64 = 1 << 1 | 1 << 2 | u64::from(is_old) << 39;
+    assert_eq!(value("CapEff:"), format!("{kept:016x}"));
+    assert_eq!(value("CapPrm:"), format!("{kept:016x}"));
+    assert_eq!(value("NoNewPrivs:"), "1");
+    assert_eq!(value("Seccomp:"), "2");
+    // Landlock is part of Linux since 5.13, and of all of Debian's kernels since then.
+    assert_eq!(recorder.contains("has no Landlock"), is_old, "{recorder}");
+}
+
+/// Checks that the kernel has found no fault while the recorder ran: neither a warning in its log, which panics a machine with
+/// `panic_on_warn`, nor a taint (Documentation/admin-guide/tainted-kernels.rst).
+fn check_harmless(outcome: &Outcome) {
+    let log = outcome.text("dmesg");
+    assert!(log.contains("Linux version"), "the log is cut: {log}");
+    for fault in ["[ cut here ]", "BUG:", "Call Trace:", "run-time allocation"] {
+        assert!(!log.contains(fault), "{fault}\n{log}");
+    }
+    assert_eq!(outcome.text("tainted"), "0\n", "{log}");
 }
 
 /// Returns how often the kernel skipped a program, as reported by the recorder.

@@ -177,6 +177,11 @@ fn an_output_that_exists_is_kept_unless_forced() {
     let message = refused(ctrace_rec().args(["--duration", "1s", "--out"]).arg(&file));
     assert!(message.contains("--force"), "{message}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
+    // A recording that cannot begin leaves no other file either.
+    let new = dir.path().join("new.parquet");
+    let message = refused(ctrace_rec().arg("--raw").arg(&file).arg("--out").arg(&new));
+    assert!(message.contains("run.parquet exists"), "{message}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     run(ctrace_rec()
         .args(["--duration", "1s", "--force", "--out"])
         .arg(&file));

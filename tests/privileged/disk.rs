@@ -248,3 +248,33 @@ fn a_ring_is_kept_when_the_disk_has_no_space_for_its_dump() {
     assert!(number(&path, evicted) > 0);
     recorder.stop_within(90_000_000);
 }
+
+#[test]
+fn a_raw_capture_without_space_ends_and_the_recording_goes_on() {
+    require_root();
+    let disk = Disk::new(4_000_000, 100_000);
+    let raw = disk.path.join("run.raw");
+    let recorder = Recorder::start(&[
+        "--event",
+        "read,write,access",
+        "--container",
+        "rawfull-*",
+        "--raw",
+        raw.to_str().unwrap(),
+    ]);
+    let mut made = 0;
+    while fs::metadata(&raw).unwrap().len() < 90_000 {
+        made += calls("rawfull", 100_000);
+    }
+    made += calls("rawfull", 100_000);
+    made += calls("rawfull", 100_000);
+    let mut recording = recorder.stop();
+    let code = std::mem::take(&mut recording.code);
+    let stderr = &recording.stderr;
+    assert!(
+        stderr.contains("warning: the raw capture ends here, and the recording goes on"),
+        "{stderr}"
+    );
+    assert_eq!(code, 2, "{stderr}");
+    check(&recording, made);
+}

@@ -1,8 +1,10 @@
 //! A filter passes the selected events and no others.
 
-use crate::support::containers::{Container, Runtime};
+use crate::support::command::output;
+use crate::support::containers::{Container, Runtime, image_name, unique};
+use crate::support::docker;
 use crate::support::programs::ctrace_rec;
-use crate::support::recorder::{Recorder, Recording};
+use crate::support::recorder::{Recorder, Recording, number};
 use crate::support::refusal::refused;
 use crate::support::root::require_root;
 use std::collections::BTreeSet;
@@ -162,6 +164,31 @@ fn a_container_is_excluded_by_name() {
     chosen(Runtime::Docker, "--exclude-container", |name, _| {
         name.to_owned()
     });
+}
+
+#[test]
+fn a_command_whose_containers_match_no_filter_has_no_rows_and_a_warning() {
+    require_root();
+    docker::daemon();
+    let dir = tempfile::tempdir().unwrap();
+    let image = image_name(Runtime::Docker);
+    for (flag, wanted) in [("--container", "nosuch"), ("--label", "nosuch=1")] {
+        let file = dir.path().join(format!("{wanted}.parquet"));
+        let name = unique("bridged");
+        // Docker stores the addresses of a container on a bridge after the start, so that its description changes.
+        let ended = output(
+            ctrace_rec()
+                .args([flag, wanted, "--out"])
+                .arg(&file)
+                .args(["--", "docker", "run", "--rm", "--network=bridge", "--name"])
+                .args([&name, &image, "true"]),
+        );
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "{stderr}");
+        let warning = format!("that ran matches `{flag} {wanted}`");
+        assert!(stderr.contains(&warning), "{stderr}");
+        assert_eq!(number(&file, "select count(*) from events"), 0, "{flag}");
+    }
 }
 
 #[test]

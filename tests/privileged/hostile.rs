@@ -1,13 +1,13 @@
-//! Attempts of users and containers against a recorder of root, and the rights that the recorder keeps.
+//! Attempts of users and containers against a recorder of root.
 
 use crate::support::command::succeeds;
-use crate::support::containers::{Container, Runtime};
 use crate::support::dump::dump;
 use crate::support::programs::ctrace_rec;
 use crate::support::query::query;
-use crate::support::recorder::Recorder;
+use crate::support::recorder::{MEMORY, Recorder};
 use crate::support::refusal::refused;
 use crate::support::root::require_root;
+use crate::support::wait::wait_for;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -137,6 +137,13 @@ fn a_second_cgroup_with_the_id_of_a_container_is_not_that_container() {
     }
 }
 
+/// Returns the number of bytes that a recorder has read from files and sockets.
+fn read_bytes(recorder: &Recorder) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", recorder.pid())).unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.unwrap().parse().unwrap()
+}
+
 #[test]
 fn state_of_a_user_that_is_linked_or_large_does_not_occupy_the_recorder() {
     require_root();
@@ -153,19 +160,81 @@ fn state_of_a_user_that_is_linked_or_large_does_not_occupy_the_recorder() {
         fs::hard_link(&large, container.join("state.json")).unwrap();
     }
     let recorder = Recorder::start(&[]);
-    let read_bytes = || {
-        let io = fs::read_to_string(format!("/proc/{}/io", recorder.pid())).unwrap();
-        let line = io.lines().find_map(|line| line.strip_prefix("rchar: "));
-        line.unwrap().parse::<u64>().unwrap()
-    };
-    let before = read_bytes();
+    let before = read_bytes(&recorder);
     let cgroup = Cgroup::new(&format!("user.slice/user-{uid}.slice/undecided"));
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let read = read_bytes() - before;
+    let read = read_bytes(&recorder) - before;
     drop(cgroup);
     fs::remove_dir_all(&runtime).unwrap();
     assert!(read < 50_000_000, "{read} bytes");
     assert_eq!(recorder.stop().code, 0);
+}
+
+#[test]
+fn large_configurations_of_a_user_do_not_occupy_the_recorder() {
+    require_root();
+    let uid = 65_532;
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let crun = runtime.join("crun");
+    let ids: Vec<String> = (0..30).map(|n| format!("{n:0>64x}")).collect();
+    let config = vec![b' '; 3_000_000];
+    for id in &ids {
+        let container = crun.join(id);
+        fs::create_dir_all(&container).unwrap();
+        fs::write(container.join("status"), r#"{"cgroup-path":"/x"}"#).unwrap();
+        fs::write(container.join("config.json"), &config).unwrap();
+    }
+    let recorder = Recorder::start(&[]);
+    let before = read_bytes(&recorder);
+    let slice = format!("user.slice/user-{uid}.slice");
+    for _ in 0..3 {
+        let scopes = ids.iter().map(|id| format!("{slice}/crun-{id}.scope"));
+        let cgroups: Vec<Cgroup> = scopes.map(|scope| Cgroup::new(&scope)).collect();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        drop(cgroups);
+    }
+    let read = read_bytes(&recorder) - before;
+    fs::remove_dir_all(&runtime).unwrap();
+    // Three times 30 files of 3 MB, without a limit.
+    assert!(read < 100_000_000, "{read} bytes");
+    assert_eq!(recorder.stop().code, 0);
+}
+
+#[test]
+fn lists_of_a_million_items_in_a_configuration_take_no_memory() {
+    require_root();
+    let uid = 65_531;
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let many = |item: &str| vec![item; 1_300_000].join(",");
+    // Each file has at most 4 MiB, as much as is read.
+    let configs = [
+        format!(r#"{{"mounts":[{}]}}"#, many("{}")),
+        format!(r#"{{"mounts":[{{"options":[{}]}}]}}"#, many(r#""""#)),
+        format!(
+            r#"{{"linux":{{"resources":{{"devices":[{}]}}}}}}"#,
+            many("{}")
+        ),
+        "[".repeat(1_300_000),
+    ];
+    let recorder = Recorder::start(&[]);
+    for (n, config) in configs.iter().enumerate() {
+        let id = format!("{n:0>64x}");
+        let container = runtime.join("crun").join(&id);
+        fs::create_dir_all(&container).unwrap();
+        fs::write(container.join("status"), r#"{"cgroup-path":"/x"}"#).unwrap();
+        fs::write(container.join("config.json"), config).unwrap();
+        let before = read_bytes(&recorder);
+        let scope = format!("user.slice/user-{uid}.slice/crun-{id}.scope");
+        let cgroup = Cgroup::new(&scope);
+        wait_for("the recorder reads the configuration", || {
+            (read_bytes(&recorder) - before > config.len() as u64).then_some(())
+        });
+        drop(cgroup);
+        // Of a user's files, 8 MiB are read in a second.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    fs::remove_dir_all(&runtime).unwrap();
+    assert_eq!(recorder.stop_within(MEMORY).code, 0);
 }
 
 #[test]
@@ -260,74 +329,4 @@ fn what_another_user_has_laid_is_neither_written_nor_trusted() {
         message.contains("is not a directory of this user"),
         "{message}"
     );
-}
-
-#[test]
-fn the_recorder_keeps_the_rights_that_it_needs() {
-    require_root();
-    let recorder = Recorder::start(&[]);
-    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", recorder.pid())).unwrap();
-    let tasks = fs::read_dir(format!("/proc/{}/task", recorder.pid())).unwrap();
-    let tasks: Vec<_> = tasks
-        .map(|task| task.unwrap().path().join("status"))
-        .collect();
-    assert!(tasks.len() > 1);
-    for status in tasks.iter().map(|task| fs::read_to_string(task).unwrap()) {
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
-        };
-        // dac_override, dac_read_search, sys_ptrace, sys_resource, perfmon, bpf
-        let kept = [1, 2, 19, 24, 38, 39]
-            .iter()
-            .fold(0, |kept, bit| kept | 1u64 << bit);
-        for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
-            assert_eq!(field(set) & !kept, 0, "{status}");
-        }
-        assert_eq!(field("NoNewPrivs:"), 1);
-    }
-    let limits = read("limits");
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
-    assert_eq!(
-        core.unwrap().split_whitespace().nth(4),
-        Some("0"),
-        "{limits}"
-    );
-    let files = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let files: Vec<&str> = files.unwrap().split_whitespace().collect();
-    assert_eq!(files[3], files[4], "{limits}");
-    // It works with these rights.
-    Container::new(Runtime::Runc, "rights").run(&["cat", "/etc/hostname"]);
-    let recording = recorder.stop();
-    let sql = "select count(*) from events where path like '%/etc/hostname'";
-    assert!(recording.count(sql) > 0);
-}
-
-#[test]
-fn a_command_has_the_rights_of_the_shell() {
-    require_root();
-    let limit = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let is_right = |line: &&str| line.starts_with("Cap") || line.starts_with("NoNewPrivs");
-        status
-            .lines()
-            .filter(is_right)
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = ctrace_rec();
-    command
-        .args(["--quiet", "--out"])
-        .arg(dir.path().join("run.parquet"));
-    let shell = "ulimit -n; grep -e ^Cap -e ^NoNewPrivs /proc/self/status";
-    let output = command.args(["--", "sh", "-c", shell]).output().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let own = Command::new("sh").args(["-c", shell]).output().unwrap();
-    assert_eq!(stdout, String::from_utf8(own.stdout).unwrap());
-    assert!(stdout.contains(&limit()), "{stdout}");
 }

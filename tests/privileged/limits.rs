@@ -262,7 +262,7 @@ fn every_test_that_the_pages_name_exists() {
         let code = text.split('`').skip(1).step_by(2);
         let mut tests = 0;
         for (module, test) in code.filter_map(|code| code.split_once("::")) {
-            let files = ["privileged", "recording", "kernels", "query"]
+            let files = ["privileged", "recording", "kernels", "query", "."]
                 .map(|binary| root.join("tests").join(binary).join(module));
             let exists = files.iter().any(|file| {
                 fs::read_to_string(file.with_extension("rs"))

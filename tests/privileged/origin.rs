@@ -106,6 +106,45 @@ fn programs_that_are_brought_in_later_are_marked() {
     }
 }
 
+#[test]
+fn a_process_that_joins_only_the_ipc_and_uts_namespaces_of_a_container_is_the_hosts() {
+    require_root();
+    let container = Container::new(Runtime::Docker, "joined");
+    let name = container.name().to_owned();
+    let mut running = container.start(&["sh", "-c", "echo ready; read line"]);
+    assert_eq!(running.line(), "ready");
+    let recorder = Recorder::start(&["--host", "--event", "setns,sethostname"]);
+    let pid = first_process(Runtime::Docker, &name);
+    let namespace = |kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let joined = ["ipc", "uts"].map(|kind| namespace(kind).display().to_string());
+    run(Command::new("nsenter").args(["-t", &pid, "-i", "-u", "hostname", "intruder"]));
+    running.write("go");
+    assert_eq!(running.finish().code, 0);
+    let recording = recorder.stop();
+    let rows = recording.query(&format!(
+        "select container, path from events where syscall = 'setns' and path in ('{}', '{}') order by seq",
+        joined[0], joined[1]
+    ));
+    let expected = joined.map(|path| json!({"container": "host", "path": path}));
+    assert_eq!(rows, expected);
+    assert_eq!(
+        count(
+            &recording,
+            "host",
+            "syscall = 'sethostname' and comm = 'hostname'"
+        ),
+        1
+    );
+    assert_eq!(
+        count(
+            &recording,
+            &name,
+            "syscall = 'sethostname' and comm = 'hostname'"
+        ),
+        0
+    );
+}
+
 /// Returns the pid of the first process of a running container.
 fn first_process(runtime: Runtime, name: &str) -> String {
     let mut command = Command::new(runtime.program());
@@ -168,13 +207,14 @@ fn executables_say_where_they_come_from() {
         .option(format!("--volume={}:/data", dir.path().display()))
         .option("--tmpfs=/scratch:exec");
     let script = "calls getppid=1; for dir in /tmp /data /scratch; do cp /bin/calls $dir/copy; $dir/copy getppid=1; done; \
-                  chmod 700 /bin/memory; memory";
+                  chroot /data /copy getppid=2; mkdir /new; cp /bin/calls /new; chroot /new /calls getppid=2; chmod 700 /bin/memory; memory";
     let ended = container.run(&["sh", "-c", script]);
     assert_eq!(ended.code, 0);
     let recording = recorder.stop();
     let rows = recording.query(&format!(
         "select argv, exe_origin from events where container = '{}' and not setup and syscall in ('execve', 'execveat') \
-         and error is null and argv not like '%child%' and argv not like 'chmod%' and argv not like 'cp %' order by seq",
+         and error is null and argv not like '%child%' and argv not like 'chmod%' and argv not like 'cp %' \
+         and argv not like 'mkdir%' and argv not like 'chroot%' order by seq",
         ended.name
     ));
     let origins: Vec<_> = rows
@@ -187,6 +227,8 @@ fn executables_say_where_they_come_from() {
         ("/tmp/copy getppid=1".to_owned(), Some("container")),
         ("/data/copy getppid=1".to_owned(), Some("mount")),
         ("/scratch/copy getppid=1".to_owned(), Some("mount")),
+        ("/copy getppid=2".to_owned(), Some("mount")),
+        ("/calls getppid=2".to_owned(), Some("container")),
         // A file whose mode was changed is in the upper layer too.
         ("memory".to_owned(), Some("container")),
         ("memory again".to_owned(), Some("memory")),

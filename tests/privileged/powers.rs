@@ -1,4 +1,4 @@
-//! What containers may do and use, under each runtime.
+//! Powers of containers, under each runtime.
 
 use crate::support::command::run;
 use crate::support::containers::{Container, Ended, Runtime, unique};
@@ -299,16 +299,19 @@ fn containers_of_two_pods_with_one_name_are_two() {
 fn pods_are_filtered_by_pod_namespace_and_label() {
     require_root();
     let (first, second) = (unique("pay"), unique("web"));
+    // Other tests run pods at the same time.
+    let namespace = unique("front");
+    let pattern = format!("pay-{}-*", std::process::id());
     let label = format!("pod={second}");
     for (flags, wanted) in [
-        (["--pod", "pay-*"], &first),
-        (["--namespace", "front"], &second),
+        (["--pod", &pattern], &first),
+        (["--namespace", &namespace], &second),
         (["--label", &label], &second),
     ] {
         let recorder = Recorder::start(&flags);
         let wanted_pods = [
             ("shop", first.as_str(), "app"),
-            ("front", second.as_str(), "app"),
+            (namespace.as_str(), second.as_str(), "app"),
         ];
         let pods = Pods::run(
             &wanted_pods,
@@ -319,5 +322,70 @@ fn pods_are_filtered_by_pod_namespace_and_label() {
         let recording = recorder.stop();
         let rows = recording.query("select distinct pod from events where path = '/etc/motd'");
         assert_eq!(rows, [json!({ "pod": wanted })], "{flags:?}");
+    }
+}
+
+#[test]
+fn pods_that_ran_before_the_recording_are_found_when_their_labels_are_known() {
+    require_root();
+    let (first, second) = (unique("pay"), unique("web"));
+    let pods = Pods::run(
+        &[("shop", &first, "app"), ("front", &second, "app")],
+        &["sh", "-c", "while true; do cat /etc/motd; sleep 0.2; done"],
+    );
+    let label = format!("pod={second}");
+    let recorder = Recorder::start(&["--label", &label]);
+    std::thread::sleep(Duration::from_secs(3));
+    let id = pods.containers[1].container.clone();
+    pods.remove();
+    let recording = recorder.stop();
+    assert!(
+        !recording.stderr.contains("no container that runs now"),
+        "{}",
+        recording.stderr
+    );
+    let row = container(&recording, &id);
+    check(&row, &json!({ "pod": second, "pod_container": "app" }));
+    let sql = format!(
+        "select action, started is not null and started < time as earlier, count(*) as rows from events \
+         where kind = 'container' and container_id = '{id}' and action in ('started', 'found') group by all"
+    );
+    let expected = [json!({ "action": "found", "earlier": true, "rows": 1 })];
+    assert_eq!(recording.query(&sql), expected);
+    let sql = format!(
+        "select comm, started < first_seen as earlier from processes where container_id = '{id}' and ns_pid = 1"
+    );
+    assert_eq!(
+        recording.query(&sql),
+        [json!({ "comm": "sh", "earlier": true })]
+    );
+    let sql =
+        "select count(*) from events where kind = 'process' and action = 'found' and ns_pid = 1";
+    // The first processes of the container and of the sandbox.
+    assert_eq!(recording.count(sql), 2);
+    let pods = recording.query("select distinct pod from events where kind = 'syscall'");
+    assert_eq!(pods, [json!({ "pod": second })]);
+}
+
+#[test]
+fn processes_that_ran_before_the_recording_are_selected_by_their_name() {
+    require_root();
+    for (flag, expected) in [("--comm", "cat"), ("--exclude-comm", "sh")] {
+        let script = "mkfifo /f; echo up; cat /f; true";
+        let mut running = Container::new(Runtime::Docker, "selected").start(&["sh", "-c", script]);
+        assert_eq!(running.line(), "up");
+        std::thread::sleep(Duration::from_millis(300));
+        let recorder = Recorder::start(&[flag, "cat"]);
+        let id = running.id.clone();
+        running.kill();
+        let recording = recorder.stop();
+        let sql = format!(
+            "select comm from events where kind = 'process' and action = 'found' and container_id = '{id}'"
+        );
+        assert_eq!(
+            recording.query(&sql),
+            [json!({ "comm": expected })],
+            "{flag}"
+        );
     }
 }

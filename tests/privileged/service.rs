@@ -33,7 +33,7 @@ fn the_unit_is_valid() {
     let verify = ["verify", "--man=no"];
     run(Command::new("systemd-analyze").args(verify).arg(&unit));
     // The exposure level of systemd-analyze: 10 for all rights of root, 0 for none. The threshold is in tenths.
-    let security = ["security", "--offline=true", "--threshold=30"];
+    let security = ["security", "--offline=true", "--threshold=20"];
     run(Command::new("systemd-analyze").args(security).arg(&unit));
 }
 

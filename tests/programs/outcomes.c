@@ -127,6 +127,18 @@ static void no_answer(void)
 	close(listening);
 }
 
+/* Nobody listens: a connect that does not wait is repeated until it returns the error. */
+static void repeated(void)
+{
+	struct sockaddr_in sa = loopback(7108);
+	int fd = connect_to(7108, SOCK_NONBLOCK);
+	while (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) && errno == EALREADY)
+		usleep(1000);
+	if (errno != ECONNREFUSED)
+		err(1, "connect without a listener");
+	close(fd);
+}
+
 /* A connect that has no outcome when the program is asked to end. */
 static void unknown(void)
 {
@@ -168,5 +180,6 @@ int main(int argc, char **argv)
 	orderly();
 	reset();
 	no_answer();
+	repeated();
 	puts("done");
 }

@@ -66,7 +66,7 @@ fn a_limit_takes_the_first_rows() {
     let whole = ask("1000");
     // The first three lines are the exit code, the name of stdout, and the header.
     let first = |rows: usize| whole.lines().take(3 + rows).collect::<Vec<_>>();
-    for rows in [1, 2, 3, 4, 5, 6, 8, 10, 12].repeat(3) {
+    for rows in [1, 2, 3, 5, 8, 12] {
         let limited = ask(&rows.to_string());
         let limited: Vec<&str> = limited.lines().take(3 + rows).collect();
         assert_eq!(limited, first(rows));
@@ -209,17 +209,17 @@ const REPORT: &[&str] = &[
     "<dt>Events lost</dt><dd>1,234</dd>",
     "Killed by a signal</h3>",
     "1,234 events were lost",
-    "<svg ",
     "172.17.0.2",
     "/srv/index.html",
     "connect ECONNREFUSED",
-    // Times on the axis, and in the tables without the day.
-    "<span style=\"left:25.00%\">03:12:15</span>",
+    // Times in the tables are without the day.
     "<td class=\"w\" data-h=\"When\">03:12:00.050</td>",
     "sleep 9",
     "ring full",
     "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m",
-    "<code>ctrace-query files</code> shows all",
+    "<code data-question=\"files\">ctrace-query files</code>",
+    "<summary><b>client (c11e",
+    "default-src 'none'; script-src 'sha256-",
 ];
 
 #[test]
@@ -231,16 +231,25 @@ fn a_report_is_one_page_and_escapes_all_text_of_the_recording() {
     for part in REPORT {
         assert!(page.contains(part), "{part}: {page}");
     }
-    // The page runs no script and fetches nothing.
-    for markup in [
-        "<script", "onload='", "http://", "https://", "src=", "\u{1b}",
-    ] {
-        assert!(!page.contains(markup), "{markup}: {page}");
+    // The page has no script but its own, and fetches nothing.
+    let markup = [
+        "<script>alert",
+        "onload='",
+        "<link",
+        " src=",
+        " style=",
+        "\u{1b}",
+    ];
+    let own = page.split("<script>").count() - 1;
+    assert_eq!(own, 8, "{page}");
+    let (before, _) = page.split_once("<script>").unwrap();
+    for markup in markup {
+        assert!(!before.contains(markup), "{markup}: {before}");
     }
     // Links lead to sections of the page.
-    for link in page.split("href=\"").skip(1) {
+    for link in before.split("href=\"").skip(1) {
         let (id, _) = link.strip_prefix('#').unwrap().split_once('"').unwrap();
-        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+        assert!(page.contains(&format!(" id=\"{id}\"")), "{id}");
     }
     let overwriting = ask(dir.path(), &["report", "-o", "./run.parquet"]);
     assert!(
@@ -461,7 +470,9 @@ fn a_report_of_many_recordings_names_the_first_and_the_last() {
         page.contains("<dd>40 files, 10.parquet to 49.parquet</dd>"),
         "{page}"
     );
-    assert_eq!(page.matches(".parquet").count(), 2, "{page}");
+    // At the top and in the last section; a warning names the first once more, because it has no digest, and one file is the part
+    // that the page's command cuts.
+    assert_eq!(page.matches(".parquet").count(), 6, "{page}");
 }
 
 #[test]

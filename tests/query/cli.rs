@@ -85,7 +85,9 @@ fn a_part_of_a_recording_is_a_recording() {
                 .args(args),
         )
     };
-    assert_snapshot!(part(&["select key, value from meta order by key"]));
+    assert_snapshot!(part(&[
+        "select key, value from meta where key <> 'ctrace.digest' order by key"
+    ]));
     assert_eq!(
         part(&["files", "-c", "web", "--since", "30m"]),
         ask(dir.path(), &["files", "-c", "web"])
@@ -381,11 +383,30 @@ fn help_describes_questions_and_tables() {
         .filter(|l| l.starts_with("ctrace-query "))
         .collect();
     assert!(examples.len() > 15, "{help}");
+    let rule =
+        "[[rule]]\nname = \"x\"\nlevel = \"event\"\ndescription = \"x\"\nwhere = \"ret = 7\"\n";
+    fs::write(dir.path().join("mine.toml"), rule).unwrap();
     for example in examples {
         // This recording has other containers than the examples, and begins after 03:10.
         let example = example
             .replace("'pay*'", "'w*'")
-            .replace("4f5b8c9d", "4f5b");
+            .replace("4f5b8c9d", "4f5b")
+            .replace("good.parquet bad.parquet", "run.parquet run.parquet")
+            .replace(
+                " --follow --rules mine.toml",
+                " --no-default-rules --rules mine.toml",
+            )
+            // Nothing is new when nothing happens.
+            .replace("diff --bad 03:10,", "diff --bad 03:12:30,")
+            // The next example must not find the file.
+            .replace(
+                ".parquet --container web --since 03:10",
+                ".part --format parquet --container web --since 03:12",
+            )
+            .replace(
+                "all.parquet node1.parquet node2.parquet",
+                "all.part --format parquet run.parquet",
+            );
         let program = env!("CARGO_BIN_EXE_ctrace-query");
         let line = example.replacen("ctrace-query", program, 1);
         let answer = transcript(

@@ -58,6 +58,10 @@ fn recording() -> TempDir {
     question(&mut s, "web", "typo.svc.cluster.local", "a", "failed", nx);
     question(&mut s, "web", "typo", "a", "failed", nx);
     question(&mut s, "web", "pay.example.org", "a", "failed", nx);
+    // Another environment of the same parent has a service of the same name.
+    let (staging, production) = ("db.staging.example.net", "db.prod.example.net");
+    question(&mut s, "web", staging, "a", "failed", nx);
+    question(&mut s, "web", production, "a", "answered", found);
     // Another container has found nothing.
     question(
         &mut s,
@@ -93,8 +97,10 @@ fn failures_come_first_and_search_domains_last() {
         [
             "web,slow.test,A,no answer,b:53,2,2500500.0,5000000.0",
             "job,db.default.svc.cluster.local,A,NXDOMAIN,a:53,1,1000.0,1000.0",
+            "web,db.staging.example.net,A,NXDOMAIN,a:53,1,1000.0,1000.0",
             "web,pay.example.org,A,NXDOMAIN,a:53,1,1000.0,1000.0",
             "web,typo,A,NXDOMAIN,a:53,1,1000.0,1000.0",
+            "web,db.prod.example.net,A,NOERROR,a:53,1,1000.0,1000.0",
             "web,db.svc.cluster.local,A,NOERROR,a:53,1,1000.0,1000.0",
             "web,pay.example.com,A,NOERROR,a:53,1,1000.0,1000.0",
             "web,two.test,A,NOERROR,a:53,1,1000.0,1000.0",
@@ -115,20 +121,21 @@ fn a_name_that_could_not_be_resolved_is_a_failure() {
         [
             "web,dns,no answer,slow.test at b:53,2",
             "job,dns,NXDOMAIN,db.default.svc.cluster.local at a:53,1",
+            "web,dns,NXDOMAIN,db.staging.example.net at a:53,1",
             "web,dns,NXDOMAIN,pay.example.org at a:53,1",
             "web,dns,NXDOMAIN,typo at a:53,1",
             "web,,NXDOMAIN,routine: search domain,3",
             "web,,no answer,routine: answered by another server,1",
         ]
     );
-    assert_eq!(answer(&dir, &["errors", "--all"], 1).len(), 8);
+    assert_eq!(answer(&dir, &["errors", "--all"], 1).len(), 9);
     assert_eq!(
         answer(&dir, &["summary"], 3)[..4],
         [
             "top failures,web dns no answer slow.test,2",
             "top failures,job dns NXDOMAIN db.default.svc.cluster.local,1",
+            "top failures,web dns NXDOMAIN db.staging.example.net,1",
             "top failures,web dns NXDOMAIN pay.example.org,1",
-            "top failures,web dns NXDOMAIN typo,1",
         ]
     );
 }

@@ -4,16 +4,24 @@
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod bytes;
+    pub(crate) mod command;
     pub(crate) mod gaps;
     pub(crate) mod incident;
+    pub(crate) mod python;
     pub(crate) mod random;
     pub(crate) mod story;
     pub(crate) mod transcript;
+    pub(crate) mod wait;
 }
 
 mod answers;
 mod bounds;
+mod causes;
 mod cli;
+mod confined;
+mod cut;
+mod diff;
 mod dns;
 mod exact;
 mod follow;
@@ -22,14 +30,20 @@ mod headings;
 mod identity;
 mod joins;
 mod links;
+mod player;
 mod questions;
+mod redact;
 mod refusals;
 mod replaced;
+mod replay;
+mod report;
+mod rules;
 mod safety;
 mod shell;
 mod sources;
 mod sqlite;
 mod statements;
+mod top;
 
 use serde_json::json;
 use std::path::Path;

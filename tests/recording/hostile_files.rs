@@ -19,7 +19,7 @@ fn today() -> String {
 }
 
 /// The number of events in the fixture.
-const EVENTS: &str = "3113";
+const EVENTS: &str = "3975";
 
 fn mode(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().permissions().mode() & 0o7777

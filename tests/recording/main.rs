@@ -4,6 +4,7 @@
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod bytes;
     pub(crate) mod capture;
     pub(crate) mod command;
     pub(crate) mod dump;
@@ -21,10 +22,14 @@ mod support {
 }
 
 mod analysis;
+mod faults;
 mod hostile_files;
 mod hostile_metrics;
 mod killed;
 mod mishaps;
+mod played;
+mod proof;
+mod redact;
 mod replay;
 mod ring;
 mod rollups;

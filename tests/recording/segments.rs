@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Returns the sorted names of all files below a directory, without the lock. Unfinished segments are hidden.
+/// Returns the sorted names of all files below a directory, without the lock and the manifest. Unfinished segments are hidden.
 fn files(dir: &Path) -> Vec<String> {
-    let found = run(Command::new("find")
-        .arg(dir)
-        .args(["-type", "f", "-not", "-name", ".lock"]));
+    let mut find = Command::new("find");
+    find.arg(dir).args(["-type", "f", "-not", "-name", ".lock"]);
+    let found = run(find.args(["-not", "-name", "*manifest.jsonl*"]));
     let mut files: Vec<String> = found
         .lines()
         .map(|line| Path::new(line).strip_prefix(dir).unwrap())
@@ -58,7 +58,7 @@ fn recover_all(out: &Path, warning: &str) {
     for file in before.iter().filter(|file| !file.ends_with(".journal")) {
         let parts: Vec<&str> = file.split('/').collect();
         assert!(
-            parts[0] == "node=vm" && parts[1].starts_with("date=2"),
+            parts[0] == "node=node-1" && parts[1].starts_with("date=2"),
             "{file}"
         );
     }
@@ -72,7 +72,14 @@ fn recover_all(out: &Path, warning: &str) {
     }
     assert_eq!(count(out), (events, String::new()));
     let after = files(out);
-    assert_eq!(finished(&after), after.len(), "{before:?} {after:?}");
+    // A recorder that is killed while it begins a segment leaves a file without an event, and a journal.
+    let has_begun = |file: &&String| {
+        let segment = file.trim_end_matches(".partial");
+        let segment = segment.trim_end_matches(".journal").to_string();
+        segment.ends_with(".parquet") || before.contains(&segment)
+    };
+    let begun = after.iter().filter(has_begun).count();
+    assert_eq!(finished(&after), begun, "{before:?} {after:?}");
 }
 
 #[test]
@@ -152,7 +159,7 @@ fn content(path: &Path) -> [String; 3] {
         command.arg("-r").arg(path).args(["--format", "csv", sql]);
         run(&mut command)
     };
-    let meta = "select key, value from meta where key not in ('ctrace.missed', 'ctrace.clocks') order by key";
+    let meta = "select key, value from meta where key not in ('ctrace.missed', 'ctrace.clocks', 'ctrace.digest', 'ctrace.previous') order by key";
     [
         ask("select count(*), count(distinct seq), sum(lost) from events"),
         ask("select * exclude (recording) from events where seq % 20 = 0 order by seq"),
@@ -229,7 +236,7 @@ fn unfinished_segments_are_finished_unless_locked_or_damaged() {
     assert!(path(".b.parquet.open").exists() && !path(".c.parquet.open").exists());
     assert!(files(&out).iter().all(|file| !file.contains("d.parquet")));
     assert!(
-        said.contains("a.parquet, left behind by a killed recorder: 3,113 events")
+        said.contains("a.parquet, left behind by a killed recorder: 3,975 events")
             && said.contains(".c.parquet.open: it has no complete block")
             && !said.contains("b.parquet"),
         "{said}"
@@ -260,7 +267,7 @@ fn other_readers_take_the_directory_as_it_is() {
     let events: u64 = finished.iter().map(|file| count(&out.join(file)).0).sum();
     assert_eq!(
         run(script("readers.py").arg(&out)),
-        format!("{events} rows of vm: pandas, pyarrow, polars, duckdb, clickhouse\n")
+        format!("{events} rows of node-1: pandas, pyarrow, polars, duckdb, clickhouse\n")
     );
 }
 
@@ -319,7 +326,7 @@ fn each_segment_says_who_lives() {
     }
     // Together they have each event once.
     let once = "select count(*), count(distinct seq), max(seq) from events";
-    assert_eq!(ask(&out, once), ["3113,3113,3112"]);
+    assert_eq!(ask(&out, once), ["3975,3975,3974"]);
     // Conversions keep the place of the rows.
     let copy = dir.path().join("copy.parquet");
     succeeds(ctrace_query().arg("convert").arg(last).arg(&copy));
@@ -389,8 +396,8 @@ fn a_part_says_who_lives() {
             "select count(*), count(distinct seq) from events",
         ]))
     };
-    assert_eq!(count(&[&run, &part]), ["3113,3113"]);
-    assert_eq!(count(&[&part, &run]), ["3113,3113"]);
+    assert_eq!(count(&[&run, &part]), ["3975,3975"]);
+    assert_eq!(count(&[&part, &run]), ["3975,3975"]);
 }
 
 /// Returns the rows of an answer as CSV.

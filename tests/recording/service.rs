@@ -93,7 +93,7 @@ fn metrics_report_the_progress_of_a_replay() {
     let mut to = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     to.write_all(first).unwrap();
     let metrics = metrics::wait_until(&address, |m| m["ctrace_events_total"] > 100.0);
-    assert_eq!(metrics["ctrace_containers"], 1.0);
+    assert_eq!(metrics["ctrace_containers"], 2.0);
     assert_eq!(metrics["ctrace_lost_events_total/file"], 0.0);
     assert!(
         metrics["process_resident_memory_bytes"] > 1e6

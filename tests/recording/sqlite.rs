@@ -87,10 +87,10 @@ fn plain_sqlite3_shows_every_view() {
         );
         assert!(rows == query(&parquet, &sql), "{table} differs");
     }
-    let meta = "select key, value from meta";
+    let meta = "select key, value from meta where key <> 'ctrace.digest'";
     assert_eq!(
         sqlite3(&sqlite, meta),
-        query(&parquet, &format!("{meta} where key like 'ctrace.%'"))
+        query(&parquet, &format!("{meta} and key like 'ctrace.%'"))
     );
 }
 
@@ -217,7 +217,8 @@ fn the_same_question_has_the_same_answer() {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let args = [&["--format", "csv"], args.as_slice()].concat();
         let expected = answer(&parquet, &args);
-        assert_eq!(expected.0, Some(0), "{args:?}: {}", expected.2);
+        let alert = args.contains(&"rules") && expected.0 == Some(1);
+        assert!(alert || expected.0 == Some(0), "{args:?}: {}", expected.2);
         assert!(answer(&sqlite, &args) == expected, "{args:?} differs");
     }
 }
@@ -400,7 +401,10 @@ fn content(recording: &Path) -> (String, String) {
         text
     };
     let events = ask("select * exclude (recording) from events order by seq, time, kind");
-    (events, ask("select key, value from meta order by key"))
+    (
+        events,
+        ask("select key, value from meta where key <> 'ctrace.digest' order by key"),
+    )
 }
 
 #[test]

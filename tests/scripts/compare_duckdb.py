@@ -14,20 +14,23 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benches/query"))
+sys.path += [str(ROOT / "benches/query"), str(ROOT / "notebooks")]
 
 import duckdb
 import generate
 import pyarrow
 import questions
 
-from cookbook import database, rows
+from cookbook import rows
+from ctrace import connect
 
 # Functions of the ready questions that DuckDB spells differently or lacks.
 SPELLING = [
     (r"to_char\((\w+)\(time\), '[^']*'\)", r"strftime(\1(time), '%Y-%m-%d %H:%M:%S.%g')"),
     (r"round\(p99\(duration\) / 1e3, 1\) as p99_us,", ""),
     (r",\s*min\(strace\(\)\) as example", ""),
+    (r"first_value\((\w+) order by", r"first(\1 order by"),
+    (r"cast\((\w+|\w\.\w+) as bigint\)", r"epoch_ns(\1)"),
     (r"to_timestamp_nanos\(([^()]*\([^()]*\)[^()]*(?:\([^()]*\))?)\)", r"make_timestamp_ns(\1)"),
 ]
 READY = ["summary", "containers", "syscalls", "files", "peers", "links", "dns", "errors", "denied"]
@@ -75,12 +78,15 @@ def twelve(query, recorder, directory):
         compare(name, ours, theirs)
 
 
-def ready(query, recording, views):
-    db = database(recording, views)
+def ready(query, recording):
+    db = connect(recording)
     stored = table(query, recording, "select recording, key, value from meta")
     db.execute("create table meta as from stored")
     db.execute("create macro signal_name(n) as case n when 9 then 'SIGKILL' end")
     db.execute("create macro human_bytes(n) as cast(n as varchar)")
+    db.execute("create macro human_duration(n) as cast(n as varchar)")
+    db.execute("create macro strace(row) as 'a call'")
+    db.execute("create macro substr_index(s, d, n) as array_to_string(string_split(s, d)[1:n], d)")
     for name in READY:
         sql = ctrace(query, "-r", recording, name, "--show-sql").decode()
         for pattern, replacement in SPELLING:
@@ -113,7 +119,7 @@ def main():
         return whole(*sys.argv[1:])
     query, recorder, recording, directory = map(pathlib.Path, sys.argv[1:])
     twelve(query, recorder, directory)
-    ready(query, recording, ROOT / "schema/src/views")
+    ready(query, recording)
     segments(query, recorder, directory)
     print(len(questions.QUESTIONS) + len(READY), "questions")
 

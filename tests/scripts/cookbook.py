@@ -1,9 +1,8 @@
-"""Runs every question of docs/cookbook.md over a recording, with ctrace-query and with DuckDB.
+"""Runs every question of a page of docs/cookbook/ over a recording, with ctrace-query and with DuckDB.
 
-Usage: cookbook.py CTRACE_QUERY RECORDING PAGE VIEWS [--write]
+Usage: cookbook.py CTRACE_QUERY RECORDING PAGE [--write]
 
 The answers on the page must be those of ctrace-query (--write replaces them), and DuckDB must return the same rows.
-VIEWS is the directory with the SQL of the views.
 """
 
 import datetime
@@ -15,8 +14,13 @@ import re
 import subprocess
 import sys
 
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(ROOT / "notebooks"))
+
 import duckdb
 import pyarrow
+
+from ctrace import connect
 
 FENCE = re.compile(r"```(\w+)\n(.*?)```\n", re.S)
 
@@ -48,20 +52,11 @@ def rows(table):
     return [list(table.column_names), *map(list, zip(*columns))]
 
 
-def database(recording, views):
-    db = duckdb.connect()
-    db.execute("set timezone = 'UTC'")
-    db.execute(f"create view events as from '{recording}'")
-    for name in ["syscalls", "files", "connections", "processes", "containers", "links", "gaps"]:
-        db.execute(f"create view {name} as {(views / f'{name}.sql').read_text()}")
-    return db
-
-
 def main():
-    program, recording, page, views = sys.argv[1:5]
+    program, recording, page = sys.argv[1:4]
     page = pathlib.Path(page)
     text = page.read_text()
-    db = database(recording, pathlib.Path(views))
+    db = connect(recording)
     head, *sections = re.split(r"(?m)^(?=## )", text)
     written, questions = [head], 0
     for section in sections:
@@ -81,8 +76,8 @@ def main():
         section = f"{section[:place]}\n```text\n{answer}```\n{section[place:]}"
         written.append(section)
     written = "".join(written)
-    if questions < 30:
-        sys.exit(f"{page}: only {questions} questions, fewer than thirty")
+    if questions < 5:
+        sys.exit(f"{page}: only {questions} questions, fewer than five")
     if "--write" in sys.argv:
         page.write_text(written)
     elif written != text:

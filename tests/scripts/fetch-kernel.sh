@@ -27,7 +27,7 @@ flock 9
 # The mirrors of this machine's own release, which also have the other releases.
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror() {
-	apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' "Release: $1" | head -n 1
+	apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' "Release: $1" | sed -n 1p
 }
 main=$(mirror "$codename")
 security=$(mirror "$codename-security")

@@ -19,20 +19,22 @@ import subprocess
 import sys
 import time
 
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(ROOT / "notebooks"))
+
 import duckdb
 import pyarrow
 import pyarrow.parquet as parquet
 
-from cookbook import database
+from ctrace import connect
 from random_sql import Statements, smaller
 
-ROOT = pathlib.Path(__file__).parents[2]
 EDGES = 400
 # Texts with a meaning for SQL, patterns, terminals or Unicode. Those with control characters are escaped, as in recordings.
 TEXTS = ["", "a", "A", "/tmp/a", "/tmp/A%", "/tmp/a_b", "/tmp/a\\x0ab", "/tmp/a\\\\b", "é", "日本", "\\xe2\\x80\\xaex", "it's", "NULL", "/"]
 NUMBERS = [0, 1, -1, 2, 10, 100, 2**31 - 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), 9_000_000_000_000_000_000]
 SMALL = [0, 1, -1, 2, 3, 7, 2**31 - 1, -(2**31)]
-OPTIONS = ["", "--since 02:38:51 --until 02:38:52.5", "--limit 3", "--container demo-web", "--until 9999-12-31"]
+OPTIONS = ["", "--since 13:52:53 --until 13:52:54.9", "--limit 3", "--container demo-web", "--until 9999-12-31"]
 READY = ["containers", "syscalls", "strace", "files", "peers", "links", "dns", "processes", "errors", "denied", "gaps"]
 
 
@@ -138,7 +140,7 @@ class Comparison:
     def __init__(self, query, recorder, directory):
         self.query = query
         self.recordings, whole = recordings(query, recorder, directory)
-        self.duckdb = database(whole, ROOT / "schema/src/views")
+        self.duckdb = connect(whole)
         self.pool = concurrent.futures.ThreadPoolExecutor(4)
 
     def ours(self, recording, *args):

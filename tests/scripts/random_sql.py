@@ -19,7 +19,7 @@ LITERALS = {
     SMALL: ["0", "1", "-1", "2", "7", "100", "2147483647"],
     NUMBER: ["0", "1", "-1", "-2", "10", "9223372036854775807", "-9223372036854775807", "9007199254740993"],
     BOOL: ["true", "false"],
-    TIME: ["timestamp '2026-11-21 02:38:52'", "timestamp '2026-11-21 02:38:50'", "timestamp '2026-10-15 00:00:00'", "timestamp '2262-01-01 00:00:00'"],
+    TIME: ["timestamp '2026-11-30 13:52:54'", "timestamp '2026-11-30 13:52:52'", "timestamp '2026-10-15 00:00:00'", "timestamp '2262-01-01 00:00:00'"],
 }
 NULLS = {TEXT: "cast(null as varchar)", SMALL: "cast(null as integer)", NUMBER: "cast(null as bigint)", BOOL: "cast(null as boolean)", TIME: "cast(null as timestamp)"}
 PATTERNS = ["'%a%'", "'/tmp/_%'", "'/tmp/a\\x0a%'", "'E%'", "'%'", "''", "'_'", "'/etc/%'", "'%\\\\%'", "'demo-w__'"]

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Events in a round of `fixtures/demo.raw`. The first round has two more, because its containers are new.
-pub(crate) const EVENTS: u64 = 3111;
+/// Events in a round of `fixtures/demo.raw`. The first round has four more, because its containers are new.
+pub(crate) const EVENTS: u64 = 3971;
 
 /// A capture in parts: its first line, the frame that describes the machine, and a round that is repeated.
 pub(crate) struct Capture {
@@ -75,6 +75,23 @@ impl Capture {
         let second = first.split_off(end);
         let [first, second] = [first, second].map(|part| zstd::encode_all(&part[..], 1).unwrap());
         [[self.begin(0), first].concat(), second]
+    }
+
+    /// Replaces each text by another of the same length. Each must be in the capture.
+    pub(crate) fn with_texts(mut self, texts: &[(&str, &str)]) -> Capture {
+        let mut round = zstd::decode_all(&self.round[..]).unwrap();
+        for (old, new) in texts {
+            assert_eq!(old.len(), new.len(), "{old}, {new}");
+            let windows = round.windows(old.len()).enumerate();
+            let places = windows.filter(|(_, bytes)| *bytes == old.as_bytes());
+            let places: Vec<usize> = places.map(|(at, _)| at).collect();
+            assert!(!places.is_empty(), "{old}");
+            for at in places {
+                round[at..at + new.len()].copy_from_slice(new.as_bytes());
+            }
+        }
+        self.round = zstd::encode_all(&round[..], 1).unwrap();
+        self
     }
 
     /// Adds a loss of 7 events to each round; the loss itself is one more event.

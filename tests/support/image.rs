@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("", include_str!("../programs/places.c"), "places"),
     ("", include_str!("../programs/race.c"), "race"),
     ("", include_str!("../programs/reuse.c"), "reuse"),
+    ("", include_str!("../programs/rules.c"), "rules"),
     ("", include_str!("../programs/signals.c"), "signals"),
     ("", include_str!("../programs/spans.c"), "spans"),
     ("", include_str!("../programs/tasks.c"), "tasks"),

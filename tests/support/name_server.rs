@@ -3,9 +3,9 @@
 use super::command::run;
 use super::containers::Running;
 use super::python::script;
+use super::ready::started;
 use super::wait::wait_for;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 /// A name server at 127.0.0.1 in the network of a container. The server itself is not in the container.
 pub(crate) struct NameServer(Child);
@@ -20,19 +20,13 @@ impl NameServer {
             Some(run(&mut inspect)).filter(|pid| pid.trim() != "0")
         });
         let server = script("name_server.py");
-        let mut child = Command::new("nsenter")
+        let mut command = Command::new("nsenter");
+        command
             .arg(format!("--net=/proc/{}/ns/net", pid.trim()))
             .arg(server.get_program())
             .args(server.get_args())
-            .arg("127.0.0.1")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        NameServer(child)
+            .arg("127.0.0.1");
+        NameServer(started(&mut command))
     }
 }
 

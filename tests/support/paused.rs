@@ -3,8 +3,10 @@
 use super::capture::{Capture, EVENTS};
 use super::programs::ctrace_rec;
 use super::wait::wait_for;
+use rustix::fs::{OFlags, fcntl_setfl};
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use tempfile::TempDir;
 pub(crate) struct Paused {
     pub(crate) child: Child,
     capture: Capture,
-    fifo: File,
+    /// `None`: the recorder ended before it read anything.
+    fifo: Option<File>,
     rounds: u64,
     _dir: TempDir,
 }
@@ -35,7 +38,7 @@ impl Paused {
         let fifo = dir.path().join("demo.raw");
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
-        let child = Command::new("sh")
+        let mut child = Command::new("sh")
             .args(["-c", &format!("{shell}; exec \"$@\""), "sh"])
             .arg(ctrace_rec().get_program())
             .arg("--from-raw")
@@ -45,9 +48,8 @@ impl Paused {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut fifo = File::options().write(true).open(&fifo).unwrap();
+        let fifo = open_for_writing(&fifo, &mut child);
         let capture = Capture::read();
-        fifo.write_all(&capture.begin_boot()).unwrap();
         let mut paused = Paused {
             child,
             capture,
@@ -55,14 +57,22 @@ impl Paused {
             rounds: 0,
             _dir: dir,
         };
+        let begin = paused.capture.begin_boot();
+        paused.send(&begin);
         paused.feed();
         paused
     }
 
-    /// Sends a round. A recorder that has failed reads no more.
-    fn feed(&mut self) {
-        let _ = self.fifo.write_all(self.capture.round());
+    /// Sends a round.
+    pub(crate) fn feed(&mut self) {
+        let round = self.capture.round().to_vec();
+        self.send(&round);
         self.rounds += 1;
+    }
+
+    /// Sends bytes of a capture. A recorder that has failed reads no more.
+    fn send(&mut self, bytes: &[u8]) {
+        let _ = self.fifo.as_mut().map(|fifo| fifo.write_all(bytes));
     }
 
     /// Starts a recorder to `out`, and waits until events are written. The commands of `shell` run before it.
@@ -92,6 +102,11 @@ impl Paused {
             // Longer than events wait before they are written.
             std::thread::sleep(Duration::from_millis(300));
         }
+        self.end()
+    }
+
+    /// Ends the capture, waits for the end of the recorder, and returns the outcome.
+    pub(crate) fn end(self) -> Ended {
         drop(self.fifo);
         let output = self.child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -100,9 +115,24 @@ impl Paused {
             code: output.status.code(),
             stderr,
             // The first round has two more.
-            events: (self.rounds * EVENTS + 2).to_string(),
+            events: (self.rounds * EVENTS + 4).to_string(),
         }
     }
+}
+
+/// Opens a FIFO when `reader` has opened it. Returns `None` if `reader` ends before.
+fn open_for_writing(path: &Path, reader: &mut Child) -> Option<File> {
+    let mut options = File::options();
+    options.write(true).custom_flags(libc::O_NONBLOCK);
+    let fifo = wait_for("the recorder reads its capture", || {
+        let has_ended = reader.try_wait().unwrap().is_some();
+        match options.open(path) {
+            Ok(fifo) => Some(Some(fifo)),
+            Err(_) if has_ended => Some(None),
+            Err(_) => None,
+        }
+    });
+    fifo.inspect(|fifo| fcntl_setfl(fifo, OFlags::empty()).unwrap())
 }
 
 /// Returns all files below a directory, links not followed.

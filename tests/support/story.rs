@@ -32,7 +32,9 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "denied",
     "drift",
     "powers",
+    "capabilities",
     "gaps",
+    "rules",
 ];
 
 /// A recording that a test composes row by row.

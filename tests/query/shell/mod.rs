@@ -7,7 +7,9 @@ use std::path::Path;
 
 use serde_json::json;
 use tempfile::TempDir;
-use terminal::{CTRL_A, CTRL_C, CTRL_D, CTRL_R, CTRL_U, ENTER, PROMPT, RIGHT, Terminal, UP};
+use terminal::{CTRL_A, CTRL_C, CTRL_D, CTRL_R, CTRL_U, ENTER, PROMPT, RIGHT, UP};
+
+pub(crate) use terminal::{Terminal, process_in};
 
 use crate::support::incident::incident;
 use crate::support::transcript::{ctrace_query_in, transcript};

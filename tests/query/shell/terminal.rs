@@ -1,6 +1,7 @@
 //! `ctrace-query` on a terminal: a test presses keys and waits for text on the screen.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -29,6 +30,8 @@ pub(crate) struct Terminal {
     pub(crate) raw: Vec<u8>,
     /// The length of the shown text up to the end of the last match.
     seen: usize,
+    /// The numbers of columns and rows.
+    size: (u16, u16),
 }
 
 impl Terminal {
@@ -40,8 +43,13 @@ impl Terminal {
     /// Starts `ctrace-query ARGS` on a terminal of `columns` by `rows` characters.
     pub(crate) fn of_size(dir: &Path, args: &str, columns: u16, rows: u16) -> Self {
         let program = env!("CARGO_BIN_EXE_ctrace-query");
+        Self::running(dir, &format!("exec {program} {args}"), columns, rows)
+    }
+
+    /// Runs a script of the shell on a terminal of `columns` by `rows` characters.
+    pub(crate) fn running(dir: &Path, script: &str, columns: u16, rows: u16) -> Self {
         // script(1) runs it on a terminal of its own.
-        let run = format!("stty cols {columns} rows {rows}; exec {program} {args}");
+        let run = format!("stty cols {columns} rows {rows}; {script}");
         let mut child = Command::new("script")
             .args(["-qec", &run, "/dev/null"])
             .current_dir(dir)
@@ -71,6 +79,40 @@ impl Terminal {
             bytes,
             raw: Vec::new(),
             seen: 0,
+            size: (columns, rows),
+        }
+    }
+
+    /// Returns what stands on the screen.
+    pub(crate) fn screen(&self) -> String {
+        let [columns, rows] = [self.size.0, self.size.1].map(|n| NonZero::new(n).unwrap());
+        let mut parser = vt100::Parser::new(rows, columns, 0);
+        parser.process(&self.raw);
+        parser.screen().contents()
+    }
+
+    /// Waits until `text` stands on the screen.
+    pub(crate) fn expect_on_screen(&mut self, text: &str) -> &mut Self {
+        self.expect_screen(&format!("`{text}`"), |screen| screen.contains(text))
+    }
+
+    /// Waits until the screen is as `is_wanted` says; `what` names that.
+    pub(crate) fn expect_screen(
+        &mut self,
+        what: &str,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> &mut Self {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if is_wanted(&screen) {
+                return self;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.bytes.recv_timeout(left) {
+                Ok(bytes) => self.raw.extend(bytes),
+                Err(_) => panic!("no {what} on the screen:\n{screen}"),
+            }
         }
     }
 
@@ -142,6 +184,22 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Returns the id of the process that runs `ctrace-query` in `dir`.
+pub(crate) fn process_in(dir: &Path) -> Option<u32> {
+    let dir = dir.canonicalize().ok()?;
+    let is_it = |process: &Path| {
+        let program = std::fs::read_link(process.join("exe")).ok()?;
+        let is_program = program == Path::new(env!("CARGO_BIN_EXE_ctrace-query"));
+        let here = std::fs::read_link(process.join("cwd")).ok()?;
+        (is_program && here == dir).then_some(())
+    };
+    let mut processes = std::fs::read_dir("/proc").ok()?.flatten();
+    processes.find_map(|process| {
+        is_it(&process.path())?;
+        process.file_name().to_str()?.parse().ok()
+    })
 }
 
 /// Returns the shown text without control sequences. A line that is drawn again appears again.

@@ -16,7 +16,10 @@ while read -r name id command; do
 	rm -rf /tmp/*
 done </cases
 
+cat /proc/$recorder/status >rights
 kill -INT $recorder
 wait $recorder
 echo $? >code
+dmesg >dmesg
+cat /proc/sys/kernel/tainted >tainted
 finish
