@@ -37,6 +37,7 @@ pub mod fuzzing;
 mod kernel;
 mod limits;
 mod output;
+mod peer;
 mod pipeline;
 mod plan;
 mod progress;

@@ -57,7 +57,7 @@ fn check_threads(pid: u32) -> Vec<String> {
         let kept: &[u32] = match name.as_str() {
             "metrics" | "sync" | "names" => &[],
             "encoder" | "finish" => &[DAC_OVERRIDE],
-            "runtimes" => &[DAC_OVERRIDE, DAC_READ_SEARCH],
+            "runtimes" | "user-runtimes" => &[DAC_OVERRIDE, DAC_READ_SEARCH],
             // Kernels before 5.19 need CAP_BPF for maps that are open.
             _ if has_old_bpf() => &[DAC_OVERRIDE, DAC_READ_SEARCH, BPF],
             _ => &[DAC_OVERRIDE, DAC_READ_SEARCH],
@@ -97,7 +97,7 @@ fn the_recorder_keeps_the_rights_that_it_needs() {
     let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", recorder.pid())).unwrap();
     wait_for_filter(recorder.pid());
     let names = check_threads(recorder.pid());
-    for name in ["metrics", "sync", "encoder", "runtimes"] {
+    for name in ["metrics", "sync", "encoder", "runtimes", "user-runtimes"] {
         assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
     }
     let limits = read("limits");

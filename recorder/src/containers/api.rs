@@ -14,13 +14,16 @@ use crate::containers::name_service::NameService;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
 use crate::containers::state::docker::Inspect;
-use crate::containers::state::users::{User, rootless_uid};
-use crate::containers::state::{docker, storage, users};
+use crate::containers::state::users::{Users, home, rootless_uid};
+use crate::containers::state::{docker, storage};
+use crate::peer;
 
 /// The longest time for a complete answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for which a socket is not asked again after it did not answer.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The longest time for which the sockets of a user are asked in [`RETRY_AFTER`]: those of other users wait meanwhile.
+const USER_TIME: Duration = Duration::from_secs(2);
 /// The largest answer that is read. An inspection is about 10 KiB.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
@@ -34,6 +37,9 @@ pub(crate) struct Api {
     root: PathBuf,
     /// Sockets that did not answer, with the time of the failure.
     failed: HashMap<PathBuf, Instant>,
+    /// For each user, since when the user's sockets were asked, and for how long.
+    asked: HashMap<u32, (Instant, Duration)>,
+    users: Users,
     name_service: Option<NameService>,
     /// The home directories that the name service gave for users.
     homes: HashMap<u32, Option<PathBuf>>,
@@ -45,6 +51,8 @@ impl Api {
         Api {
             root: root.to_path_buf(),
             failed: HashMap::new(),
+            asked: HashMap::new(),
+            users: Users::default(),
             name_service,
             homes: HashMap::new(),
         }
@@ -70,18 +78,18 @@ impl Api {
             unanswered |= answer.is_err();
             answer.ok().flatten()
         };
-        let by_containerd =
-            hint.is_none_or(|hint| hint == Runtime::Containerd) && rootless_uid(path).is_none();
+        let uid = rootless_uid(path);
+        let by_containerd = hint.is_none_or(|hint| hint == Runtime::Containerd) && uid.is_none();
         let found = by_containerd
             .then(|| cri::SOCKETS.map(|socket| self.root.join(socket)))
             .into_iter()
             .flatten()
             .find_map(|socket| described(self.ask_containerd(&socket, id)))
             .or_else(|| {
-                let mut sockets = self.sockets(hint, path).into_iter();
-                sockets.find_map(|(runtime, socket)| described(self.ask(&socket, id, runtime)))
+                let mut sockets = self.sockets(hint, uid).into_iter();
+                sockets.find_map(|(runtime, socket)| described(self.ask(&socket, uid, id, runtime)))
             })
-            .or_else(|| self.describe_in_home(id, path));
+            .or_else(|| self.describe_in_home(id, uid?));
         match found {
             None if unanswered => Err(Unanswered),
             found => Ok(found.map(ContainerInfo::tidy)),
@@ -89,26 +97,30 @@ impl Api {
     }
 
     /// Describes a container from the state in the home directory of a user whom only the name service knows.
-    fn describe_in_home(&mut self, id: &str, path: &str) -> Option<ContainerInfo> {
-        let user = users::find(&self.root, path).filter(|user| user.home.is_none())?;
-        let name_service = &mut self.name_service;
-        let home = self.homes.entry(user.uid).or_insert_with(|| {
-            let name_service = name_service.as_mut()?;
-            name_service.home(user.uid, TIMEOUT)
+    fn describe_in_home(&mut self, id: &str, uid: u32) -> Option<ContainerInfo> {
+        let Api {
+            root,
+            users,
+            name_service,
+            homes,
+            ..
+        } = self;
+        if home(root, uid).is_some() {
+            return None;
+        }
+        let user = users.user(root, uid, || {
+            let ask = || name_service.as_mut()?.home(uid, TIMEOUT);
+            homes.entry(uid).or_insert_with(ask).clone()
         });
-        let user = Some(User {
-            home: Some(home.clone()?),
-            ..user
-        });
-        docker::describe(&self.root, &[], user.as_ref(), id).or_else(|| {
+        docker::describe(root, &[], Some(&user), id).or_else(|| {
             let lists = &mut storage::Lists::default();
-            storage::describe(&self.root, lists, user.as_ref(), id)
+            storage::describe(root, lists, Some(&user), id)
         })
     }
 
-    /// Returns the sockets to ask: those of the user's own runtimes for cgroups of a user, else those of the machine.
-    fn sockets(&self, hint: Option<Runtime>, path: &str) -> Vec<(Runtime, PathBuf)> {
-        let run = match rootless_uid(path) {
+    /// Returns the sockets to ask: those of the user's own runtimes for cgroups of the user `uid`, else those of the machine.
+    fn sockets(&self, hint: Option<Runtime>, uid: Option<u32>) -> Vec<(Runtime, PathBuf)> {
+        let run = match uid {
             Some(uid) => self.root.join(format!("run/user/{uid}")),
             None => self.root.join("run"),
         };
@@ -128,33 +140,47 @@ impl Api {
         socket: &Path,
         id: &str,
     ) -> Result<Option<ContainerInfo>, Unanswered> {
-        self.unless_failed(socket, || cri::describe(socket, id, TIMEOUT))
+        self.unless_failed(socket, None, || cri::describe(socket, id, TIMEOUT))
     }
 
     fn ask(
         &mut self,
         socket: &Path,
+        uid: Option<u32>,
         id: &str,
         runtime: Runtime,
     ) -> Result<Option<ContainerInfo>, Unanswered> {
-        let ask = || get(socket, &format!("/containers/{id}/json"));
-        let body = self.unless_failed(socket, ask)?;
+        let ask = || get(socket, uid, &format!("/containers/{id}/json"));
+        let body = self.unless_failed(socket, uid, ask)?;
         let inspect = body.and_then(|body| serde_json::from_slice::<Inspect>(&body).ok());
         Ok(inspect.map(|inspect| inspect.describe(id, runtime)))
     }
 
-    /// Returns the answer of a socket, which is not asked again for a while if it fails. Without a socket, or without a
-    /// program that listens, no runtime knows the container.
+    /// Returns the answer of a socket, which is not asked again for a while if it fails, or if the sockets of its user have
+    /// taken their time. Without a socket, or without a program that listens, no runtime knows the container.
     fn unless_failed<T>(
         &mut self,
         socket: &Path,
+        uid: Option<u32>,
         ask: impl FnOnce() -> std::io::Result<Option<T>>,
     ) -> Result<Option<T>, Unanswered> {
-        let recently = |failed: &Instant| failed.elapsed() < RETRY_AFTER;
-        if self.failed.get(socket).is_some_and(recently) {
+        let recently = |time: &Instant| time.elapsed() < RETRY_AFTER;
+        self.asked.retain(|_, (since, _)| recently(since));
+        let spent = |uid| {
+            self.asked
+                .get(&uid)
+                .is_some_and(|(_, time)| *time >= USER_TIME)
+        };
+        if self.failed.get(socket).is_some_and(recently) || uid.is_some_and(spent) {
             return Err(Unanswered);
         }
-        match ask() {
+        let begin = Instant::now();
+        let answer = ask();
+        if let Some(uid) = uid {
+            let (_, time) = self.asked.entry(uid).or_insert((begin, Duration::ZERO));
+            *time += begin.elapsed();
+        }
+        match answer {
             Ok(answer) => Ok(answer),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
                 Ok(None)
@@ -170,16 +196,22 @@ impl Api {
 /// Sends an HTTP GET request over a unix socket, and returns the body if the status is 200.
 ///
 /// # Errors
-/// Nothing listens, or no answer of HTTP came in time.
+/// Nothing listens, no answer of HTTP came in time, or not the user `uid` listens at the socket of this user, which may be a
+/// link to another one.
 ///
 /// The request is HTTP/1.0, so the answer ends with the connection and is never chunked. No other part of HTTP is
 /// needed, and a client library would add a TLS stack or an async runtime.
-fn get(socket: &Path, url: &str) -> std::io::Result<Option<Vec<u8>>> {
+fn get(socket: &Path, uid: Option<u32>, url: &str) -> std::io::Result<Option<Vec<u8>>> {
     let deadline = Instant::now() + TIMEOUT;
     // The connect of std's UnixStream would wait forever for a listener that no longer accepts.
     let mut stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.connect(&SockAddr::unix(socket)?)?;
+    if let Some(uid) = uid
+        && peer::of(&stream)?.uid != uid
+    {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
     // A single write: a server may answer and close as soon as it has read the first line.
     stream.write_all(format!("GET {url} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
@@ -278,6 +310,38 @@ mod tests {
         assert_eq!(api.describe("abc", docker, "/"), Err(Unanswered));
         assert!(again.elapsed() < TIMEOUT / 2);
         assert_eq!(api.describe("abc", Some(Runtime::Podman), "/"), Ok(None));
+    }
+
+    #[test]
+    fn a_socket_of_a_user_at_which_another_user_listens_is_not_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        let url = "/containers/abc/json";
+        for (uid, is_asked) in [(own, true), (own + 1, false)] {
+            let place = root.path().join(uid.to_string());
+            let server = serve(&place, b"HTTP/1.0 200 OK\r\n\r\n{}");
+            let answer = get(&place.join("run/docker.sock"), Some(uid), url);
+            assert_eq!(answer.is_ok(), is_asked, "{answer:?}");
+            assert_eq!(!server.join().unwrap().is_empty(), is_asked);
+        }
+    }
+
+    #[test]
+    fn the_sockets_of_a_user_are_asked_for_a_limited_time() {
+        let mut api = Api::new(Path::new("/nonexistent"), None);
+        let mut ask = |uid, name: &str| {
+            let slowly = || {
+                std::thread::sleep(USER_TIME / 3);
+                Ok(Some(()))
+            };
+            api.unless_failed(Path::new(name), uid, slowly)
+        };
+        for n in 0..3 {
+            assert_eq!(ask(Some(1000), &n.to_string()), Ok(Some(())));
+        }
+        assert_eq!(ask(Some(1000), "4"), Err(Unanswered));
+        assert_eq!(ask(Some(1001), "4"), Ok(Some(())));
+        assert_eq!(ask(None, "4"), Ok(Some(())));
     }
 
     #[test]

@@ -7,8 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::flight::shared::Dumped;
-use crate::sink::summary::Requester;
+use crate::peer::{self, Peer};
 
 /// The directory of the sockets of root's recorders.
 const ROOT_DIRECTORY: &str = "/run/ctrace";
@@ -64,7 +63,7 @@ pub(crate) struct DumpListener {
     listener: UnixListener,
     path: PathBuf,
     /// Clients that wait for the result of the dump.
-    waiting: Vec<(UnixStream, Requester)>,
+    waiting: Vec<(UnixStream, Peer)>,
 }
 
 impl Drop for DumpListener {
@@ -100,13 +99,13 @@ impl DumpListener {
 
     /// Accepts a new client, if there is one, and informs it that a dump continues for `after`. Returns who has waited
     /// longest for a dump.
-    pub(crate) fn accept(&mut self, after: Duration) -> Option<Requester> {
+    pub(crate) fn accept(&mut self, after: Duration) -> Option<Peer> {
         if self.waiting.len() < MAX_WAITING
             && let Ok((stream, _)) = self.listener.accept()
         {
             // A client that does not read must not block the recorder.
             let ready = stream.set_nonblocking(true).is_ok();
-            if let Ok(peer) = peer(&stream)
+            if let Ok(peer) = peer::of(&stream)
                 && ready
                 && is_trusted(peer.uid)
             {
@@ -154,7 +153,7 @@ pub(crate) fn request_dump(pid: Option<u32>, quiet: bool, out: &mut Vec<u8>) -> 
     };
     let stream = UnixStream::connect(socket_path(&directory, pid))
         .with_context(|| format!("process {pid} is not a recorder with a ring of this user"))?;
-    let server = peer(&stream)?;
+    let server = peer::of(&stream)?;
     if server.pid != pid || !is_trusted(server.uid) {
         bail!("process {pid} is not a recorder of root or of this user");
     }
@@ -234,31 +233,4 @@ fn is_running(pid: u32) -> bool {
 /// Returns whether `uid` is root or this process's own user.
 fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
-}
-
-/// Returns the user and process id of the other end: SO_PEERCRED of unix(7).
-fn peer(stream: &UnixStream) -> io::Result<Requester> {
-    let mut peer = libc::ucred {
-        pid: 0,
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
-    let mut len = size_of_val(&peer) as libc::socklen_t;
-    // SAFETY: the kernel writes no more than `len` bytes to `peer`, which has that size.
-    let status = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &raw mut len,
-        )
-    };
-    match status {
-        0 => Ok(Requester {
-            uid: peer.uid,
-            pid: peer.pid as u32,
-        }),
-        _ => Err(io::Error::last_os_error()),
-    }
 }

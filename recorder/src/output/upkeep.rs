@@ -10,12 +10,13 @@ use ctrace_schema::human::{bytes, count};
 
 use crate::flight::shared::FlightShared;
 use crate::flight::socket::DumpListener;
+use crate::peer::Peer;
 use crate::pipeline::Pipeline;
 use crate::progress::{Notice, Progress, Warnings};
 use crate::sink::SinkCommand;
 use crate::sink::segments::unfinished::UnfinishedSegments;
 use crate::sink::spill::disk::DiskStatus;
-use crate::sink::summary::{DumpReason, DumpRequest, Requester, Summary};
+use crate::sink::summary::{DumpReason, DumpRequest, Summary};
 
 /// Time between two attempts to write to a full disk.
 const RETRY_TIME: Duration = Duration::from_secs(1);
@@ -185,7 +186,7 @@ impl DumpControl {
     }
 
     /// Accepts a client of `ctrace-rec dump`, and returns who has waited longest.
-    fn accept(&mut self) -> Option<Requester> {
+    fn accept(&mut self) -> Option<Peer> {
         self.listener.as_mut()?.accept(self.after)
     }
 

@@ -1,8 +1,9 @@
-//! Queries to the runtimes' sockets, which a thread of their own asks, because an answer may take seconds.
+//! Queries to the runtimes' sockets, which threads of their own ask, because an answer may take seconds: one thread the
+//! runtimes of the machine, one those of users, who could keep it waiting.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::confine::{self, Needs};
@@ -11,8 +12,9 @@ use crate::containers::facts::ContainerFacts;
 use crate::containers::name_service::NameService;
 use crate::containers::runtime::Runtime;
 use crate::containers::state::description::ContainerInfo;
+use crate::containers::state::users::rootless_uid;
 
-/// The number of queries that the thread may have before it.
+/// The number of queries that a thread may have before it.
 const MAX_QUEUED: usize = 1024;
 /// The time after which a query is sent again that did not fit into the queue.
 const FULL_RETRY: Duration = Duration::from_secs(1);
@@ -30,42 +32,37 @@ pub(super) struct RuntimeQuery {
 
 type Answer = Result<Option<ContainerInfo>, Unanswered>;
 
-/// The queries without an answer, and the thread that asks the sockets.
+/// The queries without an answer, and the threads that ask the sockets.
 pub(super) struct RuntimeQueries {
-    queue: SyncSender<RuntimeQuery>,
+    /// The queries to the runtimes of the machine.
+    to_machine: SyncSender<RuntimeQuery>,
+    /// The queries to the runtimes of users.
+    to_users: SyncSender<RuntimeQuery>,
     answers: Receiver<(RuntimeQuery, Answer)>,
-    /// The number of queries in the queue and of answers that have not been received.
+    /// The number of queries in the queues and of answers that have not been received.
     queued: usize,
     /// Queries by cgroup that are sent later, with the time.
     later: BTreeMap<u64, (Instant, RuntimeQuery)>,
 }
 
 impl RuntimeQueries {
-    /// Starts the thread.
+    /// Starts the threads.
     pub(super) fn new() -> RuntimeQueries {
-        RuntimeQueries::with(|query, api| api.describe(&query.known.id, query.hint, &query.path))
+        let ask = |query: &RuntimeQuery, api: &mut Api| {
+            api.describe(&query.known.id, query.hint, &query.path)
+        };
+        RuntimeQueries::with(ask, ask)
     }
 
     fn with(
-        mut ask: impl FnMut(&RuntimeQuery, &mut Api) -> Answer + Send + 'static,
+        ask_machine: impl FnMut(&RuntimeQuery, &mut Api) -> Answer + Send + 'static,
+        ask_users: impl FnMut(&RuntimeQuery, &mut Api) -> Answer + Send + 'static,
     ) -> RuntimeQueries {
-        let (queue, received) = sync_channel::<RuntimeQuery>(MAX_QUEUED);
         let (answer, answers) = channel();
-        // The thread ends when the queries are dropped, because that closes the channel.
         let name_service = confine::without_capabilities(NameService::start).flatten();
-        let ask = move || {
-            let mut api = Api::new(Path::new("/"), name_service);
-            for query in received {
-                let description = ask(&query, &mut api);
-                if answer.send((query, description)).is_err() {
-                    return;
-                }
-            }
-        };
-        // Without the thread, containers have the names that their state on disk has.
-        let _ = confine::spawn("runtimes", Needs::State, ask);
         RuntimeQueries {
-            queue,
+            to_machine: spawn("runtimes", None, ask_machine, answer.clone()),
+            to_users: spawn("user-runtimes", name_service, ask_users, answer),
             answers,
             queued: 0,
             later: BTreeMap::new(),
@@ -74,7 +71,11 @@ impl RuntimeQueries {
 
     /// Sends a query, later if the queue is full.
     pub(super) fn send(&mut self, query: RuntimeQuery) {
-        match self.queue.try_send(query) {
+        let queue = match rootless_uid(&query.path) {
+            None => &self.to_machine,
+            Some(_) => &self.to_users,
+        };
+        match queue.try_send(query) {
             Ok(()) => self.queued += 1,
             Err(TrySendError::Full(query) | TrySendError::Disconnected(query)) => {
                 self.send_after(FULL_RETRY, query);
@@ -127,6 +128,28 @@ impl RuntimeQueries {
     }
 }
 
+/// Starts a thread that answers the queries in the returned queue. The thread ends when the queue is dropped.
+fn spawn(
+    name: &str,
+    name_service: Option<NameService>,
+    mut ask: impl FnMut(&RuntimeQuery, &mut Api) -> Answer + Send + 'static,
+    answer: Sender<(RuntimeQuery, Answer)>,
+) -> SyncSender<RuntimeQuery> {
+    let (queue, received) = sync_channel::<RuntimeQuery>(MAX_QUEUED);
+    let ask = move || {
+        let mut api = Api::new(Path::new("/"), name_service);
+        for query in received {
+            let description = ask(&query, &mut api);
+            if answer.send((query, description)).is_err() {
+                return;
+            }
+        }
+    };
+    // Without the thread, containers have the names that their state on disk has.
+    let _ = confine::spawn(name, Needs::State, ask);
+    queue
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -157,13 +180,14 @@ mod tests {
     #[test]
     fn a_query_without_an_answer_is_asked_again() {
         let mut asked = 0;
-        let mut queries = RuntimeQueries::with(move |query, _| {
+        let ask = move |query: &RuntimeQuery, _: &mut Api| {
             asked += 1;
             match query.cgroup == 7 && asked < 3 {
                 true => Err(Unanswered),
                 false => Ok(None),
             }
-        });
+        };
+        let mut queries = RuntimeQueries::with(ask, |_, _| Ok(None));
         queries.send(query(7));
         assert_eq!(wait(&mut queries), None);
         queries.send_due();
@@ -179,12 +203,33 @@ mod tests {
     }
 
     #[test]
-    fn queries_that_do_not_fit_into_the_queue_are_kept() {
+    fn a_slow_runtime_of_a_user_does_not_delay_those_of_the_machine() {
         let (go, wait_for_go) = channel::<()>();
-        let mut queries = RuntimeQueries::with(move |_, _| {
+        let ask_users = move |_: &RuntimeQuery, _: &mut Api| {
             let _ = wait_for_go.recv();
             Ok(None)
-        });
+        };
+        let mut queries = RuntimeQueries::with(|_, _| Ok(None), ask_users);
+        let path = "/user.slice/user-1000.slice/x".to_string();
+        let of_user = |cgroup| RuntimeQuery {
+            path: path.clone(),
+            ..query(cgroup)
+        };
+        queries.send(of_user(7));
+        queries.send(query(8));
+        assert_eq!(wait(&mut queries), Some(8));
+        drop(go);
+        assert_eq!(wait(&mut queries), Some(7));
+    }
+
+    #[test]
+    fn queries_that_do_not_fit_into_the_queue_are_kept() {
+        let (go, wait_for_go) = channel::<()>();
+        let ask = move |_: &RuntimeQuery, _: &mut Api| {
+            let _ = wait_for_go.recv();
+            Ok(None)
+        };
+        let mut queries = RuntimeQueries::with(ask, |_, _| Ok(None));
         let all = MAX_QUEUED as u64 + 10;
         (0..all).for_each(|cgroup| queries.send(query(cgroup)));
         assert!(!queries.later.is_empty());

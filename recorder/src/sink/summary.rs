@@ -10,6 +10,7 @@ use ctrace_schema::meta;
 use ctrace_schema::syscalls::Class;
 use serde_json::json;
 
+use crate::peer::Peer;
 use crate::records::loss::{Cause, Faults, Misses};
 use crate::records::machine::Machine;
 use crate::rows::Events;
@@ -207,21 +208,13 @@ impl Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DumpReason {
     /// `ctrace-rec dump` was called.
-    Command(Requester),
+    Command(Peer),
     /// SIGUSR1 was received.
     Signal,
     /// An event met this condition.
     Trigger(String),
     /// An event met the condition of the rule with this name.
     Rule(String),
-}
-
-/// The process that called `ctrace-rec dump`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requester {
-    /// The effective user id.
-    pub(crate) uid: u32,
-    pub(crate) pid: u32,
 }
 
 /// A request to dump the ring.

@@ -1,11 +1,13 @@
 //! Reads other programs' files, which cannot be trusted.
 
 use std::cell::Cell;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
 /// The largest file that is read. A container's state is about 10 KiB, podman's index about 700 bytes per container.
@@ -17,33 +19,45 @@ const MAX_ENTRIES: usize = 4096;
 /// The bytes that a file counts at least: to open a small file takes time too.
 const LEAST_BYTES: u64 = 4096;
 
-/// The number of bytes of a user's files that may still be read, so that these do not occupy the recorder.
+/// The files of a user that may be read, and the number of their bytes that is left, so that these do not occupy the recorder.
 #[derive(Debug)]
-pub(crate) struct Budget(Cell<u64>);
+pub(crate) struct Budget {
+    uid: u32,
+    left: Cell<u64>,
+}
 
 impl Budget {
-    pub(crate) fn new(bytes: u64) -> Budget {
-        Budget(Cell::new(bytes))
+    /// Creates the budget of the user `uid`.
+    pub(crate) fn new(uid: u32, bytes: u64) -> Budget {
+        let left = Cell::new(bytes);
+        Budget { uid, left }
     }
 
-    /// Returns whether a file of `bytes` bytes may be read.
-    pub(crate) fn allows(&self, bytes: u64) -> bool {
-        bytes.max(LEAST_BYTES) <= self.0.get()
+    /// Returns whether a file of the user's with `bytes` bytes may be read.
+    pub(crate) fn allows(&self, metadata: &Metadata) -> bool {
+        self.owns(metadata) && metadata.len().max(LEAST_BYTES) <= self.left.get()
+    }
+
+    /// Returns whether a file belongs to the user or to the recorder's own user, which is root as a rule and may write into the
+    /// directories of others.
+    fn owns(&self, metadata: &Metadata) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        [self.uid, own].contains(&metadata.uid())
     }
 
     fn spend(&self, bytes: u64) -> Option<()> {
-        let left = self.0.get().checked_sub(bytes.max(LEAST_BYTES))?;
-        self.0.set(left);
+        let left = self.left.get().checked_sub(bytes.max(LEAST_BYTES))?;
+        self.left.set(left);
         Some(())
     }
 }
 
 /// Reads a regular file of at most [`MAX_FILE_BYTES`]; the file of a user, as far as the user's `budget` allows.
 ///
-/// A user may own the directory, so symlinks are not followed, and a FIFO, a device or a file with several names in place of
-/// the file is closed without reading.
+/// A user may own the directory, so symlinks are not followed, and a FIFO, a device, a file with several names or a file of
+/// another user in place of the file is closed without reading.
 pub(crate) fn bytes(path: &Path, budget: Option<&Budget>) -> Option<Vec<u8>> {
-    let (file, size) = open(path)?;
+    let (file, size) = open(path, budget)?;
     let limit = match budget {
         // Files of procfs have the size 0.
         None => MAX_FILE_BYTES,
@@ -59,15 +73,29 @@ pub(crate) fn bytes(path: &Path, budget: Option<&Budget>) -> Option<Vec<u8>> {
 }
 
 /// Opens a regular file. Returns the file with its size.
-fn open(path: &Path) -> Option<(File, u64)> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .ok()?;
+///
+/// The directories on the way to a user's file may be links, as `/home` is on some machines, to what belongs to the user.
+/// openat2(2) finds the files of the recorder's own user, to which a user's links must not lead.
+fn open(path: &Path, budget: Option<&Budget>) -> Option<(File, u64)> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let without = |links| openat2(CWD, path, flags, Mode::empty(), links);
+    let (file, is_linked) = match budget {
+        None => (rustix::fs::open(path, flags, Mode::empty()), false),
+        Some(_) => match without(ResolveFlags::NO_SYMLINKS) {
+            Err(Errno::LOOP) => (without(ResolveFlags::NO_MAGICLINKS), true),
+            opened => (opened, false),
+        },
+    };
+    let file = File::from(file.ok()?);
     let metadata = file.metadata().ok()?;
+    let is_trusted = budget.is_none_or(|budget| match is_linked {
+        true => budget.uid == metadata.uid(),
+        false => budget.owns(&metadata),
+    });
     // A user could link one large file thousands of times. No runtime links its state.
-    (metadata.is_file() && metadata.nlink() == 1).then_some((file, metadata.len()))
+    let is_alone = metadata.is_file() && metadata.nlink() == 1;
+    (is_trusted && is_alone).then_some((file, metadata.len()))
 }
 
 /// Reads a file as [`bytes()`] does, and replaces bytes that are not UTF-8.
@@ -94,4 +122,31 @@ pub(crate) fn subdirs(dir: &Path) -> impl Iterator<Item = (String, PathBuf)> {
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_link_of_a_user_leads_to_no_file_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        fs::create_dir(dir.path().join("state")).unwrap();
+        fs::write(dir.path().join("state/status"), "{}").unwrap();
+        std::os::unix::fs::symlink("state", dir.path().join("link")).unwrap();
+        let read = |uid, name| bytes(&dir.path().join(name), Some(&Budget::new(uid, 1 << 20)));
+        for (uid, name, is_read) in [
+            (own, "state/status", true),
+            (own, "link/status", true),
+            // The recorder's user may write into the directories of others, but is not led there.
+            (own + 1, "state/status", true),
+            (own + 1, "link/status", false),
+        ] {
+            assert_eq!(read(uid, name).is_some(), is_read, "{uid} {name}");
+        }
+        assert!(bytes(&dir.path().join("link/status"), None).is_some());
+    }
 }

@@ -300,7 +300,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::containers::state::{config, users};
+    use crate::containers::state::config;
+    use crate::containers::state::users::Users;
 
     /// Returns the powers by a configuration, on a machine whose first process has two capabilities.
     fn powers(config: &Value) -> Powers {
@@ -413,11 +414,11 @@ mod tests {
         let shared = powers(&config).host_namespaces;
         assert_eq!(shared.as_deref(), Some("network pid ipc uts"));
         // The path of a user is not followed, unless it is one of the kernel's own.
-        let user = users::find(Path::new("/nonexistent"), "/user.slice/user-1000.slice");
-        let shared = powers_of(&config, user.as_ref()).host_namespaces;
+        let user = Users::default().find(Path::new("/nonexistent"), "/user.slice/user-1000.slice");
+        let shared = powers_of(&config, user.as_deref()).host_namespaces;
         assert_eq!(shared.as_deref(), Some("pid ipc uts"));
         config["linux"]["namespaces"][1]["path"] = json!("/proc/1/ns/net");
-        let shared = powers_of(&config, user.as_ref()).host_namespaces;
+        let shared = powers_of(&config, user.as_deref()).host_namespaces;
         assert_eq!(shared.as_deref(), Some("network pid ipc uts"));
         for path in [
             "proc/1/root/x",

@@ -17,11 +17,11 @@ const USER_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) uid: u32,
-    /// The home directory, from `/etc/passwd`.
+    /// The home directory, from `/etc/passwd` or the name service.
     pub(crate) home: Option<PathBuf>,
     /// `/run/user/UID`, the directory for the state of rootless runtimes.
     pub(crate) runtime_dir: PathBuf,
-    /// The limit of reading the user's files.
+    /// The limits of reading the user's files.
     pub(crate) budget: Budget,
 }
 
@@ -33,14 +33,28 @@ impl Users {
     /// Returns the user of [`rootless_uid`].
     pub(crate) fn find(&mut self, root: &Path, path: &str) -> Option<Rc<User>> {
         let uid = rootless_uid(path)?;
+        Some(self.user(root, uid, || home(root, uid)))
+    }
+
+    /// Returns the user `uid`, with the directory that `home` returns if the user was not looked up lately.
+    pub(crate) fn user(
+        &mut self,
+        root: &Path,
+        uid: u32,
+        home: impl FnOnce() -> Option<PathBuf>,
+    ) -> Rc<User> {
         self.0
             .retain(|_, (since, _)| since.elapsed() < USER_INTERVAL);
-        if let Some((_, user)) = self.0.get(&uid) {
-            return Some(user.clone());
-        }
-        let user = Rc::new(find(root, path)?);
-        self.0.insert(uid, (Instant::now(), user.clone()));
-        Some(user)
+        let new = || {
+            let user = User {
+                uid,
+                home: home(),
+                runtime_dir: root.join(format!("run/user/{uid}")),
+                budget: Budget::new(uid, MAX_USER_BYTES),
+            };
+            (Instant::now(), Rc::new(user))
+        };
+        self.0.entry(uid).or_insert_with(new).1.clone()
     }
 }
 
@@ -53,17 +67,6 @@ pub(crate) fn rootless_uid(path: &str) -> Option<u32> {
         .filter(|uid| *uid != 0)
 }
 
-/// Returns the user of [`rootless_uid`], with the user's directories.
-pub(crate) fn find(root: &Path, path: &str) -> Option<User> {
-    let uid = rootless_uid(path)?;
-    Some(User {
-        uid,
-        home: home(root, uid),
-        runtime_dir: root.join(format!("run/user/{uid}")),
-        budget: Budget::new(MAX_USER_BYTES),
-    })
-}
-
 /// Returns the home directory in a line of `/etc/passwd` (passwd(5)), if it is the line of the user `uid`.
 pub(crate) fn home_of_entry<'a>(line: &'a str, uid: &str) -> Option<&'a str> {
     let mut fields = line.trim_end().split(':').skip(2);
@@ -73,7 +76,8 @@ pub(crate) fn home_of_entry<'a>(line: &'a str, uid: &str) -> Option<&'a str> {
         .filter(|home| is_user && home.starts_with('/'))
 }
 
-fn home(root: &Path, uid: u32) -> Option<PathBuf> {
+/// Returns the home directory of a user in `/etc/passwd`.
+pub(crate) fn home(root: &Path, uid: u32) -> Option<PathBuf> {
     let passwd = files::text(&root.join("etc/passwd"), None)?;
     let uid = uid.to_string();
     let home = passwd.lines().find_map(|line| home_of_entry(line, &uid))?;
