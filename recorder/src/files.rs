@@ -227,26 +227,82 @@ pub(crate) fn make_output_directory(out: &Path) -> Result<()> {
 /// Returns how another user can replace the files of a directory, or `None` if no other user can.
 pub(crate) fn danger_of(directory: &Path) -> Option<String> {
     let metadata = directory.metadata().ok()?;
-    // sudo(8) tells who calls it: that user can do everything that root can.
-    let of_sudo = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-    let (uid, gid) = (metadata.uid(), metadata.gid());
-    let own = rustix::process::geteuid().as_raw();
-    let trusted_user = uid == 0 || uid == own || own == 0 && of_sudo("SUDO_UID") == Some(uid);
-    if !trusted_user {
+    let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode());
+    if !is_trusted(uid) {
         return Some(format!("belongs to the user {uid}"));
     }
-    let own_group = rustix::process::getegid().as_raw();
-    let trusted_group =
-        gid == 0 || gid == own_group || own == 0 && of_sudo("SUDO_GID") == Some(gid);
     // In a sticky directory nobody can remove or rename the files of others: inode(7).
-    match metadata.mode() {
-        mode if mode & libc::S_ISVTX != 0 => None,
-        mode if mode & 0o002 != 0 => Some("can be written to by all users".to_string()),
-        mode if mode & 0o020 != 0 && !trusted_group => {
-            Some(format!("can be written to by the group {gid}"))
-        }
-        _ => None,
+    if mode & libc::S_ISVTX != 0 {
+        return None;
     }
+    // With an access control list, these bits of the mode are the list's mask: acl(5).
+    let of_group = mode & 0o020 != 0;
+    let writers = match access_list(directory) {
+        Some(list) if of_group => list.writers(gid),
+        None if of_group => vec![Writer::Group(gid)],
+        _ => vec![],
+    };
+    // The group of a user alone has the user's number, as useradd(8) and adduser(8) choose it.
+    let is_other = |writer: &Writer| match writer {
+        Writer::User(id) | Writer::Group(id) => !is_trusted(*id),
+    };
+    match writers.into_iter().find(is_other) {
+        _ if mode & 0o002 != 0 => Some("can be written to by all users".to_string()),
+        Some(Writer::User(id)) => Some(format!("can be written to by the user {id}")),
+        Some(Writer::Group(id)) => Some(format!("can be written to by the group {id}")),
+        None => None,
+    }
+}
+
+/// Returns whether a user is root, the recorder's own user, or the caller of sudo(8), who can do everything that root can.
+fn is_trusted(uid: u32) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let of_sudo = || std::env::var("SUDO_UID").ok()?.parse::<u32>().ok();
+    uid == 0 || uid == own || own == 0 && of_sudo() == Some(uid)
+}
+
+/// Who can write to a directory, besides its owner.
+#[derive(Debug, PartialEq, Eq)]
+enum Writer {
+    User(u32),
+    Group(u32),
+}
+
+/// An access control list: `system.posix_acl_access` of acl(5), as the kernel stores it (linux/posix_acl_xattr.h).
+#[derive(Debug)]
+struct AccessList(Vec<u8>);
+
+impl AccessList {
+    /// Returns the users and groups that may write, as far as the mask allows. `gid` is the group of the directory.
+    fn writers(&self, gid: u32) -> Vec<Writer> {
+        const HEADER_BYTES: usize = 4;
+        const MAY_WRITE: u16 = 2;
+        // Each entry has a tag, permissions and an id, in little-endian order.
+        let entries = self.0.get(HEADER_BYTES..).unwrap_or_default().as_chunks();
+        let entries = entries.0.iter().map(|entry: &[u8; 8]| {
+            let [tag, permissions] =
+                [0, 2].map(|at| u16::from_le_bytes([entry[at], entry[at + 1]]));
+            let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+            (tag, permissions & MAY_WRITE != 0, id)
+        });
+        // ACL_USER, ACL_GROUP_OBJ and ACL_GROUP of linux/posix_acl.h.
+        let writer = |(tag, writes, id)| match tag {
+            0x02 if writes => Some(Writer::User(id)),
+            0x04 if writes => Some(Writer::Group(gid)),
+            0x08 if writes => Some(Writer::Group(id)),
+            _ => None,
+        };
+        entries.filter_map(writer).collect()
+    }
+}
+
+/// Returns the access control list of a directory, if it has one. Most have none, and the mode says it all.
+fn access_list(directory: &Path) -> Option<AccessList> {
+    // XATTR_SIZE_MAX of linux/limits.h.
+    let mut list = vec![0; 1 << 16];
+    let bytes = rustix::fs::getxattr(directory, "system.posix_acl_access", &mut list).ok()?;
+    list.truncate(bytes);
+    Some(AccessList(list))
 }
 
 /// Returns all files below the `date=YYYY-MM-DD` directories of a host that belong to the recorder's own user. Links and

@@ -212,3 +212,40 @@ fn a_directory_that_others_can_write_to_is_refused() {
     let said = record_fixture(&out.join("sticky.parquet"), &[]);
     assert!(!said.contains("warning"), "{said}");
 }
+
+#[test]
+fn a_directory_that_an_access_control_list_opens_to_others_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("shared/");
+    fs::create_dir(&out).unwrap();
+    // Tag, permissions and id of each entry: linux/posix_acl_xattr.h. 16 is the mask.
+    let set = |user: u32, mask: u16| {
+        let none = u32::MAX;
+        let entries = [
+            (1, 7, none),
+            (2, 7, user),
+            (4, 5, none),
+            (16, mask, none),
+            (32, 0, none),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            list.extend([u16::to_le_bytes(tag), u16::to_le_bytes(permissions)].concat());
+            list.extend(u32::to_le_bytes(id));
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&out, "system.posix_acl_access", &list, flags).unwrap();
+    };
+    set(12345, 7);
+    let message = refused(&mut replay(&fixture(), &out));
+    assert!(
+        message.contains("can be written to by the user 12345"),
+        "{message}"
+    );
+    // The mask takes the right to write from the list, and root has it anyway.
+    for (user, mask) in [(12345, 5), (0, 7)] {
+        set(user, mask);
+        let said = record_fixture(&out.join(format!("{user}.parquet")), &[]);
+        assert!(!said.contains("warning"), "{said}");
+    }
+}

@@ -29,7 +29,7 @@ const COMMON: &str = "
     fcntl flock fsync fdatasync sync_file_range ftruncate fallocate fadvise64 readahead sendfile copy_file_range
     splice pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait
     epoll_pwait2 eventfd eventfd2 getdents getdents64 fstat fstatfs
-    open openat openat2 stat lstat newfstatat fstatat statx statfs access faccessat faccessat2 readlink readlinkat
+    open openat openat2 getxattr stat lstat newfstatat fstatat statx statfs access faccessat faccessat2 readlink readlinkat
     rename renameat renameat2 link linkat unlink unlinkat mkdir mkdirat rmdir
 ";
 
