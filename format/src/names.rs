@@ -93,14 +93,17 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 /// leading dot and `.open`. Returns the name of the recording.
 ///
 /// # Errors
-/// The file cannot be renamed, or there is a file with its final name.
-pub fn finish(from: &Path) -> io::Result<PathBuf> {
+/// The file cannot be renamed, or there is a file with its final name and `overwrite` is not given.
+pub fn finish(from: &Path, overwrite: bool) -> io::Result<PathBuf> {
     let _ = fs::remove_file(with_suffix(from, JOURNAL));
     if !is_open(from) {
         return Ok(from.to_path_buf());
     }
     let to = finished(from);
-    rename_new(from, &to)?;
+    match overwrite {
+        true => fs::rename(from, &to)?,
+        false => rename_new(from, &to)?,
+    }
     Ok(to)
 }
 

@@ -22,6 +22,7 @@ mod shell;
 mod source;
 mod top;
 
+use ctrace_schema::text::path_text;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -97,7 +98,7 @@ fn perform(invocation: Invocation) -> anyhow::Result<()> {
     let answering = commands::answer_query(&engine, &query, &options, screen);
     runtime.block_on(commands::within(options.timeout, answering))?;
     if let Some(path) = options.output.filter(|_| !query.shows_sql()) {
-        messages::status("wrote", &path.display().to_string());
+        messages::status("wrote", &path_text(&path));
     }
     Ok(())
 }

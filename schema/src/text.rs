@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Converts `bytes` into text with escapes. Returns `bytes` themselves if nothing needs an escape, which is the common case.
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
@@ -53,6 +54,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Returns the name of a file for a message: with control characters escaped, so that no name forges a line.
+pub fn path_text(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 /// Returns whether a character can control a terminal, or be invisible in a line or change its direction.

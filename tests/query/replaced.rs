@@ -144,7 +144,7 @@ fn recover_writes_through_no_link() {
     let mut unclosed = fs::read(path("run.parquet")).unwrap();
     unclosed.truncate(unclosed.len() - 8);
     fs::write(path("victim"), &unclosed).unwrap();
-    std::os::unix::fs::symlink("victim", path(".a.parquet.open")).unwrap();
+    symlink("victim", path(".a.parquet.open")).unwrap();
     let said = ask(dir.path(), &["recover", ".a.parquet.open"]);
     assert!(said.starts_with("exit code 2"), "{said}");
     assert!(said.contains("cannot write .a.parquet.open"), "{said}");

@@ -106,3 +106,21 @@ fn a_name_with_a_newline_cannot_forge_a_message() {
         );
     }
 }
+
+#[test]
+fn the_name_of_a_file_cannot_forge_a_message() {
+    let dir = TempDir::new().unwrap();
+    let name = "run\nerror: forged.parquet";
+    fs::write(dir.path().join(name), "PAR1 not a recording PAR1").unwrap();
+    for args in [
+        &["verify"][..],
+        &["summary"],
+        &["select count(*) from events"],
+        &["-r", name, "select count(*) from events"],
+        &["-r", "other\nerror: forged", "summary"],
+    ] {
+        let output = ask(dir.path(), args);
+        assert!(output.contains("forged"), "{args:?}: {output}");
+        assert!(!output.contains("\nerror: forged"), "{args:?}: {output}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Answers one statement: plans it, writes the answer to its destination, and warns of lost events.
 
+use ctrace_schema::text::path_text;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -111,7 +112,7 @@ pub(crate) async fn check_replaceable(
         }
         bail!(
             "{} is a recording: add --force to replace it, or choose another name",
-            output.display()
+            path_text(output)
         );
     }
     Ok(())
@@ -129,7 +130,7 @@ pub(super) fn check_not_read(engine: &Engine, output: &Path) -> anyhow::Result<(
     {
         bail!(
             "{} is the recording that is read: write to another file",
-            output.display()
+            path_text(output)
         );
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The filters with which recordings were made, and what an answer lacks because of them.
 
+use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ctrace_rules::{Rule, RuleSet};
@@ -112,7 +113,7 @@ pub(super) fn rule_warnings(rules: &RuleSet, recordings: &Recordings) -> Vec<Str
             let silent: Vec<_> = silent.map(|rule| rule.name.as_str()).collect();
             if !silent.is_empty() {
                 let first = warnings.entry((filters.command_line(), silent));
-                first.or_insert_with(|| file.path.display().to_string());
+                first.or_insert_with(|| path_text(&file.path));
             }
         }
     }
@@ -174,7 +175,7 @@ pub(crate) fn filter_warnings(question: &str, recordings: &Recordings) -> Vec<St
     }
     let text = |((flags, none), files): (&(String, bool), &Vec<&OpenFile>)| {
         let share = if *none { "" } else { "some " };
-        let first = files[0].path.display();
+        let first = path_text(&files[0].path);
         let more = match files.len() {
             1 => String::new(),
             n => format!(" and {} more", n - 1),

@@ -1,5 +1,6 @@
 //! The SQL from the command line, a file or stdin.
 
+use ctrace_schema::text::path_text;
 use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
 
@@ -39,7 +40,7 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn given_sql(sql: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     if let Some(path) = file {
         return std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()));
+            .with_context(|| format!("cannot read {}", path_text(path)));
     }
     let Some(sql) = sql.filter(|sql| *sql != "-") else {
         let sql = std::io::read_to_string(stdin()).context("cannot read SQL from stdin")?;

@@ -1,5 +1,6 @@
 //! Answers queries: SQL, ready questions, and `describe`.
 
+use ctrace_schema::text::path_text;
 use std::time::Instant;
 
 use anyhow::bail;
@@ -63,7 +64,7 @@ fn with_settings(mut engine: Engine, options: &AnswerOptions) -> Engine {
 fn print_notice(notice: RecordingNotice) {
     match notice {
         RecordingNotice::DefaultRecording(path) => {
-            messages::status("reading", &path.display().to_string());
+            messages::status("reading", &path_text(&path));
         }
         RecordingNotice::Warning(warning) => messages::warning(&warning),
     }

@@ -1,5 +1,6 @@
 //! `rules`: what rules find in the recordings.
 
+use ctrace_schema::text::path_text;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -131,7 +132,7 @@ async fn write(
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
     output::write(rows, format, to.open(format)?, vec![], None).await?;
     if let AnswerDestination::File(path, _) = to {
-        messages::status("wrote", &path.display().to_string());
+        messages::status("wrote", &path_text(path));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `verify`: proves that recordings are what was recorded.
 
+use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ fn unproved(findings: &[Finding], counts: impl Fn(Status) -> bool) -> Option<Str
     };
     Some(format!(
         "{}: {}{separator}{}{more}",
-        first.path.display(),
+        path_text(&first.path),
         first.status.name(),
         first.detail
     ))

@@ -1,5 +1,6 @@
 //! The answer to one statement.
 
+use ctrace_schema::text::path_text;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -93,7 +94,7 @@ impl Answer<'_> {
     fn damage_message(&self) -> String {
         let files = self.engine.opened().map_or(&[][..], |r| &r.files);
         let name = match files {
-            [one] => one.path.display().to_string(),
+            [one] => path_text(&one.path),
             several => format!("one of the {} recordings", several.len()),
         };
         format!(

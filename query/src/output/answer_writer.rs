@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ctrace_format::digest::Digest;
-use ctrace_schema::text::printable;
+use ctrace_schema::text::{path_text, printable};
 
 use crate::output::error::OutputError;
 use crate::output::format::AnswerFormat;
@@ -108,7 +108,7 @@ impl AnswerWriter {
     /// # Errors
     /// The file cannot be created.
     pub(crate) fn file(path: &Path, mode: u32) -> Result<Self, OutputError> {
-        let name = path.display().to_string();
+        let name = path_text(path);
         let failed = |e| OutputError::Io(format!("cannot write {name}: {e}"));
         // A device or a named pipe is written to directly; only a regular file can be replaced.
         let special = path.metadata().is_ok_and(|m| !m.is_file());

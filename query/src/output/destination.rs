@@ -1,5 +1,6 @@
 //! The places that an answer can go to.
 
+use ctrace_schema::text::path_text;
 use std::io::Write;
 use std::path::Path;
 
@@ -41,7 +42,7 @@ impl AnswerDestination<'_> {
         writeln!(writer, "{text}")?;
         writer.finish()?;
         if let AnswerDestination::File(path, _) = self {
-            messages::status("wrote", &path.display().to_string());
+            messages::status("wrote", &path_text(path));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The chain of segments in a directory: compares the manifest with itself and with the files.
 
+use ctrace_schema::text::path_text;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ impl Chain {
         let other = self.segments.iter().find(|s| Some(s.digest) == digest);
         match other {
             Some(other) => format!("it is the segment that was recorded as {}", other.segment),
-            None => format!("{} does not have this file", self.path.display()),
+            None => format!("{} does not have this file", path_text(&self.path)),
         }
     }
 

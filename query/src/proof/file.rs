@@ -1,5 +1,6 @@
 //! Checks one file: its digest, or without one the checksums in it, and its signature.
 
+use ctrace_schema::text::path_text;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -172,7 +173,7 @@ fn check_digest(
     if let Some(log) = changes_beside(path) {
         return Err(format!(
             "{} is beside it, with changes that its digest does not cover",
-            log.display()
+            path_text(&log)
         ));
     }
     let signature = FileSignature::of(path);

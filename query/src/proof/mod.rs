@@ -10,6 +10,7 @@ mod read_bytes;
 mod signature;
 mod times;
 
+use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) async fn verify(
         let in_directory = manifests_in(named);
         let found = search.find(named)?;
         if found.files.is_empty() && in_directory.is_empty() && !found.has_known {
-            return Err(SourceError::NoneIn(named.display().to_string()));
+            return Err(SourceError::NoneIn(path_text(named)));
         }
         if let Some(failure) = found.failures.into_iter().next() {
             return Err(failure);

@@ -1,5 +1,6 @@
 //! Signatures in the format of minisign, in a file beside the signed one.
 
+use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -15,7 +16,7 @@ impl PublicKey {
     /// # Errors
     /// The file cannot be read, or is not a public key.
     pub(crate) fn read(path: &Path) -> anyhow::Result<PublicKey> {
-        let name = path.display();
+        let name = path_text(path);
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the public key {name}"))?;
         let key = minisign_verify::PublicKey::decode(&text)
@@ -62,9 +63,9 @@ impl FileSignature {
     pub(crate) fn of(path: &Path) -> FileSignature {
         let signature = signature_path(path);
         FileSignature(match signature.is_file() {
-            false => Err(format!("there is no {}", signature.display())),
+            false => Err(format!("there is no {}", path_text(&signature))),
             true => Signature::from_file(&signature)
-                .map_err(|e| format!("{} is not a signature: {e}", signature.display())),
+                .map_err(|e| format!("{} is not a signature: {e}", path_text(&signature))),
         })
     }
 

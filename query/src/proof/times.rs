@@ -1,6 +1,7 @@
 //! The times of recordings: the time between two recordings of a machine, the time that two of them share, and events that
 //! were lost.
 
+use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
@@ -37,8 +38,8 @@ impl<'a> Timed<'a> {
         Finding::new(&self.file.finding.path, status, detail)
     }
 
-    fn name(&self) -> std::path::Display<'_> {
-        self.file.finding.path.display()
+    fn name(&self) -> String {
+        path_text(&self.file.finding.path)
     }
 }
 

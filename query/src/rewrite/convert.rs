@@ -1,6 +1,7 @@
 //! `convert`: writes a recording in another format, with all columns, rows and metadata.
 
 use anyhow::{Result, bail};
+use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -63,7 +64,7 @@ pub(crate) async fn convert(conversion: &Conversion) -> Result<()> {
     let count = target.rows();
     progress.during(target.finish(&context, vec![])).await?;
     progress.finish();
-    let written = format!("{} events to {}", human::count(count), to.display());
+    let written = format!("{} events to {}", human::count(count), path_text(to));
     messages::status("converted", &written);
     Ok(())
 }
@@ -77,7 +78,7 @@ fn check_target(conversion: &Conversion) -> Result<()> {
     {
         bail!(
             "{} is the recording that is read: write to another file",
-            to.display()
+            path_text(to)
         );
     }
     Ok(())

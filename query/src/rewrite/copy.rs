@@ -1,5 +1,6 @@
 //! Copies events into a recording, and adds up what its metadata say about them.
 
+use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -230,7 +231,7 @@ impl<'a> Copying<'a> {
         let finishing = self.target.finish(self.engine.session(), pairs);
         self.progress.during(finishing).await?;
         self.progress.finish();
-        let written = format!("{} events to {}", human::count(count), self.to.display());
+        let written = format!("{} events to {}", human::count(count), path_text(self.to));
         messages::status(done, &written);
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! `recover`: completes a recording that was not closed. The data in the file is not moved; the rows of the journal become the
 //! last row group, and the footer is written.
 
+use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -40,7 +41,7 @@ use crate::source::{FileKind, Repeated, events_table, file_kind, read_unclosed, 
 /// The recording was closed, or is still being written, or the target exists or cannot be written.
 pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     let from = &recovery.recording;
-    let name = from.display();
+    let name = path_text(from);
     let is_closed = !matches!(file_kind(from)?, FileKind::Unclosed);
     if names::is_being_written(from) {
         bail!("{name} is still being written: stop ctrace-rec (Ctrl-C, SIGTERM), which closes it");
@@ -52,8 +53,9 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     }
     if is_closed && recovery.output.is_none() && names::is_open(from) {
         // The recorder was killed after it wrote the footer, and before it removed the journal or renamed the file.
-        let to = finish(recovery).with_context(|| format!("cannot rename {name}"))?;
-        messages::status("recovered", &to.display().to_string());
+        let to = names::finish(from, recovery.overwrite)
+            .with_context(|| format!("cannot rename {name}"))?;
+        messages::status("recovered", &path_text(&to));
         return Ok(());
     }
     if is_closed {
@@ -73,10 +75,11 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
             let rows = complete(from, unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;
-            (rows, finish(recovery).with_context(failed)?)
+            let to = names::finish(from, recovery.overwrite).with_context(failed)?;
+            (rows, to)
         }
         Some(to) => {
-            let failed = || format!("cannot write {}", to.display());
+            let failed = || format!("cannot write {}", path_text(to));
             let mode = common_mode(std::iter::once(from.as_path()));
             let (partial, mut file) = PartialFile::create(to, mode).with_context(failed)?;
             std::io::copy(&mut File::open(from)?, &mut file).with_context(failed)?;
@@ -93,19 +96,9 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
     };
     messages::status(
         "recovered",
-        &format!("{} events to {}", human::count(rows), to.display()),
+        &format!("{} events to {}", human::count(rows), path_text(&to)),
     );
     Ok(())
-}
-
-/// Gives a complete recording its final name.
-fn finish(recovery: &Recovery) -> std::io::Result<PathBuf> {
-    let from = &recovery.recording;
-    let to = names::finished(from);
-    if recovery.overwrite && to != *from && to.exists() {
-        std::fs::remove_file(&to)?;
-    }
-    names::finish(from)
 }
 
 /// Returns the metadata of the completed recording: the pairs from its start, and those that are computed from the

@@ -1,5 +1,6 @@
 //! The recording that is written: a file that appears under its name when it is complete.
 
+use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(crate) fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
     if path.exists() && !overwrite {
         bail!(
             "{} exists: add --force to overwrite it, or choose another name",
-            path.display()
+            path_text(path)
         );
     }
     Ok(())
@@ -48,7 +49,7 @@ pub(crate) fn format_of(path: &Path, given: Option<FileFormat>) -> Result<FileFo
     format.with_context(|| {
         format!(
             "the extension of {} is not that of a format: name it .parquet or .sqlite",
-            path.display()
+            path_text(path)
         )
     })
 }
@@ -295,7 +296,7 @@ async fn written_rows(
 }
 
 fn cannot_write(path: &Path) -> String {
-    format!("cannot write {}", path.display())
+    format!("cannot write {}", path_text(path))
 }
 
 /// Returns the first column that is not part of the schema of this build.

@@ -1,5 +1,6 @@
 //! The history of the shell, in a file.
 
+use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
 use rustyline::Editor;
@@ -49,7 +50,7 @@ impl HistoryFile {
 }
 
 fn warn_unusable(path: &Path, reason: &str) {
-    let path = path.display();
+    let path = path_text(path);
     messages::warning(&format!(
         "the history is not saved: cannot use {path}: {reason}"
     ));

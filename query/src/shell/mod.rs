@@ -8,6 +8,7 @@ mod input;
 mod lex;
 mod words;
 
+use ctrace_schema::text::path_text;
 use std::future::Future;
 use std::io::{Write, stderr, stdout};
 use std::panic::AssertUnwindSafe;
@@ -148,7 +149,7 @@ impl<'a> Shell<'a> {
         let name = match recordings.files.as_slice() {
             // The name has been printed by a notice.
             [_] if recordings.is_default => String::new(),
-            [one] => format!("{}: ", one.path.display()),
+            [one] => format!("{}: ", path_text(&one.path)),
             many => format!("{} recordings: ", many.len()),
         };
         let time = |time: chrono::DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S").to_string();
@@ -284,7 +285,7 @@ impl<'a> Shell<'a> {
         self.last = Some(query);
         if answered.is_some() {
             if let Some(path) = &options.output {
-                messages::status("wrote", &path.display().to_string());
+                messages::status("wrote", &path_text(path));
             }
             if self.timing {
                 messages::elapsed(start);

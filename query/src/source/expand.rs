@@ -5,6 +5,7 @@
 //! are left out, except segments that are being written. Symbolic links are followed; a link to a directory above ends
 //! there, because each directory is read once.
 
+use ctrace_schema::text::path_text;
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -119,7 +120,7 @@ impl Search {
     /// # Errors
     /// No file matches a pattern, or the pattern is wrong.
     pub(crate) fn find(&mut self, named: &Path) -> Result<Found, SourceError> {
-        let name = named.display().to_string();
+        let name = path_text(named);
         let mut found = Found::default();
         if named.is_dir() {
             found.directory(named.to_path_buf(), false);
@@ -266,7 +267,7 @@ impl Found {
         // A directory may be removed meanwhile.
         if source.kind() != ErrorKind::NotFound {
             self.failures.push(SourceError::Io {
-                path: path.display().to_string(),
+                path: path_text(path),
                 source,
             });
         }
@@ -275,7 +276,7 @@ impl Found {
     /// Notes a symbolic link with the name of a recording that leads to no file.
     fn failed_link(&mut self, path: &Path, source: io::Error) {
         self.failures.push(SourceError::Io {
-            path: format!("{}, a symbolic link", path.display()),
+            path: format!("{}, a symbolic link", path_text(path)),
             source,
         });
     }

@@ -1,5 +1,6 @@
 //! An open file: its metadata, its columns, and the reader of its events.
 
+use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,12 +103,12 @@ impl OpenFile {
     /// Returns the file if it has the columns of a recording, in a version that this build reads.
     pub(crate) fn check_recording(self) -> Result<Self, SourceError> {
         let not_recording = |reason| SourceError::NotRecording {
-            path: self.path.display().to_string(),
+            path: path_text(&self.path),
             reason,
         };
         if let Some(version) = self.meta.get(meta::KEY_SCHEMA) {
             meta::check_version(version).map_err(|reason| SourceError::Version {
-                path: self.path.display().to_string(),
+                path: path_text(&self.path),
                 reason,
             })?;
         }

@@ -1,5 +1,6 @@
 //! Finds and opens recordings: those that were named, or else the newest one in the working directory.
 
+use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
 use ctrace_format::names;
@@ -74,7 +75,7 @@ pub(crate) async fn open_named(
                 return Err(passed_over.swap_remove(0));
             }
             _ if all.files.len() == before && !found.has_known => {
-                return Err(SourceError::NoneIn(named.display().to_string()));
+                return Err(SourceError::NoneIn(path_text(named)));
             }
             _ => {}
         }
@@ -134,7 +135,7 @@ async fn open_or_renamed(ctx: &SessionContext, path: &Path) -> Result<OpenFile, 
         Err(_) if names::is_open(path) => open_recording(ctx, &names::finished(path)).await,
         // The file is gone, and the first error may be a consequence of that.
         Err(source) => Err(SourceError::Io {
-            path: path.display().to_string(),
+            path: path_text(path),
             source,
         }),
     }

@@ -1,5 +1,6 @@
 //! The kind of a file, by its first and last bytes.
 
+use ctrace_schema::text::path_text;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -20,7 +21,7 @@ pub(crate) enum FileKind {
 /// # Errors
 /// The file cannot be read, is empty, or has another format.
 pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
-    let name = path.display().to_string();
+    let name = path_text(path);
     let io = |source| SourceError::Io {
         path: name.clone(),
         source,

@@ -1,5 +1,6 @@
 //! The error message for a file that does not exist.
 
+use ctrace_schema::text::path_text;
 use std::path::Path;
 
 use ctrace_common::nearest::nearest;
@@ -19,10 +20,10 @@ pub(crate) fn missing_file(path: &Path) -> String {
     let stems: Vec<_> = others.iter().map(|other| stem(other)).collect();
     let wanted = stem(&path.to_string_lossy());
     let in_directory = |other: &str| match directory {
-        Some(directory) => directory.join(other).display().to_string(),
+        Some(directory) => path_text(&directory.join(other)),
         None => other.to_string(),
     };
-    let message = format!("there is no file {}", path.display());
+    let message = format!("there is no file {}", path_text(path));
     let near = nearest(&wanted, stems.iter().map(String::as_str));
     let near = near.and_then(|near| others.iter().find(|other| stem(other) == near));
     match near {

@@ -1,5 +1,6 @@
 //! Opens files.
 
+use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -70,7 +71,7 @@ pub(crate) async fn is_recording(ctx: &SessionContext, path: &Path) -> bool {
 }
 
 fn open_sqlite(path: &Path) -> Result<OpenFile, SourceError> {
-    let name = path.display().to_string();
+    let name = path_text(path);
     let database = Database::open(path).map_err(|e| match e {
         ReadError::NotRecording(reason) => SourceError::NotRecordingSqlite { path: name, reason },
         other => SourceError::Damaged {
@@ -92,7 +93,7 @@ async fn open_parquet(
     path: &Path,
     unclosed: Option<Unclosed>,
 ) -> Result<OpenFile, SourceError> {
-    let name = path.display().to_string();
+    let name = path_text(path);
     let damaged = |reason: String| SourceError::Damaged {
         path: name.clone(),
         reason,

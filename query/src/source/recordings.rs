@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ctrace_format::names::is_being_written;
 use ctrace_schema::meta;
 use ctrace_schema::rollups::{Facet, ROLLUPS};
-use ctrace_schema::text::printable;
+use ctrace_schema::text::path_text;
 use datafusion::prelude::SessionContext;
 
 use crate::source::error::SourceError;
@@ -100,7 +100,7 @@ impl Recordings {
     pub(crate) fn unclosed_warnings(&self) -> impl Iterator<Item = String> {
         let is_unclosed = |file: &&OpenFile| matches!(file.content, FileContent::Unclosed(..));
         self.files.iter().filter(is_unclosed).map(|file| {
-            let name = file.path.display();
+            let name = path_text(&file.path);
             match is_being_written(&file.path) {
                 true => format!("{name} is still being written: the events so far are read"),
                 false => format!(
@@ -112,7 +112,7 @@ impl Recordings {
 
     /// Returns the name of the recording, or of the first one and the number of the others.
     pub(crate) fn title(&self) -> String {
-        let name = |file: &OpenFile| printable(&file.path.display().to_string()).into_owned();
+        let name = |file: &OpenFile| path_text(&file.path);
         match self.files.as_slice() {
             [] => String::new(),
             [one] => name(one),

@@ -1,5 +1,6 @@
 //! Recordings that were not closed, or are still being written: reads their blocks and their journal.
 
+use ctrace_schema::text::path_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::source::row_set::RowSet;
 /// # Errors
 /// The file cannot be read, has no complete part, or is damaged.
 pub(crate) fn read_unclosed(path: &Path) -> std::result::Result<Unclosed, SourceError> {
-    let name = || path.display().to_string();
+    let name = || path_text(path);
     let damaged = |reason: String| SourceError::Damaged {
         path: name(),
         reason,

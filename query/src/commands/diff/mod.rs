@@ -3,6 +3,7 @@
 mod read;
 mod table;
 
+use ctrace_schema::text::path_text;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -67,7 +68,7 @@ pub(super) async fn diff(
     };
     output::write(rows, format, to.open(format)?, vec![], None).await?;
     if let AnswerDestination::File(path, _) = to {
-        messages::status("wrote", &path.display().to_string());
+        messages::status("wrote", &path_text(path));
     }
     messages::status("changes", &summary(&changes));
     match changes.iter().any(|change| change.kind == ChangeKind::New) {

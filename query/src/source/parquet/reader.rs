@@ -1,6 +1,7 @@
 //! Reads Parquet files whose metadata is already known: a file that was not closed has no footer, and the page index is read
 //! only by the few queries that need it.
 
+use ctrace_schema::text::path_text;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -138,7 +139,7 @@ struct FileReader {
 impl FileReader {
     fn read(&mut self, range: Range<u64>) -> io::Result<Bytes> {
         self.read_unnamed(range).map_err(|e| {
-            let path = self.footer.path.display();
+            let path = path_text(&self.footer.path);
             io::Error::new(e.kind(), format!("{path}: {e}"))
         })
     }

@@ -1,5 +1,6 @@
 //! Decides which of several equal events counts, and finds files that contradict each other.
 
+use ctrace_schema::text::path_text;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
@@ -146,7 +147,7 @@ impl<'a> Decision<'a> {
         let contradicting = self.comparisons.iter();
         let mut contradicting =
             contradicting.filter(|(_, comparison)| comparison.contradictions() > 0);
-        let name = |file: &usize| self.files[*file].path.display();
+        let name = |file: &usize| path_text(&self.files[*file].path);
         for ((one, other), comparison) in contradicting.by_ref().take(MAX_WARNINGS) {
             let events = match comparison.contradictions() {
                 1 => "one event".to_string(),

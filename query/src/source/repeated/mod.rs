@@ -12,6 +12,7 @@ mod left_out;
 mod part;
 mod parts;
 
+use ctrace_schema::text::path_text;
 use std::collections::HashMap;
 
 use crate::source::file::OpenFile;
@@ -49,7 +50,7 @@ impl Repeated {
             match keys::read(files, &parts[part], &contents) {
                 Ok(keys) => decision.add(part, keys),
                 Err(error) => {
-                    let name = files[parts[part].file].path.display();
+                    let name = path_text(&files[parts[part].file].path);
                     warnings.push(format!(
                         "{name} cannot be compared with the other recordings: {error}; events that both have count twice"
                     ));

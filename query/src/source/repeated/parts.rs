@@ -1,5 +1,6 @@
 //! Finds the parts of files that may have events in common.
 
+use ctrace_schema::text::path_text;
 use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -60,7 +61,7 @@ pub(super) fn parts(files: &[OpenFile], warnings: &mut Vec<String>) -> Overlaps 
     let alive = (0..parts.len()).filter(|part| parts[*part].is_alive);
     for part in alive.collect::<Vec<_>>() {
         if let Err(error) = overlaps.add_alive(files, part, &own) {
-            let name = files[overlaps.parts[part].file].path.display();
+            let name = path_text(&files[overlaps.parts[part].file].path);
             warnings.push(format!(
                 "{name} cannot be compared with the other recordings: {error}"
             ));

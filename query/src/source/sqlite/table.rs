@@ -1,5 +1,6 @@
 //! The events of a recording in SQLite as a table.
 
+use ctrace_schema::text::path_text;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -253,6 +254,6 @@ impl PartitionStream for ScanPartition {
 }
 
 fn failed(database: &Database, error: &ReadError) -> DataFusionError {
-    let path = database.path.display();
+    let path = path_text(&database.path);
     DataFusionError::Execution(format!("{path} is damaged, or cannot be read: {error}"))
 }
