@@ -22,13 +22,13 @@ mod shell;
 mod source;
 mod top;
 
-use ctrace_schema::text::path_text;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
 use cli::{CliTask, Invocation};
 use commands::{Alerts, NotProved, SomethingNew};
+use ctrace_schema::text::path_text;
 use output::AnswerDestination;
 
 /// Runs the program with the arguments of the process, and returns its exit code.

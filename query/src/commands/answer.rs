@@ -1,12 +1,12 @@
 //! Answers one statement: plans it, writes the answer to its destination, and warns of lost events.
 
-use ctrace_schema::text::path_text;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
 use arrow::array::RecordBatch;
 use ctrace_schema::meta;
+use ctrace_schema::text::path_text;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan;

@@ -1,11 +1,11 @@
 //! The filters with which recordings were made, and what an answer lacks because of them.
 
-use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ctrace_rules::{Rule, RuleSet};
 use ctrace_schema::meta;
 use ctrace_schema::syscalls::{self, Class};
+use ctrace_schema::text::path_text;
 use serde_json::Value;
 
 use crate::source::{OpenFile, Recordings};

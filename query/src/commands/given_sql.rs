@@ -1,11 +1,11 @@
 //! The SQL from the command line, a file or stdin.
 
-use ctrace_schema::text::path_text;
 use std::io::{IsTerminal, stdin, stdout};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use ctrace_common::nearest::suggest;
+use ctrace_schema::text::path_text;
 
 use crate::cli::{CliTask, Invocation, Query};
 use crate::questions::QUESTIONS;

@@ -1,10 +1,10 @@
 //! Answers queries: SQL, ready questions, and `describe`.
 
-use ctrace_schema::text::path_text;
 use std::time::Instant;
 
 use anyhow::bail;
 use ctrace_schema::human;
+use ctrace_schema::text::path_text;
 
 use crate::cli::{AnswerOptions, Query, Scope};
 use crate::commands::answer::{answer, check_replaceable};

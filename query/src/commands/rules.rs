@@ -1,6 +1,5 @@
 //! `rules`: what rules find in the recordings.
 
-use ctrace_schema::text::path_text;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use arrow::datatypes::TimestampNanosecondType;
 use arrow::json::ArrayWriter;
 use chrono::TimeDelta;
 use ctrace_rules::{Level, RuleSet};
+use ctrace_schema::text::path_text;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;

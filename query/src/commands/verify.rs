@@ -1,11 +1,11 @@
 //! `verify`: proves that recordings are what was recorded.
 
-use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use ctrace_schema::human;
+use ctrace_schema::text::path_text;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 

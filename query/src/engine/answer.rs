@@ -1,10 +1,10 @@
 //! The answer to one statement.
 
-use ctrace_schema::text::path_text;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use ctrace_schema::text::path_text;
 use ctrace_schema::{columns, meta};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;

@@ -1,8 +1,9 @@
 //! The places that an answer can go to.
 
-use ctrace_schema::text::path_text;
 use std::io::Write;
 use std::path::Path;
+
+use ctrace_schema::text::path_text;
 
 use crate::messages;
 use crate::output::answer_writer::AnswerWriter;

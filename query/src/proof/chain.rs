@@ -1,6 +1,5 @@
 //! The chain of segments in a directory: compares the manifest with itself and with the files.
 
-use ctrace_schema::text::path_text;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ctrace_format::digest::Digest;
 use ctrace_format::manifest::{Segment, of_segment, parse};
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 
 use crate::proof::finding::{Checked, Finding, Status};

@@ -1,6 +1,5 @@
 //! Checks one file: its digest, or without one the checksums in it, and its signature.
 
-use ctrace_schema::text::path_text;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use ctrace_format::digest::{self, Digest};
 use ctrace_format::names;
 use ctrace_format::unclosed::{self, Checksums};
 use ctrace_schema::meta;
+use ctrace_schema::text::path_text;
 use datafusion::prelude::SessionContext;
 use memchr::memmem;
 

@@ -10,13 +10,13 @@ mod read_bytes;
 mod signature;
 mod times;
 
-use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ctrace_format::manifest;
 use ctrace_schema::meta;
+use ctrace_schema::text::path_text;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 

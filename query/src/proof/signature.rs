@@ -1,10 +1,10 @@
 //! Signatures in the format of minisign, in a file beside the signed one.
 
-use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 use minisign_verify::{Signature, StreamVerifier};
 
 /// A public key of minisign.

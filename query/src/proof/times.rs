@@ -1,10 +1,10 @@
 //! The times of recordings: the time between two recordings of a machine, the time that two of them share, and events that
 //! were lost.
 
-use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
+use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 
 use crate::proof::finding::{Checked, Finding, Status};

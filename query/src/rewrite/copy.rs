@@ -1,6 +1,5 @@
 //! Copies events into a recording, and adds up what its metadata say about them.
 
-use ctrace_schema::text::path_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use ctrace_format::names::FileFormat;
 use ctrace_redact::Redactor;
+use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;

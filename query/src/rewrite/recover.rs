@@ -1,7 +1,6 @@
 //! `recover`: completes a recording that was not closed. The data in the file is not moved; the rows of the journal become the
 //! last row group, and the footer is written.
 
-use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -19,6 +18,7 @@ use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed};
 use ctrace_schema::columns::FILE_ORDER;
+use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::{max, min};

@@ -1,6 +1,5 @@
 //! The recording that is written: a file that appears under its name when it is complete.
 
-use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use ctrace_format::names::{self, FileFormat};
 use ctrace_format::sqlite::Writer;
 use ctrace_format::unclosed::Unclosed;
 use ctrace_schema::columns::FILE_ORDER;
+use ctrace_schema::text::path_text;
 use ctrace_schema::{BATCH_ROWS, columns, meta};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;

@@ -1,8 +1,8 @@
 //! The history of the shell, in a file.
 
-use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
+use ctrace_schema::text::path_text;
 use rustyline::Editor;
 use rustyline::history::FileHistory;
 

@@ -8,7 +8,6 @@ mod input;
 mod lex;
 mod words;
 
-use ctrace_schema::text::path_text;
 use std::future::Future;
 use std::io::{Write, stderr, stdout};
 use std::panic::AssertUnwindSafe;
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
+use ctrace_schema::text::path_text;
 use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;

@@ -5,13 +5,13 @@
 //! are left out, except segments that are being written. Symbolic links are followed; a link to a directory above ends
 //! there, because each directory is read once.
 
-use ctrace_schema::text::path_text;
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 use glob::Pattern;
 
 use crate::source::error::SourceError;

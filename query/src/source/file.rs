@@ -1,6 +1,5 @@
 //! An open file: its metadata, its columns, and the reader of its events.
 
-use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use ctrace_schema::columns::{COLUMNS, Column, Type};
 use ctrace_schema::meta;
+use ctrace_schema::text::path_text;
 use parquet::file::metadata::RowGroupMetaData;
 
 use crate::source::boot::FileBoot;

@@ -1,9 +1,9 @@
 //! Finds and opens recordings: those that were named, or else the newest one in the working directory.
 
-use ctrace_schema::text::path_text;
 use std::path::{Path, PathBuf};
 
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 

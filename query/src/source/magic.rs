@@ -1,10 +1,10 @@
 //! The kind of a file, by its first and last bytes.
 
-use ctrace_schema::text::path_text;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use ctrace_format::PARQUET_MAGIC;
+use ctrace_schema::text::path_text;
 
 use crate::source::error::SourceError;
 use crate::source::sqlite;

@@ -1,10 +1,10 @@
 //! The error message for a file that does not exist.
 
-use ctrace_schema::text::path_text;
 use std::path::Path;
 
 use ctrace_common::nearest::nearest;
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 
 /// Number of files that the message lists.
 const MAX_LISTED: usize = 5;

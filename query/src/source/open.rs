@@ -1,6 +1,5 @@
 //! Opens files.
 
-use ctrace_schema::text::path_text;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use ctrace_format::unclosed::Unclosed;
 use ctrace_schema::columns;
 use ctrace_schema::rollups::KEY_ROLLUPS;
+use ctrace_schema::text::path_text;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::object_store::ObjectStoreExt;

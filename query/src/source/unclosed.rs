@@ -1,6 +1,5 @@
 //! Recordings that were not closed, or are still being written: reads their blocks and their journal.
 
-use ctrace_schema::text::path_text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use ctrace_format::unclosed::{self, Unclosed};
+use ctrace_schema::text::path_text;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;

@@ -3,11 +3,11 @@
 mod read;
 mod table;
 
-use ctrace_schema::text::path_text;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use ctrace_schema::human;
+use ctrace_schema::text::path_text;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 

@@ -1,7 +1,6 @@
 //! Reads Parquet files whose metadata is already known: a file that was not closed has no footer, and the page index is read
 //! only by the few queries that need it.
 
-use ctrace_schema::text::path_text;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -12,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ctrace_format::names;
+use ctrace_schema::text::path_text;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
     ParquetFileMetrics, ParquetFileReaderFactory,

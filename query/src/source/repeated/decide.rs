@@ -1,8 +1,9 @@
 //! Decides which of several equal events counts, and finds files that contradict each other.
 
-use ctrace_schema::text::path_text;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+
+use ctrace_schema::text::path_text;
 
 use crate::source::file::OpenFile;
 use crate::source::repeated::keys::Keys;

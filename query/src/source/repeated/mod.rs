@@ -12,10 +12,10 @@ mod left_out;
 mod part;
 mod parts;
 
-use ctrace_schema::text::path_text;
 use std::collections::HashMap;
 
 use crate::source::file::OpenFile;
+use ctrace_schema::text::path_text;
 use decide::Decision;
 use keys::Contents;
 pub(crate) use left_out::Repeated;

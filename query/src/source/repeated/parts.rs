@@ -1,6 +1,5 @@
 //! Finds the parts of files that may have events in common.
 
-use ctrace_schema::text::path_text;
 use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -8,6 +7,7 @@ use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use ctrace_schema::columns::Type;
 use ctrace_schema::meta;
+use ctrace_schema::text::path_text;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 

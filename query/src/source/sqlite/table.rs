@@ -1,6 +1,5 @@
 //! The events of a recording in SQLite as a table.
 
-use ctrace_schema::text::path_text;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -8,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use ctrace_format::sqlite::SIDES;
+use ctrace_schema::text::path_text;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::project_schema;
