@@ -8,6 +8,7 @@ pub mod digest;
 pub mod ipc;
 pub mod manifest;
 pub mod names;
+pub mod regular;
 pub mod rollups;
 pub mod row_groups;
 pub mod sqlite;

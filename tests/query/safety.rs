@@ -124,3 +124,52 @@ fn the_name_of_a_file_cannot_forge_a_message() {
         assert!(!output.contains("\nerror: forged"), "{args:?}: {output}");
     }
 }
+
+#[test]
+fn a_pipe_that_nobody_writes_stops_no_question() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let make = |name: &str| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at(name),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+    };
+    make("pipe.parquet");
+    for args in [
+        &["-r", "pipe.parquet", "summary"][..],
+        &["-r", "*.parquet", "summary"],
+        &["-r", "pipe.parquet", "report", "--output", "page.html"],
+        &["verify", "pipe.parquet"],
+        &["recover", "pipe.parquet"],
+        &["convert", "pipe.parquet", "run.sqlite"],
+    ] {
+        let output = ask(dir.path(), args);
+        assert!(output.starts_with("exit code 2"), "{args:?}: {output}");
+        assert!(output.contains("pipe.parquet"), "{args:?}: {output}");
+    }
+    // Beside a recording.
+    let mut story = Story::default();
+    footer(&mut story);
+    story.row(0, json!({ "kind": "syscall", "syscall": "read" }));
+    story.write(dir.path(), "run.parquet");
+    for beside in [
+        "run.parquet.journal",
+        "run.parquet.minisig",
+        "manifest.json",
+    ] {
+        make(beside);
+    }
+    let output = ask(
+        dir.path(),
+        &["-r", "run.parquet", "select count(*) from events"],
+    );
+    assert!(!output.contains("exit code"), "{output}");
+    let output = ask(dir.path(), &["verify", "."]);
+    assert!(output.contains("damaged"), "{output}");
+}

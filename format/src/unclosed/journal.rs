@@ -17,7 +17,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::take::take;
 use zstd::bulk::Compressor;
 
-use crate::{ipc, names};
+use crate::{ipc, names, regular};
 
 /// Length and CRC-32 before the content of each frame.
 const HEADER_BYTES: usize = 8;
@@ -217,20 +217,17 @@ fn next_frame(journal: &mut impl Read) -> io::Result<Option<Frame>> {
 
 /// Reads the bytes of a recording's journal. A missing journal is empty.
 pub(super) fn bytes(recording: &Path) -> io::Result<Vec<u8>> {
-    let path = path(recording);
-    match std::fs::metadata(&path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        // Opening a named pipe would wait for its writer.
-        Ok(metadata) if !metadata.is_file() => {
-            let message = format!("{} is not a regular file", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    let mut bytes = vec![];
+    match regular::open(&path(recording)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            return Err(io::Error::new(e.kind(), format!("the journal: {e}")));
         }
-        _ => {}
+        opened => {
+            opened?.read_to_end(&mut bytes)?;
+        }
     }
-    match std::fs::read(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(vec![]),
-        other => other,
-    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ use parquet::file::statistics::Statistics;
 use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::SchemaDescPtr;
 
+use crate::regular;
 use block::{Block, FIRST_START, Located, MAX_METADATA_BYTES};
 
 /// Uncompressed bytes of the metadata of a row group, of which a file may have any number. The recorder's are smaller.
@@ -225,7 +226,7 @@ impl<W: Write> Write for SkipFirst<'_, W> {
 pub fn read(path: &Path) -> Result<Option<Unclosed>, Error> {
     // The journal is read first: rows are removed from it only after they are in a row group.
     let journal = journal::bytes(path)?;
-    let Some((metadata, end)) = complete_metadata(&mut File::open(path)?)? else {
+    let Some((metadata, end)) = complete_metadata(&mut regular::open(path)?)? else {
         return Ok(None);
     };
     let rows = rows(journal.as_slice(), &metadata).collect::<Result<_, _>>()?;
@@ -327,7 +328,7 @@ pub enum Checksums {
 /// # Errors
 /// The file or its journal cannot be read.
 pub fn checksums(path: &Path) -> io::Result<Checksums> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let len = file.metadata()?.len();
     let Some(last) = block::last(&mut file, len, &mut len.saturating_mul(SEARCH_PASSES))? else {
         return Ok(Checksums::Absent);

@@ -1,12 +1,11 @@
 //! The chain of segments in a directory: compares the manifest with itself and with the files.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ctrace_format::digest::Digest;
 use ctrace_format::manifest::{Segment, of_segment, parse};
-use ctrace_format::names;
+use ctrace_format::{names, regular};
 use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
 
@@ -28,7 +27,7 @@ impl Chain {
     /// The manifest cannot be read.
     pub(super) fn read(path: &Path, key: Option<&PublicKey>) -> Result<Chain, Box<Finding>> {
         let damaged = |reason: String| Box::new(Finding::new(path, Status::Damaged, reason));
-        let text = fs::read_to_string(path).map_err(|e| damaged(e.to_string()))?;
+        let text = regular::read_to_string(path).map_err(|e| damaged(e.to_string()))?;
         Ok(Chain {
             path: path.to_path_buf(),
             segments: parse(&text).map_err(damaged)?,

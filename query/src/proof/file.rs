@@ -1,13 +1,12 @@
 //! Checks one file: its digest, or without one the checksums in it, and its signature.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ctrace_format::digest::{self, Digest};
-use ctrace_format::names;
 use ctrace_format::unclosed::{self, Checksums};
+use ctrace_format::{names, regular};
 use ctrace_schema::meta;
 use ctrace_schema::text::path_text;
 use datafusion::prelude::SessionContext;
@@ -54,7 +53,7 @@ fn was_recording(path: &Path) -> bool {
     const WINDOW_BYTES: u64 = 1 << 20;
     let keys = [meta::KEY_SCHEMA, meta::KEY_DIGEST];
     let keys = keys.map(|key| memmem::Finder::new(key.as_bytes()));
-    let Ok(mut file) = File::open(path) else {
+    let Ok(mut file) = regular::open(path) else {
         return false;
     };
     let mut window = vec![];
@@ -178,7 +177,7 @@ fn check_digest(
     }
     let signature = FileSignature::of(path);
     let mut verifier = key.map(|key| key.begin(&signature));
-    let content = File::open(path).and_then(|mut file| {
+    let content = regular::open(path).and_then(|mut file| {
         digest::read(&mut file, digest, |piece| {
             read.add(piece.len() as u64);
             if let Some(Ok(verifier)) = &mut verifier {

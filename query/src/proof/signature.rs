@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use ctrace_format::names;
+use ctrace_format::{names, regular};
 use ctrace_schema::text::path_text;
 use minisign_verify::{Signature, StreamVerifier};
 
@@ -17,7 +17,7 @@ impl PublicKey {
     /// The file cannot be read, or is not a public key.
     pub(crate) fn read(path: &Path) -> anyhow::Result<PublicKey> {
         let name = path_text(path);
-        let text = std::fs::read_to_string(path)
+        let text = regular::read_to_string(path)
             .with_context(|| format!("cannot read the public key {name}"))?;
         let key = minisign_verify::PublicKey::decode(&text)
             .map_err(|e| anyhow!("{name} is not a public key of minisign: {e}"))?;

@@ -14,9 +14,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use ctrace_format::digest::{self, Digest};
-use ctrace_format::names;
 use ctrace_format::row_groups::shifted;
 use ctrace_format::unclosed::{self, Group, Unclosed};
+use ctrace_format::{names, regular};
 use ctrace_schema::columns::FILE_ORDER;
 use ctrace_schema::text::path_text;
 use ctrace_schema::{human, meta};
@@ -82,7 +82,7 @@ pub(crate) async fn recover(recovery: &Recovery) -> Result<()> {
             let failed = || format!("cannot write {}", path_text(to));
             let mode = common_mode(std::iter::once(from.as_path()));
             let (partial, mut file) = PartialFile::create(to, mode).with_context(failed)?;
-            std::io::copy(&mut File::open(from)?, &mut file).with_context(failed)?;
+            std::io::copy(&mut regular::open(from)?, &mut file).with_context(failed)?;
             let rows = complete(partial.path(), unclosed, pairs, &events)
                 .await
                 .with_context(failed)?;

@@ -1,9 +1,9 @@
 //! The kind of a file, by its first and last bytes.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ctrace_format::PARQUET_MAGIC;
+use ctrace_format::{PARQUET_MAGIC, regular};
 use ctrace_schema::text::path_text;
 
 use crate::source::error::SourceError;
@@ -26,14 +26,14 @@ pub(crate) fn file_kind(path: &Path) -> Result<FileKind, SourceError> {
         path: name.clone(),
         source,
     };
-    let mut file = std::fs::File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if metadata.is_dir() {
+    if path.is_dir() {
         return Err(SourceError::Directory(name));
     }
-    if !metadata.is_file() {
-        return Err(SourceError::NotParquet(name));
-    }
+    let mut file = match regular::open(path) {
+        Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(SourceError::NotParquet(name)),
+        opened => opened.map_err(io)?,
+    };
+    let metadata = file.metadata().map_err(io)?;
     let mut bytes = [0; 4];
     if metadata.len() == 0 {
         return Err(SourceError::NotClosed(name));

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ctrace_format::names;
+use ctrace_format::{names, regular};
 use ctrace_schema::text::path_text;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{
@@ -167,8 +167,10 @@ impl FileReader {
 /// Opens a file, also if the recorder has finished and renamed it meanwhile. Returns the file and its length.
 fn open(path: &std::path::Path) -> io::Result<(File, u64)> {
     let is_open = names::is_open(path);
-    let file = match File::open(path) {
-        Err(e) if is_open && e.kind() == ErrorKind::NotFound => File::open(names::finished(path))?,
+    let file = match regular::open(path) {
+        Err(e) if is_open && e.kind() == ErrorKind::NotFound => {
+            regular::open(&names::finished(path))?
+        }
         other => other?,
     };
     let len = file.metadata()?.len();

@@ -1,7 +1,6 @@
 //! The rollups in a file, read when a query needs them. A rollup that is invalid in any way counts as missing, and the query
 //! is answered from the events.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -10,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
-use ctrace_format::ipc;
 use ctrace_format::rollups::{Place, places};
+use ctrace_format::{ipc, regular};
 use ctrace_schema::rollups::{EventCondition, Facet, N, ROLLUPS, Rollup};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::ColumnDescPtr;
@@ -110,7 +109,7 @@ impl FileRollups {
         if place.length > MAX_FRAME_BYTES {
             return None;
         }
-        let mut file = File::open(&self.path).ok()?;
+        let mut file = regular::open(&self.path).ok()?;
         file.seek(SeekFrom::Start(place.offset)).ok()?;
         let mut frame = vec![];
         file.take(place.length).read_to_end(&mut frame).ok()?;

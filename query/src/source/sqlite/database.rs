@@ -1,13 +1,12 @@
 //! An SQLite database that is a recording.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use ctrace_format::names;
 use ctrace_format::sqlite::{EVENT_COLUMNS, SIDES, Side};
+use ctrace_format::{names, regular};
 use ctrace_schema::meta;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -246,7 +245,7 @@ fn is_in_wal_mode(path: &Path) -> bool {
     const READ_VERSION: usize = 19;
     const WAL: u8 = 2;
     let mut header = [0; READ_VERSION + 1];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let read = regular::open(path).and_then(|mut file| file.read_exact(&mut header));
     read.is_ok() && header[READ_VERSION] == WAL
 }
 
