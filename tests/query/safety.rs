@@ -4,12 +4,13 @@ use std::fs;
 
 use arrow::ipc::reader::StreamReader;
 use insta::assert_snapshot;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::random::Random;
 use crate::support::story::{Story, footer};
-use crate::support::transcript::ctrace_query_in;
+use crate::support::transcript::{ctrace_query_in, transcript};
 use crate::{ask, recording};
 
 #[test]
@@ -113,13 +114,13 @@ fn the_name_of_a_file_cannot_forge_a_message() {
     let name = "run\nerror: forged.parquet";
     fs::write(dir.path().join(name), "PAR1 not a recording PAR1").unwrap();
     for args in [
-        &["verify"][..],
-        &["summary"],
-        &["select count(*) from events"],
+        &["verify", "."][..],
+        &["-r", ".", "summary"],
+        &["-r", ".", "select count(*) from events"],
         &["-r", name, "select count(*) from events"],
         &["-r", "other\nerror: forged", "summary"],
     ] {
-        let output = ask(dir.path(), args);
+        let output = transcript(ctrace_query_in(dir.path()).args(args));
         assert!(output.contains("forged"), "{args:?}: {output}");
         assert!(!output.contains("\nerror: forged"), "{args:?}: {output}");
     }
@@ -130,15 +131,7 @@ fn a_pipe_that_nobody_writes_stops_no_question() {
     let dir = TempDir::new().unwrap();
     let at = |name: &str| dir.path().join(name);
     let make = |name: &str| {
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            at(name),
-            rustix::fs::FileType::Fifo,
-            mode,
-            0,
-        )
-        .unwrap();
+        mknodat(CWD, at(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     };
     make("pipe.parquet");
     for args in [
@@ -149,7 +142,7 @@ fn a_pipe_that_nobody_writes_stops_no_question() {
         &["recover", "pipe.parquet"],
         &["convert", "pipe.parquet", "run.sqlite"],
     ] {
-        let output = ask(dir.path(), args);
+        let output = transcript(ctrace_query_in(dir.path()).args(args));
         assert!(output.starts_with("exit code 2"), "{args:?}: {output}");
         assert!(output.contains("pipe.parquet"), "{args:?}: {output}");
     }
@@ -161,15 +154,12 @@ fn a_pipe_that_nobody_writes_stops_no_question() {
     for beside in [
         "run.parquet.journal",
         "run.parquet.minisig",
-        "manifest.json",
+        ".manifest.jsonl",
     ] {
         make(beside);
     }
-    let output = ask(
-        dir.path(),
-        &["-r", "run.parquet", "select count(*) from events"],
-    );
+    let output = ask(dir.path(), &["select count(*) from events"]);
     assert!(!output.contains("exit code"), "{output}");
-    let output = ask(dir.path(), &["verify", "."]);
+    let output = transcript(ctrace_query_in(dir.path()).args(["verify", "."]));
     assert!(output.contains("damaged"), "{output}");
 }
