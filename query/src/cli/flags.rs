@@ -1,5 +1,7 @@
 //! The flags as clap parses them. Help, man page and completions come from these definitions.
 
+mod rewriting;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,11 +10,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use ctrace_common::sizes::parse_bytes;
-use ctrace_redact::DEFAULT_NAME;
 use ctrace_schema::syscalls::Class;
 
 use crate::cli::task::{CapabilityForm, FindingsFormat, Speed, TopLevel};
 use crate::output::AnswerFormat;
+
+pub(super) use rewriting::{
+    ConvertFlags, CutFlags, MergeFlags, RecordingFormat, RecoverFlags, RedactFlags, RewriteFlags,
+};
 
 pub(super) const PROGRAM: &str = "ctrace-query";
 
@@ -327,90 +332,6 @@ fn speed(text: &str) -> Result<Speed, String> {
     factor.ok_or_else(|| "write realtime, max, or a factor such as 2x or 0.5x".into())
 }
 
-/// The formats of recordings.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum RecordingFormat {
-    /// A Parquet file
-    Parquet,
-    /// An SQLite database
-    Sqlite,
-}
-
-/// The recording that `cut`, `redact` and `merge` write.
-#[derive(Args, Debug)]
-pub(super) struct RewriteFlags {
-    /// File to write
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) output: PathBuf,
-    /// Format of the file [default: as its extension says: .parquet, .sqlite]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) format: Option<RecordingFormat>,
-    /// Overwrite FILE if it exists
-    #[arg(long)]
-    pub(super) force: bool,
-    /// Do not verify the recordings first
-    #[arg(long)]
-    pub(super) no_verify: bool,
-    /// Refuse if a file of a directory cannot be read; by default a warning names it
-    #[arg(long)]
-    pub(super) strict: bool,
-    /// Memory for sorting, such as 500MB or 4GiB; more is sorted in temporary files [default: half of the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    pub(super) memory: Option<usize>,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct CutFlags {
-    /// Recording to read: a file, a directory, or a pattern such as 'runs/*.parquet' [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
-    #[arg(short, long = "recording", value_name = "RECORDING")]
-    pub(super) recordings: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(super) window: WindowFlags,
-    #[command(flatten)]
-    pub(super) events: EventFlags,
-    /// Replace secrets by hashes, as `redact` does; RULES: a file of rules in addition to the default ones
-    #[arg(long, value_name = "RULES", num_args = 0..=1, require_equals = true, default_missing_value = DEFAULT_NAME)]
-    pub(super) redact: Option<PathBuf>,
-    /// With --redact: file of the key of the hashes [default: a random key, which is thrown away]
-    #[arg(long, value_name = "FILE", requires = "redact")]
-    pub(super) key: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) rewrite: RewriteFlags,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct RedactFlags {
-    /// Recordings to read: files, directories, or patterns such as 'runs/*.parquet'; several are merged [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
-    #[arg(short, long = "recording", value_name = "RECORDING")]
-    pub(super) recordings: Vec<PathBuf>,
-    /// File of rules, in addition to the default ones
-    #[arg(long, value_name = "FILE")]
-    pub(super) rules: Option<PathBuf>,
-    /// Run these rules too, such as peers,names,users
-    #[arg(long, value_name = "RULES", value_delimiter = ',')]
-    pub(super) on: Vec<String>,
-    /// Do not run these rules
-    #[arg(long, value_name = "RULES", value_delimiter = ',')]
-    pub(super) off: Vec<String>,
-    /// File of the key of the hashes: equal texts of recordings with the same key have equal hashes [default: a random key, which is thrown away]
-    #[arg(long, value_name = "FILE")]
-    pub(super) key: Option<PathBuf>,
-    /// Print the default rules
-    #[arg(long, exclusive = true, required_unless_present = "output")]
-    pub(super) show_rules: bool,
-    #[command(flatten)]
-    pub(super) rewrite: Option<RewriteFlags>,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct MergeFlags {
-    /// Recordings to read: files, directories, or patterns such as 'runs/*.parquet'
-    #[arg(value_name = "RECORDING", required = true)]
-    pub(super) recordings: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(super) rewrite: RewriteFlags,
-}
-
 /// The least memory with which sorts can write to temporary files.
 const MIN_MEMORY_BYTES: usize = 64_000_000;
 
@@ -598,32 +519,6 @@ pub(super) struct VerifyFlags {
     pub(super) public_key: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: CommonFlags,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct ConvertFlags {
-    /// Recording to read
-    #[arg(value_name = "FROM")]
-    pub(super) from: PathBuf,
-    /// File to write; its extension selects the format (.parquet, .sqlite)
-    #[arg(value_name = "TO")]
-    pub(super) to: PathBuf,
-    /// Overwrite the file if it exists
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct RecoverFlags {
-    /// Recording that was not closed
-    #[arg(value_name = "RECORDING")]
-    pub(super) recording: PathBuf,
-    /// Write the completed recording to this file, and leave the original unchanged
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
-    /// Overwrite FILE if it exists
-    #[arg(long)]
-    pub(super) force: bool,
 }
 
 #[derive(Args, Debug)]
