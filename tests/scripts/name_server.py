@@ -55,7 +55,12 @@ def serve_udp(udp):
             udp.sendto(text, client)
 
     while True:
-        threading.Thread(target=reply, args=udp.recvfrom(4096), daemon=True).start()
+        message, client = udp.recvfrom(4096)
+        # In the order of the questions: after an answer that is cut, glibc reads no other one.
+        if message[13:].startswith(b"late"):
+            threading.Thread(target=reply, args=(message, client), daemon=True).start()
+        else:
+            reply(message, client)
 
 
 def serve_tcp(tcp):

@@ -80,6 +80,9 @@ impl DumpListener {
     pub(crate) fn open() -> Result<DumpListener> {
         let directory = directory()?;
         files::make_directory(&directory)?;
+        // Somebody else may have made it: the kubelet makes the directories of volumes for all to enter.
+        fs::set_permissions(&directory, Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot close {} to others", directory.display()))?;
         for pid in sockets(&directory).filter(|pid| !is_running(*pid)) {
             let _ = fs::remove_file(socket_path(&directory, pid));
         }
