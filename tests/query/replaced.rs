@@ -136,17 +136,3 @@ fn recover_replaces_a_finished_segment_only_with_force() {
     let [recovered, run] = ["a.parquet", "run.parquet"].map(|name| fs::read(path(name)).unwrap());
     assert_eq!(recovered, run);
 }
-
-#[test]
-fn recover_writes_through_no_link() {
-    let dir = recording();
-    let path = |name: &str| dir.path().join(name);
-    let mut unclosed = fs::read(path("run.parquet")).unwrap();
-    unclosed.truncate(unclosed.len() - 8);
-    fs::write(path("victim"), &unclosed).unwrap();
-    symlink("victim", path(".a.parquet.open")).unwrap();
-    let said = ask(dir.path(), &["recover", ".a.parquet.open"]);
-    assert!(said.starts_with("exit code 2"), "{said}");
-    assert!(said.contains("cannot write .a.parquet.open"), "{said}");
-    assert_eq!(fs::read(path("victim")).unwrap(), unclosed);
-}

@@ -160,6 +160,18 @@ fn recover_turns_an_unclosed_recording_into_a_plain_file() {
 }
 
 #[test]
+fn recover_writes_through_no_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = killed(&dir);
+    let link = dir.path().join("link.parquet");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let message = refused(ctrace_query().arg("recover").arg(&link));
+    assert!(message.contains("cannot write"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn recover_removes_the_journal_of_a_segment_that_was_closed_but_not_renamed() {
     let dir = tempfile::tempdir().unwrap();
     let closed = dir.path().join("segment.parquet");

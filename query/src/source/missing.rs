@@ -21,7 +21,7 @@ pub(crate) fn missing_file(path: &Path) -> String {
     let wanted = stem(&path.to_string_lossy());
     let in_directory = |other: &str| match directory {
         Some(directory) => path_text(&directory.join(other)),
-        None => other.to_string(),
+        None => path_text(other.as_ref()),
     };
     let message = format!("there is no file {}", path_text(path));
     let near = nearest(&wanted, stems.iter().map(String::as_str));

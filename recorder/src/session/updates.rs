@@ -4,6 +4,7 @@
 //! No event announces a change, so the files in which the runtimes store the names are checked once a second. A file is
 //! read only after it has changed.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashSet;
@@ -26,7 +27,7 @@ pub(super) struct DescribedContainer {
     /// The boot time in ns at which the cgroup was created.
     pub(super) boot_ns: u64,
     /// Keys and paths of the cgroups below.
-    pub(super) children: Vec<(u64, String)>,
+    pub(super) children: BTreeMap<u64, String>,
     pub(super) facts: ContainerFacts,
     /// True if no answer of the runtime's socket is awaited.
     pub(super) decided: bool,
@@ -52,7 +53,7 @@ impl DescribedContainer {
             cgroup,
             path: path.to_string(),
             boot_ns,
-            children: vec![],
+            children: BTreeMap::new(),
             modified: runtime.and_then(|runtime| state.name_modified(&facts.id, runtime, path)),
             facts,
             decided,
@@ -158,7 +159,8 @@ impl Updates {
             // A container may have a cgroup in each of two hierarchies, with the same processes.
             if c.is_unread && wanted(&c.facts) && taken.insert(c.facts.id.clone()) {
                 cgroups.push((c.cgroup, c.path.clone()));
-                cgroups.extend(c.children.iter().cloned());
+                let children = c.children.iter();
+                cgroups.extend(children.map(|(cgroup, path)| (*cgroup, path.clone())));
             }
         }
         for c in &mut self.containers {
@@ -175,9 +177,10 @@ impl Updates {
         path: &str,
     ) -> Option<&DescribedContainer> {
         let known = self.containers.iter_mut().find(|c| c.facts.id == id)?;
-        if !known.children.iter().any(|(child, _)| *child == cgroup) {
-            known.children.push((cgroup, path.to_string()));
-        }
+        known
+            .children
+            .entry(cgroup)
+            .or_insert_with(|| path.to_string());
         Some(known)
     }
 
@@ -190,7 +193,7 @@ impl Updates {
         let index = self.containers.iter().position(|c| c.cgroup == cgroup);
         let Some(index) = index else {
             for known in &mut self.containers {
-                known.children.retain(|(child, _)| *child != cgroup);
+                known.children.remove(&cgroup);
             }
             return None;
         };
