@@ -1,6 +1,7 @@
 //! The flags as clap parses them. Help, man page and completions come from these definitions.
 
 mod rewriting;
+mod shared;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,15 +10,14 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use ctrace_common::sizes::parse_bytes;
-use ctrace_schema::syscalls::Class;
-
+use crate::cli::flags::shared::memory;
 use crate::cli::task::{CapabilityForm, FindingsFormat, Speed, TopLevel};
 use crate::output::AnswerFormat;
 
 pub(super) use rewriting::{
     ConvertFlags, CutFlags, MergeFlags, RecordingFormat, RecoverFlags, RedactFlags, RewriteFlags,
 };
+pub(super) use shared::{EventFlags, WindowFlags};
 
 pub(super) const PROGRAM: &str = "ctrace-query";
 
@@ -196,48 +196,6 @@ pub(super) struct ScopeFlags {
     pub(super) setup: bool,
 }
 
-/// Containers, and a time window.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct WindowFlags {
-    /// Only these containers: name, at least 4 digits of the id, or a pattern with * and ?
-    #[arg(short, long = "container", value_name = "NAME", value_delimiter = ',')]
-    pub(super) containers: Vec<String>,
-    /// Only containers of these Kubernetes pods: name, or a pattern with * and ?
-    #[arg(long = "pod", value_name = "POD", value_delimiter = ',')]
-    pub(super) pods: Vec<String>,
-    /// Only containers of pods in these Kubernetes namespaces: name, or a pattern with * and ?
-    #[arg(long = "namespace", value_name = "NAMESPACE", value_delimiter = ',')]
-    pub(super) namespaces: Vec<String>,
-    /// Only containers that have all of these labels, such as tier=web,team=shop; a key alone stands for any value, also for
-    /// one with a comma
-    #[arg(long = "label", value_name = "KEY=VALUE", value_delimiter = ',')]
-    pub(super) labels: Vec<String>,
-    /// From this time: 2026-11-21T03:12:05Z, "2026-11-21 03:12", 03:12, or 10m before the end
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(super) since: Option<String>,
-    /// Up to this time, in the same formats
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(super) until: Option<String>,
-}
-
-/// Conditions for events.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct EventFlags {
-    /// Only calls of these classes: file, network, process, memory, ipc, signal, time, poll, credential, system, other
-    #[arg(long = "set", value_name = "CLASS", value_delimiter = ',', value_parser = class)]
-    pub(super) sets: Vec<Class>,
-    /// Only events that pass this condition of SQL, such as "error is not null"
-    #[arg(long = "where", value_name = "SQL")]
-    pub(super) condition: Option<String>,
-}
-
-fn class(name: &str) -> Result<Class, String> {
-    Class::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Class::ALL.iter().map(|class| class.as_str()).collect();
-        format!("write one of: {}", names.join(", "))
-    })
-}
-
 #[derive(Args, Debug)]
 pub(super) struct ReplayFlags {
     /// Recording to play: a file, a directory, or a pattern such as 'runs/*.parquet'; several recordings are merged in the order of time [default: $CTRACE_RECORDING, else the newest *.parquet or *.sqlite here]
@@ -330,17 +288,6 @@ fn speed(text: &str) -> Result<Speed, String> {
         .filter(|factor| factor.is_finite() && *factor > 0.0);
     let factor = factor.map(Speed::Times);
     factor.ok_or_else(|| "write realtime, max, or a factor such as 2x or 0.5x".into())
-}
-
-/// The least memory with which sorts can write to temporary files.
-const MIN_MEMORY_BYTES: usize = 64_000_000;
-
-fn memory(text: &str) -> Result<usize, String> {
-    let bytes = parse_bytes(text).map_err(|wanted| format!("write {wanted}"))? as usize;
-    match bytes < MIN_MEMORY_BYTES {
-        true => Err("at least 64MB".into()),
-        false => Ok(bytes),
-    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

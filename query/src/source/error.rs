@@ -1,6 +1,9 @@
 //! Errors of finding and opening recordings.
 
-/// The reason why a file cannot be read as a recording. Each message ends with the next step.
+use ctrace_schema::text::printable;
+
+/// The reason why a file cannot be read as a recording. Each message ends with the next step. Paths are those of
+/// [`ctrace_schema::text::path_text`]; a reason may quote the file, or its name.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     #[error("cannot read {path}")]
@@ -26,17 +29,19 @@ pub(crate) enum SourceError {
         "{0} has no footer and no complete row group: it was copied only in part, or its recorder was killed at once. Copy it again, with {0}.journal if it exists"
     )]
     NotClosed(String),
-    #[error("{path} is damaged or unreadable: {reason}")]
+    #[error("{path} is damaged or unreadable: {}", printable(reason))]
     Damaged { path: String, reason: String },
     #[error(
-        "{path} is not a recording of ctrace-rec: {reason}. Any Parquet file can be read with `select * from '{path}'`"
+        "{path} is not a recording of ctrace-rec: {}. Any Parquet file can be read with `select * from '{path}'`",
+        printable(reason)
     )]
     NotRecording { path: String, reason: String },
     #[error(
-        "{path} is not a recording of ctrace-rec: {reason}. Any other SQLite database is read with `sqlite3 {path}`"
+        "{path} is not a recording of ctrace-rec: {}. Any other SQLite database is read with `sqlite3 {path}`",
+        printable(reason)
     )]
     NotRecordingSqlite { path: String, reason: String },
-    #[error("cannot read {path}: {reason}")]
+    #[error("cannot read {path}: {}", printable(reason))]
     Version { path: String, reason: String },
     #[error(
         "no recording here: name one with `-r FILE`, set $CTRACE_RECORDING, or make one with `ctrace-rec --out run.parquet`"

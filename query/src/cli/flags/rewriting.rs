@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ctrace_redact::DEFAULT_NAME;
 
-use super::{EventFlags, WindowFlags, memory};
+use crate::cli::flags::shared::{EventFlags, WindowFlags, memory};
 
 /// The formats of recordings.
 #[derive(Clone, Copy, Debug, ValueEnum)]
