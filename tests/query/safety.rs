@@ -151,15 +151,17 @@ fn a_pipe_that_nobody_writes_stops_no_question() {
     footer(&mut story);
     story.row(0, json!({ "kind": "syscall", "syscall": "read" }));
     story.write(dir.path(), "run.parquet");
+    fs::create_dir_all(at("node/date=2026-11-20")).unwrap();
+    fs::copy(at("run.parquet"), at("node/date=2026-11-20/run.parquet")).unwrap();
     for beside in [
         "run.parquet.journal",
         "run.parquet.minisig",
-        ".manifest.jsonl",
+        "node/.manifest.jsonl",
     ] {
         make(beside);
     }
     let output = ask(dir.path(), &["select count(*) from events"]);
     assert!(output.starts_with("exit code 0"), "{output}");
-    let output = transcript(ctrace_query_in(dir.path()).args(["verify", "."]));
-    assert!(output.contains("damaged"), "{output}");
+    let output = transcript(ctrace_query_in(dir.path()).args(["verify", "node"]));
+    assert!(output.contains("no digest"), "{output}");
 }
