@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use ctrace_rules::{Level, Rule, RuleSet};
 
+use crate::questions::any_of::any_of;
 use crate::questions::conditions::{RecordingContents, literal};
 use crate::questions::scope::ParsedScope;
 use crate::source::TimeSpan;
@@ -85,7 +86,8 @@ impl Events {
         if rules.iter().all(|rule| !rule.host) {
             sql += "\n        and container_id is not null";
         }
-        sql + "\n),\n"
+        let _ = write!(sql, "\n        and ({})\n),\n", any_rule(rules));
+        sql
     }
 
     /// Returns the table of the events with their rules: those that meet conditions, and the rows of queries.
@@ -166,38 +168,44 @@ fn groups(rules: &[&Rule]) -> Vec<(Option<String>, Vec<usize>)> {
     groups
 }
 
-/// Returns the table of the events that meet a condition, one row for each rule. The names of the rules of an event are joined and
-/// split, because a list has no function that only drops its nulls.
+/// Returns the condition for the events of any rule. The names of calls are compared once for all rules that look at them.
+fn any_rule(rules: &[&Rule]) -> String {
+    let any = groups(rules).into_iter().map(|(rows, members)| {
+        let findings: Vec<_> = members.iter().map(|n| met(rules, *n)).collect();
+        let any = any_of(findings.iter().map(String::as_str));
+        match rows {
+            Some(rows) => format!("{rows} and ({any})"),
+            None => format!("({any})"),
+        }
+    });
+    any.collect::<Vec<_>>().join("\n        or ")
+}
+
+/// Returns the condition of a rule among the rows at which it looks.
+fn met(rules: &[&Rule], n: usize) -> String {
+    let container = rules[n].in_container();
+    let container = container.filter(|_| rules.iter().any(|rule| rule.host));
+    let parts = rules[n].finding().into_iter().chain(container);
+    parts.collect::<Vec<_>>().join(" and ")
+}
+
+/// Returns the table of the events, one row for each rule of an event. The names of the rules are joined and split, because a list
+/// has no function that only drops its nulls.
 fn matches(rules: &[&Rule]) -> String {
     let any_host = rules.iter().any(|rule| rule.host);
-    let is_met = |n: usize| {
-        let rule = rules[n];
+    let names = rules.iter().enumerate().map(|(n, rule)| {
         let container = rule.in_container().filter(|_| any_host);
-        let parts = [Some(format!("is_{n}")), container];
-        parts
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" and ")
-    };
-    let mut names = vec![];
-    let mut conditions = vec![];
-    for (rows, members) in groups(rules) {
-        let rows = rows.unwrap_or_else(|| "true".into());
-        for n in &members {
-            names.push(format!(
-                "case when {rows} and {} then {} end",
-                is_met(*n),
-                literal(&rules[*n].name)
-            ));
-        }
-        let any: Vec<_> = members.iter().map(|n| is_met(*n)).collect();
-        conditions.push(format!("{rows} and ({})", any.join(" or ")));
-    }
+        let parts = rule.rows().into_iter().chain([format!("is_{n}")]);
+        let parts: Vec<_> = parts.chain(container).collect();
+        format!(
+            "case when {} then {} end",
+            parts.join(" and "),
+            literal(&rule.name)
+        )
+    });
     format!(
-        "rule_matches as (\n    select *, unnest(string_to_array(concat_ws(' ',\n        {}), ' ')) as rule\n    from rule_events\n    where {}\n),\n",
-        names.join(",\n        "),
-        conditions.join("\n        or ")
+        "rule_matches as (\n    select *, unnest(string_to_array(concat_ws(' ',\n        {}), ' ')) as rule\n    from rule_events\n),\n",
+        names.collect::<Vec<_>>().join(",\n        ")
     )
 }
 

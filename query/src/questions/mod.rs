@@ -1,5 +1,6 @@
 //! Ready questions: SQL templates with conditions for containers and a time window.
 
+mod any_of;
 mod buckets;
 mod conditions;
 mod findings;
