@@ -168,10 +168,12 @@ fn groups(rules: &[&Rule]) -> Vec<(Option<String>, Vec<usize>)> {
     groups
 }
 
-/// Returns the condition for the events of any rule. The names of calls are compared once for all rules that look at them.
+/// Returns a condition that the events of each rule meet, and few others. The names of calls are compared once for all rules that
+/// look at them.
 fn any_rule(rules: &[&Rule]) -> String {
     let any = groups(rules).into_iter().map(|(rows, members)| {
-        let findings: Vec<_> = members.iter().map(|n| met(rules, *n)).collect();
+        let findings = members.iter().filter_map(|n| rules[*n].finding());
+        let findings: Vec<_> = findings.collect();
         let any = any_of(findings.iter().map(String::as_str));
         match rows {
             Some(rows) => format!("{rows} and ({any})"),
@@ -181,27 +183,16 @@ fn any_rule(rules: &[&Rule]) -> String {
     any.collect::<Vec<_>>().join("\n        or ")
 }
 
-/// Returns the condition of a rule among the rows at which it looks.
-fn met(rules: &[&Rule], n: usize) -> String {
-    let container = rules[n].in_container();
-    let container = container.filter(|_| rules.iter().any(|rule| rule.host));
-    let parts = rules[n].finding().into_iter().chain(container);
-    parts.collect::<Vec<_>>().join(" and ")
-}
-
 /// Returns the table of the events, one row for each rule of an event. The names of the rules are joined and split, because a list
-/// has no function that only drops its nulls.
+/// has no function that only drops its nulls. An event of no rule has a row without a name, which no rule's level joins.
 fn matches(rules: &[&Rule]) -> String {
     let any_host = rules.iter().any(|rule| rule.host);
     let names = rules.iter().enumerate().map(|(n, rule)| {
         let container = rule.in_container().filter(|_| any_host);
         let parts = rule.rows().into_iter().chain([format!("is_{n}")]);
         let parts: Vec<_> = parts.chain(container).collect();
-        format!(
-            "case when {} then {} end",
-            parts.join(" and "),
-            literal(&rule.name)
-        )
+        let name = literal(&rule.name);
+        format!("case when {} then {name} end", parts.join(" and "))
     });
     format!(
         "rule_matches as (\n    select *, unnest(string_to_array(concat_ws(' ',\n        {}), ' ')) as rule\n    from rule_events\n),\n",
