@@ -64,13 +64,12 @@ __inline_always void raise_time(struct ring_writer *writer, u64 time)
 }
 
 /*
- * Returns a time for a record whose own time nobody needs: that of the latest record in this CPU's ring, which saves a
- * reading of the clock.
+ * Returns the time of a record that belongs to a call. The clock is read each time: the time of the latest record in this
+ * CPU's ring may be earlier than records of the same thread in the rings of other CPUs, which would then come later.
  */
 __inline_always u64 ring_time(void)
 {
-	void *ring = own_ring(bpf_get_smp_processor_id());
-	return ring ? RING_WRITER(ring)->time : boot_time();
+	return boot_time();
 }
 
 /* Makes ring_time() at least `time`: that of the latest record of a thread, which may have been on another CPU. */
