@@ -211,8 +211,6 @@ __inline_always void enter_call(struct pt_regs *regs, u32 nr)
 		skip_call(t, CALL_OVER_SHARE);
 		return;
 	}
-	if (slots)
-		raise_ring_time(t->call_rec.head.time + 1); /* later than that call, which may be in another ring */
 	if (fd || slots || (plan->flags & PLAN_SAVE_ARGS))
 		t->unread_args = !read_entry_args(t, regs, compat, plan);
 	if ((fd || slots) && !t->unread_args) {
@@ -400,7 +398,6 @@ __inline_always void send_return(struct task_state *t, struct task_struct *task,
 				 const volatile struct plan *plan, u32 nargs)
 {
 	if ((plan->flags & PLAN_FINISH) || t->retry_slots || t->address == ADDRESS_DNS || (t->call_rec.key & KEY_DNS)) {
-		raise_ring_time(t->call_rec.head.time);
 		finish_call(t, ret, plan, nargs);
 	}
 	if (!t->defined)

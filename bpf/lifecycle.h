@@ -54,7 +54,6 @@ __inline_always void exec_task(struct task_struct *task, int old_pid, struct lin
 	if (t->ring_pressed)
 		is_over_share(t, RANK_LAST);
 	bool pressed = t->ring_pressed;
-	raise_ring_time(boot_time());
 	if (t->retry_slots & (1 << DATA_PATH)) {
 		const volatile struct plan *plan = find_plan(t->call_rec.head.flags & SYS_COMPAT, t->call_rec.head.nr);
 		send_exec_path(t, task, bprm, plan ? call_dirfd(t, plan, DATA_PATH) : AT_FDCWD);

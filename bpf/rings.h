@@ -43,7 +43,6 @@ struct {
 struct ring_writer {
 	u64 position; /* bytes written since the ring was made */
 	u64 busy; /* a record is being written */
-	u64 time; /* of the latest record, or later: see ring_time() */
 };
 
 /* Precedes each record: BPF_RINGBUF_HDR_SZ of include/uapi/linux/bpf.h. */
@@ -57,12 +56,6 @@ __inline_always void *own_ring(u32 cpu)
 	return HAS_CPU_RINGS ? bpf_map_lookup_elem(&cpu_rings, &cpu) : 0;
 }
 
-__inline_always void raise_time(struct ring_writer *writer, u64 time)
-{
-	if (writer->time < time)
-		writer->time = time;
-}
-
 /*
  * Returns the time of a record that belongs to a call. The clock is read each time: the time of the latest record in this
  * CPU's ring may be earlier than records of the same thread in the rings of other CPUs, which would then come later.
@@ -70,14 +63,6 @@ __inline_always void raise_time(struct ring_writer *writer, u64 time)
 __inline_always u64 ring_time(void)
 {
 	return boot_time();
-}
-
-/* Makes ring_time() at least `time`: that of the latest record of a thread, which may have been on another CPU. */
-__inline_always void raise_ring_time(u64 time)
-{
-	void *ring = own_ring(bpf_get_smp_processor_id());
-	if (ring)
-		raise_time(RING_WRITER(ring), time);
 }
 
 /* Publishes a write position, after the stores of the record. */
@@ -114,7 +99,6 @@ __inline_always bool write_record(void *ring, void *rec, u64 bytes, u32 whole)
 			written = bpf_probe_read_kernel(to + 1, bytes, rec) == 0;
 		}
 		if (written) {
-			raise_time(writer, ((struct head *)rec)->time);
 			publish_position(writer, position + span);
 		}
 	}

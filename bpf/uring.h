@@ -94,7 +94,6 @@ __inline_always void submit_request(u64 req, u64 failed_sqe)
 		return;
 	}
 	bool pressed = t->ring_pressed;
-	raise_ring_time(now);
 	u16 count = REQUEST_COUNT | (now & (REQUEST_COUNT - 1));
 	rec->submitted = now;
 	__builtin_memset(rec->args, 0, sizeof(rec->args));
